@@ -1,0 +1,89 @@
+"""A kernel as one primitive of the runtime: its name, its attributes, its operands in the primitive's order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...runtime.artifact import PRIMITIVES
+from ..errors import CompileError
+from ..ir import Graph, Node, Value
+from ..op import Elementwise, Ints
+from ..ops.conv import Conv
+from ..ops.dense import Linear
+from ..ops.pool import AvgPool, MaxPool
+from ..ops.shape import Relayout, Reshape, Slice
+from ..targets.cpu import activation_of, residual, split
+from .record import axes, record
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A primitive, and which of the kernel's inputs it reads, by number."""
+
+    primitive: str
+    attributes: dict[str, Any]
+    operands: tuple[int, ...]
+
+
+def lower(kernel: Graph) -> Call:
+    """The call that computes a kernel. CompileError if the CPU has none."""
+    anchor, *riders = kernel.nodes
+    if isinstance(anchor.op, Conv | Linear):
+        return packed(kernel, anchor, riders)
+    if isinstance(anchor.op, Elementwise):
+        return Call("expr", {"code": record(kernel), "axes": axes(kernel)}, tuple(range(len(kernel.inputs))))
+    name, attributes = alone(anchor)
+    if riders or name not in PRIMITIVES:
+        raise CompileError(f"the cpu target has no primitive for {kernel.name}", anchor.loc)
+    return Call(name, attributes, tuple(kernel.inputs.index(v) for v in anchor.inputs))
+
+
+def packed(kernel: Graph, anchor: Node, riders: list[Node]) -> Call:
+    """A convolution or matrix product with what rides on it."""
+    add, activation = split(anchor, riders)
+    attributes: dict[str, Any] = {"bias": len(anchor.inputs) == 3}
+    name, parameters = activation_of(activation.op) if activation else ("", {})
+    attributes |= {"activation": name, **parameters}
+    reads: list[Value] = list(anchor.inputs)
+    match anchor.op:
+        case Conv() as conv:
+            stride, pad, dilation = map(list, conv.geometry(anchor.inputs[0].type.rank - 2))
+            attributes |= {"stride": stride, "pad": pad, "dilation": dilation, "groups": conv.groups}
+            attributes |= {"add": add is not None}
+            if add:
+                other = residual(anchor, add)
+                assert isinstance(other, Value)
+                reads.append(other)
+            primitive = "conv_packed"
+        case Linear() as linear:
+            attributes |= {"axis": linear.axis, "transpose": linear.transpose}
+            primitive = "linear_packed"
+    return Call(primitive, attributes, tuple(kernel.inputs.index(v) for v in reads))
+
+
+def alone(node: Node) -> tuple[str, dict[str, Any]]:
+    """Most operators are a primitive of the same name and attributes; here is what is spelled another way."""
+    attributes = {name: listed(value) for name, value in node.op.all_attributes().items()}
+    match node.op:
+        case MaxPool() | AvgPool():
+            attributes.pop("mask", None)
+            rank = node.inputs[0].type.rank - 2
+            for name in ("kernel", "stride", "pad"):
+                attributes[name] = spread(getattr(node.op, name), rank)
+        case Slice(points=points):
+            attributes = {"axis": node.op.axis, "points": list(points) or None}
+        case Reshape() | Relayout():
+            attributes = {}
+    if node.op.reinterprets:
+        return "reshape", {}
+    return node.op.name, attributes
+
+
+def spread(numbers: Ints | None, rank: int) -> list[int] | None:
+    """One number for each image axis."""
+    return None if numbers is None else list(numbers * rank if len(numbers) == 1 else numbers)
+
+
+def listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

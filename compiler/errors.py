@@ -1,0 +1,72 @@
+"""Every complaint about somebody's text points at that text, says why, and says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Loc:
+    """Where a thing was written: the file, the line and the column (from 1)."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class CompileError(Exception):
+    """What is wrong, where, the line itself with a caret under the place, and what to do.
+
+        lenet.prototxt:12:3: layer "conv1": the weights take 3 channels, "data" has 1
+            layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+            ^
+        Give the input 3 channels, or take the weights of this net.
+
+    `text` is the whole text that `loc` points into (left out where it is not at hand), `advice` one sentence.
+    """
+
+    def __init__(self, message: str, loc: Loc | None = None, text: str = "", advice: str = "") -> None:
+        self.message, self.loc, self.text, self.advice = message, loc, text, advice
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        lines = [f"{self.loc}: {self.message}" if self.loc else self.message]
+        lines += self.excerpt()
+        if self.advice:
+            lines.append(self.advice)
+        return "\n".join(lines)
+
+    def excerpt(self) -> list[str]:
+        """The line that is pointed at, cut to what a terminal shows, and a caret under the place."""
+        lines = self.text.split("\n")
+        if self.loc is None or not self.text or not 1 <= self.loc.line <= len(lines):
+            return []
+        line, column = lines[self.loc.line - 1].rstrip("\r"), self.loc.column - 1
+        start = max(0, column - 60) if len(line) > 110 else 0
+        shown = "".join(c if c.isprintable() else " " for c in line[start : start + 110])
+        return [f"    {shown}", f"    {' ' * min(column - start, len(shown))}^"]
+
+
+class CompileErrors(CompileError):
+    """Several complaints about one text, told together so that one reading mends them all."""
+
+    def __init__(self, errors: Iterable[CompileError]) -> None:
+        self.errors = tuple(errors)
+        first = self.errors[0]
+        super().__init__(first.message, first.loc, first.text, first.advice)
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.errors))
+
+
+def raise_all(errors: Iterable[CompileError]) -> None:
+    """Raise what was found: nothing, the one, or all of them together."""
+    found = list(errors)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise CompileErrors(found)

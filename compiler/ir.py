@@ -1,0 +1,165 @@
+"""The graph: values that exist once, nodes that make them, in an order that can run.
+
+Nothing here is ever changed in place. A pass reads one graph and writes another, so a graph may be
+kept, compared or printed at any time, and what is derived from it (users, producers) never goes stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+
+from .errors import Loc
+from .op import Op
+from .types import DTYPES, TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Channels [first, stop) of another value's storage. By name: the whole is made later than its parts."""
+
+    root: str
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value lies, as far as it is decided: a layout, and at most one of `at`, `over`, `within`."""
+
+    layout: str | None = None  # nchw, nhwc
+    at: int | None = None  # byte offset in the arena
+    over: str | None = None  # in place: the bytes of this operand, which dies here
+    within: Within | None = None
+
+    @property
+    def decided(self) -> bool:
+        """True if it is known which bytes these are, or whose."""
+        return self.at is not None or self.over is not None or self.within is not None
+
+
+NOWHERE = Place()
+LAYOUTS = ("nchw", "nhwc")
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor, made once. Compared by identity; the name is for people, and unique in its graph."""
+
+    name: str
+    type: TensorType
+    place: Place = NOWHERE
+
+    @property
+    def layout(self) -> str | None:
+        return self.place.layout
+
+
+@dataclass(frozen=True, eq=False)
+class Constant(Value):
+    """A value known while compiling. On torch's meta device: declared, and not bound to data yet."""
+
+    data: torch.Tensor = field(kw_only=True, repr=False)
+
+    @property
+    def bound(self) -> bool:
+        return not self.data.is_meta
+
+    @cached_property
+    def handle(self) -> str:
+        """The hash of type and content: equal weights, one handle. Computed once, without a copy."""
+        return handle(self.type, self.data)
+
+
+def handle(type: TensorType, data: torch.Tensor) -> str:
+    """The first 12 hex digits of the SHA-256 of a type and the numbers in logical order, little endian."""
+    digest = hashlib.sha256(str(type).encode())
+    digest.update(memoryview(data.detach().contiguous().flatten().view(torch.uint8).numpy()))
+    return digest.hexdigest()[:12]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One application of an operator; one line of text."""
+
+    op: Op
+    inputs: tuple[Value, ...]
+    results: tuple[Value, ...]
+    loc: Loc | None = None
+
+    @property
+    def output(self) -> Value:
+        """The result of a node that has one."""
+        (value,) = self.results
+        return value
+
+    @property
+    def name(self) -> str:
+        """What people call this node: the name of what it makes."""
+        return self.results[0].name
+
+    @cached_property
+    def inferred(self) -> tuple[TensorType, ...]:
+        """The types that the operator makes of these operands, worked out once. ValueError if it cannot."""
+        return self.op.types([v.type for v in self.inputs])
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A net: nodes in topological order between inputs and outputs. `verify` states the invariants."""
+
+    name: str
+    inputs: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    returns: tuple[tuple[str, Value], ...]  # what the net answers, and under which name (a Caffe blob)
+    arena: int | None = None  # bytes, once memory is planned
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        return tuple(v for _, v in self.returns)
+
+    @cached_property
+    def kept(self) -> frozenset[Value]:
+        """The outputs, to ask quickly."""
+        return frozenset(self.outputs)
+
+    @cached_property
+    def constants(self) -> tuple[Constant, ...]:
+        read = [v for n in self.nodes for v in n.inputs]
+        return tuple(dict.fromkeys(v for v in (*read, *self.outputs) if isinstance(v, Constant)))
+
+    @cached_property
+    def users(self) -> dict[Value, list[Node]]:
+        users: dict[Value, list[Node]] = {v: [] for v in (*self.inputs, *self.constants)}
+        for node in self.nodes:
+            users.update((v, []) for v in node.results)
+            for value in dict.fromkeys(node.inputs):
+                users[value].append(node)
+        return users
+
+    @cached_property
+    def producer(self) -> dict[Value, Node]:
+        return {v: n for n in self.nodes for v in n.results}
+
+    @cached_property
+    def values(self) -> dict[str, Value]:
+        """Every value by its name."""
+        made = [v for n in self.nodes for v in n.results]
+        return {v.name: v for v in (*self.inputs, *self.constants, *made)}
+
+    def only_feeds(self, value: Value, node: Node) -> bool:
+        """True if nobody but `node` can see `value`."""
+        return self.users[value] == [node] and value not in self.kept
+
+
+def declared(name: str, type: TensorType) -> Constant:
+    """A weight that is known by name and type, and has no numbers yet."""
+    return Constant(name, type, data=torch.empty(type.shape, dtype=DTYPES[type.dtype], device="meta"))
+
+
+def moved(value: Value, place: Place) -> Value:
+    """The same value in another place."""
+    return replace(value, place=place)

@@ -1,0 +1,157 @@
+"""The invariants of memory: no byte is written while somebody still needs what stands there.
+
+1. Every place lies inside the arena, aligned.
+2. A value `over` an operand has its size and layout, and the operand dies there and is read at the same place only.
+3. A value `in` another has its layout and all its other dimensions.
+4. A node changes no channel of its result's root that another value still needs, save of the operand named by `over`.
+   It changes its result's channels, without those in which a concat's operand, or a slice's result, stands already.
+5. Different roots, each reserved from its first writer to its last reader, share no byte.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+
+from .errors import CompileError
+from .ir import Constant, Graph, Node, Value
+from .storage import Life, Storage, lives, reserved, storages
+
+ALIGN = 64  # bytes: a cache line, and what vector loads and TMA ask for at most
+
+
+def verify_memory(graph: Graph) -> None:
+    """Raise CompileError on the first broken rule."""
+    where, life = storages(graph), lives(graph)
+    for node in graph.nodes:
+        for value in node.results:
+            if value.place.over is not None:
+                verify_over(graph, node, value, life)
+            if value.place.within is not None:
+                verify_within(graph, node, value, where)
+    verify_roots(graph, where, life)
+    verify_arena(graph, reserved(graph, where, life))
+
+
+def verify_over(graph: Graph, node: Node, value: Value, life: dict[Value, Life]) -> None:
+    over = next((v for v in node.inputs if v.name == value.place.over), None)
+    where = f"{value.name} over {value.place.over}"
+    if over is None or isinstance(over, Constant) or over in graph.inputs:
+        raise fault(graph, node, f"{where}: that is no operand which this net computes")
+    if life[over].last > life[value].first:
+        raise fault(graph, node, f"{where}: {over.name} is still needed afterwards")
+    if value.type.nbytes != over.type.nbytes:
+        raise fault(graph, node, f"{where}: {value.type} is not the size of {over.type}")
+    if node.op.reinterprets:
+        return
+    if value.type != over.type or value.layout != over.layout:
+        raise fault(graph, node, f"{where}: {described(value)} does not lie like {described(over)}")
+    if not all(node.op.pointwise_in(i) for i, v in enumerate(node.inputs) if v is over):
+        raise fault(graph, node, f"{where}: {node.op.name} reads {over.name} at other places than it writes")
+
+
+def verify_within(graph: Graph, node: Node, value: Value, where: dict[Value, Storage]) -> None:
+    part = value.place.within
+    assert part is not None
+    root = graph.values[part.root]
+    same = value.type.dtype == root.type.dtype and value.type.rank == root.type.rank > 1
+    whole = without_channels(root) == without_channels(where[root].root)
+    if not (same and whole) or without_channels(value) != without_channels(root) or value.layout != root.layout:
+        raise fault(graph, node, f"{value.name} in {root.name}: {described(value)} is no part of {described(root)}")
+    if value.type.dims[1] != part.stop - part.first:
+        raise fault(graph, node, f"{value.name} in {root.name}: {value.type} has not {part.stop - part.first} channels")
+
+
+def without_channels(value: Value) -> tuple[object, ...]:
+    return (value.type.dims[0], *value.type.dims[2:])
+
+
+def described(value: Value) -> str:
+    return f"{value.type}:{value.layout}" if value.layout else str(value.type)
+
+
+def verify_roots(graph: Graph, where: dict[Value, Storage], life: dict[Value, Life]) -> None:
+    """Rule 4. Values that share a root are few at any one step, however many there are over time."""
+    sharing: dict[Value, list[Value]] = defaultdict(list)
+    for value, storage in where.items():
+        sharing[storage.root].append(value)
+    for values in sharing.values():
+        active: list[Value] = []
+        for value in sorted(values, key=lambda v: life[v].first):
+            start = life[value].first
+            active = [v for v in active if life[v].last >= start]
+            changed = written(graph, value, where) if active else []
+            for other in active:
+                if value.place.over != other.name and any(meet(r, channels(other, where)) for r in changed):
+                    node = graph.producer[value]
+                    raise fault(graph, node, f"{value.name} is written over {other.name}, which is still needed")
+            active.append(value)
+
+
+def written(graph: Graph, value: Value, where: dict[Value, Storage]) -> list[range]:
+    """The channels of its root that a node changes to make `value`: none where an operand stands there already."""
+    node, mine = graph.producer[value], channels(value, where)
+    types = [v.type for v in node.inputs]
+    rest = [mine]
+    for i, operand in enumerate(node.inputs):
+        if operand not in where or where[operand].root is not where[value].root:
+            continue
+        its = channels(operand, where)
+        if (part := node.op.stands_in_result(i, types)) and shifted(part, mine) == its:
+            rest = [piece for r in rest for piece in without(r, its) if piece]
+        if i == 0 and (part := node.op.stands_in_operand(node.results.index(value), types)):
+            rest = [] if shifted(part, its) == mine else rest
+    return rest
+
+
+def without(r: range, hole: range) -> tuple[range, range]:
+    return range(r.start, min(r.stop, hole.start)), range(max(r.start, hole.stop), r.stop)
+
+
+def shifted(part: range, whole: range) -> range:
+    return range(whole.start + part.start, whole.start + part.stop)
+
+
+def channels(value: Value, where: dict[Value, Storage]) -> range:
+    """The channels of its root that a value takes."""
+    storage = where[value]
+    root = storage.root.type
+    return storage.channels or range(root.bounds[1] if root.rank > 1 else 1)
+
+
+def meet(a: range, b: range) -> bool:
+    return a.start < b.stop and b.start < a.stop
+
+
+def verify_arena(graph: Graph, spans: dict[Value, Life]) -> None:
+    """Rules 1 and 5, by sweeping over the steps with the busy bytes in order."""
+    placed = {v: span for v, span in spans.items() if v.place.at is not None}
+    for value in placed:
+        at = value.place.at
+        assert at is not None
+        if at < 0 or at % ALIGN:
+            raise fault(graph, graph.producer[value], f"{value.name} at {at}: places are multiples of {ALIGN}")
+        if graph.arena is not None and at + value.type.nbytes > graph.arena:
+            raise fault(graph, graph.producer[value], f"{value.name} ends beyond the arena of {graph.arena} bytes")
+    if graph.arena is not None:
+        for value in spans:
+            if value not in placed:
+                raise fault(graph, graph.producer[value], f"{value.name} has no place in the arena")
+    starts = [(span.first, True, v) for v, span in placed.items()]
+    ends = [(span.last + 1, False, v) for v, span in placed.items()]
+    busy: list[tuple[int, int, str]] = []
+    for _, begins, value in sorted(starts + ends, key=lambda e: e[:2]):
+        assert value.place.at is not None
+        name, mine = value.name, (value.place.at, value.place.at + value.type.nbytes, value.name)
+        i = bisect_left(busy, mine)
+        if not begins:
+            del busy[i]
+            continue
+        for start, stop, other in (*busy[max(i - 1, 0) : i], *busy[i : i + 1]):
+            if start < mine[1] and mine[0] < stop:
+                raise fault(graph, graph.producer[value], f"{name} and {other} share bytes, and both are needed")
+        insort(busy, mine)
+
+
+def fault(graph: Graph, node: Node, message: str) -> CompileError:
+    return CompileError(f"{graph.name}: {message}", node.loc)

@@ -1,0 +1,50 @@
+"""Arithmetic between tensors of one shape, and powers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..op import Elementwise, op
+
+
+@op("add")
+class Add(Elementwise):
+    """alpha · x + beta · y."""
+
+    alpha: float = 1.0
+    beta: float = 1.0
+
+    def scalar(self, m: Any, x: Any, y: Any) -> Any:
+        return (x if self.alpha == 1 else x * self.alpha) + (y if self.beta == 1 else y * self.beta)
+
+
+@op("mul")
+class Mul(Elementwise):
+    """x · y."""
+
+    def scalar(self, m: Any, x: Any, y: Any) -> Any:
+        return x * y
+
+
+@op("max")
+class Max(Elementwise):
+    """The larger of the two; y where they cannot be compared (Caffe, eltwise_layer.cpp)."""
+
+    def scalar(self, m: Any, x: Any, y: Any) -> Any:
+        return m.where(x > y, x, y)
+
+
+@op("power")
+class Power(Elementwise):
+    """(shift + scale · x) to the power `power`."""
+
+    power: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        if self.power * self.scale == 0:  # Caffe does not look at x then, not even at its infinities
+            return m.where(x > 0, constant := 1.0 if self.power == 0 else self.shift**self.power, constant)
+        base = x if self.scale == 1 else x * self.scale
+        base = base + self.shift if self.shift else base
+        return {1.0: base, 2.0: base * base}[self.power] if self.power in (1.0, 2.0) else m.pow(base, self.power)

@@ -1,0 +1,48 @@
+"""Operators that treat each channel by numbers of its own: y = a·x + b."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..op import Elementwise, op
+
+
+class Affine(Elementwise):
+    """An operator that scales and shifts each channel; `coefficients` says by how much, as (a, b)."""
+
+    axis: int = 1
+
+    def coefficients(self, *constants: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError(self.name)
+
+
+@op("batch_norm")
+class BatchNorm(Affine):
+    """Normalise each channel by a mean and a variance learnt before. (Caffe's does no more; see scale.)"""
+
+    eps: float = 1e-5
+    axis: int = 1
+
+    def scalar(self, m: Any, x: Any, mean: Any, variance: Any) -> Any:
+        return (x - mean) * m.rsqrt(variance + self.eps)
+
+    def coefficients(self, *constants: Tensor) -> tuple[Tensor, Tensor]:
+        mean, variance = constants
+        a = (variance + self.eps).rsqrt()
+        return a, -mean * a
+
+
+@op("scale")
+class Scale(Affine):
+    """Multiply by gamma, add beta: one number each for every place along the dimensions from `axis` on."""
+
+    axis: int = 1
+
+    def scalar(self, m: Any, x: Any, gamma: Any, beta: Any = None) -> Any:
+        return x * gamma if beta is None else x * gamma + beta
+
+    def coefficients(self, *constants: Tensor) -> tuple[Tensor, Tensor]:
+        gamma, *beta = constants
+        return gamma, beta[0] if beta else gamma * 0

@@ -1,0 +1,61 @@
+"""Operators on whole feature vectors."""
+
+from __future__ import annotations
+
+from math import prod
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..op import Op, op
+from ..types import TensorType
+from .image import plural
+
+
+def axis_of(axis: int, x: TensorType) -> int:
+    """The axis counted from the front. ValueError if there is none."""
+    if not -x.rank <= axis < x.rank:
+        raise ValueError(f"there is no axis {axis} in {x}")
+    return axis % x.rank
+
+
+@op("linear")
+class Linear(Op):
+    """All that a row holds from `axis` on, times a matrix, plus perhaps a bias [o]. Caffe calls it InnerProduct.
+
+    The matrix is [o, k], or [k, o] with `transpose`.
+    """
+
+    axis: int = 1
+    transpose: bool = False
+    rows = True
+
+    def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
+        if w.rank != 2:
+            raise ValueError(f"the weight is a matrix, not {w}")
+        axis = axis_of(self.axis, x)
+        taken = prod(TensorType(x.dtype, x.dims[axis:]).shape)
+        o, k = w.shape[::-1] if self.transpose else w.shape
+        if taken != k:
+            raise ValueError(f"the weight takes {plural(k, 'number')}, a row of the data has {taken}")
+        if b and b.dims != (o,):
+            raise ValueError(f"the bias is {b}, and there are {plural(o, 'output')}")
+        return x.with_shape(*x.dims[:axis], o)
+
+    def reference(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+        axis = self.axis % x.ndim
+        return F.linear(x.reshape(*x.shape[:axis], -1), w.T if self.transpose else w, b)
+
+
+@op("softmax")
+class Softmax(Op):
+    """Exponentials along `axis`, divided by their sum."""
+
+    axis: int = 1
+
+    def infer(self, x: TensorType) -> TensorType:
+        axis_of(self.axis, x)
+        return x
+
+    def reference(self, x: Tensor) -> Tensor:
+        return x.softmax(self.axis)

@@ -1,0 +1,40 @@
+"""Several nodes that run as one kernel."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..ir import Graph, Value
+from ..op import Op, op
+from ..reference import evaluate
+from ..types import TensorType
+
+
+@op("fused")
+class Fused(Op):
+    """A graph as an operator: its first node is the anchor, the rest ride on the anchor's result."""
+
+    body: Graph
+
+    def pointwise_in(self, operand: int) -> bool:
+        """True if every way from that operand to a result is pointwise."""
+        reached: set[Value] = {self.body.inputs[operand]}
+        for node in self.body.nodes:
+            places = [i for i, v in enumerate(node.inputs) if v in reached]
+            if places:
+                if not all(node.op.pointwise_in(i) for i in places):
+                    return False
+                reached.update(node.results)
+        return True
+
+    def types(self, operands: object) -> tuple[TensorType, ...]:
+        given, wanted = list(operands), [v.type for v in self.body.inputs]  # type: ignore[call-overload]
+        if len(given) != len(wanted):
+            raise ValueError(f"takes {len(wanted)} operands, not {len(given)}")
+        for i, (has, want) in enumerate(zip(given, wanted, strict=True)):
+            if has != want:
+                raise ValueError(f"operand {i + 1} is {has}, the kernel takes {want}")
+        return tuple(v.type for v in self.body.outputs)
+
+    def reference(self, *args: Tensor) -> tuple[Tensor, ...]:
+        return evaluate(self.body, *args)

@@ -1,0 +1,17 @@
+"""What operators on images share: taking a shape apart."""
+
+from __future__ import annotations
+
+from ..types import Dim, TensorType
+
+
+def image(x: TensorType) -> tuple[Dim, int, tuple[int, ...]]:
+    """Batch, channels and image sizes of `[n, c, ...]`. ValueError without an image, or with an unknown size."""
+    if x.rank < 3:
+        raise ValueError(f"takes images [n, c, ...], not {x}")
+    channels, *sizes = TensorType(x.dtype, x.dims[1:]).shape
+    return x.dims[0], channels, tuple(sizes)
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

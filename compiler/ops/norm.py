@@ -1,0 +1,46 @@
+"""Normalisation: over the neighbouring channels, or over the neighbouring pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..op import Op, op
+from ..types import TensorType
+from .image import image
+
+
+@op("lrn")
+class Lrn(Op):
+    """Local response normalisation (Krizhevsky et al. 2012; Caffe, lrn_layer.cpp).
+
+    Across channels: x / (k + alpha / size · Σ x²)^beta, summed over `size` channels around each.
+    Within a channel: x / (1 + alpha / size² · Σ x²)^beta, summed over size × size pixels; k is not used.
+    """
+
+    size: int = 5
+    alpha: float = 1.0
+    beta: float = 0.75
+    k: float = 1.0
+    region: str = "across"
+
+    def infer(self, x: TensorType) -> TensorType:
+        if self.size < 1 or self.size % 2 == 0:
+            raise ValueError(f"size is odd, not {self.size}")
+        if self.region not in ("across", "within"):
+            raise ValueError(f'region is "across" or "within", not "{self.region}"')
+        if self.region == "within" or x.rank > 2:
+            image(x)
+        return x
+
+    def reference(self, x: Tensor) -> Tensor:
+        half = self.size // 2
+        if self.region == "within":
+            squares = F.pad(x * x, [half] * (2 * (x.ndim - 2)))
+            for axis in range(2, x.ndim):
+                squares = squares.unfold(axis, self.size, 1).sum(-1)
+            return x * (1 + self.alpha / self.size ** (x.ndim - 2) * squares) ** -self.beta
+        squares = F.pad((x * x).movedim(1, -1), [half, half]).unfold(-1, self.size, 1).sum(-1)
+        scale: Tensor = self.k + self.alpha / self.size * squares.movedim(-1, 1)
+        return x * torch.pow(scale, -self.beta)

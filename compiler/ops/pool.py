@@ -1,0 +1,127 @@
+"""Pooling, with Caffe's exact output sizes (pooling_layer.cpp)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..op import Ints, Op, op, per_axis
+from ..types import TensorType
+from .image import image
+
+
+class Window(NamedTuple):
+    """One image axis of a pooling: `count` windows of `kernel` numbers, the first `pad` before the image."""
+
+    size: int
+    kernel: int
+    stride: int
+    pad: int
+    count: int
+
+    def stop(self, i: int) -> int:
+        """Where window i ends, cut to the padded image: Caffe divides averages by the size up to there."""
+        return min(i * self.stride - self.pad + self.kernel, self.size + self.pad)
+
+    def divisors(self) -> list[int]:
+        return [self.stop(i) - (i * self.stride - self.pad) for i in range(self.count)]
+
+
+class Pool(Op):
+    """What both poolings share: the windows."""
+
+    kernel: Ints | None = None
+    stride: Ints = (1,)
+    pad: Ints = (0,)
+    round: str = "up"
+
+    def windows(self, sizes: tuple[int, ...]) -> tuple[Window, ...]:
+        """The windows along each image axis."""
+        if self.round not in ("up", "down"):
+            raise ValueError(f'round is "up" or "down", not "{self.round}"')
+        axes = len(sizes)
+        kernel = sizes if self.kernel is None else per_axis(self.kernel, axes, "kernel")
+        stride, pad = per_axis(self.stride, axes, "stride"), per_axis(self.pad, axes, "pad")
+        made = []
+        for i, k, s, p in zip(sizes, kernel, stride, pad, strict=True):
+            if k < 1 or s < 1 or not 0 <= p < k:
+                raise ValueError(f"kernel {k}, stride {s}, pad {p}: stride is 1 or more, pad is less than the kernel")
+            room = i + 2 * p - k
+            if room < 0 and (self.round == "down" or room <= -s):
+                raise ValueError(f"a window of {k} does not fit into an image of {i} padded to {i + 2 * p}")
+            count = (-(-room // s) if self.round == "up" else room // s) + 1
+            if any(pad) and (count - 1) * s >= i + p:
+                count -= 1  # the last window would start in the padding
+            made.append(Window(i, k, s, p, count))
+        return tuple(made)
+
+    def result(self, x: TensorType) -> TensorType:
+        n, c, sizes = image(x)
+        return x.with_shape(n, c, *(w.count for w in self.windows(sizes)))
+
+    def gather(self, x: Tensor, fill: float) -> Tensor:
+        """[n, c, count..., kernel...]: each window laid out, `fill` wherever it leaves the image."""
+        windows = self.windows(tuple(x.shape[2:]))
+        for axis, w in enumerate(windows, 2):
+            after = (w.count - 1) * w.stride + w.kernel - w.pad - w.size
+            edges = [0, 0] * (x.ndim - 1 - axis) + [w.pad, max(after, 0)]
+            x = torch.nn.functional.pad(x, edges, value=fill)
+        for axis, w in enumerate(windows, 2):
+            x = x.unfold(axis, w.kernel, w.stride).narrow(axis, 0, w.count)
+        return x.flatten(2 + len(windows))
+
+
+@op("max_pool")
+class MaxPool(Pool):
+    """The largest of each window; what is outside the image does not count.
+
+    Without `kernel` the window is the whole image. Sizes are rounded up as Caffe does (`round="down"` for its
+    FLOOR), and with padding a last window that would start in it is dropped. With `mask` there is a second
+    result: where in the image the largest (the first, if several) stood, as a row-major index, in floats.
+    """
+
+    kernel: Ints | None = None
+    stride: Ints = (1,)
+    pad: Ints = (0,)
+    round: str = "up"
+    mask: bool = False
+
+    def infer(self, x: TensorType) -> TensorType | tuple[TensorType, ...]:
+        made = self.result(x)
+        return (made, made) if self.mask else made
+
+    def reference(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        lowest = -torch.finfo(torch.float32).max  # an empty window is -FLT_MAX in Caffe
+        laid = self.gather(x, lowest)
+        largest, where = laid.max(-1).values, laid.argmax(-1, keepdim=True)
+        if not self.mask:
+            return largest
+        index = torch.arange(x[0, 0].numel(), dtype=x.dtype).reshape(1, 1, *x.shape[2:])
+        places = self.gather(index, -1).expand(laid.shape)
+        return largest, places.gather(-1, where).squeeze(-1)
+
+
+@op("avg_pool")
+class AvgPool(Pool):
+    """The mean of each window, padding counted as zeros up to the edge of the padded image.
+
+    Sizes as in max_pool. The sum is divided by the window cut to the *padded* image, as Caffe does: a window
+    that hangs over the far padding is divided by less than its size.
+    """
+
+    kernel: Ints | None = None
+    stride: Ints = (1,)
+    pad: Ints = (0,)
+    round: str = "up"
+
+    def infer(self, x: TensorType) -> TensorType:
+        return self.result(x)
+
+    def reference(self, x: Tensor) -> Tensor:
+        total = self.gather(x, 0.0).sum(-1)
+        for axis, w in enumerate(self.windows(tuple(x.shape[2:])), 2):
+            divisors = torch.tensor(w.divisors(), dtype=x.dtype)
+            total = total / divisors.reshape(-1, *[1] * (x.ndim - 1 - axis))
+        return total

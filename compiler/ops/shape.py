@@ -1,0 +1,159 @@
+"""Operators that move numbers and change none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import Tensor
+
+from ..op import Op, op
+from ..types import AtMost, Dim, TensorType
+from .dense import axis_of
+
+
+@op("concat")
+class Concat(Op):
+    """Operands one after another along `axis`."""
+
+    axis: int = 1
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        first, axis = operands[0], axis_of(self.axis, operands[0])
+        total = 0
+        for i, type in enumerate(operands):
+            others = (*first.dims[:axis], *first.dims[axis + 1 :])
+            if type.rank != first.rank or (*type.dims[:axis], *type.dims[axis + 1 :]) != others:
+                raise ValueError(f"operand {i + 1} is {type}, the first {first}: they may differ along axis {axis} only")
+            if isinstance(size := type.dims[axis], AtMost):
+                raise ValueError(f"dimension {axis} of {type} has to be known before the net runs")
+            total += size
+        return first.with_shape(*first.dims[:axis], total, *first.dims[axis + 1 :])
+
+    def reference(self, *operands: Tensor) -> Tensor:
+        return torch.cat(operands, self.axis)
+
+    def stands_in_result(self, operand: int, types: Sequence[TensorType]) -> range | None:
+        if axis_of(self.axis, types[0]) != 1:
+            return None
+        sizes = [t.shape[1] for t in types]
+        return range(start := sum(sizes[:operand]), start + sizes[operand])
+
+
+@op("slice")
+class Slice(Op):
+    """Pieces along `axis`, cut at `points`; without points, `parts` pieces of one size."""
+
+    axis: int = 1
+    points: tuple[int, ...] = ()
+    parts: int = 1
+
+    def cuts(self, x: TensorType) -> list[int]:
+        size = x.shape[axis_of(self.axis, x)]
+        if self.points:
+            return [0, *self.points, size]
+        if self.parts < 1 or size % self.parts:
+            raise ValueError(f"{size} cannot be cut into {self.parts} equal parts")
+        return [i * size // self.parts for i in range(self.parts + 1)]
+
+    def infer(self, x: TensorType) -> tuple[TensorType, ...]:
+        axis, cuts = axis_of(self.axis, x), self.cuts(x)
+        if any(a >= b for a, b in pairwise(cuts)):
+            raise ValueError(f"cut points {list(self.points)} do not rise between 0 and {cuts[-1]}")
+        return tuple(x.with_shape(*x.dims[:axis], b - a, *x.dims[axis + 1 :]) for a, b in pairwise(cuts))
+
+    def reference(self, x: Tensor) -> tuple[Tensor, ...]:
+        cuts = self.cuts(TensorType("f32", tuple(x.shape)))
+        return tuple(x.narrow(self.axis, a, b - a) for a, b in pairwise(cuts))
+
+    def stands_in_operand(self, result: int, types: Sequence[TensorType]) -> range | None:
+        if axis_of(self.axis, types[0]) != 1:
+            return None
+        return range(*self.cuts(types[0])[result : result + 2])
+
+
+class Reinterpret(Op):
+    """The same numbers in the same (Caffe's) order, under another shape."""
+
+    reinterprets = True
+    rows = True
+
+    def reference(self, x: Tensor) -> Tensor:
+        made = self.types([TensorType("f32", tuple(x.shape))])
+        return x.reshape(made[0].shape)
+
+
+@op("reshape")
+class Reshape(Reinterpret):
+    """The `num_axes` dimensions from `axis` on become `shape`: 0 copies a size, -1 is what is left over.
+
+    `num_axes=-1` takes all to the end; a negative `axis` counts from the end, -1 behind the last dimension
+    (Caffe, reshape_layer.cpp).
+    """
+
+    shape: tuple[int, ...] = ()
+    axis: int = 0
+    num_axes: int = -1
+
+    def infer(self, x: TensorType) -> TensorType:
+        start = self.axis + x.rank + 1 if self.axis < 0 else self.axis
+        stop = x.rank if self.num_axes < 0 else start + self.num_axes
+        if not 0 <= start <= stop <= x.rank:
+            raise ValueError(f"{x} has no {self.num_axes} dimensions from axis {self.axis} on")
+        if self.shape.count(-1) > 1 or any(d < -1 for d in self.shape):
+            raise ValueError(f"shape {list(self.shape)}: one -1 at most, and nothing below")
+        before, taken, after = x.dims[:start], x.dims[start:stop], x.dims[stop:]
+        made = list[Dim]()
+        for i, d in enumerate(self.shape):
+            if d == 0 and start + i >= x.rank:
+                raise ValueError(f"shape {list(self.shape)} copies dimension {start + i}, and {x} has none")
+            made.append(x.dims[start + i] if d == 0 else d)
+        has, unknown = product(taken)
+        asked, copied = product([d for d in made if d != -1])
+        if unknown != copied:
+            raise ValueError(f"{x} has a dimension that is known only when the net runs: copy it with 0")
+        if -1 in made and asked and has % asked == 0:
+            made[made.index(-1)] = has // asked
+        elif -1 in made or has != asked:
+            raise ValueError(f"{x} cannot take the shape {list(self.shape)}: {has} numbers are no {asked}")
+        return x.with_shape(*before, *made, *after)
+
+
+def product(dims: Sequence[Dim]) -> tuple[int, list[int]]:
+    """The known dimensions multiplied, and the bounds of the unknown ones."""
+    return prod(d for d in dims if isinstance(d, int)), sorted(d.bound for d in dims if isinstance(d, AtMost))
+
+
+@op("flatten")
+class Flatten(Reinterpret):
+    """The dimensions from `axis` to `end_axis` become one."""
+
+    axis: int = 1
+    end_axis: int = -1
+
+    def infer(self, x: TensorType) -> TensorType:
+        start, stop = axis_of(self.axis, x), axis_of(self.end_axis, x)
+        if start > stop:
+            raise ValueError(f"axis {self.axis} comes after end_axis {self.end_axis} in {x}")
+        taken = x.dims[start : stop + 1]
+        one = taken[0] if len(taken) == 1 else prod(TensorType(x.dtype, taken).shape)
+        return x.with_shape(*x.dims[:start], one, *x.dims[stop + 1 :])
+
+
+@op("relayout")
+class Relayout(Op):
+    """The same tensor, laid out another way in memory. What it means is nothing; `assign_layout` writes it."""
+
+    to: str = "nhwc"
+
+    def infer(self, x: TensorType) -> TensorType:
+        if self.to not in ("nchw", "nhwc"):
+            raise ValueError(f'to is "nchw" or "nhwc", not "{self.to}"')
+        if x.rank != 4:
+            raise ValueError(f"only images [n, c, h, w] have layouts, not {x}")
+        return x
+
+    def reference(self, x: Tensor) -> Tensor:
+        return x

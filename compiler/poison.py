@@ -1,0 +1,66 @@
+"""A second proof of a memory plan: run it in a real arena, and poison every byte that nobody should need.
+
+`verify` reasons about places; this executes them. Before each step all bytes of the arena that hold no living value
+are filled with NaN, so a plan that overwrites too early, or reads what was never written, gives NaN or other numbers
+than `reference`.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+from .ir import Graph, Value
+from .reference import bound
+from .storage import Storage, lives, storages
+from .types import DTYPES
+
+
+def poisoned(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
+    """The outputs of a graph with planned memory and known shapes, each step run in the arena between poisoned bytes."""
+    assert graph.arena is not None, "plan_memory comes first"
+    where, life = storages(graph), lives(graph)
+    arena = torch.full((graph.arena,), 0xFF, dtype=torch.uint8)
+    mask = torch.ones(graph.arena, dtype=torch.uint8)
+    views = {v: view(arena, v, where[v]) for v in where}
+    needed = {v: view(mask.reshape(-1), v, where[v], as_bytes=True) for v in where}
+    given = dict(zip(graph.inputs, inputs, strict=True))
+
+    def read(value: Value) -> Tensor:
+        if value in given:
+            return given[value]
+        return views[value] if value in views else bound(value)  # type: ignore[arg-type]
+
+    for i, node in enumerate(graph.nodes):
+        mask.fill_(1)
+        for value, span in life.items():
+            if span.first < i <= span.last:
+                needed[value].zero_()
+        arena[mask.bool()] = 0xFF
+        results = node.op.compute([read(v).clone() for v in node.inputs])
+        for value, result in zip(node.results, results, strict=True):
+            views[value].copy_(result)
+    return tuple(read(v).clone() for v in graph.outputs)
+
+
+def view(arena: Tensor, value: Value, storage: Storage, as_bytes: bool = False) -> Tensor:
+    """The value's bytes of the arena as a tensor of its shape (with a last axis of bytes, if so asked)."""
+    root, dtype = storage.root, DTYPES[value.type.dtype]
+    at = root.place.at
+    assert at is not None, root.name
+    raw = arena[at : at + root.type.nbytes]
+    if as_bytes:
+        raw = raw.view(-1, dtype.itemsize)
+    else:
+        raw = raw.view(dtype)[:, None]
+    shape = value.type.shape if storage.channels is None else root.type.shape
+    if value.layout == "nhwc":
+        n, c, h, w = shape
+        whole = raw.reshape(n, h, w, c, -1).permute(0, 3, 1, 2, 4)
+    else:
+        whole = raw[: prod(shape)].reshape(*shape, -1)
+    if part := storage.channels:
+        whole = whole.narrow(1, part.start, part.stop - part.start)
+    return whole if as_bytes else whole[..., 0]

@@ -1,0 +1,116 @@
+"""Read one graph, write another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from .errors import Loc
+from .ir import NOWHERE, Constant, Graph, Node, Place, Value
+from .op import Op
+from .types import TensorType, type_of
+from .verify import verify
+
+Rule = Callable[[Node, "Writer"], "Value | tuple[Value, ...] | None"]
+
+
+class Writer:
+    """The new graph, as it grows beside the one that is read. `writer[value]` is the new value for an old one."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[Node] = []
+        self.producer: dict[Value, Node] = {}
+        self.replaced: dict[Value, Value] = {}
+
+    def __getitem__(self, value: Value) -> Value:
+        return self.replaced.get(value, value)
+
+    def __setitem__(self, old: Value, new: Value) -> None:
+        self.replaced[old] = new
+
+    def add(self, node: Node) -> Node:
+        self.nodes.append(node)
+        self.producer.update((v, node) for v in node.results)
+        return node
+
+    def emit(self, op: Op, *inputs: Value, name: str, loc: Loc | None = None, place: Place = NOWHERE) -> Value:
+        """Write one node with one result. Its type follows from its operands."""
+        (type,) = op.types([v.type for v in inputs])
+        return self.add(Node(op, inputs, (Value(name, type, place),), loc)).output
+
+    def copy(self, node: Node) -> Node:
+        """The node as it was, places and all, reading the new values; the very same node if they are the old ones."""
+        inputs = tuple(self[v] for v in node.inputs)
+        if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+            return self.add(node)
+        types = node.op.types([v.type for v in inputs])
+        results = tuple(
+            v if v.type == t else replace(v, type=t) for v, t in zip(node.results, types, strict=True)
+        )
+        for old, new in zip(node.results, results, strict=True):
+            self[old] = new
+        return self.add(Node(node.op, inputs, results, node.loc))
+
+    def finish(self) -> Graph:
+        """The graph of all that the outputs still need, verified."""
+        returns = tuple((name, self[v]) for name, v in self.graph.returns)
+        return verify(replace(self.graph, nodes=needed(self.nodes, [v for _, v in returns]), returns=returns))
+
+
+def needed(nodes: list[Node], outputs: list[Value]) -> tuple[Node, ...]:
+    """The nodes that the outputs depend on."""
+    live, kept = set(outputs), list[Node]()
+    for node in reversed(nodes):
+        if not live.isdisjoint(node.results):
+            live.update(node.inputs)
+            kept.append(node)
+    return tuple(reversed(kept))
+
+
+def constant(name: str, data: Tensor) -> Constant:
+    return Constant(name, type_of(data), data=data.contiguous())
+
+
+def rewrite(graph: Graph, rule: Rule) -> Graph:
+    """Offer each node to `rule`, in order; it answers with what stands in its place, or None to keep it."""
+    writer = Writer(graph)
+    for node in graph.nodes:
+        made = rule(node, writer)
+        if made is None:
+            writer.copy(node)
+            continue
+        for old, new in zip(node.results, made if isinstance(made, tuple) else (made,), strict=True):
+            writer[old] = new
+    return writer.finish()
+
+
+def retyped(graph: Graph, shapes: Mapping[str, TensorType]) -> Graph:
+    """The same net for other input types: everything after follows. ValueError names the node that cannot."""
+    writer = Writer(graph)
+    inputs = tuple(replace(v, type=shapes.get(v.name, v.type)) for v in graph.inputs)
+    for old, new in zip(graph.inputs, inputs, strict=True):
+        writer[old] = new
+    for node in graph.nodes:
+        try:
+            writer.copy(node)
+        except ValueError as e:
+            raise ValueError(f"{node.name} = {node.op.name}: {e}") from None
+    writer.graph = replace(graph, inputs=inputs)
+    return writer.finish()
+
+
+class Names:
+    """Names that are taken; `fresh` gives a free one."""
+
+    def __init__(self, taken: Graph | None = None) -> None:
+        self.taken = set(taken.values) if taken else set[str]()
+
+    def fresh(self, wanted: str) -> str:
+        name, i = wanted, 2
+        while name in self.taken:
+            name, i = f"{wanted}.{i}", i + 1
+        self.taken.add(name)
+        return name

@@ -1,0 +1,32 @@
+"""What a machine can do, as answers to the questions that passes ask. No pass knows a target by name."""
+
+from __future__ import annotations
+
+from .ir import Graph
+from .op import Op
+
+
+class Target:
+    """The questions. These answers describe a machine that runs each operator alone, in Caffe's layout."""
+
+    name = "plain"
+
+    def accepts(self, kernel: Graph) -> str | None:
+        """Why these nodes cannot be one kernel; None if they can. Kernels grow node by node while this is None."""
+        return None if len(kernel.nodes) == 1 else f"{self.name} runs each operator alone"
+
+    def layouts(self, op: Op) -> tuple[str, ...]:
+        """The layouts of images that the operator is good at, the best first; empty if it follows its operand."""
+        return ()
+
+    def writes_views(self, op: Op) -> bool:
+        """May the operator write its result into some channels of another value's storage, at no cost?"""
+        return False
+
+    def merges(self, a: Op, b: Op) -> bool:
+        """Does it pay to run these two, which read one value, as one?"""
+        return False
+
+    def scratch(self, kernel: Graph) -> int:
+        """Bytes of the arena that a kernel needs for itself while it runs."""
+        return 0

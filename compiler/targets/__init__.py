@@ -1,0 +1,15 @@
+"""The machines that cortado compiles for, by name."""
+
+from ..errors import CompileError
+from ..op import near
+from ..target import Target
+from .cpu import Cpu
+
+TARGETS: dict[str, Target] = {t.name: t for t in (Cpu(),)}
+
+
+def target(name: str) -> Target:
+    """CompileError if there is none of that name."""
+    if name not in TARGETS:
+        raise CompileError(f"no target is called {name}{near(name, TARGETS)}", advice=f"There is {', '.join(TARGETS)}.")
+    return TARGETS[name]

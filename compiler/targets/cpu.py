@@ -1,0 +1,82 @@
+"""The CPU, by oneDNN's packed primitives.
+
+A convolution or matrix product takes the add and the activation that follow it, as oneDNN's post-operations do;
+other elementwise operators run as one `expr`.
+"""
+
+from __future__ import annotations
+
+from ...runtime.artifact import ACTIVATIONS
+from ..codegen.record import aligned
+from ..ir import Graph, Node
+from ..op import Elementwise, Op
+from ..ops.activation import Relu, Sigmoid, TanH
+from ..ops.arithmetic import Add
+from ..ops.conv import Conv
+from ..ops.dense import Linear
+from ..target import Target
+
+LONGEST = 16  # nodes in one expr: growing a kernel node by node stays linear in the net, and files readable
+
+
+class Cpu(Target):
+    name = "cpu"
+
+    def accepts(self, kernel: Graph) -> str | None:
+        anchor, *riders = kernel.nodes
+        if not riders:
+            return None
+        if isinstance(anchor.op, Conv | Linear):
+            return refused(kernel, anchor, riders)
+        if not all(isinstance(n.op, Elementwise) for n in kernel.nodes):
+            return f"nothing rides on {anchor.op.name}"
+        if len(kernel.nodes) > LONGEST:
+            return f"an expr has {LONGEST} nodes at most"
+        return None if aligned(kernel.nodes) else "one operand would be spread along two different axes"
+
+    def layouts(self, op: Op) -> tuple[str, ...]:
+        return ("nhwc",) if isinstance(op, Conv) else ()
+
+    def writes_views(self, op: Op) -> bool:
+        return not op.reinterprets
+
+
+def refused(kernel: Graph, anchor: Node, riders: list[Node]) -> str | None:
+    """Why these do not ride on a convolution or matrix product: first an add of another tensor, then an activation."""
+    add, activation = split(anchor, riders)
+    if len(riders) != (add is not None) + (activation is not None):
+        return f"{riders[-1].op.name} is none of what oneDNN does after a {anchor.op.name}"
+    if add and isinstance(anchor.op, Linear):
+        return "oneDNN adds nothing to a matrix product"
+    if add and residual(anchor, add) in anchor.inputs:
+        return "what is added is read by the convolution too"
+    if add and activation and not ACTIVATIONS[activation_of(activation.op)[0]].after_add:
+        return f"{activation.op.name} would be a pass of its own behind an add"
+    return None
+
+
+def split(anchor: Node, riders: list[Node]) -> tuple[Node | None, Node | None]:
+    """The add and the activation among the riders, as far as they stand in that order."""
+    rest = list(riders)
+    add = rest.pop(0) if rest and rest[0].op == Add() and len(set(rest[0].inputs)) == 2 else None
+    activation = rest.pop(0) if rest and activation_of(rest[0].op)[0] else None
+    return add, activation
+
+
+def residual(anchor: Node, add: Node) -> object:
+    """What is added to the anchor's result."""
+    return next(v for v in add.inputs if v is not anchor.output)
+
+
+def activation_of(op: Op) -> tuple[str, dict[str, float]]:
+    """oneDNN's name and parameters for an operator; "" if it has none."""
+    match op:
+        case Relu(slope=0.0):
+            return "relu", {}
+        case Relu(slope=slope):
+            return "leaky_relu", {"slope": slope}
+        case Sigmoid():
+            return "sigmoid", {}
+        case TanH():
+            return "tanh", {}
+    return "", {}

@@ -1,0 +1,48 @@
+"""The numbers behind a text's handles: one safetensors file, tensors named by handle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..errors import CompileError
+from ..ir import Graph
+from ..ops.fused import Fused
+from .show import SMALL, show
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+def load(path: Path) -> Tensors:
+    """The tensors of a file, mapped, not copied."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as e:
+        advice = "Dumps name their weights relative to themselves: keep the folder together, or use --weights FILE."
+        raise CompileError(f"{path}: cannot be read as safetensors ({e})", advice=advice) from None
+
+
+def by_handle(*graphs: Graph) -> dict[str, torch.Tensor]:
+    """All weights that the texts of these graphs name by handle."""
+    found = {}
+    for graph in graphs:
+        assert not any(n.op.body.constants for n in graph.nodes if isinstance(n.op, Fused)), "kernels take weights"
+        found.update({c.handle: c.data for c in graph.constants if c.bound and c.type.numel > SMALL})
+    return found
+
+
+def dump(folder: Path, graphs: Mapping[str, Graph], file: str = "weights.safetensors") -> list[Path]:
+    """One text for each graph and one file of weights for all of them. The paths of the texts, in order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = by_handle(*graphs.values())
+    save_file({h: t.contiguous() for h, t in tensors.items()}, folder / file)
+    paths = []
+    for name, graph in graphs.items():
+        paths.append(folder / f"{name}.net")
+        paths[-1].write_text(show(graph, weights=file if tensors else None), encoding="utf-8")
+    return paths

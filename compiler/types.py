@@ -1,0 +1,86 @@
+"""What is known of a tensor before it exists: its element type and its shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+
+DTYPES = {
+    "f64": torch.float64,
+    "f32": torch.float32,
+    "f16": torch.float16,
+    "bf16": torch.bfloat16,
+    "i64": torch.int64,
+    "i32": torch.int32,
+    "u8": torch.uint8,
+}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """A dimension that is known only when the net runs, and how large it can get: `?200`."""
+
+    bound: int
+
+    def __str__(self) -> str:
+        return f"?{self.bound}"
+
+
+Dim = int | AtMost
+
+
+def bound(dim: Dim) -> int:
+    """How large a dimension can get. Memory is planned for this."""
+    return dim.bound if isinstance(dim, AtMost) else dim
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """Element type and logical shape, in Caffe's axis order whatever the layout: `f32[1,3,224,224]`."""
+
+    dtype: str
+    dims: tuple[Dim, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.dims))}]"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions as numbers. ValueError if one is known only when the net runs."""
+        for axis, dim in enumerate(self.dims):
+            if isinstance(dim, AtMost):
+                raise ValueError(f"dimension {axis} of {self} has to be known before the net runs")
+        return self.dims  # type: ignore[return-value]
+
+    @property
+    def rank(self) -> int:
+        return len(self.dims)
+
+    @property
+    def known(self) -> bool:
+        return not any(isinstance(d, AtMost) for d in self.dims)
+
+    @property
+    def bounds(self) -> tuple[int, ...]:
+        """The shape at its largest."""
+        return tuple(map(bound, self.dims))
+
+    @property
+    def numel(self) -> int:
+        """Elements, at most."""
+        return prod(self.bounds)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes, at most."""
+        return self.numel * DTYPES[self.dtype].itemsize
+
+    def with_shape(self, *dims: Dim) -> TensorType:
+        return TensorType(self.dtype, dims)
+
+
+def type_of(data: torch.Tensor) -> TensorType:
+    return TensorType(NAMES[data.dtype], tuple(data.shape))

@@ -1,0 +1,153 @@
+"""A blob of a Caffe file: its shape, and its numbers as views of the file, whichever of five ways they were written."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from . import wire
+
+Array = npt.NDArray[np.generic]
+
+MAX_AXES, MAX_COUNT = 32, 2**48  # Caffe's own limit of axes; a count that fits no memory
+RAW = {
+    0: "<f8",
+    1: "<f4",
+    2: "<f2",
+}  # `enum Type` of caffe.proto, but for the integers: no layer has integer parameters
+
+
+class BadBlob(Exception):
+    """What is wrong with a blob, in a sentence that goes on from its name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Blob:
+    """One parameter of a layer.
+
+    `legacy`: the file gives num, channels, height and width; Caffe takes such a shape to equal one with fewer axes if
+    the leading ones are 1. `parts` are its numbers, in order: float32, float16 or float64 views of the file. No part at
+    all means no data, as where a layer shares the parameters of another.
+    """
+
+    shape: tuple[int, ...]
+    legacy: bool
+    parts: tuple[Array, ...]
+
+    @functools.cached_property
+    def data(self) -> Array:
+        """The numbers in `shape` (where there are none, an empty vector): a view of the file if they lie in one piece.
+
+        Such a view can be written to without changing the file. It may be unaligned: numbers lie at any byte.
+        """
+        if not self.parts:
+            return np.empty(0, "<f4")
+        flat = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+        return flat.reshape(self.shape)
+
+    @property
+    def missing(self) -> bool:
+        return not self.parts
+
+    def __repr__(self) -> str:
+        return f"Blob({self.shape}{', legacy' * self.legacy}{', missing' * self.missing})"
+
+
+def blob(data: memoryview, start: int, stop: int) -> Blob:
+    """The BlobProto in `data[start:stop]`. BadBlob or wire.Damaged if it is none, or has no number for each element."""
+    old: dict[int, int] = {}  # num, channels, height, width, by field number
+    shape: list[int] = []
+    floats: list[Array] = []
+    doubles: list[Array] = []
+    diffs: list[Array] = []
+    raw: wire.Field | None = None
+    raw_type = 1
+    for field in fields(data, start, stop):
+        match field.number, field.form:
+            case (1 | 2 | 3 | 4 | 5) as axis, wire.VARINT:
+                old[axis] = wire.signed(field.value)
+            case 7, wire.BYTES:
+                shape.extend(dims(data, field))
+            case 5, _:
+                floats.append(numbers(data, field, "<f4"))
+            case 6, wire.BYTES:
+                diffs.append(numbers(data, field, "<f4"))
+            case 8, _:
+                doubles.append(numbers(data, field, "<f8"))
+            case 10, wire.VARINT:
+                raw_type = field.value
+            case 12, wire.BYTES:
+                raw = field
+    if raw is not None:
+        if raw_type not in RAW:
+            raise BadBlob("holds raw integers, which no layer's parameters are")
+        floats.append(numbers(data, raw, RAW[raw_type]))
+    if 5 in old:  # C3D: num, channels, length, height, width, and then the data
+        floats = diffs
+    dimensions = tuple(old.get(i, 0) for i in ((1, 2, 3, 4, 5) if 5 in old else (1, 2, 3, 4))) if old else tuple(shape)
+    return checked(Blob(dimensions, bool(old), tuple(doubles or floats)))
+
+
+def checked(blob: Blob) -> Blob:
+    """The blob, if its shape is one, and has as many elements as there are numbers."""
+    shown = " x ".join(map(str, blob.shape)) or "()"
+    if (
+        len(blob.shape) > MAX_AXES
+        or min(blob.shape, default=0) < 0
+        or math.prod(d or 1 for d in blob.shape) > MAX_COUNT
+    ):
+        raise BadBlob(f"has the impossible shape {shown[:80]}")
+    count = sum(map(len, blob.parts))
+    if blob.parts and count != math.prod(blob.shape):
+        raise BadBlob(f"has {count} numbers for the shape {shown}")
+    return blob
+
+
+def fields(data: memoryview, start: int, stop: int) -> Iterator[wire.Field]:
+    """The fields of a BlobProto; numbers written one by one, each with a tag, come as one field (FLOAT or DOUBLE)."""
+    at = start
+    while at < stop:
+        field = next(wire.walk(data, at, stop))
+        at = field.stop
+        if field.form in wire.SIZES and field.start == field.at + 1:
+            records = np.frombuffer(
+                data, record(field.form), (stop - field.at) // (wire.SIZES[field.form] + 1), field.at
+            )
+            other = np.flatnonzero(records["tag"] != data[field.at])
+            at = field.at + records.itemsize * (int(other[0]) if len(other) else len(records))
+            field = wire.Field(field.number, field.form, field.at, field.at, at)
+        yield field
+
+
+def record(form: int) -> np.dtype[np.void]:
+    """A number with its one-byte tag before it."""
+    return np.dtype([("tag", "u1"), ("number", "<f4" if form == wire.FLOAT else "<f8")])
+
+
+def numbers(data: memoryview, field: wire.Field, type: str) -> Array:
+    """The numbers of a field as a vector: a view, but strided where each has a tag before it."""
+    size = field.stop - field.start
+    if field.form in wire.SIZES:
+        dtype = record(field.form)
+        result: Array = np.frombuffer(data, dtype, size // dtype.itemsize, field.start)["number"]
+        return result
+    if field.form != wire.BYTES or size % np.dtype(type).itemsize:
+        raise BadBlob(f"has {size} bytes of numbers, which is no whole count of them")
+    return np.frombuffer(data, type, size // np.dtype(type).itemsize, field.start)
+
+
+def dims(data: memoryview, field: wire.Field) -> Iterator[int]:
+    """The axes of a BlobShape, written packed or one by one."""
+    for dim in wire.walk(data, field.start, field.stop):
+        if dim.number == 1 and dim.form == wire.VARINT:
+            yield wire.signed(dim.value)
+        elif dim.number == 1 and dim.form == wire.BYTES:
+            at = dim.start
+            while at < dim.stop:
+                value, at = wire.varint(data, at, dim.stop)
+                yield wire.signed(value)

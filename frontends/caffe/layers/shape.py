@@ -1,0 +1,19 @@
+"""Layers that give the same numbers another shape. Their tops are their bottom's memory."""
+
+from __future__ import annotations
+
+from ....compiler.ir import Value
+from ....compiler.ops.shape import Flatten, Reshape
+from ..layer import Layer, layer
+
+
+@layer("Flatten", "flatten_param", shares=True)
+def flatten(l: Layer, x: Value) -> Value:
+    p = l.param
+    return l.emit(Flatten(axis=l.axis(p["axis"], x), end_axis=l.axis(p["end_axis"], x, "end_axis")), x)
+
+
+@layer("Reshape", "reshape_param", shares=True)
+def reshape(l: Layer, x: Value) -> Value:
+    p = l.param
+    return l.emit(Reshape(shape=tuple(p["shape"]["dim"]), axis=p["axis"], num_axes=p["num_axes"]), x)

@@ -1,0 +1,50 @@
+"""Names for a net's values: the last value of each blob has the blob's name, through all passes.
+
+A blob that layers write in place is several values: `conv1.0`, `conv1.1`, then `conv1`. What a layer computes on its way to a
+top is called by the top: `norm.a`, `norm.b`. Inputs and weights keep their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...compiler.ir import Graph, Value
+from ...compiler.rewrite import Names, Writer
+
+
+def named(graph: Graph, versions: Sequence[tuple[str, Value]]) -> Graph:
+    """The graph with such names; `versions` tells which blob each top was written to, in order."""
+    names = Names()
+    for value in (*graph.inputs, *graph.constants):
+        names.fresh(value.name)
+    inputs = set(graph.inputs)
+    writes: dict[str, list[Value]] = {}
+    for blob, value in versions:
+        if value not in inputs:
+            writes.setdefault(blob, []).append(value)
+    wanted: dict[Value, str] = {}
+    for blob, values in writes.items():
+        for i, value in enumerate(values):
+            wanted.setdefault(value, blob if i == len(values) - 1 else f"{blob}.{i}")
+    last = {values[-1]: blob for blob, values in writes.items()}
+    called = {v: names.fresh(blob) for v, blob in last.items() if wanted[v] == blob}
+    writer, pending = Writer(graph), list[Value]()
+    for node in graph.nodes:
+        for value in node.results:
+            if value not in wanted:
+                pending.append(value)
+                continue
+            if value not in called:
+                called[value] = names.fresh(wanted[value])
+            for i, inner in enumerate(pending):
+                called[inner] = names.fresh(f"{wanted[value]}.{'abcdefghijklmnopqrstuvwxyz'[i % 26]}")
+            pending.clear()
+    for i, inner in enumerate(pending):
+        called[inner] = names.fresh(f"tail.{i}")
+    for node in graph.nodes:
+        for value in node.results:
+            writer[value] = replace(value, name=called[value])
+        results = tuple(writer[v] for v in node.results)
+        writer.add(replace(node, inputs=tuple(writer[v] for v in node.inputs), results=results))
+    return writer.finish()

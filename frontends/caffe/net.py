@@ -1,0 +1,278 @@
+"""A prototxt as a graph: inputs, layers in order, blobs written in place, parameters shared by name, outputs.
+
+The rules are Caffe's (net.cpp, Net::Init). Whatever is wrong with a file is told in one go: a layer that fails leaves its
+tops broken, and layers that read those are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+
+import torch
+
+from ...compiler.errors import CompileError, Loc, raise_all
+from ...compiler.ir import Constant, Graph, Node, Value, declared
+from ...compiler.op import Op, near
+from ...compiler.ops.shape import Reshape
+from ...compiler.rewrite import constant, needed
+from ...compiler.types import Dim, TensorType
+from ...compiler.verify import verify
+from ..message import Message
+from . import layers as layers
+from .blobs import Blob, Memory
+from .inputs import Declared, declared_inputs
+from .layer import LAYERS, Layer
+from .naming import named
+from .rules import State, included
+from .weights import Missing, Shape, Source
+
+Warn = Callable[[str], None]
+
+
+def graph(
+    message: Message,
+    weights: Source,
+    *,
+    state: State = State(),  # noqa: B008
+    shapes: Mapping[str, Sequence[Dim]] | None = None,
+    outputs: Sequence[str] = (),
+    lenient: bool = False,
+    warn: Warn = lambda sentence: None,
+) -> Graph:
+    """The graph of a NetParameter, with its weights.
+
+    `shapes` are used in place of the inputs' own; `outputs` are blobs to return in place of those that no layer reads.
+    A field that is not understood is an error or, if `lenient`, a warning. CompileErrors holds all that is wrong.
+    """
+    importer = Importer(message, weights, warn)
+    importer.check_form()
+    kept = included(message["layer"], state, importer.errors)
+    importer.check_fields(kept, lenient)
+    for given in declared_inputs(message, kept, dict(shapes or {}), importer.errors):
+        importer.declare(given)
+    for layer in kept:
+        if layer["type"] != "Input":
+            importer.layer(layer)
+    found = importer.outputs(outputs)
+    raise_all(importer.errors)
+    return importer.finish(found)
+
+
+class Importer:
+    """The graph as it grows, layer by layer."""
+
+    def __init__(self, message: Message, weights: Source, warn: Warn) -> None:
+        self.message, self.weights, self.warn = message, weights, warn
+        self.errors: list[CompileError] = []
+        self.inputs: list[Value] = []
+        self.nodes: list[Node] = []
+        self.blobs: dict[str, Blob] = {}
+        self.versions: list[tuple[str, Value]] = []  # which blob each value was written to, in order
+        self.constants: dict[str, Constant] = {}
+        self.shared: dict[str, tuple[Layer, int, Constant]] = {}  # by param name: the layer that owns it
+        self.broken: set[str] = set()
+        self.makers: dict[Value, Layer] = {}
+
+    def check_form(self) -> None:
+        new, old = "layer" in self.message, "layers" in self.message
+        if new and old:
+            advice = "Give one form only: Caffe reads `layers` of such a file and drops every `layer`, in silence."
+            raise self.message.fault("the file mixes `layer` and `layers`", "layer", advice)
+        if old:
+            advice = "Upgrade it with Caffe's upgrade_net_proto_text; cortado reads the current form."
+            raise self.message.fault("this is Caffe's older form, with `layers`", "layers", advice)
+        if not new:
+            advice = "A net is a list of layer { ... }."
+            raise self.message.fault("there is no layer in this file", None, advice)
+
+    def check_fields(self, kept: Sequence[Message], lenient: bool) -> None:
+        """Fields that Caffe's own schema lacks: they might change the answer, and we cannot know how."""
+        unknown = [*self.message.unknown, *(u for layer in kept for u in layer.walk_unknown())]
+        for u in unknown:
+            close = f"Did you mean {u.suggestion}? " if u.suggestion else ""
+            advice = close + "If it does not matter for the answer, take it out, or be lenient."
+            sentence = f"Caffe has no field {u.name} in {u.message}"
+            if lenient:
+                self.warn(f"{u.loc}: {sentence}: passed over")
+            else:
+                self.errors.append(CompileError(sentence, u.loc, self.message.text, advice))
+
+    def declare(self, given: Declared) -> None:
+        value = Value(given.name, given.type)
+        self.inputs.append(value)
+        self.blobs[given.name] = Blob(given.name, Memory(value), value.type.dims, given.layer)
+
+    def layer(self, message: Message) -> None:
+        """Read one layer, or note what is wrong with it."""
+        tops = message["top"]
+        try:
+            if unread := [b for b in message["bottom"] if b in self.broken]:
+                del unread
+                self.broken.update(tops)
+                return
+            self.known_type(message)
+            bottoms = [self.bottom(message, i) for i in range(len(message["bottom"]))]
+            layer = Layer(message, [self.read(b, message) for b in bottoms], self)
+            self.check_counts(layer)
+            self.check_in_place(layer)
+            made = layer.kind.function(layer, *layer.bottoms)
+            self.check_blobs(layer)
+            self.write(layer, bottoms, made if isinstance(made, tuple) else (made,))
+        except CompileError as e:
+            self.errors.append(e)
+            self.broken.update(tops)
+
+    def known_type(self, message: Message) -> None:
+        name, type = message["name"], message["type"]
+        if type not in LAYERS:
+            sentence = f'layer "{name}": cortado has no layer type {type}{near(type, LAYERS)}'
+            advice = DATA if type in DATA_LAYERS else "See docs/adding_a_layer.md for how to add one."
+            raise message.fault(sentence, "type" if "type" in message else None, advice)
+
+    def bottom(self, message: Message, i: int) -> Blob:
+        name = message["bottom"][i]
+        if name not in self.blobs:
+            sentence = f'layer "{message["name"]}" reads the blob "{name}", which no layer before it makes'
+            close = near(name, self.blobs)
+            advice = f"Here are {', '.join(list(self.blobs)[-5:])}." if self.blobs else "The net has no input."
+            error = message.fault(sentence + close, None, advice)
+            raise CompileError(error.message, message.loc_of("bottom", i), message.text, advice)
+        return self.blobs[name]
+
+    def read(self, blob: Blob, message: Message) -> Value:
+        """The blob's value now, in the blob's own shape."""
+        blob.consumed = True
+        if blob.dims not in blob.memory.shapes:  # another name of this memory was written in place
+            blob.memory.shapes[blob.dims] = self.emit(
+                Reshape(shape=tuple(d if isinstance(d, int) else 0 for d in blob.dims)),
+                (blob.memory.value,),
+                message.loc_of("name"),
+            )[0]
+        return blob.memory.shapes[blob.dims]
+
+    def check_counts(self, layer: Layer) -> None:
+        for noun, has, (least, most) in (
+            ("bottom", len(layer.bottoms), layer.kind.bottoms),
+            ("top", len(layer.tops), layer.kind.tops),
+        ):
+            if not least <= has <= most:
+                wanted = str(least) if least == most else f"{least} to {most}" if most < 1 << 20 else f"{least} or more"
+                raise layer.fault(f"it has {has} {noun}s, and takes {wanted}")
+
+    def check_in_place(self, layer: Layer) -> None:
+        """A top may be written over a bottom of the same number only, and only if nobody has read that before."""
+        bottoms = layer.message["bottom"]
+        for i, top in enumerate(layer.tops):
+            blob = self.blobs.get(top)
+            if blob is None:
+                continue
+            if i >= len(bottoms) or bottoms[i] != top:
+                line = f'"{top}" is already made by {blob.layer}'
+                raise layer.fault(f"{line}: the blob would be produced by multiple sources", None, TWICE)
+            if blob.readers:
+                line = f'it writes "{top}" in place, which {blob.readers[0]} reads'
+                raise layer.fault(f"{line}: the blob would be produced by multiple sources", None, TWICE)
+
+    def check_blobs(self, layer: Layer) -> None:
+        count = self.weights.count(layer.name)
+        if count is not None and layer.blobs and count != layer.blobs and not self.shares(layer):
+            advice = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
+            raise layer.fault(f"the caffemodel has {count} blobs for it, and it takes {layer.blobs}", None, advice)
+
+    def shares(self, layer: Layer) -> bool:
+        return any(p["name"] for p in layer.message["param"])
+
+    def write(self, layer: Layer, bottoms: Sequence[Blob], made: Sequence[Value]) -> None:
+        """The tops, from here on."""
+        for blob in bottoms:
+            if blob.name not in layer.tops:
+                blob.readers.append(f'layer "{layer.name}"')
+        said = f'layer "{layer.name}"'
+        for top, value in zip(layer.tops, made, strict=True):
+            self.makers[value] = layer
+            if top in self.blobs:
+                blob = self.blobs[top]
+                if len(blob.memory.names) > 1 and not layer.kind.shares:
+                    others = ", ".join(n for n in blob.memory.names if n != top)
+                    self.warn(f'{said} writes "{top}" in place, and so changes {others} too, as in Caffe')
+                blob.memory.write(value)
+                blob.dims, blob.layer, blob.consumed = value.type.dims, said, False
+                blob.readers.clear()
+            else:
+                memory = bottoms[0].memory if layer.kind.shares or value in layer.bottoms else Memory(value)
+                memory.shapes.setdefault(value.type.dims, value)
+                memory.names.extend(n for n in (bottoms[0].name if bottoms and memory is bottoms[0].memory else top, top) if n not in memory.names)
+                self.blobs[top] = Blob(top, memory, value.type.dims, said)
+            self.versions.append((top, value))
+
+    def emit(self, op: Op, inputs: Sequence[Value], loc: Loc) -> tuple[Value, ...]:
+        """Write a node. ValueError if the operator does not take these operands."""
+        types = op.types([v.type for v in inputs])
+        results = tuple(Value(f"%{len(self.nodes)}.{i}", type) for i, type in enumerate(types))
+        self.nodes.append(Node(op, tuple(inputs), results, loc))
+        return results
+
+    def described(self, values: Sequence[Value]) -> str:
+        """Who made these operands, for a complaint about how they fit."""
+        known = {v: f'"{name}"' for name, b in self.blobs.items() for v in b.memory.shapes.values()}
+        made = {v: f", made by {b.layer}" for b in self.blobs.values() for v in b.memory.shapes.values()}
+        said = [f"{known.get(v, v.name)} {v.type}{made.get(v, '')}" for v in dict.fromkeys(values)]
+        return f" ({'; '.join(s for s in said if not s.startswith('%'))})"
+
+    def weight(self, layer: Layer, index: int, shape: Shape, role: str) -> Constant:
+        """A learnt blob: the owner's, where a param name shares it."""
+        params = layer.message["param"]
+        spec = params[index] if index < len(params) else None
+        name = spec["name"] if spec is not None else ""
+        if name and name in self.shared:
+            return self.sharing(layer, index, shape, name, spec)
+        try:
+            data = self.weights.blob(layer.name, layer.type, index, shape)
+        except Missing as e:
+            raise layer.fault(e.sentence, None, e.advice) from None
+        made = self.constant(f"{layer.name}.{role}", data, shape)
+        if name:
+            self.shared[name] = (layer, index, made)
+        return made
+
+    def sharing(self, layer: Layer, index: int, shape: Shape, name: str, spec: Message | None) -> Constant:
+        owner, at, made = self.shared[name]
+        if made.type.shape == shape:
+            return made
+        permissive = spec is not None and spec["share_mode"] == "PERMISSIVE"
+        theirs = f'"{name}" belongs to layer "{owner.name}" (blob {at}), where it is {list(made.type.shape)}'
+        if not permissive:
+            advice = "Make the shapes equal, or say share_mode: PERMISSIVE if only the counts are to agree."
+            raise layer.fault(f"{theirs}; blob {index} here is {list(shape)}", None, advice)
+        if made.type.numel != TensorType("f32", shape).numel:
+            raise layer.fault(f"{theirs}; blob {index} here is {list(shape)}, of another count")
+        data = made.data.reshape(shape) if made.bound else None
+        return self.constant(f"{layer.name}.{index}", data, shape)
+
+    def constant(self, name: str, data: torch.Tensor | None, shape: Shape) -> Constant:
+        made = declared(name, TensorType("f32", shape)) if data is None else constant(name, data)
+        return self.constants.setdefault(name, made)
+
+    def outputs(self, wanted: Sequence[str]) -> list[tuple[str, Value]]:
+        """The blobs that are asked for, or those that no layer reads."""
+        missing = [name for name in wanted if name not in self.blobs and name not in self.broken]
+        for name in missing:
+            sentence = f'there is no blob "{name}" to return{near(name, self.blobs)}'
+            self.errors.append(self.message.fault(sentence, None, f"The blobs are {', '.join(self.blobs)}."))
+        names = [n for n in wanted if n in self.blobs] if wanted else [n for n, b in self.blobs.items() if not b.consumed]
+        return [(n, self.read(self.blobs[n], self.message)) for n in names]
+
+    def finish(self, outputs: list[tuple[str, Value]]) -> Graph:
+        nodes = needed(self.nodes, [v for _, v in outputs])
+        name = self.message["name"] or "net"
+        return verify(named(Graph(name, tuple(self.inputs), nodes, tuple(outputs)), self.versions))
+
+
+TWICE = "Caffe refuses this too. Give the top a name of its own."
+DATA_LAYERS = {
+    "Data", "ImageData", "HDF5Data", "WindowData", "MemoryData", "DummyData", "AnnotatedData", "VideoData", "HDF5Output",
+    "DenseImageData", "Python",
+}  # fmt: skip
+DATA = "This is a file for training: use the deploy prototxt, or put an Input layer in the place of this one."
+

@@ -1,0 +1,41 @@
+"""Which layers of a file are in the net: Caffe's rules on phase, level and stage (net.cpp, StateMeetsRule)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ...compiler.errors import CompileError
+from ..message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The circumstances that rules ask about."""
+
+    phase: str = "TEST"
+    level: int = 0
+    stages: frozenset[str] = frozenset()
+
+
+def included(layers: Iterable[Message], state: State, errors: list[CompileError]) -> list[Message]:
+    """The layers that this state has, in order. What is wrong with their rules is added to `errors`."""
+    kept = []
+    for layer in layers:
+        include, exclude = layer["include"], layer["exclude"]
+        if include and exclude:
+            advice = "Keep one of the two, as Caffe asks."
+            errors.append(layer.fault(f'layer "{layer["name"]}" has include and exclude rules', "exclude", advice))
+        elif any(meets(r, state) for r in include) if include else not any(meets(r, state) for r in exclude):
+            kept.append(layer)
+    return kept
+
+
+def meets(rule: Message, state: State) -> bool:
+    if "phase" in rule and rule["phase"] != state.phase:
+        return False
+    if "min_level" in rule and state.level < rule["min_level"]:
+        return False
+    if "max_level" in rule and state.level > rule["max_level"]:
+        return False
+    return state.stages >= set(rule["stage"]) and state.stages.isdisjoint(rule["not_stage"])

@@ -1,0 +1,118 @@
+"""Where a net's learnt blobs come from: a caffemodel, a function, or nowhere yet.
+
+Caffe matches weights to layers by layer name. It leaves a layer that the file lacks at its random filler values, in
+silence; here that is an error (users were bitten: NNEF-Tools#35).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ..caffemodel import Blob, LayerBlobs, Weights, read
+
+Shape = tuple[int, ...]
+Fill = Callable[[str, str, int, Shape], np.ndarray]
+
+
+class Missing(Exception):
+    """Why a blob cannot be had: a sentence, and advice."""
+
+    def __init__(self, sentence: str, advice: str = "") -> None:
+        super().__init__(sentence)
+        self.sentence, self.advice = sentence, advice
+
+
+class Source(Protocol):
+    """Gives blob `index` of a layer. None: declared and left unbound. Raises Missing."""
+
+    def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None: ...
+
+    def count(self, layer: str) -> int | None:
+        """How many blobs there are for a layer, if that is known."""
+
+
+class Unbound:
+    """No weights yet: enough to look at a net."""
+
+    def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
+        return None
+
+    def count(self, layer: str) -> int | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Called:
+    """Weights made by a function (layer, type, index, shape) -> array of that shape."""
+
+    fill: Fill
+
+    def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
+        made = np.array(self.fill(layer, type, index, shape), dtype=np.float32, order="C", copy=None)
+        if made.shape != shape:
+            raise Missing(f"the function for weights gave {list(made.shape)} for blob {index}, not {list(shape)}")
+        return torch.from_numpy(made)
+
+    def count(self, layer: str) -> int | None:
+        return None
+
+
+class Stored:
+    """Weights of a caffemodel, by layer name."""
+
+    def __init__(self, weights: Weights, file: str) -> None:
+        self.file = file
+        self.layers: dict[str, LayerBlobs] = {}
+        for layer in weights.layers:
+            if layer.blobs or layer.name not in self.layers:
+                self.layers[layer.name] = layer
+
+    def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
+        stored = self.layers.get(layer)
+        if stored is None or not stored.blobs:
+            raise Missing(f"{self.file} has no weights for it", self.others(layer))
+        if index >= len(stored.blobs):
+            has = len(stored.blobs)
+            advice = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
+            raise Missing(f"{self.file} has {has} blobs for it, and blob {index} is needed", advice)
+        blob = stored.blobs[index]
+        if not fits(blob, shape):
+            advice = "Is it the caffemodel of this very prototxt?"
+            sentence = f"blob {index} is {list(blob.shape)} in {self.file}, and the net needs {list(shape)}"
+            raise Missing(sentence, advice)
+        return torch.from_numpy(np.asarray(blob.data)).reshape(shape).to(torch.float32)
+
+    def count(self, layer: str) -> int | None:
+        stored = self.layers.get(layer)
+        return len(stored.blobs) if stored and stored.blobs else None
+
+    def others(self, layer: str) -> str:
+        with_blobs = [name for name, stored in self.layers.items() if stored.blobs]
+        listed = ", ".join(with_blobs[:6]) + (", ..." if len(with_blobs) > 6 else "")
+        return f"It has weights for {listed or 'no layer'}. Give the caffemodel that belongs to this prototxt."
+
+
+def fits(blob: Blob, shape: Shape) -> bool:
+    """Caffe's Blob::ShapeEquals: a legacy 4-D blob equals a lower rank with ones in front."""
+    if not blob.legacy:
+        return tuple(blob.shape) == shape
+    return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == tuple(blob.shape)
+
+
+def source(weights: str | Path | Fill | Weights | None) -> Source:
+    """Weights in whatever form they are given."""
+    if weights is None:
+        return Unbound()
+    if isinstance(weights, str | Path):
+        return Stored(read(weights), str(weights))
+    if isinstance(weights, Weights):
+        return Stored(weights, "the caffemodel")
+    return Called(weights)
+
+

@@ -1,0 +1,126 @@
+"""Caffe's message types, made from `caffe.proto` when first asked for: no generated code, no protoc."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+)
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from lark import Lark, Token, Transformer
+
+TYPES = {name[5:].lower(): number for name, number in FieldDescriptorProto.Type.items()}  # "int32" of TYPE_INT32
+NAMES: dict[int, str] = {number: name for name, number in TYPES.items()}
+LABELS = {
+    name[6:].lower(): number for name, number in FieldDescriptorProto.Label.items()
+}  # "optional" of LABEL_OPTIONAL
+
+
+def descriptor(type: str) -> Descriptor:
+    """The description of a message of `caffe.proto`: `descriptor("NetParameter").fields_by_name`."""
+    return pool().FindMessageTypeByName(f"caffe.{type}")
+
+
+def message_class(type: str) -> type[Message]:
+    """Protobuf's own class for a message: `message_class("LayerParameter")().ParseFromString(data)`."""
+    return GetMessageClass(descriptor(type))
+
+
+@functools.cache
+def pool() -> DescriptorPool:
+    """All of `caffe.proto`, read once (about 40 ms), in a pool of its own, so that no other Caffe's is in the way."""
+    result = DescriptorPool()
+    folder = files(__package__)
+    rules = folder.joinpath("proto.lark").read_text("utf-8")
+    reader = Lark(rules, parser="lalr", lexer="basic", transformer=Descriptors(visit_tokens=False))
+    parsed: Any = reader.parse(folder.joinpath("caffe.proto").read_text("utf-8"))
+    file: FileDescriptorProto = parsed
+    result.AddSerializedFile(file.SerializeToString())
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a field of a message may hold. `type` is "int32", "float", "string", "enum", "message" and the like."""
+
+    type: str
+    repeated: bool
+    required: bool
+    default: int | float | bool | str | None  # of an enum, a name; None for messages
+    message: str = ""  # the message's type
+    numbers: Mapping[str, int] = field(default_factory=dict)  # the enum's names and numbers
+
+
+@functools.cache
+def kinds(type: str) -> Mapping[str, Kind]:
+    """The fields of a message of `caffe.proto`, by name."""
+    return {f.name: kind(f) for f in descriptor(type).fields}
+
+
+def kind(field: FieldDescriptor) -> Kind:
+    repeated, required = field.is_repeated, field.is_required
+    if field.message_type is not None:
+        return Kind("message", repeated, required, None, message=field.message_type.name)
+    if field.enum_type is not None:
+        numbers = {value.name: value.number for value in field.enum_type.values}
+        default = None if repeated else field.enum_type.values_by_number[field.default_value].name
+        return Kind("enum", repeated, required, default, numbers=numbers)
+    default = None if repeated else field.default_value
+    return Kind(NAMES[field.type], repeated, required, default)
+
+
+class Descriptors(Transformer[Token, Any]):
+    """Schema text to protobuf's description of itself, rule by rule."""
+
+    def start(self, parts: list[Any]) -> FileDescriptorProto:
+        syntax, package, *types = parts
+        messages = [t for t in types if isinstance(t, DescriptorProto)]
+        enums = [t for t in types if isinstance(t, EnumDescriptorProto)]
+        return FileDescriptorProto(
+            name="caffe.proto", syntax=syntax[1:-1], package=package, message_type=messages, enum_type=enums
+        )
+
+    def message(self, parts: list[Any]) -> DescriptorProto:
+        result = DescriptorProto(name=parts[0])
+        for part in parts[1:]:
+            match part:
+                case FieldDescriptorProto():
+                    result.field.append(part)
+                case EnumDescriptorProto():
+                    result.enum_type.append(part)
+                case DescriptorProto():
+                    result.nested_type.append(part)
+        return result
+
+    def field(self, parts: list[Token]) -> FieldDescriptorProto:
+        label, type, name, _, number = parts[0].split(" ")
+        result = FieldDescriptorProto(name=name, number=int(number), label=LABELS[label])
+        if type in TYPES:
+            result.type = TYPES[type]
+        else:
+            result.type_name = type  # a message or an enum: the pool finds out which
+        for token in parts[1:]:
+            option, value = token[1:-1].split(" = ")
+            if option == "packed":
+                result.options.packed = value == "true"
+            else:
+                result.default_value = value.strip('"')
+        return result
+
+    def enum(self, parts: list[Token]) -> EnumDescriptorProto:
+        result = EnumDescriptorProto(name=parts[0])
+        for token in parts[1:]:
+            name, number = token[:-1].split(" = ")
+            result.value.add(name=name, number=int(number))
+        return result

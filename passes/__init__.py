@@ -1,0 +1,56 @@
+"""What is done to a net, in the order in which it is done. A pass is a function (graph, context) -> graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..compiler.errors import CompileError
+from ..compiler.ir import Graph
+from ..compiler.op import near
+from .assign_layout import assign_layout
+from .context import Context, Note
+from .drop_training import drop_training
+from .fold_batchnorm import fold_batchnorm
+from .fuse import fuse
+from .plan_memory import plan_memory
+from .reuse_storage import reuse_storage
+from .share_weights import share_weights
+
+Pass = Callable[[Graph, Context], Graph]
+
+PIPELINE: tuple[Pass, ...] = (
+    drop_training,  # first: what is gone stands in nobody's way
+    fold_batchnorm,  # before sharing: what is folded into two equal weights may differ
+    share_weights,
+    assign_layout,  # before fusing: a change of layout stands between two kernels
+    fuse,
+    reuse_storage,  # after fusing: most of what was in place has become a ride
+    plan_memory,  # last: it needs the final nodes, their order, and who lies in whom
+)
+WITHOUT_SHAPES = 3  # so many passes of the pipeline look at no shape: what they leave can be compiled for any
+REQUIRED: tuple[Pass, ...] = (plan_memory,)  # what a net cannot run without
+
+__all__ = ["PIPELINE", "REQUIRED", "WITHOUT_SHAPES", "Context", "Note", "Pass", "run", "select"]
+
+
+def run(
+    graph: Graph,
+    context: Context,
+    passes: Sequence[Pass] = PIPELINE,
+    seen: Callable[[str, Graph], None] = lambda name, graph: None,
+) -> Graph:
+    """The graph after these passes; `seen` is shown it after each."""
+    for p in passes:
+        graph = p(graph, context.during(p.__name__))
+        seen(p.__name__, graph)
+    return graph
+
+
+def select(names: Sequence[str]) -> tuple[Pass, ...]:
+    """Passes by name, in the order asked for. CompileError if there is none of that name."""
+    known = {p.__name__: p for p in PIPELINE}
+    for name in names:
+        if name not in known:
+            message = f"no pass is called {name}{near(name, known)}"
+            raise CompileError(message, advice=f"The passes are {', '.join(known)}.")
+    return tuple(known[name] for name in names)

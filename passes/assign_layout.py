@@ -1,0 +1,61 @@
+"""Decide how each image lies in memory: nchw as Caffe has it, or nhwc where the target is better at that.
+
+    c = conv(x, w)             x.nhwc: f32[1,3,8,8]:nhwc = relayout(x)
+    f = flatten(c)       =>    c: f32[1,4,6,6]:nhwc = conv(x.nhwc, w)
+                               c.nchw: f32[1,4,6,6]:nchw = relayout(c, to="nchw")
+                               f: f32[1,144] = flatten(c.nchw)
+
+An operator that has no wish of its own follows its first image. What goes by rows needs nchw, unless the image has one
+pixel or one channel, where both are the same bytes. Left alone: a net that has layouts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..compiler.ir import Constant, Graph, Node, Place, Value
+from ..compiler.ops.shape import Relayout
+from ..compiler.rewrite import Names, Writer
+from ..compiler.verify import flat
+from .context import Context
+
+
+def assign_layout(graph: Graph, context: Context) -> Graph:
+    values = [v for n in graph.nodes for v in n.results]
+    if any(v.layout for v in (*graph.inputs, *values)) or not any(v.type.rank == 4 for v in values):
+        return graph
+    writer, names = Writer(graph), Names(graph)
+    inputs = tuple(replace(v, place=Place("nchw")) if v.type.rank == 4 else v for v in graph.inputs)
+    for old, new in zip(graph.inputs, inputs, strict=True):
+        writer[old] = new
+    changed: dict[tuple[Value, str], Value] = {}
+
+    def lying(value: Value, layout: str, node: Node) -> Value:
+        """The value in that layout: itself, or a copy, made once."""
+        if value.layout in (None, layout) or (layout == "nchw" and flat(value)):
+            return value
+        if (value, layout) not in changed:
+            name, place = names.fresh(f"{value.name}.{layout}"), Place(layout)
+            changed[value, layout] = writer.emit(Relayout(to=layout), value, name=name, loc=node.loc, place=place)
+            context.did(value, f"{value.type.nbytes} bytes laid out as {layout} for {node.name}")
+        return changed[value, layout]
+
+    for node in graph.nodes:
+        inputs_here = [writer[v] for v in node.inputs]
+        layout = wanted(node, inputs_here, context)
+        read = tuple(v if isinstance(v, Constant) else lying(v, layout, node) for v in inputs_here)
+        results = tuple(replace(v, place=Place(layout)) if v.type.rank == 4 else v for v in node.results)
+        for old, new in zip(node.results, results, strict=True):
+            writer[old] = new
+        writer.add(Node(node.op, read, results, node.loc))
+    writer.graph = replace(graph, inputs=inputs)
+    return writer.finish()
+
+
+def wanted(node: Node, operands: list[Value], context: Context) -> str:
+    """The layout that a node reads and writes."""
+    if node.op.rows:
+        return "nchw"
+    images = [v.layout for v in operands if v.layout]
+    wishes = context.target.layouts(node.op)
+    return wishes[0] if wishes else images[0] if images else "nchw"

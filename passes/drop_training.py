@@ -1,0 +1,57 @@
+"""Take out what only training needs.
+
+    f = relu(linear(x, w))              f = relu(linear(x, w))
+    d = dropout(f, ratio=0.5)    =>     y = softmax(f)
+    y = softmax(d)
+
+If nobody else reads what the layer read, that value takes the layer's name: the name of a Caffe blob stays with
+the numbers that Caffe leaves in it.
+
+    fc.0 = linear(x, w)                 fc = linear(x, w)
+    fc = dropout(fc.0)           =>     return fc
+    return fc
+
+Left alone: everything that computes something.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..compiler.ir import Graph, Node, Value
+from ..compiler.ops.activation import Dropout
+from ..compiler.ops.arithmetic import Power
+from ..compiler.rewrite import Writer
+from .context import Context
+
+NOTHING = (Power(),)
+
+
+def drop_training(graph: Graph, context: Context) -> Graph:
+    writer = Writer(graph)
+    renamed = inherited(graph)
+    for node in graph.nodes:
+        if idle(node):
+            context.did(node, f"{node.op.name} is nothing at inference")
+            writer[node.output] = writer[node.inputs[0]]
+            continue
+        for value in node.results:
+            if value in renamed:
+                writer[value] = replace(value, name=renamed[value])
+        results = tuple(writer[v] for v in node.results)
+        writer.add(Node(node.op, tuple(writer[v] for v in node.inputs), results, node.loc))
+    return writer.finish() if any(map(idle, graph.nodes)) else graph
+
+
+def idle(node: Node) -> bool:
+    return isinstance(node.op, Dropout) or node.op in NOTHING
+
+
+def inherited(graph: Graph) -> dict[Value, str]:
+    """Values that take the name of the idle node behind them, which alone reads them."""
+    names: dict[Value, str] = {}
+    for node in reversed(graph.nodes):
+        source = node.inputs[0] if node.inputs else None
+        if idle(node) and source in graph.producer and graph.only_feeds(source, node):
+            names[source] = names.get(node.output, node.name)
+    return names

@@ -1,0 +1,170 @@
+"""Fold per-channel layers into the convolution or matrix product that feeds them.
+
+A trained BatchNorm, like a Scale, is a·x + b for each channel. A convolution is linear, so the two
+together are one convolution, with weight a·w and bias a·c + b.
+
+    c = conv(x, w)                          s = conv(x, w.folded, bias.folded)
+    n = batch_norm(c, mean, variance)   =>
+    s = scale(n, gamma, beta)
+
+Where there is nothing to fold into, the layers still become one:
+
+    n = batch_norm(x, mean, variance)   =>  s = scale(x, a, b)
+    s = scale(n, gamma, beta)
+
+All is worked out in float64 and stored as float32. A weight that several layers read is folded once where all agree on
+the result, else each gets its own.
+
+Left alone: a result that is read elsewhere too, and weights that are not constant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..compiler.ir import Constant, Graph, Node, Value
+from ..compiler.op import Op
+from ..compiler.ops.channels import Affine, BatchNorm, Scale
+from ..compiler.ops.conv import Conv
+from ..compiler.ops.dense import Linear
+from ..compiler.rewrite import Names, Writer, constant
+from .context import Context
+
+Constants = dict[tuple[object, ...], tuple[Constant, Constant]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An anchor and the affine nodes behind it that can become one node."""
+
+    anchor: Node
+    layers: tuple[Node, ...]
+
+    @property
+    def last(self) -> Node:
+        return (self.anchor, *self.layers)[-1]
+
+
+def fold_batchnorm(graph: Graph, context: Context) -> Graph:
+    chains = {c.anchor: c for c in found(graph, context)}
+    absorbed = {n for c in chains.values() for n in c.layers}
+    if not chains:
+        return graph
+    writer, names, made = Writer(graph), Names(graph), Constants()
+    for node in graph.nodes:
+        if node in chains:
+            fold(chains[node], writer, names, made, context)
+        elif node not in absorbed:
+            writer.copy(node)
+    return writer.finish()
+
+
+def found(graph: Graph, context: Context) -> list[Chain]:
+    chains, taken = list[Chain](), set[Node]()
+    for node in graph.nodes:
+        if node in taken or not foldable(node):
+            continue
+        layers = tuple(behind(node, graph, context))
+        taken.update(layers)
+        if layers or isinstance(node.op, BatchNorm):
+            chains.append(Chain(node, layers))
+    return chains
+
+
+def foldable(node: Node) -> bool:
+    """Can something be folded into this node, as far as it alone is concerned?"""
+    return isinstance(node.op, Conv | Linear | Affine) and known(node.inputs[1:])
+
+
+def known(values: tuple[Value, ...]) -> bool:
+    return all(isinstance(v, Constant) and v.bound for v in values)
+
+
+def behind(anchor: Node, graph: Graph, context: Context) -> list[Node]:
+    """The affine nodes that follow, each the only reader of the one before."""
+    layers, value = list[Node](), anchor.output
+    while True:
+        readers = [n for n in graph.users[value] if isinstance(n.op, Affine) and n.inputs[0] is value]
+        if not readers:
+            return layers
+        reader = readers[0]
+        if not graph.only_feeds(value, reader):
+            why = "is an output of the net" if value in graph.kept else "is also read by " + ", ".join(
+                n.name for n in graph.users[value] if n is not reader
+            )
+            context.declined(reader, f"not folded into {anchor.op.name}: {value.name} {why}")
+            return layers
+        if not known(reader.inputs[1:]) or not fits(anchor, reader):
+            context.declined(reader, f"not folded into {anchor.op.name}: its numbers are not one constant per channel")
+            return layers
+        layers.append(reader)
+        value = reader.output
+
+
+def fits(anchor: Node, layer: Node) -> bool:
+    """True if the layer's numbers stand one for each output channel of the anchor."""
+    rank, shape = anchor.output.type.rank, layer.inputs[1].type.dims
+    assert isinstance(layer.op, Affine)
+    axis = layer.op.axis % rank if shape else 0
+    if isinstance(anchor.op, Affine):
+        mine = anchor.inputs[1].type.dims
+        return mine == shape and anchor.op.axis % rank == layer.op.axis % rank
+    channel = 1 if isinstance(anchor.op, Conv) else rank - 1
+    return not shape or (axis == channel and len(shape) == 1)
+
+
+def fold(chain: Chain, out: Writer, names: Names, made: Constants, context: Context) -> None:
+    anchor, last = chain.anchor, chain.last
+    a, b = composed(chain.layers)
+    op, weight, bias = anchor.op, anchor.inputs[1] if len(anchor.inputs) > 1 else None, anchor.inputs[2:]
+    key = (op, anchor.inputs[1:], *((n.op, n.inputs[1:]) for n in chain.layers))
+    if key not in made:
+        assert isinstance(weight, Constant)
+        if any(k[1] and k[1][0] is weight for k in made):  # type: ignore[index]
+            context.did(weight, f"is shared, and {last.name} folds other numbers into it: {weight.type.nbytes} bytes more")
+        w, c = folded(anchor, a, b)
+        if isinstance(op, Affine):
+            first, second = f"{last.name}.gamma", f"{last.name}.beta"
+        else:
+            first, second = f"{weight.name}.folded", f"{bias[0].name if bias else f'{weight.name}.bias'}.folded"
+        first, second = names.fresh(first), names.fresh(second)
+        made[key] = constant(first, w.to(weight.data.dtype)), constant(second, c.to(weight.data.dtype))
+    if isinstance(op, Affine):
+        op = Scale(axis=op.axis)
+    inputs = (out[anchor.inputs[0]], *made[key])
+    out[last.output] = out.emit(op, *inputs, name=last.name, loc=anchor.loc)
+    layers = " and ".join(n.op.name for n in chain.layers)
+    context.did(last, f"{layers} folded into {anchor.op.name}" if layers else f"{anchor.op.name} is one scale")
+
+
+def composed(layers: tuple[Node, ...]) -> tuple[Tensor, Tensor]:
+    """The layers as one a·x + b, in float64."""
+    a, b = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    for node in layers:
+        assert isinstance(node.op, Affine)
+        scale, shift = node.op.coefficients(*data(node.inputs[1:]))
+        a, b = a * scale, b * scale + shift
+    return a, b
+
+
+def folded(anchor: Node, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the anchor with a·y + b behind it, in float64."""
+    if isinstance(anchor.op, Affine):
+        scale, shift = anchor.op.coefficients(*data(anchor.inputs[1:]))
+        return scale * a, shift * a + b
+    weight, *bias = data(anchor.inputs[1:])
+    outputs = weight.shape[1] if transposed(anchor.op) else weight.shape[0]
+    a, b = a.expand(outputs), b.expand(outputs)
+    rows = a if transposed(anchor.op) else a.reshape(-1, *[1] * (weight.ndim - 1))
+    return weight * rows, (bias[0] * a if bias else 0) + b
+
+
+def transposed(op: Op) -> bool:
+    return isinstance(op, Linear) and op.transpose
+
+
+def data(values: tuple[Value, ...]) -> list[Tensor]:
+    return [v.data.double() for v in values if isinstance(v, Constant)]

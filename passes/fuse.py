@@ -1,0 +1,67 @@
+"""Let elementwise nodes ride on the kernel that makes their operand.
+
+    c = conv(x, w)                kernel conv_add_relu_1b2c3d4e5f60(a, b, c) {
+    s = add(c, r)                     d = conv(a, b)
+    y = relu(s)             =>        e = add(d, c)
+                                      f = relu(e)
+                                      return f
+                                  }
+                                  y = conv_add_relu_1b2c3d4e5f60(x, w, r)
+
+A node rides if it alone reads the result, makes one of the same type, and the target accepts the kernel that would come of
+it. Where several operands could carry it, the one that is made last does: the others are there by then. Names inside
+a kernel are canonical, so that kernels which do the same are the same text, and become one.
+"""
+
+from __future__ import annotations
+
+from ..compiler.ir import Graph, Node, Value
+from ..compiler.kernel import body, operands
+from ..compiler.op import Elementwise
+from ..compiler.ops.fused import Fused
+from ..compiler.rewrite import Writer
+from .context import Context
+
+
+def fuse(graph: Graph, context: Context) -> Graph:
+    groups = grouped(graph, context)
+    if all(len(g) == 1 for g in groups.values()):
+        return graph
+    writer = Writer(graph)
+    for node in graph.nodes:
+        group = groups.get(node, [node])
+        if group[-1] is not node:
+            continue  # it runs when the last of its kernel does
+        if len(group) == 1:
+            writer.copy(node)
+            continue
+        kernel, reads = body(group, node.results), operands(group)
+        writer.add(Node(Fused(kernel), tuple(writer[v] for v in reads), node.results, group[0].loc))
+    return writer.finish()
+
+
+def grouped(graph: Graph, context: Context) -> dict[Node, list[Node]]:
+    """For each node the nodes of its kernel, in order."""
+    groups: dict[Node, list[Node]] = {}
+    position = {n: i for i, n in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        groups[node] = [node]
+        if not isinstance(node.op, Elementwise):
+            continue
+        carriers = [graph.producer[v] for v in dict.fromkeys(node.inputs) if carries(v, node, graph)]
+        for carrier in sorted(carriers, key=lambda n: -position[groups[n][-1]]):
+            grown = [*groups[carrier], node]
+            reason = context.target.accepts(body(grown, node.results))
+            if reason is None:
+                groups.update((n, grown) for n in grown)
+                break
+            context.declined(node, f"does not ride on {carrier.name}: {reason}")
+    return groups
+
+
+def carries(value: Value, node: Node, graph: Graph) -> bool:
+    """Could this operand's kernel make the node's result instead?"""
+    made = graph.producer.get(value)
+    if made is None or isinstance(made.op, Fused) or len(made.results) > 1:
+        return False
+    return graph.only_feeds(value, node) and value.type == node.output.type

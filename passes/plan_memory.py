@@ -1,0 +1,91 @@
+"""Give each value that lies nowhere yet a place in one arena.
+
+    c = conv(x, w)            c = conv(x, w) at 0
+    y = relu(c) over c   =>   y = relu(c) over c
+    z = conv(y, v)            z = conv(y, v) at 4096
+
+The largest goes first, each to the lowest offset that is free for as long as it lives (greedy by size: Pisarchyk and
+Lee 2020). No plan can be smaller than the most bytes that live at one step; where the first try misses that bound, other
+orders are tried and the best is kept. Places are worked out anew each time: a plan is a fact about a whole net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..compiler.ir import Graph, Value
+from ..compiler.memory import ALIGN
+from ..compiler.storage import Life, lives, reserved, storages
+from ..compiler.verify import verify
+from .context import Context
+from .reuse_storage import moved
+
+Order = Callable[[Value], tuple[int, ...]]
+
+
+def plan_memory(graph: Graph, context: Context) -> Graph:
+    spans = spans_of(graph)
+    least = lower_bound(spans)
+    orders: list[Order] = [
+        lambda v: (-aligned(v),),
+        lambda v: (-aligned(v) * (spans[v].last - spans[v].first + 1),),
+        lambda v: (spans[v].last - spans[v].first, -aligned(v)),
+        lambda v: (spans[v].first,),
+    ]
+    best, size = dict[Value, int](), -1
+    for order in orders:
+        found = offsets(spans, sorted(spans, key=lambda v: (*order(v), spans[v].first)))
+        total = max((at + aligned(v) for v, at in found.items()), default=0)
+        if size < 0 or total < size:
+            best, size = found, total
+        if size == least:
+            break
+    if size > least:
+        context.declined(graph.nodes[-1], f"the arena is {size} bytes, {size - least} above the bound of this schedule")
+    placed = moved(graph, {v: replace(v.place, at=at) for v, at in best.items()})
+    return verify(replace(placed, arena=size))
+
+
+def spans_of(graph: Graph) -> dict[Value, Life]:
+    """For each value that needs bytes of its own, when it needs them."""
+    return reserved(graph, storages(graph), lives(graph))
+
+
+def lower_bound(spans: dict[Value, Life]) -> int:
+    """The most bytes that live at one step: no plan of this schedule is smaller."""
+    steps = max((s.last for s in spans.values()), default=0) + 2
+    change = np.zeros(steps, dtype=np.int64)
+    for value, span in spans.items():
+        change[span.first] += aligned(value)
+        change[span.last + 1] -= aligned(value)
+    return int(change.cumsum().max(initial=0))
+
+
+def aligned(value: Value) -> int:
+    """Bytes, up to the next place that another value may begin at."""
+    return -(-value.type.nbytes // ALIGN) * ALIGN
+
+
+def offsets(spans: dict[Value, Life], order: Sequence[Value]) -> dict[Value, int]:
+    """Each value in that order to the lowest free offset. What is placed is kept sorted by offset, in arrays."""
+    count, used = len(order), 0
+    first, last = np.empty(count, np.int64), np.empty(count, np.int64)
+    start, stop = np.empty(count, np.int64), np.empty(count, np.int64)
+    place: dict[Value, int] = {}
+    for value in order:
+        span, size = spans[value], aligned(value)
+        meet = np.flatnonzero((first[:used] <= span.last) & (last[:used] >= span.first))
+        ends = np.maximum.accumulate(stop[meet], out=np.empty(len(meet), np.int64))
+        before = np.concatenate(([0], ends))  # where the busy bytes so far end, before each that is met
+        gaps = np.flatnonzero(start[meet] - before[:-1] >= size)
+        at = int(before[gaps[0]] if len(gaps) else before[-1])
+        place[value] = at
+        i = int(np.searchsorted(start[:used], at))
+        for row, number in ((first, span.first), (last, span.last), (start, at), (stop, at + size)):
+            row[i + 1 : used + 1] = row[i:used]
+            row[i] = number
+        used += 1
+    return place

@@ -1,0 +1,130 @@
+"""Write in place where nobody can tell.
+
+    y = relu(x)               =>   y = relu(x) over x
+    z = concat(a, b)               a, b made `in z[0:4]`, `in z[4:6]`: the concat copies nothing
+    p, q = slice(z)           =>   p, q `in z[0:4]`, `in z[4:6]`: neither does the slice
+    f = reshape(y)            =>   f = reshape(y) over y
+
+Over an operand that dies here, was made in this graph, lies as the result does, and is read only at the place
+that is being written. In a concat along the channels, if the target writes such views; a value lies in one concat at
+most. Left alone: inputs, constants, and bytes that another value looks at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..compiler.ir import Graph, Node, Place, Value, Within
+from ..compiler.ops.shape import Concat, Slice
+from ..compiler.rewrite import Writer
+from ..compiler.storage import Life, lives
+from ..compiler.verify import flat
+from .context import Context
+
+Places = dict[Value, Place]
+
+
+def reuse_storage(graph: Graph, context: Context) -> Graph:
+    life, places = lives(graph), Places()
+    for node in graph.nodes:
+        if any(v.place.decided for v in node.results):
+            continue
+        if isinstance(node.op, Concat):
+            join(node, graph, places, context)
+        elif isinstance(node.op, Slice):
+            split(node, graph, places, context)
+    viewed = {p.within.root for p in places.values() if p.within}
+    viewed |= {v.place.within.root for n in graph.nodes for v in n.results if v.place.within}
+    for node in graph.nodes:
+        value = node.results[0]
+        if value in places or value.place.decided or value.name in viewed:
+            continue
+        for i, operand in enumerate(node.inputs):
+            if operand in places and places[operand].within or operand.name in viewed or operand.place.within:
+                continue
+            if overwritable(node, i, graph, life, context):
+                places[value] = replace(value.place, over=operand.name)
+                context.did(value, f"is written over {operand.name}: {value.type.nbytes} bytes")
+                break
+    return moved(graph, places) if places else graph
+
+
+def join(node: Node, graph: Graph, places: Places, context: Context) -> None:
+    """Place a concat's operands in its result."""
+    types, root = [v.type for v in node.inputs], node.output
+    for i, operand in enumerate(node.inputs):
+        part = node.op.stands_in_result(i, types)
+        reason = joins(node, operand, graph, places, part, context)
+        if reason:
+            context.declined(root, f"{operand.name} is copied: {reason}")
+        elif part is not None:
+            places[operand] = replace(operand.place, within=Within(root.name, part.start, part.stop))
+            context.did(operand, f"is made in its place in {root.name}: {operand.type.nbytes} bytes not copied")
+
+
+def joins(
+    node: Node, operand: Value, graph: Graph, places: Places, part: range | None, context: Context
+) -> str | None:
+    """Why an operand cannot be made in its place in the concat."""
+    maker = graph.producer.get(operand)
+    if part is None:
+        return "only channels can be joined in place"
+    if maker is None:
+        return "it is not computed here"
+    if operand in places or operand.place.decided:
+        return "it has a place already"
+    if node.inputs.count(operand) > 1:
+        return "it is joined twice"
+    if not context.target.writes_views(maker.op):
+        return f"{context.target.name} does not write {maker.op.name} into part of a value"
+    if isinstance(maker.op, Slice):
+        return "it is a piece of another value"
+    return None
+
+
+def split(node: Node, graph: Graph, places: Places, context: Context) -> None:
+    """Let a slice's results be what they are: pieces of its operand."""
+    source, types = node.inputs[0], [node.inputs[0].type]
+    if source not in graph.producer or not context.target.writes_views(node.op):
+        return
+    for i, value in enumerate(node.results):
+        part = node.op.stands_in_operand(i, types)
+        if part is not None and value not in places:
+            places[value] = replace(value.place, within=Within(source.name, part.start, part.stop))
+            context.did(value, f"is a piece of {source.name}: {value.type.nbytes} bytes not copied")
+
+
+def overwritable(node: Node, i: int, graph: Graph, life: dict[Value, Life], context: Context) -> bool:
+    """May the first result be written over operand i?"""
+    operand, value = node.inputs[i], node.results[0]
+    if operand not in life or value.type.nbytes != operand.type.nbytes:
+        return False
+    places = [j for j, v in enumerate(node.inputs) if v is operand]
+    pointwise = all(node.op.pointwise_in(j) for j in places)
+    if node.op.reinterprets:
+        if operand.layout not in (None, "nchw") and not flat(operand):
+            return False
+    elif not pointwise or value.type != operand.type or value.layout != operand.layout:
+        return False
+    if life[operand].last > life[value].first:
+        context.declined(value, f"not over {operand.name}, which is {still(operand, node, graph)}")
+        return False
+    return True
+
+
+def still(operand: Value, node: Node, graph: Graph) -> str:
+    if operand in graph.kept:
+        return "an output of the net"
+    return "read again by " + ", ".join(n.name for n in graph.users[operand] if n is not node)
+
+
+def moved(graph: Graph, places: Places) -> Graph:
+    """The same graph with these values in these places."""
+    writer = Writer(graph)
+    for node in graph.nodes:
+        for value in node.results:
+            if value in places:
+                writer[value] = replace(value, place=places[value])
+        results = tuple(writer[v] for v in node.results)
+        writer.add(Node(node.op, tuple(writer[v] for v in node.inputs), results, node.loc))
+    return writer.finish()

@@ -1,0 +1,28 @@
+"""Equal weights become one, whatever they are called.
+
+    weight a.w: f32[2] = [1, 2]          weight a.w: f32[2] = [1, 2]
+    weight b.w: f32[2] = [1, 2]    =>    y = scale(x, a.w)
+    y = scale(x, a.w)                    z = scale(y, a.w)
+    z = scale(y, b.w)
+
+Equal means the same type and the same numbers, bit for bit. Left alone: weights without numbers yet.
+"""
+
+from __future__ import annotations
+
+from ..compiler.ir import Constant, Graph
+from ..compiler.rewrite import Writer
+from .context import Context
+
+
+def share_weights(graph: Graph, context: Context) -> Graph:
+    writer, first = Writer(graph), dict[str, Constant]()
+    for c in graph.constants:
+        if c.bound and (kept := first.setdefault(c.handle, c)) is not c:
+            context.did(c, f"is {kept.name} again: {c.type.nbytes} bytes saved")
+            writer[c] = kept
+    if not writer.replaced:
+        return graph
+    for node in graph.nodes:
+        writer.copy(node)
+    return writer.finish()

@@ -1,0 +1,72 @@
+"""Whatever a caller hands in, numpy or torch, made into the tensors that a net was compiled for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .arena import strides_of
+from .plan import DTYPES, Dim, Shape, Slot
+
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a net takes or gives under a name: dtype and dimensions, "?200" for one that is at most 200."""
+
+    dtype: str
+    dims: tuple[Dim, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.dims))}]"
+
+
+def tensor_of(name: str, given: Any) -> Tensor:
+    """A CPU tensor, sharing memory where it can. ValueError if it is no array of numbers."""
+    if isinstance(given, Tensor):
+        return given.detach().cpu()
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"input {name!r} is an array of {array.dtype}, and should be one of numbers")
+    native = array.dtype.newbyteorder("=")
+    if array.dtype.itemsize > 8:
+        native = np.dtype(np.float64)
+    elif array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        native = np.dtype(np.int64)  # torch does little with unsigned numbers
+    ready = np.require(array, native, ["C", "W"])  # torch cannot share memory that is read-only or runs backwards
+    return torch.from_numpy(ready)
+
+
+def converted(name: str, data: Tensor, slot: Slot) -> Tensor:
+    """In the slot's dtype and layout. ValueError if whole numbers are due and others come."""
+    dtype = DTYPES[slot.dtype]
+    if data.dtype.is_complex:
+        raise ValueError(f"input {name!r} is complex, and should be {slot.dtype}")
+    if data.dtype != dtype:
+        made = data.to(dtype)
+        if data.dtype.is_floating_point and not dtype.is_floating_point and not torch.equal(made.to(data.dtype), data):
+            raise ValueError(f"input {name!r} should hold whole numbers ({slot.dtype}) and holds others")
+        data = made
+    return laid_out(data, slot.layout)
+
+
+def laid_out(data: Tensor, layout: str) -> Tensor:
+    strides = strides_of(tuple(data.shape), layout)
+    if all(s == t or n == 1 for n, s, t in zip(data.shape, data.stride(), strides, strict=True)):
+        return data
+    return torch.empty_strided(data.shape, strides, dtype=data.dtype).copy_(data)
+
+
+def array_of(result: Tensor) -> np.ndarray[Any, Any]:
+    """numpy has no bfloat16: such results come as float32."""
+    made: np.ndarray[Any, Any] = (result.float() if result.dtype == torch.bfloat16 else result).numpy()
+    return made
+
+
+def shape_of(data: Tensor) -> Shape:
+    return tuple(data.shape)

@@ -1,0 +1,186 @@
+"""A compiled net, loaded: called with arrays it gives arrays, from any number of threads at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .arena import fits
+from .artifact import Artifact, read
+from .feed import Spec, array_of, converted, shape_of, tensor_of
+from .plan import Plan, Shape
+from .primitives import Layer, Packings
+from .program import Program
+
+Shapes = Mapping[str, Shape]
+
+
+class Compile(Protocol):
+    """How a net is compiled again for other input shapes. The runtime has no compiler: whoever has one passes it in."""
+
+    def __call__(self, source: str, shapes: Shapes, weights: Mapping[str, Tensor], target: str, /) -> Artifact:
+        """`source` is the artifact's, `shapes` those of all inputs, `weights` its tensors by handle."""
+
+
+def load(
+    path: str | Path,
+    *,
+    compile: Compile | None = None,
+    layers: Mapping[str, Layer] | None = None,
+    threads: int | None = None,
+) -> Net:
+    """Map a compiled file and make it ready to run: `load("net.cortado")(data=x)["prob"]`.
+
+    `compile` compiles it again for input shapes that the file does not hold; without it such inputs are refused.
+    `layers` are the caller's functions for steps that the file leaves to the caller. `threads` is how many a call
+    uses (None: torch's setting). ArtifactError if the file is foreign, damaged, newer, or for another target.
+    """
+    return Net.from_artifact(read(path), compile=compile, layers=layers, threads=threads)
+
+
+class Net:
+    """A plan and its packed weights; immutable but for the shapes that it learns. Each call has memory of its own."""
+
+    def __init__(
+        self, artifact: Artifact, compile: Compile | None, layers: Mapping[str, Layer], threads: int | None
+    ) -> None:
+        self.artifact = artifact
+        self.compile = compile
+        self.layers = dict(layers)
+        self.threads = threads
+        self.packings = Packings()
+        self.lock = threading.Lock()
+        first = Program(artifact, self.packings, self.layers)
+        self.programs: dict[tuple[Shape, ...], Program] = {key_of(artifact.plan): first}
+
+    @classmethod
+    def from_artifact(
+        cls,
+        artifact: Artifact,
+        compile: Compile | None = None,
+        layers: Mapping[str, Layer] | None = None,
+        threads: int | None = None,
+    ) -> Net:
+        """A net from memory. Arguments and errors are those of `load`."""
+        artifact.check()
+        return cls(artifact, compile, layers or {}, threads)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan for the shapes in the file."""
+        return self.artifact.plan
+
+    @property
+    def arena_bytes(self) -> int:
+        """Memory for the values of one call, for the shapes in the file."""
+        return self.plan.arena
+
+    @property
+    def inputs(self) -> dict[str, Spec]:
+        return {name: Spec(self.plan.slots[name].dtype, self.plan.slots[name].dims) for name in self.plan.inputs}
+
+    @property
+    def outputs(self) -> dict[str, Spec]:
+        return {blob: self.spec(name) for blob, name in self.plan.outputs}
+
+    def spec(self, name: str) -> Spec:
+        """Dtype and dimensions of a value, input or weight of the plan."""
+        if name in self.plan.weights:
+            return Spec(self.plan.weights[name].dtype, self.plan.weights[name].shape)
+        return Spec(self.plan.slots[name].dtype, self.plan.slots[name].dims)
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items())
+        return f"<Net {self.plan.net}({names}) -> {', '.join(f'{n}: {s}' for n, s in self.outputs.items())}>"
+
+    def __call__(self, inputs: Any = None, /, **named: Any) -> dict[str, Any]:
+        """Run the net: `net(data=x)`, `net({"data": x})`, or `net(x)` if it has one input.
+
+        Numbers of any kind become the input's dtype. Results are new arrays by blob name, numpy's unless an input was
+        torch's. ValueError if a name, a shape or a kind of number does not fit.
+        """
+        given = self.named(inputs, named)
+        tensors = {name: tensor_of(name, given[name]) for name in self.plan.inputs}
+        program = self.program({name: shape_of(data) for name, data in tensors.items()})
+        slots = program.plan.slots
+        ready = {name: converted(name, data, slots[name]) for name, data in tensors.items()}
+        with thread_count(self.threads):
+            results = program(ready)
+        if any(isinstance(value, Tensor) for value in given.values()):
+            return dict(results)
+        return {blob: array_of(result) for blob, result in results.items()}
+
+    def named(self, inputs: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+        if inputs is not None and not isinstance(inputs, Mapping):
+            if len(self.plan.inputs) != 1:
+                raise ValueError(f"the net takes {self.wanted()}: give them by name")
+            inputs = {self.plan.inputs[0]: inputs}
+        given = {**(inputs or {}), **named}
+        if unknown := [name for name in given if name not in self.plan.inputs]:
+            raise ValueError(f"the net has no input {unknown[0]!r}; it takes {self.wanted()}")
+        if missing := [name for name in self.plan.inputs if name not in given]:
+            raise ValueError(f"input {missing[0]!r} is missing; the net takes {self.wanted()}")
+        return given
+
+    def wanted(self) -> str:
+        return ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items()) or "no inputs"
+
+    def program(self, shapes: Shapes) -> Program:
+        """The program for these shapes, compiled now if there is none yet."""
+        key = tuple(shapes[name] for name in self.plan.inputs)
+        if (found := self.held(key)) is not None:
+            return found
+        for name, shape in shapes.items():
+            rank = len(self.plan.slots[name].dims)
+            if len(shape) != rank:
+                raise ValueError(
+                    f"input {name!r} has {len(shape)} dimensions, {list(shape)}; the net takes {self.wanted()}"
+                )
+        if self.compile is None:
+            held = "; ".join(signature(self.plan.inputs, key) for key in self.programs)
+            asked = signature(self.plan.inputs, key)
+            raise ValueError(f"this net holds the shapes {held} and was given {asked}; compile it for those too")
+        with self.lock:  # one compiles, the others wait and find it
+            if (found := self.held(key)) is None:
+                artifact = self.compile(self.artifact.source, dict(shapes), self.artifact.weights, self.plan.target)
+                artifact.check()
+                if (made := key_of(artifact.plan)) != key or artifact.plan.inputs != self.plan.inputs:
+                    raise ValueError(f"the net was compiled for {signature(artifact.plan.inputs, made)} instead")
+                found = self.programs[key] = Program(artifact, self.packings, self.layers)
+            return found
+
+    def held(self, key: tuple[Shape, ...]) -> Program | None:
+        if key in self.programs:
+            return self.programs[key]
+        slots = [self.plan.slots[name] for name in self.plan.inputs]
+        if all(map(fits, slots, key)):  # sizes that are only known when the net runs
+            return next(iter(self.programs.values()))
+        return None
+
+
+def key_of(plan: Plan) -> tuple[Shape, ...]:
+    return tuple(plan.slots[name].bounds for name in plan.inputs)
+
+
+def signature(names: tuple[str, ...], shapes: tuple[Shape, ...]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
+
+
+@contextmanager
+def thread_count(count: int | None) -> Iterator[None]:
+    """torch's threads for this thread's work, put back afterwards."""
+    before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,123 @@
+"""What a compiled net is made of: where its tensors lie, and which steps run in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+
+DTYPES: Mapping[str, torch.dtype] = {
+    "f64": torch.float64,
+    "f32": torch.float32,
+    "f16": torch.float16,
+    "bf16": torch.bfloat16,
+    "i64": torch.int64,
+    "i32": torch.int32,
+    "u8": torch.uint8,
+}
+Shape = tuple[int, ...]
+Dim = int | str
+
+
+class ArtifactError(ValueError):
+    """A compiled file cannot be used. One sentence: which file or step, what is wrong, what to do."""
+
+
+def bound(dim: Dim) -> int:
+    """How large a dimension can get: "?200" is at most 200 and known when the net runs."""
+    return int(dim[1:]) if isinstance(dim, str) else dim
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An input's type, or a computed value's type and its place in the arena.
+
+    `dims` are in Caffe's order whatever the layout. `layout` is the order of the axes in memory: "nchw", or "nhwc"
+    with the channels (axis 1) innermost. `at` is a byte offset, None for an input. With `channels` = (first, total)
+    the value is channels first ... first+dims[1] of a stored tensor that has `total` channels and begins at `at`.
+    """
+
+    dtype: str
+    dims: tuple[Dim, ...]
+    layout: str = "nchw"
+    at: int | None = None
+    channels: tuple[int, int] | None = None
+
+    @property
+    def bounds(self) -> Shape:
+        return tuple(map(bound, self.dims))
+
+    @property
+    def known(self) -> bool:
+        return all(isinstance(d, int) for d in self.dims)
+
+    @property
+    def stored(self) -> Shape:
+        """The shape of the stored tensor that this value is, or is a part of."""
+        whole = self.bounds
+        return (whole[0], self.channels[1], *whole[2:]) if self.channels else whole
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the stored tensor, at most."""
+        return prod(self.stored) * DTYPES[self.dtype].itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A named constant. Names may share a handle; its tensor has this dtype and as many elements."""
+
+    dtype: str
+    shape: Shape
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a primitive. `attributes` hold only what JSON can; `label` tells people what it is."""
+
+    primitive: str
+    attributes: dict[str, Any]
+    operands: tuple[str, ...]
+    results: tuple[str, ...]
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A net that is ready to run: `arena` bytes of memory, and steps in order over named values.
+
+    `slots` holds the inputs and all computed values; `outputs` are pairs of a blob's name and the value, weight or
+    input that it is.
+    """
+
+    net: str
+    target: str
+    arena: int
+    inputs: tuple[str, ...]
+    slots: dict[str, Slot]
+    weights: dict[str, Weight]
+    steps: tuple[Step, ...]
+    outputs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a picture becomes a net's input, in the order of pycaffe's io.Transformer.
+
+    Resize to `resize` (height, width; None: the net's own size), cut `crop` (height, width; None: the net's own size)
+    from the middle, take the channels in the order blue, green, red if `bgr`, stretch 0..1 to 0..`raw_scale`,
+    subtract `mean` (one number per channel, in the net's order) or the picture whose handle is `mean_image` (f32
+    [C,H,W]), multiply by `scale`.
+    """
+
+    mean: tuple[float, ...] = ()
+    scale: float = 1.0
+    bgr: bool = True
+    crop: tuple[int, int] | None = None
+    resize: tuple[int, int] | None = None
+    raw_scale: float = 255.0
+    mean_image: str = ""

@@ -1,0 +1,130 @@
+"""Pictures into the arrays that a net expects, as users of pycaffe's io.Transformer make them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .plan import Preprocessing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Array = np.ndarray[Any, Any]
+
+
+def read_input(path: str | Path, shape: Sequence[int], form: Preprocessing, mean_image: Array | None = None) -> Array:
+    """What a file holds as one input, without the batch axis: f32 [C,H,W] for a picture.
+
+    An .npy (or .npz with one array) is taken as it is, save that a first axis of 1 is dropped if `shape` has one
+    more: it is no picture but a blob. `shape` is the net's [N,C,H,W]. ValueError, with the file's name, if it cannot
+    be read.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".npy", ".npz"):
+        array = read_array(path)
+        return array[0] if array.ndim == len(shape) and array.shape[:1] == (1,) else array
+    if len(shape) != 4:
+        raise ValueError(f"{path}: a picture needs an input [N,C,H,W], and this one is {list(shape)}")
+    return prepare(open_picture(path, shape[1]), (shape[2], shape[3]), form, mean_image)
+
+
+def read_array(path: Path) -> Array:
+    """The one array of an .npy or .npz file. Pickled objects are refused."""
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            names = found.files
+            if len(names) != 1:
+                raise ValueError(f"it holds {', '.join(names) or 'nothing'}, and one array is wanted")
+            made: Array = found[names[0]]
+            return made
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: it cannot be read as an array ({error})") from None
+
+
+def open_picture(path: Path, channels: int) -> Image:
+    """A picture file, decoded: RGB for three channels, grey for one."""
+    from PIL import Image, UnidentifiedImageError
+
+    if channels not in (1, 3):
+        raise ValueError(f"{path}: a picture has 1 or 3 channels, and the net takes {channels}; give it an .npy file")
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("L" if channels == 1 else "RGB")
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file") from None
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: it cannot be read as a picture ({error})") from None
+
+
+def prepare(picture: Image, size: tuple[int, int], form: Preprocessing, mean_image: Array | None = None) -> Array:
+    """f32 [C,H,W] from a picture in RGB or grey. `size` is the net's height and width, used where `form` leaves them
+    open.
+
+    Resizing is Pillow's bilinear filter on 8-bit pictures, which averages when it shrinks (pycaffe's does not).
+    """
+    from PIL.Image import Resampling
+
+    crop = form.crop or size
+    height, width = form.resize or crop
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Resampling.BILINEAR)
+    pixels: Array = np.asarray(picture)
+    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    if form.bgr:
+        pixels = pixels[::-1]
+    data = pixels.astype(np.float32)
+    if form.raw_scale != 255:
+        data *= np.float32(form.raw_scale / 255)
+    if mean_image is not None and mean_image.shape[1:] == data.shape[1:]:
+        data -= mean_image  # a mean of whole pictures, before they are cut
+        return np.ascontiguousarray(centre(data, crop) * np.float32(form.scale))
+    data = centre(data, crop)
+    if mean_image is not None:
+        if mean_image.shape[0] != len(data):
+            raise ValueError(f"the mean picture has {mean_image.shape[0]} channels, the net takes {len(data)}")
+        data = data - centre(mean_image, crop)
+    if form.mean:
+        if len(form.mean) not in (1, len(data)):
+            raise ValueError(f"there are {len(form.mean)} mean values, and the net takes {len(data)} channels")
+        data = data - np.asarray(form.mean, np.float32)[:, None, None]
+    return np.ascontiguousarray(data * np.float32(form.scale))
+
+
+def centre(data: Array, crop: tuple[int, int]) -> Array:
+    """The middle of [C,H,W]; an odd pixel stays at the bottom and right, as in caffe's CenterCrop of a data layer."""
+    top, left = ((size - wanted) // 2 for size, wanted in zip(data.shape[1:], crop, strict=True))
+    if top < 0 or left < 0:
+        raise ValueError(
+            f"a picture of {data.shape[1]}x{data.shape[2]} cannot be cut to {crop[0]}x{crop[1]}; resize it to more"
+        )
+    return data[:, top : top + crop[0], left : left + crop[1]]
+
+
+def read_mean(path: str | Path) -> Array:
+    """A mean picture, f32 [C,H,W], or the numbers per channel, f32 [C], from an .npy file."""
+    mean = read_array(Path(path)).astype(np.float32)
+    mean = mean[0] if mean.ndim == 4 and len(mean) == 1 else mean
+    if mean.ndim not in (1, 3):
+        raise ValueError(f"{path}: a mean is [C] or [C,H,W], not {list(mean.shape)}")
+    return mean
+
+
+def read_labels(path: str | Path) -> list[str]:
+    """One name a line, as in ImageNet's synset_words.txt ("n01440764 tench, Tinca tinca": the id stays)."""
+    return Path(path).read_text(encoding="utf-8").splitlines()
+
+
+def top(scores: Array, count: int = 5, labels: Sequence[str] = ()) -> list[tuple[float, int, str]]:
+    """The largest scores of one picture, any shape: (score, index, label), the largest first, the lower index first
+    of equals.
+    """
+    flat = np.asarray(scores).reshape(-1)
+    order = np.argsort(-flat, kind="stable")[:count]
+    return [(float(flat[i]), int(i), labels[i] if i < len(labels) else "") for i in order]

@@ -1,0 +1,30 @@
+"""A step that the caller computes, by a function given to load(layers=...) and never by one out of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+
+from .primitive import Call, Primitive, Run
+
+Layer = Callable[..., Tensor | Sequence[Tensor]]
+"""layer(attributes, *operands) -> the result or results, as new tensors in Caffe's axis order."""
+
+
+def user(layers: Mapping[str, Layer]) -> Primitive:
+    """The primitive `user` over the caller's functions."""
+
+    def prepare(call: Call) -> Run:
+        name = call.attributes["layer"]
+        if name not in layers:
+            raise ValueError(f"it needs your function {name!r}: give load(..., layers={{{name!r}: function}})")
+        layer, attributes = layers[name], call.attributes["attributes"]
+
+        def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> Sequence[Tensor]:
+            made = layer(attributes, *operands)
+            return (made,) if isinstance(made, Tensor) else tuple(made)
+
+        return run
+
+    return Primitive(prepare, shapes=None)

@@ -1,0 +1,198 @@
+"""A chain of elementwise functions over tensors, given as data: the one primitive that computes what nobody foresaw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..plan import Dim, Shape
+from .pieces import piece, pieces
+from .primitive import Call, Primitive, Run, insist
+
+SPELLING: Mapping[str, Callable[..., Tensor]] = {
+    **{
+        name: getattr(torch, name)
+        for name in ("add", "sub", "mul", "div", "pow", "maximum", "minimum", "neg", "exp", "log")
+    },
+    **{
+        name: getattr(torch, name)
+        for name in ("log1p", "expm1", "sqrt", "rsqrt", "abs", "tanh", "sigmoid", "floor", "ceil")
+    },
+    **{name: getattr(torch, name) for name in ("round", "sign", "erf", "gt", "ge", "lt", "le", "eq")},
+    "where": lambda *arguments, **out: select(*arguments, **out),
+}
+BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+COMPARISONS = ("gt", "ge", "lt", "le", "eq")
+Arg = int | Tensor | float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One call: arguments are places in the list of values so far, or constants.
+
+    `into` is the place of a temporary that dies here, whose memory the result takes; None asks for new memory.
+    """
+
+    function: Callable[..., Tensor]
+    arguments: tuple[Arg, ...]
+    into: int | None
+
+
+def shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    axes = attributes["axes"]
+    whole = [shape for shape, axis in zip(operands, axes, strict=True) if axis is None]
+    made = whole[0] if whole else tuple(d for d in planned[0] if isinstance(d, int))
+    insist(len(made) == len(planned[0]), "no operand tells the shape of the result")
+    for shape, axis in zip(operands, axes, strict=True):
+        if axis is None:
+            insist(shape == made, f"an operand is {list(shape)}, the result {list(made)}")
+        else:
+            start = axis % len(made) if made else 0
+            along = made[start : start + len(shape)]
+            fits = len(along) == len(shape) and all(d in (1, n) for d, n in zip(shape, along, strict=True))
+            insist(
+                fits and (not made or -len(made) <= axis < len(made)),
+                f"an operand {list(shape)} at axis {axis} does not fit {list(made)}",
+            )
+    return [made]
+
+
+def prepare(call: Call) -> Run:
+    """The chain, line by line over whole tensors. The result may lie over any operand of its own shape: only the last
+    line writes it, and that line is elementwise.
+    """
+    code, axes = call.attributes["code"], call.attributes["axes"]
+    if native := recognise(code, axes):
+        return native
+    rank = len(call.results[0].shape)
+    aligned = [
+        None if axis is None else alignment(o.shape, axis, rank) for o, axis in zip(call.operands, axes, strict=True)
+    ]
+    lines, whole = schedule(call)
+    *body, last = lines
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        result = results[0]
+        values = [o if shape is None else o.reshape(shape) for o, shape in zip(operands, aligned, strict=True)]
+        if not body:
+            compute(result, values)
+            return
+        for part in pieces(
+            result, channels=rank < 3
+        ):  # of an image they may be innermost, and are better kept together
+            compute(piece(result, *part), [piece(value, *part) for value in values])
+
+    def compute(result: Tensor, values: list[Tensor]) -> None:
+        for line in body:
+            arguments = [values[a] if type(a) is int else a for a in line.arguments]
+            into = {} if line.into is None else {"out": values[line.into]}
+            values.append(line.function(*arguments, **into))
+        arguments = [values[a] if type(a) is int else a for a in last.arguments]
+        if whole:
+            last.function(*arguments, out=result)
+        else:
+            result.copy_(last.function(*arguments))
+
+    return run
+
+
+def alignment(shape: Shape, axis: int, rank: int) -> Shape:
+    """The shape with ones around it, so that its dims line up with the result's from `axis` on."""
+    before = axis % rank if rank else 0
+    return (*[1] * before, *shape, *[1] * (rank - before - len(shape)))
+
+
+def schedule(call: Call) -> tuple[list[Line], bool]:
+    """The lines as calls of torch, and whether the last one makes the result's shape and dtype, so that it may write
+    there.
+
+    Comparisons are kept as truth values for `where` and become numbers for all others. Where all operands have one
+    dtype, a line takes the memory of a temporary that nobody reads after it.
+    """
+    code, axes, dtype = call.attributes["code"], call.attributes["axes"], call.results[0].dtype
+    uniform = dtype.is_floating_point and all(o.dtype == dtype for o in call.operands)
+    number = dtype if dtype in (torch.float64, torch.int32, torch.int64) else torch.float32
+    count = len(axes)
+    last_use = {a: count + i for i, (_, *arguments) in enumerate(code) for a in arguments if isinstance(a, int)}
+    whole = [axis is None for axis in axes]
+    truth = [False] * count
+    lines = list[Line]()
+    for i, (name, *arguments) in enumerate(code):
+        read = [a for a in arguments if isinstance(a, int)]
+        dying = [a for a in read if a >= count and last_use[a] == count + i and whole[a] and not truth[a]]
+        into = dying[0] if dying and uniform and name not in COMPARISONS else None
+        truths = tuple(place for place, a in enumerate(arguments) if isinstance(a, int) and truth[a])
+        made = tuple(
+            constant(a["c"], number, name, place) if isinstance(a, dict) else a for place, a in enumerate(arguments)
+        )
+        lines.append(Line(typed(name, truths, dtype), made, into))
+        whole.append(any(whole[a] for a in read))
+        truth.append(name in COMPARISONS)
+    return lines, whole[-1] and uniform
+
+
+def select(condition: Tensor, x: Tensor, y: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """torch.where, to the bit. That one branches at every number, and takes six times as long where signs are mixed."""
+    if x.dtype not in BITS or x.dtype != y.dtype or (out is not None and out.dtype != x.dtype):
+        return torch.where(condition, x, y) if out is None else out.copy_(torch.where(condition, x, y))
+    bits = BITS[x.dtype]
+    mask = condition.to(bits).neg_() & (x.view(bits) ^ y.view(bits))
+    if out is None:
+        return (y.view(bits) ^ mask).view(x.dtype)
+    torch.bitwise_xor(y.view(bits), mask, out=out.view(bits))
+    return out
+
+
+def typed(name: str, truths: tuple[int, ...], dtype: torch.dtype) -> Callable[..., Tensor]:
+    """The function, made to see truth values where it expects them and numbers everywhere else."""
+    function = SPELLING[name]
+    if truths == ((0,) if name == "where" else ()):
+        return function
+
+    def call(*arguments: Any, **out: Tensor) -> Tensor:
+        made = [a.to(dtype) if place in truths else a for place, a in enumerate(arguments)]
+        if name == "where":
+            made[0] = arguments[0] != 0
+        return function(*made, **out)
+
+    return call
+
+
+def constant(given: Any, dtype: torch.dtype, name: str, place: int) -> Arg:
+    """A number as a tensor of rank 0, which every function takes; a power's exponent stays one, so that squares are
+    fast.
+    """
+    value = float(given)
+    if name == "pow" and place == 1:
+        return value
+    if not dtype.is_floating_point and not value.is_integer():
+        dtype = torch.float32
+    return torch.tensor(value, dtype=dtype)
+
+
+def recognise(code: Sequence[Sequence[Any]], axes: Sequence[int | None]) -> Run | None:
+    """ReLU, leaky or with learnt slopes, as torch's own single pass."""
+    slope: float
+    match [list(line) for line in code], list(axes):
+        case [["maximum", 0, {"c": 0 | 0.0}]], [None]:
+            return lambda results, operands: void(torch.clamp(operands[0], min=0, out=results[0]))
+        case [["gt", 0, {"c": 0 | 0.0}], ["mul", 0, {"c": int() | float() as slope}], ["where", 1, 0, 2]], [None]:
+            leaky = torch._C._nn.leaky_relu
+            return lambda results, operands: void(leaky(operands[0], slope, out=results[0]))
+        case [["gt", 0, {"c": 0 | 0.0}], ["mul", 0, 1], ["where", 2, 0, 3]], [None, 1]:
+            return lambda results, operands: void(results[0].copy_(F.prelu(operands[0], operands[1])))
+    return None
+
+
+def void(_: Tensor) -> None:
+    """What a run returns that has written its results."""
+
+
+EXPR = Primitive(prepare, shapes)

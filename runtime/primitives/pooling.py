@@ -1,0 +1,146 @@
+"""Pooling with Caffe's exact sizes, divisors and masks (pooling_layer.cpp), by torch's own where that is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..plan import Dim, Shape
+from .primitive import Call, Primitive, Run, insist, per_axis
+
+LOWEST = torch.finfo(torch.float32).min  # what Caffe starts a maximum from
+MAXIMUM: Sequence[Callable[..., Any]] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
+AVERAGE: Sequence[Callable[..., Tensor]] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """All windows of a pooling, one number per image axis: `count` of them, the first `pad` before the image."""
+
+    sizes: Shape
+    kernel: list[int]
+    stride: list[int]
+    pad: list[int]
+    count: list[int]
+    up: bool
+
+    @property
+    def native(self) -> bool:
+        """True if torch makes the same windows: it pads by half of one at most, and drops any that starts outside."""
+        fits = zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True)
+        return all(2 * p <= k and (n - 1) * s < i + p for i, k, s, p, n in fits)
+
+    def fringe(self) -> list[int]:
+        """What F.pad adds around the image so that the windows tile it; negative where they leave a rest."""
+        made = list[int]()
+        for i, k, s, p, n in zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True):
+            made[:0] = [p, (n - 1) * s + k - p - i]
+        return made
+
+    def divisors(self, dtype: torch.dtype, include_pad: bool) -> list[Tensor]:
+        """For each axis what a window's sum is divided by: its length inside the padded image, or inside the image."""
+        made = []
+        for i, k, s, p, n in zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True):
+            starts = [w * s - p for w in range(n)]
+            lengths = [min(a + k, i + p) - a if include_pad else min(a + k, i) - max(a, 0) for a in starts]
+            made.append(torch.tensor(lengths, dtype=dtype))
+        return made
+
+
+def windows_of(attributes: Mapping[str, Any], x: Shape) -> Windows:
+    """Caffe's rule: round up (or down); with any padding, drop a last window that would start in it."""
+    insist(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
+    sizes, axes, up = x[2:], len(x) - 2, attributes["round"] == "up"
+    kernel = list(sizes) if attributes["kernel"] is None else per_axis(attributes["kernel"], axes, 1, "kernel")
+    stride, pad = per_axis(attributes["stride"], axes, 1, "stride"), per_axis(attributes["pad"], axes, 0, "pad")
+    count = []
+    for i, k, s, p in zip(sizes, kernel, stride, pad, strict=True):
+        insist(k >= 1 and s >= 1 and 0 <= p < k and i >= 1, f"kernel {k}, stride {s}, pad {p} cannot be")
+        room = i + 2 * p - k
+        n = (-(-room // s) if up else room // s) + 1
+        if any(pad) and (n - 1) * s >= i + p:
+            n -= 1
+        insist(n >= 1, f"a window of {k} does not fit into an image of {i}")
+        count.append(n)
+    return Windows(sizes, kernel, stride, pad, count, up)
+
+
+def shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    (x,) = operands
+    return [(*x[:2], *windows_of(attributes, x).count)] * len(planned)
+
+
+def prepare_max(call: Call) -> Run:
+    windows, axes = windows_of(call.attributes, call.operands[0].shape), len(call.operands[0].shape) - 2
+    pool, native, fringe = MAXIMUM[axes - 1], windows.native, windows.fringe()
+    whole = not any(windows.pad) and all(
+        n == 1 and k >= i for n, k, i in zip(windows.count, windows.kernel, windows.sizes, strict=True)
+    )
+    options = {"padding": windows.pad, "ceil_mode": windows.up} if native else {}
+    image = tuple(range(2, 2 + axes))
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        x = operands[0]
+        if len(results) == 2:
+            padded = x if native else F.pad(x, fringe, value=LOWEST)
+            made, places = pool(padded, windows.kernel, windows.stride, return_indices=True, **options)
+            results[1].copy_(places if native else unpadded(places, padded.shape[2:], windows))
+            results[0].copy_(made)
+        elif whole:
+            results[0].copy_(x.amax(image, keepdim=True))
+        else:
+            padded = x if native else F.pad(x, fringe, value=LOWEST)
+            results[0].copy_(pool(padded, windows.kernel, windows.stride, **options))
+
+    return run
+
+
+def unpadded(places: Tensor, padded: Sequence[int], windows: Windows) -> Tensor:
+    """Row-major places in a padded plane as places in the image; -1, as Caffe has it, for a maximum in the padding."""
+    made, inside, factor = torch.zeros_like(places), torch.ones_like(places, dtype=torch.bool), 1
+    for outer, i, p in reversed(list(zip(padded, windows.sizes, windows.pad, strict=True))):
+        along = places % outer - p
+        places = places // outer
+        inside &= (along >= 0) & (along < i)
+        made += along * factor
+        factor *= i
+    return made.where(inside, -1)
+
+
+def prepare_avg(call: Call) -> Run:
+    x, include_pad = call.operands[0], call.attributes["include_pad"]
+    windows, axes = windows_of(call.attributes, x.shape), len(x.shape) - 2
+    pool, fringe, image = AVERAGE[axes - 1], windows.fringe(), tuple(range(2, 2 + axes))
+    area = 1
+    for k in windows.kernel:
+        area *= k
+
+    def run_native(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        made = pool(operands[0], windows.kernel, windows.stride, windows.pad, windows.up, include_pad)
+        results[0].copy_(made)
+
+    def run_whole(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        results[0].copy_(operands[0].mean(image, keepdim=True))
+
+    lengths = windows.divisors(x.dtype, include_pad)
+
+    def run_padded(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        made = pool(F.pad(operands[0], fringe), windows.kernel, windows.stride).mul_(area)
+        for axis, divisor in enumerate(lengths):
+            made /= divisor.view(-1, *[1] * (axes - 1 - axis))
+        results[0].copy_(made)
+
+    if windows.kernel == list(windows.sizes) and not any(windows.pad):
+        return run_whole
+    return run_native if windows.native else run_padded
+
+
+MAX_POOL = Primitive(prepare_max, shapes)
+AVG_POOL = Primitive(prepare_avg, shapes)

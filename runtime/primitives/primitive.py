@@ -1,0 +1,104 @@
+"""What a primitive is: a pure function on tensors in two phases, one at load and one at each run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..plan import Dim, Shape
+
+Run = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor] | None]
+"""run(results, operands) fills the results. A counted primitive gets none and returns tensors of shapes it found."""
+
+
+class Packings:
+    """Weights as the processor wants them, each made once and shared by all that run with it.
+
+    A key holds the weight's handle and whatever its packed form depends on.
+    """
+
+    def __init__(self) -> None:
+        self.made: dict[Hashable, Any] = {}
+        self.lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        with self.lock:
+            if key not in self.made:
+                self.made[key] = make()
+            made: Tensor = self.made[key]
+            return made
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """What is known of an operand or result at load: dtype, shape at its largest, layout, and a weight's data."""
+
+    dtype: torch.dtype
+    shape: Shape
+    layout: str = "nchw"
+    data: Tensor | None = None
+    handle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One step as `prepare` sees it. Attributes are complete and of the right types, shapes agree with `shapes`."""
+
+    attributes: Mapping[str, Any]
+    operands: tuple[Operand, ...]
+    results: tuple[Operand, ...]
+    packings: Packings = field(default_factory=Packings)
+
+
+Shapes = Callable[[Mapping[str, Any], Sequence[Shape], Sequence[Sequence[Dim]]], Sequence[Shape]]
+"""The results' shapes from the attributes, the operands' shapes and what is planned. ValueError if they cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """`prepare` packs and precomputes, once per net; what it returns is called by many threads at once, so it keeps
+    no state.
+
+    `shapes` proves at load that a step's tensors fit together, whoever wrote the plan, and finds the shapes that are
+    known only when the net runs. None: the primitive is counted, that is, its results' shapes depend on the data.
+    """
+
+    prepare: Callable[[Call], Run]
+    shapes: Shapes | None
+
+
+def same_place(a: Tensor, b: Tensor) -> bool:
+    """True if the two are the same bytes, read in the same order."""
+    if a.data_ptr() != b.data_ptr() or a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return all(s == t or n == 1 for n, s, t in zip(a.shape, a.stride(), b.stride(), strict=True))
+
+
+def store(result: Tensor, made: Tensor) -> None:
+    if not same_place(result, made):
+        result.copy_(made)
+
+
+def per_axis(values: Sequence[int] | None, axes: int, default: int, name: str) -> list[int]:
+    """One number for each image axis; a single one stands for all. ValueError if there are more or fewer."""
+    given = [default] if values is None or not len(values) else list(values)
+    if len(given) not in (1, axes):
+        raise ValueError(f"{name} has {len(given)} numbers for {axes} image axes")
+    return given * axes if len(given) == 1 else given
+
+
+def insist(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise ValueError(sentence)
+
+
+def first_shape(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    """The shapes of what changes none."""
+    return [operands[0]]

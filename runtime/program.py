@@ -1,0 +1,175 @@
+"""A plan made ready: primitives prepared once, and instances with memory of their own that run it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .arena import allocate, fits, view
+from .artifact import Artifact
+from .plan import DTYPES, ArtifactError, Plan, Shape, Step
+from .primitives import TABLE, Call, Layer, Operand, Packings, Primitive, Run, user
+from .signatures import PRIMITIVES
+
+TARGET = "cpu"
+NOTHING = torch.empty(0)  # where an input will be
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A step with its primitive and what that made of the weights.
+
+    `loose`: a shape in it is known only when the net runs."""
+
+    step: Step
+    primitive: Primitive
+    call: Call
+    run: Run
+    loose: bool
+
+
+class Program:
+    """A plan with packed weights. Shared by threads: each call takes an instance from the pool, or makes one."""
+
+    def __init__(self, artifact: Artifact, packings: Packings, layers: Mapping[str, Layer]) -> None:
+        self.plan = artifact.plan
+        if self.plan.target != TARGET:
+            raise ArtifactError(
+                f"net {self.plan.net!r} was compiled for {self.plan.target!r}, and this runs on {TARGET!r}"
+            )
+        self.weights = {name: artifact.weights[w.handle].reshape(w.shape) for name, w in self.plan.weights.items()}
+        self.steps = [ready(step, self.plan, self.weights, packings, layers) for step in self.plan.steps]
+        self.pool: deque[Instance] = deque()
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Fresh tensors in Caffe's axis order, by blob name. Inputs have the planned dtypes, shapes and layouts."""
+        try:
+            instance = self.pool.pop()
+        except IndexError:
+            instance = Instance(self)
+        try:
+            values = instance(inputs)
+            return {
+                blob: values[name].detach().clone(memory_format=torch.contiguous_format)
+                for blob, name in self.plan.outputs
+            }
+        finally:
+            instance.forget()
+            self.pool.append(instance)
+
+
+def ready(
+    step: Step, plan: Plan, weights: Mapping[str, Tensor], packings: Packings, layers: Mapping[str, Layer]
+) -> Ready:
+    """Prove that the step's tensors fit together, then prepare it. ArtifactError if they do not."""
+
+    def known(name: str) -> Operand:
+        if name in weights:
+            data = weights[name]
+            return Operand(data.dtype, tuple(data.shape), data=data, handle=plan.weights[name].handle)
+        slot = plan.slots[name]
+        return Operand(DTYPES[slot.dtype], slot.bounds, slot.layout)
+
+    operands, results = tuple(map(known, step.operands)), tuple(map(known, step.results))
+    primitive = user(layers) if step.primitive == "user" else TABLE[step.primitive]
+    call = Call(PRIMITIVES[step.primitive].complete(step.attributes), operands, results, packings)
+    try:
+        if primitive.shapes is not None:
+            planned = [plan.slots[name].dims for name in step.results]
+            made = primitive.shapes(call.attributes, [o.shape for o in operands], planned)
+            for name, dims, shape in zip(step.results, planned, made, strict=True):
+                if len(dims) != len(shape) or any(
+                    isinstance(d, int) and d != n for d, n in zip(dims, shape, strict=True)
+                ):
+                    raise ValueError(f"{name!r} is planned as {list(dims)}, and {list(shape)} comes out")
+        run = primitive.prepare(call)
+    except (ValueError, RuntimeError, TypeError, IndexError, ZeroDivisionError, OverflowError) as error:
+        raise ArtifactError(f"step {step.label!r} ({step.primitive}): {error}") from error
+    slots = [plan.slots[name] for name in (*step.operands, *step.results) if name in plan.slots]
+    return Ready(step, primitive, call, run, primitive.shapes is None or not all(slot.known for slot in slots))
+
+
+class Instance:
+    """Memory for one run at a time, with all views of it made."""
+
+    def __init__(self, program: Program) -> None:
+        self.plan = program.plan
+        self.arena = allocate(self.plan.arena)
+        self.values: dict[str, Tensor] = dict(program.weights)
+        for name, slot in self.plan.slots.items():
+            if slot.at is not None and slot.known:
+                self.values[name] = view(self.arena, slot)
+        self.places: dict[str, list[tuple[list[Tensor], int]]] = {name: [] for name in self.plan.inputs}
+        self.calls = [self.loose(r) if r.loose else self.bind(r) for r in program.steps]
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """All values of this run, until the next. Inputs are used where they are, not copied."""
+        self.values.update(inputs)
+        for name, places in self.places.items():
+            for operands, i in places:
+                operands[i] = inputs[name]
+        with torch.inference_mode():
+            for call in self.calls:
+                call()
+        return self.values
+
+    def forget(self) -> None:
+        """Let go of the caller's arrays."""
+        for name, places in self.places.items():
+            self.values.pop(name, None)
+            for operands, i in places:
+                operands[i] = NOTHING
+
+    def bind(self, ready: Ready) -> Callable[[], object]:
+        """A step whose tensors stay the same; those that are inputs are put in at each run."""
+        operands = [self.values.get(name, NOTHING) for name in ready.step.operands]
+        for i, name in enumerate(ready.step.operands):
+            if name in self.places:
+                self.places[name].append((operands, i))
+        results, run = [self.values[name] for name in ready.step.results], ready.run
+        return lambda: run(results, operands)
+
+    def loose(self, ready: Ready) -> Callable[[], object]:
+        """A step of which some shape is known only when it runs: it is prepared, and its views made, at each run."""
+        step, primitive = ready.step, ready.primitive
+        slots = [self.plan.slots[name] for name in step.results]
+
+        def place(i: int, shape: Shape) -> Tensor:
+            if not fits(slots[i], shape):
+                due = f"planned for {list(slots[i].dims)}"
+                raise ValueError(f"step {step.label!r}: {step.results[i]!r} came out as {list(shape)}, {due}")
+            self.values[step.results[i]] = made = view(self.arena, slots[i], shape)
+            return made
+
+        def call() -> None:
+            operands = [self.values[name] for name in step.operands]
+            if primitive.shapes is None:
+                made = ready.run((), operands) or ()
+                if len(made) != len(slots):
+                    raise ValueError(f"step {step.label!r} returned {len(made)} results, not {len(slots)}")
+                for i, tensor in enumerate(made):
+                    place(i, tuple(tensor.shape)).copy_(tensor)
+                return
+            actual = [tuple(x.shape) for x in operands]
+            try:
+                found = primitive.shapes(ready.call.attributes, actual, [slot.dims for slot in slots])
+            except ValueError as error:
+                raise ValueError(f"step {step.label!r}: {error}") from None
+            results = [place(i, tuple(shape)) for i, shape in enumerate(found)]
+            if any(result.numel() for result in results):
+                primitive.prepare(resized(ready.call, operands, results))(results, operands)
+
+        return call
+
+
+def resized(call: Call, operands: Sequence[Tensor], results: Sequence[Tensor]) -> Call:
+    """The call with the shapes of this run. Packed weights are found again, not made again."""
+    return replace(
+        call,
+        operands=tuple(replace(o, shape=tuple(x.shape)) for o, x in zip(call.operands, operands, strict=True)),
+        results=tuple(replace(o, shape=tuple(x.shape)) for o, x in zip(call.results, results, strict=True)),
+    )
