@@ -34,7 +34,7 @@ Seen = Callable[[str, Graph], None]
 
 @dataclass
 class Report:
-    """What a compilation did, for people: the graph after each pass, what the passes noted, warnings, seconds by stage."""
+    """What a compilation did: the graph after each pass, what the passes noted, warnings, seconds by stage."""
 
     stages: dict[str, Graph] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
@@ -107,9 +107,7 @@ def compiled(
     return replace(artifact, preprocessing=dict(preprocessing))
 
 
-def read_net(
-    path: Path, weights: str | Path | Fill | Weights | None, options: Options, report: Report
-) -> Graph:
+def read_net(path: Path, weights: str | Path | Fill | Weights | None, options: Options, report: Report) -> Graph:
     """The graph of a net's files, before any pass."""
     start = perf_counter()
     shapes = {name: dims(shape) for name, shape in options.shapes.items()}
@@ -160,7 +158,9 @@ def lowered(graph: Graph, options: Options, report: Report) -> Artifact:
     return artifact
 
 
-def recompile(source: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tensor], target: str) -> Artifact:
+def recompile(
+    source: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tensor], target: str
+) -> Artifact:
     """The net of an artifact for other input shapes: how the runtime asks the compiler, through the face."""
     try:
         graph = reshaped(parse(source, "source.net", weights), shapes)

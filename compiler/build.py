@@ -68,5 +68,3 @@ def slot(value: Value, where: dict[Value, Storage]) -> Slot:
 
 def dims(type: TensorType) -> tuple[int | str, ...]:
     return tuple(str(d) if isinstance(d, AtMost) else d for d in type.dims)
-
-

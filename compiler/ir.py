@@ -77,7 +77,7 @@ class Constant(Value):
 def handle(type: TensorType, data: torch.Tensor) -> str:
     """The first 12 hex digits of the SHA-256 of a type and the numbers in logical order, little endian."""
     digest = hashlib.sha256(str(type).encode())
-    digest.update(memoryview(data.detach().contiguous().flatten().view(torch.uint8).numpy()))
+    digest.update(data.detach().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:12]
 
 

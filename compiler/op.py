@@ -172,9 +172,10 @@ _ARITY: dict[type[Op], tuple[int, int]] = {}
 def arity(cls: type[Op]) -> tuple[int, int]:
     """How few and how many operands an operator takes, as the signature that defines it says."""
     if cls not in _ARITY:
-        method: Any = cls.infer if cls.infer is not Elementwise.infer else cls.scalar
+        scalar = issubclass(cls, Elementwise) and cls.infer is Elementwise.infer
+        method: Any = getattr(cls, "scalar" if scalar else "infer")
         code, defaults = method.__code__, len(method.__defaults__ or ())
-        count = code.co_argcount - (1 if method is cls.infer else 2)
+        count = code.co_argcount - (2 if scalar else 1)
         _ARITY[cls] = (count - defaults or 1, 1_000_000 if code.co_flags & 0x04 else count)
     return _ARITY[cls]
 

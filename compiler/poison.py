@@ -19,7 +19,7 @@ from .types import DTYPES
 
 
 def poisoned(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """The outputs of a graph with planned memory and known shapes, each step run in the arena between poisoned bytes."""
+    """The outputs of a graph with planned memory and known shapes, each step run between poisoned bytes."""
     assert graph.arena is not None, "plan_memory comes first"
     where, life = storages(graph), lives(graph)
     arena = torch.full((graph.arena,), 0xFF, dtype=torch.uint8)
@@ -51,10 +51,7 @@ def view(arena: Tensor, value: Value, storage: Storage, as_bytes: bool = False) 
     at = root.place.at
     assert at is not None, root.name
     raw = arena[at : at + root.type.nbytes]
-    if as_bytes:
-        raw = raw.view(-1, dtype.itemsize)
-    else:
-        raw = raw.view(dtype)[:, None]
+    raw = raw.view(-1, dtype.itemsize) if as_bytes else raw.view(dtype)[:, None]
     shape = value.type.shape if storage.channels is None else root.type.shape
     if value.layout == "nhwc":
         n, c, h, w = shape

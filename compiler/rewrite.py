@@ -47,9 +47,7 @@ class Writer:
         if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
             return self.add(node)
         types = node.op.types([v.type for v in inputs])
-        results = tuple(
-            v if v.type == t else replace(v, type=t) for v, t in zip(node.results, types, strict=True)
-        )
+        results = tuple(v if v.type == t else replace(v, type=t) for v, t in zip(node.results, types, strict=True))
         for old, new in zip(node.results, results, strict=True):
             self[old] = new
         return self.add(Node(node.op, inputs, results, node.loc))

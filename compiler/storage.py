@@ -72,7 +72,8 @@ def nested(value: Value, under: Storage, node: Node) -> Storage:
     stop = start + part.stop - part.first
     limit = under.channels.stop if under.channels else under.root.type.bounds[1] if under.root.type.rank > 1 else 0
     if not 0 <= part.first < part.stop or stop > limit:
-        raise CompileError(f"{value.name} lies in [{part.first}:{part.stop}] of {part.root}, which ends before", node.loc)
+        where = f"{value.name} lies in [{part.first}:{part.stop}] of {part.root}"
+        raise CompileError(f"{where}, which ends before", node.loc)
     return Storage(under.root, range(start, stop))
 
 
@@ -83,9 +84,8 @@ def lives(graph: Graph) -> dict[Value, Life]:
         for value in node.inputs:
             last[value] = i
     end = len(graph.nodes)
-    return {
-        v: Life(i, end if v in graph.kept else last.get(v, i)) for i, node in enumerate(graph.nodes) for v in node.results
-    }
+    made = [(i, v) for i, node in enumerate(graph.nodes) for v in node.results]
+    return {v: Life(i, end if v in graph.kept else last.get(v, i)) for i, v in made}
 
 
 def reserved(graph: Graph, where: dict[Value, Storage], life: dict[Value, Life]) -> dict[Value, Life]:

@@ -60,16 +60,18 @@ class LayerBlobs:
 
         Forks gave the numbers above 146 to different things. If one of them cannot be read by our schema, all of those
         are left out; one that can may still be another fork's: where there is a prototxt, take settings from there.
+        CompileError if they are damaged.
         """
-        message = message_class(self.schema)()
-        try:
-            message.MergeFromString(self.settings)
-        except DecodeError:
-            data = memoryview(self.settings)
-            kept = (data[f.at : f.stop] for f in wire.walk(data, 0, len(data)) if f.number <= UNDISPUTED)
+        data = memoryview(self.settings)
+        agreed = (data[f.at : f.stop] for f in wire.walk(data, 0, len(data)) if f.number <= UNDISPUTED)
+        for settings in (self.settings, b"".join(agreed)):
             message = message_class(self.schema)()
-            message.MergeFromString(b"".join(kept))
-        return message
+            try:
+                message.MergeFromString(settings)
+            except DecodeError:
+                continue
+            return message
+        raise CompileError(f'layer "{self.name}": its settings in the caffemodel are damaged', advice=AGAIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,9 @@ def telltale(rest: str, loc: Loc, text: str) -> CompileError | None:
     if rest.startswith(("<<<<", "====", "||||", ">>>>")):
         return CompileError("this is the mark of an unfinished merge", loc, text, "Resolve the conflict first.")
     if rest.startswith("$"):
-        return CompileError("$ marks a place to fill in: this file is a template", loc, text, "Fill in its values first.")
+        return CompileError(
+            "$ marks a place to fill in: this file is a template", loc, text, "Fill in its values first."
+        )
     if rest.startswith(("//", "/*")):
         return CompileError("this is no comment here", loc, text, "Comments begin with # and end with the line.")
     return None

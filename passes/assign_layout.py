@@ -5,8 +5,8 @@
                                c.nchw: f32[1,4,6,6]:nchw = relayout(c, to="nchw")
                                f: f32[1,144] = flatten(c.nchw)
 
-An operator that has no wish of its own follows its first image. What goes by rows needs nchw, unless the image has one
-pixel or one channel, where both are the same bytes. Left alone: a net that has layouts.
+An operator that has no wish of its own follows its first image. What goes by rows needs nchw. Left alone: a net that
+has layouts, and images of one pixel or one channel, which are the same bytes in both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
 
     def lying(value: Value, layout: str, node: Node) -> Value:
         """The value in that layout: itself, or a copy, made once."""
-        if value.layout in (None, layout) or (layout == "nchw" and flat(value)):
+        if value.layout in (None, layout) or flat(value):
             return value
         if (value, layout) not in changed:
             name, place = names.fresh(f"{value.name}.{layout}"), Place(layout)

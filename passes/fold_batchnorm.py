@@ -92,8 +92,10 @@ def behind(anchor: Node, graph: Graph, context: Context) -> list[Node]:
             return layers
         reader = readers[0]
         if not graph.only_feeds(value, reader):
-            why = "is an output of the net" if value in graph.kept else "is also read by " + ", ".join(
-                n.name for n in graph.users[value] if n is not reader
+            why = (
+                "is an output of the net"
+                if value in graph.kept
+                else "is also read by " + ", ".join(n.name for n in graph.users[value] if n is not reader)
             )
             context.declined(reader, f"not folded into {anchor.op.name}: {value.name} {why}")
             return layers
@@ -124,7 +126,8 @@ def fold(chain: Chain, out: Writer, names: Names, made: Constants, context: Cont
     if key not in made:
         assert isinstance(weight, Constant)
         if any(k[1] and k[1][0] is weight for k in made):  # type: ignore[index]
-            context.did(weight, f"is shared, and {last.name} folds other numbers into it: {weight.type.nbytes} bytes more")
+            more = f"{weight.type.nbytes} bytes more"
+            context.did(weight, f"is shared, and {last.name} folds other numbers into it: {more}")
         w, c = folded(anchor, a, b)
         if isinstance(op, Affine):
             first, second = f"{last.name}.gamma", f"{last.name}.beta"

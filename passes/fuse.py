@@ -8,9 +8,9 @@
                                   }
                                   y = conv_add_relu_1b2c3d4e5f60(x, w, r)
 
-A node rides if it alone reads the result, makes one of the same type, and the target accepts the kernel that would come of
-it. Where several operands could carry it, the one that is made last does: the others are there by then. Names inside
-a kernel are canonical, so that kernels which do the same are the same text, and become one.
+A node rides if it alone reads the result, makes one of the same type, and the target accepts the kernel that would
+come of it. Where several operands could carry it, the one that is made last does: the others are there by then. Names
+inside a kernel are canonical, so that kernels which do the same are the same text, and become one.
 """
 
 from __future__ import annotations

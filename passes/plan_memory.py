@@ -4,9 +4,9 @@
     y = relu(c) over c   =>   y = relu(c) over c
     z = conv(y, v)            z = conv(y, v) at 4096
 
-The largest goes first, each to the lowest offset that is free for as long as it lives (greedy by size: Pisarchyk and
-Lee 2020). No plan can be smaller than the most bytes that live at one step; where the first try misses that bound, other
-orders are tried and the best is kept. Places are worked out anew each time: a plan is a fact about a whole net.
+The largest goes first, each to the lowest offset that is free for as long as it lives (greedy by size: Pisarchyk
+and Lee 2020). No plan can be smaller than the most bytes that live at one step; where the first try misses that bound,
+other orders are tried and the best is kept. Places are worked out anew each time: a plan is a fact about a whole net.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ def aligned(value: Value) -> int:
 
 def offsets(spans: dict[Value, Life], order: Sequence[Value]) -> dict[Value, int]:
     """Each value in that order to the lowest free offset. What is placed is kept sorted by offset, in arrays."""
-    count, used = len(order), 0
+    count = len(order)
     first, last = np.empty(count, np.int64), np.empty(count, np.int64)
     start, stop = np.empty(count, np.int64), np.empty(count, np.int64)
     place: dict[Value, int] = {}
-    for value in order:
+    for used, value in enumerate(order):
         span, size = spans[value], aligned(value)
         meet = np.flatnonzero((first[:used] <= span.last) & (last[:used] >= span.first))
         ends = np.maximum.accumulate(stop[meet], out=np.empty(len(meet), np.int64))
@@ -87,5 +87,4 @@ def offsets(spans: dict[Value, Life], order: Sequence[Value]) -> dict[Value, int
         for row, number in ((first, span.first), (last, span.last), (start, at), (stop, at + size)):
             row[i + 1 : used + 1] = row[i:used]
             row[i] = number
-        used += 1
     return place

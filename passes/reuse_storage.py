@@ -40,7 +40,8 @@ def reuse_storage(graph: Graph, context: Context) -> Graph:
         if value in places or value.place.decided or value.name in viewed:
             continue
         for i, operand in enumerate(node.inputs):
-            if operand in places and places[operand].within or operand.name in viewed or operand.place.within:
+            piece = operand.place.within or (operand in places and places[operand].within)
+            if piece or operand.name in viewed:
                 continue
             if overwritable(node, i, graph, life, context):
                 places[value] = replace(value.place, over=operand.name)
@@ -62,9 +63,7 @@ def join(node: Node, graph: Graph, places: Places, context: Context) -> None:
             context.did(operand, f"is made in its place in {root.name}: {operand.type.nbytes} bytes not copied")
 
 
-def joins(
-    node: Node, operand: Value, graph: Graph, places: Places, part: range | None, context: Context
-) -> str | None:
+def joins(node: Node, operand: Value, graph: Graph, places: Places, part: range | None, context: Context) -> str | None:
     """Why an operand cannot be made in its place in the concat."""
     maker = graph.producer.get(operand)
     if part is None:

@@ -1,4 +1,4 @@
-"""Where published models and Caffe's own numbers lie beside the checkout, for the tests that read them where they exist."""
+"""Where published models and Caffe's own numbers lie beside the checkout, for tests that read them where they exist."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -141,16 +140,25 @@ def test_a_forks_field_under_a_number_of_ours(tmp_path: Path) -> None:
     assert message.name == "x" and not message.HasField("permute_param")  # type: ignore[attr-defined]
 
 
+def test_damaged_settings_are_told(tmp_path: Path) -> None:
+    layer = wire.field(1, b"x") + wire.field(106, b"\xff\xff")
+    with pytest.raises(CompileError, match='layer "x": its settings'):
+        caffemodel.read(saved(tmp_path / "x", wire.field(100, layer))).layers[0].message()
+
+
 def broken() -> dict[str, tuple[bytes, str]]:
     good = small().SerializeToString()
-    blob = lambda content: wire.field(100, wire.field(1, b"conv") + wire.field(7, content))  # noqa: E731
-    solver, mean = message("BlobProto"), message("BlobProto")
+    ip = good.rindex(b"\xa2\x06")  # where the last layer begins: field 100, of a length
+
+    def blob(content: bytes) -> bytes:
+        return wire.field(100, wire.field(1, b"conv") + wire.field(7, content))
+
+    mean = message("BlobProto")
     mean.num, mean.channels, mean.height, mean.width = 1, 3, 2, 2
     mean.data.extend(range(12))
-    del solver
     return {
         "empty": (b"", "byte 0: this file is empty"),
-        "cut off": (good[:-9], f"byte {len(good) - 9 - 0}: ") if False else (good[:-9], "does not fit"),
+        "cut off": (good[:-9], f"byte {ip}: a field of"),
         "web page": (b"<!DOCTYPE html><html>", "byte 0: this is an HTML page"),
         "text": (b'# LeNet\nname: "LeNet"\nlayer {', "byte 0: this is a prototxt, not a caffemodel"),
         "pointer": (b"version https://git-lfs.github.com/spec/v1\n", "byte 0: this is a Git LFS pointer"),
@@ -199,7 +207,8 @@ def test_mean_image(tmp_path: Path) -> None:
 def use(path: Path) -> None:
     """Read all that can be read."""
     for layer in caffemodel.read(path).layers:
-        [blob.data.sum() for blob in layer.blobs]
+        [blob.data.copy() for blob in layer.blobs]
+        layer.message()
 
 
 SEEDS = [small().SerializeToString(), *(wire.field(100, wire.field(7, shape(2, 3) + c)) for c, _ in HOW.values())]
@@ -254,7 +263,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         caffemodel.Layer(
             "conv", "Convolution", [RNG.standard_normal((4, 3, 2, 2)), np.ones(4, "f2")], ["data"], ["conv"]
         ),
-        caffemodel.Layer("bn", "BatchNorm", [np.zeros((3, 5), "f4").T, np.float32(2), np.empty((0, 2))]),
+        caffemodel.Layer("bn", "BatchNorm", [np.zeros((3, 5), "f4").T, np.array(2.0), np.empty((0, 2))]),
         caffemodel.Layer("relu", "ReLU", []),
     ]
     path = tmp_path / "x.caffemodel"
@@ -265,7 +274,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         assert (read.name, read.type) == (given_.name, given_.type)
         assert (read.bottoms, read.tops) == (tuple(given_.bottoms), tuple(given_.tops))
         for a, b in zip(read.blobs, given_.blobs, strict=True):
-            assert isinstance(b, np.ndarray | np.floating)
+            assert isinstance(b, np.ndarray)
             assert a.data.dtype == np.float32 and np.array_equal(a.data, np.asarray(b, "f4")) and a.shape == b.shape
     again = tmp_path / "again"
     caffemodel.write(again, weights.net_name, weights.layers)

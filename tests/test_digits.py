@@ -49,7 +49,7 @@ def train() -> ModuleType:
 def blobs() -> dict[str, list[np.ndarray]]:
     """The weights in digits.caffemodel, by layer."""
     layers = caffemodel.read(WEIGHTS).layers
-    return {layer.name: [b.data.reshape(b.shape) for b in layer.blobs] for layer in layers if layer.blobs}
+    return {layer.name: [b.data for b in layer.blobs] for layer in layers if layer.blobs}
 
 
 @pytest.fixture(scope="module")

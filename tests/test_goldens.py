@@ -1,4 +1,4 @@
-"""What real Caffe computed: every layer and every random net, on the reference and on the CPU, with all passes and with none.
+"""What real Caffe computed: every layer and many random nets, on reference and CPU, with all passes and with none.
 
 tests/goldens/*/NAME.prototxt with NAME.npz: `in:BLOB`, `param:LAYER:INDEX`, `out:BLOB`, made by BVLC Caffe 1.0 (and the
 SSD fork) on the CPU in float32. A case whose layer types are not all known has to be refused.

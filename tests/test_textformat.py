@@ -1,4 +1,4 @@
-"""The text of prototxt files: what is accepted, what it means (protobuf itself is the judge), and what mistakes are told."""
+"""The text of prototxt files: what is accepted, what it means (protobuf is the judge), and what mistakes are told."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ input_dim: [1, 0x10, 010, - 2]; input_dim: 5
 input_shape { dim: 1 } input_shape < dim: 2, dim: 3; > input_shape: { dim: [4] } input_shape: [{ dim: 6 }, <>]
 state: { phase: 1 level:-0x2 stage: "x" stage: "y" }
 layer { type: "Pooling" pooling_param { pool: AVE kernel_size: 3 round_mode: FLOOR } loss_weight: 1.f
-  loss_weight: .5 loss_weight: 1e-3f loss_weight: -inf loss_weight: NaN loss_weight: 2. loss_weight: 0.1 loss_weight: 1e60
-  propagate_down: True propagate_down: false propagate_down: 1 propagate_down: f }
+  loss_weight: .5 loss_weight: 1e-3f loss_weight: -inf loss_weight: NaN loss_weight: 2.
+  loss_weight: 0.1 loss_weight: 1e60 propagate_down: True propagate_down: false propagate_down: 1 propagate_down: f }
 """
 
 

@@ -1,11 +1,11 @@
 """An elementwise meaning, written down as a list of calls: the same `scalar` that computes on tensors runs on names.
 
-    >>> from cortado.compiler.ops.activation import Relu
-    >>> recorder = Recorder(operands=1)
-    >>> Relu(slope=0.5).scalar(recorder, recorder.operand(0))
-    Line(index=3)
-    >>> recorder.code
-    [['gt', 0, {'c': 0}], ['mul', 0, {'c': 0.5}], ['where', 1, 0, 2]]
+>>> from cortado.compiler.ops.activation import Relu
+>>> recorder = Recorder(operands=1)
+>>> Relu(slope=0.5).scalar(recorder, recorder.operand(0))
+Line(index=3)
+>>> recorder.code
+[['gt', 0, {'c': 0}], ['mul', 0, {'c': 0.5}], ['where', 1, 0, 2]]
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Lrn(Op):
             squares = F.pad(x * x, [half] * (2 * (x.ndim - 2)))
             for axis in range(2, x.ndim):
                 squares = squares.unfold(axis, self.size, 1).sum(-1)
-            return x * (1 + self.alpha / self.size ** (x.ndim - 2) * squares) ** -self.beta
+            return x * torch.pow(1 + self.alpha / self.size ** (x.ndim - 2) * squares, -self.beta)
         squares = F.pad((x * x).movedim(1, -1), [half, half]).unfold(-1, self.size, 1).sum(-1)
         scale: Tensor = self.k + self.alpha / self.size * squares.movedim(-1, 1)
         return x * torch.pow(scale, -self.beta)

@@ -13,20 +13,20 @@ from .image import image
 
 
 class Window(NamedTuple):
-    """One image axis of a pooling: `count` windows of `kernel` numbers, the first `pad` before the image."""
+    """One image axis of a pooling: so many windows of `kernel` numbers, the first of them `pad` before the image."""
 
     size: int
     kernel: int
     stride: int
     pad: int
-    count: int
+    windows: int
 
     def stop(self, i: int) -> int:
         """Where window i ends, cut to the padded image: Caffe divides averages by the size up to there."""
         return min(i * self.stride - self.pad + self.kernel, self.size + self.pad)
 
     def divisors(self) -> list[int]:
-        return [self.stop(i) - (i * self.stride - self.pad) for i in range(self.count)]
+        return [self.stop(i) - (i * self.stride - self.pad) for i in range(self.windows)]
 
 
 class Pool(Op):
@@ -59,17 +59,17 @@ class Pool(Op):
 
     def result(self, x: TensorType) -> TensorType:
         n, c, sizes = image(x)
-        return x.with_shape(n, c, *(w.count for w in self.windows(sizes)))
+        return x.with_shape(n, c, *(w.windows for w in self.windows(sizes)))
 
     def gather(self, x: Tensor, fill: float) -> Tensor:
-        """[n, c, count..., kernel...]: each window laid out, `fill` wherever it leaves the image."""
+        """[n, c, windows..., kernel...]: each window laid out, `fill` wherever it leaves the image."""
         windows = self.windows(tuple(x.shape[2:]))
         for axis, w in enumerate(windows, 2):
-            after = (w.count - 1) * w.stride + w.kernel - w.pad - w.size
+            after = (w.windows - 1) * w.stride + w.kernel - w.pad - w.size
             edges = [0, 0] * (x.ndim - 1 - axis) + [w.pad, max(after, 0)]
             x = torch.nn.functional.pad(x, edges, value=fill)
         for axis, w in enumerate(windows, 2):
-            x = x.unfold(axis, w.kernel, w.stride).narrow(axis, 0, w.count)
+            x = x.unfold(axis, w.kernel, w.stride).narrow(axis, 0, w.windows)
         return x.flatten(2 + len(windows))
 
 

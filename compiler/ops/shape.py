@@ -26,7 +26,8 @@ class Concat(Op):
         for i, type in enumerate(operands):
             others = (*first.dims[:axis], *first.dims[axis + 1 :])
             if type.rank != first.rank or (*type.dims[:axis], *type.dims[axis + 1 :]) != others:
-                raise ValueError(f"operand {i + 1} is {type}, the first {first}: they may differ along axis {axis} only")
+                differ = f"operand {i + 1} is {type}, the first {first}"
+                raise ValueError(f"{differ}: they may differ along axis {axis} only")
             if isinstance(size := type.dims[axis], AtMost):
                 raise ValueError(f"dimension {axis} of {type} has to be known before the net runs")
             total += size

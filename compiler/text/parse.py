@@ -70,7 +70,7 @@ class Scope:
         if isinstance(given, str):
             data = self.weights.get(given[1:])
             if data is None:
-                advice = "Name the file of weights at the top: weights \"weights.safetensors\"."
+                advice = 'Name the file of weights at the top: weights "weights.safetensors".'
                 raise self.fault(name, f"no weights with handle {given}", advice)
         else:
             data = self.tensor(name, given, type)

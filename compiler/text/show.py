@@ -15,7 +15,25 @@ from ..types import DTYPES
 
 SMALL = 8  # weights up to this many numbers are printed whole; the others by handle
 PLAIN = re.compile(r"[A-Za-z_][\w.]*")
-KEYWORDS = frozenset("net kernel weight weights arena return at over in true false none _ inf nan".split())
+KEYWORDS = frozenset(
+    (
+        "net",
+        "kernel",
+        "weight",
+        "weights",
+        "arena",
+        "return",
+        "at",
+        "over",
+        "in",
+        "true",
+        "false",
+        "none",
+        "_",
+        "inf",
+        "nan",
+    )
+)
 
 
 def show(graph: Graph, kind: str = "net", *, weights: str | None = None) -> str:

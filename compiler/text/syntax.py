@@ -89,7 +89,7 @@ def read(text: str, file: str) -> File:
             raise unfinished(text, file) from None
         raise CompileError(f"did not expect {str(e.token)!r} here", at(e.token, file), text, hint(e)) from None
     except UnexpectedCharacters as e:
-        found = text[e.pos_in_stream]
+        found = text[e.pos_in_stream or 0]
         raise CompileError(f"did not expect {found!r} here", Loc(file, e.line, e.column), text, hint(e)) from None
 
 
@@ -197,13 +197,13 @@ class Objects(Transformer[Token, Any]):
         return int(text) if text.lstrip("+-").isdigit() else float(text)
 
     def word(self, parts: list[Token]) -> bool | None:
-        return {"true": True, "false": False, "none": None}[parts[0]]
-
-    def list(self, parts: list[Any]) -> tuple[Any, ...]:
-        return tuple(parts)
+        return {"true": True, "false": False, "none": None}[str(parts[0])]
 
     def string(self, parts: list[Token]) -> str:
         return unquoted(parts[0])
+
+    def list(self, parts: Any) -> tuple[Any, ...]:  # last: its name hides the type
+        return tuple(parts)
 
 
 def unquoted(token: Token) -> str:
@@ -211,7 +211,8 @@ def unquoted(token: Token) -> str:
         text: str = json.loads(token)
         return text
     except ValueError:
-        raise Bad(f"{token} has an escape that means nothing", token, 'Write \\" and \\\\ for a quote and a backslash.') from None
+        advice = 'Write \\" and \\\\ for a quote and a backslash.'
+        raise Bad(f"{token} has an escape that means nothing", token, advice) from None
 
 
 _TYPES: dict[str, tuple[TensorType, str | None]] = {}

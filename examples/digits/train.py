@@ -141,10 +141,10 @@ def write(model: Digits, folder: Path) -> None:
     net = prototxt.read(HERE / "digits.prototxt")
     modules = dict(model.named_children())
     layers = [
-        caffemodel.LayerBlobs(
+        caffemodel.Layer(
             name=layer["name"],
             type=layer["type"],
-            blobs=tuple(to_caffe(modules.get(layer["name"], nn.Identity()))),
+            blobs=to_caffe(modules.get(layer["name"], nn.Identity())),
             bottoms=layer["bottom"],
             tops=layer["top"],
         )

@@ -40,7 +40,8 @@ def declared_inputs(
     for name in given:
         known = [f.name for f in found]
         advice = f"The inputs are {', '.join(known) or 'none'}."
-        errors.append(message.fault(f'a shape is given for "{name}", which is no input{near(name, known)}', None, advice))
+        sentence = f'a shape is given for "{name}", which is no input{near(name, known)}'
+        errors.append(message.fault(sentence, None, advice))
     return found
 
 

@@ -154,7 +154,8 @@ class Layer:
             return (default,) * axes
         if len(given) not in (1, axes):
             raise self.fault(f"{field} has {len(given)} numbers, and the image {axes} axes", field)
-        return given * axes if len(given) == 1 else given
+        numbers: tuple[int, ...] = given * axes if len(given) == 1 else given
+        return numbers
 
 
 def shortest(number: float) -> float:

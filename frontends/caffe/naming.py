@@ -1,7 +1,7 @@
 """Names for a net's values: the last value of each blob has the blob's name, through all passes.
 
-A blob that layers write in place is several values: `conv1.0`, `conv1.1`, then `conv1`. What a layer computes on its way to a
-top is called by the top: `norm.a`, `norm.b`. Inputs and weights keep their names.
+A blob that layers write in place is several values: `conv1.0`, `conv1.1`, then `conv1`. What a layer computes on its
+way to a top is called by the top: `norm.a`, `norm.b`. Inputs and weights keep their names.
 """
 
 from __future__ import annotations

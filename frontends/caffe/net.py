@@ -1,13 +1,12 @@
 """A prototxt as a graph: inputs, layers in order, blobs written in place, parameters shared by name, outputs.
 
-The rules are Caffe's (net.cpp, Net::Init). Whatever is wrong with a file is told in one go: a layer that fails leaves its
-tops broken, and layers that read those are passed over.
+The rules are Caffe's (net.cpp, Net::Init). Whatever is wrong with a file is told in one go: a layer that fails leaves
+its tops broken, and layers that read those are passed over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-
 
 import torch
 
@@ -107,8 +106,7 @@ class Importer:
         """Read one layer, or note what is wrong with it."""
         tops = message["top"]
         try:
-            if unread := [b for b in message["bottom"] if b in self.broken]:
-                del unread
+            if any(b in self.broken for b in message["bottom"]):
                 self.broken.update(tops)
                 return
             self.known_type(message)
@@ -202,7 +200,8 @@ class Importer:
             else:
                 memory = bottoms[0].memory if layer.kind.shares or value in layer.bottoms else Memory(value)
                 memory.shapes.setdefault(value.type.dims, value)
-                memory.names.extend(n for n in (bottoms[0].name if bottoms and memory is bottoms[0].memory else top, top) if n not in memory.names)
+                shared = [bottoms[0].name, top] if bottoms and memory is bottoms[0].memory else [top]
+                memory.names.extend(n for n in shared if n not in memory.names)
                 self.blobs[top] = Blob(top, memory, value.type.dims, said)
             self.versions.append((top, value))
 
@@ -260,7 +259,8 @@ class Importer:
         for name in missing:
             sentence = f'there is no blob "{name}" to return{near(name, self.blobs)}'
             self.errors.append(self.message.fault(sentence, None, f"The blobs are {', '.join(self.blobs)}."))
-        names = [n for n in wanted if n in self.blobs] if wanted else [n for n, b in self.blobs.items() if not b.consumed]
+        unread = [n for n, b in self.blobs.items() if not b.consumed]
+        names = [n for n in wanted if n in self.blobs] if wanted else unread
         return [(n, self.read(self.blobs[n], self.message)) for n in names]
 
     def finish(self, outputs: list[tuple[str, Value]]) -> Graph:
@@ -275,4 +275,3 @@ DATA_LAYERS = {
     "DenseImageData", "Python",
 }  # fmt: skip
 DATA = "This is a file for training: use the deploy prototxt, or put an Input layer in the place of this one."
-

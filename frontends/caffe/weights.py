@@ -114,5 +114,3 @@ def source(weights: str | Path | Fill | Weights | None) -> Source:
     if isinstance(weights, Weights):
         return Stored(weights, "the caffemodel")
     return Called(weights)
-
-

@@ -64,12 +64,12 @@ def pooling(l: Layer, x: Value) -> Value | tuple[Value, ...]:
     if "round_mode" in p and "ceil_mode" in p:
         raise l.fault("round_mode and ceil_mode say the same", "ceil_mode", "Keep one of the two.")
     up = p["round_mode"] == "CEIL" if "round_mode" in p else p["ceil_mode"]
-    window = {"kernel": kernel, "stride": stride, "pad": pad, "round": "up" if up else "down"}
+    rounding = "up" if up else "down"
     if p["pool"] == "MAX":
         masked = len(l.tops) == 2
-        return l.emit_all(MaxPool(mask=masked, **window), x)
+        return l.emit_all(MaxPool(kernel=kernel, stride=stride, pad=pad, round=rounding, mask=masked), x)
     if len(l.tops) == 2:
         raise l.fault(f"{p['pool']} pooling has one top: only MAX has a mask")
     if p["pool"] == "AVE":
-        return l.emit(AvgPool(**window), x)
+        return l.emit(AvgPool(kernel=kernel, stride=stride, pad=pad, round=rounding), x)
     raise l.fault(f"{p['pool']} pooling is not supported", "pool", "Caffe itself has no STOCHASTIC pooling on the CPU.")
