@@ -101,6 +101,11 @@ class Node:
         """What people call this node: the name of what it makes."""
         return self.results[0].name
 
+    @property
+    def place_decided(self) -> bool:
+        """True if a pass has said where some result lies."""
+        return any(v.place.decided for v in self.results)
+
     @cached_property
     def inferred(self) -> tuple[TensorType, ...]:
         """The types that the operator makes of these operands, worked out once. ValueError if it cannot."""

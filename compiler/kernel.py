@@ -27,7 +27,12 @@ def kernel(node: Node) -> Graph:
 
 
 def body(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
-    """These nodes as a graph of their own, with canonical names: kernels that do the same are the same text."""
+    """These nodes as a graph of their own, called by its content."""
+    return named(assembled(nodes, results))
+
+
+def assembled(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
+    """The same without a name of its own yet. Names inside are canonical: equal kernels are equal texts."""
     made = {v for n in nodes for v in n.results}
     outside = dict.fromkeys(v for n in nodes for v in n.inputs if v not in made)
     names = letters()
@@ -37,7 +42,7 @@ def body(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
         inner.update((v, Value(next(names), v.type, Place(v.layout))) for v in n.results)
         copies.append(Node(n.op, tuple(inner[v] for v in n.inputs), tuple(inner[v] for v in n.results), n.loc))
     returns = tuple((inner[v].name, inner[v]) for v in results)
-    return named(Graph("kernel", tuple(inner[v] for v in outside), tuple(copies), returns))
+    return Graph("kernel", tuple(inner[v] for v in outside), tuple(copies), returns)
 
 
 def operands(nodes: list[Node]) -> tuple[Value, ...]:

@@ -13,7 +13,6 @@ backend is tested against.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
@@ -34,7 +33,9 @@ class Op:
 
     name: ClassVar[str]
     reinterprets: ClassVar[bool] = False  # the result has the operand's bytes, in the operand's order
+    by_shape: ClassVar[bool] = False  # the results follow from the operands' shapes alone
     rows: ClassVar[bool] = False  # reads its image in Caffe's order: rank-4 operands have to lie in nchw
+    strided: ClassVar[bool] = False  # copies from any layout to any other: operand and result may lie differently
 
     def __post_init__(self) -> None:
         for f in fields(self):  # type: ignore[arg-type]
@@ -125,7 +126,7 @@ class Elementwise(Op):
         x = operands[0]
         axes = self.aligned([TensorType("f32", tuple(t.shape)) for t in operands])
         result: Tensor = self.scalar(TENSORS, *(spread(t, a, x.ndim) for t, a in zip(operands, axes, strict=True)))
-        return result
+        return result.to(x.dtype)  # one that only chooses between constants has torch's default type
 
 
 def spread(t: Tensor, axis: int | None, rank: int) -> Tensor:
@@ -199,8 +200,8 @@ def coerce(name: str, annotation: str, value: Any) -> Any:
                 return (float(value),)
             if isinstance(value, list | tuple) and all(type(v) in (int, float) for v in value):
                 return tuple(map(float, value))
-        case "int":
-            if type(value) is int:
+        case "int" | "int | None":
+            if type(value) is int or (value is None and "None" in annotation):
                 return value
         case "float":
             if type(value) in (int, float):
@@ -220,7 +221,9 @@ def coerce(name: str, annotation: str, value: Any) -> Any:
 
 
 def same(a: Any, b: Any) -> bool:
-    return bool(a == b) or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
+    if isinstance(a, float) and isinstance(b, float):
+        return repr(a) == repr(b)  # NaN is itself, and minus zero is not zero
+    return bool(a == b)
 
 
 def per_axis(numbers: Ints, axes: int, name: str) -> Ints:

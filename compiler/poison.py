@@ -52,12 +52,12 @@ def view(arena: Tensor, value: Value, storage: Storage, as_bytes: bool = False) 
     assert at is not None, root.name
     raw = arena[at : at + root.type.nbytes]
     raw = raw.view(-1, dtype.itemsize) if as_bytes else raw.view(dtype)[:, None]
-    shape = value.type.shape if storage.channels is None else root.type.shape
+    shape, last = value.type.shape if storage.channels is None else root.type.shape, raw.shape[1]
     if value.layout == "nhwc":
         n, c, h, w = shape
-        whole = raw.reshape(n, h, w, c, -1).permute(0, 3, 1, 2, 4)
+        whole = raw.reshape(n, h, w, c, last).permute(0, 3, 1, 2, 4)
     else:
-        whole = raw[: prod(shape)].reshape(*shape, -1)
+        whole = raw[: prod(shape)].reshape(*shape, last)
     if part := storage.channels:
         whole = whole.narrow(1, part.start, part.stop - part.start)
     return whole if as_bytes else whole[..., 0]

@@ -20,7 +20,7 @@ class Writer:
     """The new graph, as it grows beside the one that is read. `writer[value]` is the new value for an old one."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+        self.graph = self.old = graph
         self.nodes: list[Node] = []
         self.producer: dict[Value, Node] = {}
         self.replaced: dict[Value, Value] = {}
@@ -55,7 +55,44 @@ class Writer:
     def finish(self) -> Graph:
         """The graph of all that the outputs still need, verified."""
         returns = tuple((name, self[v]) for name, v in self.graph.returns)
-        return verify(replace(self.graph, nodes=needed(self.nodes, [v for _, v in returns]), returns=returns))
+        made = replace(self.graph, nodes=needed(self.nodes, [v for _, v in returns]), returns=returns)
+        return verify(without_stale_places(made, self.old))
+
+
+def without_stale_places(graph: Graph, old: Graph) -> Graph:
+    """The graph without those places of the old one that mean nothing now; later passes find new ones.
+
+    Offsets are a fact about a whole net: other values, or other sizes, and all are forgotten. A value stays over an
+    operand that it still reads, and in a value that is still there, if both lie alike.
+    """
+    before = [v for n in old.nodes for v in n.results]
+    if old.arena is None and not any(v.place.decided for v in before):
+        return graph
+    now = {v.name: v for n in graph.nodes for v in n.results}
+    replanned = {v.name: v.type for v in before} != {name: v.type for name, v in now.items()}
+    inherited = {id(v.place) for v in before}  # what a pass has placed itself is for `verify` to judge
+    writer, arena = dict[Value, Value](), None if replanned else graph.arena
+    nodes = []
+    for node in graph.nodes:
+        inputs = tuple(writer.get(v, v) for v in node.inputs)
+        for value in node.results:
+            if id(value.place) in inherited and (replanned if value.place.at is not None else stale(value, node, now)):
+                writer[value] = replace(value, place=Place(value.layout))
+        nodes.append(Node(node.op, inputs, tuple(writer.get(v, v) for v in node.results), node.loc))
+    if not writer and arena == graph.arena:
+        return graph
+    returns = tuple((name, writer.get(v, v)) for name, v in graph.returns)
+    return replace(graph, nodes=tuple(nodes), returns=returns, arena=arena)
+
+
+def stale(value: Value, node: Node, now: Mapping[str, Value]) -> bool:
+    """Does the place name what is no longer there, or lies otherwise?"""
+    if (part := value.place.within) is not None:
+        return part.root not in now or now[part.root].layout != value.layout
+    under = next((v for v in node.inputs if v.name == value.place.over), None)
+    if value.place.over is None:
+        return False
+    return under is None or not (node.op.reinterprets or under.layout == value.layout)
 
 
 def needed(nodes: list[Node], outputs: list[Value]) -> tuple[Node, ...]:

@@ -10,6 +10,7 @@ class Target:
     """The questions. These answers describe a machine that runs each operator alone, in Caffe's layout."""
 
     name = "plain"
+    subsamples = False  # would it rather copy every second pixel of a value than keep it for several strided readers?
 
     def accepts(self, kernel: Graph) -> str | None:
         """Why these nodes cannot be one kernel; None if they can. Kernels grow node by node while this is None."""

@@ -64,7 +64,7 @@ def verify_layouts(graph: Graph, node: Node) -> None:
         for value in images:
             plain = value.layout == "nchw" or flat(value)
             need(plain, graph, f"{node.op.name} goes by rows, and {value.name} is {value.layout}", node.loc)
-    elif len({v.layout for v in images if not flat(v)}) > 1:
+    elif not node.op.strided and len({v.layout for v in images if not flat(v)}) > 1:
         listed = ", ".join(f"{v.name} {v.layout}" for v in images)
         need(False, graph, f"{node.op.name} mixes layouts: {listed}", node.loc)
 

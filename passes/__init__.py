@@ -11,24 +11,38 @@ from .assign_layout import assign_layout
 from .context import Context, Note
 from .drop_training import drop_training
 from .fold_batchnorm import fold_batchnorm
+from .fold_constants import fold_constants
+from .fold_forward import fold_forward
 from .fuse import fuse
+from .merge_equal import merge_equal
 from .plan_memory import plan_memory
+from .push_scale import push_scale
 from .reuse_storage import reuse_storage
+from .schedule import schedule
 from .share_weights import share_weights
+from .simplify import simplify
+from .subsample import subsample
 
 Pass = Callable[[Graph, Context], Graph]
 
 PIPELINE: tuple[Pass, ...] = (
     drop_training,  # first: what is gone stands in nobody's way
+    push_scale,  # before folding: it brings layers to where they can be folded
     fold_batchnorm,  # before sharing: what is folded into two equal weights may differ
+    fold_forward,  # after folding back, which asks nothing of the padding
     share_weights,
+    merge_equal,  # after sharing: equal work is work on the same weights
+    fold_constants,  # what shapes alone decide; before layouts, which weights do not have
+    simplify,
+    subsample,  # before layouts: the small value is laid out as its readers want it
     assign_layout,  # before fusing: a change of layout stands between two kernels
+    schedule,  # before fusing: a sum rides on the operand that is made last
     fuse,
     reuse_storage,  # after fusing: most of what was in place has become a ride
     plan_memory,  # last: it needs the final nodes, their order, and who lies in whom
 )
-WITHOUT_SHAPES = 3  # so many passes of the pipeline look at no shape: what they leave can be compiled for any
-REQUIRED: tuple[Pass, ...] = (plan_memory,)  # what a net cannot run without
+WITHOUT_SHAPES = 6  # so many passes of the pipeline look at no shape: what they leave can be compiled for any
+REQUIRED: tuple[Pass, ...] = (fold_constants, plan_memory)  # what a net cannot run without: places, and prior boxes
 
 __all__ = ["PIPELINE", "REQUIRED", "WITHOUT_SHAPES", "Context", "Note", "Pass", "run", "select"]
 

@@ -5,8 +5,9 @@
                                c.nchw: f32[1,4,6,6]:nchw = relayout(c, to="nchw")
                                f: f32[1,144] = flatten(c.nchw)
 
-An operator that has no wish of its own follows its first image. What goes by rows needs nchw. Left alone: a net that
-has layouts, and images of one pixel or one channel, which are the same bytes in both.
+An operator that has no wish of its own follows its first image. What goes by rows needs nchw; what copies from any
+layout to any other reads its operand as it lies. Left alone: a net that has layouts, and images of one pixel or one
+channel, which are the same bytes in both.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
     for node in graph.nodes:
         inputs_here = [writer[v] for v in node.inputs]
         layout = wanted(node, inputs_here, context)
-        read = tuple(v if isinstance(v, Constant) else lying(v, layout, node) for v in inputs_here)
+        as_it_lies = node.op.strided
+        read = tuple(v if as_it_lies or isinstance(v, Constant) else lying(v, layout, node) for v in inputs_here)
         results = tuple(replace(v, place=Place(layout)) if v.type.rank == 4 else v for v in node.results)
         for old, new in zip(node.results, results, strict=True):
             writer[old] = new
@@ -53,8 +55,8 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
 
 
 def wanted(node: Node, operands: list[Value], context: Context) -> str:
-    """The layout that a node reads and writes."""
-    if node.op.rows:
+    """The layout that a node reads and writes; only writes, if it reads any."""
+    if node.op.rows or node.op.strided:
         return "nchw"
     images = [v.layout for v in operands if v.layout]
     wishes = context.target.layouts(node.op)

@@ -1,4 +1,4 @@
-"""Fold per-channel layers into the convolution or matrix product that feeds them.
+"""Fold per-channel layers into the convolution, deconvolution or matrix product that feeds them.
 
 A trained BatchNorm, like a Scale, is a·x + b for each channel. A convolution is linear, so the two
 together are one convolution, with weight a·w and bias a·c + b.
@@ -26,10 +26,8 @@ import torch
 from torch import Tensor
 
 from ..compiler.ir import Constant, Graph, Node, Value
-from ..compiler.op import Op
 from ..compiler.ops.channels import Affine, BatchNorm, Scale
-from ..compiler.ops.conv import Conv
-from ..compiler.ops.dense import Linear
+from ..compiler.ops.weighted import Weighted
 from ..compiler.rewrite import Names, Writer, constant
 from .context import Context
 
@@ -54,9 +52,10 @@ def fold_batchnorm(graph: Graph, context: Context) -> Graph:
     if not chains:
         return graph
     writer, names, made = Writer(graph), Names(graph), Constants()
+    needed = {v for n in graph.nodes if n not in chains and n not in absorbed for v in n.inputs}
     for node in graph.nodes:
         if node in chains:
-            fold(chains[node], writer, names, made, context)
+            fold(chains[node], writer, names, made, needed, context)
         elif node not in absorbed:
             writer.copy(node)
     return writer.finish()
@@ -76,7 +75,7 @@ def found(graph: Graph, context: Context) -> list[Chain]:
 
 def foldable(node: Node) -> bool:
     """Can something be folded into this node, as far as it alone is concerned?"""
-    return isinstance(node.op, Conv | Linear | Affine) and known(node.inputs[1:])
+    return isinstance(node.op, Weighted | Affine) and known(node.inputs[1:])
 
 
 def known(values: tuple[Value, ...]) -> bool:
@@ -114,20 +113,22 @@ def fits(anchor: Node, layer: Node) -> bool:
     if isinstance(anchor.op, Affine):
         mine = anchor.inputs[1].type.dims
         return mine == shape and anchor.op.axis % rank == layer.op.axis % rank
-    channel = 1 if isinstance(anchor.op, Conv) else rank - 1
-    return not shape or (axis == channel and len(shape) == 1)
+    assert isinstance(anchor.op, Weighted)
+    return not shape or (axis == anchor.op.channel_axis(rank) and len(shape) == 1)
 
 
-def fold(chain: Chain, out: Writer, names: Names, made: Constants, context: Context) -> None:
+def fold(chain: Chain, out: Writer, names: Names, made: Constants, needed: set[Value], context: Context) -> None:
+    """Write the chain as one node. `needed` are the values that others read as they are, or in a fold of their own."""
     anchor, last = chain.anchor, chain.last
     a, b = composed(chain.layers)
     op, weight, bias = anchor.op, anchor.inputs[1] if len(anchor.inputs) > 1 else None, anchor.inputs[2:]
     key = (op, anchor.inputs[1:], *((n.op, n.inputs[1:]) for n in chain.layers))
     if key not in made:
         assert isinstance(weight, Constant)
-        if any(k[1] and k[1][0] is weight for k in made):  # type: ignore[index]
+        if weight in needed and not isinstance(op, Affine):
             more = f"{weight.type.nbytes} bytes more"
             context.did(weight, f"is shared, and {last.name} folds other numbers into it: {more}")
+        needed.add(weight)
         w, c = folded(anchor, a, b)
         if isinstance(op, Affine):
             first, second = f"{last.name}.gamma", f"{last.name}.beta"
@@ -158,15 +159,12 @@ def folded(anchor: Node, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(anchor.op, Affine):
         scale, shift = anchor.op.coefficients(*data(anchor.inputs[1:]))
         return scale * a, shift * a + b
-    weight, *bias = data(anchor.inputs[1:])
-    outputs = weight.shape[1] if transposed(anchor.op) else weight.shape[0]
+    assert isinstance(anchor.op, Weighted)
+    made = anchor.output.type
+    (outputs,) = made.with_shape(made.dims[anchor.op.channel_axis(made.rank)]).shape
     a, b = a.expand(outputs), b.expand(outputs)
-    rows = a if transposed(anchor.op) else a.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * rows, (bias[0] * a if bias else 0) + b
-
-
-def transposed(op: Op) -> bool:
-    return isinstance(op, Linear) and op.transpose
+    weight, *bias = data(anchor.inputs[1:])
+    return anchor.op.scaled(weight, a), (bias[0] * a if bias else 0) + b
 
 
 def data(values: tuple[Value, ...]) -> list[Tensor]:

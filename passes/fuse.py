@@ -16,7 +16,7 @@ inside a kernel are canonical, so that kernels which do the same are the same te
 from __future__ import annotations
 
 from ..compiler.ir import Graph, Node, Value
-from ..compiler.kernel import body, operands
+from ..compiler.kernel import assembled, body, operands
 from ..compiler.op import Elementwise
 from ..compiler.ops.fused import Fused
 from ..compiler.rewrite import Writer
@@ -51,7 +51,7 @@ def grouped(graph: Graph, context: Context) -> dict[Node, list[Node]]:
         carriers = [graph.producer[v] for v in dict.fromkeys(node.inputs) if carries(v, node, graph)]
         for carrier in sorted(carriers, key=lambda n: -position[groups[n][-1]]):
             grown = [*groups[carrier], node]
-            reason = context.target.accepts(body(grown, node.results))
+            reason = context.target.accepts(assembled(grown, node.results))
             if reason is None:
                 groups.update((n, grown) for n in grown)
                 break

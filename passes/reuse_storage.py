@@ -27,7 +27,7 @@ Places = dict[Value, Place]
 def reuse_storage(graph: Graph, context: Context) -> Graph:
     life, places = lives(graph), Places()
     for node in graph.nodes:
-        if any(v.place.decided for v in node.results):
+        if node.place_decided:
             continue
         if isinstance(node.op, Concat):
             join(node, graph, places, context)

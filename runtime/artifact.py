@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .check import CUBIN, check_cubins
 from .check import check as check
 from .container import digest, read_tensors, write_tensors
 from .encoding import decode, encode, parse
@@ -36,7 +37,8 @@ TEXTS = ("plan", "primitives", "source", "net", "kernels", "preprocessing", "ver
 class Artifact:
     """A compiled net.
 
-    `weights` are tensors by handle, those of `source` and of `plan`. `source` is the net before shapes mattered, for
+    `weights` are tensors by handle, those of `source` and of `plan`; `cubins` the machine code of kernels for GPUs, u8
+    tensors named by kernel and architecture: "KERNEL.sm_90". `source` is the net before shapes mattered, for
     compiling it again; `net` the final text and `kernels` their sources by name, for reading; `preprocessing` is by
     input; `version` says what made it ({"cortado": "0.1.0", "torch": ...}); `hashes` (sha256 of the texts, and of
     each weight) are filled in by `read`.
@@ -50,6 +52,7 @@ class Artifact:
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     version: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
+    cubins: Mapping[str, Tensor] = field(default_factory=dict)
 
     def check(self) -> None:
         """ArtifactError if the plan cannot be run, or names a weight that is not there or is of another size."""
@@ -64,6 +67,7 @@ class Artifact:
             if tensor.dtype != DTYPES[weight.dtype] or tensor.numel() != count:
                 is_, due = f"{tensor.dtype} {list(tensor.shape)}", f"{weight.dtype} {list(weight.shape)}"
                 raise ArtifactError(f"weight {name!r} is {is_}, not {due}")
+        check_cubins(self.plan, self.cubins)
         for name, form in self.preprocessing.items():
             if name not in self.plan.inputs:
                 raise ArtifactError(f"there is preprocessing for {name!r}, which is no input")
@@ -85,8 +89,9 @@ def write(path: str | Path, artifact: Artifact) -> None:
         "preprocessing": encode({name: asdict(form) for name, form in artifact.preprocessing.items()}),
         "version": encode(dict(artifact.version)),
     }
-    hashes = {handle: digest(tensor) for handle, tensor in artifact.weights.items()} | {"texts": texts_digest(texts)}
-    write_tensors(Path(path), artifact.weights, texts | {"cortado": str(FORMAT), "hashes": encode(hashes)})
+    tensors = {**artifact.weights, **artifact.cubins}
+    hashes = {name: digest(tensor) for name, tensor in tensors.items()} | {"texts": texts_digest(texts)}
+    write_tensors(Path(path), tensors, texts | {"cortado": str(FORMAT), "hashes": encode(hashes)})
 
 
 def read(path: str | Path, verify: bool = False) -> Artifact:
@@ -95,16 +100,18 @@ def read(path: str | Path, verify: bool = False) -> Artifact:
     ArtifactError, with the file's name, if it is foreign, cut off, damaged, or newer than this program.
     """
     try:
-        weights, metadata = read_tensors(Path(path))
+        tensors, metadata = read_tensors(Path(path))
         texts = read_texts(metadata)
         hashes = decode(dict[str, str], parse(metadata.get("hashes", "")), "hashes")
         if hashes.get("texts") != texts_digest(texts):
             raise ArtifactError("its texts do not have the hash that it states, so it is damaged")
-        if set(hashes) != {"texts", *weights}:
+        if set(hashes) != {"texts", *tensors}:
             raise ArtifactError("its weights are not those that it states, so it is damaged")
         for name, version in decode(dict[str, int], parse(texts["primitives"]), "primitives").items():
             if name not in PRIMITIVES or version != PRIMITIVES[name].version:
                 raise ArtifactError(f"it needs version {version} of primitive {name!r}, which this cortado lacks")
+        cubins = {name: tensor for name, tensor in tensors.items() if CUBIN.fullmatch(name)}
+        weights = {name: tensor for name, tensor in tensors.items() if name not in cubins}
         artifact = Artifact(
             decode(Plan, parse(texts["plan"]), "plan"),
             weights,
@@ -114,9 +121,10 @@ def read(path: str | Path, verify: bool = False) -> Artifact:
             decode(dict[str, Preprocessing], parse(texts["preprocessing"]), "preprocessing"),
             decode(dict[str, str], parse(texts["version"]), "version"),
             hashes,
+            cubins,
         )
         artifact.check()
-        if verify and (bad := [handle for handle, tensor in weights.items() if digest(tensor) != hashes[handle]]):
+        if verify and (bad := [name for name, tensor in tensors.items() if digest(tensor) != hashes[name]]):
             raise ArtifactError(f"weight {bad[0]!r} does not have the hash that it states, so it is damaged")
         return artifact
     except ArtifactError as error:

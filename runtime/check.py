@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from .plan import DTYPES, ArtifactError, Dim, Plan, Slot, Step
 from .signatures import PRIMITIVES
 
 LARGEST = 1 << 48
+CUBIN = re.compile(r"\w+\.sm_\d+")
 
 
 def check(plan: Plan) -> None:
@@ -65,6 +70,9 @@ def check_step(step: Step, plan: Plan, known: set[str]) -> None:
         attributes = signature.complete(step.attributes)
         if step.primitive == "expr":
             check_code(attributes["code"], attributes["axes"], len(step.operands))
+        if step.primitive == "launch":
+            for arguments in (attributes, *attributes["variants"].values()):
+                check_arguments(arguments.get("arguments", ()), len(step.operands), len(step.results))
     except ValueError as error:
         raise ArtifactError(f"{what}: {error}") from None
 
@@ -76,6 +84,28 @@ def check_code(code: Sequence[Sequence[Any]], axes: Sequence[int | None], operan
     for place, (function, *arguments) in enumerate(code, start=operands):
         if wrong := [a for a in arguments if isinstance(a, int) and a >= place]:
             raise ValueError(f"line {place} ({function}) reads line {wrong[0]}, which is not before it")
+
+
+def check_arguments(arguments: Sequence[Mapping[str, Any]], operands: int, results: int) -> None:
+    """A kernel's parameters name operands and results that are there. ValueError if not."""
+    for argument in arguments:
+        named = argument["descriptor"]["of"] if "descriptor" in argument else argument
+        for kind, count in (("operand", operands), ("result", results)):
+            if named.get(kind, 0) >= max(count, 1) or (kind in named and not count):
+                raise ValueError(f"an argument is {kind} {named[kind]}, and there are {count}")
+
+
+def check_cubins(plan: Plan, cubins: Mapping[str, Tensor]) -> None:
+    """Every kernel that is launched is there for some architecture, as bytes. ArtifactError if not."""
+    for name, cubin in cubins.items():
+        insist(CUBIN.fullmatch(name) is not None, f"a cubin is called {name!r}, not KERNEL.sm_NUMBER")
+        insist(cubin.dtype == torch.uint8 and cubin.ndim == 1, f"cubin {name!r} is no row of bytes")
+    there = {name.rpartition(".")[0] for name in cubins}
+    for step in plan.steps:
+        if step.primitive == "launch":
+            for variant in (step.attributes, *step.attributes.get("variants", {}).values()):
+                kernel = variant.get("kernel", step.attributes["kernel"])
+                insist(kernel in there, f"step {step.label!r} launches {kernel!r}, of which there is no cubin")
 
 
 def plausible(dim: Dim) -> bool:

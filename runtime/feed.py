@@ -26,10 +26,17 @@ class Spec:
         return f"{self.dtype}[{','.join(map(str, self.dims))}]"
 
 
-def tensor_of(name: str, given: Any) -> Tensor:
-    """A CPU tensor, sharing memory where it can. ValueError if it is no array of numbers."""
+def tensor_of(name: str, given: Any, gpu: bool = False) -> Tensor:
+    """A tensor, sharing memory where it can: on the CPU, or with `gpu` where the array already lies.
+
+    ValueError if it is no array of numbers.
+    """
+    if gpu and hasattr(given, "__cuda_array_interface__") and not isinstance(given, Tensor):
+        if not torch.cuda.is_available():
+            raise ValueError(f"input {name!r} lies on a GPU, which this torch cannot reach; copy it to the host")
+        given = torch.as_tensor(given, device="cuda")
     if isinstance(given, Tensor):
-        return given.detach().cpu()
+        return given.detach() if gpu else given.detach().cpu()
     array = np.asarray(given)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"input {name!r} is an array of {array.dtype}, and should be one of numbers")
@@ -59,7 +66,7 @@ def laid_out(data: Tensor, layout: str) -> Tensor:
     strides = strides_of(tuple(data.shape), layout)
     if all(s == t or n == 1 for n, s, t in zip(data.shape, data.stride(), strides, strict=True)):
         return data
-    return torch.empty_strided(data.shape, strides, dtype=data.dtype).copy_(data)
+    return torch.empty_strided(data.shape, strides, dtype=data.dtype, device=data.device).copy_(data)
 
 
 def array_of(result: Tensor) -> np.ndarray[Any, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,16 @@ from .primitives import Layer, Packings
 from .program import Program
 
 Shapes = Mapping[str, Shape]
+CUDA = "cuda"
+
+
+class Runner(Protocol):
+    """A plan that is ready to run on the machine that it was compiled for, by many threads at once."""
+
+    plan: Plan
+
+    def __call__(self, inputs: Mapping[str, Tensor], /) -> dict[str, Tensor]:
+        """Fresh tensors by blob name; inputs have the planned dtypes, shapes and layouts."""
 
 
 class Compile(Protocol):
@@ -56,8 +66,8 @@ class Net:
         self.threads = threads
         self.packings = Packings()
         self.lock = threading.Lock()
-        first = Program(artifact, self.packings, self.layers)
-        self.programs: dict[tuple[Shape, ...], Program] = {key_of(artifact.plan): first}
+        first = prepared(artifact, self.packings, self.layers)
+        self.programs: dict[tuple[Shape, ...], Runner] = {key_of(artifact.plan): first}
 
     @classmethod
     def from_artifact(
@@ -103,18 +113,45 @@ class Net:
         """Run the net: `net(data=x)`, `net({"data": x})`, or `net(x)` if it has one input.
 
         Numbers of any kind become the input's dtype. Results are new arrays by blob name, numpy's unless an input was
-        torch's. ValueError if a name, a shape or a kind of number does not fit.
+        torch's. A net for a GPU takes arrays that lie there too (torch's, or with a __cuda_array_interface__), copies
+        none of them to the host, and then gives torch tensors on the GPU. ValueError if a name, a shape or a kind of
+        number does not fit.
         """
         given = self.named(inputs, named)
-        tensors = {name: tensor_of(name, given[name]) for name in self.plan.inputs}
-        program = self.program({name: shape_of(data) for name, data in tensors.items()})
-        slots = program.plan.slots
-        ready = {name: converted(name, data, slots[name]) for name, data in tensors.items()}
+        program, ready = self.fed(given)
         with thread_count(self.threads):
             results = program(ready)
         if any(isinstance(value, Tensor) for value in given.values()):
             return dict(results)
-        return {blob: array_of(result) for blob, result in results.items()}
+        return {blob: result if result.is_cuda else array_of(result) for blob, result in results.items()}
+
+    def bind(self, inputs: Any = None, /, **named: Any) -> Callable[[], dict[str, Tensor]]:
+        """A net for a GPU over these very arrays, which lie there: `run = net.bind(data=x)`, then `run()["prob"]`.
+
+        Nothing is copied: each call reads the arrays as they then are, and gives tensors that the next call overwrites.
+        It has memory of its own, and is one thread's; its work is in order on torch's current stream. ValueError if an
+        array is not in the input's dtype and layout, or the net is for no GPU.
+        """
+        if self.plan.target != CUDA:
+            raise ValueError(f"net {self.plan.net!r} was compiled for {self.plan.target!r}, and only {CUDA!r} is bound")
+        from .cuda import CudaProgram
+
+        given = self.named(inputs, named)
+        program, ready = self.fed(given)
+        assert isinstance(program, CudaProgram)
+        for name, tensor in ready.items():
+            if tensor.data_ptr() != tensor_of(name, given[name], gpu=True).data_ptr():
+                spec, layout = self.spec(name), self.plan.slots[name].layout
+                raise ValueError(f"input {name!r} cannot be read as it is: it should be {spec} in {layout} order")
+        return program.bind(ready)
+
+    def fed(self, given: Mapping[str, Any]) -> tuple[Runner, dict[str, Tensor]]:
+        """The program for what is given, and that in the form that it reads."""
+        gpu = self.plan.target == CUDA
+        tensors = {name: tensor_of(name, given[name], gpu) for name in self.plan.inputs}
+        program = self.program({name: shape_of(data) for name, data in tensors.items()})
+        slots = program.plan.slots
+        return program, {name: converted(name, data, slots[name]) for name, data in tensors.items()}
 
     def named(self, inputs: Any, named: Mapping[str, Any]) -> dict[str, Any]:
         if inputs is not None and not isinstance(inputs, Mapping):
@@ -131,7 +168,7 @@ class Net:
     def wanted(self) -> str:
         return ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items()) or "no inputs"
 
-    def program(self, shapes: Shapes) -> Program:
+    def program(self, shapes: Shapes) -> Runner:
         """The program for these shapes, compiled now if there is none yet."""
         key = tuple(shapes[name] for name in self.plan.inputs)
         if (found := self.held(key)) is not None:
@@ -152,16 +189,25 @@ class Net:
                 artifact.check()
                 if (made := key_of(artifact.plan)) != key or artifact.plan.inputs != self.plan.inputs:
                     raise ValueError(f"the net was compiled for {signature(artifact.plan.inputs, made)} instead")
-                found = self.programs[key] = Program(artifact, self.packings, self.layers)
+                found = self.programs[key] = prepared(artifact, self.packings, self.layers)
             return found
 
-    def held(self, key: tuple[Shape, ...]) -> Program | None:
+    def held(self, key: tuple[Shape, ...]) -> Runner | None:
         if key in self.programs:
             return self.programs[key]
         slots = [self.plan.slots[name] for name in self.plan.inputs]
         if all(map(fits, slots, key)):  # sizes that are only known when the net runs
             return next(iter(self.programs.values()))
         return None
+
+
+def prepared(artifact: Artifact, packings: Packings, layers: Mapping[str, Layer]) -> Runner:
+    """What runs the plan. ArtifactError if this machine cannot."""
+    if artifact.plan.target != CUDA:
+        return Program(artifact, packings, layers)
+    from .cuda import CudaProgram  # only here: most nets need no GPU's driver
+
+    return CudaProgram(artifact, packings, layers)
 
 
 def key_of(plan: Plan) -> tuple[Shape, ...]:

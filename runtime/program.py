@@ -75,6 +75,8 @@ def ready(
         return Operand(DTYPES[slot.dtype], slot.bounds, slot.layout)
 
     operands, results = tuple(map(known, step.operands)), tuple(map(known, step.results))
+    if step.primitive not in (*TABLE, "user"):
+        raise ArtifactError(f"step {step.label!r} ({step.primitive}) is nothing that the {TARGET} does")
     primitive = user(layers) if step.primitive == "user" else TABLE[step.primitive]
     call = Call(PRIMITIVES[step.primitive].complete(step.attributes), operands, results, packings)
     try:

@@ -2,119 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from math import isfinite
-from typing import Any
+from collections.abc import Mapping
 
-FUNCTIONS: Mapping[str, int] = {
-    **dict.fromkeys(("add", "sub", "mul", "div", "pow", "maximum", "minimum", "gt", "ge", "lt", "le", "eq"), 2),
-    **dict.fromkeys(("neg", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "abs", "tanh", "sigmoid"), 1),
-    **dict.fromkeys(("floor", "ceil", "round", "sign", "erf"), 1),
-    "where": 3,
-}
-"""What an `expr` may call, and with how many arguments. Comparisons give 1 or 0, and the condition of `where`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Activation:
-    """A function that oneDNN applies to a convolution's or linear's result before it is stored.
-
-    `parameters` are the attributes that it reads. `after_add`: it is also fused behind an added operand; the others
-    then cost one more pass over the result.
-    """
-
-    parameters: tuple[str, ...] = ()
-    after_add: bool = False
-
-
-ACTIVATIONS: Mapping[str, Activation] = {
-    "": Activation(after_add=True),
-    "relu": Activation(after_add=True),
-    "leaky_relu": Activation(("slope",)),
-    "sigmoid": Activation(),
-    "tanh": Activation(),
-    "clip": Activation(("low", "high")),
-}
-"""Those that differ from torch's own by 1e-6 at most (measured: 2e-7); oneDNN's elu is not reachable from torch."""
-
-REQUIRED: Any = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """A JSON type, one of KINDS, and what is meant where the attribute is left out."""
-
-    kind: str
-    default: Any = REQUIRED
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """`operands` and `results` say in words what they are; the pairs how many there may be, least and most."""
-
-    operands: str
-    count: tuple[int, int]
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    results: tuple[int, int] = (1, 1)
-    version: int = 1
-
-    def complete(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        """The attributes with their defaults. ValueError if one is unknown, missing or of a wrong type."""
-        if unknown := [name for name in attributes if name not in self.attributes]:
-            raise ValueError(f"it has no attribute {unknown[0]!r}, only {', '.join(self.attributes) or 'none'}")
-        made = {}
-        for name, attribute in self.attributes.items():
-            made[name] = value = attributes.get(name, attribute.default)
-            if value is REQUIRED:
-                raise ValueError(f"its attribute {name!r} is missing")
-            if not KINDS[attribute.kind](value):
-                raise ValueError(f"its attribute {name!r} should be {attribute.kind}, not {str(value)[:80]!r}")
-        return made
-
-
-MANY = 1 << 16
-
-
-def whole(value: Any) -> bool:
-    return type(value) is int and abs(value) < 1 << 40
-
-
-def number(value: Any) -> bool:
-    return type(value) in (int, float) and isfinite(value)
-
-
-def list_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list | tuple) and all(map(test, value))
-
-
-def argument(value: Any) -> bool:
-    """An index, or {"c": a constant}; JSON has no infinities, so these three are spelled."""
-    if isinstance(value, dict):
-        return set(value) == {"c"} and (number(value["c"]) or value["c"] in ("inf", "-inf", "nan"))
-    return whole(value) and value >= 0
-
-
-def line(value: Any) -> bool:
-    known = isinstance(value, list | tuple) and bool(value) and isinstance(value[0], str) and value[0] in FUNCTIONS
-    return known and len(value) == 1 + FUNCTIONS[value[0]] and all(map(argument, value[1:]))
-
-
-KINDS: Mapping[str, Callable[[Any], bool]] = {
-    "a truth value": lambda value: type(value) is bool,
-    "a whole number": whole,
-    "a number": number,
-    "a text": lambda value: isinstance(value, str),
-    "an activation": lambda value: isinstance(value, str) and value in ACTIVATIONS,
-    "nchw or nhwc": lambda value: value in ("nchw", "nhwc"),
-    "up or down": lambda value: value in ("up", "down"),
-    "across or within": lambda value: value in ("across", "within"),
-    "a list of whole numbers": list_of(whole),
-    "a list of whole numbers or null": lambda value: value is None or list_of(whole)(value),
-    "a list of axes or nulls": list_of(lambda axis: axis is None or whole(axis)),
-    "lines of [function, argument, ...]": lambda value: list_of(line)(value) and len(value) > 0,
-    "anything": lambda value: True,
-}
+from .signature import ACTIVATIONS as ACTIVATIONS
+from .signature import FUNCTIONS as FUNCTIONS
+from .signature import LAUNCH, MANY, Attribute, Signature
 
 flag, ints = Attribute("a truth value", False), Attribute("a list of whole numbers")
 
@@ -135,7 +27,9 @@ WINDOW = {
     "pad": Attribute("a list of whole numbers or null", None),
     "round": Attribute("up or down", "up"),
 }
+SLIDING = {"stride": ints, "pad": ints, "dilation": ints}
 AXIS = {"axis": Attribute("a whole number", 1)}
+LABELLED = AXIS | {"ignore": Attribute("a whole number or null", None)}
 
 PRIMITIVES: Mapping[str, Signature] = {
     "conv_packed": Signature(
@@ -196,6 +90,128 @@ PRIMITIVES: Mapping[str, Signature] = {
     "reshape": Signature("x; the result has its elements in Caffe's order", (1, 1)),
     "relayout": Signature("x; the result differs in layout only", (1, 1), {"to": Attribute("nchw or nhwc", "nhwc")}),
     "copy": Signature("x", (1, 1)),
+    "deconv_packed": Signature(
+        "x [N,C,*S], w [C,O/groups,*K], b [O] if `bias`: y = activation(the sum of the windows w that x paints, + b)",
+        (2, 3),
+        {**SLIDING, "groups": Attribute("a whole number", 1), "bias": flag, **FUSED},
+    ),
+    "im2col": Signature(
+        "x [N,C,*S]; the result is [N,C*K,*T], a window's numbers in channels", (1, 1), {"kernel": ints, **SLIDING}
+    ),
+    "stochastic_pool": Signature("x [N,C,*S]: the mean of each window, weighted by its own numbers", (1, 1), WINDOW),
+    "pyramid_pool": Signature(
+        "x [N,C,*S], pooled to 1, 2^axes, 4^axes, ... windows, `height` levels of them: [N,C*windows]",
+        (1, 1),
+        {"height": Attribute("a whole number"), "mode": Attribute("max or avg", "max")},
+    ),
+    "l2_normalize": Signature(
+        "x [N,C,...], by its length over the channels at each place or, `across`, over all; eps goes to the square, "
+        "or `outside` the root",
+        (1, 1),
+        {"across": Attribute("a truth value", True), "eps": number_or(1e-10), "outside": flag},
+    ),
+    "transpose": Signature("x; axis i of the result is axis order[i] of x", (1, 1), {"order": ints}),
+    "crop": Signature(
+        "x; perhaps a tensor that lends its sizes in place of `sizes`: that much of x along the axes from `axis` on",
+        (1, 2),
+        {
+            "axis": Attribute("a whole number", 2),
+            "offset": Attribute("a list of whole numbers", (0,)),
+            "sizes": Attribute("a list of whole numbers", ()),
+        },
+    ),
+    "tile": Signature("x, `tiles` times over along `axis`", (1, 1), {"tiles": Attribute("a whole number"), **AXIS}),
+    "gather": Signature(
+        "a table [R,...], an index of any shape: each number, cut to a whole one, becomes that row", (2, 2)
+    ),
+    "filter": Signature(
+        "tensors of R rows, and a selector [R,1,...]: each with the rows where the selector is not 0",
+        (2, MANY),
+        {},
+        (1, MANY),
+    ),
+    "lstm": Signature(
+        "gates [T,N,4D] in the order input, forget, output, candidate; cont [T,N]; w [4D,D]; the first h, c [1,N,D] or "
+        "none; results: every h [T,N,D] and, with `state`, the last h and c [1,N,D]",
+        (3, 5),
+        {"state": flag},
+        (1, 3),
+    ),
+    "rnn": Signature(
+        "x [T,N,D]; cont [T,N]; w [D,D]; the first h [1,N,D] or none; results: every h = tanh(x + w cont h) [T,N,D] and, "
+        "with `state`, the last [1,N,D]",
+        (3, 4),
+        {"state": flag},
+        (1, 2),
+    ),
+    "lstm_unit": Signature("c [1,N,D], gates [1,N,4D], cont [1,N]; results: the next c and h", (3, 3), {}, (2, 2)),
+    "detection_output": Signature(
+        "loc [N,4P] or [N,4P*classes], conf [N,P*classes], priors with variances [1,2,4P]; the result is [1,1,found,7]",
+        (3, 3),
+        {
+            "classes": Attribute("a whole number"),
+            "share_location": Attribute("a truth value", True),
+            "background": Attribute("a whole number", 0),
+            "code": Attribute("a text", "corner"),
+            "variance_in_target": flag,
+            "nms_threshold": number_or(0.3),
+            "top_k": Attribute("a whole number", -1),
+            "eta": number_or(1.0),
+            "keep_top_k": Attribute("a whole number", -1),
+            "confidence": Attribute("a number"),
+        },
+    ),
+    "reduce": Signature(
+        "x, of which all from `axis` on becomes one number, times `coeff`",
+        (1, 1),
+        {"axis": Attribute("a whole number", 0), "how": Attribute("sum, asum, sumsq or mean"), "coeff": number_or(1.0)},
+    ),
+    "argmax": Signature(
+        "x: where along `axis` its `top` largest numbers stand, of equals the last; a second result is the numbers",
+        (1, 1),
+        {**AXIS, "top": Attribute("a whole number", 1), "numbers": flag},
+        (1, 2),
+    ),
+    "standardize": Signature(
+        "x, less the mean and, if `scaled`, by the deviation of what lies at each place along the dimensions `per`",
+        (1, 1),
+        {
+            "per": ints,
+            "eps": number_or(0.0),
+            "eps_in": Attribute("deviation or variance"),
+            "scaled": Attribute("a truth value", True),
+        },
+    ),
+    "cross_entropy": Signature(
+        "p, classes along `axis`; a label for each place beside it; perhaps gains, classes squared: -log p at the label",
+        (2, 3),
+        {**LABELLED, "floor": number_or(0.0)},
+    ),
+    "hinge": Signature("x [N,...]; a label for each row: max(0, 1 - x) at the label, max(0, 1 + x) beside it", (2, 2)),
+    "total_loss": Signature(
+        "losses; perhaps a label for each: the sum of those whose label is not `ignore`, divided as `by` says",
+        (1, 2),
+        {**LABELLED, "by": Attribute("all, valid, batch or none"), "scale": number_or(1.0)},
+    ),
+    "accuracy": Signature(
+        "x, classes along `axis`; a label for each place beside it; the second result, if `classes`, is for each class",
+        (2, 2),
+        {**LABELLED, "top": Attribute("a whole number", 1), "classes": flag},
+        (1, 2),
+    ),
+    "launch": Signature(
+        "the values that `arguments` names by number: the artifact's cubin for `kernel` runs on a GPU, in blocks of "
+        "32 x `warps` threads; on an architecture in `variants` the attributes given there stand for these",
+        (0, MANY),
+        {**LAUNCH, "variants": Attribute("attributes by architecture", {})},
+        (1, MANY),
+    ),
+    "view": Signature(
+        "values whose bytes the results are, written by other steps: nothing runs, only a name is given",
+        (0, MANY),
+        {},
+        (1, MANY),
+    ),
     "user": Signature(
         "anything; the caller's function, given to load(layers=...), gets the attributes and the operands",
         (0, MANY),

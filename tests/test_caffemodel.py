@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortado.compiler.errors import CompileError
-from cortado.frontends import caffemodel, wire
-from cortado.frontends.schema import message_class
+from cortado.frontends.files import caffemodel, wire
+from cortado.frontends.files.schema import message_class
 
 from .shared import ROOT, SHARED
 
@@ -313,7 +313,7 @@ def test_opencv_reads_what_is_written(tmp_path: Path) -> None:
 
 PEAK = """
 import resource, sys
-from cortado.frontends import caffemodel
+from cortado.frontends.files import caffemodel
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 total = sum(float(b.data[0, 0]) for layer in caffemodel.read(sys.argv[1]).layers for b in layer.blobs)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

@@ -12,11 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from cortado.frontends import caffemodel, prototxt
+from cortado.frontends.files import caffemodel, prototxt
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples" / "digits"
 NET, WEIGHTS = FOLDER / "digits.prototxt", FOLDER / "digits.caffemodel"
-FILES = {"README.md", "digits.caffemodel", "digits.prototxt", "expected.json", "pictures.npz", "train.py"}
+FILES = {
+    "README.md",
+    "demo.py",
+    "digits.caffemodel",
+    "digits.prototxt",
+    "expected.json",
+    "pictures.npz",
+    "train.py",
+}
 
 BLOBS = {
     "conv1": [(24, 1, 3, 3)],

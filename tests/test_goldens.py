@@ -21,7 +21,7 @@ from cortado.compiler.targets import target
 from cortado.compiler.text import parse, show
 from cortado.compiler.text.weights import by_handle
 from cortado.frontends.caffe.layer import LAYERS
-from cortado.frontends.prototxt import read
+from cortado.frontends.files.prototxt import read
 from cortado.passes import PIPELINE, Context, run
 from cortado.runtime import Net
 

@@ -68,7 +68,7 @@ def close(found: Tensor, wanted: Tensor, tolerance: float = 1e-6) -> None:
 
 
 def test_the_table_is_the_signatures() -> None:
-    assert set(TABLE) | {"user"} == set(PRIMITIVES)
+    assert set(TABLE) | {"user", "launch", "view"} == set(PRIMITIVES)
 
 
 CONVOLUTIONS = [  # x, w, stride, pad, dilation, groups

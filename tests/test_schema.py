@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cortado.frontends.schema import descriptor, kinds, message_class
+from cortado.frontends.files.schema import descriptor, kinds, message_class
 
 # From BVLC Caffe 1.0's files: message, field, number, default.
 KNOWN = [

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortado.compiler.errors import CompileError, CompileErrors
-from cortado.frontends import prototxt, textformat
-from cortado.frontends.message import Message
-from cortado.frontends.schema import kinds, message_class
+from cortado.frontends.files import prototxt, textformat
+from cortado.frontends.files.message import Message
+from cortado.frontends.files.schema import kinds, message_class
 
 from .shared import SHARED
 
@@ -134,7 +134,7 @@ def test_bytes_that_are_no_utf8_are_accepted_in_comments() -> None:
 def test_unknown_fields_are_kept_and_reported() -> None:
     text = 'layer {\n  convolution_param { kernel_sise: 3 }\n  my_param { a: [1, "b"] }\n}\n[x.y]: 1'
     net = prototxt.parse(text, "f")
-    assert [str(u) for u in net.walk_unknown()] == [
+    assert [str(u) for part in net.walk() for u in part.unknown] == [
         "f:5:1: NetParameter has no field [x.y]",
         "f:3:3: LayerParameter has no field my_param",
         "f:2:23: ConvolutionParameter has no field kernel_sise (is kernel_size meant?)",

@@ -9,7 +9,7 @@ from ...runtime.artifact import PRIMITIVES
 from ..errors import CompileError
 from ..ir import Graph, Node, Value
 from ..op import Elementwise, Ints
-from ..ops.conv import Conv
+from ..ops.conv import Conv, Deconv
 from ..ops.dense import Linear
 from ..ops.pool import AvgPool, MaxPool
 from ..ops.shape import Relayout, Reshape, Slice
@@ -29,7 +29,7 @@ class Call:
 def lower(kernel: Graph) -> Call:
     """The call that computes a kernel. CompileError if the CPU has none."""
     anchor, *riders = kernel.nodes
-    if isinstance(anchor.op, Conv | Linear):
+    if isinstance(anchor.op, Conv | Deconv | Linear):
         return packed(kernel, anchor, riders)
     if isinstance(anchor.op, Elementwise):
         return Call("expr", {"code": record(kernel), "axes": axes(kernel)}, tuple(range(len(kernel.inputs))))
@@ -47,15 +47,16 @@ def packed(kernel: Graph, anchor: Node, riders: list[Node]) -> Call:
     attributes |= {"activation": name, **parameters}
     reads: list[Value] = list(anchor.inputs)
     match anchor.op:
-        case Conv() as conv:
+        case Conv() | Deconv() as conv:
             stride, pad, dilation = map(list, conv.geometry(anchor.inputs[0].type.rank - 2))
             attributes |= {"stride": stride, "pad": pad, "dilation": dilation, "groups": conv.groups}
-            attributes |= {"add": add is not None}
+            primitive = "conv_packed" if isinstance(conv, Conv) else "deconv_packed"
+            if isinstance(conv, Conv):
+                attributes |= {"add": add is not None}
             if add:
                 other = residual(anchor, add)
                 assert isinstance(other, Value)
                 reads.append(other)
-            primitive = "conv_packed"
         case Linear() as linear:
             attributes |= {"axis": linear.axis, "transpose": linear.transpose}
             primitive = "linear_packed"

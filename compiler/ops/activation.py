@@ -53,6 +53,46 @@ class TanH(Elementwise):
         return m.tanh(x)
 
 
+@op("bnll")
+class Bnll(Elementwise):
+    """log(1 + eˣ), a ReLU without the corner (binomial normal log likelihood); written so that eˣ cannot overflow."""
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        return m.where(x > 0, x, 0.0) + m.log1p(m.exp(-m.abs(x)))
+
+
+@op("swish")
+class Swish(Elementwise):
+    """x · sigmoid(beta · x) (Ramachandran et al. 2017)."""
+
+    beta: float = 1.0
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        return x * m.sigmoid(x if self.beta == 1 else x * self.beta)
+
+
+@op("clip")
+class Clip(Elementwise):
+    """x, but no less than `low` and no more than `high`; `low` where x is no number (Caffe, clip_layer.cpp)."""
+
+    low: float
+    high: float
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        below = m.where(x > self.high, self.high, x)
+        return m.where(below > self.low, below, self.low)
+
+
+@op("threshold")
+class Threshold(Elementwise):
+    """1 where x is above `threshold`, else 0."""
+
+    threshold: float = 0.0
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        return m.where(x > self.threshold, 1.0, 0.0)
+
+
 @op("abs")
 class Abs(Elementwise):
     """The absolute value."""

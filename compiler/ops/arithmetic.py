@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..op import Elementwise, op
@@ -48,3 +49,49 @@ class Power(Elementwise):
         base = x if self.scale == 1 else x * self.scale
         base = base + self.shift if self.shift else base
         return {1.0: base, 2.0: base * base}[self.power] if self.power in (1.0, 2.0) else m.pow(base, self.power)
+
+
+class Powers(Elementwise):
+    """What exponentials and logarithms share: a base above 0, which is Euler's number where none is given."""
+
+    base: float = math.e
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.base < math.inf:
+            raise ValueError(f"the base is above 0, not {self.base:g}")
+
+
+@op("exp")
+class Exp(Powers):
+    """`base` to the power shift + scale · x."""
+
+    base: float = math.e
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        inner, outer = math.log(self.base) * self.scale, self.base**self.shift  # split as in exp_layer.cpp
+        power = m.exp(x if inner == 1 else x * inner)
+        return power if outer == 1 else power * outer
+
+
+@op("log")
+class Log(Powers):
+    """The logarithm of shift + scale · x to `base`."""
+
+    base: float = math.e
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.base == 1:
+            raise ValueError("no logarithm has the base 1")
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        inner = x if self.scale == 1 else x * self.scale
+        found, by = m.log(inner + self.shift if self.shift else inner), 1 / math.log(self.base)
+        return found if by == 1 else found * by

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..op import Elementwise, op
@@ -46,3 +47,17 @@ class Scale(Affine):
     def coefficients(self, *constants: Tensor) -> tuple[Tensor, Tensor]:
         gamma, *beta = constants
         return gamma, beta[0] if beta else gamma * 0
+
+
+@op("bias")
+class Bias(Affine):
+    """Add beta: one number for each place along the dimensions from `axis` on."""
+
+    axis: int = 1
+
+    def scalar(self, m: Any, x: Any, beta: Any) -> Any:
+        return x + beta
+
+    def coefficients(self, *constants: Tensor) -> tuple[Tensor, Tensor]:
+        (beta,) = constants
+        return torch.ones_like(beta), beta

@@ -1,8 +1,9 @@
-"""Convolution."""
+"""Convolution, the deconvolution that reverses its sizes, and the matrix that it is a product with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,12 +11,49 @@ from torch.nn import functional as F
 from ..op import Ints, Op, op, per_axis
 from ..types import TensorType
 from .image import image, plural
+from .weighted import Weighted
 
 CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+DECONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
+    1: F.conv_transpose1d,
+    2: F.conv_transpose2d,
+    3: F.conv_transpose3d,
+}
+
+
+class Geometry(Op):
+    """Stride, pad and dilation: how a window walks over an image. The operators declare them as attributes."""
+
+    stride: Ints
+    pad: Ints
+    dilation: Ints
+
+    def geometry(self, axes: int) -> tuple[Ints, Ints, Ints]:
+        """Stride, pad and dilation for each image axis."""
+        stride, pad = per_axis(self.stride, axes, "stride"), per_axis(self.pad, axes, "pad")
+        return stride, pad, per_axis(self.dilation, axes, "dilation")
+
+    def axes(self, sizes: Sequence[int], window: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+        """For each image axis its size, its stride, its pad, and how far a dilated window reaches."""
+        for i, k, s, p, d in zip(sizes, window, *self.geometry(len(sizes)), strict=True):
+            if s < 1 or d < 1 or p < 0:
+                raise ValueError(f"stride {s}, pad {p}, dilation {d}: stride and dilation are 1 or more, pad 0 or more")
+            if k < 1:
+                raise ValueError(f"a window of {k} has nothing in it")
+            yield i, s, p, d * (k - 1) + 1
+
+    def slid(self, sizes: Sequence[int], window: Sequence[int]) -> list[int]:
+        """How many places the window has along each image axis (Caffe, conv_layer.cpp)."""
+        made = []
+        for i, s, p, reach in self.axes(sizes, window):
+            if reach > i + 2 * p:
+                raise ValueError(f"a window of {reach} does not fit into an image of {i} padded to {i + 2 * p}")
+            made.append((i + 2 * p - reach) // s + 1)
+        return made
 
 
 @op("conv")
-class Conv(Op):
+class Conv(Geometry, Weighted):
     """Convolution over one to three image axes.
 
     Data [n, c, ...], weight [o, c / groups, window...], and perhaps a bias [o]. A number in `stride`, `pad` or
@@ -39,20 +77,81 @@ class Conv(Op):
             raise ValueError(f"{plural(o, 'output channel')} cannot be divided into {self.groups} groups")
         if b and b.dims != (o,):
             raise ValueError(f"the bias is {b}, and there are {plural(o, 'output channel')}")
-        out = []
-        for i, k, s, p, d in zip(sizes, window, *self.geometry(len(sizes)), strict=True):
-            if s < 1 or d < 1 or p < 0:
-                raise ValueError(f"stride {s}, pad {p}, dilation {d}: stride and dilation are 1 or more, pad 0 or more")
-            if (reach := d * (k - 1) + 1) > i + 2 * p:
-                raise ValueError(f"a window of {reach} does not fit into an image of {i} padded to {i + 2 * p}")
-            out.append((i + 2 * p - reach) // s + 1)
-        return x.with_shape(n, o, *out)
+        return x.with_shape(n, o, *self.slid(sizes, window))
 
-    def geometry(self, axes: int) -> tuple[Ints, Ints, Ints]:
-        """Stride, pad and dilation for each image axis."""
-        stride, pad = per_axis(self.stride, axes, "stride"), per_axis(self.pad, axes, "pad")
-        return stride, pad, per_axis(self.dilation, axes, "dilation")
+    def scaled(self, weight: Tensor, a: Tensor) -> Tensor:
+        return weight * a.reshape(-1, *[1] * (weight.ndim - 1))
 
     def reference(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         stride, pad, dilation = self.geometry(x.ndim - 2)
         return CONVOLUTIONS[x.ndim - 2](x, w, b, stride, pad, dilation, self.groups)
+
+
+@op("deconv")
+class Deconv(Geometry, Weighted):
+    """What takes a convolution's result back to its image: each number paints a window, and paintings add up.
+
+    Data [n, c, ...], weight [c, o / groups, window...], and perhaps a bias [o]. A number in `stride`, `pad` or
+    `dilation` stands for all axes. An image axis of i becomes stride (i - 1) + dilation (window - 1) + 1 - 2 pad
+    (Caffe, deconv_layer.cpp).
+    """
+
+    stride: Ints = (1,)
+    pad: Ints = (0,)
+    dilation: Ints = (1,)
+    groups: int = 1
+
+    def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
+        n, c, sizes = image(x)
+        if w.rank != x.rank:
+            raise ValueError(f"a weight of {plural(w.rank, 'dimension')} does not fit data of {x.rank}")
+        taken, per_group, *window = w.shape
+        if c != taken:
+            raise ValueError(f"the weight takes {plural(taken, 'channel')}, the data has {c}")
+        if self.groups < 1 or c % self.groups:
+            raise ValueError(f"{plural(c, 'channel')} cannot be divided into {self.groups} groups")
+        o = per_group * self.groups
+        if b and b.dims != (o,):
+            raise ValueError(f"the bias is {b}, and there are {plural(o, 'output channel')}")
+        made = [s * (i - 1) + reach - 2 * p for i, s, p, reach in self.axes(sizes, window)]
+        if min(made) < 1:
+            raise ValueError(f"pad {list(self.pad)} cuts all of the result away: its sizes would be {made}")
+        return x.with_shape(n, o, *made)
+
+    def scaled(self, weight: Tensor, a: Tensor) -> Tensor:
+        per_group, *window = weight.shape[1:]
+        by_group = weight.reshape(self.groups, -1, per_group, *window)
+        return (by_group * a.reshape(self.groups, 1, per_group, *[1] * len(window))).reshape(weight.shape)
+
+    def reference(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+        stride, pad, dilation = self.geometry(x.ndim - 2)
+        return DECONVOLUTIONS[x.ndim - 2](x, w, b, stride, pad, 0, self.groups, dilation)
+
+
+@op("im2col")
+class Im2col(Geometry):
+    """The windows of a convolution as channels: [n, c, ...] becomes [n, c · window, places...] (Caffe, im2col.cpp).
+
+    Zeros stand where a window leaves the image. A number in an attribute stands for all axes.
+    """
+
+    kernel: Ints
+    stride: Ints = (1,)
+    pad: Ints = (0,)
+    dilation: Ints = (1,)
+
+    def infer(self, x: TensorType) -> TensorType:
+        n, c, sizes = image(x)
+        window = per_axis(self.kernel, len(sizes), "kernel")
+        return x.with_shape(n, c * prod(window), *self.slid(sizes, window))
+
+    def reference(self, x: Tensor) -> Tensor:
+        axes = x.ndim - 2
+        stride, pad, dilation = self.geometry(axes)
+        window = per_axis(self.kernel, axes, "kernel")
+        edges = [p for p in reversed(pad) for _ in (0, 1)]
+        x = F.pad(x, edges)
+        for axis, (k, s, d) in enumerate(zip(window, stride, dilation, strict=True), 2):
+            x = x.unfold(axis, d * (k - 1) + 1, s)[..., ::d]
+        places = list(range(2, 2 + axes))
+        return x.permute(0, 1, *range(2 + axes, 2 + 2 * axes), *places).flatten(1, 1 + axes)

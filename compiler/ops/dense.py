@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ..op import Op, op
 from ..types import TensorType
 from .image import plural
+from .weighted import Weighted
 
 
 def axis_of(axis: int, x: TensorType) -> int:
@@ -20,7 +21,7 @@ def axis_of(axis: int, x: TensorType) -> int:
 
 
 @op("linear")
-class Linear(Op):
+class Linear(Weighted):
     """All that a row holds from `axis` on, times a matrix, plus perhaps a bias [o]. Caffe calls it InnerProduct.
 
     The matrix is [o, k], or [k, o] with `transpose`.
@@ -41,6 +42,12 @@ class Linear(Op):
         if b and b.dims != (o,):
             raise ValueError(f"the bias is {b}, and there are {plural(o, 'output')}")
         return x.with_shape(*x.dims[:axis], o)
+
+    def channel_axis(self, rank: int) -> int:
+        return rank - 1
+
+    def scaled(self, weight: Tensor, a: Tensor) -> Tensor:
+        return weight * (a if self.transpose else a[:, None])
 
     def reference(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         axis = self.axis % x.ndim

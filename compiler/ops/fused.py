@@ -8,6 +8,7 @@ from ..ir import Graph, Value
 from ..op import Op, op
 from ..reference import evaluate
 from ..types import TensorType
+from .image import plural
 
 
 @op("fused")
@@ -30,7 +31,7 @@ class Fused(Op):
     def types(self, operands: object) -> tuple[TensorType, ...]:
         given, wanted = list(operands), [v.type for v in self.body.inputs]  # type: ignore[call-overload]
         if len(given) != len(wanted):
-            raise ValueError(f"takes {len(wanted)} operands, not {len(given)}")
+            raise ValueError(f"takes {plural(len(wanted), 'operand')}, not {len(given)}")
         for i, (has, want) in enumerate(zip(given, wanted, strict=True)):
             if has != want:
                 raise ValueError(f"operand {i + 1} is {has}, the kernel takes {want}")

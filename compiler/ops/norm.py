@@ -44,3 +44,24 @@ class Lrn(Op):
         squares = F.pad((x * x).movedim(1, -1), [half, half]).unfold(-1, self.size, 1).sum(-1)
         scale: Tensor = self.k + self.alpha / self.size * squares.movedim(-1, 1)
         return x * torch.pow(scale, -self.beta)
+
+
+@op("l2_normalize")
+class L2Normalize(Op):
+    """x divided by the square root of Σ x² + eps, summed over the channels at each place or, `across`, over all.
+
+    With `outside` eps is added to the root instead (SSD's normalize_layer.cpp; the latter in synopsys-caffe).
+    """
+
+    across: bool = True
+    eps: float = 1e-10
+    outside: bool = False
+
+    def infer(self, x: TensorType) -> TensorType:
+        if x.rank < 2:
+            raise ValueError(f"{x} has no channels")
+        return x
+
+    def reference(self, x: Tensor) -> Tensor:
+        squares = (x * x).sum(tuple(range(1, x.ndim)) if self.across else 1, keepdim=True)
+        return x / (squares.sqrt() + self.eps if self.outside else (squares + self.eps).sqrt())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -25,8 +27,12 @@ class Window(NamedTuple):
         """Where window i ends, cut to the padded image: Caffe divides averages by the size up to there."""
         return min(i * self.stride - self.pad + self.kernel, self.size + self.pad)
 
-    def divisors(self) -> list[int]:
-        return [self.stop(i) - (i * self.stride - self.pad) for i in range(self.windows)]
+    def divisors(self, include_pad: bool) -> list[int]:
+        """How long each window is inside the padded image; or inside the image itself."""
+        starts = [i * self.stride - self.pad for i in range(self.windows)]
+        if include_pad:
+            return [self.stop(i) - start for i, start in enumerate(starts)]
+        return [min(self.stop(i), self.size) - max(start, 0) for i, start in enumerate(starts)]
 
 
 class Pool(Op):
@@ -108,13 +114,14 @@ class AvgPool(Pool):
     """The mean of each window, padding counted as zeros up to the edge of the padded image.
 
     Sizes as in max_pool. The sum is divided by the window cut to the *padded* image, as Caffe does: a window
-    that hangs over the far padding is divided by less than its size.
+    that hangs over the far padding is divided by less than its size. Without `include_pad` the padding does not count.
     """
 
     kernel: Ints | None = None
     stride: Ints = (1,)
     pad: Ints = (0,)
     round: str = "up"
+    include_pad: bool = True
 
     def infer(self, x: TensorType) -> TensorType:
         return self.result(x)
@@ -122,6 +129,67 @@ class AvgPool(Pool):
     def reference(self, x: Tensor) -> Tensor:
         total = self.gather(x, 0.0).sum(-1)
         for axis, w in enumerate(self.windows(tuple(x.shape[2:])), 2):
-            divisors = torch.tensor(w.divisors(), dtype=x.dtype)
+            divisors = torch.tensor(w.divisors(self.include_pad), dtype=x.dtype)
             total = total / divisors.reshape(-1, *[1] * (x.ndim - 1 - axis))
         return total
+
+
+@op("stochastic_pool")
+class StochasticPool(Pool):
+    """The mean of each window, weighted by its own numbers: Σ x² / Σ x, or 0 where Σ x is not above 0.
+
+    It is what STOCHASTIC pooling expects to draw, and computes when testing (Zeiler and Fergus 2013). Caffe has it on
+    the GPU only, and without padding (pooling_layer.cu, StoPoolForwardTest).
+    """
+
+    kernel: Ints | None = None
+    stride: Ints = (1,)
+    round: str = "up"
+
+    def infer(self, x: TensorType) -> TensorType:
+        return self.result(x)
+
+    def reference(self, x: Tensor) -> Tensor:
+        laid = self.gather(x, 0.0)
+        total = laid.sum(-1)
+        return torch.where(total > 0, (laid * laid).sum(-1) / total, 0.0)
+
+
+@op("pyramid_pool")
+class PyramidPool(Op):
+    """Pooling to 1, 2², 4², ... windows, each level flattened, one behind another: [n, c · windows].
+
+    Level l has 2ˡ windows along each image axis, of ceil(size / 2ˡ) numbers, padded evenly to fill that (He et al.
+    2014; Caffe, spp_layer.cpp). A small image can have fewer: a window that would start in the padding is dropped.
+    """
+
+    height: int
+    mode: str = "max"
+
+    def levels(self, sizes: tuple[int, ...]) -> list[Pool]:
+        """The pooling of each level, the coarsest first. ValueError if the image is too small for one."""
+        made = MODES.get(self.mode)
+        if made is None:
+            raise ValueError(f'mode is {", ".join(MODES)}, not "{self.mode}"')
+        if self.height < 1:
+            raise ValueError(f"height is 1 or more, not {self.height}")
+        levels = []
+        for level in range(self.height):
+            kernel = tuple(-(-size >> level) for size in sizes)
+            pad = tuple(((k << level) - size + 1) // 2 for k, size in zip(kernel, sizes, strict=True))
+            if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+                raise ValueError(f"an image of {list(sizes)} cannot be divided by {2**level}: a window would be empty")
+            levels.append(made(kernel=kernel, stride=kernel, pad=pad))
+        return levels
+
+    def infer(self, x: TensorType) -> TensorType:
+        n, c, sizes = image(x)
+        windows = [prod(w.windows for w in level.windows(sizes)) for level in self.levels(sizes)]
+        return x.with_shape(n, c * sum(windows))
+
+    def reference(self, x: Tensor) -> Tensor:
+        levels = self.levels(tuple(x.shape[2:]))
+        return torch.cat([level.compute([x])[0].flatten(1) for level in levels], 1)
+
+
+MODES: dict[str, Callable[..., Pool]] = {"max": MaxPool, "avg": AvgPool}

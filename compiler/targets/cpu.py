@@ -6,13 +6,15 @@ other elementwise operators run as one `expr`.
 
 from __future__ import annotations
 
+from math import inf
+
 from ...runtime.artifact import ACTIVATIONS
 from ..codegen.record import aligned
 from ..ir import Graph, Node
 from ..op import Elementwise, Op
-from ..ops.activation import Relu, Sigmoid, TanH
+from ..ops.activation import Clip, Relu, Sigmoid, TanH
 from ..ops.arithmetic import Add
-from ..ops.conv import Conv
+from ..ops.conv import Conv, Deconv
 from ..ops.dense import Linear
 from ..target import Target
 
@@ -21,12 +23,13 @@ LONGEST = 16  # nodes in one expr: growing a kernel node by node stays linear in
 
 class Cpu(Target):
     name = "cpu"
+    subsamples = True
 
     def accepts(self, kernel: Graph) -> str | None:
         anchor, *riders = kernel.nodes
         if not riders:
             return None
-        if isinstance(anchor.op, Conv | Linear):
+        if isinstance(anchor.op, Conv | Deconv | Linear):
             return refused(kernel, anchor, riders)
         if not all(isinstance(n.op, Elementwise) for n in kernel.nodes):
             return f"nothing rides on {anchor.op.name}"
@@ -35,7 +38,7 @@ class Cpu(Target):
         return None if aligned(kernel.nodes) else "one operand would be spread along two different axes"
 
     def layouts(self, op: Op) -> tuple[str, ...]:
-        return ("nhwc",) if isinstance(op, Conv) else ()
+        return ("nhwc",) if isinstance(op, Conv | Deconv) else ()
 
     def writes_views(self, op: Op) -> bool:
         return not op.reinterprets
@@ -46,8 +49,8 @@ def refused(kernel: Graph, anchor: Node, riders: list[Node]) -> str | None:
     add, activation = split(anchor, riders)
     if len(riders) != (add is not None) + (activation is not None):
         return f"{riders[-1].op.name} is none of what oneDNN does after a {anchor.op.name}"
-    if add and isinstance(anchor.op, Linear):
-        return "oneDNN adds nothing to a matrix product"
+    if add and not isinstance(anchor.op, Conv):
+        return f"oneDNN adds nothing to a {'matrix product' if isinstance(anchor.op, Linear) else 'deconvolution'}"
     if add and residual(anchor, add) in anchor.inputs:
         return "what is added is read by the convolution too"
     if add and activation and not ACTIVATIONS[activation_of(activation.op)[0]].after_add:
@@ -79,4 +82,6 @@ def activation_of(op: Op) -> tuple[str, dict[str, float]]:
             return "sigmoid", {}
         case TanH():
             return "tanh", {}
+        case Clip(low=low, high=high) if -inf < low <= high < inf:
+            return "clip", {"low": low, "high": high}
     return "", {}

@@ -64,6 +64,8 @@ class Scope:
 
     def weight(self, weight: Weight) -> None:
         name, type, given = weight.typed.name, self.type(weight.typed), weight.given
+        if not type.known:
+            raise self.fault(name, f"{name.text} is {type}: all dimensions of a weight are known")
         if given is None:
             self.define(name, declared(name.text, type))
             return

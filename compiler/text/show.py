@@ -92,6 +92,8 @@ def exact(number: Tensor) -> str:
         return str(value)
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
+    if value.is_integer() and abs(value) < 1e15:
+        return literal(value)
     digits = (f"{value:.{n}g}" for n in range(1, 18))
     return next(d for d in digits if torch.tensor(float(d), dtype=number.dtype).item() == value)
 
@@ -107,7 +109,7 @@ def literal(value: object) -> str:
         case str():
             return quoted(value)
         case float() if value.is_integer() and abs(value) < 1e15:
-            return str(int(value))
+            return f"{value:.0f}"  # minus zero keeps its sign
         case _:
             return str(value)
 

@@ -194,7 +194,8 @@ class Objects(Transformer[Token, Any]):
 
     def number(self, parts: list[Token]) -> float:
         text = parts[0]
-        return int(text) if text.lstrip("+-").isdigit() else float(text)
+        whole = text.lstrip("+-").isdigit() and float(text).hex() != "-0x0.0p+0"  # minus zero is no whole number
+        return int(text) if whole else float(text)
 
     def word(self, parts: list[Token]) -> bool | None:
         return {"true": True, "false": False, "none": None}[str(parts[0])]

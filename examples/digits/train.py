@@ -136,7 +136,7 @@ def train(model: Digits, x: Tensor, labels: Tensor) -> None:
 
 def write(model: Digits, folder: Path) -> None:
     """digits.caffemodel: every layer of digits.prototxt in order, as Caffe writes it; sharers hold their copy too."""
-    from cortado.frontends import caffemodel, prototxt
+    from cortado.frontends.files import caffemodel, prototxt
 
     net = prototxt.read(HERE / "digits.prototxt")
     modules = dict(model.named_children())

@@ -1,14 +1,16 @@
-"""A net's inputs in Caffe's three forms: `input` + `input_dim`, `input` + `input_shape`, and layers of type Input."""
+"""A net's inputs in Caffe's forms: `input` + `input_dim` or `input_shape`, layers of type Input, and layers of data."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ...compiler.errors import CompileError
 from ...compiler.op import near
 from ...compiler.types import AtMost, Dim, TensorType
-from ..message import Message
+from ..files.message import Message
+from . import data
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,32 +22,60 @@ class Declared:
     layer: str
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The inputs in order, the blobs that should be inputs and cannot, and the layers that are no inputs."""
+
+    declared: list[Declared] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+    layers: list[Message] = field(default_factory=list)
+
+
+class Form(NamedTuple):
+    """An input as it is written: its blob, its shape if that is told, where, and what to do if it is not."""
+
+    name: str
+    dims: Sequence[Dim] | None
+    where: Message
+    advice: str = ""
+
+
 def declared_inputs(
-    message: Message, layers: Sequence[Message], shapes: dict[str, Sequence[Dim]], errors: list[CompileError]
-) -> list[Declared]:
-    """All inputs in order. `shapes` replace what the file says; what is wrong is added to `errors`."""
-    found: list[Declared] = []
+    message: Message,
+    layers: Sequence[Message],
+    shapes: dict[str, Sequence[Dim]],
+    asked: Collection[str],
+    errors: list[CompileError],
+) -> Inputs:
+    """What the net is fed with. `shapes` replace what the file says; what is wrong is added to `errors`.
+
+    A data layer's top is an input only if a layer reads it or it is `asked` for: a label that nobody needs is nobody's
+    concern.
+    """
+    found, names = Inputs(), list[str]()
     given = dict(shapes)
-    for name, dims, where in [*legacy(message, errors), *by_layer(layers, errors)]:
+    for name, dims, where, advice in [
+        *legacy(message, errors),
+        *by_layer(message, layers, given, asked, found, errors),
+    ]:
         wanted = given.pop(name, dims)
-        if any(f.name == name for f in found):
+        if name in names:
             errors.append(where.fault(f'the input "{name}" is declared twice'))
         elif wanted is None:
-            advice = f"Give one: --shape {name}=1,3,224,224, with the sizes that the net was trained for."
+            advice = advice or f"Give one: --shape {name}=1,3,224,224, with the sizes that the net was trained for."
             errors.append(where.fault(f'the input "{name}" has no shape', None, advice))
+            found.broken.add(name)
         elif any((d.bound if isinstance(d, AtMost) else d) < 1 for d in wanted):
             errors.append(where.fault(f'the input "{name}" is {list(wanted)}: every size is at least 1'))
+            found.broken.add(name)
         else:
-            found.append(Declared(name, TensorType("f32", tuple(wanted)), f'the input "{name}"'))
+            found.declared.append(Declared(name, TensorType("f32", tuple(wanted)), f'the input "{name}"'))
+        names.append(name)
     for name in given:
-        known = [f.name for f in found]
-        advice = f"The inputs are {', '.join(known) or 'none'}."
-        sentence = f'a shape is given for "{name}", which is no input{near(name, known)}'
+        advice = f"The inputs are {', '.join(names) or 'none'}."
+        sentence = f'a shape is given for "{name}", which is no input{near(name, names)}'
         errors.append(message.fault(sentence, None, advice))
     return found
-
-
-Form = tuple[str, Sequence[Dim] | None, Message]
 
 
 def legacy(message: Message, errors: list[CompileError]) -> list[Form]:
@@ -62,21 +92,45 @@ def legacy(message: Message, errors: list[CompileError]) -> list[Form]:
         errors.append(message.fault(f"{len(names)} inputs, and {len(shapes)} input_shape", "input_shape"))
         return []
     if dims:
-        return [(name, tuple(dims[4 * i : 4 * i + 4]), message) for i, name in enumerate(names)]
-    return [(name, tuple(shapes[i]["dim"]) if shapes else None, message) for i, name in enumerate(names)]
+        return [Form(name, tuple(dims[4 * i : 4 * i + 4]), message) for i, name in enumerate(names)]
+    return [Form(name, tuple(shapes[i]["dim"]) if shapes else None, message) for i, name in enumerate(names)]
 
 
-def by_layer(layers: Sequence[Message], errors: list[CompileError]) -> list[Form]:
-    """Layers of type Input: one shape for all tops, or one for each."""
+def by_layer(
+    message: Message,
+    layers: Sequence[Message],
+    shapes: dict[str, Sequence[Dim]],
+    asked: Collection[str],
+    into: Inputs,
+    errors: list[CompileError],
+) -> list[Form]:
+    """The inputs that layers declare; the other layers go on to `into`."""
     found: list[Form] = []
+    fed = message["input"] or any(l["type"] in ("Input", *data.KINDS) for l in layers)
+    needed = {b for l in layers for b in l["bottom"]} | shapes.keys() | set(asked)
     for layer in layers:
-        if layer["type"] != "Input":
-            continue
-        tops, shapes = layer["top"], layer["input_param"]["shape"]
-        if len(shapes) not in (0, 1, len(tops)):
-            errors.append(layer.fault(f'layer "{layer["name"]}" has {len(tops)} tops and {len(shapes)} shapes'))
-            continue
-        for i, top in enumerate(tops):
-            shape = shapes[i if len(shapes) > 1 else 0]["dim"] if shapes else None
-            found.append((top, tuple(shape) if shape is not None else None, layer))
+        tops = layer["top"]
+        if layer["type"] == "Input":
+            found.extend(input_layer(layer, errors))
+        elif layer["type"] in data.KINDS or (layer["type"] == "DummyData" and (not fed or shapes.keys() & set(tops))):
+            try:
+                dims = data.shapes_of(layer, shapes)
+            except CompileError as e:
+                errors.append(e)
+                into.broken.update(tops)
+                continue
+            forms = [Form(t, d, layer, data.advice(layer, t)) for t, d in zip(tops, dims, strict=True)]
+            found.extend(f for f in forms if f.name in needed)
+        else:
+            into.layers.append(layer)
     return found
+
+
+def input_layer(layer: Message, errors: list[CompileError]) -> list[Form]:
+    """A layer of type Input: one shape for all tops, or one for each (input_layer.cpp)."""
+    tops, shapes = layer["top"], layer["input_param"]["shape"]
+    if len(shapes) not in (0, 1, len(tops)):
+        errors.append(layer.fault(f'layer "{layer["name"]}" has {len(tops)} tops and {len(shapes)} shapes'))
+        return []
+    each = [tuple(shapes[i if len(shapes) > 1 else 0]["dim"]) if shapes else None for i in range(len(tops))]
+    return [Form(top, dims, layer) for top, dims in zip(tops, each, strict=True)]

@@ -11,19 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from ...compiler.errors import CompileError
+from ...compiler.errors import CompileError, Loc
 from ...compiler.ir import Constant, Value
 from ...compiler.op import Op
 from ...compiler.types import Dim, TensorType
-from ..message import Message
-
-if TYPE_CHECKING:
-    from .net import Importer
+from ..files.message import Message
 
 Function = Callable[..., Value | tuple[Value, ...]]
 MANY = 1 << 30
@@ -63,6 +60,20 @@ def pair(count: int | tuple[int, int]) -> tuple[int, int]:
     return (count, count) if isinstance(count, int) else count
 
 
+class Importer(Protocol):
+    """The net that is being read, as far as its layers see it."""
+
+    warn: Callable[[str], None]
+
+    def emit(self, op: Op, inputs: Sequence[Value], loc: Loc) -> tuple[Value, ...]: ...
+
+    def described(self, values: Sequence[Value]) -> str: ...
+
+    def weight(self, layer: Layer, index: int, shape: tuple[int, ...], role: str) -> Constant: ...
+
+    def constant(self, name: str, data: torch.Tensor | None, shape: tuple[int, ...]) -> Constant: ...
+
+
 class Layer:
     """A layer of the file, while its function runs."""
 
@@ -72,6 +83,7 @@ class Layer:
         self.type: str = message["type"]
         self.tops: tuple[str, ...] = message["top"]
         self.kind = LAYERS[self.type]
+        self.said = f'layer "{self.name}" ({self.type})'
         self.blobs = 0  # learnt blobs asked for so far
 
     @property
@@ -112,7 +124,7 @@ class Layer:
 
     def fault(self, sentence: str, field: str | None = None, advice: str = "") -> CompileError:
         """A complaint about this layer; at one of its settings, if `field` names it."""
-        sentence = f'layer "{self.name}" ({self.type}): {sentence}'
+        sentence = f"{self.said}: {sentence}"
         if field and self.kind.param and field in self.param:
             return self.param.fault(sentence, field, advice)
         return self.message.fault(sentence, "name" if "name" in self.message else None, advice)

@@ -6,7 +6,7 @@ its tops broken, and layers that read those are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 
@@ -17,14 +17,17 @@ from ...compiler.ops.shape import Reshape
 from ...compiler.rewrite import constant, needed
 from ...compiler.types import Dim, TensorType
 from ...compiler.verify import verify
-from ..message import Message
+from ..files.message import Message
 from . import layers as layers
 from .blobs import Blob, Memory
+from .fields import Finding, unknown, unread
 from .inputs import Declared, declared_inputs
 from .layer import LAYERS, Layer
 from .naming import named
 from .rules import State, included
+from .upgrade import upgraded
 from .weights import Missing, Shape, Source
+from .wiring import Wires, leading_to
 
 Warn = Callable[[str], None]
 
@@ -41,28 +44,49 @@ def graph(
 ) -> Graph:
     """The graph of a NetParameter, with its weights.
 
-    `shapes` are used in place of the inputs' own; `outputs` are blobs to return in place of those that no layer reads.
+    `shapes` are used in place of the inputs' own; `outputs` are blobs to return in place of those that no layer reads:
+    then only layers that they depend on are looked at.
     A field that is not understood is an error or, if `lenient`, a warning. CompileErrors holds all that is wrong.
     """
-    importer = Importer(message, weights, warn)
-    importer.check_form()
-    kept = included(message["layer"], state, importer.errors)
-    importer.check_fields(kept, lenient)
-    for given in declared_inputs(message, kept, dict(shapes or {}), importer.errors):
+    doubts: list[CompileError] = []
+    message = upgraded(message, doubts)
+    if "layer" not in message:
+        raise message.fault("there is no layer in this file", None, "A net is a list of layer { ... }.")
+    for part in message.walk():
+        part.read.clear()
+    importer = Importer(message, weights, lenient, warn)
+    kept = included(message["layer"], state.of_file(message), importer.errors)
+    wires = [Wires(layer["type"], layer["bottom"], layer["top"]) for layer in kept]
+    kept = [layer for layer, needed in zip(kept, leading_to(wires, outputs), strict=True) if needed]
+    importer.tell(Finding(doubt) for doubt in doubts)
+    importer.tell(unread(message, "the net"))
+    inputs = declared_inputs(message, kept, dict(shapes or {}), outputs, importer.errors)
+    importer.broken.update(inputs.broken)
+    computed = set(inputs.layers)
+    sources = [layer for layer in kept if layer not in computed]
+    known = [layer for layer in kept if layer not in computed or layer["type"] in LAYERS]
+    importer.tell(unknown([message, *(part for layer in known for part in layer.walk())]))
+    for layer in sources:
+        importer.tell(unread(layer, f'layer "{layer["name"]}" ({layer["type"]})'))
+    for given in inputs.declared:
         importer.declare(given)
-    for layer in kept:
-        if layer["type"] != "Input":
-            importer.layer(layer)
+    for layer in inputs.layers:
+        importer.layer(layer)
     found = importer.outputs(outputs)
-    raise_all(importer.errors)
+    raise_all(in_order(importer.errors))
     return importer.finish(found)
+
+
+def in_order(errors: Sequence[CompileError]) -> list[CompileError]:
+    """As one meets them when reading the file; those without a place come last."""
+    return sorted(errors, key=lambda e: (e.loc.line, e.loc.column) if e.loc else (1 << 31, 0))
 
 
 class Importer:
     """The graph as it grows, layer by layer."""
 
-    def __init__(self, message: Message, weights: Source, warn: Warn) -> None:
-        self.message, self.weights, self.warn = message, weights, warn
+    def __init__(self, message: Message, weights: Source, lenient: bool, warn: Warn) -> None:
+        self.message, self.weights, self.lenient, self.warn = message, weights, lenient, warn
         self.errors: list[CompileError] = []
         self.inputs: list[Value] = []
         self.nodes: list[Node] = []
@@ -73,29 +97,13 @@ class Importer:
         self.broken: set[str] = set()
         self.makers: dict[Value, Layer] = {}
 
-    def check_form(self) -> None:
-        new, old = "layer" in self.message, "layers" in self.message
-        if new and old:
-            advice = "Give one form only: Caffe reads `layers` of such a file and drops every `layer`, in silence."
-            raise self.message.fault("the file mixes `layer` and `layers`", "layer", advice)
-        if old:
-            advice = "Upgrade it with Caffe's upgrade_net_proto_text; cortado reads the current form."
-            raise self.message.fault("this is Caffe's older form, with `layers`", "layers", advice)
-        if not new:
-            advice = "A net is a list of layer { ... }."
-            raise self.message.fault("there is no layer in this file", None, advice)
-
-    def check_fields(self, kept: Sequence[Message], lenient: bool) -> None:
-        """Fields that Caffe's own schema lacks: they might change the answer, and we cannot know how."""
-        unknown = [*self.message.unknown, *(u for layer in kept for u in layer.walk_unknown())]
-        for u in unknown:
-            close = f"Did you mean {u.suggestion}? " if u.suggestion else ""
-            advice = close + "If it does not matter for the answer, take it out, or be lenient."
-            sentence = f"Caffe has no field {u.name} in {u.message}"
-            if lenient:
-                self.warn(f"{u.loc}: {sentence}: passed over")
+    def tell(self, findings: Iterable[Finding]) -> None:
+        """Fields that had no say: warnings where Caffe's answer is the same, or the caller is lenient, else errors."""
+        for found in findings:
+            if found.harmless or self.lenient:
+                self.warn(f"{found}{'' if found.harmless else ': passed over'}")
             else:
-                self.errors.append(CompileError(sentence, u.loc, self.message.text, advice))
+                self.errors.append(found.error)
 
     def declare(self, given: Declared) -> None:
         value = Value(given.name, given.type)
@@ -116,6 +124,7 @@ class Importer:
             self.check_in_place(layer)
             made = layer.kind.function(layer, *layer.bottoms)
             self.check_blobs(layer)
+            self.tell(unread(message, layer.said))
             self.write(layer, bottoms, made if isinstance(made, tuple) else (made,))
         except CompileError as e:
             self.errors.append(e)
@@ -237,6 +246,10 @@ class Importer:
 
     def sharing(self, layer: Layer, index: int, shape: Shape, name: str, spec: Message | None) -> Constant:
         owner, at, made = self.shared[name]
+        if made.bound and self.weights.differs(layer.name, index, made.data):
+            sentence = f'blob {index} is shared with layer "{owner.name}", and the caffemodel has other numbers for it'
+            advice = "Caffe keeps whichever comes last in the caffemodel. Take the name out to let each have its own."
+            raise layer.fault(sentence, None, advice)
         if made.type.shape == shape:
             return made
         permissive = spec is not None and spec["share_mode"] == "PERMISSIVE"
@@ -270,8 +283,5 @@ class Importer:
 
 
 TWICE = "Caffe refuses this too. Give the top a name of its own."
-DATA_LAYERS = {
-    "Data", "ImageData", "HDF5Data", "WindowData", "MemoryData", "DummyData", "AnnotatedData", "VideoData", "HDF5Output",
-    "DenseImageData", "Python",
-}  # fmt: skip
+DATA_LAYERS = ("HDF5Output", "Python")
 DATA = "This is a file for training: use the deploy prototxt, or put an Input layer in the place of this one."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...compiler.errors import CompileError
-from ..message import Message
+from ..files.message import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,10 @@ class State:
     phase: str = "TEST"
     level: int = 0
     stages: frozenset[str] = frozenset()
+
+    def of_file(self, net: Message) -> State:
+        """With the stages that a file's own `state` adds. Its phase and level do not count (net.cpp, Net::Net)."""
+        return replace(self, stages=self.stages.union(net["state"]["stage"]))
 
 
 def included(layers: Iterable[Message], state: State, errors: list[CompileError]) -> list[Message]:

@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..caffemodel import Blob, LayerBlobs, Weights, read
+from ..files import hdf5
+from ..files.caffemodel import Blob, LayerBlobs, Weights, read
 
 Shape = tuple[int, ...]
 Fill = Callable[[str, str, int, Shape], np.ndarray]
@@ -36,6 +37,9 @@ class Source(Protocol):
     def count(self, layer: str) -> int | None:
         """How many blobs there are for a layer, if that is known."""
 
+    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+        """Whether there are numbers for a blob that shares another's, and they are not the owner's."""
+
 
 class Unbound:
     """No weights yet: enough to look at a net."""
@@ -45,6 +49,9 @@ class Unbound:
 
     def count(self, layer: str) -> int | None:
         return None
+
+    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,9 @@ class Called:
 
     def count(self, layer: str) -> int | None:
         return None
+
+    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+        return False  # only owners are asked for
 
 
 class Stored:
@@ -82,6 +92,9 @@ class Stored:
             advice = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
             raise Missing(f"{self.file} has {has} blobs for it, and blob {index} is needed", advice)
         blob = stored.blobs[index]
+        if blob.missing:
+            advice = "Such a blob belongs to another layer, which shares it by param { name }: is this the right prototxt?"
+            raise Missing(f"{self.file} has no numbers for its blob {index}", advice)
         if not fits(blob, shape):
             advice = "Is it the caffemodel of this very prototxt?"
             sentence = f"blob {index} is {list(blob.shape)} in {self.file}, and the net needs {list(shape)}"
@@ -92,6 +105,13 @@ class Stored:
         stored = self.layers.get(layer)
         return len(stored.blobs) if stored and stored.blobs else None
 
+    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+        stored = self.layers.get(layer)
+        if stored is None or index >= len(stored.blobs) or stored.blobs[index].missing:
+            return False
+        theirs = np.asarray(stored.blobs[index].data, np.float32).reshape(-1)
+        return not np.array_equal(theirs, owned.numpy().reshape(-1), equal_nan=True)
+
     def others(self, layer: str) -> str:
         with_blobs = [name for name, stored in self.layers.items() if stored.blobs]
         listed = ", ".join(with_blobs[:6]) + (", ..." if len(with_blobs) > 6 else "")
@@ -99,10 +119,9 @@ class Stored:
 
 
 def fits(blob: Blob, shape: Shape) -> bool:
-    """Caffe's Blob::ShapeEquals: a legacy 4-D blob equals a lower rank with ones in front."""
-    if not blob.legacy:
-        return tuple(blob.shape) == shape
-    return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == tuple(blob.shape)
+    """Caffe's Blob::ShapeEquals: a legacy blob (4-D; 5-D in C3D) equals a lower rank with ones in front."""
+    missing = len(blob.shape) - len(shape) if blob.legacy else 0
+    return (1,) * missing + shape == tuple(blob.shape)
 
 
 def source(weights: str | Path | Fill | Weights | None) -> Source:
@@ -110,7 +129,7 @@ def source(weights: str | Path | Fill | Weights | None) -> Source:
     if weights is None:
         return Unbound()
     if isinstance(weights, str | Path):
-        return Stored(read(weights), str(weights))
+        return Stored(hdf5.read(weights) if hdf5.is_hdf5(weights) else read(weights), str(weights))
     if isinstance(weights, Weights):
         return Stored(weights, "the caffemodel")
     return Called(weights)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .choosing import CROP, FILTER, GATHER, IM2COL, TILE, TRANSPOSE
 from .convolution import CONV_PACKED
 from .custom import Layer as Layer
 from .custom import user as user
+from .deconvolution import DECONV_PACKED
+from .detection import DETECTION_OUTPUT
 from .expression import EXPR
 from .linear import LINEAR_PACKED
 from .movement import CONCAT, COPY, RESHAPE, SLICE
-from .normalization import LRN, SOFTMAX
-from .pooling import AVG_POOL, MAX_POOL
+from .normalization import L2_NORMALIZE, LRN, SOFTMAX
+from .pooling import AVG_POOL, MAX_POOL, STOCHASTIC_POOL
 from .primitive import Call as Call
 from .primitive import Operand as Operand
 from .primitive import Packings as Packings
 from .primitive import Primitive as Primitive
 from .primitive import Run as Run
+from .pyramid import PYRAMID_POOL
+from .recurrent import LSTM, LSTM_UNIT, RNN
+from .reduction import ARGMAX, REDUCE, STANDARDIZE
+from .scores import ACCURACY, CROSS_ENTROPY, HINGE, TOTAL_LOSS
 
 TABLE: Mapping[str, Primitive] = {
     "conv_packed": CONV_PACKED,
@@ -31,5 +38,26 @@ TABLE: Mapping[str, Primitive] = {
     "reshape": RESHAPE,
     "relayout": COPY,
     "copy": COPY,
+    "deconv_packed": DECONV_PACKED,
+    "stochastic_pool": STOCHASTIC_POOL,
+    "pyramid_pool": PYRAMID_POOL,
+    "l2_normalize": L2_NORMALIZE,
+    "transpose": TRANSPOSE,
+    "crop": CROP,
+    "tile": TILE,
+    "im2col": IM2COL,
+    "gather": GATHER,
+    "filter": FILTER,
+    "lstm": LSTM,
+    "lstm_unit": LSTM_UNIT,
+    "rnn": RNN,
+    "detection_output": DETECTION_OUTPUT,
+    "reduce": REDUCE,
+    "argmax": ARGMAX,
+    "standardize": STANDARDIZE,
+    "cross_entropy": CROSS_ENTROPY,
+    "hinge": HINGE,
+    "total_loss": TOTAL_LOSS,
+    "accuracy": ACCURACY,
 }
 """All but `user`, which is made of the caller's functions."""

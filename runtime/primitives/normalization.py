@@ -77,5 +77,28 @@ def prepare_softmax(call: Call) -> Run:
     return run
 
 
+def norm_shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    (x,) = operands
+    insist(len(x) >= 2, f"{list(x)} has no channels")
+    return [x]
+
+
+def prepare_norm(call: Call) -> Run:
+    """x / √(Σ x² + eps), or x / (√(Σ x²) + eps): over the channels at each place, or over all of a picture."""
+    eps, outside = call.attributes["eps"], call.attributes["outside"]
+    over = tuple(range(1, len(call.operands[0].shape))) if call.attributes["across"] else (1,)
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        x = operands[0]
+        squares = (x * x).sum(over, keepdim=True)
+        norm = squares.sqrt_().add_(eps) if outside else squares.add_(eps).sqrt_()
+        torch.div(x, norm, out=results[0])
+
+    return run
+
+
 LRN = Primitive(prepare_lrn, lrn_shapes)
 SOFTMAX = Primitive(prepare_softmax, softmax_shapes)
+L2_NORMALIZE = Primitive(prepare_norm, norm_shapes)

@@ -142,5 +142,22 @@ def prepare_avg(call: Call) -> Run:
     return run_native if windows.native else run_padded
 
 
+def prepare_stochastic(call: Call) -> Run:
+    """Σ x² / Σ x of each window, 0 where Σ x is not above 0: as two averages, whose equal divisors cancel out."""
+    x = call.operands[0].shape
+    windows, pool = windows_of(call.attributes, x), AVERAGE[len(x) - 3]
+    insist(not any(windows.pad), "stochastic pooling has no padding")
+    fringe = windows.fringe()
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        padded = F.pad(operands[0], fringe)
+        total = pool(padded, windows.kernel, windows.stride)
+        made = pool(padded * padded, windows.kernel, windows.stride).div_(total)
+        results[0].copy_(made.masked_fill_(~(total > 0), 0.0))
+
+    return run
+
+
 MAX_POOL = Primitive(prepare_max, shapes)
 AVG_POOL = Primitive(prepare_avg, shapes)
+STOCHASTIC_POOL = Primitive(prepare_stochastic, shapes)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..plan import Dim, Shape
 
+Made = TypeVar("Made")
 Run = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor] | None]
 """run(results, operands) fills the results. A counted primitive gets none and returns tensors of shapes it found."""
 
 
 class Packings:
-    """Weights as the processor wants them, each made once and shared by all that run with it.
+    """Weights, and kernels, as the processor wants them, each made once and shared by all that run with it.
 
     A key holds the weight's handle and whatever its packed form depends on.
     """
@@ -26,11 +27,11 @@ class Packings:
         self.made: dict[Hashable, Any] = {}
         self.lock = threading.Lock()
 
-    def get(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+    def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
         with self.lock:
             if key not in self.made:
                 self.made[key] = make()
-            made: Tensor = self.made[key]
+            made: Made = self.made[key]
             return made
 
 
@@ -82,6 +83,11 @@ def same_place(a: Tensor, b: Tensor) -> bool:
 def store(result: Tensor, made: Tensor) -> None:
     if not same_place(result, made):
         result.copy_(made)
+
+
+def apart(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
+    """A view with one axis split into several."""
+    return x.view(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])
 
 
 def per_axis(values: Sequence[int] | None, axes: int, default: int, name: str) -> list[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import e, inf
+
 from ....compiler.ir import Value
-from ....compiler.ops.activation import Abs, Dropout, Elu, PRelu, Relu, Sigmoid, TanH
-from ....compiler.ops.arithmetic import Power
+from ....compiler.ops.activation import Abs, Bnll, Clip, Dropout, Elu, PRelu, Relu, Sigmoid, Swish, TanH, Threshold
+from ....compiler.ops.arithmetic import Exp, Log, Power
 from ..layer import Layer, layer, shortest
 
 
@@ -47,6 +49,49 @@ def absval(l: Layer, x: Value) -> Value:
 @layer("Power", "power_param")
 def power(l: Layer, x: Value) -> Value:
     return l.emit(Power(power=l.number("power"), scale=l.number("scale"), shift=l.number("shift")), x)
+
+
+@layer("Exp", "exp_param")
+def exp(l: Layer, x: Value) -> Value:
+    return l.emit(Exp(base=base(l), scale=l.number("scale"), shift=l.number("shift")), x)
+
+
+@layer("Log", "log_param")
+def log(l: Layer, x: Value) -> Value:
+    if base(l) == 1:
+        raise l.fault("no logarithm has the base 1", "base")
+    return l.emit(Log(base=base(l), scale=l.number("scale"), shift=l.number("shift")), x)
+
+
+def base(l: Layer) -> float:
+    """-1 stands for Euler's number."""
+    given = l.number("base")
+    if given != -1 and not 0 < given < inf:
+        raise l.fault(f"base is above 0, or -1 for Euler's number, not {given:g}", "base")
+    return e if given == -1 else given
+
+
+@layer("BNLL")
+def bnll(l: Layer, x: Value) -> Value:
+    return l.emit(Bnll(), x)
+
+
+@layer("Swish", "swish_param")
+def swish(l: Layer, x: Value) -> Value:
+    return l.emit(Swish(beta=l.number("beta")), x)
+
+
+@layer("Clip", "clip_param")
+def clip(l: Layer, x: Value) -> Value:
+    for field in ("min", "max"):
+        if field not in l.param:
+            raise l.fault(f"it has no {field}", advice="Give clip_param { min: ... max: ... }: Caffe asks for both.")
+    return l.emit(Clip(low=l.number("min"), high=l.number("max")), x)
+
+
+@layer("Threshold", "threshold_param")
+def threshold(l: Layer, x: Value) -> Value:
+    return l.emit(Threshold(threshold=l.number("threshold")), x)
 
 
 @layer("Dropout", "dropout_param")

@@ -1,9 +1,11 @@
-"""Layers that normalise over neighbours."""
+"""Layers that normalise: over neighbours, or by a picture's own mean and deviation."""
 
 from __future__ import annotations
 
 from ....compiler.ir import Value
-from ....compiler.ops.norm import Lrn
+from ....compiler.ops.channels import Scale
+from ....compiler.ops.norm import L2Normalize, Lrn
+from ....compiler.ops.reduce import Standardize
 from ..layer import Layer, layer
 
 REGIONS = {"ACROSS_CHANNELS": "across", "WITHIN_CHANNEL": "within"}
@@ -18,3 +20,25 @@ def lrn(l: Layer, x: Value) -> Value:
         raise l.fault(f"local_size is odd, not {p['local_size']}", "local_size")
     numbers = {name: l.number(name) for name in ("alpha", "beta", "k")}
     return l.emit(Lrn(size=p["local_size"], region=REGIONS[p["norm_region"]], **numbers), x)
+
+
+@layer("Normalize", "norm_param")
+def normalize(l: Layer, x: Value) -> Value:
+    """Divide by the L2 norm over the channels, or over all of a picture, and scale (SSD's normalize_layer.cpp)."""
+    p = l.param
+    if not 2 <= x.type.rank <= 4:
+        raise l.fault(f"it normalises images [n, c, h, w], not {x.type}")
+    outside = not p["add_eps_before_sqrt"]
+    y = l.emit(L2Normalize(across=p["across_spatial"], eps=l.number("eps"), outside=outside), x)
+    return l.emit(Scale(), y, l.weight(() if p["channel_shared"] else l.known(x)[1:2], "gamma"))
+
+
+@layer("MVN", "mvn_param")
+def mvn(l: Layer, x: Value) -> Value:
+    """Less the mean and, with normalize_variance, by the deviation of each channel or, across_channels, of each picture
+    (mvn_layer.cpp)."""
+    p = l.param
+    if not 1 <= x.type.rank <= 4:
+        raise l.fault(f"it takes one to four dimensions, [n, c, h, w], not {x.type}")
+    per = (0,) if p["across_channels"] or x.type.rank == 1 else (0, 1)
+    return l.emit(Standardize(per=per, eps=l.number("eps"), scaled=p["normalize_variance"]), x)

@@ -1,0 +1,72 @@
+# Two commands matter: `make demo` shows cortado at work, `make test` proves it.
+# Both need Python 3.11 or newer with pip, and fetch the rest from PyPI into $(VENV), once.
+
+PYTHON ?= python3
+VENV   ?= .venv
+
+# Installed before everything else, and at one version, so that pip has nothing to choose: the newest wheel on PyPI may
+# bring CUDA libraries of several gigabytes, and cortado needs none of them. Where pip would fetch those, ask for the CPU
+# build by name: make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+TORCH  ?= torch==2.13.0
+
+BIN     = $(VENV)/bin
+PIP     = $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Sets up a virtual environment at $(1). Debian's Python can make one only without pip, and pip then installs itself.
+venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(1) && \
+          $(PYTHON) -m pip --quiet --python $(1)/bin/python install pip; }
+RUFF    = $(BIN)/ruff
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format long wheel clean
+
+help:
+	@echo "make demo    compile, explain and run examples/digits"
+	@echo "make test    lint, types, and the whole test suite"
+	@echo "make lint    ruff and mypy alone"
+	@echo "make format  let ruff format the code"
+	@echo "make long    the tests that take long"
+	@echo "make wheel   build the wheel, and run the demo from it in a fresh environment"
+	@echo "make clean   remove what the other targets made"
+
+# The stamp is renewed when what has to be installed changes; an editable install sees all other changes by itself.
+$(VENV)/installed: pyproject.toml version.py
+	@$(PYTHON) -c 'import sys; sys.exit("cortado needs Python 3.11 or newer, and this is %d.%d: set PYTHON=python3.12, say" \
+	  % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "setting up $(VENV) (some minutes, the first time)"
+	@test -x $(BIN)/python || { $(call venv,$(VENV)); }
+	@$(PIP) install $(TORCH)
+	@$(PIP) install --editable ".[dev,hdf5]"
+	@touch $@
+
+demo: $(VENV)/installed
+	@$(BIN)/python examples/digits/demo.py
+
+# One thread for each of pytest's workers: torch's own threads would only wait for one another.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+
+lint: $(VENV)/installed
+	$(RUFF) check
+	$(RUFF) format --check
+	$(BIN)/mypy
+
+format: $(VENV)/installed
+	$(RUFF) check --fix
+	$(RUFF) format
+
+long: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m long
+
+# Proves that the wheel is whole: it is installed, with what it asks for and nothing else, far from this checkout.
+wheel: $(VENV)/installed
+	@rm -rf dist build
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && set -e && \
+	  { $(call venv,$$fresh/venv); } && cp -r examples/digits "$$fresh" && wheel=$$(ls $(CURDIR)/dist/*.whl) && \
+	  cd "$$fresh" && venv/bin/python -m pip --disable-pip-version-check --quiet install $(TORCH) && \
+	  venv/bin/python -m pip --disable-pip-version-check --quiet install "$$wheel" && \
+	  venv/bin/python digits/demo.py && echo "this ran from $$wheel"
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .src/*.egg-info *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

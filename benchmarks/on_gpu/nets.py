@@ -1,0 +1,103 @@
+"""The nets that are measured: texts without weights, filled at random, in f32 or f16, at a batch size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cortado.compiler.ir import Constant, Graph
+from cortado.compiler.rewrite import Writer
+from cortado.compiler.text import parse
+from cortado.compiler.types import DTYPES
+from cortado.reading import reshaped
+
+FOLDER = Path(__file__).resolve().parents[1] / "nets"
+TINY = """net tiny(data: f32[1,4,17,17]) {
+    weight a.w: f32[16,4,3,3]
+    weight a.b: f32[16]
+    weight n.mean: f32[16]
+    weight n.var: f32[16]
+    weight b.w: f32[16,16,1,1]
+    weight b.b: f32[16]
+    weight c.w: f32[16,16,3,3]
+    weight c.b: f32[16]
+    weight ip.w: f32[10,32]
+    weight ip.b: f32[10]
+    a = relu(batch_norm(conv(data, a.w, a.b, stride=2, pad=1), n.mean, n.var))
+    p = max_pool(a, kernel=3, stride=2)
+    b = relu(conv(p, b.w, b.b))
+    c = relu(add(conv(b, c.w, c.b, pad=1), p))
+    d = concat(b, c)
+    e = avg_pool(d)
+    prob = softmax(linear(e, ip.w, ip.b))
+    return prob
+}
+"""
+"""One of each kind of kernel, for running the whole benchmark in seconds."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A net as it is measured; `name` begins a file's name."""
+
+    net: str
+    batch: int
+    dtype: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.net}-b{self.batch}-{self.dtype}"
+
+
+def texts() -> dict[str, str]:
+    """The nets' texts by name, those of the folder and `tiny`."""
+    return {path.stem: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.net"))} | {"tiny": TINY}
+
+
+def graph(case: Case) -> Graph:
+    """The net before any pass, with the same weights for every case of it but for their precision."""
+    text = texts()[case.net].replace("f32[", f"{case.dtype}[")
+    declared = parse(text, f"{case.net}.net")
+    shapes = {v.name: (case.batch, *v.type.shape[1:]) for v in declared.inputs}
+    return filled(reshaped(declared, shapes))
+
+
+def filled(declared: Graph) -> Graph:
+    """Random weights that keep numbers of one size through the net; positive where a variance or a gain is due."""
+    random = torch.Generator().manual_seed(0)
+    positive = {
+        node.inputs[i]
+        for node in declared.nodes
+        for i in {"batch_norm": (2,), "scale": (1,)}.get(node.op.name, ())
+        if i < len(node.inputs)
+    }
+    writer = Writer(declared)
+    for c in declared.constants:
+        if c.bound:
+            continue
+        numbers = torch.randn(c.type.shape, generator=random)
+        if c in positive:
+            numbers = 0.5 + numbers.sigmoid()
+        else:
+            numbers *= (2 / prod(c.type.shape[1:])) ** 0.5 if len(c.type.shape) > 1 else 0.1
+        writer[c] = Constant(c.name, c.type, data=numbers.to(DTYPES[c.type.dtype]))
+    for node in declared.nodes:
+        writer.copy(node)
+    return writer.finish()
+
+
+def inputs(net: Graph, seed: int) -> dict[str, Tensor]:
+    """Fresh numbers for each input, on the host."""
+    random = torch.Generator().manual_seed(seed)
+    return {v.name: torch.randn(v.type.shape, generator=random).to(DTYPES[v.type.dtype]) for v in net.inputs}
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    """‖found - expected‖ / ‖expected‖ in float64; infinite where a number is none."""
+    found, expected = found.double().cpu(), expected.double().cpu()
+    distance = float((found - expected).norm() / expected.norm().clamp_min(1e-30))
+    return distance if distance == distance else float("inf")

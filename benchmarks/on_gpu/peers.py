@@ -1,0 +1,106 @@
+"""The same net as torch's users would write it: functions of torch.nn.functional, BatchNorm folded, channels last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cortado import passes
+from cortado.compiler.ir import Constant, Graph, Node
+from cortado.compiler.target import Target
+
+
+class Peer(nn.Module):
+    """The graph's operators one after another. Its weights are buffers, so that they move with it."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        context = passes.Context(Target())
+        self.graph = graph = passes.fold_batchnorm(passes.drop_training(graph, context), context)
+        self.names = {c: f"w{i}" for i, c in enumerate(graph.constants)}
+        for constant, name in self.names.items():
+            self.register_buffer(name, constant.data.clone())
+
+    def forward(self, *inputs: Tensor) -> Any:
+        values = dict(zip(self.graph.inputs, inputs, strict=True))
+
+        def read(value: Any) -> Tensor:
+            return getattr(self, self.names[value]) if isinstance(value, Constant) else values[value]
+
+        for node in self.graph.nodes:
+            values[node.output] = applied(node, [read(v) for v in node.inputs])
+        return tuple(read(v) for v in self.graph.outputs)
+
+
+def peer(graph: Graph, device: str) -> tuple[nn.Module, bool]:
+    """A module without Python's overhead between its operators, and whether all of them are torch's own."""
+    traced = torch.fx.symbolic_trace(Peer(graph)).eval().to(device=device, memory_format=torch.channels_last)
+    return traced, all(node.op.name in OWN for node in Peer(graph).graph.nodes)
+
+
+def applied(node: Node, operands: list[Tensor]) -> Tensor:
+    own = OWN.get(node.op.name)
+    return node.op.compute(operands)[0] if own is None else own(node.op, node, operands)
+
+
+def conv(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    x, w, *b = operands
+    function = (F.conv1d, F.conv2d, F.conv3d)[len(node.inputs[0].type.dims) - 3]
+    return function(x, w, b[0] if b else None, op.stride, op.pad, op.dilation, op.groups)
+
+
+def linear(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    x, w, *b = operands
+    return F.linear(x.flatten(op.axis), w.t() if op.transpose else w, b[0] if b else None)
+
+
+def max_pool(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    kernel, stride, pad = window(op, node)
+    if same_windows(node, kernel, stride, pad, op.round == "up"):
+        return F.max_pool2d(operands[0], kernel, stride, pad, ceil_mode=op.round == "up")
+    return node.op.compute(operands)[0]
+
+
+def avg_pool(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    kernel, stride, pad = window(op, node)
+    height, width = node.inputs[0].type.shape[2:]
+    if kernel == [height, width] and not any(pad):
+        return operands[0].mean((2, 3), keepdim=True)
+    if same_windows(node, kernel, stride, pad, op.round == "up"):
+        return F.avg_pool2d(operands[0], kernel, stride, pad, op.round == "up", op.include_pad)
+    return node.op.compute(operands)[0]
+
+
+def window(op: Any, node: Node) -> tuple[list[int], list[int], list[int]]:
+    def two(numbers: Any) -> list[int]:
+        return list(numbers) * 2 if len(numbers) == 1 else list(numbers)
+
+    kernel = list(node.inputs[0].type.shape[2:]) if op.kernel is None else two(op.kernel)
+    return kernel, two(op.stride), two(op.pad)
+
+
+def same_windows(node: Node, kernel: list[int], stride: list[int], pad: list[int], up: bool) -> bool:
+    """True if torch makes windows of the same number here, and allows this padding."""
+    sizes, count = node.inputs[0].type.shape[2:], node.output.type.shape[2:]
+    if len(sizes) != 2 or len(node.results) != 1:
+        return False
+    probe = torch.empty(1, 1, *sizes, device="meta")
+    fits = all(2 * p <= k for p, k in zip(pad, kernel, strict=True))
+    return fits and F.avg_pool2d(probe, kernel, stride, pad, up).shape[2:] == torch.Size(count)
+
+
+OWN: dict[str, Any] = {
+    "conv": conv,
+    "linear": linear,
+    "max_pool": max_pool,
+    "avg_pool": avg_pool,
+    "relu": lambda op, node, x: F.leaky_relu(x[0], op.slope) if op.slope else F.relu(x[0]),
+    "add": lambda op, node, x: x[0] + x[1] if op.alpha == op.beta == 1 else op.alpha * x[0] + op.beta * x[1],
+    "concat": lambda op, node, x: torch.cat(x, op.axis),
+    "softmax": lambda op, node, x: x[0].softmax(op.axis),
+    "dropout": lambda op, node, x: x[0],
+}
+"""torch's own function for an operator; the others are computed as their reference says."""

@@ -1,0 +1,228 @@
+"""Every published prototxt of the zoo: read, compiled for the CPU, compared with real Caffe; or why it is refused.
+
+    python -m benchmarks.zoo [PART OF A NAME ...]       writes docs/zoo.md, if all files were looked at
+
+The files lie beside the checkout (see tests/shared.py). Weights and inputs are made by tests/goldens/fill.py, as they
+were for Caffe; each net runs twice, with its own outputs and with every blob as an output, with all passes on. A
+difference is given as a part of the blob's root mean square: Caffe's own float32 is up to 7e-4 of it off on ResNet-50.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cortado import driver
+from cortado.compiler.errors import CompileError, CompileErrors
+from cortado.frontends.caffe.rules import State, included
+from cortado.frontends.caffe.upgrade import upgraded
+from cortado.frontends.files.prototxt import read
+from cortado.runtime import Net
+from cortado.tests.goldens.fill import fill_input, fill_param
+from cortado.tests.shared import ROOT, SHARED
+
+ZOO = SHARED / "zoo"
+TABLE = ROOT / "docs" / "zoo.md"
+TOLERANCE = 2e-3  # of a blob's root mean square
+MATCHED, COMPILED, DIFFERS, REFUSED, BROKEN = "matches Caffe", "compiles", "DIFFERS", "refused", "FAILS"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of the zoo. `golden`: who computed its numbers ("Caffe", "its fork"), or nothing."""
+
+    name: str
+    kind: str
+    golden: str
+
+    @property
+    def path(self) -> Path:
+        return ZOO / "prototxt" / f"{self.name}.prototxt"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of it. `worst`: the largest difference from Caffe, in parts of a blob's root mean square."""
+
+    entry: Entry
+    verdict: str
+    detail: str
+    worst: float = 0.0
+
+
+def entries() -> list[Entry]:
+    """All files but the templates, sorted by name."""
+    index = json.loads((ZOO / "index.json").read_text("utf-8"))
+    golden = {True: "its fork", False: "Caffe"}
+    found = [
+        Entry(e["name"], e["kind"], golden["by" in e] if e["golden"] else "") for e in index if not e["template"]
+    ]
+    return sorted(found, key=lambda e: e.name)
+
+
+def examine(entry: Entry) -> Row:
+    try:
+        if not entry.golden:
+            return compiles(entry)
+        stored = np.load(ZOO / "goldens" / f"{entry.name}.npz")
+        return compare(entry, {key: stored[key] for key in stored.files})
+    except CompileError as e:
+        return Row(entry, REFUSED, reasons(e))
+    except Exception as e:  # a fault of ours, and the others are to be looked at none the less
+        return Row(entry, BROKEN, f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}")
+
+
+def compiles(entry: Entry) -> Row:
+    """Whether a file without numbers compiles; where a data layer's shape cannot be told, for a likely one."""
+    try:
+        driver.compile(entry.path, fill_param)
+        return Row(entry, COMPILED, "")
+    except CompileError as e:
+        if "has no shape" not in str(e):
+            raise
+    shapes = likely_shapes(entry.path)
+    driver.compile(entry.path, fill_param, shapes=shapes)
+    told = " ".join(f"--shape {name}={','.join(map(str, shape))}" for name, shape in shapes.items())
+    return Row(entry, COMPILED, f"with `{told}`")
+
+
+def likely_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Pictures and labels for the layers that would bring them: a guess, where the file does not say."""
+    layers = included(upgraded(read(path), [])["layer"], State(), [])
+    shapes: dict[str, tuple[int, ...]] = {}
+    read_by_some = {name for layer in layers for name in layer["bottom"]}
+    for layer in layers:
+        if layer["bottom"] or layer["type"] in ("Input", "DummyData"):
+            continue
+        crop = layer["transform_param"]["crop_size"] or 224
+        for i, top in enumerate(layer["top"]):
+            if top in read_by_some:
+                shapes[top] = (1,) if i else (1, 3, crop, crop)
+    return shapes
+
+
+def compare(entry: Entry, golden: Mapping[str, np.ndarray]) -> Row:
+    """The net's outputs, and each of its blobs by name, against Caffe's."""
+    shapes = {key[6:]: tuple(int(d) for d in value) for key, value in golden.items() if key.startswith("shape:")}
+    given = {key[3:]: value for key, value in golden.items() if key.startswith("in:")}
+    inputs = {name: given[name] if name in given else fill_input(name, shape) for name, shape in shapes.items()}
+    net = driver.compile(entry.path, fill_param, shapes=shapes)
+    differences = {key[4:]: 0.0 for key in golden if key.startswith("out:")}
+    answer = run(net, inputs)
+    for name in differences:
+        differences[name] = difference(name, answer.get(name), golden[f"out:{name}"], golden[f"outshape:{name}"])
+    blobs = [key[5:] for key in golden if key.startswith("blob:")]
+    everything = run(driver.compile(entry.path, fill_param, shapes=shapes, outputs=blobs), inputs)
+    for name in blobs:
+        off = sampled_difference(name, everything[name], golden[f"blob:{name}"])
+        differences[name] = max(off, differences.get(name, 0.0))
+    wrong = [name for name, off in differences.items() if not off <= TOLERANCE]
+    worst = max(differences.values(), default=0.0)
+    if wrong:
+        return Row(entry, DIFFERS, f"{len(wrong)} of {len(differences)} blobs, first {wrong[0]}", worst)
+    return Row(entry, MATCHED, f"{len(differences)} blobs", worst)
+
+
+def run(net: Net, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return net({name: inputs[name] for name in net.inputs})
+
+
+def difference(name: str, got: np.ndarray | None, expected: np.ndarray, shape: np.ndarray) -> float:
+    """The largest difference of an output, in parts of its root mean square; infinite if the shape is another."""
+    if got is None or got.shape != tuple(shape):
+        return float("inf")
+    if expected.size != got.size:
+        got = sample(name, got)
+    scale = float(np.sqrt(np.mean(np.square(expected.astype(np.float64))))) or 1.0
+    return largest(got.reshape(-1) - expected.reshape(-1)) / scale
+
+
+def sampled_difference(name: str, got: np.ndarray, expected: np.ndarray) -> float:
+    """The same for a blob of which Caffe's root mean square and 64 numbers are known."""
+    scale, numbers = float(expected[0]) or 1.0, expected[1:]
+    ours = float(np.sqrt(np.mean(np.square(got.astype(np.float64))))) if got.size else 0.0
+    return max(largest(sample(name, got) - numbers), abs(ours - float(expected[0]))) / scale
+
+
+def sample(name: str, values: np.ndarray) -> np.ndarray:
+    chosen = np.random.RandomState(zlib.crc32(f"sample/{name}".encode())).randint(0, values.size, 64)
+    return values.reshape(-1)[chosen]
+
+
+def largest(values: np.ndarray) -> float:
+    return float(np.abs(values).max(initial=0.0)) if np.isfinite(values).all() else float("inf")
+
+
+def reasons(error: CompileError) -> str:
+    """What is wrong, each reason once, without the names of layers that share it."""
+    found = error.errors if isinstance(error, CompileErrors) else (error,)
+    said = Counter(e.message.split("): ", 1)[-1].split('": ', 1)[-1] for e in found)
+    listed = [f"{reason}{f' ({count} times)' if count > 1 else ''}" for reason, count in list(said.items())[:2]]
+    more = f"; and {len(said) - 2} more" if len(said) > 2 else ""
+    return "; ".join(listed) + more
+
+
+def table(rows: Iterable[Row]) -> str:
+    rows = list(rows)
+    counts = Counter((row.verdict, row.entry.golden) for row in rows)
+    lines = [
+        "# The zoo: published prototxts, and what cortado makes of them",
+        "",
+        "Written by `python -m benchmarks.zoo`, which explains itself. Differences are the largest of any blob, in parts",
+        "of its root mean square.",
+        "",
+        "| | numbers by Caffe or the SSD fork | numbers by another fork | none |",
+        "|---|---|---|---|",
+    ]
+    for verdict in (MATCHED, COMPILED, DIFFERS, REFUSED, BROKEN):
+        cells = [counts[verdict, who] for who in ("Caffe", "its fork", "")]
+        if any(cells):
+            lines.append(f"| {verdict} | {' | '.join(map(str, cells))} |")
+    lines += ["", "| file | kind | numbers by | result | |", "|---|---|---|---|---|"]
+    for row in rows:
+        off = f", at most {row.worst:.0e} off" if row.verdict in (MATCHED, DIFFERS) else ""
+        detail = f"{row.detail}{off}".replace("|", "\\|").replace("<", "&lt;")
+        lines.append(f"| {row.entry.name} | {row.entry.kind} | {row.entry.golden} | {row.verdict} | {detail} |")
+    return "\n".join(lines) + "\n"
+
+
+def alone() -> None:
+    torch.set_num_threads(1)
+
+
+def main(wanted: list[str]) -> int:
+    chosen = [e for e in entries() if not wanted or any(part in e.name for part in wanted)]
+    rows: list[Row] = []
+    start = time.perf_counter()
+    with ProcessPoolExecutor(2, get_context("spawn"), alone, max_tasks_per_child=60) as pool:
+        for row in pool.map(examine, chosen):
+            rows.append(row)
+            progress(row, len(rows), len(chosen), bool(wanted))
+    if not wanted:
+        TABLE.write_text(table(rows), "utf-8")
+    print(dict(Counter(row.verdict for row in rows)), f"in {time.perf_counter() - start:.0f} s")
+    return int(any(row.verdict in (DIFFERS, BROKEN) and row.entry.golden != "its fork" for row in rows))
+
+
+def progress(row: Row, done: int, of: int, all_rows: bool) -> None:
+    line: Any = f"{done}/{of} {row.entry.name}: {row.verdict} {row.detail} {row.worst:.1e}"
+    if all_rows or row.verdict in (DIFFERS, BROKEN):
+        print(f"\r\033[K{line}" if sys.stdout.isatty() else line, flush=True)
+    elif sys.stdout.isatty():
+        print(f"\r\033[K{line[:100]}", end="", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,96 @@
+"""`cortado`: the group of commands, and what a failure looks like to the person who typed one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..version import VERSION
+from .compile import compile
+from .run import run
+from .show import show
+
+if TYPE_CHECKING:
+    from ..compiler.errors import CompileError
+
+
+class Told(click.ClickException):
+    """A failure that the input is to blame for: its message on stderr, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(self.message, err=True)
+
+
+class Fault(Told):
+    """A failure that cortado is to blame for."""
+
+    exit_code = 3
+
+
+class Interrupted(Told):
+    """The person pressed Ctrl-C: what shells expect then is 128 + SIGINT."""
+
+    exit_code = 130
+
+
+class Commands(click.Group):
+    """Turns whatever a command raises into a message; with CORTADO_TRACEBACK=1 developers see the exception itself."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):  # click ends these well
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+        except Exception as e:
+            if os.environ.get("CORTADO_TRACEBACK"):
+                raise
+            raise told(e) from None
+
+
+def told(e: Exception) -> Told:
+    """What to say of an exception: files, arrays and the system are the input; everything else is our own fault."""
+    from ..compiler.errors import CompileError, CompileErrors
+
+    match e:
+        case CompileErrors():
+            return Told("\n\n".join([*map(placed, e.errors), f"{len(e.errors)} problems; nothing was compiled."]))
+        case CompileError():
+            return Told(placed(e))
+        case OSError():
+            named = f"{e.filename}: " if e.filename else ""
+            return Told(f"error: {named}{e.strerror or e}")
+        case ValueError():
+            return Told(f"error: {e}")
+        case MemoryError():
+            return Told("error: there is not enough memory for this; give the inputs smaller shapes with --shape")
+    advice = "This is a fault of cortado, not of your files. CORTADO_TRACEBACK=1 shows where it is; please report it."
+    return Fault(f"error: {type(e).__name__}: {e}\n{advice}")
+
+
+def placed(e: CompileError) -> str:
+    """With the place in front, as editors look for it; what has none begins with `error:`."""
+    return str(e) if e.loc else f"error: {e}"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, prog_name="cortado", message="%(prog)s %(version)s")
+def main() -> None:
+    """Compile Caffe models, run them, and look at what the compiler makes of them.
+
+    \b
+        cortado compile deploy.prototxt net.caffemodel -o net.cortado
+        cortado run net.cortado --input cat.jpg --labels synset_words.txt
+        cortado show deploy.prototxt --after fuse
+
+    Exit codes: 0, done; 1, the answer is no; 2, something is wrong with what was given; 3, a fault of cortado itself.
+    """
+
+
+for command in (compile, run, show):
+    main.add_command(command)

@@ -1,0 +1,105 @@
+"""From the files of `--input` to the arrays that a net takes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..compiler.errors import CompileError
+from ..runtime import Net
+from ..runtime.artifact import Preprocessing
+from ..runtime.preprocess import Array, read_array, read_input
+from .options import Pictures
+from .pictures import form_of
+from .screen import warn
+
+ARRAYS = (".npy", ".npz")
+
+
+def feed(net: Net, given: Sequence[str], pictures: Pictures) -> dict[str, Array]:
+    """An array for each input; files for the same one become a batch. CompileError if an input gets nothing."""
+    parts: dict[str, list[Array]] = defaultdict(list)
+    prepared = False
+    for word in given:
+        name, path = named(net, word)
+        if name is None:
+            for name, array in archive(net, path).items():
+                parts[name].append(array)
+        elif path.suffix.lower() in ARRAYS:
+            parts[name].append(batched(net, name, stored(path, name)))
+        else:
+            parts[name].append(picture(net, name, path, pictures)[None])
+            prepared = True
+    if pictures.given and not prepared:
+        warn(["the options for pictures have no effect: arrays are taken as they are"])
+    if missing := [name for name in net.plan.inputs if name not in parts]:
+        advice = f"The net takes {net.wanted()}: give --input {missing[0]}=FILE."
+        raise CompileError(f'nothing is given for the input "{missing[0]}"', advice=advice)
+    return {name: joined(name, arrays) for name, arrays in parts.items()}
+
+
+def named(net: Net, word: str) -> tuple[str | None, Path]:
+    """The input that a file is for, and the file; no input for an .npz that holds several."""
+    name, equals, path = word.rpartition("=")
+    if equals and name in net.plan.inputs:
+        return name, Path(path)
+    if equals and not Path(word).exists():
+        raise CompileError(f'the net has no input "{name}"', advice=f"It takes {net.wanted()}.")
+    if len(net.plan.inputs) == 1:
+        return net.plan.inputs[0], Path(word)
+    if word.lower().endswith(".npz"):
+        return None, Path(word)
+    raise CompileError(f"{word}: which input is it for?", advice=f"The net takes {net.wanted()}: write NAME={word}.")
+
+
+def archive(net: Net, path: Path) -> dict[str, Array]:
+    """All inputs that an .npz holds under their names."""
+    with opened(path) as arrays:
+        found = {name: batched(net, name, arrays[name]) for name in net.plan.inputs if name in arrays.files}
+        if not found:
+            held = ", ".join(arrays.files) or "nothing"
+            raise CompileError(f"{path}: it holds {held}", advice=f"The net takes {net.wanted()}.")
+        return found
+
+
+def stored(path: Path, name: str) -> Array:
+    """The array of that name in an .npz, else the only one in the file."""
+    if path.suffix.lower() == ".npz":
+        with opened(path) as arrays:
+            if name in arrays.files:
+                found: Array = arrays[name]
+                return found
+    return read_array(path)
+
+
+def opened(path: Path) -> np.lib.npyio.NpzFile:
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as e:
+        raise CompileError(f"{path}: it cannot be read as an .npz ({e})") from None
+    if not isinstance(found, np.lib.npyio.NpzFile):
+        raise CompileError(f"{path}: this is an .npy under another name", advice="Give it the ending .npy.")
+    return found
+
+
+def batched(net: Net, name: str, array: Array) -> Array:
+    """With a batch axis, if one is left out."""
+    return array[None] if array.ndim == len(net.plan.slots[name].dims) - 1 else array
+
+
+def picture(net: Net, name: str, path: Path, pictures: Pictures) -> Array:
+    """One picture as [C,H,W], prepared as the compiled file keeps it, save for what is said now."""
+    kept = net.artifact.preprocessing.get(name, Preprocessing())
+    image = net.artifact.weights[kept.mean_image].numpy() if kept.mean_image else None
+    form, image = form_of(pictures, kept, image)
+    return read_input(path, net.plan.slots[name].bounds, form, image)
+
+
+def joined(name: str, arrays: list[Array]) -> Array:
+    try:
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    except ValueError as e:
+        raise CompileError(f'the files for "{name}" make no batch: {e}') from None

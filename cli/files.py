@@ -1,0 +1,66 @@
+"""Files that commands read and write: whole or not at all, and never a file of another kind by mistake."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def is_artifact(path: str) -> bool:
+    """Does this look like a compiled net, whatever it is called? A safetensors file: a length, then a brace."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(9)
+    except OSError:
+        return path.endswith(".cortado")
+    return path.endswith(".cortado") or (head[8:] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Blame the path that the person gave for whatever goes wrong, not that of a temporary file."""
+    try:
+        yield
+    except OSError as e:
+        raise click.UsageError(f"{path} cannot be written: {e.strerror or e}. Give another path.") from None
+
+
+def writable(path: str | Path) -> None:
+    """Find out before the work whether its result can be stored."""
+    with writing(path):
+        folder = Path(path).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if Path(path).is_dir():
+            raise IsADirectoryError(f"it is a folder; give a file in it, like {Path(path) / 'net.cortado'}")
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"the folder {folder} is not writable")
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """An .npz of these arrays, under any names (numpy's own writer takes `file` for itself)."""
+    import numpy as np
+
+    with writing(path):
+        handle, name = tempfile.mkstemp(dir=Path(path).parent, prefix=f".{Path(path).name}.")
+        try:
+            with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+                for key, array in arrays.items():
+                    with archive.open(f"{key}.npy", "w", force_zip64=True) as entry:
+                        np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+            Path(name).chmod(0o666 & ~umask())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def umask() -> int:
+    os.umask(mask := os.umask(0o022))
+    return mask

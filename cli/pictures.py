@@ -1,0 +1,79 @@
+"""From what was said about pictures to what the runtime does with them; kept in the artifact, or for one run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ..compiler.errors import CompileError
+from ..compiler.ir import handle
+from ..compiler.types import type_of
+from ..runtime.artifact import Artifact, Preprocessing
+from ..runtime.preprocess import Array, read_mean
+from .options import Pictures
+
+
+def form_of(pictures: Pictures, kept: Preprocessing, image: Array | None) -> tuple[Preprocessing, Array | None]:
+    """The preprocessing and its mean picture, if it has one: what was said now goes before what is `kept`."""
+    form = replace(
+        kept,
+        scale=kept.scale if pictures.scale is None else pictures.scale,
+        raw_scale=kept.raw_scale if pictures.raw_scale is None else pictures.raw_scale,
+        bgr=kept.bgr if pictures.bgr is None else pictures.bgr,
+        crop=pictures.crop or kept.crop,
+        resize=pictures.resize or kept.resize,
+    )
+    if pictures.mean is None:
+        return form, image
+    mean = mean_of(pictures.mean)
+    if mean.ndim == 1:
+        return replace(form, mean=tuple(mean.tolist()), mean_image=""), None
+    return replace(form, mean=(), mean_image=""), mean
+
+
+def mean_of(text: str) -> Array:
+    """`104,117,123` as f32 [C]; an .npy or .binaryproto as f32 [C] or [C,H,W]."""
+    try:
+        return np.array([float(word) for word in text.split(",")], np.float32)
+    except ValueError:
+        pass
+    if not text.endswith(".binaryproto"):
+        if not text.endswith((".npy", ".npz")):
+            advice = "Write numbers with commas, one a channel (104,117,123), or name an .npy or .binaryproto file."
+            raise CompileError(f"--mean {text}: these are no numbers", advice=advice)
+        return read_mean(text)
+    from ..frontends.files.caffemodel import read_blob
+
+    blob = read_blob(text)
+    mean = np.asarray(blob.data, np.float32)
+    if mean.ndim == 4 and len(mean) == 1:
+        mean = mean[0]
+    if mean.ndim not in (1, 3):
+        raise CompileError(f"{text}: a mean is one picture [C,H,W], and this is {list(blob.shape)}")
+    return mean
+
+
+def image_input(artifact: Artifact, wanted: str | None) -> str:
+    """The input that pictures go to: the one that is named, or the first [N,C,H,W] of one or three channels."""
+    slots = {name: artifact.plan.slots[name] for name in artifact.plan.inputs}
+    described = ", ".join(f"{name} {list(slot.dims)}" for name, slot in slots.items()) or "none"
+    if wanted is not None and wanted not in slots:
+        raise CompileError(f'the net has no input "{wanted}" for pictures', advice=f"Its inputs are {described}.")
+    images = [name for name, slot in slots.items() if len(slot.dims) == 4 and slot.dims[1] in (1, 3)]
+    if wanted is None and not images:
+        advice = f"Pictures go to an input [N,C,H,W] of 1 or 3 channels; the inputs are {described}."
+        raise CompileError("options for pictures are given, and the net takes none", advice=advice)
+    return wanted or images[0]
+
+
+def keeping(artifact: Artifact, pictures: Pictures, wanted: str | None) -> Artifact:
+    """The artifact with what was said about pictures, and with the mean picture among its weights."""
+    form, image = form_of(pictures, Preprocessing(), None)
+    weights = dict(artifact.weights)
+    if image is not None:
+        tensor = torch.from_numpy(np.ascontiguousarray(image))
+        form = replace(form, mean_image=handle(type_of(tensor), tensor))
+        weights[form.mean_image] = tensor
+    return replace(artifact, preprocessing={image_input(artifact, wanted): form}, weights=weights)

@@ -1,0 +1,134 @@
+"""`cortado run`: a compiled net on pictures and arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .files import is_artifact, save_arrays, writable
+from .options import Pictures, picture_options
+from .screen import columns, working
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..runtime.artifact import Artifact
+
+SHOWN = 10  # pictures whose best scores are printed; the others are in --output-file
+
+
+@click.command(short_help="Run a compiled net on pictures or arrays.")
+@click.argument("file", metavar="NET.cortado")
+@click.option(
+    "--input", "given", multiple=True, metavar="[NAME=]FILE", help="A picture, an .npy, or an .npz of inputs."
+)
+@picture_options
+@click.option("--labels", metavar="FILE", help="What the scores stand for, one name a line.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Print so many of the best scores.")
+@click.option("--output-file", metavar="FILE.npz", help="Write all outputs to this file.")
+@click.option("--repeat", type=click.IntRange(1), metavar="N", help="Run N times more, and print the time of one run.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N threads.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def run(
+    file: str,
+    given: tuple[str, ...],
+    pictures: Pictures,
+    labels: str | None,
+    top: int,
+    output_file: str | None,
+    repeat: int | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Run a net that `cortado compile` made.
+
+    An input that is given several times is a batch. Pictures are prepared as the compiled file says, save for what is
+    said here; arrays are taken as they are.
+    """
+    if output_file:
+        writable(output_file)
+    if Path(file).is_file() and not is_artifact(file):
+        raise click.UsageError(f"{file} is no compiled net. Make one with `cortado compile`, and run that.")
+    with working(f"running {file}"):
+        from ..runtime import load
+        from ..runtime.preprocess import read_labels
+        from .feed import feed
+
+        names = read_labels(labels) if labels else []
+        net = load(file, compile=compile_again, threads=threads)
+        inputs = feed(net, given, pictures)
+        outputs = net(inputs)
+        times = [timed(net, inputs) for _ in range(repeat or 0)]
+    if output_file:
+        save_arrays(output_file, outputs)
+    seconds = {"median": median(times), "best": min(times), "runs": len(times)} if times else None
+    if as_json:
+        told = {name: answer(array, top, names) for name, array in outputs.items()}
+        click.echo(json.dumps({"outputs": told, "seconds": seconds}, indent=1))
+        return
+    for name, array in outputs.items():
+        print_answer(name, array, top, names)
+    if seconds:
+        best, middle = seconds["best"] * 1e3, seconds["median"] * 1e3
+        click.echo(f"{middle:.3f} ms a run, the median of {len(times)}; the best took {best:.3f} ms")
+
+
+def compile_again(
+    source: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tensor], target: str
+) -> Artifact:
+    """The compiler, for input shapes that the file does not hold; imported only when it is needed."""
+    from ..driver import recompile
+
+    return recompile(source, shapes, weights, target)
+
+
+def timed(net: Any, inputs: Mapping[str, Any]) -> float:
+    start = perf_counter()
+    net(inputs)
+    return perf_counter() - start
+
+
+def scores(array: Any) -> Any:
+    """[N, classes] if an output holds one number for each class of each picture, else None."""
+    flat = array.ndim >= 2 and array.shape[1] > 1 and array[0:1].size == array.shape[1]
+    return array.reshape(len(array), -1) if flat else None
+
+
+def answer(array: Any, count: int, labels: Sequence[str]) -> dict[str, Any]:
+    """What JSON says of an output: the best of its scores, or the range of its numbers; null where it has none."""
+    from ..runtime.preprocess import top
+
+    told: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
+    if (rows := scores(array)) is not None:
+        best = [top(row, count, labels) for row in rows]
+        return told | {"top": [[{"score": s, "index": i, "label": label} for s, i, label in row] for row in best]}
+    low, mean, high = spread(array)
+    return told | {name: v if v == v else None for name, v in (("min", low), ("mean", mean), ("max", high))}
+
+
+def spread(array: Any) -> tuple[float, float, float]:
+    """Least, mean, largest; NaN of an output that holds nothing."""
+    if not array.size:
+        return float("nan"), float("nan"), float("nan")
+    return float(array.min()), float(array.mean(dtype="f8")), float(array.max())
+
+
+def print_answer(name: str, array: Any, count: int, labels: Sequence[str]) -> None:
+    from ..runtime.preprocess import top
+
+    rows = scores(array)
+    if rows is None:
+        low, mean, high = spread(array)
+        click.echo(f"{name} {list(array.shape)}: {low:.6g} to {high:.6g}, {mean:.6g} on average")
+        return
+    for i, row in enumerate(rows[:SHOWN]):
+        click.echo(f"{name}:" if len(rows) == 1 else f"{name}, picture {i + 1}:")
+        columns((f"{score:.6f}", f"{index} {label}".rstrip()) for score, index, label in top(row, count, labels))
+    if len(rows) > SHOWN:
+        click.echo(f"... and {len(rows) - SHOWN} pictures more; --output-file keeps all scores")

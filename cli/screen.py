@@ -1,0 +1,70 @@
+"""What commands put on the screen: pairs in columns, sizes for people, warnings, and a sign of life while they work."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Timer
+
+import click
+
+PATIENCE = 1.0  # seconds without a sign of life; what is quicker than this needs none
+
+
+def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
+    """Rows of words, their first columns aligned; on a terminal the first is set apart by its colour."""
+    table = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in table), strict=True)]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        for i in range(len(widths) + 1):
+            grid.add_column(style="cyan" if i == 0 else None, no_wrap=i < len(widths))
+        for row in table:
+            grid.add_row(*(Text(indent + word if i == 0 else word) for i, word in enumerate(row)))
+        Console().print(grid)
+        return
+    for row in table:
+        words = [word.ljust(width) for word, width in zip(row, widths, strict=False)]
+        click.echo((indent + "  ".join([*words, row[-1]])).rstrip())
+
+
+def size(count: int) -> str:
+    """Bytes for people: exact up to 100,000, then three digits or so."""
+    if count < 100_000:
+        return f"{count:,} bytes"
+    return f"{count / 1e6:.2f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 layer`, `12 layers`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def warn(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        click.echo(f"warning: {sentence}", err=True)
+
+
+@contextmanager
+def working(sentence: str) -> Iterator[None]:
+    """Show on a terminal that work goes on, once it has taken a second; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    status = Console(stderr=True).status(sentence)
+    timer = Timer(PATIENCE, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()

@@ -1,0 +1,94 @@
+"""What a compilation made of a net, in numbers: for the table that people read, and for machines as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+from ..compiler.ir import Graph
+from ..driver import Report
+from ..passes.plan_memory import lower_bound, spans_of
+from ..runtime.artifact import Artifact
+from ..runtime.feed import Spec
+from .screen import counted, size
+
+WORDS = {"drop_training": "dropped", "fold_batchnorm": "folded", "fuse": "fused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts of a compilation.
+
+    `layers` are those of the file. `removed` says by pass how many operators it took away: dropped, folded into
+    weights, riding on another's kernel. `in_place` counts values without bytes of their own: written over an operand,
+    or made where a concat wants them. `kernels` are the different ones among `steps`. `arena`, `bound` (the most bytes
+    that live at one step) and `weights` are bytes, `seconds` by stage.
+    """
+
+    net: str
+    target: str
+    layers: int
+    removed: dict[str, int]
+    in_place: int
+    steps: int
+    kernels: int
+    arena: int
+    bound: int
+    weights: int
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    warnings: tuple[str, ...]
+    seconds: dict[str, float]
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """For people: a word, and what there is to say about it."""
+        removed = [f"{count} {WORDS.get(name, f'gone by {name}')}" for name, count in self.removed.items()]
+        yield "layers", ", ".join([f"{self.layers} read", *removed, f"{self.in_place} in place"])
+        yield "steps", f"{self.steps}, of {counted(self.kernels, 'different kernel')}"
+        above = "which is the bound" if self.arena == self.bound else f"{size(self.arena - self.bound)} above the bound"
+        yield "arena", f"{size(self.arena)}, {above}"
+        yield "weights", size(self.weights)
+        yield from (("input", f"{name}: {type}") for name, type in self.inputs.items())
+        yield from (("output", f"{name}: {type}") for name, type in self.outputs.items())
+        passes = sum(self.seconds.values()) - self.seconds["read"] - self.seconds["build"]
+        times = f"read {self.seconds['read']:.3f}, passes {passes:.3f}, build {self.seconds['build']:.3f}"
+        yield "time", f"{sum(self.seconds.values()):.3f} s: {times}"
+
+
+def summary(report: Report, artifact: Artifact) -> Summary:
+    """Of a compilation that has just ended."""
+    plan = artifact.plan
+    stages = list(report.stages.items())
+    final = stages[-1][1]
+    removed = {name: len(a.nodes) - len(b.nodes) for (_, a), (name, b) in pairwise(stages)}
+
+    def spec(name: str) -> str:
+        known = plan.weights.get(name)
+        return str(Spec(known.dtype, known.shape) if known else Spec(plan.slots[name].dtype, plan.slots[name].dims))
+
+    return Summary(
+        net=plan.net,
+        target=plan.target,
+        layers=report.layers,
+        removed={name: count for name, count in removed.items() if count > 0},
+        in_place=in_place(final),
+        steps=len(plan.steps),
+        kernels=len({s.label for s in plan.steps}),
+        arena=plan.arena,
+        bound=lower_bound(spans_of(final)),
+        weights=sum(artifact.weights[handle].nbytes for handle in {w.handle for w in plan.weights.values()}),
+        inputs={name: spec(name) for name in plan.inputs},
+        outputs={blob: spec(name) for blob, name in plan.outputs},
+        warnings=tuple(report.warnings),
+        seconds=dict(report.seconds),
+    )
+
+
+def in_place(graph: Graph) -> int:
+    """Values that have no bytes of their own."""
+    return sum(v.place.over is not None or v.place.within is not None for n in graph.nodes for v in n.results)

@@ -1,0 +1,172 @@
+"""Convolution, three ways: boxes copied by the hardware, pixels gathered one by one, each channel by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...errors import CompileError
+from ...ops.conv import Conv
+from .draft import NEWEST, OLDEST, Draft, Work, blocks, constants, image, numbers, pair, power_of_two, sizes
+from .epilogue import Operand, write
+from .parameters import Descriptor, Pointer
+from .space import images
+from .tiles import Tile, box, covering, product_tile
+from .view import View, contiguous
+
+WASTE = 1.6  # boxes may compute that much more than there is; then gathering costs less
+
+
+def convolution(work: Work) -> Sequence[Draft]:
+    """The drafts for a convolution and what rides on it, the newest architecture's first."""
+    op = work.anchor.op
+    assert isinstance(op, Conv)
+    channels = sizes(work.operand(0)[1])[1]
+    if op.groups == channels > 1:
+        return [depthwise(work, op)]
+    gathered = gather(work, op)
+    tiled = boxes(work, op)
+    return [tiled, replace(gathered, architectures=(OLDEST,))] if tiled else [gathered]
+
+
+class Shape:
+    """The sizes that all three ways speak of, and what they have in common."""
+
+    def __init__(self, work: Work, op: Conv) -> None:
+        (self.x_number, self.x), (self.w_number, weight) = work.operand(0), work.operand(1)
+        self.y = work.results[0]
+        self.n, self.c, self.h, self.w = sizes(self.x)
+        _, self.o, self.oh, self.ow = sizes(self.y)
+        self.r, self.s = pair(weight.shape[2:], 1)
+        stride, pad, dilation = op.geometry(len(self.x.shape) - 2)
+        self.stride, self.pad, self.dilation = pair(stride, 1), pair(pad, 0), pair(dilation, 1)
+        self.weight, self.groups = weight, op.groups
+        self.pixels = self.n * self.oh * self.ow
+        self.space = images(self.y)
+        bias: Operand | None = (work.anchor.inputs[2], 1) if len(work.anchor.inputs) == 3 else None
+        self.epilogue = write(work.kernel, self.space, work.views, work.anchor, bias)
+
+    def packed(self, order: tuple[int, ...]) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
+        """How the weight has to be laid out: not at all, if its window is a single pixel."""
+        shape = tuple(self.weight.shape[a] for a in order)
+        return {} if self.r * self.s == 1 else {self.w_number: (order, shape)}
+
+    @property
+    def channels_last(self) -> tuple[int, ...]:
+        return (0, *range(2, len(self.weight.shape)), 1)
+
+    def pointers(self) -> dict[str, Pointer]:
+        weight = contiguous(self.weight.dtype, self.weight.shape)
+        return {
+            "y": Pointer(("result", 0), self.y),
+            "x": Pointer(("operand", self.x_number), self.x),
+            "weight": Pointer(("operand", self.w_number), weight),
+        }
+
+
+def precision_of(view: View, strict: bool) -> tuple[str, str]:
+    """The name that tiles go by, and what Triton calls it. CompileError for numbers that tensor cores do not take."""
+    if view.dtype not in ("f32", "f16"):
+        raise CompileError(f"the cuda target multiplies f32 and f16, not {view.dtype}")
+    return ("f16", "ieee") if view.dtype == "f16" else ("f32-strict", "ieee") if strict else ("f32", "tf32x3")
+
+
+def gather(work: Work, op: Conv) -> Draft:
+    it = Shape(work, op)
+    c, o = it.c // it.groups, it.o // it.groups
+    name, precision = precision_of(it.x, work.strict)
+    flat = c < 16
+    tile = product_tile("conv", name, it.pixels, o, it.r * it.s * c if flat else c, it.groups)
+    if flat and tile.depth > 16 and name == "f32":
+        tile = replace(tile, depth=16, stages=2)  # places are worked out for every element: registers bind
+    parameters = {
+        **it.pointers(),
+        "extra": it.epilogue.extra,
+        **numbers(N=it.n, H=it.h, W=it.w, OH=it.oh, OW=it.ow),
+        **image(it.y, "y"),
+        **image(it.x, "x"),
+        **constants(C=c, O=o, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1], PH=it.pad[0], PW=it.pad[1]),
+        **constants(DH=it.dilation[0], DW=it.dilation[1], ROWS=tile.rows, COLUMNS=tile.columns, DEPTH=tile.depth),
+        **constants(FLAT=flat, PRECISION=precision),
+    }
+    grid = (blocks(it.pixels, tile.rows), blocks(o, tile.columns), it.groups)
+    packed = it.packed(it.channels_last)
+    return Draft("conv", parameters, grid, tile.warps, tile.stages, it.epilogue, packed=packed)
+
+
+def boxes(work: Work, op: Conv) -> Draft | None:
+    """None where the hardware cannot copy the image in boxes, or would copy too much."""
+    it = Shape(work, op)
+    name, precision = precision_of(it.x, work.strict)
+    if name == "f32-strict" or it.groups > 1 or it.c < 16:
+        return None
+    tile = product_tile("conv_tiled", name, it.pixels, it.o, it.c)
+    described = describe(it, tile)
+    if described is None:
+        return None
+    across = box(tile.rows, it.n, it.oh, it.ow)
+    tiles = covering(across, it.n, it.oh, it.ow)
+    if tiles * tile.rows > WASTE * blocks(it.pixels, tile.rows) * tile.rows:
+        return None
+    shape, steps = described
+    span = (across[0], across[1], across[2]) if len(shape) == 4 else (across[0], across[1], 1, across[2])
+    x = Descriptor(("operand", it.x_number), it.x.dtype, it.x.itemsize, shape, steps, (*span, tile.depth))
+    taps = it.r * it.s
+    w_shape, w_steps = (it.o, taps, it.c), (taps * it.c, it.c, 1)
+    weight = Descriptor(
+        ("operand", it.w_number), it.x.dtype, it.x.itemsize, w_shape, w_steps, (tile.columns, 1, tile.depth)
+    )
+    parameters = {
+        "y": Pointer(("result", 0), it.y),
+        "x": x,
+        "weight": weight,
+        "extra": it.epilogue.extra,
+        **numbers(N=it.n, OH=it.oh, OW=it.ow),
+        **image(it.y, "y"),
+        **constants(C=it.c, O=it.o, R=it.r, S=it.s, STRIDE=it.stride[0], PH=it.pad[0], PW=it.pad[1]),
+        **constants(DH=it.dilation[0], DW=it.dilation[1], TN=across[0], TH=across[1], TW=across[2]),
+        **constants(COLUMNS=tile.columns, DEPTH=tile.depth, PRECISION=precision),
+    }
+    grid = (tiles, blocks(it.o, tile.columns), 1)
+    packed = it.packed(it.channels_last)
+    return Draft("conv_tiled", parameters, grid, tile.warps, tile.stages, it.epilogue, (NEWEST,), packed)
+
+
+def describe(it: Shape, tile: Tile) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Shape and strides of the image as the hardware copies it; None if it cannot.
+
+    Every stride but the last has to be a multiple of 16 bytes, and so has the address (CUDA driver API,
+    cuTensorMapEncodeTiled).
+    """
+    n, c, *spatial = it.x.strides
+    h, w = spatial if len(spatial) == 2 else (it.w * spatial[0], spatial[0])
+    whole = all(s * it.x.itemsize % 16 == 0 for s in (n, h, w, it.c)) and it.x.aligned and c == 1
+    if not whole:
+        return None
+    if it.stride == (1, 1):
+        return (it.n, it.h, it.w, it.c), (n, h, w, 1)
+    if it.stride != (2, 2) or it.h % 2 or it.w % 2 or it.c % tile.depth or w != it.c:
+        return None
+    return (it.n, it.h // 2, 2, it.w // 2, 2 * it.c), (n, 2 * h, h, 2 * w, 1)
+
+
+def depthwise(work: Work, op: Conv) -> Draft:
+    it = Shape(work, op)
+    precision_of(it.x, work.strict)
+    columns = power_of_two(it.o, most=64) if it.x.strides[1] == 1 else 1
+    tall = 1024 // columns
+    parameters = {
+        **it.pointers(),
+        "extra": it.epilogue.extra,
+        **numbers(N=it.n, H=it.h, W=it.w, OH=it.oh, OW=it.ow),
+        **image(it.y, "y"),
+        **image(it.x, "x"),
+        **constants(O=it.o, EACH=it.o // it.c, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1]),
+        **constants(PH=it.pad[0], PW=it.pad[1], DH=it.dilation[0], DW=it.dilation[1], ROWS=tall, COLUMNS=columns),
+    }
+    order = (*range(2, len(it.weight.shape)), 1, 0)
+    grid = (blocks(it.pixels, tall), blocks(it.o, columns), 1)
+    return Draft("depthwise", parameters, grid, epilogue=it.epilogue, packed=it.packed(order))
+
+
+

@@ -1,0 +1,97 @@
+"""A kernel before it is text: a template, what stands in it, and how it is launched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...errors import CompileError
+from ...ir import Graph, Node, Value
+from .epilogue import Epilogue
+from .parameters import Constant, Number, Parameter, step
+from .view import LARGEST, View
+
+SHARED = {"sm_90": 232_448, "sm_80": 101_376}  # bytes a block may have; sm_86 and sm_89 run sm_80's cubins
+NEWEST, OLDEST = "sm_90", "sm_80"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One kernel with its operands and results where they lie, in the kernel's order. `strict`: f32 by FFMA alone."""
+
+    kernel: Graph
+    operands: tuple[View, ...]
+    results: tuple[View, ...]
+    strict: bool = False
+
+    @property
+    def anchor(self) -> Node:
+        return self.kernel.nodes[0]
+
+    @property
+    def views(self) -> dict[Value, View]:
+        return dict(zip(self.kernel.inputs, self.operands, strict=True))
+
+    def number(self, value: Value) -> int:
+        return self.kernel.inputs.index(value)
+
+    def operand(self, i: int) -> tuple[int, View]:
+        """Number and place of the anchor's i-th operand."""
+        number = self.number(self.anchor.inputs[i])
+        return number, self.operands[number]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """`parameters` are the template's, in its order; `architectures` those that it is compiled for.
+
+    `packed` says how the weights are laid out that it reads: by operand, the axes in their new order, and the new shape.
+    """
+
+    template: str
+    parameters: Mapping[str, Parameter]
+    grid: tuple[int, int, int]
+    warps: int = 4
+    stages: int = 1
+    epilogue: Epilogue | None = None
+    architectures: tuple[str, ...] = (NEWEST, OLDEST)
+    packed: Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+
+
+def power_of_two(n: int, least: int = 1, most: int = 1 << 20) -> int:
+    """The smallest power of two that is n or more, within bounds."""
+    return min(max(1 << (n - 1).bit_length(), least), most)
+
+
+def blocks(count: int, size: int) -> int:
+    return -(-count // size)
+
+
+def constants(**values: object) -> dict[str, Parameter]:
+    return {name: Constant(value) for name, value in values.items()}
+
+
+def numbers(**values: int) -> dict[str, Parameter]:
+    return {name: Number(value) for name, value in values.items()}
+
+
+def image(view: View, name: str) -> dict[str, Parameter]:
+    """The strides of an image [n, c, h, w] or [n, c, w] as `NAME_n`, `_h`, `_w`, `_c`. CompileError if it is too large."""
+    n, c, *spatial = view.strides
+    h, w = spatial if len(spatial) == 2 else (0, spatial[0])
+    if sum((size - 1) * stride for size, stride in zip(view.shape[1:], view.strides[1:], strict=True)) >= LARGEST:
+        raise CompileError(f"a picture of {list(view.shape[1:])} is too large for a kernel's 32-bit places")
+    return {f"{name}_n": Number(n, "i64"), f"{name}_h": step(h), f"{name}_w": step(w), f"{name}_c": step(c)}
+
+
+def sizes(view: View) -> tuple[int, int, int, int]:
+    """n, c, h, w of an image; h is 1 where there is none. CompileError for images of more axes."""
+    if len(view.shape) not in (3, 4):
+        raise CompileError(f"the cuda target has kernels for images of one or two axes, and this is {list(view.shape)}")
+    n, c, *spatial = view.shape
+    return (n, c, 1, spatial[0]) if len(spatial) == 1 else (n, c, spatial[0], spatial[1])
+
+
+def pair(numbers: tuple[int, ...], missing: int) -> tuple[int, int]:
+    """A window's numbers for rows and columns; an image without rows has `missing` there."""
+    return (missing, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])

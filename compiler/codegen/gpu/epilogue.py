@@ -1,0 +1,89 @@
+"""The part of a kernel's file that is its own: what happens to each number between the anchor and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...ir import Graph, Node, Value
+from ...op import Elementwise
+from .parameters import Group, Number, Parameter, Pointer
+from .space import Space
+from .text import Calls, Text
+from .view import View
+
+
+Operand = tuple[Value, int | None]  # a value, and the axis at which its shape starts; None if it has the whole shape
+
+
+@dataclass(frozen=True, slots=True)
+class Epilogue:
+    """The lines of the function, the tuple `extra` that it takes apart, and the scalar functions that it calls."""
+
+    lines: tuple[str, ...]
+    extra: Group
+    functions: frozenset[str]
+
+
+def refused(nodes: Sequence[Node], space: Space, views: dict[Value, View]) -> str | None:
+    """Why an epilogue in this space cannot read what these nodes read; None if it can."""
+    made = {v for n in nodes for v in n.results}
+    for node in nodes:
+        for value, start in placed(node):
+            if value not in made and value in views and space.steps(views[value], start) is None:
+                return f"{node.op.name} reads {value.name} at other places than the kernel writes"
+    return None
+
+
+def placed(node: Node) -> list[Operand]:
+    """The operands of an elementwise node, each with the axis at which its shape starts."""
+    assert isinstance(node.op, Elementwise), node.op.name
+    return list(zip(node.inputs, node.op.aligned([v.type for v in node.inputs]), strict=True))
+
+
+def write(
+    kernel: Graph, space: Space, views: dict[Value, View], anchor: Node | None = None, bias: Operand | None = None
+) -> Epilogue:
+    """The epilogue of a kernel over `space`. `views` are the kernel's inputs.
+
+    The template brings the result of `anchor`, but for the `bias`; without one the kernel is elementwise throughout.
+    Operands are read where they are first needed, and computed with in f32.
+    """
+    lines, extra, calls = list[str](), list[tuple[str, Parameter]](), Calls()
+    env: dict[Operand, Text] = {}
+
+    def read(value: Value, start: int | None) -> Text:
+        if (value, None) in env and value not in views:
+            return env[value, None]
+        if (value, start) not in env:
+            env[value, start] = Text(name := value.name if (value, None) not in env else f"{value.name}{start}")
+            steps = space.steps(views[value], start)
+            assert steps is not None, f"{kernel.name} cannot read {value.name}"
+            extra.append((name, Pointer(("operand", kernel.inputs.index(value)), views[value])))
+            place = [name]
+            for coordinate, stride in steps.items():
+                factor = "" if stride == 1 else f" * {name}_{coordinate}"
+                place += [coordinate + factor] if stride else []
+                if stride not in (0, 1):
+                    wide = "i64" if coordinate in ("picture", "i0") else "i32"
+                    extra.append((f"{name}_{coordinate}", Number(stride, wide)))
+            masks = dict.fromkeys(space.masks[coordinate] for coordinate in steps)
+            mask = f", mask={' & '.join(masks)}" if masks else ""
+            widened = "" if views[value].dtype == "f32" else ".to(tl.float32)"
+            lines.append(f"{name} = tl.load({' + '.join(place)}{mask}){widened}")
+        return env[value, start]
+
+    if anchor is not None:
+        name = anchor.results[0].name
+        lines.append(f"{name} = {Text('acc') + read(*bias) if bias else 'acc'}")
+        env[anchor.results[0], None] = Text(name)
+    for node in kernel.nodes[anchor is not None :]:
+        assert isinstance(node.op, Elementwise)
+        operands = [read(v, s) for v, s in placed(node)]
+        lines.append(f"{node.output.name} = {node.op.scalar(calls, *operands)}")
+        env[node.output, None] = Text(node.output.name)
+    lines.append(f"return {kernel.outputs[0].name}")
+    if extra:
+        names = ", ".join(name for name, _ in extra)
+        lines.insert(0, f"({names},) = extra" if len(extra) == 1 else f"{names} = extra")
+    return Epilogue(tuple(lines), Group(tuple(p for _, p in extra)), frozenset(calls.used))

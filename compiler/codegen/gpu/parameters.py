@@ -1,0 +1,127 @@
+"""What a kernel is given: its parameters, by name, as Triton's compiler wants them described and a plan writes them down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .view import View
+
+TRITON = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64", "i32": "i32", "i64": "i64", "u8": "u8"}
+Of = tuple[str, int]  # ("operand" or "result", its number)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The address of a value's first element."""
+
+    of: Of
+    view: View
+
+    @property
+    def signature(self) -> str:
+        return f"*{TRITON[self.view.dtype]}"
+
+    @property
+    def aligned(self) -> bool:
+        return self.view.aligned
+
+    def argument(self) -> dict[str, Any]:
+        return {self.of[0]: self.of[1]}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A size or a stride: an argument, so that one kernel serves every size. "i64" where pictures are counted."""
+
+    value: int
+    signature: str = "i32"
+
+    @property
+    def aligned(self) -> bool:
+        return self.value % 16 == 0
+
+    def argument(self) -> dict[str, Any]:
+        return {self.signature: self.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """What the kernel is compiled for."""
+
+    value: Any
+    signature = "constexpr"
+    aligned = False
+
+    def argument(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A tensor that the hardware copies in boxes: shape and strides (in elements, the last 1), outermost first."""
+
+    of: Of
+    dtype: str
+    itemsize: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    box: tuple[int, ...]
+    aligned = False
+
+    @property
+    def signature(self) -> str:
+        return f"tensordesc<{TRITON[self.dtype]}{list(self.box)}>"
+
+    def argument(self) -> dict[str, Any]:
+        """`box` and `swizzle` are the compiler's to say: see aot.Machine."""
+        return {
+            "descriptor": {
+                "of": {self.of[0]: self.of[1]},
+                "dtype": self.dtype,
+                "shape": list(self.shape),
+                "strides": [s * self.itemsize for s in self.strides[:-1]],
+            }
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Several parameters that stand in one tuple."""
+
+    members: tuple[Parameter, ...]
+    aligned = False
+
+    @property
+    def signature(self) -> tuple[Any, ...]:
+        return tuple(m.signature for m in self.members)
+
+
+Parameter = Pointer | Number | Constant | Descriptor | Group
+Parameters = Mapping[str, Parameter]
+
+
+def leaves(parameters: Parameters) -> Iterator[tuple[tuple[str | int, ...], Parameter]]:
+    """Every parameter that is no tuple, with its path: ("x",), ("extra", 0), ("pieces", 1, 3)."""
+
+    def walk(path: tuple[str | int, ...], parameter: Parameter) -> Iterator[tuple[tuple[str | int, ...], Parameter]]:
+        if not isinstance(parameter, Group):
+            yield path, parameter
+            return
+        for i, member in enumerate(parameter.members):
+            yield from walk((*path, i), member)
+
+    for name, parameter in parameters.items():
+        yield from walk((name,), parameter)
+
+
+def arguments(parameters: Parameters) -> list[dict[str, Any]]:
+    """Those that are passed when the kernel is launched, in order."""
+    found = (p.argument() for _, p in leaves(parameters) if not isinstance(p, Group))
+    return [argument for argument in found if argument is not None]
+
+
+def step(stride: int, signature: str = "i32") -> Parameter:
+    """A stride: 0 and 1 are worth knowing when the kernel is compiled."""
+    return Constant(stride) if stride in (0, 1) else Number(stride, signature)

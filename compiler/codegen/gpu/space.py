@@ -1,0 +1,89 @@
+"""Where an element of a result is, in a template's words, and where an operand of its shape has the same element."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...errors import CompileError
+from .view import View
+
+Axes = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The coordinates that an epilogue is given, each with the result's axes that it runs over, and its mask."""
+
+    result: View
+    axes: Mapping[str, Axes]
+    masks: Mapping[str, str]
+
+    def steps(self, operand: View, start: int | None) -> dict[str, int] | None:
+        """Coordinate by coordinate the operand's stride, where it has one; None if it cannot be said so.
+
+        `start` is the result's axis at which the operand's shape begins; None if it has the whole shape.
+        """
+        begin = start or 0
+        covered = range(begin, begin + len(operand.shape))
+        found = {}
+        for name, axes in self.axes.items():
+            mine = [a - begin for a in axes if a in covered]
+            if not mine:
+                continue
+            whole = len(mine) == len(axes) or all(self.result.shape[a] == 1 for a in axes if a not in covered)
+            stride = operand.along(mine)
+            if not whole or stride is None:
+                return None
+            found[name] = stride
+        return found
+
+
+def images(result: View) -> Space:
+    """Pictures, rows, columns and channels; of [n, c, w] all in row 0."""
+    rank = len(result.shape)
+    axes = {"picture": (0,), "row": (2,) if rank == 4 else (), "column": (rank - 1,), "channel": (1,)}
+    return Space(result, axes, dict.fromkeys(("picture", "row", "column"), "pixels") | {"channel": "channels"})
+
+
+def rows(result: View) -> Space:
+    """All axes but the last as rows, the last as channels."""
+    last = len(result.shape) - 1
+    axes = {"row": tuple(range(last)), "channel": (last,)}
+    return Space(result, axes, {"row": "rows", "channel": "channels"})
+
+
+def stored(result: View, operands: Sequence[tuple[View, int | None]]) -> Space:
+    """As few coordinates i0 … i3 as the result and all operands can be run over by, in the order in which it lies.
+
+    CompileError if four do not suffice.
+    """
+    order = sorted(range(len(result.shape)), key=lambda a: (-result.strides[a], a))
+    groups = merged(result, operands, order)
+    if len(groups) > 4:
+        groups = merged(result, operands, [a for a in order if result.shape[a] > 1])
+    if len(groups) > 4:
+        raise CompileError(f"a value of shape {list(result.shape)} lies in more pieces than a kernel can run over")
+    axes = {f"i{k}": group for k, group in enumerate(groups)}
+    return Space(result, axes, dict.fromkeys(axes, "real"))
+
+
+def merged(result: View, operands: Sequence[tuple[View, int | None]], order: Sequence[int]) -> list[Axes]:
+    """Neighbours in memory become one coordinate where everybody can step over them as one."""
+    groups: list[Axes] = []
+    for axis in order:
+        if groups and all(joined(v, s, groups[-1], axis) for v, s in ((result, None), *operands)):
+            groups[-1] = (*groups[-1], axis)
+        else:
+            groups.append((axis,))
+    return groups
+
+
+def joined(view: View, start: int | None, outer: Axes, axis: int) -> bool:
+    """True if stepping once along the innermost axis of `outer` is running through all of `axis`, or if both are none."""
+    begin = start or 0
+    covered = range(begin, begin + len(view.shape))
+    a, b = outer[-1], axis
+    if a not in covered or b not in covered:
+        return a not in covered and b not in covered
+    return view.strides[a - begin] == view.strides[b - begin] * view.shape[b - begin]

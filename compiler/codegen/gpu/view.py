@@ -1,0 +1,74 @@
+"""A tensor as a kernel sees it: where each axis steps to, and which axes can be run over as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from ....runtime.artifact import DTYPES, Slot, Weight
+from ...errors import CompileError
+
+LARGEST = 1 << 31  # elements: places within a picture, and counts of them, are 32-bit numbers
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Logical shape, and elements from one index to the next along each axis. `aligned`: begins at a multiple of 16."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    aligned: bool = True
+
+    @property
+    def numel(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        return DTYPES[self.dtype].itemsize
+
+    def along(self, axes: Sequence[int]) -> int | None:
+        """The stride of these axes, outermost first, run over as one; None if they cannot be. 0 for none at all."""
+        step, reach = 0, 1
+        for axis in reversed(axes):
+            if step == 0:
+                step = self.strides[axis]
+            elif self.shape[axis] != 1 and self.strides[axis] != step * reach:
+                return None
+            reach *= self.shape[axis]
+        return step
+
+    def extent(self, axes: Sequence[int]) -> int:
+        return prod(self.shape[a] for a in axes)
+
+
+def contiguous(dtype: str, shape: tuple[int, ...], *, innermost: int | None = None) -> View:
+    """A tensor of its own, in the order of its axes; `innermost`, if given, comes last."""
+    return View(dtype, shape, strides(shape, innermost))
+
+
+def strides(shape: Sequence[int], innermost: int | None = None) -> tuple[int, ...]:
+    order = [a for a in range(len(shape)) if a != innermost] + ([innermost] if innermost is not None else [])
+    made, step = [0] * len(shape), 1
+    for axis in reversed(order):
+        made[axis] = step
+        step *= max(shape[axis], 1)
+    return tuple(made)
+
+
+def view_of(place: Slot | Weight) -> View:
+    """A value's place in the arena, or a weight, as a kernel sees it. CompileError for a size that is not known."""
+    if isinstance(place, Weight):
+        return contiguous(place.dtype, place.shape)
+    if not place.known:
+        raise CompileError(
+            f"a value of shape {list(place.dims)} has a size that is known only when the net runs",
+            advice="Compile for cuda with every size given: cortado compile --shape.",
+        )
+    stored = place.stored
+    steps = strides(stored, 1 if place.layout == "nhwc" else None)
+    first = place.channels[0] * steps[1] if place.channels else 0
+    begin = (place.at or 0) + first * DTYPES[place.dtype].itemsize
+    return View(place.dtype, place.bounds, steps, begin % 16 == 0)

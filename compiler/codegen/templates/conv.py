@@ -1,0 +1,53 @@
+"""Convolution as a matrix product that is never laid out: rows are output pixels, columns are channels.
+
+x is any image by its strides (`_n` between pictures, then rows, pixels, channels), best with channels innermost; weight is
+packed [o, r, s, c]. C and O are channels of one group. What a tap reads beside the image is 0. With FLAT the steps run over taps
+and channels as one axis, for images of few channels.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def epilogue(acc, extra, picture, row, column, channel, pixels, channels):
+    return acc
+
+
+@triton.jit
+def kernel(
+    y, x, weight, extra, N, H, W, OH, OW, y_n, y_h, y_w, y_c, x_n, x_h, x_w, x_c,
+    C: tl.constexpr, O: tl.constexpr, R: tl.constexpr, S: tl.constexpr,
+    SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, FLAT: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    group = tl.program_id(2)
+    i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    o = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    n, h, w = i // (OH * OW), i // OW % OH, i % OW
+    pixel, channel = n < N, o < O
+    image, matrix = x + n * x_n + group * C * x_c, weight + (group * O + o) * (R * S * C)
+    top, left = h * SH - PH, w * SW - PW
+    acc = tl.zeros((ROWS, COLUMNS), tl.float32)
+    if FLAT:
+        for start in range(0, R * S * C, DEPTH):
+            k = start + tl.arange(0, DEPTH)
+            r, s, c = k // (S * C), k // C % S, k % C
+            ih, iw = top[:, None] + r[None, :] * DH, left[:, None] + s[None, :] * DW
+            inside = (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W) & pixel[:, None] & (k < R * S * C)[None, :]
+            a = tl.load(image[:, None] + ih * x_h + iw * x_w + c[None, :] * x_c, mask=inside, other=0.0)
+            b = tl.load(matrix[None, :] + k[:, None], mask=channel[None, :] & (k < R * S * C)[:, None], other=0.0)
+            acc = tl.dot(a, b, acc, input_precision=PRECISION)
+    else:
+        BLOCKS: tl.constexpr = (C + DEPTH - 1) // DEPTH
+        for step in range(R * S * BLOCKS):
+            tap, c = step // BLOCKS, step % BLOCKS * DEPTH + tl.arange(0, DEPTH)
+            ih, iw = top + tap // S * DH, left + tap % S * DW
+            inside = (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W) & pixel
+            place = image + ih * x_h + iw * x_w
+            a = tl.load(place[:, None] + c[None, :] * x_c, mask=inside[:, None] & (c < C)[None, :], other=0.0)
+            b = tl.load(matrix[None, :] + (tap * C + c)[:, None], mask=channel[None, :] & (c < C)[:, None], other=0.0)
+            acc = tl.dot(a, b, acc, input_precision=PRECISION)
+    n, h, w, c = n[:, None], h[:, None], w[:, None], (group * O + o)[None, :]
+    value = epilogue(acc, extra, n, h, w, c, pixel[:, None], channel[None, :])
+    tl.store(y + n * y_n + h * y_h + w * y_w + c * y_c, value, mask=pixel[:, None] & channel[None, :])

@@ -1,0 +1,33 @@
+"""Convolution of each channel by windows of its own, EACH of them. weight is packed [r, s, o]."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def epilogue(acc, extra, picture, row, column, channel, pixels, channels):
+    return acc
+
+
+@triton.jit
+def kernel(
+    y, x, weight, extra, N, H, W, OH, OW, y_n, y_h, y_w, y_c, x_n, x_h, x_w, x_c,
+    O: tl.constexpr, EACH: tl.constexpr, R: tl.constexpr, S: tl.constexpr,
+    SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    i = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
+    c = (tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS))[None, :]
+    n, h, w = i // (OH * OW), i // OW % OH, i % OW
+    pixel, channel = n < N, c < O
+    image, top, left = x + n * x_n + c // EACH * x_c, h * SH - PH, w * SW - PW
+    acc = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for r in range(R):
+        for s in tl.static_range(S):
+            ih, iw = top + r * DH, left + s * DW
+            inside = (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W) & pixel & channel
+            a = tl.load(image + ih * x_h + iw * x_w, mask=inside, other=0.0)
+            b = tl.load(weight + (r * S + s) * O + c, mask=channel, other=0.0)
+            acc += a.to(tl.float32) * b.to(tl.float32)
+    value = epilogue(acc, extra, n, h, w, c, pixel, channel)
+    tl.store(y + n * y_n + h * y_h + w * y_w + c * y_c, value, mask=pixel & channel)

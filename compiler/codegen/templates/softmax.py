@@ -1,0 +1,29 @@
+"""Exponentials along an axis, divided by their sum. Rows are what lies before the axis (`_o`) and after it (`_i`).
+
+BLOCK numbers at a time: largest and sum so far are carried along (Milakov and Gimelshein 2018), then all are read again.
+"""
+
+import triton
+import triton.language as tl
+
+from .functions import exp
+
+
+@triton.jit
+def kernel(
+    y, x, COUNT, INNER, y_o, y_i, y_a, x_o, x_i, x_a, AXIS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    real, o, i = (row < COUNT)[:, None], (row // INNER)[:, None], (row % INNER)[:, None]
+    largest, total = tl.full((ROWS,), -float("inf"), tl.float32), tl.zeros((ROWS,), tl.float32)
+    for start in range(0, AXIS, BLOCK):
+        a = (start + tl.arange(0, BLOCK))[None, :]
+        value = tl.load(x + o * x_o + i * x_i + a * x_a, mask=real & (a < AXIS), other=-float("inf")).to(tl.float32)
+        larger = tl.maximum(largest, tl.max(value, 1))
+        total = total * exp(largest - larger) + tl.sum(exp(value - larger[:, None]), 1)
+        largest = larger
+    for start in range(0, AXIS, BLOCK):
+        a = (start + tl.arange(0, BLOCK))[None, :]
+        value = tl.load(x + o * x_o + i * x_i + a * x_a, mask=real & (a < AXIS), other=0.0).to(tl.float32)
+        value = tl.div_rn(exp(value - largest[:, None]), tl.broadcast_to(total[:, None], (ROWS, BLOCK)))
+        tl.store(y + o * y_o + i * y_i + a * y_a, value, mask=real & (a < AXIS))

@@ -1,0 +1,154 @@
+"""From a detector's predictions to boxes: decoding, and suppression of what overlaps a better box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..op import Op, op
+from ..types import AtMost, TensorType, bound
+
+CODES = ("corner", "center_size", "corner_size")
+LOWEST = -3.4028234663852886e38  # -FLT_MAX: every score is above it
+
+
+@op("detection_output")
+class DetectionOutput(Op):
+    """What a single-shot detector has found (Liu et al. 2016; SSD fork, detection_output_layer.cpp, bbox_util.cpp).
+
+    Operands, for p priors: locations [n, 4 p] (or, unless `share_location`, [n, 4 p classes]), scores [n, p classes],
+    and the priors [1, 2, 4 p] with their variances, as prior_box makes them. The result is [1, 1, found, 7]: rows of
+    image, class, score, xmin, ymin, xmax, ymax, in order of images, then classes, then falling scores; of equal scores
+    the earlier prior comes first. With nothing found at all there is one row for each image: its number, then six
+    times -1.
+
+    For each image and class but `background` the scores above `confidence` are taken, at most `top_k` of them; from the
+    best down a box is kept unless it overlaps a kept one of its class by more than `nms_threshold` (intersection over
+    union), a threshold that is multiplied by `eta` after each box kept as long as it is above 0.5. At most `keep_top_k`
+    boxes of an image remain. -1 means no limit. `code` is how locations are relative to priors: "corner", "center_size"
+    or "corner_size", scaled by the variances unless `variance_in_target`.
+    """
+
+    classes: int
+    share_location: bool = True
+    background: int = 0
+    code: str = "corner"
+    variance_in_target: bool = False
+    nms_threshold: float = 0.3
+    top_k: int = -1
+    eta: float = 1.0
+    keep_top_k: int = -1
+    confidence: float = LOWEST
+    rows = True
+    # Made for the host: how many boxes survive, and which comes next, is known only from the one before.
+
+    def infer(self, loc: TensorType, conf: TensorType, prior: TensorType) -> TensorType:
+        if self.classes < 1:
+            raise ValueError(f"there is at least one class, not {self.classes}")
+        if self.code not in CODES:
+            raise ValueError(f"code is one of {', '.join(CODES)}, not {self.code}")
+        if self.nms_threshold < 0 or not 0 < self.eta <= 1:
+            raise ValueError(
+                f"nms_threshold is 0 or more and eta above 0 up to 1, not {self.nms_threshold} and {self.eta}"
+            )
+        if prior.rank not in (3, 4) or prior.dims[:2] != (1, 2) or prior.dims[3:] not in ((), (1,)):
+            raise ValueError(f"the priors are [1, 2, 4 priors], not {prior}")
+        numbers = prior.dims[2]
+        if not isinstance(numbers, int) or numbers % 4:
+            raise ValueError(f"the priors are [1, 2, 4 priors], not {prior}")
+        priors = numbers // 4
+        self.need(loc, 4 * priors * self.location_classes, f"locations of {priors} priors")
+        self.need(conf, priors * self.classes, f"{self.classes} scores of {priors} priors")
+        if loc.dims[0] != conf.dims[0]:
+            raise ValueError(f"the locations are {loc}, the scores {conf}: their first dimensions differ")
+        images = bound(loc.dims[0])
+        return loc.with_shape(1, 1, AtMost(max(images * self.most(priors), images)), 7)
+
+    def need(self, x: TensorType, count: int, what: str) -> None:
+        """ValueError unless x is [n, count], perhaps with ones behind."""
+        if x.rank < 2 or x.dims[1] != count or any(d != 1 for d in x.dims[2:]):
+            raise ValueError(f"{what} are [n, {count}], not {x}")
+
+    @property
+    def location_classes(self) -> int:
+        return 1 if self.share_location else self.classes
+
+    @property
+    def wanted(self) -> list[int]:
+        """The classes that are looked for."""
+        return [c for c in range(self.classes) if c != self.background]
+
+    def most(self, priors: int) -> int:
+        """Boxes in one image, at most."""
+        each = priors if self.top_k < 0 else min(self.top_k, priors)
+        found = each * len(self.wanted)
+        return found if self.keep_top_k < 0 else min(self.keep_top_k, found)
+
+    def reference(self, loc: Tensor, conf: Tensor, prior: Tensor) -> Tensor:
+        boxes, variances = prior.reshape(2, -1, 4)
+        places = loc.reshape(loc.shape[0], len(boxes), self.location_classes, 4)
+        scores = conf.reshape(conf.shape[0], len(boxes), self.classes)
+        rows: list[Tensor] = []
+        for image in range(loc.shape[0]):
+            decoded = decode(
+                self.code, boxes[:, None], 1.0 if self.variance_in_target else variances[:, None], places[image]
+            )
+            rows += self.detect(image, decoded, scores[image])
+        if not rows:
+            rows = [loc.new_tensor([image] + [-1] * 6) for image in range(loc.shape[0])]
+        return (torch.stack(rows) if rows else loc.new_zeros(0, 7))[None, None]
+
+    def detect(self, image: int, boxes: Tensor, scores: Tensor) -> list[Tensor]:
+        """The rows of one image: boxes [p, 1 or classes, 4], scores [p, classes]."""
+        rows: list[Tensor] = []
+        for c in self.wanted:
+            mine, its = boxes[:, 0 if self.share_location else c], scores[:, c]
+            for i in self.suppressed(mine, its):
+                rows.append(torch.cat([its.new_tensor([image, c]), its[i, None], mine[i]]))
+        if 0 <= self.keep_top_k < len(rows):
+            best = torch.stack(rows)[:, 2].argsort(descending=True, stable=True)[: self.keep_top_k]
+            rows = [rows[i] for i in sorted(best.tolist())]
+        return rows
+
+    def suppressed(self, boxes: Tensor, scores: Tensor) -> list[int]:
+        """Which boxes of one class are kept, best first."""
+        order = scores.argsort(descending=True, stable=True)
+        candidates: Sequence[int] = order[scores[order] > self.confidence].tolist()
+        kept: list[int] = []
+        threshold = scores.new_tensor(self.nms_threshold)
+        for i in candidates if self.top_k < 0 else candidates[: self.top_k]:
+            if all(overlap <= threshold for overlap in overlaps(boxes[i], boxes[kept])):
+                kept.append(i)
+                if self.eta < 1 and threshold > 0.5:
+                    threshold = threshold * self.eta
+        return kept
+
+
+def decode(code: str, prior: Tensor, variance: Tensor | float, x: Tensor) -> Tensor:
+    """Boxes [..., 4] from predictions relative to priors (DecodeBBox)."""
+    x = x * variance
+    if code == "corner":
+        return prior + x
+    size = prior[..., 2:] - prior[..., :2]
+    if code == "corner_size":
+        return prior + x * torch.cat([size, size], -1)
+    centre = x[..., :2] * size + (prior[..., :2] + prior[..., 2:]) / 2
+    half = x[..., 2:].exp() * size / 2
+    return torch.cat([centre - half, centre + half], -1)
+
+
+def overlaps(box: Tensor, others: Tensor) -> Tensor:
+    """Intersection over union of a box [4] with each of others [k, 4]; 0 where they do not meet (JaccardOverlap)."""
+    corner, opposite = torch.maximum(box[:2], others[:, :2]), torch.minimum(box[2:], others[:, 2:])
+    width, height = (opposite - corner).unbind(-1)
+    both = width * height
+    union = area(box) + area(others) - both
+    return torch.where((width > 0) & (height > 0), both / union, torch.zeros_like(both))
+
+
+def area(boxes: Tensor) -> Tensor:
+    """Nothing for a box that is turned inside out (BBoxSize)."""
+    width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
+    return torch.where((width < 0) | (height < 0), torch.zeros_like(width), width * height)

@@ -1,0 +1,129 @@
+"""Operators that choose numbers, repeat them, or put them in another order."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+from ..op import Ints, Op, op, per_axis
+from ..types import AtMost, TensorType, bound
+from .dense import axis_of
+from .image import plural
+
+
+@op("transpose")
+class Transpose(Op):
+    """The dimensions in another order: dimension i of the result is dimension `order[i]` of x."""
+
+    order: tuple[int, ...]
+    strided = True
+
+    def infer(self, x: TensorType) -> TensorType:
+        if sorted(self.order) != list(range(x.rank)):
+            raise ValueError(f"order {list(self.order)} does not name each of the {plural(x.rank, 'dimension')} once")
+        return x.with_shape(*(x.dims[i] for i in self.order))
+
+    def reference(self, x: Tensor) -> Tensor:
+        return x.permute(self.order)
+
+
+@op("crop")
+class Crop(Op):
+    """A part of x: along the axes from `axis` on as large as `like`, and beginning at `offset`.
+
+    `like` lends its sizes only; without it they are `sizes`, one for each of those axes. One number in `offset` stands
+    for all of them (Caffe, crop_layer.cpp).
+    """
+
+    axis: int = 2
+    offset: Ints = (0,)
+    sizes: tuple[int, ...] = ()
+
+    def infer(self, x: TensorType, like: TensorType | None = None) -> TensorType:
+        axis = axis_of(self.axis, x)
+        if like is None and len(self.sizes) != x.rank - axis:
+            raise ValueError(f"sizes has {len(self.sizes)} numbers, and {x} has {x.rank - axis} axes from {axis} on")
+        if like is not None and like.rank < x.rank:
+            raise ValueError(f"it takes the sizes of axes {axis} to {x.rank - 1}, and the second operand is {like}")
+        wanted = self.sizes if like is None else like.dims[axis : x.rank]
+        for i, (start, size) in enumerate(zip(self.starts(x.rank), wanted, strict=True), axis):
+            has = x.with_shape(x.dims[i]).shape[0]
+            if start < 0 or bound(size) < 1 or start + bound(size) > has:
+                raise ValueError(f"axis {i} has {has}: no {size} can be cut out of it from {start} on")
+        return x.with_shape(*x.dims[:axis], *wanted)
+
+    def starts(self, rank: int) -> Ints:
+        """Where the part begins, for each axis from `axis` on."""
+        return per_axis(self.offset, rank - self.axis % rank, "offset")
+
+    def reference(self, x: Tensor, like: Tensor | None = None) -> Tensor:
+        axis = self.axis % x.ndim
+        sizes = self.sizes if like is None else like.shape[axis : x.ndim]
+        for i, (start, size) in enumerate(zip(self.starts(x.ndim), sizes, strict=True), axis):
+            x = x.narrow(i, start, size)
+        return x
+
+
+@op("tile")
+class Tile(Op):
+    """x, `tiles` times over along `axis`."""
+
+    tiles: int
+    axis: int = 1
+
+    def infer(self, x: TensorType) -> TensorType:
+        axis = axis_of(self.axis, x)
+        if self.tiles < 1:
+            raise ValueError(f"tiles is 1 or more, not {self.tiles}")
+        (size,) = x.with_shape(x.dims[axis]).shape
+        return x.with_shape(*x.dims[:axis], size * self.tiles, *x.dims[axis + 1 :])
+
+    def reference(self, x: Tensor) -> Tensor:
+        return torch.cat([x] * self.tiles, self.axis)
+
+
+@op("gather")
+class Gather(Op):
+    """Rows of a table: each number of `index`, cut to a whole one, becomes that row of `table` (its first axis).
+
+    A number that is no row is a ValueError when the net runs: Caffe reads foreign memory there.
+    """
+
+    def infer(self, table: TensorType, index: TensorType) -> TensorType:
+        if table.rank < 1:
+            raise ValueError(f"{table} has no rows")
+        return table.with_shape(*index.dims, *table.dims[1:])
+
+    def reference(self, table: Tensor, index: Tensor) -> Tensor:
+        wanted = index.trunc() if index.is_floating_point() else index
+        inside = (wanted >= 0) & (wanted < table.shape[0])
+        if not inside.all():
+            raise ValueError(f"row {wanted[~inside][0].item():g} is asked for, and there are {table.shape[0]}")
+        return table[wanted.long()]
+
+
+@op("filter")
+class Filter(Op):
+    """Of each operand but the last the rows where the last, one number a row, is not 0.
+
+    How many those are is known only when the net runs (Caffe, filter_layer.cpp).
+    """
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        *values, selector = operands
+        if not values:
+            raise ValueError("it takes something to choose from, and a selector")
+        if selector.rank < 1 or prod(selector.with_shape(*selector.dims[1:]).shape) != 1:
+            raise ValueError(f"the selector is one number for each row, not {selector}")
+        rows = selector.dims[0]
+        for i, x in enumerate(values):
+            if x.rank < 1 or x.dims[0] != rows:
+                raise ValueError(f"operand {i + 1} is {x}, and the selector has {rows} rows")
+        return tuple(x.with_shape(AtMost(bound(rows)), *x.dims[1:]) for x in values)
+
+    def reference(self, *operands: Tensor) -> tuple[Tensor, ...]:
+        *values, selector = operands
+        chosen = selector.flatten() != 0
+        return tuple(x[chosen] for x in values)

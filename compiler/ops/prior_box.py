@@ -1,0 +1,102 @@
+"""The boxes that a detector's predictions are relative to."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from ..op import Op, op
+from ..types import Dim, TensorType
+
+
+@op("prior_box")
+class PriorBox(Op):
+    """Prior boxes around the centre of every cell of a feature map (Liu et al. 2016; SSD fork, prior_box_layer.cpp).
+
+    Operands: the feature map [n, c, h, w], which gives the cells, and the image [n, c, H, W], whose size counts unless
+    `image` (height, width) is given. The result is [1, 2, 4 h w k] and depends on these sizes alone: k boxes a cell, in
+    rows of cells, each xmin, ymin, xmax, ymax in parts of the image; behind them their variances, four a box.
+
+    For each `min_size` (pixels, cut to whole numbers as the fork does): a square of that size; one of √(min · max) if
+    there are `max_size`; and for each of `aspect_ratio` but 1, and its inverse with `flip`, a box of that ratio and of
+    min_size² pixels. Cells are `step` (height, width) pixels apart, or the image's part for each; centres lie `offset`
+    of a step into the cell. `clip` cuts boxes to the image. `variance` is one number or four.
+    """
+
+    min_size: tuple[float, ...]
+    max_size: tuple[float, ...] = ()
+    aspect_ratio: tuple[float, ...] = ()
+    flip: bool = True
+    clip: bool = False
+    variance: tuple[float, ...] = (0.1,)
+    image: tuple[int, ...] = ()
+    step: tuple[float, ...] = ()
+    offset: float = 0.5
+    by_shape = True
+
+    def infer(self, features: TensorType, image: TensorType) -> TensorType:
+        if not self.min_size or min(self.min_size) <= 0:
+            raise ValueError(f"min_size {list(self.min_size)}: there is at least one, and all are above 0")
+        if self.max_size and len(self.max_size) != len(self.min_size):
+            raise ValueError(f"{len(self.max_size)} max_size for {len(self.min_size)} min_size: there is one for each")
+        if any(large <= small for small, large in zip(self.min_size, self.max_size, strict=False)):
+            raise ValueError(f"max_size {list(self.max_size)} has to be above min_size {list(self.min_size)}")
+        if any(ratio <= 0 for ratio in self.aspect_ratio):
+            raise ValueError(f"aspect_ratio {list(self.aspect_ratio)}: ratios are above 0")
+        if len(self.variance) not in (1, 4) or min(self.variance) <= 0:
+            raise ValueError(f"variance {list(self.variance)}: one number or four, above 0")
+        for name, pair in (("image", self.image), ("step", self.step)):
+            if pair and (len(pair) != 2 or min(pair) <= 0):
+                raise ValueError(f"{name} {list(pair)} is a height and a width, above 0")
+        height, width = sizes(features)
+        if not self.image:
+            sizes(image)
+        return features.with_shape(1, 2, height * width * self.count * 4)
+
+    @property
+    def ratios(self) -> list[float]:
+        """Width to height of all boxes but the squares, without repetitions."""
+        known = [1.0]
+        for ratio in self.aspect_ratio:
+            if all(abs(ratio - k) >= 1e-6 for k in known):
+                known += [ratio, 1 / ratio] if self.flip else [ratio]
+        return known[1:]
+
+    @property
+    def count(self) -> int:
+        """Boxes a cell."""
+        return len(self.min_size) * (1 + len(self.ratios)) + len(self.max_size)
+
+    def boxes(self) -> list[tuple[float, float]]:
+        """Width and height in pixels of each box of a cell, in order."""
+        made = list[tuple[float, float]]()
+        for i, small in enumerate(map(int, self.min_size)):
+            made.append((small, small))
+            if self.max_size:
+                made.append((sqrt(small * int(self.max_size[i])),) * 2)
+            made += [(small * sqrt(ratio), small / sqrt(ratio)) for ratio in self.ratios]
+        return made
+
+    def reference(self, features: Tensor, image: Tensor) -> Tensor:
+        """In float32 up to the division by the image's size, as the fork rounds."""
+        cells = features.shape[2:]
+        extent = torch.tensor(self.image or tuple(image.shape[2:]), dtype=torch.float64)
+        steps = torch.tensor(self.step) if self.step else extent.float() / torch.tensor(cells)
+        y, x = ((torch.arange(n) + torch.tensor(self.offset)) * s for n, s in zip(cells, steps, strict=True))
+        centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).double()[:, :, None]  # [h, w, 1, (x, y)]
+        half = torch.tensor(self.boxes(), dtype=torch.float32).double() / 2  # [k, (x, y)]
+        corners = torch.cat([centres - half, centres + half], -1) / extent.flip(0).repeat(2)
+        priors = corners.float().clamp(0, 1) if self.clip else corners.float()
+        variances = torch.tensor(self.variance).expand(priors.numel() // 4, 4)
+        return torch.stack([priors.flatten(), variances.flatten()])[None].to(features.dtype)
+
+
+def sizes(x: TensorType) -> tuple[int, int]:
+    """Height and width of `[n, c, h, w]`. ValueError if it is none, or they are not known."""
+    if x.rank != 4:
+        raise ValueError(f"takes images [n, c, h, w], not {x}")
+    fixed: tuple[Dim, ...] = x.dims[2:]
+    height, width = TensorType(x.dtype, fixed).shape
+    return height, width

@@ -1,0 +1,135 @@
+"""Recurrent operators: one step after another, the state carried from each to the next.
+
+Time comes first: [t, n, ...] is t steps of n independent streams. `cont` [t, n] tells whether a stream goes on: the
+state is multiplied by it before each step, so 0 begins a new sequence and 1 continues the old one. Before the first
+step the state is zero, or what is given. What does not depend on the state, W x + b for all steps at once, is a
+`linear` of its own in front of these.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..op import Op, op
+from ..types import Dim, TensorType
+
+
+@op("lstm")
+class Lstm(Op):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; Caffe, lstm_layer.cpp and lstm_unit_layer.cpp).
+
+    Operands: the gates' inputs [t, n, 4d] in the order input, forget, output, candidate; cont [t, n]; the weight
+    [4d, d] of the hidden state; and perhaps the state (h, c), each [1, n, d]. At each step a = gates + W (cont · h),
+    c = cont · σ(a_f) · c + σ(a_i) · tanh(a_g), h = σ(a_o) · tanh(c). The result is h of every step, [t, n, d]; with
+    `state` there are two more, h and c after the last, [1, n, d] each.
+    """
+
+    state: bool = False
+
+    def infer(
+        self,
+        gates: TensorType,
+        cont: TensorType,
+        w: TensorType,
+        h: TensorType | None = None,
+        c: TensorType | None = None,
+    ) -> TensorType | tuple[TensorType, ...]:
+        steps, streams, width = stepwise(gates, cont)
+        if w.rank != 2 or width % 4 or w.shape != (width, width // 4):
+            raise ValueError(f"the weight is [4 d, d] for gates [t, n, 4 d], not {w} for {gates}")
+        last = gates.with_shape(1, streams, width // 4)
+        if (h is None) != (c is None):
+            raise ValueError("the state is two operands, h and c")
+        need_state(last, h, c)
+        made = gates.with_shape(steps, streams, width // 4)
+        return (made, last, last) if self.state else made
+
+    def reference(
+        self, gates: Tensor, cont: Tensor, w: Tensor, h: Tensor | None = None, c: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, ...]:
+        now = first_state(h, gates, w)
+        cell = first_state(c, gates, w)
+        made = []
+        for a, going in zip(gates, cont, strict=True):
+            cell, now = unit(cell, a + (now * going[:, None]) @ w.T, going[:, None])
+            made.append(now)
+        whole = torch.stack(made)
+        return (whole, now[None], cell[None]) if self.state else whole
+
+
+@op("rnn")
+class Rnn(Op):
+    """The plain recurrent network (Elman 1990; Caffe, rnn_layer.cpp): at each step h = tanh(a + W (cont · h)).
+
+    Operands: the inputs a [t, n, d], cont [t, n], the weight [d, d] of the hidden state, and perhaps that state
+    [1, n, d]. The result is h of every step, [t, n, d]; with `state` there is one more, h after the last, [1, n, d].
+    """
+
+    state: bool = False
+
+    def infer(
+        self, inputs: TensorType, cont: TensorType, w: TensorType, h: TensorType | None = None
+    ) -> TensorType | tuple[TensorType, ...]:
+        _, streams, width = stepwise(inputs, cont)
+        if w.dims != (width, width):
+            raise ValueError(f"the weight is [d, d] for inputs [t, n, d], not {w} for {inputs}")
+        last = inputs.with_shape(1, streams, width)
+        need_state(last, h)
+        return (inputs, last) if self.state else inputs
+
+    def reference(
+        self, inputs: Tensor, cont: Tensor, w: Tensor, h: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, ...]:
+        now, made = first_state(h, inputs, w), []
+        for a, going in zip(inputs, cont, strict=True):
+            now = torch.tanh(a + (now * going[:, None]) @ w.T)
+            made.append(now)
+        whole = torch.stack(made)
+        return (whole, now[None]) if self.state else whole
+
+
+@op("lstm_unit")
+class LstmUnit(Op):
+    """One step of `lstm`, its gates' inputs complete (Caffe, lstm_unit_layer.cpp).
+
+    Operands: the cell [1, n, d], the gates' inputs [1, n, 4d], cont [1, n]. Results: the new cell and the hidden
+    state, each [1, n, d]. Where cont is 0 the forget gate is 0, even if its input is NaN.
+    """
+
+    def infer(self, c: TensorType, gates: TensorType, cont: TensorType) -> tuple[TensorType, ...]:
+        steps, streams, width = stepwise(gates, cont)
+        if steps != 1 or c.rank != 3 or width % 4 or c.dims != (1, streams, width // 4):
+            raise ValueError(f"a cell [1, n, d] goes with gates [1, n, 4 d], not {c} with {gates}")
+        return c, c
+
+    def reference(self, c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, ...]:
+        return unit(c, gates, cont[..., None])
+
+
+def unit(c: Tensor, a: Tensor, going: Tensor) -> tuple[Tensor, Tensor]:
+    """The next cell and hidden state. The numbers of the four gates lie one after another in the last axis of `a`."""
+    into, forget, out, candidate = a.chunk(4, -1)
+    kept = torch.where(going == 0, torch.zeros_like(forget), going * torch.sigmoid(forget))
+    c = kept * c + torch.sigmoid(into) * torch.tanh(candidate)
+    return c, torch.sigmoid(out) * torch.tanh(c)
+
+
+def stepwise(x: TensorType, cont: TensorType) -> tuple[Dim, Dim, int]:
+    """Steps, streams and numbers per step. ValueError unless x is [t, n, width] and cont [t, n]."""
+    if x.rank != 3:
+        raise ValueError(f"takes [t, n, numbers], not {x}")
+    if cont.dims != x.dims[:2]:
+        raise ValueError(f"cont is {cont}, and {x} has {x.dims[0]} steps of {x.dims[1]} streams")
+    (width,) = TensorType(x.dtype, x.dims[2:]).shape
+    return x.dims[0], x.dims[1], width
+
+
+def need_state(due: TensorType, *given: TensorType | None) -> None:
+    for state in given:
+        if state is not None and state != due:
+            raise ValueError(f"the state is {state}, and has to be {due}")
+
+
+def first_state(given: Tensor | None, x: Tensor, w: Tensor) -> Tensor:
+    return x.new_zeros(x.shape[1], w.shape[1]) if given is None else given[0]

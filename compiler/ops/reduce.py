@@ -1,0 +1,134 @@
+"""Operators that look at many numbers at once: sums, the largest, mean and deviation."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+from ..op import Op, op
+from ..types import TensorType
+from .dense import axis_of
+from .image import plural
+
+
+@op("reduce")
+class Reduce(Op):
+    """All from `axis` to the end becomes one number (Caffe, reduction_layer.cpp): [n, c, h, w] from axis 2 is [n, c].
+
+    `how` is the "sum", "asum" (of absolute values), "sumsq" (of squares) or "mean"; `coeff` multiplies the result.
+    """
+
+    how: str = "sum"
+    axis: int = 0
+    coeff: float = 1.0
+
+    def infer(self, x: TensorType) -> TensorType:
+        if self.how not in ("sum", "asum", "sumsq", "mean"):
+            raise ValueError(f'how is "sum", "asum", "sumsq" or "mean", not "{self.how}"')
+        return x.with_shape(*x.dims[: axis_of(self.axis, x)])
+
+    def reference(self, x: Tensor) -> Tensor:
+        rows = x.flatten(self.axis % x.ndim)
+        each = rows.abs() if self.how == "asum" else rows * rows if self.how == "sumsq" else rows
+        return (each.mean(-1) if self.how == "mean" else each.sum(-1)) * self.coeff
+
+
+@op("argmax")
+class Argmax(Op):
+    """Where along `axis` the `top` largest numbers stand, the largest first, counted from 0 and given as floats.
+
+    The dimension becomes `top`. Of equal numbers the last counts as the largest (Caffe, argmax_layer.cpp, which sorts
+    pairs of number and place). With `numbers` there is a second result: the largest numbers themselves. A NaN counts
+    as larger than all; Caffe has no order for it.
+    """
+
+    axis: int = 1
+    top: int = 1
+    numbers: bool = False
+
+    def infer(self, x: TensorType) -> TensorType | tuple[TensorType, ...]:
+        axis = axis_of(self.axis, x)
+        size = x.with_shape(x.dims[axis]).shape[0]
+        if not 1 <= self.top <= size:
+            raise ValueError(f"top is 1 to {size}, as long as axis {axis} of {x}, not {self.top}")
+        made = x.with_shape(*x.dims[:axis], self.top, *x.dims[axis + 1 :])
+        return (made, made) if self.numbers else made
+
+    def reference(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        found = x.flip(self.axis).sort(dim=self.axis, descending=True, stable=True)
+        places = (x.shape[self.axis] - 1 - found.indices.narrow(self.axis, 0, self.top)).to(x.dtype)
+        return (places, found.values.narrow(self.axis, 0, self.top)) if self.numbers else places
+
+
+@op("standardize")
+class Standardize(Op):
+    """Less the mean and, with `scaled`, divided by the standard deviation, both of the numbers at hand.
+
+    Each place along the dimensions `per` has its own: [0, 1] is one for each channel of each picture, 1 one for each
+    channel of the whole batch. The variance is the mean of the squares, not the sample's. `eps` is added to the
+    "deviation" (Caffe, mvn_layer.cpp) or to the "variance" (batch_norm_layer.cpp), as `eps_in` says.
+    """
+
+    per: tuple[int, ...] = (0, 1)
+    eps: float = 1e-9
+    eps_in: str = "deviation"
+    scaled: bool = True
+
+    def infer(self, x: TensorType) -> TensorType:
+        for axis in self.per:
+            axis_of(axis, x)
+        if self.eps_in not in ("deviation", "variance"):
+            raise ValueError(f'eps_in is "deviation" or "variance", not "{self.eps_in}"')
+        return x
+
+    def reference(self, x: Tensor) -> Tensor:
+        per = [axis % x.ndim for axis in self.per]
+        over = [axis for axis in range(x.ndim) if axis not in per] or [-1]  # each number alone: over one of one
+        grouped = x if len(per) < x.ndim else x[..., None]
+        centred = grouped - grouped.mean(over, keepdim=True)
+        if self.scaled:
+            variance = (centred * centred).mean(over, keepdim=True)
+            if self.eps_in == "variance":
+                centred = centred / (variance + self.eps).sqrt()
+            else:
+                centred = centred / (variance.sqrt() + self.eps)
+        return centred.reshape(x.shape)
+
+
+@op("total_loss")
+class TotalLoss(Op):
+    """The sum of what each place loses, times `scale`, divided by a number of places: one number [].
+
+    A second operand holds a label for each place, in any shape; where that is `ignore`, the place does not count.
+    `by` names the divisor: "all" places, the "valid" ones that count, the "batch", or 1 for "none". The batch is the
+    product of the dimensions before `axis`. No divisor is below 1 (Caffe, softmax_loss_layer.cpp, get_normalizer),
+    so that a batch without a valid label loses 0.
+    """
+
+    by: str = "batch"
+    axis: int = 1
+    ignore: int | None = None
+    scale: float = 1.0
+
+    def infer(self, losses: TensorType, label: TensorType | None = None) -> TensorType:
+        if self.by not in ("all", "valid", "batch", "none"):
+            raise ValueError(f'by is "all", "valid", "batch" or "none", not "{self.by}"')
+        if not 0 <= self.axis <= losses.rank:
+            raise ValueError(f"axis is 0 to {losses.rank}, not {self.axis}")
+        if label and label.numel != losses.numel:
+            raise ValueError(f"{plural(label.numel, 'label')} for {plural(losses.numel, 'place')}")
+        if self.ignore is not None and not label:
+            raise ValueError("ignore needs labels")
+        return losses.with_shape()
+
+    def reference(self, losses: Tensor, label: Tensor | None = None) -> Tensor:
+        flat = losses.reshape(-1)
+        if label is None or self.ignore is None:
+            counts = torch.ones_like(flat, dtype=torch.bool)
+        else:
+            counts = label.reshape(-1).to(torch.int64) != self.ignore
+        total = torch.where(counts, flat, 0.0).sum() * self.scale
+        divisors = {"all": flat.numel(), "valid": int(counts.sum()), "none": 1}
+        return total / max(1, divisors.get(self.by, prod(losses.shape[: self.axis])))

@@ -1,0 +1,116 @@
+"""Compiles and runs the net in this folder with the commands that a user would type, and says what to look at next.
+
+    python examples/digits/demo.py [--out build/digits]
+
+Exit code 1 if the pictures are not read as expected.json says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+SHADES = " .:-=+*#%@"
+NEXT = """Where to look next (after: . {activate}):
+    cortado show {net} --stats
+                      how many operators each pass left, and how long it took
+    cortado show {net} --after fuse
+                      the net in cortado's language; any stage of it compiles: --after-all DIR
+    examples/digits/README.md
+                      the net itself, and what is hard about it
+    README.md         your own net, and cortado in Python"""
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--out", type=Path, default=Path("build/digits"), help="where to put what is compiled")
+    out: Path = arguments.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    net, weights, compiled = near(HERE / "digits.prototxt"), near(HERE / "digits.caffemodel"), out / "digits.cortado"
+
+    print("1. Compile a Caffe net and its weights to one file:\n")
+    cortado("compile", net, weights, "-o", compiled)
+
+    print("\n2. See which pass did what, and why:\n")
+    cortado("show", net, weights, "--why")
+
+    pictures, labels = held_out()
+    np.save(out / "one.npy", pictures[0])
+    print("\n3. Run it. This is a picture that the net was not trained on:\n")
+    print("\n".join(drawn(pictures[0, 0])), end="\n\n")
+    cortado("run", compiled, "--input", out / "one.npy", "--top", 3)
+
+    print("\n4. From Python, on all held-out pictures:\n")
+    if not measured(compiled, pictures, labels):
+        return 1
+    print(NEXT.format(net=net, activate=near(Path(sys.prefix) / "bin" / "activate")))
+    return 0
+
+
+def near(path: Path) -> Path:
+    """The path as a person here would type it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def cortado(*words: object) -> None:
+    """Print a command and what it prints; stop if it fails."""
+    typed = [str(word) for word in words]
+    print(f"    $ cortado {shlex.join(typed)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", "cortado", *typed], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(done.returncode)
+    for line in done.stdout.splitlines():
+        print(f"    {line}")
+
+
+def held_out() -> tuple[np.ndarray, np.ndarray]:
+    """f32[360,1,8,8] in 0..1, and the digits that they show."""
+    with np.load(HERE / "pictures.npz") as file:
+        return file["pictures"], file["labels"]
+
+
+def drawn(picture: np.ndarray) -> list[str]:
+    """An 8x8 picture in letters, two for each point."""
+    return ["    " + "".join(SHADES[round(float(v) * (len(SHADES) - 1))] * 2 for v in row) for row in picture]
+
+
+def measured(compiled: Path, pictures: np.ndarray, labels: np.ndarray) -> bool:
+    """Read all pictures, say how many are right and how long one takes. True if as many are right as expected."""
+    import cortado
+
+    print(f'    >>> net = cortado.load("{compiled}")')
+    print('    >>> net(data=pictures)["prob"].argmax(1)')
+    net = cortado.load(compiled)
+    right = int((net(data=pictures)["prob"].argmax(1) == labels).sum())
+    alone = timed(lambda: [net(data=picture[None]) for picture in pictures]) / len(pictures)
+    together = timed(lambda: net(data=pictures)) / len(pictures)
+    print(f"    {right} of {len(labels)} pictures are read correctly, {right / len(labels):.2%}.")
+    print(f"    One takes {alone * 1e6:.0f} µs alone, and {together * 1e6:.1f} µs in a batch of {len(pictures)}.\n")
+    expected = json.loads((HERE / "expected.json").read_text())["correct"]
+    if right != expected:
+        print(f"    That is not as expected: {expected} of them should be.")
+    return right == expected
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds, the best of five."""
+    best = float("inf")
+    for _ in range(5):
+        start = perf_counter()
+        work()
+        best = min(best, perf_counter() - start)
+    return best
+
+
+if __name__ == "__main__":
+    sys.exit(main())

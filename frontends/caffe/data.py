@@ -1,0 +1,106 @@
+"""Layers that bring data from files, a database or a program: what they would bring is an input of the net.
+
+Their shapes are taken from the prototxt where it tells them (data_layer.cpp, image_data_layer.cpp, ...). A net without
+any other input is fed through its DummyData: Caffe fills a constant one once, and leaves it to whoever writes there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ...compiler.types import Dim
+from ..files.message import Message
+
+Shape = Sequence[Dim]
+Sizes = tuple[int, ...]  # n, c, h, w; 0 where the prototxt does not tell
+PICTURE = (1, 3, 224, 224)  # what the advice puts where nothing is known
+
+
+def memory_data(layer: Message) -> Sizes:
+    p = layer["memory_data_param"]
+    return p["batch_size"], p["channels"], p["height"], p["width"]
+
+
+def database(layer: Message) -> Sizes:
+    p = layer["data_param"]
+    return p["batch_size"], 0, *cropped(layer, p["crop_size"])
+
+
+def image_data(layer: Message) -> Sizes:
+    p = layer["image_data_param"]
+    high, wide = cropped(layer, p["crop_size"])
+    return p["batch_size"], 3 if p["is_color"] else 1, high or p["new_height"], wide or p["new_width"]
+
+
+def window_data(layer: Message) -> Sizes:
+    p = layer["window_data_param"]
+    return p["batch_size"], 0, *cropped(layer, p["crop_size"])
+
+
+def hdf5_data(layer: Message) -> Sizes:
+    return layer["hdf5_data_param"]["batch_size"], 0, 0, 0
+
+
+def unknown(layer: Message) -> Sizes:
+    return 0, 0, 0, 0
+
+
+def cropped(layer: Message, older: int) -> tuple[int, int]:
+    """Height and width of what the transformer leaves; `older` is the layer's own crop_size, which it had before."""
+    p = layer["transform_param"]
+    square = p["crop_size"] or older
+    return p["crop_h"] or square, p["crop_w"] or square
+
+
+KINDS: Mapping[str, Callable[[Message], Sizes]] = {
+    "MemoryData": memory_data,
+    "Data": database,
+    "ImageData": image_data,
+    "WindowData": window_data,
+    "HDF5Data": hdf5_data,
+    "AnnotatedData": database,
+    "VideoData": unknown,
+    "DenseImageData": unknown,
+}
+LABELLED = ("MemoryData", "Data", "ImageData", "WindowData")  # the second top is one label for each picture
+
+
+def shapes_of(layer: Message, given: Mapping[str, Shape]) -> list[Shape | None]:
+    """A shape for each top; None where neither the prototxt nor `given` tells. Labels follow the pictures' batch."""
+    if layer["type"] == "DummyData":
+        return [given.get(top, shape) for top, shape in zip(layer["top"], dummy_shapes(layer), strict=True)]
+    made = list[Shape | None]()
+    for i, top in enumerate(layer["top"]):
+        sizes = KINDS[layer["type"]](layer)
+        shape: Shape | None = given.get(top)
+        if shape is None and i == 0 and all(sizes):
+            shape = sizes
+        if shape is None and i == 1 and layer["type"] in LABELLED and made[0]:
+            shape = made[0][:1]
+        made.append(shape)
+    return made
+
+
+def advice(layer: Message, top: str) -> str:
+    """How to make an input of a top whose shape is not told."""
+    if layer["type"] in KINDS and top == layer["top"][0]:
+        sizes = [n or usual for n, usual in zip(KINDS[layer["type"]](layer), PICTURE, strict=True)]
+        example = ",".join(map(str, sizes))
+    else:
+        example = "1"
+    return f"Make it an input, with the sizes that it has: --shape {top}={example}; or use the deploy prototxt."
+
+
+def dummy_shapes(layer: Message) -> list[Sizes]:
+    """DummyData's shape for each top: `shape`, or the older num, channels, height, width, once or once for each top."""
+    p, count = layer["dummy_data_param"], len(layer["top"])
+    old = [p[field] for field in ("num", "channels", "height", "width")]
+    given = [tuple(s["dim"]) for s in p["shape"]] or list(zip(*old, strict=False))
+    said = f'layer "{layer["name"]}" (DummyData): '
+    if p["shape"] and any(old):
+        raise layer.fault(f"{said}shape and num, channels, height, width are both given", None, "Keep shape.")
+    if len(given) not in (1, count) or any(len(n) != len(given) for n in old if n):
+        raise layer.fault(f"{said}it has {len(given)} shapes, and {count} tops")
+    if bad := [s for s in given if any(d < 1 for d in s)]:
+        raise layer.fault(f"{said}a shape is {list(bad[0])}: every size is at least 1")
+    return given * count if len(given) == 1 else given

@@ -1,0 +1,71 @@
+"""The SSD fork's layers for detection: prior boxes, and what is left of the predictions."""
+
+from __future__ import annotations
+
+from ....compiler.ir import Value
+from ....compiler.ops.detection import LOWEST, DetectionOutput
+from ....compiler.ops.prior_box import PriorBox
+from ...files.message import Message
+from ..layer import Layer, layer, shortest
+
+
+@layer("PriorBox", "prior_box_param", bottoms=2)
+def prior_box(l: Layer, features: Value, image: Value) -> Value:
+    """Boxes by the sizes of a feature map and of the image; neither is read (prior_box_layer.cpp)."""
+    p = l.param
+    if not p["min_size"]:
+        raise l.fault("it has no min_size", advice="Add min_size: and a number of pixels.")
+    if p["denser_prior_boxes"]:
+        raise l.fault(
+            "denser_prior_boxes is TextBoxes++'s own", "denser_prior_boxes", "cortado places boxes as SSD does."
+        )
+    several = {name: tuple(map(shortest, p[name])) for name in ("min_size", "max_size", "aspect_ratio")}
+    op = PriorBox(
+        **several,
+        flip=p["flip"],
+        clip=p["clip"],
+        variance=tuple(map(shortest, p["variance"])) or (0.1,),
+        image=tuple(map(int, pair(l, "img_size", "img"))),
+        step=tuple(map(shortest, pair(l, "step", "step"))),
+        offset=l.number("offset"),
+    )
+    return l.emit(op, features, image)
+
+
+def pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
+    """A setting for height and width: one number for the two, or _h and _w; () if there is neither."""
+    p, high, wide = l.param, f"{stem}_h", f"{stem}_w"
+    if high not in p and wide not in p:
+        return (p[both],) * 2 if both in p else ()
+    if both in p:
+        raise l.fault(f"{both} and {high}/{wide} are both given", high, "Keep one of the two forms.")
+    if high not in p or wide not in p:
+        raise l.fault(f"{high} and {wide} go together", high if high in p else wide)
+    return p[high], p[wide]
+
+
+@layer("DetectionOutput", "detection_output_param", bottoms=3)
+def detection_output(l: Layer, loc: Value, conf: Value, prior: Value) -> Value:
+    """The boxes that are kept, [1, 1, found, 7] (detection_output_layer.cpp).
+
+    save_output_param, visualize and objectness_score change nothing in the top.
+    """
+    p = l.param
+    nms: Message = p["nms_param"]
+    if "num_classes" not in p:
+        raise l.fault("it has no num_classes", advice="Add num_classes: and how many there are, with the background.")
+    if p["use_polygon"]:
+        raise l.fault("use_polygon is TextBoxes++'s own", "use_polygon", "cortado finds upright boxes, as SSD does.")
+    op = DetectionOutput(
+        classes=p["num_classes"],
+        share_location=p["share_location"],
+        background=p["background_label_id"],
+        code=p["code_type"].lower(),
+        variance_in_target=p["variance_encoded_in_target"],
+        nms_threshold=shortest(nms["nms_threshold"]),
+        top_k=nms["top_k"] if "top_k" in nms.written else -1,
+        eta=shortest(nms["eta"]),
+        keep_top_k=p["keep_top_k"],
+        confidence=l.number("confidence_threshold") if "confidence_threshold" in p else LOWEST,
+    )
+    return l.emit(op, loc, conf, prior)

@@ -1,0 +1,71 @@
+"""Layers that choose numbers, repeat them, or put them in another order."""
+
+from __future__ import annotations
+
+from ....compiler.ir import Value
+from ....compiler.ops.channels import Bias
+from ....compiler.ops.moving import Crop, Filter, Gather, Tile, Transpose
+from ..layer import MANY, Layer, layer
+
+
+@layer("Crop", "crop_param", bottoms=2)
+def crop(l: Layer, x: Value, like: Value) -> Value:
+    """The first bottom, cut to the second's sizes from `axis` on; one offset, or one for each axis (crop_layer.cpp)."""
+    p = l.param
+    axis, offsets = l.axis(p["axis"], x), p["offset"]
+    if len(offsets) > 1 and len(offsets) != x.type.rank - axis:
+        raise l.fault(f"it has {len(offsets)} offsets, and crops {x.type.rank - axis} axes", "offset")
+    return l.emit(Crop(axis=axis, offset=offsets or (0,)), x, like)
+
+
+@layer("Tile", "tile_param")
+def tile(l: Layer, x: Value) -> Value:
+    """The blob several times over along one axis (tile_layer.cpp)."""
+    p = l.param
+    if p["tiles"] < 1:
+        raise l.fault("tiles has to be 1 or more", "tiles", "Add tiles: and a number.")
+    return l.emit(Tile(tiles=p["tiles"], axis=l.axis(p["axis"], x)), x)
+
+
+@layer("Permute", "permute_param")
+def permute(l: Layer, x: Value) -> Value:
+    """The axes in another order; those that `order` leaves out follow as they were (SSD's permute_layer.cpp).
+
+    Nothing to do means no copy: the top is the bottom's memory then, as there.
+    """
+    given = l.param["order"]
+    for i in given:
+        l.axis(i, x, "order")
+    if len(set(given)) < len(given):
+        raise l.fault(f"order {list(given)} names an axis twice", "order")
+    order = (*given, *(i for i in range(x.type.rank) if i not in given))
+    return x if order == tuple(range(x.type.rank)) else l.emit(Transpose(order=order), x)
+
+
+@layer("Embed", "embed_param")
+def embed(l: Layer, x: Value) -> Value:
+    """Each number becomes that row of a learnt table [input_dim, num_output], plus perhaps a bias (embed_layer.cpp)."""
+    p = l.param
+    for field in ("input_dim", "num_output"):
+        if p[field] < 1:
+            raise l.fault(f"{field} has to be 1 or more", field, f"Add {field}: and a number.")
+    rows = l.emit(Gather(), l.weight((p["input_dim"], p["num_output"]), "weight"), x)
+    return l.emit(Bias(axis=x.type.rank), rows, l.weight((p["num_output"],), "bias")) if p["bias_term"] else rows
+
+
+@layer("BatchReindex", bottoms=2)
+def batch_reindex(l: Layer, x: Value, index: Value) -> Value:
+    """The first bottom's rows in the order that the second lists; some may come twice (batch_reindex_layer.cpp)."""
+    if index.type.rank != 1:
+        raise l.fault(f"the second bottom is a list of rows{l.importer.described([index])}")
+    if x.type.rank < 1:
+        raise l.fault(f"there are no rows in {x.type}")
+    return l.emit(Gather(), x, index)
+
+
+@layer("Filter", bottoms=(2, MANY), tops=(1, MANY))
+def filter_(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
+    """Of each bottom but the last the rows where the last, the selector, is not 0 (filter_layer.cpp)."""
+    if len(l.tops) != len(bottoms) - 1:
+        raise l.fault(f"{len(bottoms)} bottoms make {len(bottoms) - 1} tops, and it has {len(l.tops)}")
+    return l.emit_all(Filter(), *bottoms)

@@ -1,0 +1,60 @@
+"""Layers that sum numbers up or find the best of them."""
+
+from __future__ import annotations
+
+from ....compiler.ir import Value
+from ....compiler.ops.loss import Accuracy
+from ....compiler.ops.reduce import Argmax, Reduce
+from ....compiler.ops.shape import Concat, Flatten, Reshape
+from ..layer import MANY, Layer, layer
+from .loss import ignored
+
+
+@layer("Reduction", "reduction_param")
+def reduction(l: Layer, x: Value) -> Value:
+    """All dimensions from `axis` on become one number (reduction_layer.cpp)."""
+    p = l.param
+    return l.emit(Reduce(how=p["operation"].lower(), axis=l.axis(p["axis"], x), coeff=l.number("coeff")), x)
+
+
+@layer("ArgMax", "argmax_param")
+def argmax(l: Layer, x: Value) -> Value:
+    """Where the largest numbers stand: along `axis`, whose size becomes top_k, or in each picture as a whole.
+
+    With out_max_val the numbers themselves: along an axis instead of the places, without one behind them, as
+    [n, 2, top_k] (argmax_layer.cpp). Without an axis there are three dimensions at least.
+    """
+    p, numbers = l.param, l.param["out_max_val"]
+    if "axis" in p:
+        axis = l.axis(p["axis"], x)
+        return l.emit_all(Argmax(axis=axis, top=top_k(l, l.known(x)[axis]), numbers=numbers), x)[-1]
+    if not x.type.rank:
+        raise l.fault(f"it needs a batch, and the data is {x.type}")
+    rows = l.emit(Flatten(), x) if x.type.rank > 1 else l.emit(Reshape(shape=(0, 1)), x)
+    top = top_k(l, l.known(rows)[1])
+    shape = (0, 1, top, *[1] * (x.type.rank - 3))
+    found = [l.emit(Reshape(shape=shape), y) for y in l.emit_all(Argmax(top=top, numbers=numbers), rows)]
+    return l.emit(Concat(), *found) if numbers else found[0]
+
+
+@layer("Accuracy", "accuracy_param", bottoms=2, tops=(1, 2))
+def accuracy(l: Layer, x: Value, label: Value) -> tuple[Value, ...]:
+    """How often the label is among the top_k best; the second top is by class (accuracy_layer.cpp)."""
+    p = l.param
+    axis = l.axis(p["axis"], x)
+    top, classes = top_k(l, l.known(x)[axis]), len(l.tops) == 2
+    op = Accuracy(axis=axis, ignore=ignored(p), top=top, classes=classes)
+    return l.emit_all(op, x, label)
+
+
+def top_k(l: Layer, most: int) -> int:
+    top: int = l.param["top_k"]
+    if not 1 <= top <= most:
+        raise l.fault(f"top_k is 1 to {most} here, not {top}", "top_k")
+    return top
+
+
+@layer("Silence", bottoms=(1, MANY), tops=0)
+def silence(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
+    """Nothing: the blobs count as read, and so are no outputs of the net (silence_layer.cpp)."""
+    return ()

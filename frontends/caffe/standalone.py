@@ -1,0 +1,116 @@
+"""A caffemodel alone: the net as its own layers' settings tell it, for when the prototxt is lost.
+
+A snapshot holds the net that was trained, its settings beside its weights. They are printed as a prototxt (what is
+wrong with them is shown there) and read like one. Only what a number means beyond doubt is taken: all of Caffe's forks
+agree on the fields of a layer up to 146; above, a number is told by the layer's type, where the forks that have the
+type agree on its settings. Anything else is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as Protobuf
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from ...compiler.errors import CompileError, raise_all
+from ..files import prototxt, wire
+from ..files.caffemodel import AGAIN, UNDISPUTED, LayerBlobs, Weights
+from ..files.message import Message
+from ..files.schema import descriptor, message_class
+from . import data as data_layers
+from .wiring import Wires, leading_to
+
+# By type: the settings' field, and its numbers in the forks that have the type. All of them mean the same by it.
+BY_TYPE = {
+    "Swish": ("swish_param", (147,)),
+    "Clip": ("clip_param", (148, 248)),
+    "Permute": ("permute_param", (202, 224, 239)),
+    "PriorBox": ("prior_box_param", (203, 240)),
+    "DetectionOutput": ("detection_output_param", (204, 238)),
+    "Normalize": ("norm_param", (206, 242)),
+}
+LOST = "Give the prototxt that it was trained or deployed with: cortado compile net.prototxt net.caffemodel."
+
+
+def net(weights: Weights, path: str | Path, outputs: Sequence[str] = ()) -> Message:
+    """The NetParameter that a caffemodel describes, or the part of it that `outputs` depend on.
+
+    CompileErrors for all settings in it whose meaning is not certain.
+    """
+    errors: list[CompileError] = []
+    whole = message_class("NetParameter")()
+    whole.MergeFromString(weights.settings)
+    errors.extend(strangers(whole, "the net", path))
+    wires = [Wires(layer.type, layer.bottoms, layer.tops) for layer in weights.layers]
+    for layer, needed in zip(weights.layers, leading_to(wires, outputs), strict=True):
+        if not needed:
+            continue
+        try:
+            part = settings(layer, path)
+        except CompileError as e:
+            errors.append(e)
+            continue
+        if layer.type not in data_layers.KINDS:
+            errors.extend(strangers(part, f'layer "{layer.name}" ({layer.type})', path))
+        field: Any = getattr(whole, "layer" if layer.schema == "LayerParameter" else "layers")
+        field.append(part)
+    raise_all(errors)
+    without_rules(whole)
+    return prototxt.parse(text_format.MessageToString(whole), f"{path} as text")
+
+
+def settings(layer: LayerBlobs, path: str | Path) -> Protobuf:
+    """A layer's own fields, as protobuf reads them, with a number above 146 as the type has it here."""
+    message = message_class(layer.schema)()
+    try:
+        message.MergeFromString(renumbered(layer, path))
+    except DecodeError:
+        raise CompileError(f'{path}: layer "{layer.name}": its settings are damaged', advice=AGAIN) from None
+    if layer.schema == "LayerParameter":
+        message.ClearField("phase")  # Caffe notes there which phase it was in when it wrote the file
+    return message
+
+
+def renumbered(layer: LayerBlobs, path: str | Path) -> bytes:
+    if layer.schema != "LayerParameter":
+        return layer.settings
+    data, result = memoryview(layer.settings), bytearray()
+    name, numbers = BY_TYPE.get(layer.type, ("", ()))
+    for field in wire.walk(data, 0, len(data)):
+        if field.number <= UNDISPUTED:
+            result += data[field.at : field.stop]
+        elif layer.type in data_layers.KINDS:
+            continue  # how data were read, which whoever calls the net does now
+        elif field.number in numbers:
+            here = descriptor("LayerParameter").fields_by_name[name].number
+            result += wire.field(here, bytes(data[field.start : field.stop]))
+        else:
+            sentence = f"field {field.number} of its settings means different things in different forks of Caffe"
+            raise CompileError(f'{path}: layer "{layer.name}" ({layer.type}): {sentence}', advice=LOST)
+    return bytes(result)
+
+
+def strangers(message: Protobuf, said: str, path: str | Path) -> Iterator[CompileError]:
+    """Fields, at any depth, that the schema has no name for: another fork wrote this file."""
+    for field in UnknownFieldSet(message):
+        type = message.DESCRIPTOR.name
+        sentence = f"{path}: {said}: field {field.field_number} of {type} is not Caffe's, but some fork's"
+        yield CompileError(sentence, advice=LOST)
+    for described, value in message.ListFields():
+        if described.message_type is not None:
+            for inner in value if described.is_repeated else (value,):
+                yield from strangers(inner, said, path)
+
+
+def without_rules(net: Any) -> None:
+    """A snapshot has what its rules let in, in training; they are obeyed only if TEST's layers stand there, too."""
+    layers = [*net.layer, *net.layers]
+    if not any(rule.phase == 1 and rule.HasField("phase") for layer in layers for rule in layer.include):
+        for layer in layers:
+            layer.ClearField("include")
+            layer.ClearField("exclude")

@@ -1,0 +1,110 @@
+"""Nets of Caffe's older generations in the current form, as Caffe itself upgrades them (util/upgrade_proto.cpp).
+
+    layers { name: "c" type: CONVOLUTION blobs_lr: 2 ... }        2014: V1, an enum of types
+    layer { name: "c" type: "Convolution" param { lr_mult: 2 } ... }
+
+Every field keeps its line and column, so that what is told about the upgraded net points at the text that was given.
+The upgrade of input fields to Input layers is in `inputs.py`. BatchNorm's (lr_mult: 0) changes training only.
+"""
+
+from __future__ import annotations
+
+from ...compiler.errors import CompileError, Loc
+from ..files.message import Message
+from .draft import Draft, changed
+from .upgrade_v0 import without_padding, without_v0
+
+TYPES = {
+    "ABSVAL": "AbsVal", "ACCURACY": "Accuracy", "ARGMAX": "ArgMax", "BNLL": "BNLL", "CONCAT": "Concat",
+    "CONTRASTIVE_LOSS": "ContrastiveLoss", "CONVOLUTION": "Convolution", "DECONVOLUTION": "Deconvolution",
+    "DATA": "Data", "DROPOUT": "Dropout", "DUMMY_DATA": "DummyData", "EUCLIDEAN_LOSS": "EuclideanLoss",
+    "ELTWISE": "Eltwise", "EXP": "Exp", "FLATTEN": "Flatten", "HDF5_DATA": "HDF5Data", "HDF5_OUTPUT": "HDF5Output",
+    "HINGE_LOSS": "HingeLoss", "IM2COL": "Im2col", "IMAGE_DATA": "ImageData", "INFOGAIN_LOSS": "InfogainLoss",
+    "INNER_PRODUCT": "InnerProduct", "LRN": "LRN", "MEMORY_DATA": "MemoryData",
+    "MULTINOMIAL_LOGISTIC_LOSS": "MultinomialLogisticLoss", "MVN": "MVN", "POOLING": "Pooling", "POWER": "Power",
+    "RELU": "ReLU", "SIGMOID": "Sigmoid", "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss",
+    "SILENCE": "Silence", "SLICE": "Slice", "SOFTMAX": "Softmax", "SOFTMAX_LOSS": "SoftmaxWithLoss", "SPLIT": "Split",
+    "TANH": "TanH", "THRESHOLD": "Threshold", "WINDOW_DATA": "WindowData",
+}  # fmt: skip
+TRANSFORMED = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
+SAME = ("name", "bottom", "top", "blobs", "loss_weight", "include", "exclude")  # fields that only moved to new numbers
+MIXED = (
+    "Caffe refuses this file too (older versions read `layers` and dropped every `layer`, saying nothing). "
+    "Rewrite its `layers { type: CONVOLUTION }` as `layer { type: \"Convolution\" }`."
+)  # fmt: skip
+
+
+def upgraded(net: Message, doubts: list[CompileError]) -> Message:
+    """The NetParameter with `layer` alone. A current one is returned as it is.
+
+    CompileError for what Caffe dies of. Fields that Caffe would drop, with a warning in its log, are added to `doubts`.
+    """
+    if "layers" not in net:
+        return net
+    if "layer" in net:
+        old, new = net["layers"][0], net["layer"][0]
+        first = "layer" if new.loc.line < old.loc.line else "layers"
+        other = "layers" if first == "layer" else "layer"
+        lines = f"`{first}` on line {net.loc_of(first).line}, `{other}` on line {net.loc_of(other).line}"
+        raise net.fault(f"the file mixes `layer` and `layers` ({lines})", other, MIXED)
+    layers: tuple[Message, ...] = net["layers"]
+    if any("layer" in layer for layer in layers):
+        layers = tuple(without_v0(layer, doubts) for layer in without_padding(net, layers))
+    places = tuple(layer.loc for layer in layers)
+    draft = Draft("NetParameter", net)
+    for name in net.written:
+        if name != "layers":
+            draft.take(net, name)
+    draft.put("layer", tuple(current(layer) for layer in layers), places)
+    return draft.message()
+
+
+def current(layer: Message) -> Message:
+    """A V1 layer as one of today (UpgradeV1LayerParameter)."""
+    layer = with_transformation(layer)
+    draft = Draft("LayerParameter", layer)
+    for field in SAME:
+        draft.take(layer, field)
+    if "type" in layer:
+        draft.put("type", (TYPES.get(layer["type"], layer["type"]),), (layer.loc_of("type"),))
+    if specs := parameters(layer):
+        draft.put("param", specs)
+    for field in layer.written:
+        if field.endswith("_param"):
+            draft.take(layer, field)
+    return draft.message()
+
+
+def parameters(layer: Message) -> tuple[Message, ...]:
+    """`param: "name"`, `blob_share_mode`, `blobs_lr`, `weight_decay`: four lists, now one message for each blob."""
+    lists = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
+    specs: list[Message] = []
+    for i in range(max(len(layer[old]) for old in lists)):
+        places = {new: (layer.loc_of(old, i),) for old, new in lists.items() if i < len(layer[old])}
+        values = {new: (layer[old][i],) for old, new in lists.items() if i < len(layer[old])}
+        specs.append(Message("ParamSpec", first(places), layer.text, values, places))
+    return tuple(specs)
+
+
+def first(places: dict[str, tuple[Loc, ...]]) -> Loc:
+    return next(iter(places.values()))[0]
+
+
+def with_transformation(layer: Message) -> Message:
+    """A data layer's scale, mean, crop and mirror, once its own, in transform_param (UpgradeNetDataTransformation)."""
+    param = TRANSFORMED.get(layer["type"])
+    moved = [f for f in ("scale", "mean_file", "crop_size", "mirror") if param and f in layer[param]]
+    if param is None or not moved:
+        return layer
+    settings = layer[param]
+    transform = Draft("TransformationParameter", layer["transform_param"] if "transform_param" in layer else settings)
+    if "transform_param" in layer:
+        for field in layer["transform_param"].written:
+            transform.take(layer["transform_param"], field)
+    for field in moved:
+        transform.take(settings, field)
+    transform.unknown = () if "transform_param" not in layer else transform.unknown
+    rest = changed(settings, **{field: () for field in moved})
+    return changed(layer, **{param: (rest,), "transform_param": (transform.message(),)})
+
+

@@ -1,0 +1,80 @@
+"""Reads Caffe's other file of weights (NAME.caffemodel.h5): HDF5, with a dataset `data/<layer>/<index>` for each blob."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...compiler.errors import CompileError
+from .blobs import Blob
+from .caffemodel import AGAIN, LayerBlobs, Weights
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+ABSENT = Blob((), False, ())  # of a layer that shares another's parameter, Caffe writes no dataset
+
+
+def is_hdf5(path: str | Path) -> bool:
+    """Whether a file's first bytes say so. False if there is none to read."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
+
+
+def read(path: str | Path) -> Weights:
+    """The weights of a file: float32 or float64, in memory. Which type a layer has, it does not tell.
+
+    CompileError if h5py is not installed, the file is damaged, or it is not what Net::ToHDF5 writes (net.cpp).
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise CompileError(
+            f"{path}: HDF5 weights need h5py, which is not installed", advice="pip install cortado[hdf5]"
+        ) from None
+    try:
+        with h5py.File(path, "r") as file:
+            check_kind(file, path)
+            layers = tuple(LayerBlobs(name, "", blobs, (), ()) for name, blobs in walk(file["data"], "", path))
+    except (OSError, KeyError, RuntimeError) as e:
+        raise CompileError(f"{path}: the file is cut off or damaged ({e})", advice=AGAIN) from None
+    if not layers:
+        raise CompileError(f"{path}: no layer is in this file", advice="Is it a .caffemodel.h5? " + AGAIN)
+    return Weights("", layers)
+
+
+def check_kind(file: Any, path: str | Path) -> None:
+    """Refuse Caffe's other HDF5 files: the state of a solver, and data for HDF5Data layers."""
+    if "history" in file or "learned_net" in file:
+        advice = "It holds the momentum of a training run; the weights are in the .caffemodel.h5 of the same name."
+        raise CompileError(f"{path}: this is a .solverstate.h5, not weights", advice=advice)
+    if "data" not in file or not hasattr(file["data"], "keys"):
+        advice = "Caffe writes blobs as data/<layer>/<index>; give the .caffemodel.h5."
+        raise CompileError(f"{path}: this HDF5 file has no weights of a Caffe net", advice=advice)
+
+
+def walk(group: Any, prefix: str, path: str | Path) -> Iterator[tuple[str, tuple[Blob, ...]]]:
+    """Each layer's name and blobs. A name with slashes lies in groups within groups."""
+    for name in group:
+        entry = group[name]
+        if not hasattr(entry, "keys"):
+            continue
+        yield from walk(entry, f"{prefix}{name}/", path)
+        sets = {int(key): entry[key] for key in entry if key.isdecimal() and hasattr(entry[key], "dtype")}
+        if sets:
+            layer = prefix + name
+            yield layer, tuple(blob(sets[i], layer, i, path) if i in sets else ABSENT for i in range(max(sets) + 1))
+        elif not len(entry):
+            yield prefix + name, ()
+
+
+def blob(dataset: Any, layer: str, index: int, path: str | Path) -> Blob:
+    if dataset.dtype.kind != "f":
+        sentence = f'{path}: layer "{layer}": blob {index} has numbers of type {dataset.dtype}, not floats'
+        raise CompileError(sentence, advice="Was this file written by another program than Caffe?")
+    numbers = np.asarray(dataset[()], dataset.dtype.newbyteorder("<"))
+    return Blob(numbers.shape, False, (numbers.reshape(-1),))

@@ -1,0 +1,61 @@
+"""Recognises files that are not what their name says: a web page, a Git LFS pointer, weights given as a net."""
+
+from __future__ import annotations
+
+import re
+
+from ...compiler.errors import CompileError, Loc
+
+DOWNLOAD = 'Download the file itself (on GitHub: the "Raw" button, not the page that shows it).'
+KNOWN: tuple[tuple[bytes, str, str], ...] = (
+    (rb"\s*<(!doctype|html|head|\?xml)", "an HTML page", DOWNLOAD),
+    (rb"\s*40[0-9]:? ", "a server's error message", DOWNLOAD),
+    (rb"version https://git-lfs", "a Git LFS pointer", "Fetch the file: git lfs pull."),
+    (rb"\x89HDF\r\n\x1a\n", "an HDF5 file", "Caffe names HDF5 weights NAME.caffemodel.h5: give the file that ending."),
+    (
+        rb"PK\x03\x04|\x1f\x8b|BZh|7z\xbc\xaf|Rar!",
+        "a compressed archive",
+        "Unpack it, and give the file that was packed in it.",
+    ),
+    (rb"\x93NUMPY", "a numpy array", "Give the file that Caffe wrote."),
+)
+PROTOTXT = re.compile(
+    rb"(\s|#[^\n]*\n)*(name|layers?|input|input_dim|input_shape|state|force_backward|debug_info)\s*[:{]"
+)
+
+
+def recognise(head: bytes) -> tuple[str, str] | None:
+    """What the first bytes of a file show it to be, and what to do: ("an HTML page", "Download ..."), or None."""
+    for pattern, what, advice in KNOWN:
+        if re.match(pattern, head, re.IGNORECASE):
+            return what, advice
+    return None
+
+
+def mistaken_for_text(text: str, file: str) -> CompileError | None:
+    """Why `text` cannot be a prototxt at all, if it cannot: nothing in it, another kind of file, or not text."""
+    head = text[:4096]
+    if not text.strip():
+        return nothing(text, file)
+    if known := recognise(head.encode("utf-8", "surrogateescape")):
+        return CompileError(f"this is {known[0]}, not a prototxt", Loc(file, 1, 1), "", known[1])
+    if "\0" in text or sum(c < " " and not c.isspace() for c in head) > len(head) // 50:
+        advice = "A .caffemodel holds the weights; the net is described in a .prototxt: give that one here."
+        return CompileError("this is binary data, not a prototxt", Loc(file, 1, 1), "", advice)
+    return None
+
+
+def nothing(text: str, file: str) -> CompileError:
+    return CompileError("this file is empty", Loc(file, 1, 1), text, "A net has at least one layer: layer { ... }.")
+
+
+def mistaken_for_weights(head: bytes, file: str) -> CompileError | None:
+    """Why a file that begins with `head` cannot be a caffemodel, if it cannot."""
+    if not head:
+        return CompileError(f"{file}: byte 0: this file is empty", advice="Was the download or the snapshot cut off?")
+    if known := recognise(head):
+        return CompileError(f"{file}: byte 0: this is {known[0]}, not a caffemodel", advice=known[1])
+    if PROTOTXT.match(head.removeprefix(b"\xef\xbb\xbf")):
+        advice = "Give the .caffemodel that belongs to it as weights, and this file as the net."
+        return CompileError(f"{file}: byte 0: this is a prototxt, not a caffemodel", advice=advice)
+    return None

@@ -1,0 +1,58 @@
+"""Work out now what does not depend on the input.
+
+    p = prior_box(f, data, min_size=30)        weight r: f32[1,2,600] = @...
+    q = prior_box(g, data, min_size=60)   =>   return r
+    r = concat(p, q, axis=2)
+    return r
+
+Known are constants, and the results of operators that look at shapes alone. Left alone: weights without numbers, values
+that have a place in memory already, and whatever would be stored larger than LARGEST and than what it is made of.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..compiler.ir import Constant, Graph, Node
+from ..compiler.rewrite import Writer, constant
+from ..compiler.types import DTYPES
+from .context import Context
+
+LARGEST = 1 << 24  # bytes: a file should not grow by what a step computes in a millisecond
+
+
+def fold_constants(graph: Graph, context: Context) -> Graph:
+    writer, placed = Writer(graph), looked_at(graph)
+    for node in graph.nodes:
+        operands = known(node, writer)
+        if operands is None or placed.intersection(v.name for v in node.results):
+            writer.copy(node)
+        elif not node.op.by_shape and (size := growth(node)) > LARGEST:
+            context.declined(node, f"is the same at every run, and would be stored as {size} bytes more")
+            writer.copy(node)
+        else:
+            for value, data in zip(node.results, node.op.compute(operands), strict=True):
+                writer[value] = constant(value.name, data)
+            context.did(node, f"{node.op.name} is worked out: the same at every run")
+    return writer.finish() if len(writer.nodes) < len(graph.nodes) else graph
+
+
+def known(node: Node, writer: Writer) -> list[Tensor] | None:
+    """A node's operands as tensors, or None if they are not all known. Of shapes alone, tensors without numbers."""
+    if node.op.by_shape:
+        return [torch.empty(v.type.bounds, dtype=DTYPES[v.type.dtype], device="meta") for v in node.inputs]
+    found = [writer[v] for v in node.inputs]
+    numbers = [v.data for v in found if isinstance(v, Constant) and v.bound]
+    return numbers if len(numbers) == len(found) else None
+
+
+def growth(node: Node) -> int:
+    """Bytes by which what is stored would grow."""
+    return sum(v.type.nbytes for v in node.results) - sum(v.type.nbytes for v in node.inputs)
+
+
+def looked_at(graph: Graph) -> set[str]:
+    """Values that have a place in memory, or give one to others."""
+    places = [(v, v.place) for n in graph.nodes for v in n.results if v.place.decided]
+    return {name for v, p in places for name in (v.name, p.over, p.within.root if p.within else None) if name}

@@ -1,0 +1,96 @@
+"""Fold per-channel layers into the convolutions or matrix products that read them.
+
+A scale in front of a convolution multiplies its weights; a shift becomes part of the bias.
+
+    s = scale(x, gamma, beta)         y = conv(x, w.folded, b.folded)
+    y = conv(s, w, b)           =>
+
+The convolution pads with zeros behind the scale: with padding, only a layer that leaves zero as it is (no shift) can be
+folded. Worked out in float64. Left alone: a layer that anything else reads too, and weights that are not constant.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..compiler.ir import Constant, Graph, Node, Value
+from ..compiler.ops.channels import Affine
+from ..compiler.ops.conv import Conv
+from ..compiler.ops.dense import Linear
+from ..compiler.rewrite import Names, Writer, constant
+from .context import Context
+
+
+def fold_forward(graph: Graph, context: Context) -> Graph:
+    folded = {n.output: n for n in graph.nodes if isinstance(n.op, Affine) and folds(n, graph, context)}
+    if not folded:
+        return graph
+    writer, names = Writer(graph), Names(graph)
+    made: dict[tuple[object, ...], tuple[Constant, Constant]] = {}
+    for node in graph.nodes:
+        source = node.inputs[0] if node.inputs else None
+        if source not in folded:
+            writer.copy(node)
+            continue
+        layer = folded[source]
+        key = (layer.op, layer.inputs[1:], node.op, node.inputs[1:])
+        if key not in made:
+            made[key] = parameters(layer, node, names)
+        x = writer[layer.inputs[0]]
+        writer[node.output] = writer.emit(node.op, x, *made[key], name=node.name, loc=node.loc)
+        context.did(node, f"{layer.op.name} {layer.name} folded into the {node.op.name} behind it")
+    return writer.finish()
+
+
+def folds(layer: Node, graph: Graph, context: Context) -> bool:
+    """True if every reader of an affine layer can take it in."""
+    readers = graph.users[layer.output]
+    if not readers or not all(isinstance(n.op, Conv | Linear) and n.inputs.count(layer.output) == 1 for n in readers):
+        return False
+    if layer.output in graph.kept:
+        context.declined(layer, "not folded forward: it is an output of the net")
+        return False
+    if not known(layer.inputs[1:]) or not all(known(n.inputs[1:]) for n in readers):
+        return False
+    channel = layer.inputs[1].type.dims == layer.output.type.dims[1:2] and layer.op.all_attributes()["axis"] == 1
+    if not channel or any(isinstance(n.op, Linear) and n.op.axis != 1 for n in readers):
+        context.declined(layer, "not folded forward: its numbers are not one for each channel")
+        return False
+    shifts = bool(coefficients(layer)[1].any())
+    padded = [n for n in readers if isinstance(n.op, Conv) and any(n.op.pad)]
+    if shifts and padded:
+        context.declined(layer, f"not folded forward: {padded[0].name} pads with zeros, which the shift would change")
+        return False
+    return True
+
+
+def known(values: tuple[Value, ...]) -> bool:
+    return all(isinstance(v, Constant) and v.bound for v in values)
+
+
+def coefficients(layer: Node) -> tuple[Tensor, Tensor]:
+    assert isinstance(layer.op, Affine)
+    return layer.op.coefficients(*(v.data.double() for v in layer.inputs[1:] if isinstance(v, Constant)))
+
+
+def parameters(layer: Node, reader: Node, names: Names) -> tuple[Constant, Constant]:
+    """Weight and bias of the reader, with the layer in them."""
+    weight, *rest = (v for v in reader.inputs[1:] if isinstance(v, Constant))
+    turned = isinstance(reader.op, Linear) and reader.op.transpose
+    w = weight.data.double().T if turned else weight.data.double()
+    a, b = coefficients(layer)
+    taken = w.shape[1] if isinstance(reader.op, Conv) else len(a)
+    rows = w.reshape(w.shape[0], taken, -1)  # outputs, the channels that each reads, what it reads of each
+    bias = (rows * read_by_each(rows, b)).sum((1, 2)) + (rest[0].data.double() if rest else 0)
+    scaled = (rows * read_by_each(rows, a)).reshape(w.shape)
+    first = names.fresh(f"{weight.name}.folded")
+    second = names.fresh(f"{rest[0].name if rest else f'{weight.name}.bias'}.folded")
+    data = (scaled.T if turned else scaled).to(weight.data.dtype)
+    return constant(first, data), constant(second, bias.to(weight.data.dtype))
+
+
+def read_by_each(rows: Tensor, numbers: Tensor) -> Tensor:
+    """For each output the numbers of the channels that it reads, [outputs, channels, 1]: those of its group."""
+    outputs, taken = rows.shape[:2]
+    groups = len(numbers) // taken
+    return numbers.reshape(groups, taken).repeat_interleave(outputs // groups, 0)[:, :, None]

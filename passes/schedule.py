@@ -1,0 +1,104 @@
+"""Put the nodes in an order that needs less memory.
+
+    p = conv(x, big)              a = conv(x, small)
+    a = conv(x, small)            b = conv(a, big)
+    b = conv(a, big)       =>     p = conv(x, big)
+    y = add(p, b)                 y = add(p, b)
+
+On the left p waits while a and b are made; on the right it can be added into b as it is made. Candidates are the order
+as it is, and orders that finish one branch before they begin the next, in several senses of which comes first; each is
+judged by what fusing and reusing storage make of it, and only a strictly smaller peak changes anything.
+
+Left alone: a net that has kernels or places already, and one without branches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from ..compiler.ir import Graph, Node
+from ..compiler.ops.fused import Fused
+from .context import Context
+from .fuse import fuse
+from .plan_memory import lower_bound, spans_of
+from .reuse_storage import reuse_storage
+
+First = Callable[[Node], tuple[int, ...]]
+
+
+def schedule(graph: Graph, context: Context) -> Graph:
+    if any(n.place_decided or isinstance(n.op, Fused) for n in graph.nodes) or not branches(graph):
+        return graph
+    best, least = graph, peak(graph, context)
+    found = True
+    while found:  # until no candidate of the best order is better: then the pass leaves its own result alone
+        found = False
+        for order in candidates(best):
+            graph = replace(best, nodes=order)
+            if (size := peak(graph, context)) < least:
+                context.did(order[0], f"is the first in a new order: {size} bytes live at most, {least} before")
+                best, least, found = graph, size, True
+    return best
+
+
+def branches(graph: Graph) -> bool:
+    """True if some node joins what several others made."""
+    return any(len({graph.producer[v] for v in n.inputs if v in graph.producer}) > 1 for n in graph.nodes)
+
+
+def peak(graph: Graph, context: Context) -> int:
+    """The most bytes that live at one step, once kernels are fused and storage is reused."""
+    quiet = Context(context.target)
+    return lower_bound(spans_of(reuse_storage(fuse(graph, quiet), quiet)))
+
+
+def candidates(graph: Graph) -> Iterator[tuple[Node, ...]]:
+    """Other orders of the same nodes, each once."""
+    position = {n: i for i, n in enumerate(graph.nodes)}
+    depth, above = depths(graph)
+    senses: list[First] = [
+        lambda n: (-depth[n], position[n]),  # the longest branch first
+        lambda n: (depth[n], position[n]),
+        lambda n: (-above[n], position[n]),  # the branch with the largest value in it first
+        lambda n: (-position[n],),
+        lambda n: (position[n],),
+    ]
+    seen = {graph.nodes}
+    for first in senses:
+        order = depth_first(graph, first)
+        if order not in seen:
+            seen.add(order)
+            yield order
+
+
+def depths(graph: Graph) -> tuple[dict[Node, int], dict[Node, int]]:
+    """For each node, how many nodes stand above it in a row, and the largest value of its branch so far."""
+    depth: dict[Node, int] = {}
+    largest: dict[Node, int] = {}
+    for node in graph.nodes:
+        over = [graph.producer[v] for v in node.inputs if v in graph.producer]
+        size = max((v.type.nbytes for v in node.results), default=0)
+        depth[node] = 1 + max((depth[n] for n in over), default=0)
+        deepest = max(over, key=depth.__getitem__, default=None)
+        largest[node] = size if deepest is None or len(graph.users[node.results[0]]) > 1 else max(size, largest[deepest])
+    return depth, largest
+
+
+def depth_first(graph: Graph, first: First) -> tuple[Node, ...]:
+    """Each node after all that it needs, one operand's branch finished before the next begins."""
+    order, done = list[Node](), set[Node]()
+    returned = [graph.producer[v] for v in graph.outputs if v in graph.producer]
+    stack = [(n, False) for n in reversed(sorted(dict.fromkeys(returned), key=first))]
+    while stack:
+        node, ready = stack.pop()
+        if node in done:
+            continue
+        if ready:
+            done.add(node)
+            order.append(node)
+            continue
+        stack.append((node, True))
+        needed = dict.fromkeys(graph.producer[v] for v in node.inputs if v in graph.producer)
+        stack.extend((n, False) for n in sorted(needed, key=first, reverse=True) if n not in done)
+    return tuple(order)

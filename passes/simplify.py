@@ -1,0 +1,164 @@
+"""Take out what changes nothing, and steps that undo or repeat each other.
+
+    f = flatten(x)                          y = linear(x, w)
+    y = linear(f, w)                  =>
+
+    a = relayout(x, to="nhwc")              y = relu(x)
+    b = relayout(a, to="nchw")        =>
+    y = relu(b)
+
+Each rule below says what it sees and what it leaves. A value that an output is named after keeps its numbers under that
+name: the output then returns the value that is left. Left alone: nodes whose place is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..compiler.ir import Graph, Node, Value
+from ..compiler.ops.activation import Relu
+from ..compiler.ops.dense import Linear
+from ..compiler.ops.moving import Crop, Tile, Transpose
+from ..compiler.ops.pool import AvgPool, MaxPool
+from ..compiler.ops.shape import Concat, Flatten, Reinterpret, Relayout, Reshape, Slice
+from ..compiler.rewrite import Writer
+from .context import Context
+
+Rule = Callable[[Node, Writer], Value | None]
+
+
+def simplify(graph: Graph, context: Context) -> Graph:
+    writer, changed = Writer(graph), False
+    for node in graph.nodes:
+        made = None
+        if len(node.results) == 1 and not node.place_decided:
+            for rule in RULES:
+                if (made := rule(node, writer)) is not None:
+                    context.did(node, f"simplified: {rule.__doc__}".rstrip("."))
+                    break
+        if made is None:
+            writer.copy(node)
+        else:
+            writer[node.output], changed = made, True
+    return writer.finish() if changed else graph
+
+
+def producer(value: Value, out: Writer) -> Node | None:
+    return out.producer.get(value)
+
+
+def same_shape(node: Node, out: Writer) -> Value | None:
+    """its result has the shape of its operand."""
+    x = out[node.inputs[0]] if node.inputs else None
+    return x if isinstance(node.op, Reinterpret) and x is not None and x.type == node.output.type else None
+
+
+def alone(node: Node, out: Writer) -> Value | None:
+    """it joins one value, or cuts one piece."""
+    single = (isinstance(node.op, Concat) and len(node.inputs) == 1) or isinstance(node.op, Slice)
+    return out[node.inputs[0]] if single else None
+
+
+def one_pixel_window(node: Node, out: Writer) -> Value | None:
+    """its windows hold one number each, next to each other."""
+    if not isinstance(node.op, MaxPool | AvgPool):
+        return None
+    windows = node.op.windows(node.inputs[0].type.shape[2:]) if node.inputs[0].type.known else ()
+    still = bool(windows) and all(w.kernel == 1 and w.stride == 1 and w.pad == 0 for w in windows)
+    return out[node.inputs[0]] if still else None
+
+
+def relu_again(node: Node, out: Writer) -> Value | None:
+    """what it reads is positive already."""
+    x = out[node.inputs[0]] if node.inputs else None
+    made = producer(x, out) if x is not None else None
+    positive = made is not None and made.op == Relu()
+    return x if isinstance(node.op, Relu) and positive else None
+
+
+def there_and_back(node: Node, out: Writer) -> Value | None:
+    """it undoes the change of layout before it."""
+    if not isinstance(node.op, Relayout):
+        return None
+    x = out[node.inputs[0]]
+    if x.layout == node.op.to and x.layout is not None:
+        return x
+    before = producer(x, out)
+    if before is None or not isinstance(before.op, Relayout):
+        return None
+    source = before.inputs[0]
+    return source if source.layout == node.op.to else None
+
+
+def flat_before_linear(node: Node, out: Writer) -> Value | None:
+    """a matrix product takes images as they are."""
+    if not isinstance(node.op, Linear):
+        return None
+    before = producer(out[node.inputs[0]], out)
+    if before is None or not isinstance(before.op, Flatten) or before.results[0].place.decided:
+        return None
+    axis, image = node.op.axis % before.output.type.rank, before.inputs[0]
+    if axis != before.op.axis % image.type.rank or image.layout == "nhwc":
+        return None
+    op = Linear(axis=axis, transpose=node.op.transpose)
+    return out.emit(op, image, *(out[v] for v in node.inputs[1:]), name=node.name, loc=node.loc)
+
+
+def reshaped_again(node: Node, out: Writer) -> Value | None:
+    """the shape before the last does not matter."""
+    if not isinstance(node.op, Reinterpret) or not node.output.type.known:
+        return None
+    before = producer(out[node.inputs[0]], out)
+    if before is None or not isinstance(before.op, Reinterpret) or before.output.place.decided:
+        return None
+    if isinstance(node.op, Flatten) and node.op == Flatten():  # keeps the batch open, so it stays what it is
+        source = before.inputs[0]
+        if source.type.rank > 1 and source.type.dims[0] == node.output.type.dims[0]:
+            return out.emit(Flatten(), source, name=node.name, loc=node.loc)
+    op = Reshape(shape=node.output.type.shape)
+    return out.emit(op, before.inputs[0], name=node.name, loc=node.loc)
+
+
+def lent_sizes(node: Node, out: Writer) -> Value | None:
+    """what lends it its sizes need not be there."""
+    if not isinstance(node.op, Crop) or len(node.inputs) < 2:
+        return None
+    x, axis = out[node.inputs[0]], node.op.axis % node.output.type.rank
+    wanted = node.output.type.dims[axis:]
+    if not all(isinstance(d, int) for d in wanted):
+        return None
+    op = Crop(axis=axis, offset=node.op.offset, sizes=node.output.type.with_shape(*wanted).shape)
+    return out.emit(op, x, name=node.name, loc=node.loc)
+
+
+def all_of_it(node: Node, out: Writer) -> Value | None:
+    """it cuts nothing off, or repeats once."""
+    whole = isinstance(node.op, Crop | Tile) and node.output.type == node.inputs[0].type
+    return out[node.inputs[0]] if whole else None
+
+
+def ordered_again(node: Node, out: Writer) -> Value | None:
+    """the order before the last does not matter."""
+    if not isinstance(node.op, Transpose):
+        return None
+    x, order = out[node.inputs[0]], node.op.order
+    before = producer(x, out)
+    if before is not None and isinstance(before.op, Transpose) and not x.place.decided:
+        x, order = before.inputs[0], tuple(before.op.order[i] for i in order)
+    if order == tuple(range(len(order))):
+        return x
+    return None if order == node.op.order else out.emit(Transpose(order=order), x, name=node.name, loc=node.loc)
+
+
+RULES: tuple[Rule, ...] = (
+    all_of_it,
+    lent_sizes,
+    ordered_again,
+    same_shape,
+    alone,
+    one_pixel_window,
+    relu_again,
+    there_and_back,
+    reshaped_again,
+    flat_before_linear,
+)

@@ -1,0 +1,54 @@
+"""Read a value subsampled once, where all that read it are 1×1 convolutions with the same stride.
+
+    a = conv(x, v, stride=2)        x.sub = max_pool(x, kernel=1, stride=2, round="down")
+    b = conv(x, w, stride=2)   =>   a = conv(x.sub, v)
+                                    b = conv(x.sub, w)
+
+The large value dies at once instead of waiting for the last of them: in ResNets this is what the memory of the third
+stage is bound by. Left alone: a value with one reader or another kind of reader, an output, and targets that would rather
+launch one kernel less.
+"""
+
+from __future__ import annotations
+
+from ..compiler.ir import Graph, Value
+from ..compiler.op import Ints
+from ..compiler.ops.conv import Conv
+from ..compiler.ops.pool import MaxPool
+from ..compiler.rewrite import Names, Writer
+from .context import Context
+
+
+def subsample(graph: Graph, context: Context) -> Graph:
+    strides = {v: s for n in graph.nodes for v in n.results if (s := common_stride(v, graph))}
+    if not strides or not context.target.subsamples:
+        for value in strides:
+            context.declined(value, f"is read at a stride: {context.target.name} would rather launch one kernel less")
+        return graph
+    writer, names, small = Writer(graph), Names(graph), dict[Value, Value]()
+    for node in graph.nodes:
+        source = node.inputs[0] if node.inputs else None
+        if source not in strides:
+            writer.copy(node)
+            continue
+        assert isinstance(node.op, Conv)
+        if source not in small:
+            pool = MaxPool(kernel=(1,), stride=strides[source], round="down")
+            small[source] = writer.emit(pool, writer[source], name=names.fresh(f"{source.name}.sub"), loc=node.loc)
+            context.did(source, f"is read once for all at stride {list(strides[source])}")
+        rest = (writer[v] for v in node.inputs[1:])
+        conv = Conv(groups=node.op.groups)
+        writer[node.output] = writer.emit(conv, small[source], *rest, name=node.name, loc=node.loc)
+    return writer.finish()
+
+
+def common_stride(value: Value, graph: Graph) -> Ints:
+    """The stride at which every reader of a value, all of them 1×1 convolutions, looks at it; () if there is none."""
+    readers = graph.users[value]
+    if len(readers) < 2 or value in graph.kept or not all(isinstance(n.op, Conv) for n in readers):
+        return ()
+    strides = {n.op.geometry(value.type.rank - 2)[0] for n in readers if isinstance(n.op, Conv)}
+    pointwise = all(set(n.inputs[1].type.bounds[2:]) == {1} and n.inputs.count(value) == 1 for n in readers)
+    unpadded = all(set(n.op.pad) == {0} for n in readers if isinstance(n.op, Conv))
+    stride = strides.pop()
+    return stride if pointwise and unpadded and not strides and max(stride) > 1 else ()

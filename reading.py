@@ -1,0 +1,98 @@
+"""Nets from files, before any pass: a Caffe prototxt with its weights, or a text in cortado's own language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .compiler.errors import CompileError
+from .compiler.ir import Graph
+from .compiler.op import near
+from .compiler.rewrite import needed, retyped
+from .compiler.text import parse
+from .compiler.text import weights as text_weights
+from .compiler.types import AtMost, Dim, TensorType
+from .frontends.caffe import net as caffe_net
+from .frontends.caffe import standalone
+from .frontends.caffe.rules import State, included
+from .frontends.caffe.upgrade import upgraded
+from .frontends.caffe.weights import Fill, source
+from .frontends.files.caffemodel import Weights
+from .frontends.files.caffemodel import read as read_caffemodel
+from .frontends.files.prototxt import read as read_prototxt
+
+WeightsGiven = str | Path | Fill | Weights | None
+Shapes = Mapping[str, Sequence[int | str]]
+
+
+def caffe(
+    path: Path,
+    weights: WeightsGiven,
+    state: State,
+    shapes: Shapes,
+    outputs: Sequence[str],
+    lenient: bool,
+    warn: Callable[[str], None],
+) -> tuple[Graph, int]:
+    """The net of a prototxt, or of a caffemodel alone, and how many layers it has in that state.
+
+    CompileError tells all that is wrong.
+    """
+    if path.suffix == ".caffemodel" and weights is None:
+        weights = read_caffemodel(path)
+        message = standalone.net(weights, path, outputs)
+    else:
+        message = read_prototxt(path)
+    sizes = {name: dims(shape) for name, shape in shapes.items()}
+    graph = caffe_net.graph(
+        message, source(weights), state=state, shapes=sizes, outputs=outputs, lenient=lenient, warn=warn
+    )
+    return graph, len(included(upgraded(message, [])["layer"], state, []))
+
+
+def language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> Graph:
+    """The net of a .net file. `weights` is a safetensors file that is read in place of the one that the text names."""
+    if weights is not None and not isinstance(weights, str | Path):
+        raise CompileError(f"{path}: a net in cortado's language takes its weights from a safetensors file")
+    if weights is not None and Path(weights).suffix != ".safetensors":
+        advice = "Weights of a .net are a .safetensors file, tensors named by handle; a caffemodel needs a prototxt."
+        raise CompileError(f"{weights}: this is no file of weights for {path}", advice=advice)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        why = e.strerror if isinstance(e, OSError) and e.strerror else e
+        raise CompileError(f"{path}: {why}", advice="Give the path of a net in cortado's language.") from None
+    graph = parse(text, str(path), text_weights.load(Path(weights)) if weights is not None else None)
+    graph = returning(graph, outputs) if outputs else graph
+    return reshaped(graph, {name: dims(shape) for name, shape in shapes.items()}) if shapes else graph
+
+
+def returning(graph: Graph, names: Sequence[str]) -> Graph:
+    """The same net with these values as its answer."""
+    if unknown := [name for name in names if name not in graph.values]:
+        sentence = f'there is no value "{unknown[0]}" to return{near(unknown[0], graph.values)}'
+        raise CompileError(f"{graph.name}: {sentence}", advice="Name a value of the net: `cortado show` prints them.")
+    returns = tuple((name, graph.values[name]) for name in names)
+    return replace(graph, nodes=needed(list(graph.nodes), [v for _, v in returns]), returns=returns)
+
+
+def reshaped(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:
+    """The same net for inputs of other shapes; CompileError if one is no input, or the net cannot take them."""
+    types = {v.name: TensorType(v.type.dtype, tuple(shapes[v.name])) for v in graph.inputs if v.name in shapes}
+    if unknown := [name for name in shapes if name not in types]:
+        known = ", ".join(v.name for v in graph.inputs)
+        raise CompileError(f'a shape is given for "{unknown[0]}", which is no input', advice=f"The inputs are {known}.")
+    try:
+        return retyped(graph, types)
+    except ValueError as e:
+        raise CompileError(f"{graph.name} cannot take {describe(shapes)}: {e}") from None
+
+
+def describe(shapes: Mapping[str, Sequence[Dim]]) -> str:
+    return ", ".join(f"{name} [{','.join(map(str, sizes))}]" for name, sizes in shapes.items())
+
+
+def dims(shape: Sequence[int | str]) -> tuple[Dim, ...]:
+    """Sizes as people write them: numbers, or "?8" for one that is known when the net runs, and at most 8."""
+    return tuple(AtMost(int(d.lstrip("?"))) if isinstance(d, str) and d.startswith("?") else int(d) for d in shape)

@@ -1,0 +1,53 @@
+"""What a GPU kernel is given: its parameters, as a plan writes them down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from typing import Any
+
+
+def parameter(value: Any) -> bool:
+    """True for one parameter, {KIND: CONTENT} as in PARAMETERS."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return False
+    ((kind, content),) = value.items()
+    return kind in PARAMETERS and PARAMETERS[kind](content)
+
+
+def integer(bits: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and -(1 << bits - 1) <= value < 1 << bits - 1
+
+
+def index(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 16
+
+
+def descriptor(value: Any) -> bool:
+    """What a tiled tensor map is made of, axes outermost first."""
+    if not isinstance(value, dict) or set(value) != {"of", "dtype", "shape", "strides", "box", "swizzle"}:
+        return False
+    shape, strides, box, of = value["shape"], value["strides"], value["box"], value["of"]
+    if not all(isinstance(numbers, list | tuple) for numbers in (shape, strides, box)):
+        return False
+    sizes = 1 <= len(shape) <= 5 and len(box) == len(shape) == len(strides) + 1
+    whole = all(type(n) is int and 0 < n < 1 << 40 for n in (*shape, *strides, *box))
+    placed = parameter(of) and set(of) <= {"operand", "result"}
+    return sizes and whole and placed and value["dtype"] in ("f32", "f16", "bf16") and value["swizzle"] in range(4)
+
+
+PARAMETERS: Mapping[str, Callable[[Any], bool]] = {
+    "operand": index,
+    "result": index,
+    "i32": integer(32),
+    "i64": integer(64),
+    "f32": lambda value: type(value) in (int, float) and isfinite(value),
+    "descriptor": descriptor,
+}
+"""By kind: `operand` and `result`, by number, are the address of that value's first element (of a view: where the view
+begins), which is a multiple of 16 for inputs and weights; `i32`, `i64`, `f32` are numbers.
+
+A `descriptor` is a 128-byte CUtensorMap, aligned to 64, then its shape as i32 and its strides in elements (the last is
+1) as i64, one parameter each. It is {"of": operand or result, "dtype", "shape", "strides": in bytes, of all axes but
+the last, "box", "swizzle": as CUtensorMapSwizzle counts (0 none, 1 32 bytes, 2 64, 3 128)}; out of bounds reads are zero.
+"""

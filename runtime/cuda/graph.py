@@ -1,0 +1,33 @@
+"""Launches recorded once as a CUDA graph, and replayed with one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ctypes import byref, c_void_p
+
+from .abi import CAPTURE_RELAXED
+from .device import Device, Stream, released_with
+
+
+class Recording:
+    """What `launches` do on a stream, as one graph. Its kernels run in order; the addresses in it stay as they are."""
+
+    def __init__(self, device: Device, stream: Stream, launches: Sequence[Callable[[int], None]]) -> None:
+        self.calls = calls = device.driver
+        graph, executable = c_void_p(), c_void_p()
+        calls.cuStreamBeginCapture_v2(stream.handle, CAPTURE_RELAXED)
+        try:
+            for launch in launches:
+                launch(stream.handle)
+        finally:  # a stream that is left capturing is of no more use to anybody
+            calls.cuStreamEndCapture(stream.handle, byref(graph))
+        try:
+            calls.cuGraphInstantiateWithFlags(byref(executable), graph, 0)
+        finally:
+            calls.cuGraphDestroy(graph)
+        self.executable = executable.value or 0
+        released_with(self, device, calls.cuGraphExecDestroy, self.executable)
+        calls.cuGraphUpload(self.executable, stream.handle)
+
+    def __call__(self, stream: int) -> None:
+        self.calls.cuGraphLaunch(self.executable, stream)

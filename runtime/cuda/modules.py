@@ -1,0 +1,72 @@
+"""Compiled kernels: which cubin of a net this GPU can run, loaded once and shared by all shapes of the net."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ctypes import byref, c_void_p
+from typing import Any
+
+from torch import Tensor
+
+from ..plan import ArtifactError
+from ..primitives import Packings
+from .abi import MAX_DYNAMIC_SHARED, SHARED_WITHOUT_ASKING
+from .device import Device, released_with
+
+ARCHITECTURE = re.compile(r"sm_(\d+)(\d)")
+
+
+class Kernel:
+    """A function on the GPU whose blocks may use `shared` bytes of shared memory."""
+
+    def __init__(self, device: Device, name: str, cubin: Tensor, shared: int) -> None:
+        if shared > device.shared_limit:
+            raise ArtifactError(
+                f"kernel {name!r} needs {shared:,} bytes of shared memory, and a block of {device} has "
+                f"{device.shared_limit:,}; compile the net again for this GPU"
+            )
+        calls, self.name, self.shared = device.driver, name, shared
+        image = cubin.contiguous()
+        module, function = c_void_p(), c_void_p()
+        calls.cuModuleLoadData(byref(module), image.data_ptr())
+        released_with(self, device, calls.cuModuleUnload, module.value or 0)
+        calls.cuModuleGetFunction(byref(function), module, name.encode())
+        self.function = function.value or 0
+        if shared > SHARED_WITHOUT_ASKING:
+            calls.cuFuncSetAttribute(self.function, MAX_DYNAMIC_SHARED, shared)
+
+
+def kernel_for(
+    device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any], packings: Packings
+) -> tuple[Kernel, Mapping[str, Any]]:
+    """The kernel of a `launch` on this GPU, loaded when it is first asked for, and the attributes that hold there.
+
+    ArtifactError if no cubin suits the GPU.
+    """
+    architecture = chosen(device, cubins, attributes)
+    here = {**attributes, **attributes["variants"].get(architecture, {})}
+    name, shared = here["kernel"], here["shared"]
+    key = f"{name}.{architecture}"
+    return packings.get((key, shared), lambda: Kernel(device, name, cubins[key], shared)), here
+
+
+def chosen(device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any]) -> str:
+    """The newest architecture that there is a cubin for and that the GPU runs.
+
+    That is one of the same major version and no newer minor version: CUDA promises no more for machine code.
+    """
+    held = []
+    for architecture in {key.rpartition(".")[2] for key in cubins}:
+        name = attributes["variants"].get(architecture, {}).get("kernel", attributes["kernel"])
+        if f"{name}.{architecture}" in cubins and (match := ARCHITECTURE.fullmatch(architecture)):
+            held.append((int(match[1]), int(match[2])))
+    major, minor = device.capability
+    if not (fitting := [version for version in held if version[0] == major and version[1] <= minor]):
+        names = " and ".join(f"sm_{a}{b}" for a, b in sorted(held)) or "no GPU that this cortado knows"
+        raise ArtifactError(
+            f"kernel {attributes['kernel']!r} was compiled for {names}, and this is {device}; "
+            "compile the net again for this GPU"
+        )
+    major, minor = max(fitting)
+    return f"sm_{major}{minor}"

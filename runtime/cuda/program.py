@@ -1,0 +1,130 @@
+"""A plan for an NVIDIA GPU made ready: weights and kernels loaded once, and instances with memory of their own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..artifact import Artifact
+from ..plan import Shape
+from ..primitives import Layer, Packings
+from ..program import Ready, ready
+from ..signatures import PRIMITIVES
+from .device import Buffer, Device, device
+from .instance import Instance
+from .interop import check_home, current_stream, home, on_gpu
+from .modules import Kernel, kernel_for
+
+ALIGNMENT = 16  # what compiled kernels take for granted of an address
+
+
+class CudaProgram:
+    """A plan of the target "cuda". Shared by threads: each call takes an instance from the pool, or makes one.
+
+    Everything that one call at a time needs is made when the program is; calls that overlap make what they need
+    beyond that, once.
+    """
+
+    def __init__(self, artifact: Artifact, packings: Packings, layers: Mapping[str, Layer]) -> None:
+        self.plan = plan = artifact.plan
+        self.device: Device = device()
+        self.device.enter()
+        self.constants = {name: artifact.weights[w.handle].reshape(w.shape) for name, w in plan.weights.items()}
+        self.kernels: dict[int, tuple[Kernel, Mapping[str, Any]]] = {}
+        self.ready: dict[int, Ready] = {}
+        on_device = dict[str, None]()
+        for number, step in enumerate(plan.steps):
+            if step.primitive == "launch":
+                attributes = PRIMITIVES["launch"].complete(step.attributes)
+                self.kernels[number] = kernel_for(self.device, artifact.cubins, attributes, packings)
+                on_device.update(dict.fromkeys(name for name in step.operands if name in plan.weights))
+            elif step.primitive != "view":
+                self.ready[number] = ready(step, plan, self.constants, packings, layers)
+        self.weights = {name: self.uploaded(name, packings) for name in on_device}
+        self.pool: deque[Instance] = deque([Instance(self)])
+
+    def uploaded(self, name: str, packings: Packings) -> Buffer:
+        """A weight on the GPU; names and shapes of the net that share its content share it there too."""
+        handle, data = self.plan.weights[name].handle, self.constants[name]
+        return packings.get(("on the GPU", handle), lambda: self.device.upload(data, f"weight {name!r}"))
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Fresh tensors in Caffe's axis order, by blob name, on the GPU if an input lay there.
+
+        Inputs have the planned dtypes, shapes and layouts. With all inputs on the GPU, the call returns as soon as
+        the work is in order on torch's current stream.
+        """
+        self.device.enter()
+        try:
+            instance = self.pool.pop()
+        except IndexError:
+            instance = Instance(self)
+        try:
+            return self.run(instance, inputs)
+        finally:
+            self.pool.append(instance)
+
+    def run(self, instance: Instance, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        here = {name: on_gpu(tensor) for name, tensor in inputs.items()}
+        for name in (name for name, is_here in here.items() if is_here):
+            check_home(name, inputs[name], self.device)
+        stream = current_stream(self.device) if any(here.values()) else instance.stream.handle
+        instance.done.wait(stream)  # the last run of this memory may have been in order on another stream
+        try:
+            for name, tensor in inputs.items():
+                instance.places[name].take(tensor, stream, here[name])
+            shapes = instance.run(stream, {name: tuple(tensor.shape) for name, tensor in inputs.items()})
+            if not any(here.values()):
+                return {blob: self.on_host(instance, name, inputs, stream, shapes) for blob, name in self.plan.outputs}
+            results = {blob: self.on_gpu(instance, name, inputs, shapes) for blob, name in self.plan.outputs}
+            if not all(here.values()):  # the caller may change what lies in the host's memory
+                self.device.driver.cuStreamSynchronize(stream)
+            return results
+        finally:
+            instance.done.record(stream)
+
+    def on_host(
+        self, instance: Instance, name: str, inputs: Mapping[str, Tensor], stream: int, shapes: Mapping[str, Shape]
+    ) -> Tensor:
+        if (given := inputs.get(name, self.constants.get(name))) is not None:
+            return fresh(given)
+        return instance.to_host(name, stream, shapes)
+
+    def on_gpu(
+        self, instance: Instance, name: str, inputs: Mapping[str, Tensor], shapes: Mapping[str, Shape]
+    ) -> Tensor:
+        if (given := inputs.get(name, self.constants.get(name))) is not None:
+            return fresh(given.to(home(self.device)))
+        return fresh(instance.seen(name, shapes))
+
+    def bind(self, inputs: Mapping[str, Tensor]) -> Callable[[], dict[str, Tensor]]:
+        """A call over these very tensors on the GPU: see `Net.bind`. ValueError if they cannot be read as they are."""
+        self.device.enter()
+        for name, tensor in inputs.items():
+            if not on_gpu(tensor):
+                raise ValueError(f"input {name!r} does not lie on a GPU")
+            check_home(name, tensor, self.device)
+            if tuple(tensor.shape) != (bounds := self.plan.slots[name].bounds):
+                raise ValueError(f"input {name!r} is {list(tensor.shape)}; only the largest, {list(bounds)}, is bound")
+            if tensor.data_ptr() % ALIGNMENT:
+                raise ValueError(f"input {name!r} begins at no multiple of {ALIGNMENT} bytes; copy it")
+        instance = Instance(self, {name: tensor.data_ptr() for name, tensor in inputs.items()})
+        lasting = {**self.constants, **inputs}
+
+        def call() -> dict[str, Tensor]:
+            self.device.enter()
+            shapes = instance.run(current_stream(self.device), {name: tuple(x.shape) for name, x in inputs.items()})
+            return {
+                blob: lasting[name] if name in lasting else instance.seen(name, shapes)
+                for blob, name in self.plan.outputs
+            }
+
+        return call
+
+
+def fresh(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone(memory_format=torch.contiguous_format)

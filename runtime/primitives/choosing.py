@@ -1,0 +1,142 @@
+"""Primitives that choose parts of their operands, repeat them, or put them in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..plan import Dim, Shape
+from .convolution import geometry
+from .movement import axis_of
+from .primitive import Call, Primitive, Run, apart, insist, per_axis, store
+
+Attributes = Mapping[str, Any]
+Planned = Sequence[Sequence[Dim]]
+
+
+def transpose_shapes(attributes: Attributes, operands: Sequence[Shape], planned: Planned) -> Sequence[Shape]:
+    (x,), order = operands, attributes["order"]
+    insist(sorted(order) == list(range(len(x))), f"order {order} does not name each axis of {list(x)} once")
+    return [tuple(x[i] for i in order)]
+
+
+def prepare_transpose(call: Call) -> Run:
+    order = call.attributes["order"]
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        results[0].copy_(operands[0].permute(order))
+
+    return run
+
+
+def crop_shapes(attributes: Attributes, operands: Sequence[Shape], planned: Planned) -> Sequence[Shape]:
+    x, axis = operands[0], axis_of(attributes, operands[0])
+    sizes = operands[1][axis : len(x)] if len(operands) == 2 else tuple(attributes["sizes"])
+    offset = per_axis(attributes["offset"], len(x) - axis, 0, "offset")
+    insist(len(sizes) == len(x) - axis, f"{list(sizes)} are not the sizes of {len(x) - axis} axes")
+    fits = all(o >= 0 and s >= 0 and o + s <= n for o, s, n in zip(offset, sizes, x[axis:], strict=True))
+    insist(fits, f"sizes {list(sizes)} cannot be cut out of {list(x[axis:])} from {offset} on")
+    return [(*x[:axis], *sizes)]
+
+
+def prepare_crop(call: Call) -> Run:
+    shape, whole = call.results[0].shape, call.operands[0].shape
+    axis = axis_of(call.attributes, whole)
+    offset = per_axis(call.attributes["offset"], len(whole) - axis, 0, "offset")
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        part = operands[0]
+        for i, start in enumerate(offset, axis):
+            part = part.narrow(i, start, shape[i])
+        results[0].copy_(part)
+
+    return run
+
+
+def tile_shapes(attributes: Attributes, operands: Sequence[Shape], planned: Planned) -> Sequence[Shape]:
+    (x,), axis, tiles = operands, axis_of(attributes, operands[0]), attributes["tiles"]
+    insist(tiles >= 1, f"tiles is 1 or more, not {tiles}")
+    return [(*x[:axis], x[axis] * tiles, *x[axis + 1 :])]
+
+
+def prepare_tile(call: Call) -> Run:
+    axis = axis_of(call.attributes, call.operands[0].shape)
+    sizes = (call.attributes["tiles"], call.operands[0].shape[axis])
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        apart(results[0], axis, sizes).copy_(operands[0].unsqueeze(axis))
+
+    return run
+
+
+def im2col_shapes(attributes: Attributes, operands: Sequence[Shape], planned: Planned) -> Sequence[Shape]:
+    (x,) = operands
+    insist(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
+    kernel, made = per_axis(attributes["kernel"], len(x) - 2, 1, "kernel"), list[int]()
+    for i, k, s, p, d in zip(x[2:], kernel, *geometry(attributes, len(x) - 2), strict=True):
+        insist(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} cannot be")
+        made.append((i + 2 * p - d * (k - 1) - 1) // s + 1)
+        insist(made[-1] >= 1, f"a window of {k} does not fit into an image of {i}")
+    return [(x[0], x[1] * prod(kernel), *made)]
+
+
+def prepare_im2col(call: Call) -> Run:
+    x = call.operands[0].shape
+    axes = len(x) - 2
+    kernel = per_axis(call.attributes["kernel"], axes, 1, "kernel")
+    stride, pad, dilation = geometry(call.attributes, axes)
+    edges = [p for p in reversed(pad) for _ in range(2)]
+    order = (0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        windows = F.pad(operands[0], edges) if any(edges) else operands[0]
+        for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), 2):
+            windows = windows.unfold(axis, d * (k - 1) + 1, s)[..., ::d]
+        apart(results[0], 1, (x[1], *kernel)).copy_(windows.permute(order))
+
+    return run
+
+
+def gather_shapes(attributes: Attributes, operands: Sequence[Shape], planned: Planned) -> Sequence[Shape]:
+    table, index = operands
+    insist(len(table) >= 1, "the table has no rows")
+    return [(*index, *table[1:])]
+
+
+def prepare_gather(call: Call) -> Run:
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        table, index = operands
+        wanted = index.trunc() if index.is_floating_point() else index
+        inside = (wanted >= 0) & (wanted < table.shape[0])
+        if not inside.all():
+            raise ValueError(f"row {wanted[~inside][0].item():g} is asked for, and there are {table.shape[0]}")
+        store(results[0], table[wanted.long()])
+
+    return run
+
+
+def prepare_filter(call: Call) -> Run:
+    """Counted: how many rows are chosen is known only here."""
+    *values, selector = (o.shape for o in call.operands)
+    insist(len(values) == len(call.results), f"{len(values)} operands give {len(call.results)} results")
+    insist(prod(selector[1:]) == 1, f"the selector is one number for each row, not {list(selector)}")
+    insist(all(x[:1] == selector[:1] for x in values), f"the selector has {selector[0]} rows, the others not")
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> Sequence[Tensor]:
+        chosen = (operands[-1].flatten() != 0).nonzero().squeeze(1)
+        return [torch.index_select(x, 0, chosen) for x in operands[:-1]]
+
+    return run
+
+
+TRANSPOSE = Primitive(prepare_transpose, transpose_shapes)
+CROP = Primitive(prepare_crop, crop_shapes)
+TILE = Primitive(prepare_tile, tile_shapes)
+IM2COL = Primitive(prepare_im2col, im2col_shapes)
+GATHER = Primitive(prepare_gather, gather_shapes)
+FILTER = Primitive(prepare_filter, shapes=None)

@@ -1,0 +1,203 @@
+"""Deconvolution with packed weights; one filter for each channel, as upsampling has, by faster ways than oneDNN's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from math import prod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..plan import Dim, Shape
+from .activation import PACKABLE, activate_, post_op
+from .convolution import geometry
+from .primitive import Call, Primitive, Run, insist
+
+FEW = 64  # strided convolutions: measured on one core, up to so many of them take less time than one deconvolution
+SHORT = 16  # and up to so many less than two matrix products
+
+
+def shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    insist(len(operands) == 2 + attributes["bias"], "it takes x and w, and b if `bias`")
+    x, w, groups = operands[0], operands[1], attributes["groups"]
+    insist(3 <= len(x) <= 5 and len(w) == len(x), f"a weight {list(w)} does not fit data {list(x)}")
+    insist(groups >= 1 and x[1] == w[0] and x[1] % groups == 0, f"{groups} groups do not fit {list(w)} and {list(x)}")
+    insist(min(w) > 0, f"a weight {list(w)} has nothing in it")
+    made = [x[0], w[1] * groups]
+    for i, k, s, p, d in zip(x[2:], w[2:], *geometry(attributes, len(x) - 2), strict=True):
+        insist(s >= 1 and d >= 1 and p >= 0 and i >= 1, f"stride {s}, pad {p}, dilation {d} cannot be for {list(x)}")
+        made.append(s * (i - 1) + d * (k - 1) + 1 - 2 * p)
+        insist(made[-1] >= 1, f"a pad of {p} leaves nothing of an image of {i}")
+    if attributes["bias"]:
+        insist(operands[2] == (made[1],), f"a bias {list(operands[2])} does not fit {made[1]} channels")
+    return [tuple(made)]
+
+
+def prepare(call: Call) -> Run:
+    """One or two image axes with constant weights by oneDNN, as two: a line is an image of one row."""
+    attributes, x, weight = call.attributes, call.operands[0], call.operands[1].data
+    axes = len(x.shape) - 2
+    constant = all(o.data is not None for o in call.operands[1:])
+    if (
+        weight is None
+        or not constant
+        or axes > 2
+        or x.dtype not in PACKABLE
+        or len({o.dtype for o in call.operands}) > 1
+    ):
+        return plain(call, axes)
+    stride, pad, dilation = geometry(attributes, axes)
+    image = x.shape[2:]
+    if axes == 1:
+        weight, image = weight.unsqueeze(2), (1, *image)
+        stride, pad, dilation = [1, *stride], [0, *pad], [1, *dilation]
+    bias = call.operands[2].data if attributes["bias"] else None
+    job = Job(call, weight, bias, image, stride, pad, dilation)
+    run = depthwise(job) or packed(job)
+    if axes == 2:
+        return run
+    return lambda results, operands: run([results[0].unsqueeze(2)], [operands[0].unsqueeze(2)])
+
+
+class Job(NamedTuple):
+    """A deconvolution of images of two axes, weight [c, o / groups, kh, kw]."""
+
+    call: Call
+    weight: Tensor
+    bias: Tensor | None
+    image: Shape
+    stride: list[int]
+    pad: list[int]
+    dilation: list[int]
+
+    def key(self, way: str) -> tuple[object, ...]:
+        """Under which a packed form is found again: all that it depends on."""
+        handle = self.call.operands[1].handle
+        return way, handle, *self.weight.shape, *self.stride, *self.pad, *self.dilation, self.call.attributes["groups"]
+
+
+def packed(job: Job) -> Run:
+    """Any deconvolution, by oneDNN's own."""
+    _, weight, bias, _, stride, pad, dilation = job
+    attributes, groups = job.call.attributes, job.call.attributes["groups"]
+
+    def pack() -> Tensor:
+        made: Tensor = torch.ops.mkldnn._reorder_convolution_transpose_weight(
+            weight.contiguous(), pad, [0, 0], stride, dilation, groups
+        )
+        return made
+
+    ready, post = job.call.packings.get(job.key("deconv"), pack), post_op(attributes)
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        made = torch.ops.mkldnn._convolution_transpose_pointwise(
+            operands[0], ready, bias, pad, [0, 0], stride, dilation, groups, *post
+        )
+        results[0].copy_(made)
+
+    return run
+
+
+def depthwise(job: Job) -> Run | None:
+    """One filter for each channel, if these are such: oneDNN takes 5 to 10 times as long as either way here."""
+    channels, per_group = job.weight.shape[:2]
+    if per_group > 1 or job.call.attributes["groups"] != channels or set(job.dilation) != {1}:
+        return None
+    area = prod(job.stride)
+    if area > SHORT and (parts := separated(job.weight)) is not None:
+        return by_axes(job, *parts)
+    return by_phases(job) if area <= FEW else None
+
+
+def by_phases(job: Job) -> Run:
+    """Results whose place is equal modulo the stride are one small convolution; each is copied to where they stand."""
+    call, weight, bias, _, stride, pad, _ = job
+    channels = weight.shape[0]
+    taps = [-(-k // s) for k, s in zip(weight.shape[2:], stride, strict=True)]
+    edge = [t - 1 for t in taps]
+
+    def pack(phase: Sequence[int]) -> Tensor:
+        a, b = (slice(r, None, s) for r, s in zip(phase, stride, strict=True))
+        part = weight[:, :, a, b]
+        part = F.pad(part, [0, taps[1] - part.shape[3], 0, taps[0] - part.shape[2]]).flip(2, 3).contiguous()
+        made: Tensor = torch.ops.mkldnn._reorder_convolution_weight(part, edge, [1, 1], [1, 1], channels)
+        return made
+
+    phases = []
+    for phase in product(*map(range, stride)):
+        ready = call.packings.get((*job.key("phase"), *phase), lambda phase=phase: pack(phase))  # type: ignore[misc]
+        first = [-((r - p) // s) for r, p, s in zip(phase, pad, stride, strict=True)]
+        start = [s * q + r - p for r, p, s, q in zip(phase, pad, stride, first, strict=True)]
+        phases.append((ready, first, start))
+    post = post_op(call.attributes)
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        for ready, (qy, qx), (y, x) in phases:
+            place = results[0][:, :, y :: stride[0], x :: stride[1]]
+            made = torch.ops.mkldnn._convolution_pointwise(
+                operands[0], ready, bias, edge, [1, 1], [1, 1], channels, *post
+            )
+            place.copy_(made[:, :, qy : qy + place.shape[2], qx : qx + place.shape[3]])
+
+    return run
+
+
+def separated(weight: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """A column, a row and a factor for each channel whose product the filters are, to rounding; bilinear ones are."""
+    filters = weight[:, 0]
+    place = int(filters[0].abs().argmax())
+    y, x = divmod(place, filters.shape[2])
+    pivot = filters[0, y, x]
+    if not pivot or not pivot.isfinite():
+        return None
+    column, row, factor = filters[0, :, x] / pivot, filters[0, y], filters[:, y, x] / pivot
+    error = (filters - factor[:, None, None] * column[:, None] * row).abs().max()
+    return (column, row, factor) if error <= 4e-7 * filters.abs().max() else None
+
+
+def by_axes(job: Job, column: Tensor, row: Tensor, factor: Tensor) -> Run:
+    """A filter that is a column times a row paints along one axis and then along the other: two matrix products."""
+    wide, high = painter(row, job, 1), painter(column, job, 0)
+    bias, (h, w) = job.bias, job.image
+    scaled = bool((factor != 1).any())
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        n, c = operands[0].shape[:2]
+        lines = torch.matmul(wide, operands[0].permute(0, 2, 3, 1).reshape(n * h, w, c))
+        made = torch.matmul(high, lines.view(n, h, -1)).view(n, len(high), len(wide), c)
+        if scaled:
+            made *= factor
+        if bias is not None:
+            made += bias
+        results[0].copy_(activate_(made, job.call.attributes).permute(0, 3, 1, 2))
+
+    return run
+
+
+def painter(filter: Tensor, job: Job, axis: int) -> Tensor:
+    """The deconvolution along one image axis as a matrix [size of the result, size]."""
+    unit = torch.eye(job.image[axis], dtype=filter.dtype).unsqueeze(1)
+    made = F.conv_transpose1d(unit, filter.reshape(1, 1, -1), stride=job.stride[axis], padding=job.pad[axis])
+    return made.squeeze(1).t().contiguous()
+
+
+def plain(call: Call, axes: int) -> Run:
+    """Three image axes, dtypes that oneDNN lacks, weights that are computed: torch's own."""
+    attributes = call.attributes
+    deconvolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[axes - 1]
+    stride, pad, dilation = geometry(attributes, axes)
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        bias = operands[2] if attributes["bias"] else None
+        made = deconvolve(operands[0], operands[1], bias, stride, pad, 0, attributes["groups"], dilation)
+        results[0].copy_(activate_(made, attributes))
+
+    return run
+
+
+DECONV_PACKED = Primitive(prepare, shapes)

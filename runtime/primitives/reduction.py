@@ -1,0 +1,103 @@
+"""Many numbers become few: sums, the largest and where they stand, mean and deviation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..plan import Dim, Shape
+from .primitive import Call, Primitive, Run, insist
+
+
+def axis_in(attributes: Mapping[str, Any], x: Shape) -> int:
+    insist(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
+    axis: int = attributes["axis"] % len(x)
+    return axis
+
+
+def reduce_shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    return [operands[0][: axis_in(attributes, operands[0])]]
+
+
+def prepare_reduce(call: Call) -> Run:
+    how, coeff, rank = call.attributes["how"], call.attributes["coeff"], len(call.operands[0].shape)
+    over = tuple(range(axis_in(call.attributes, call.operands[0].shape), rank))
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        x, result = operands[0], results[0]
+        each = x.abs() if how == "asum" else x * x if how == "sumsq" else x
+        (torch.mean if how == "mean" else torch.sum)(each, over, out=result)
+        if coeff != 1:
+            result.mul_(coeff)
+
+    return run
+
+
+def argmax_shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    (x,) = operands
+    axis, top = axis_in(attributes, x), attributes["top"]
+    insist(1 <= top <= x[axis], f"top is 1 to {x[axis]}, not {top}")
+    return [(*x[:axis], top, *x[axis + 1 :])] * len(planned)
+
+
+def prepare_argmax(call: Call) -> Run:
+    """Turned round first, so that of equal numbers the last is the first that is met."""
+    axis, top = axis_in(call.attributes, call.operands[0].shape), call.attributes["top"]
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        turned = operands[0].flip(axis)
+        if top == 1:
+            numbers, places = turned.max(axis, keepdim=True)
+        else:
+            numbers, places = turned.sort(dim=axis, descending=True, stable=True)
+            numbers, places = numbers.narrow(axis, 0, top), places.narrow(axis, 0, top)
+        results[0].copy_(places.neg().add_(turned.shape[axis] - 1))
+        if len(results) == 2:
+            results[1].copy_(numbers)
+
+    return run
+
+
+def standardize_shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    (x,) = operands
+    insist(all(-len(x) <= axis < len(x) for axis in attributes["per"]), f"{attributes['per']} are no axes of {list(x)}")
+    return [x]
+
+
+def prepare_standardize(call: Call) -> Run:
+    rank, eps, scaled = len(call.operands[0].shape), call.attributes["eps"], call.attributes["scaled"]
+    in_variance = call.attributes["eps_in"] == "variance"
+    per = {axis % rank for axis in call.attributes["per"]} if rank else set[int]()
+    over = [axis for axis in range(rank) if axis not in per]
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        x, result = operands[0], results[0]
+        if not over:  # each number alone is its own mean
+            torch.sub(x, x, out=result)
+            if scaled and eps:
+                result.div_(eps**0.5 if in_variance else eps)
+            elif scaled:
+                result.fill_(float("nan"))
+            return
+        if not scaled:
+            torch.sub(x, x.mean(over, keepdim=True), out=result)
+            return
+        variance, mean = torch.var_mean(x, over, correction=0, keepdim=True)
+        deviation = variance.add_(eps).sqrt_() if in_variance else variance.sqrt_().add_(eps)
+        torch.sub(x, mean, out=result).div_(deviation)
+
+    return run
+
+
+REDUCE = Primitive(prepare_reduce, reduce_shapes)
+ARGMAX = Primitive(prepare_argmax, argmax_shapes)
+STANDARDIZE = Primitive(prepare_standardize, standardize_shapes)

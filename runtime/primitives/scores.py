@@ -1,0 +1,156 @@
+"""Scores against labels: what each place loses, what all lose together, how often the label was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..plan import Dim, Shape
+from .primitive import Call, Primitive, Run, insist
+from .reduction import axis_in
+
+
+def classes_of(label: Tensor, count: int, ignore: int | None) -> tuple[Tensor, Tensor | None]:
+    """Labels, cut to whole numbers (0 where they are `ignore`), and whether they count; None if all do.
+
+    ValueError if one that counts is none of the classes 0 ... count - 1.
+    """
+    classes = label.reshape(-1).to(torch.int64)
+    wrong = (classes < 0) | (classes >= count)
+    counts = None
+    if ignore is not None:
+        counts = classes != ignore
+        wrong &= counts
+        classes *= counts
+    if wrong.any():
+        raise ValueError(f"a label is {label.reshape(-1)[wrong][0]:g}, and the classes are 0 to {count - 1}")
+    return classes, counts
+
+
+def table_of(x: Tensor, axis: int) -> Tensor:
+    """[places, classes]: a view where the memory allows it."""
+    return x.movedim(axis, -1).flatten(0, -2) if x.ndim > 1 else x[None]
+
+
+def beside(attributes: Mapping[str, Any], x: Shape, label: Shape) -> tuple[Shape, int]:
+    """The shape of the places beside `axis`, and how many classes. ValueError for another number of labels."""
+    axis = axis_in(attributes, x)
+    places = (*x[:axis], *x[axis + 1 :])
+    insist(prod(label) == prod(places), f"labels {list(label)} do not fit {list(places)} places")
+    return places, x[axis]
+
+
+def cross_entropy_shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    places, classes = beside(attributes, *operands[:2])
+    gains = [prod(gain) for gain in operands[2:]]
+    insist(gains in ([], [classes * classes]), f"{classes} classes take {classes * classes} gains")
+    return [places]
+
+
+def prepare_cross_entropy(call: Call) -> Run:
+    axis, ignore, floor = axis_in(call.attributes, call.operands[0].shape), *pick(call, "ignore", "floor")
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        table = table_of(operands[0], axis)
+        classes, counts = classes_of(operands[1], table.shape[1], ignore)
+        if len(operands) == 2:
+            lost = table.gather(1, classes[:, None])[:, 0].clamp_(min=floor).log_()
+        else:
+            gain = operands[2].reshape(table.shape[1], -1)
+            lost = (gain[classes] * table.clamp(min=floor).log_()).sum(1)
+        if counts is not None:
+            lost.masked_fill_(~counts, 0)
+        results[0].copy_(lost.neg_().reshape(results[0].shape))
+
+    return run
+
+
+def hinge_shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    x, label = operands
+    insist(len(x) > 0 and prod(label) == x[0], f"labels {list(label)} do not fit the rows of {list(x)}")
+    return [x]
+
+
+def prepare_hinge(call: Call) -> Run:
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        rows = operands[0].flatten(1) if operands[0].ndim > 1 else operands[0][:, None]
+        classes, _ = classes_of(operands[1], rows.shape[1], None)
+        margin = 1 + rows.scatter(1, classes[:, None], -rows.gather(1, classes[:, None]))
+        margin.masked_fill_(~(margin > 0), 0)  # NaN too
+        results[0].copy_(margin.reshape(results[0].shape))
+
+    return run
+
+
+def total_loss_shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    losses, *label = operands
+    insist(0 <= attributes["axis"] <= len(losses), f"axis {attributes['axis']} is not 0 to {len(losses)}")
+    insist(all(prod(s) == prod(losses) for s in label), f"labels do not fit {list(losses)} places")
+    insist(bool(label) or attributes["ignore"] is None, "ignore needs labels")
+    return [()]
+
+
+def prepare_total_loss(call: Call) -> Run:
+    by, axis, ignore, scale = pick(call, "by", "axis", "ignore", "scale")
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        losses, result = operands[0], results[0]
+        valid = losses.numel()
+        if ignore is None:
+            torch.sum(losses, tuple(range(losses.ndim)), out=result)
+        else:
+            skipped = operands[1].reshape(losses.shape).to(torch.int64) == ignore
+            valid -= int(skipped.count_nonzero())
+            torch.sum(losses.masked_fill(skipped, 0), tuple(range(losses.ndim)), out=result)
+        divisor = {"all": losses.numel(), "valid": valid, "batch": prod(losses.shape[:axis]), "none": 1}[by]
+        result.mul_(scale).div_(max(1, divisor))
+
+    return run
+
+
+def accuracy_shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    _, classes = beside(attributes, *operands)
+    insist(1 <= attributes["top"] <= classes, f"top is 1 to {classes}, not {attributes['top']}")
+    return [(), (classes,)] if attributes["classes"] else [()]
+
+
+def prepare_accuracy(call: Call) -> Run:
+    axis, ignore, top = axis_in(call.attributes, call.operands[0].shape), *pick(call, "ignore", "top")
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        table = table_of(operands[0], axis)
+        classes, counts = classes_of(operands[1], table.shape[1], ignore)
+        own = table.gather(1, classes[:, None])
+        right = (table >= own).sum(1) <= top  # its own place is one of them
+        if counts is not None:
+            classes = classes[counts]
+            right = right[counts]
+        results[0].fill_(right.sum() / max(1, len(right)))
+        if len(results) == 2:
+            asked = classes.bincount(minlength=table.shape[1])
+            found = classes[right].bincount(minlength=table.shape[1])
+            results[1].copy_(found / asked.clamp_(min=1))
+
+    return run
+
+
+def pick(call: Call, *names: str) -> tuple[Any, ...]:
+    return tuple(call.attributes[name] for name in names)
+
+
+CROSS_ENTROPY = Primitive(prepare_cross_entropy, cross_entropy_shapes)
+HINGE = Primitive(prepare_hinge, hinge_shapes)
+TOTAL_LOSS = Primitive(prepare_total_loss, total_loss_shapes)
+ACCURACY = Primitive(prepare_accuracy, accuracy_shapes)

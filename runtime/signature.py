@@ -1,0 +1,148 @@
+"""How a primitive is described: the kinds of its attributes, how many operands and results, and what rides along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+from .arguments import parameter
+
+FUNCTIONS: Mapping[str, int] = {
+    **dict.fromkeys(("add", "sub", "mul", "div", "pow", "maximum", "minimum", "gt", "ge", "lt", "le", "eq"), 2),
+    **dict.fromkeys(("neg", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "abs", "tanh", "sigmoid"), 1),
+    **dict.fromkeys(("floor", "ceil", "round", "sign", "erf"), 1),
+    "where": 3,
+}
+"""What an `expr` may call, and with how many arguments. Comparisons give 1 or 0, and the condition of `where`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A function that oneDNN applies to a convolution's or linear's result before it is stored.
+
+    `parameters` are the attributes that it reads. `after_add`: it is also fused behind an added operand; the others
+    then cost one more pass over the result.
+    """
+
+    parameters: tuple[str, ...] = ()
+    after_add: bool = False
+
+
+ACTIVATIONS: Mapping[str, Activation] = {
+    "": Activation(after_add=True),
+    "relu": Activation(after_add=True),
+    "leaky_relu": Activation(("slope",)),
+    "sigmoid": Activation(),
+    "tanh": Activation(),
+    "clip": Activation(("low", "high")),
+}
+"""Those that differ from torch's own by 1e-6 at most (measured: 2e-7); oneDNN's elu is not reachable from torch."""
+
+REQUIRED: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A JSON type, one of KINDS, and what is meant where the attribute is left out."""
+
+    kind: str
+    default: Any = REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """`operands` and `results` say in words what they are; the pairs how many there may be, least and most."""
+
+    operands: str
+    count: tuple[int, int]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    results: tuple[int, int] = (1, 1)
+    version: int = 1
+
+    def complete(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes with their defaults. ValueError if one is unknown, missing or of a wrong type."""
+        if unknown := [name for name in attributes if name not in self.attributes]:
+            raise ValueError(f"it has no attribute {unknown[0]!r}, only {', '.join(self.attributes) or 'none'}")
+        made = {}
+        for name, attribute in self.attributes.items():
+            made[name] = value = attributes.get(name, attribute.default)
+            if value is REQUIRED:
+                raise ValueError(f"its attribute {name!r} is missing")
+            if not KINDS[attribute.kind](value):
+                raise ValueError(f"its attribute {name!r} should be {attribute.kind}, not {str(value)[:80]!r}")
+        return made
+
+
+MANY = 1 << 16
+
+
+def whole(value: Any) -> bool:
+    return type(value) is int and abs(value) < 1 << 40
+
+
+def number(value: Any) -> bool:
+    return type(value) in (int, float) and isfinite(value)
+
+
+def list_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list | tuple) and all(map(test, value))
+
+
+def argument(value: Any) -> bool:
+    """An index, or {"c": a constant}; JSON has no infinities, so these three are spelled."""
+    if isinstance(value, dict):
+        return set(value) == {"c"} and (number(value["c"]) or value["c"] in ("inf", "-inf", "nan"))
+    return whole(value) and value >= 0
+
+
+def line(value: Any) -> bool:
+    known = isinstance(value, list | tuple) and bool(value) and isinstance(value[0], str) and value[0] in FUNCTIONS
+    return known and len(value) == 1 + FUNCTIONS[value[0]] and all(map(argument, value[1:]))
+
+
+LAUNCH: Mapping[str, Attribute] = {
+    "kernel": Attribute("a text"),
+    "warps": Attribute("a number of warps"),
+    "shared": Attribute("bytes of shared memory", 0),
+    "grid": Attribute("a grid of three numbers"),
+    "arguments": Attribute("a kernel's parameters"),
+}
+"""How a kernel is launched on a GPU."""
+
+
+def variants(value: Any) -> bool:
+    """By architecture ("sm_80"), the attributes of `launch` that differ there."""
+    tests = {name: KINDS[attribute.kind] for name, attribute in LAUNCH.items()}
+    return isinstance(value, dict) and all(
+        isinstance(one, dict) and all(name in tests and tests[name](v) for name, v in one.items())
+        for one in value.values()
+    )
+
+
+KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "a truth value": lambda value: type(value) is bool,
+    "a whole number": whole,
+    "a number": number,
+    "a text": lambda value: isinstance(value, str),
+    "an activation": lambda value: isinstance(value, str) and value in ACTIVATIONS,
+    "nchw or nhwc": lambda value: value in ("nchw", "nhwc"),
+    "up or down": lambda value: value in ("up", "down"),
+    "max or avg": lambda value: value in ("max", "avg"),
+    "across or within": lambda value: value in ("across", "within"),
+    "sum, asum, sumsq or mean": lambda value: value in ("sum", "asum", "sumsq", "mean"),
+    "deviation or variance": lambda value: value in ("deviation", "variance"),
+    "all, valid, batch or none": lambda value: value in ("all", "valid", "batch", "none"),
+    "a whole number or null": lambda value: value is None or whole(value),
+    "a list of whole numbers": list_of(whole),
+    "a list of whole numbers or null": lambda value: value is None or list_of(whole)(value),
+    "a list of axes or nulls": list_of(lambda axis: axis is None or whole(axis)),
+    "lines of [function, argument, ...]": lambda value: list_of(line)(value) and len(value) > 0,
+    "a kernel's parameters": list_of(parameter),
+    "a grid of three numbers": lambda value: list_of(whole)(value) and len(value) == 3 and all(n > 0 for n in value),
+    "a number of warps": lambda value: value in (1, 2, 4, 8, 16, 32),
+    "bytes of shared memory": lambda value: whole(value) and 0 <= value <= 232_448,
+    "attributes by architecture": variants,
+    "anything": lambda value: True,
+}

@@ -1,0 +1,64 @@
+"""A GPU for tests on machines without one: the stand-in for CUDA's driver, built once, and what it was asked to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+SOURCE = Path(__file__).resolve().parent / "fakecuda" / "libcuda.c"
+COMPILER = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), None)
+
+
+class Gpu:
+    """One stand-in: a library of its own, so that what other tests did to theirs does not matter."""
+
+    def __init__(self, library: Path, log: Path) -> None:
+        self.library, self.log = library, log
+
+    def told(self, call: str = "") -> list[dict[str, Any]]:
+        """Everything that was asked of the driver, in order, or the calls of one kind."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        said = [json.loads(line) for line in lines]
+        return [entry for entry in said if entry.get("call") == call] if call else said
+
+    def forget(self) -> None:
+        self.log.unlink(missing_ok=True)
+
+    @property
+    def refusals(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.told() if "refused" in entry]
+
+    @property
+    def order(self) -> list[str]:
+        return [entry["call"] for entry in self.told() if "call" in entry]
+
+
+def built(folder: Path) -> Path:
+    """The stand-in's library. Skips where no C compiler is."""
+    if COMPILER is None:
+        pytest.skip("no C compiler is here")
+    library = folder / "libfakecuda.so"
+    command = [COMPILER, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-lpthread"]
+    subprocess.run(command, check=True, capture_output=True)
+    return library
+
+
+def cubin(functions: dict[str, str], architecture: int = 90) -> Tensor:
+    """The stand-in's machine code: functions by name, each with what it does and the sizes of its parameters."""
+    text = "".join(f"{name} {form}\n" for name, form in functions.items())
+    return torch.tensor(list(f"fake sm_{architecture}\n{text}\0".encode()), dtype=torch.uint8)
+
+
+def number(text: str, form: str) -> Any:
+    """A parameter's bytes, in hex, as the number that they are."""
+    (value,) = struct.unpack(f"<{form}", bytes.fromhex(text))
+    return value

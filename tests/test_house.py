@@ -1,0 +1,165 @@
+"""The house rules that a machine can hold us to: who imports whom, how long a file gets, what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = ("cli", "compiler", "frontends", "passes", "runtime")
+MAY_IMPORT = {
+    "face": {"face", "compiler", "frontends", "passes", "runtime"},
+    "passes": {"passes", "compiler"},
+    "frontends": {"frontends", "compiler"},
+    "compiler": {"compiler", "runtime.artifact"},
+    "runtime": {"runtime"},
+}
+LONGEST = 300  # lines: three screens
+MODULES = {
+    ".".join(("cortado", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in [*ROOT.glob("*.py"), *(p for floor in FLOORS for p in (ROOT / floor).rglob("*.py"))]
+}
+
+
+def imports(source: str, module: str, package: bool) -> Iterator[str]:
+    """What a module imports, at its top or anywhere inside, as dotted names: the most precise module there is."""
+    home = module if package else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = home.split(".")[: len(home.split(".")) - node.level + 1] if node.level else []
+            whole = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield f"{whole}.{alias.name}" if f"{whole}.{alias.name}" in MODULES else whole
+
+
+def floor(module: str) -> str:
+    """Where a module of ours lives; the modules at the root and the command line are the face."""
+    first = module.split(".")[1:2]
+    return first[0] if first and first[0] in FLOORS[1:] else "face"
+
+
+def allowed(importer: str, imported: str) -> bool:
+    inside = imported.removeprefix("cortado.")
+    return any(
+        floor(imported) == way or inside == way or inside.startswith(f"{way}.") for way in MAY_IMPORT[floor(importer)]
+    )
+
+
+def ours(module: str) -> list[str]:
+    path = MODULES[module]
+    found = imports(path.read_text("utf-8"), module, path.name == "__init__.py")
+    return [name for name in found if name.split(".")[0] == "cortado"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down_the_floors(module: str) -> None:
+    assert [name for name in ours(module) if not allowed(module, name)] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_are_relative(module: str) -> None:
+    """An absolute `import cortado.x` would find an installed cortado in place of this one."""
+    absolute = [n for n in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))) if named_absolutely(n)]
+    assert [n.lineno for n in absolute] == []  # type: ignore[attr-defined]
+
+
+def named_absolutely(node: ast.AST) -> bool:
+    if isinstance(node, ast.Import):
+        return any(alias.name.split(".")[0] in ("cortado", *FLOORS) for alias in node.names)
+    return (
+        isinstance(node, ast.ImportFrom)
+        and not node.level
+        and (node.module or "").split(".")[0] in ("cortado", *FLOORS)
+    )
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Imports inside functions count too: they would hide a circle, not undo it."""
+    graph = {module: {name for name in ours(module) if name != module} for module in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as e:
+        pytest.fail(" <- ".join(e.args[1]))
+
+
+@pytest.mark.parametrize(
+    "importer, written, caught",
+    [
+        ("passes.fuse", "from ..frontends import prototxt", True),
+        ("passes.fuse", "def f():\n    from .. import driver", True),
+        ("passes.fuse", "from cortado import runtime", True),
+        ("passes.fuse", "import cortado.passes.context", False),
+        ("frontends.caffe.net", "from ...passes import run", True),
+        ("frontends.caffe.net", "from ...compiler.ir import Graph", False),
+        ("compiler.build", "from ..runtime.artifact import Plan", False),
+        ("compiler.build", "from ..runtime import load", True),
+        ("compiler.build", "from ..runtime.plan import Plan", True),
+        ("runtime.net", "from ..compiler.types import DTYPES", True),
+        ("runtime.net", "from .. import compile", True),
+        ("runtime.net", "from .plan import Plan", False),
+        ("cli.run", "from ..runtime import load", False),
+    ],
+)
+def test_a_wrong_import_would_be_caught(importer: str, written: str, caught: bool) -> None:
+    found = list(imports(written, f"cortado.{importer}", package=False))
+    assert found and any(not allowed(f"cortado.{importer}", name) for name in found) is caught
+
+
+@pytest.mark.parametrize("name", ["compiler", "frontends", "passes", "runtime"])
+def test_lint_refuses_an_import_from_the_root(name: str) -> None:
+    """`import compiler` works where the checkout is the working directory, and nowhere else."""
+    ruff = [sys.executable, "-m", "ruff", "check", "--no-cache", "--stdin-filename", "tests/x.py", "-"]
+    done = subprocess.run(ruff, input=f"import {name}\n", cwd=ROOT, capture_output=True, text=True)
+    if "No module named ruff" in done.stderr:
+        pytest.skip("ruff is not installed")
+    assert "TID251" in done.stdout and done.returncode == 1
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_file_is_short_and_says_what_it_is(module: str) -> None:
+    text = MODULES[module].read_text("utf-8")
+    assert len(text.splitlines()) <= LONGEST
+    assert ast.get_docstring(ast.parse(text)), "no docstring: say in a sentence what this file is for"
+
+
+def loaded(statement: str) -> set[str]:
+    """The modules that a fresh Python has after a statement, beyond those that it always has."""
+    code = f"import sys; before = set(sys.modules); {statement}; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / ".src", capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def reached(modules: set[str], *unwanted: str) -> list[str]:
+    return sorted(m for m in modules if any(m == name or m.startswith(f"{name}.") for name in unwanted))
+
+
+def test_importing_cortado_imports_nothing() -> None:
+    assert {m for m in loaded("import cortado") if m.startswith("cortado")} == {"cortado", "cortado.version"}
+    assert reached(loaded("import cortado"), "torch", "numpy", "click", "lark", "google", "networkx") == []
+
+
+def test_the_command_line_starts_without_the_compiler() -> None:
+    heavy = ("torch", "numpy", "lark", "google", "networkx", "rich", "PIL")
+    started = loaded("import cortado.__main__")
+    assert "click" in started
+    assert reached(started, *heavy, "cortado.driver", "cortado.compiler", "cortado.runtime", "cortado.passes") == []
+
+
+def test_the_runtime_stands_alone() -> None:
+    upstairs = [f"cortado.{name}" for name in ("compiler", "passes", "frontends", "driver", "cli", "reading")]
+    found = loaded("import cortado.runtime")
+    assert "cortado.runtime.net" in found
+    assert reached(found, *upstairs, "lark", "google.protobuf", "networkx", "triton", "click", "rich", "PIL") == []
+
+
+def test_the_face_finds_its_names() -> None:
+    names = "import cortado; [getattr(cortado, name) for name in cortado.__all__]; assert 'compile' in dir(cortado)"
+    assert "cortado.driver" in loaded(names)

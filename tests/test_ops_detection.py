@@ -1,0 +1,311 @@
+"""Prior boxes and detections against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cortado import driver
+from cortado.compiler.build import build
+from cortado.compiler.errors import CompileError
+from cortado.compiler.ir import Constant, Graph, Node, Value
+from cortado.compiler.ops.detection import DetectionOutput
+from cortado.compiler.ops.prior_box import PriorBox
+from cortado.compiler.types import AtMost, TensorType
+from cortado.passes import PIPELINE, Context, run
+from cortado.runtime import Net
+
+
+def priors(height: int, width: int, picture: tuple[int, int], **attributes: Any) -> np.ndarray:
+    """[2, boxes, 4]: boxes and variances of a map of height × width cells."""
+    op = PriorBox(**attributes)
+    features, image = torch.zeros(1, 4, height, width), torch.zeros(1, 3, *picture)
+    made = op.reference(features, image).numpy()
+    assert op.infer(TensorType("f32", (1, 4, height, width)), TensorType("f32", (1, 3, *picture))).dims == made.shape
+    return made.reshape(2, -1, 4)
+
+
+def test_boxes_of_a_cell_in_order() -> None:
+    boxes, variances = priors(1, 1, (100, 200), min_size=(20,), max_size=(80,), aspect_ratio=(4,))
+    by_hand = [
+        [0.45, 0.40, 0.55, 0.60],  # 20 × 20 around (100, 50)
+        [0.40, 0.30, 0.60, 0.70],  # √(20 · 80) = 40
+        [0.40, 0.45, 0.60, 0.55],  # 40 × 10
+        [0.475, 0.30, 0.525, 0.70],  # 10 × 40
+    ]
+    np.testing.assert_allclose(boxes, by_hand, rtol=1e-6)
+    np.testing.assert_array_equal(variances, np.full((4, 4), 0.1, np.float32))
+
+
+def test_cells_go_by_rows() -> None:
+    boxes, _ = priors(2, 3, (20, 30), min_size=(2,))
+    centres = [[(x + 0.5) / 3, (y + 0.5) / 2] for y in range(2) for x in range(3)]
+    np.testing.assert_allclose((boxes[:, :2] + boxes[:, 2:]) / 2, centres, rtol=1e-6)
+
+
+def test_step_offset_and_image_by_number() -> None:
+    boxes, _ = priors(2, 2, (7, 7), min_size=(10,), image=(100, 50), step=(40, 20), offset=0.25)
+    np.testing.assert_allclose(boxes[3], [(25 - 5) / 50, (50 - 5) / 100, (25 + 5) / 50, (50 + 5) / 100], rtol=1e-6)
+
+
+def test_clip_and_four_variances() -> None:
+    boxes, variances = priors(1, 1, (10, 10), min_size=(20,), clip=True, variance=(0.1, 0.2, 0.3, 0.4))
+    np.testing.assert_array_equal(boxes, [[0, 0, 1, 1]])
+    np.testing.assert_allclose(variances, [[0.1, 0.2, 0.3, 0.4]], rtol=1e-6)
+    assert priors(1, 1, (10, 10), min_size=(20,))[0].tolist() == [[-0.5, -0.5, 1.5, 1.5]]
+
+
+def test_sizes_are_cut_to_whole_pixels_as_the_fork_does() -> None:
+    fractions = priors(1, 1, (100, 100), min_size=(10.9,), max_size=(40.7,))
+    np.testing.assert_array_equal(fractions, priors(1, 1, (100, 100), min_size=(10,), max_size=(40,)))
+
+
+def test_ratios_are_not_repeated() -> None:
+    assert PriorBox(min_size=(1,), aspect_ratio=(2, 2, 0.5, 1)).ratios == [2, 0.5]
+    assert PriorBox(min_size=(1,), aspect_ratio=(2, 0.5), flip=False).ratios == [2, 0.5]
+    assert PriorBox(min_size=(3, 5), max_size=(4, 6), aspect_ratio=(2, 3)).count == 2 * (1 + 4) + 2
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sentence"),
+    [
+        ({"min_size": (0,)}, "above 0"),
+        ({"min_size": (5,), "max_size": (5,)}, "has to be above min_size"),
+        ({"min_size": (5, 6), "max_size": (7,)}, "one for each"),
+        ({"min_size": (5,), "variance": (0.1, 0.2)}, "one number or four"),
+        ({"min_size": (5,), "step": (0, 3)}, "step"),
+        ({"min_size": (5,), "aspect_ratio": (-1,)}, "ratios are above 0"),
+    ],
+)
+def test_prior_settings_that_cannot_be(attributes: dict[str, Any], sentence: str) -> None:
+    image = TensorType("f32", (1, 3, 8, 8))
+    with pytest.raises(ValueError, match=sentence):
+        PriorBox(**attributes).infer(image, image)
+
+
+def test_priors_are_folded_whatever_the_image_holds(tmp_path: Path) -> None:
+    """The net that runs has no step left: prior boxes, and what is made of them alone, are weights."""
+    path = tmp_path / "case.net"
+    path.write_text("""net n(data: f32[?4,3,8,8]) {
+        p = prior_box(data, data, min_size=2)
+        q = prior_box(data, data, min_size=4)
+        r = concat(p, q, axis=2)
+        return r
+    }""")
+    report = driver.Report()
+    net = driver.compile(path, report=report)
+    last = list(report.stages.values())[-1]
+    assert last.nodes == ()
+    assert isinstance(last.outputs[0], Constant)
+    expected = np.concatenate([priors(8, 8, (8, 8), min_size=(s,)).reshape(2, -1) for s in (2, 4)], 1)
+    np.testing.assert_array_equal(net(data=np.full((1, 3, 8, 8), np.nan, np.float32))["r"], expected[None])
+
+
+# --- detection_output
+
+BOXES = np.array([[0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.4, 0.2], [0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 1.0, 0.9]], np.float32)
+"""Two pairs: the first overlap by one half, the second by four fifths."""
+
+
+def detect(
+    scores: Any, boxes: np.ndarray = BOXES, loc: Any = None, variance: float = 1.0, **attributes: Any
+) -> np.ndarray:
+    """Rows of the runtime's detection_output, proved equal to the reference's. Scores are [n, p, classes]."""
+    conf = np.array(scores, np.float32)
+    images, _, classes = conf.shape
+    prior = np.stack([boxes, np.full_like(boxes, variance)]).reshape(1, 2, -1)
+    loc = np.zeros((images, boxes.size), np.float32) if loc is None else np.array(loc, np.float32).reshape(images, -1)
+    op = DetectionOutput(classes=classes, **attributes)
+    given = [torch.tensor(loc), torch.tensor(conf.reshape(images, -1)), torch.tensor(prior)]
+    expected = op.reference(*given).numpy()
+    type = op.infer(*(TensorType("f32", tuple(t.shape)) for t in given))
+    assert isinstance(type.dims[2], AtMost)
+    assert expected.shape[2] <= type.dims[2].bound
+
+    inputs = tuple(Value(n, TensorType("f32", tuple(t.shape))) for n, t in zip(("l", "c", "p"), given, strict=True))
+    out = Value("out", type)
+    graph = run(Graph("n", inputs, (Node(op, inputs, (out,)),), (("out", out),)), Context(), PIPELINE)
+    net = Net.from_artifact(build(graph, graph, "cpu"))
+    made: np.ndarray = net({v.name: t.numpy() for v, t in zip(inputs, given, strict=True)})["out"]
+    np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
+    return made[0, 0]
+
+
+def one(*scores: float) -> list[list[list[float]]]:
+    """One image, two classes of which 0 is the background."""
+    return [[[1 - s, s] for s in scores]]
+
+
+def test_overlapping_boxes_fall_to_the_better() -> None:
+    rows = detect(one(0.6, 0.9, 0.8, 0.7), nms_threshold=0.45)
+    np.testing.assert_allclose(rows, [[0, 1, 0.9, *BOXES[1]], [0, 1, 0.8, *BOXES[2]]], rtol=1e-6)
+    assert detect(one(0.6, 0.9, 0.8, 0.7), nms_threshold=0.55)[:, 2] == pytest.approx([0.9, 0.8, 0.6])
+    assert detect(one(0.6, 0.9, 0.8, 0.7), nms_threshold=0.45, confidence=0.85)[:, 2] == pytest.approx([0.9])
+
+
+def test_equal_scores_keep_the_order_of_the_priors() -> None:
+    rows = detect(one(0.5, 0.5, 0.5, 0.5), nms_threshold=0.9)
+    np.testing.assert_array_equal(rows[:, 3:], BOXES)
+    rows = detect(one(0.5, 0.5, 0.5, 0.5), nms_threshold=0.9, keep_top_k=3)
+    np.testing.assert_array_equal(rows[:, 3:], BOXES[:3])
+
+
+def test_a_score_at_the_threshold_is_not_above_it() -> None:
+    assert len(detect(one(0.5, 0.25, 0.75, 0.1), confidence=0.5)) == 1
+
+
+def test_top_k_counts_before_suppression_and_keep_top_k_after() -> None:
+    scores = one(0.6, 0.9, 0.8, 0.7)
+    assert detect(scores, nms_threshold=0.45, top_k=1)[:, 2] == pytest.approx([0.9])
+    assert detect(scores, nms_threshold=0.45, top_k=3)[:, 2] == pytest.approx([0.9, 0.8])
+    assert detect(scores, nms_threshold=1, keep_top_k=2)[:, 2] == pytest.approx([0.9, 0.8])
+
+
+def test_what_is_kept_of_an_image_is_grouped_by_class() -> None:
+    scores = [[[0, 0.3, 0.9], [0, 0.2, 0.1], [0, 0.8, 0.7], [0, 0.1, 0.1]]]
+    rows = detect(scores, nms_threshold=1, keep_top_k=3)
+    assert rows[:, 1].tolist() == [1, 2, 2]
+    assert rows[:, 2] == pytest.approx([0.8, 0.9, 0.7])
+    assert detect(scores, nms_threshold=1, background=2)[:, 1].tolist() == [0] * 4 + [1] * 4
+
+
+def test_eta_lowers_the_threshold_as_boxes_are_kept() -> None:
+    """Squares that overlap their neighbour by a third; the threshold falls from 0.6 to 0.3 after one kept."""
+    boxes = np.array([[0, 0, 1, 1], [0.5, 0, 1.5, 1]], np.float32)
+    assert len(detect(one(0.9, 0.8), boxes, nms_threshold=0.6)) == 2
+    assert len(detect(one(0.9, 0.8), boxes, nms_threshold=0.6, eta=0.5)) == 1
+    assert len(detect(one(0.9, 0.8), boxes, nms_threshold=0.5, eta=0.5)) == 2  # not above 0.5: it stays
+
+
+def test_nothing_found_is_a_row_for_each_image() -> None:
+    rows = detect([[[0.5, 0.5]] * 4] * 3, confidence=0.9)
+    np.testing.assert_array_equal(rows, [[i] + [-1] * 6 for i in range(3)])
+    rows = detect([[[0.5, 0.5]] * 4, [[0.5, 0.95]] * 4], confidence=0.9, nms_threshold=0.3)
+    assert rows[:, 0].tolist() == [1, 1]  # one image with boxes is enough: the other has no row
+    assert detect(one(0.9, 0.9, 0.9, 0.9), keep_top_k=0).tolist() == [[0] + [-1] * 6]
+
+
+def test_nan_scores_and_boxes() -> None:
+    """No comparison holds for NaN: such a score is never taken, and such a box overlaps nothing."""
+    boxes = np.where(np.arange(4)[:, None] == 1, np.nan, BOXES).astype(np.float32)
+    rows = detect(one(math.nan, 0.9, 0.8, 0.7), boxes, nms_threshold=0.3, confidence=0.1)
+    assert rows[:, 2] == pytest.approx([0.9, 0.8])
+
+
+def test_boxes_inside_out_have_no_area() -> None:
+    boxes = np.array([[0.6, 0.6, 0.2, 0.2], [0.0, 0.0, 1.0, 1.0]], np.float32)
+    assert len(detect(one(0.9, 0.8), boxes, nms_threshold=0.0)) == 2
+
+
+PRIOR = np.array([[0.2, 0.4, 0.6, 0.6]], np.float32)  # 0.4 × 0.2 around (0.4, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("code", "box"),
+    [
+        ("corner", [0.2 + 0.05, 0.4 - 0.1, 0.6 + 0.15, 0.6 + 0.2]),
+        ("corner_size", [0.2 + 0.05 * 0.4, 0.4 - 0.1 * 0.2, 0.6 + 0.15 * 0.4, 0.6 + 0.2 * 0.2]),
+        (
+            "center_size",
+            [
+                0.42 - 0.2 * math.exp(0.15),
+                0.48 - 0.1 * math.exp(0.2),
+                0.42 + 0.2 * math.exp(0.15),
+                0.48 + 0.1 * math.exp(0.2),
+            ],
+        ),
+    ],
+)
+def test_codes(code: str, box: list[float]) -> None:
+    loc = np.array([0.5, -1, 1.5, 2])
+    row = detect(one(0.9), PRIOR, loc, variance=0.1, code=code)
+    np.testing.assert_allclose(row[0, 3:], box, rtol=1e-5)
+    same = detect(one(0.9), PRIOR, loc / 10, variance=0.1, code=code, variance_in_target=True)
+    np.testing.assert_allclose(same, row, rtol=1e-5)
+
+
+def test_locations_of_each_class() -> None:
+    """[p, classes, 4]: class 1 is moved by 0.1, class 2 by 0.2."""
+    loc = np.stack([np.full((4, 4), c / 10, np.float32) for c in range(3)], 1)
+    rows = detect([[[0, 0.9, 0.8]] * 4], loc=loc, nms_threshold=0.3, share_location=False)
+    expected = [BOXES[0] + 0.1, BOXES[2] + 0.1, BOXES[0] + 0.2, BOXES[2] + 0.2]
+    np.testing.assert_allclose(rows[:, 3:], expected, rtol=1e-6)
+    assert rows[:, 1].tolist() == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_random_boxes(seed: int) -> None:
+    """The runtime's way of suppressing, which looks forward, against the reference's, which looks back."""
+    random = np.random.RandomState(seed)
+    corner, size = random.rand(300, 2), random.rand(300, 2) * 0.3
+    boxes = np.concatenate([corner, corner + size], 1).astype(np.float32)
+    scores = np.round(random.rand(2, 300, 3), 2)  # many are equal
+    loc = random.standard_normal((2, 300, 4))
+    rows = detect(
+        scores, boxes, loc, variance=0.1, code="center_size", nms_threshold=0.6, eta=0.95, top_k=200, keep_top_k=50
+    )
+    assert len(rows) == 100
+
+
+def test_detection_settings_that_cannot_be() -> None:
+    loc, conf, prior = (TensorType("f32", d) for d in ((2, 16), (2, 8), (1, 2, 16)))
+    assert DetectionOutput(classes=2).infer(loc, conf, prior).dims == (1, 1, AtMost(8), 7)
+    assert DetectionOutput(classes=2, keep_top_k=3).infer(loc, conf, prior).dims == (1, 1, AtMost(6), 7)
+    assert DetectionOutput(classes=2, top_k=0).infer(loc, conf, prior).dims == (1, 1, AtMost(2), 7)
+    for attributes, sentence in (
+        ({"classes": 3}, "3 scores of 4 priors are"),
+        ({"classes": 2, "share_location": False}, "locations of 4 priors are"),
+        ({"classes": 2, "eta": 0}, "eta"),
+        ({"classes": 2, "nms_threshold": -0.1}, "nms_threshold"),
+        ({"classes": 2, "code": "middle"}, "code is one of"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            DetectionOutput(**attributes).infer(loc, conf, prior)  # type: ignore[arg-type]
+
+
+PROTO = """name: "ssd"
+layer { name: "f" type: "Input" top: "f" input_param { shape { dim: 1 dim: 4 dim: 2 dim: 2 } } }
+layer { name: "p" type: "PriorBox" bottom: "f" bottom: "f" top: "p" prior_box_param { min_size: 1 } }
+layer { name: "l" type: "Input" top: "l" input_param { shape { dim: 1 dim: 16 } } }
+layer { name: "c" type: "Input" top: "c" input_param { shape { dim: 1 dim: 8 } } }
+layer { name: "d" type: "DetectionOutput" bottom: "l" bottom: "c" bottom: "p" top: "d"
+  detection_output_param { num_classes: 2 } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("min_size: 1", ""), "it has no min_size"),
+        (("min_size: 1", "min_size: 1 img_h: 4"), "img_h and img_w go together"),
+        (("min_size: 1", "min_size: 1 step: 2 step_w: 4"), "step and step_h/step_w are both given"),
+        (("min_size: 1", "min_size: 1 img_size: 0"), "above 0"),
+        (("min_size: 1", "min_size: 1 denser_prior_boxes: true"), "TextBoxes"),
+        (("num_classes: 2", ""), "it has no num_classes"),
+        (("num_classes: 2", "num_classes: 2 use_polygon: true"), "use_polygon"),
+        (("num_classes: 2", "num_classes: 3"), "3 scores of 4 priors"),
+        (("num_classes: 2", "num_classes: 2 nms_param { eta: 2 }"), "eta"),
+    ],
+)
+def test_wrong_layers_are_refused(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:
+    assert change[0] in PROTO
+    path = tmp_path / "case.prototxt"
+    path.write_text(PROTO.replace(*change))
+    with pytest.raises(CompileError, match=sentence) as e:
+        driver.compile(path)
+    assert e.value.loc is not None
+
+
+def test_the_layers_compile(tmp_path: Path) -> None:
+    path = tmp_path / "case.prototxt"
+    path.write_text(PROTO)
+    net = driver.compile(path, shapes={"l": ("?3", 16), "c": ("?3", 8)})
+    scores = np.tile(np.array([0.1, 0.9], np.float32), (2, 4))
+    rows = net(f=np.zeros((1, 4, 2, 2), np.float32), l=np.zeros((2, 16), np.float32), c=scores)["d"]
+    assert rows.shape == (1, 1, 8, 7)
+    np.testing.assert_allclose(rows[0, 0, 0], [0, 1, 0.9, 0, 0, 0.5, 0.5])

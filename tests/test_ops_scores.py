@@ -1,0 +1,417 @@
+"""Elementwise layers, reductions, losses and scores: each operator against numbers worked out by hand, on the reference
+and on the CPU, in both layouts; and what Caffe's layers make of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import e, inf, log, nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cortado import driver
+from cortado.compiler.errors import CompileError
+from cortado.compiler.ir import Graph
+from cortado.compiler.op import make
+from cortado.compiler.reference import blobs
+from cortado.compiler.text import parse
+from cortado.frontends.files.schema import message_class
+from cortado.runtime import Net
+
+NAMES = "xyz"
+HAND: list[tuple[str, list[Any], list[Any]]] = [  # a call, its operands, its results
+    ("exp(x, base=2, scale=0.5, shift=1)", [[2, -2, 0, inf]], [[4, 1, 2, inf]]),
+    ("exp(x)", [[0, 1, -inf]], [[1, e, 0]]),
+    ("log(x, base=2, scale=2, shift=2)", [[1, 7, -1, -2]], [[2, 4, -inf, nan]]),
+    ("log(x)", [[1, e]], [[0, 1]]),
+    ("bnll(x)", [[0, 1000, -1000, nan]], [[log(2), 1000, 0, nan]]),
+    ("swish(x, beta=2)", [[0, log(3) / 2]], [[0, 0.75 * log(3) / 2]]),
+    ("clip(x, low=-1, high=2)", [[-5, 0.5, 9, inf, nan]], [[-1, 0.5, 2, 2, -1]]),
+    ("clip(x, low=3, high=1)", [[0, 2, 9]], [[3, 3, 3]]),
+    ("threshold(x, threshold=0.5)", [[0.5, 0.6, -inf, nan]], [[0, 1, 0, 0]]),
+    ("bias(x, y)", [[[[1, 2], [3, 4]]], [10, 20]], [[[[11, 12], [23, 24]]]]),
+    ("bias(x, y, axis=-1)", [[[[1, 2], [3, 4]]], [10, 20]], [[[[11, 22], [13, 24]]]]),
+    ("bias(x, y, axis=0)", [[[1, 2]], 5], [[[6, 7]]]),
+    ("reduce(x, axis=1)", [[[1, -2], [3, -4]]], [[-1, -1]]),
+    ("reduce(x)", [[[1, -2], [3, -4]]], [-2]),
+    ('reduce(x, how="asum", axis=-1, coeff=0.5)', [[[1, -2], [3, -4]]], [[1.5, 3.5]]),
+    ('reduce(x, how="sumsq", axis=1)', [[[1, -2], [3, -4]]], [[5, 25]]),
+    ('reduce(x, how="mean", coeff=2)', [[[1, -2], [3, -4]]], [-1]),
+    ("argmax(x)", [[[1, 3, 3, 2], [5, 4, 4, 4]]], [[[2], [0]]]),  # of equals the last
+    ("argmax(x, top=3, numbers=true)", [[[1, 3, 3, 2]]], [[[2, 1, 3]], [[3, 3, 2]]]),
+    ("argmax(x, axis=0)", [[[1, 3], [2, 2]]], [[[1, 0]]]),
+    ("argmax(x, axis=-1, top=2)", [[[1, nan, 3, inf]]], [[[1, 3]]]),
+    ("standardize(x)", [[[[1, 3], [5, 5]]]], [[[[-1, 1], [0, 0]]]]),
+    ("standardize(x, eps=0.5)", [[[[1, 3], [5, 5]]]], [[[[-1 / 1.5, 1 / 1.5], [0, 0]]]]),
+    ('standardize(x, eps=3, eps_in="variance", per=1)', [[[1, 5], [3, 5]]], [[[-0.5, 0], [0.5, 0]]]),
+    ("standardize(x, scaled=false, per=0)", [[[[1, 3], [5, 7]]]], [[[[-3, -1], [1, 3]]]]),
+    ("standardize(x, per=[])", [[1, 3]], [[-1, 1]]),
+    ("standardize(x, per=[0, 1])", [[[7, 8]]], [[[0, 0]]]),  # each number alone
+    ("cross_entropy(x, y)", [[[0.5, 0.25, 0.25], [0.125, 0.5, 0.375]], [1.9, -0.5]], [[log(4), log(8)]]),
+    ("cross_entropy(x, y, floor=0.25)", [[[0, 1], [1, 0]], [0, 0]], [[log(4), 0]]),
+    ("cross_entropy(x, y, ignore=255)", [[[0.5, 0.5], [0.5, 0.5]], [255, 1]], [[0, log(2)]]),
+    ("cross_entropy(x, y, axis=0)", [[[0.5, 0.25], [0.5, 0.75]], [0, 0]], [[log(2), log(4)]]),
+    ("cross_entropy(x, y, axis=0)", [[0.5, 0.25, 0.25], 2], [log(4)]),
+    ("cross_entropy(x, y, z)", [[[0.5, 0.25, 0.25]], [1], [[0] * 3, [1, 2, 0], [9] * 3]], [[log(2) + 2 * log(4)]]),
+    ("hinge(x, y)", [[[0.5, -2], [2, 0.5], [nan, -2]], [0, 0, 0]], [[[0.5, 0], [0, 1.5], [0, 0]]]),
+    ("hinge(x, y)", [[0.5, 3], [0, 0]], [[0.5, 0]]),
+    ("sigmoid_cross_entropy(x, y)", [[0, 1000, -1000, 1000], [0.3, 1, 1, 0]], [[log(2), 0, 1000, 1000]]),
+    ("sigmoid_cross_entropy(x, y)", [[log(3)], [0.25]], [[-0.25 * log(0.75) - 0.75 * log(0.25)]]),
+    ("smooth_l1(x)", [[0.5, -2, 1, nan]], [[0.125, 1.5, 0.5, nan]]),
+    ("smooth_l1(x, sigma=2)", [[0.125, -1]], [[0.03125, 0.875]]),
+    ("contrastive(x, y, margin=2)", [[0.25, 0.25, 9, 4], [0, -1, 0.9, 1]], [[2.25, 0.25, 0, 4]]),
+    ("contrastive(x, y, margin=2, legacy=true)", [[0.25, 9], [0, 0]], [[1.75, 0]]),
+    ("total_loss(x)", [[[1, 2], [3, 4]]], [5]),
+    ('total_loss(x, by="all", scale=2)', [[[1, 2], [3, 4]]], [5]),
+    ('total_loss(x, by="none")', [[[1, 2], [3, 4]]], [10]),
+    ("total_loss(x, axis=2)", [[[1, 2], [3, 4]]], [2.5]),
+    ("total_loss(x, axis=0)", [[[1, 2], [3, 4]]], [10]),
+    ('total_loss(x, y, by="valid", ignore=255)', [[[1, nan], [3, 4]], [0, 255, 1, 0]], [8 / 3]),
+    ("total_loss(x, y, ignore=-1)", [[[1, 2], [3, 4]], [0, -1, 0, 0]], [4]),
+    ('total_loss(x, y, by="valid", ignore=7)', [[nan, inf], [7, 7.5]], [0]),  # nothing counts: never divided by 0
+    ("accuracy(x, y)", [[[1, 3, 2], [5, 5, 1], [1, 2, 3]], [1, 0, 0]], [1 / 3]),  # an equal score is a better one
+    ("accuracy(x, y, top=2)", [[[1, 3, 2], [5, 5, 1], [1, 2, 3]], [1, 0, 0]], [2 / 3]),
+    ("accuracy(x, y, ignore=0)", [[[1, 3, 2], [5, 5, 1], [1, 2, 3]], [1, 0, 0]], [1]),
+    ("accuracy(x, y, ignore=0)", [[[1, 3]], [0]], [0]),
+    ("accuracy(x, y)", [[[nan, 3]], [0]], [1]),  # nothing is as high as NaN
+    ("accuracy(x, y, axis=0)", [[[1, 4], [3, 2]], [1, 1]], [0.5]),
+    ("accuracy(x, y, classes=true)", [[[1, 3, 0], [5, 4, 0], [1, 2, 0]], [1, 0, 0]], [2 / 3, [0.5, 1, 0]]),
+    ("accuracy(x, y, ignore=0, classes=true)", [[[1, 3], [5, 4]], [1, 0]], [1, [0, 1]]),
+]
+
+
+def array(numbers: Any) -> np.ndarray:
+    return np.array(numbers, np.float32)
+
+
+def dims(x: np.ndarray) -> str:
+    return f"f32[{','.join(map(str, x.shape))}]"
+
+
+@pytest.mark.parametrize(("call", "operands", "results"), HAND, ids=lambda v: v if isinstance(v, str) else "")
+def test_by_hand(tmp_path: Path, call: str, operands: list[Any], results: list[Any]) -> None:
+    given = dict(zip(NAMES, map(array, operands), strict=False))
+    made = ", ".join(f"r{i}" for i in range(len(results)))
+    inputs = ", ".join(f"{name}: {dims(x)}" for name, x in given.items())
+    path = tmp_path / "case.net"
+    path.write_text(f"net case({inputs}) {{\n    {made} = {call}\n    return {made}\n}}\n")
+    reference = blobs(parse(path.read_text()), {name: torch.from_numpy(x) for name, x in given.items()})
+    found = driver.compile(path)(given)
+    for i, wanted in enumerate(map(array, results)):
+        for got in (reference[f"r{i}"].numpy(), found[f"r{i}"]):
+            assert got.shape == wanted.shape
+            np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
+
+
+IMAGES = [  # of c, which lies in nhwc, and of labels
+    "argmax(c)",
+    "argmax(c, axis=3, top=4)",
+    "standardize(c)",
+    'standardize(c, per=1, eps=0.1, eps_in="variance")',
+    "reduce(c, axis=2)",
+    'reduce(c, axis=1, how="asum")',
+    "cross_entropy(p, label)",
+    "accuracy(c, label, top=2, ignore=1)",
+    "accuracy(c, label, axis=-3)",
+    'total_loss(c, wide, ignore=1, by="valid")',
+    "hinge(c, one)",
+    "sigmoid_cross_entropy(c, wide)",
+    "clip(c, low=-0.5, high=0.25)",
+    "threshold(c, threshold=0.1)",
+]
+
+
+@pytest.mark.parametrize("call", IMAGES)
+def test_images_that_lie_with_channels_innermost(tmp_path: Path, call: str) -> None:
+    path = tmp_path / "case.net"
+    path.write_text(f"""net case(x: f32[2,3,5,4], label: f32[2,1,5,4], wide: f32[2,6,5,4], one: f32[2]) {{
+        weight w: f32[6,3,1,1]
+        c = conv(x, w)
+        p = softmax(c)
+        y = {call}
+        return y, p, label, wide, one
+    }}""")
+    random = np.random.default_rng(0)
+    weight = random.standard_normal((6, 3, 1, 1), np.float32)
+    given = {"x": random.standard_normal((2, 3, 5, 4), np.float32), "one": array([5, 0])}
+    given |= {"label": array(random.integers(0, 6, (2, 1, 5, 4))), "wide": array(random.integers(0, 2, (2, 6, 5, 4)))}
+    text = path.read_text()
+    by_hand = blobs(bound(text, weight), {name: torch.from_numpy(x) for name, x in given.items()})
+    report = driver.Report()
+    artifact = driver.lowered(bound(text, weight), driver.Options(), report)
+    assert artifact.plan.slots["c"].layout == "nhwc" or "c" not in artifact.plan.slots
+    np.testing.assert_allclose(Net.from_artifact(artifact)(given)["y"], by_hand["y"], rtol=2e-6, atol=2e-6)
+
+
+def bound(text: str, weight: np.ndarray) -> Graph:
+    """The net with numbers for its weight w."""
+    graph = parse(text)
+    (old,) = graph.constants
+    new = replace(old, data=torch.from_numpy(weight))
+    nodes = tuple(replace(n, inputs=tuple(new if v is old else v for v in n.inputs)) for n in graph.nodes)
+    return replace(graph, nodes=nodes)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "accuracy", "hinge"])
+@pytest.mark.parametrize("label", [2.0, -1.0, nan])
+def test_a_label_that_names_no_class(tmp_path: Path, name: str, label: float) -> None:
+    """Caffe, compiled for release, reads beyond the blob."""
+    x, y = torch.zeros(2, 2), torch.tensor([0.0, label])
+    with pytest.raises(ValueError, match="the classes are 0 to 1"):
+        make(name, {}).compute([x, y])
+    path = tmp_path / "case.net"
+    path.write_text(f"net case(x: f32[2,2], y: f32[2]) {{\n    r = {name}(x, y)\n    return r\n}}\n")
+    with pytest.raises(ValueError, match="the classes are 0 to 1"):
+        driver.compile(path)(x=x.numpy(), y=y.numpy())
+
+
+WRONG = [  # a call on x [2,3,4], label [2,4], short [5]
+    ('reduce(x, how="product")', "how is"),
+    ("reduce(x, axis=3)", "there is no axis 3"),
+    ("argmax(x, top=4)", "top is 1 to 3"),
+    ("argmax(x, top=0)", "top is 1 to 3"),
+    ("standardize(x, per=[0, 3])", "there is no axis 3"),
+    ('standardize(x, eps_in="mean")', "eps_in is"),
+    ("cross_entropy(x, short)", "5 labels for 8 places beside axis 1"),
+    ("cross_entropy(x, label, short)", "3 classes take"),
+    ("accuracy(x, label, top=4)", "top is 1 to 3, the number of classes"),
+    ("accuracy(x, label, axis=-4)", "there is no axis -4"),
+    ("hinge(x, label)", "8 labels for 2 rows"),
+    ('total_loss(x, by="mean")', "by is"),
+    ("total_loss(x, axis=4)", "axis is 0 to 3"),
+    ("total_loss(x, short, ignore=1)", "5 labels for 24 places"),
+    ("total_loss(x, ignore=1)", "ignore needs labels"),
+    ("total_loss(x, x, ignore=1.5)", "ignore is"),
+    ("exp(x, base=0)", "the base is above 0"),
+    ("log(x, base=1)", "no logarithm has the base 1"),
+    ("clip(x, low=1)", "clip needs high="),
+    ("bias(x, short)", "no part of"),
+]
+
+
+@pytest.mark.parametrize(("call", "why"), WRONG)
+def test_refused(call: str, why: str) -> None:
+    text = f"net case(x: f32[2,3,4], label: f32[2,4], short: f32[5]) {{\n    y = {call}\n    return y, label, short\n}}"
+    with pytest.raises(CompileError, match=why):
+        parse(text)
+
+
+# What Caffe's layers make of these operators
+
+
+def caffe(tmp_path: Path, layer: str, outputs: tuple[str, ...] = (), **inputs: Any) -> dict[str, np.ndarray]:
+    """The answers of a net of one layer, whose inputs have the shapes of these arrays."""
+    arrays = {name: array(x) for name, x in inputs.items()}
+    path = tmp_path / "case.prototxt"
+    path.write_text("".join(f"{declaration(name, x)}\n" for name, x in arrays.items()) + layer)
+    return driver.compile(path, weights, outputs=outputs)(arrays)
+
+
+def declaration(name: str, x: np.ndarray) -> str:
+    shape = " ".join(f"dim: {d}" for d in x.shape)
+    return f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {shape} }} }} }}'
+
+
+def weights(layer: str, type: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.full(shape, (3.0, 8.0, 2.0)[index], np.float32)
+
+
+def scored(type: str, bottoms: str = "x y", tops: str = "out", more: str = "") -> str:
+    names = [f'bottom: "{b}"' for b in bottoms.split()] + [f'top: "{t}"' for t in tops.split()]
+    return f'layer {{ name: "l" type: "{type}" {" ".join(names)} {more} }}'
+
+
+half = log(2) / 2
+LOSSES = [  # type, settings, inputs, the loss
+    ("SoftmaxWithLoss", "", {"x": [[0.0] * 4] * 2, "y": [1, 2]}, log(4)),
+    ("SoftmaxWithLoss", "loss_weight: 3", {"x": [[0.0] * 4] * 2, "y": [[1], [2]]}, log(4)),
+    ("SoftmaxWithLoss", "loss_param { ignore_label: 1 }", {"x": [[0.0] * 4] * 2, "y": [1, 2]}, log(4)),
+    ("SoftmaxWithLoss", "loss_param { ignore_label: 1 normalize: false }", {"x": [[0, 0]] * 2, "y": [1, 0]}, half),
+    (
+        "SoftmaxWithLoss",
+        "loss_param { ignore_label: 1 normalize: false normalization: VALID }",
+        {"x": [[0, 0]] * 2, "y": [1, 0]},
+        log(2),
+    ),
+    (
+        "SoftmaxWithLoss",
+        "loss_param { normalization: FULL ignore_label: 0 pre_fixed_normalizer: 9 }",
+        {"x": [[0, 0]] * 2, "y": [0, 1]},
+        half,
+    ),
+    ("SoftmaxWithLoss", "loss_param { ignore_label: 1 }", {"x": [[0, 0]] * 2, "y": [1, 1]}, 0),
+    ("SoftmaxWithLoss", "loss_param { normalize: false }", {"x": [[[0, 0]] * 2], "y": [[0, 1]]}, 2 * log(2)),
+    ("SoftmaxWithLoss", "softmax_param { axis: 2 }", {"x": [[[0, 0, 0]] * 2], "y": [[0, 1]]}, log(3)),
+    (
+        "SoftmaxWithLoss",
+        "softmax_param { axis: 2 } loss_param { normalization: BATCH_SIZE }",  # the batch ends at the axis
+        {"x": [[[0, 0, 0]] * 2], "y": [[0, 1]]},
+        log(3),
+    ),
+    (
+        "SoftmaxWithLoss",
+        "loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 4 }",
+        {"x": [[0, 0]] * 2, "y": [1, 0]},
+        log(2) / 2,
+    ),
+    ("SoftmaxWithLoss", "", {"x": [[0, 200]], "y": [0]}, -log(np.finfo(np.float32).tiny)),
+    ("MultinomialLogisticLoss", "", {"x": [[[[0.5]], [[0.5]]], [[[1]], [[0]]]], "y": [0, 1]}, half + 10 * log(10)),
+    ("SigmoidCrossEntropyLoss", "", {"x": [[0, 0], [0, 0]], "y": [[0, 1], [1, 0.5]]}, 2 * log(2)),
+    ("SigmoidCrossEntropyLoss", "loss_param { normalize: true }", {"x": [[0, 0]] * 2, "y": [[0, 1]] * 2}, log(2)),
+    (
+        "SigmoidCrossEntropyLoss",
+        "loss_param { ignore_label: -1 normalization: VALID }",
+        {"x": [[0, nan], [0, 0]], "y": [[[0], [-1.5]], [[1], [0]]]},
+        log(2),
+    ),
+    ("SigmoidCrossEntropyLoss", "loss_param { ignore_label: -1 }", {"x": [[0, 9]], "y": [[0, -1]]}, log(2)),
+    ("EuclideanLoss", "", {"x": [[1, 2], [3, 4]], "y": [[[[1]], [[0]]], [[[0]], [[4]]]]}, 13 / 4),
+    ("HingeLoss", "", {"x": [[0.5, -2], [2, 0.5]], "y": [0, 0]}, 1),
+    ("HingeLoss", "hinge_loss_param { norm: L2 }", {"x": [[0.5, -2], [2, 0.5]], "y": [0, 0]}, 1.25),
+    ("SmoothL1Loss", "", {"x": [[0.5, 3], [0, 0]], "y": [[0, 0], [0, 0]]}, (0.125 + 2.5) / 2),
+    ("SmoothL1Loss", "smooth_l1_loss_param { sigma: 2 }", {"x": [[0.125, 1]], "y": [[0, 0]]}, 0.03125 + 0.875),
+    ("SmoothL1Loss", "", {"x": [[0.5, 3]], "y": [[0, 0]], "w": [[2, 0]]}, 0.5),
+    ("SmoothL1Loss", "", {"x": [[0.5, 3]], "y": [[0, 0]], "w": [[1, 1]], "u": [[4, 0]]}, 0.5),
+    (
+        "ContrastiveLoss",
+        "contrastive_loss_param { margin: 3 }",
+        {"x": [[1, 0], [1, 2]], "y": [[0, 0], [1, 0]], "s": [1, 0]},
+        (1 + 1) / 4,
+    ),
+    (
+        "ContrastiveLoss",
+        "contrastive_loss_param { margin: 3 legacy_version: true }",
+        {"x": [[[[1]]], [[[1]]]], "y": [[0], [0]], "s": [[0], [1]]},
+        (2 + 1) / 4,
+    ),
+    ("InfogainLoss", "", {"x": [[0, 0]], "y": [1], "H": [[[[7, 7], [1, 2]]]]}, 3 * log(2)),
+    (
+        "InfogainLoss",
+        "loss_param { ignore_label: 1 } infogain_loss_param { axis: 2 }",
+        {"x": [[[0, 0], [0, 0]]], "y": [[1, 0]], "H": [[1, 0], [0, 1]]},
+        log(2),
+    ),
+]
+
+
+@pytest.mark.parametrize(("type", "settings", "inputs", "loss"), LOSSES)
+def test_losses(tmp_path: Path, type: str, settings: str, inputs: dict[str, Any], loss: float) -> None:
+    out = caffe(tmp_path, scored(type, " ".join(inputs), more=settings), **inputs)["out"]
+    assert out.shape == ()
+    np.testing.assert_allclose(out, loss, rtol=1e-6, atol=1e-7)
+
+
+def test_the_softmax_is_the_second_top(tmp_path: Path) -> None:
+    for more in ("", "infogain_loss_param { axis: 1 }"):
+        type, bottoms = ("InfogainLoss", "x y H") if more else ("SoftmaxWithLoss", "x y")
+        inputs = {"x": [[0, log(3)]], "y": [0], "H": [[1, 0], [0, 1]]}
+        inputs = {name: inputs[name] for name in bottoms.split()}
+        out = caffe(tmp_path, scored(type, bottoms, "out p", more), **inputs)
+        np.testing.assert_allclose(out["p"], [[0.25, 0.75]], rtol=1e-6)
+        np.testing.assert_allclose(out["out"], log(4), rtol=1e-6)
+
+
+def test_a_loss_without_a_top_is_seen_by_nobody(tmp_path: Path) -> None:
+    layer = scored("Softmax", "x", "p") + scored("SoftmaxWithLoss", "x y", "")
+    assert list(caffe(tmp_path, layer, x=[[0, 0]], y=[0])) == ["p"]
+
+
+def test_infogain_reads_its_matrix_beside_the_prototxt(tmp_path: Path) -> None:
+    blob = message_class("BlobProto")(num=1, channels=1, height=2, width=2, data=[7, 7, 1, 2])  # type: ignore[call-arg]
+    (tmp_path / "gain.binaryproto").write_bytes(blob.SerializeToString())
+    layer = scored("InfogainLoss", more='infogain_loss_param { source: "gain.binaryproto" }')
+    np.testing.assert_allclose(caffe(tmp_path, layer, x=[[0, 0]], y=[1])["out"], 3 * log(2), rtol=1e-6)
+    with pytest.raises(CompileError, match="holds 4 numbers, and 3 classes take 9"):
+        caffe(tmp_path, layer, x=[[0, 0, 0]], y=[1])
+    (tmp_path / "gain.binaryproto").write_bytes(b"<html>")
+    with pytest.raises(CompileError, match="no blob in Caffe's binary format"):
+        caffe(tmp_path, layer, x=[[0, 0]], y=[1])
+
+
+@pytest.mark.parametrize("type", ["SoftmaxWithLoss", "EuclideanLoss", "SigmoidCrossEntropyLoss"])
+def test_the_divisor_follows_the_batch(tmp_path: Path, type: str) -> None:
+    """A net that was compiled for one batch divides by another's size when it is given that."""
+    y = [0, 0, 0] if type == "SoftmaxWithLoss" else [[1, 1]] * 3
+    path = tmp_path / "case.prototxt"
+    big, labels = np.zeros((3, 2), np.float32), array(y)
+    path.write_text(declaration("x", big) + declaration("y", labels) + scored(type))
+    net = driver.compile(path)
+    np.testing.assert_allclose(net(x=big[:1], y=labels[:1])["out"], net(x=big, y=labels)["out"], rtol=1e-6)
+
+
+def test_accuracy_by_class(tmp_path: Path) -> None:
+    x, y = [[1, 3, 0], [5, 4, 0], [1, 2, 0], [0, 0, 9]], [1, 0, 0, 2]
+    layer = scored("Accuracy", tops="all each", more="accuracy_param { ignore_label: 2 }")
+    out = caffe(tmp_path, layer, x=x, y=[[[[n]]] for n in y])
+    assert out["all"].shape == () and out["all"] == pytest.approx(2 / 3)
+    np.testing.assert_allclose(out["each"], [0.5, 1, 0])
+
+
+def test_shapes_of_argmax(tmp_path: Path) -> None:
+    """argmax_layer.cpp: three dimensions at least without an axis; with one, those of the data."""
+    x = array(np.arange(24)).reshape(2, 3, 4)
+    plain = "argmax_param { top_k: 2 }"
+    cases: list[tuple[str, np.ndarray, Any]] = [
+        ("", x, [[[11]], [[11]]]),
+        (plain, x[:, :, 0], [[[2, 1]]] * 2),
+        (plain, x[:, :, :, None, None], [[[[[11]], [[10]]]]] * 2),
+        ("argmax_param { top_k: 2 out_max_val: true }", x[:, :, 0], [[[2, 1], [8, 4]], [[2, 1], [20, 16]]]),
+        ("argmax_param { axis: -1 }", x[:, :, 0], [[2], [2]]),
+        ("argmax_param { axis: 0 out_max_val: true }", x[:, :1], [x[1, :1]]),
+        ("", x[0, 0], [[[0]]] * 4),
+    ]
+    for settings, data, wanted in cases:
+        out = caffe(tmp_path, scored("ArgMax", "x", more=settings), x=data)["out"]
+        np.testing.assert_array_equal(out, array(wanted), err_msg=f"{settings} {data.shape}")
+
+
+def test_layers_on_data_of_one_dimension(tmp_path: Path) -> None:
+    """One dimension is one channel to BatchNorm, and a batch to MVN."""
+    stored = caffe(tmp_path, scored("BatchNorm", "x", more="batch_norm_param { eps: 5 }"), x=[1.5, 4.5])["out"]
+    np.testing.assert_allclose(stored, [0, 1], atol=1e-6)  # (x - 3/2) / sqrt(8/2 + 5)
+    own = scored("BatchNorm", "x", more="batch_norm_param { use_global_stats: false eps: 3 }")
+    np.testing.assert_allclose(caffe(tmp_path, own, x=[1, 3])["out"], [-0.5, 0.5])
+    np.testing.assert_allclose(caffe(tmp_path, scored("MVN", "x"), x=[1, 3])["out"], [0, 0])
+
+
+def test_scale_and_bias_by_a_number(tmp_path: Path) -> None:
+    """A second bottom without dimensions is one number for all, whatever the axis says."""
+    for type, wanted in (("Scale", [[2, 4]]), ("Bias", [[3, 4]])):
+        layer = scored("Reduction", "s", "r") + scored(type, "x r", more=f"{type.lower()}_param {{ axis: 7 }}")
+        np.testing.assert_allclose(caffe(tmp_path, layer, x=[[1, 2]], s=[2])["out"], wanted)
+
+
+REFUSED = [  # a layer, why
+    (scored("Exp", "x", more="exp_param { base: 0 }"), "base is above 0, or -1"),
+    (scored("Log", "x", more="log_param { base: 1 }"), "no logarithm has the base 1"),
+    (scored("Clip", "x"), "it has no min"),
+    (scored("Bias", "x", more="bias_param { num_axes: 3 }"), "has no 3 axes from 1 on"),
+    (scored("Bias", "x y", more="bias_param { axis: 1 }"), "no part of"),
+    (scored("Reduction", "x", more="reduction_param { axis: 2 }"), "there is no axis 2"),
+    (scored("ArgMax", "x", more="argmax_param { top_k: 4 }"), "top_k is 1 to 3 here, not 4"),
+    (scored("Accuracy", more="accuracy_param { top_k: 0 }"), "top_k is 1 to 3 here, not 0"),
+    (scored("Accuracy", "x x"), "6 labels for 2 places"),
+    (scored("Accuracy", "x"), "it has 1 bottoms, and takes 2"),
+    (scored("SoftmaxWithLoss", "x z"), "not of one batch size"),
+    (scored("SoftmaxWithLoss", "x x"), "6 labels for 2 places"),
+    (scored("SoftmaxWithLoss", more="loss_param { label_smoothing: 0.1 }"), "label_smoothing is not supported"),
+    (scored("InfogainLoss"), "no matrix of information gain"),
+    (scored("InfogainLoss", more='infogain_loss_param { source: "absent" }'), "absent cannot be read"),
+    (scored("InfogainLoss", "x y z"), "3 classes take"),
+    (scored("InfogainLoss", "x y x", more="loss_param { normalize: true }"), "normalize is not for this layer"),
+    (scored("EuclideanLoss"), "cannot take the shape"),
+    (scored("SigmoidCrossEntropyLoss"), "cannot take the shape"),
+    (scored("HingeLoss", "x x"), "6 labels for 2 rows"),
+    (scored("ContrastiveLoss", "x x x"), "one label for each pair"),
+    (scored("Silence", "x"), "it has 1 tops, and takes 0"),
+]
+
+
+@pytest.mark.parametrize(("layer", "why"), REFUSED, ids=[why for _, why in REFUSED])
+def test_layers_refused(tmp_path: Path, layer: str, why: str) -> None:
+    with pytest.raises(CompileError, match=why) as caught:
+        caffe(tmp_path, layer, x=[[1, 2, 3]] * 2, y=[0, 1], z=[0, 1, 2])
+    assert caught.value.loc is not None and 'layer "l"' in str(caught.value)

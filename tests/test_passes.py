@@ -1,0 +1,109 @@
+"""tests/passes/PASS.net holds cases for the pass PASS: a net before, `---`, what comes of it; `====` between cases.
+
+A new case is a comment on what it shows and a net; `pytest tests/test_passes.py --bless` writes the rest, to be read
+before it is committed: what the pass said (`# did`, `# declined`, `# refused`), and the net that it made. A case may
+begin with `# target: NAME`. Each case proves besides that
+
+- the pass, run again, changes nothing more, and its net reads back;
+- both nets give the same numbers on random inputs and, where the case leaves them out, random weights;
+- a memory plan for the net after it gives those numbers too, run between poisoned bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from _pytest.mark import ParameterSet
+
+from cortado import passes
+from cortado.compiler.errors import CompileError
+from cortado.compiler.ir import Constant, Graph
+from cortado.compiler.poison import poisoned
+from cortado.compiler.reference import evaluate
+from cortado.compiler.rewrite import Writer
+from cortado.compiler.target import Target
+from cortado.compiler.targets import target
+from cortado.compiler.text import parse, show
+from cortado.compiler.text.weights import by_handle
+from cortado.compiler.verify import verify
+from cortado.passes import Context
+
+FOLDER = Path(__file__).with_name("passes")
+BETWEEN, AFTER = "\n====\n", "\n---\n"
+
+
+def cases() -> Iterator[ParameterSet]:
+    for path in sorted(FOLDER.glob("*.net")):
+        for i, case in enumerate(path.read_text("utf-8").split(BETWEEN)):
+            first = next((l for l in case.split("\n") if l.startswith("#") and "target:" not in l), str(i))
+            words = re.findall(r"\w+", first)
+            yield pytest.param(path, i, id=f"{path.stem}-{i}-{'_'.join(words[:7])}")
+
+
+@pytest.mark.parametrize("path, i", [*cases()])
+def test_case(path: Path, i: int, request: pytest.FixtureRequest) -> None:
+    written = path.read_text("utf-8").split(BETWEEN)
+    before, _, expected = written[i].partition(AFTER)
+    graph = parse(before, path.name)
+    printed, after = outcome(graph, path.stem, before)
+    if request.config.getoption("--bless"):
+        written[i] = f"{before.rstrip()}\n{AFTER.lstrip()}{printed}"
+        path.write_text(BETWEEN.join(written), "utf-8")
+    else:
+        assert printed.strip() == expected.strip()
+    if after is None:
+        return
+    assert show(parse(show(after), path.name, by_handle(graph, after))) == show(after)
+    assert show(apply(after, path.stem, before)[0]) == show(after), "run again, the pass changes more"
+    same_numbers(graph, path.stem, before)
+
+
+def test_every_pass_has_cases() -> None:
+    assert {p.stem for p in FOLDER.glob("*.net")} == {p.__name__ for p in passes.PIPELINE}
+
+
+def outcome(graph: Graph, name: str, text: str) -> tuple[str, Graph | None]:
+    """What a pass says and makes, as it is printed in a case; a refusal is its sentence alone."""
+    try:
+        after, context = apply(graph, name, text)
+    except CompileError as e:
+        return f"# refused: {e.message}\n", None
+    notes = [f"# {'did' if n.done else 'declined'}: {n.value} {n.sentence}\n" for n in context.notes]
+    return "".join(notes) + show(verify(after)), after
+
+
+def apply(graph: Graph, name: str, text: str) -> tuple[Graph, Context]:
+    asked = re.search(r"^# target: (\w+)$", text, re.MULTILINE)
+    chosen = Target() if asked and asked[1] == Target.name else target(asked[1] if asked else "cpu")
+    context = Context(chosen).during(name)
+    return getattr(passes, name)(graph, context), context
+
+
+def same_numbers(graph: Graph, name: str, text: str) -> None:
+    torch.manual_seed(1)
+    bound = filled(graph)
+    after = apply(bound, name, text)[0]
+    inputs = [torch.randn(v.type.bounds) for v in graph.inputs]
+    expected = evaluate(bound, *inputs)
+    runs = [evaluate(after, *inputs)]
+    if all(v.type.known for v in after.values.values()):
+        runs.append(poisoned(passes.plan_memory(after, Context()), *inputs))
+    for run in runs:
+        assert [name for name, _ in after.returns] == [name for name, _ in graph.returns]
+        for a, b in zip(expected, run, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def filled(graph: Graph) -> Graph:
+    """The net with random numbers, all positive, for the weights that it only declares."""
+    writer = Writer(graph)
+    for c in graph.constants:
+        if not c.bound:
+            writer[c] = Constant(c.name, c.type, data=torch.rand(c.type.shape) + 0.25)
+    for node in graph.nodes:
+        writer.copy(node)
+    return writer.finish()
