@@ -21,17 +21,29 @@ if TYPE_CHECKING:
     from .driver import save as save
     from .runtime import ArtifactError as ArtifactError
     from .runtime import Net as Net
+    from .runtime.artifact import Preprocessing as Preprocessing
 
 HOMES = {
     "ArtifactError": "runtime",
     "CompileError": "compiler.errors",
     "Net": "runtime",
+    "Preprocessing": "runtime.artifact",
     "Report": "driver",
     "compile": "driver",
     "load": "driver",
     "save": "driver",
 }
-__all__ = ["ArtifactError", "CompileError", "Net", "Report", "__version__", "compile", "load", "save"]
+__all__ = [
+    "ArtifactError",
+    "CompileError",
+    "Net",
+    "Preprocessing",
+    "Report",
+    "__version__",
+    "compile",
+    "load",
+    "save",
+]
 
 
 def __getattr__(name: str) -> Any:

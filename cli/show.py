@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from .options import net_options, options_of
 from .screen import columns, counted, warn, working
 
 if TYPE_CHECKING:
-    from ..compiler.ir import Graph
     from ..driver import Report
     from ..passes import Pass
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--after-all", "folder", metavar="DIR", help="Write the net after each stage to DIR, with its weights.")
 @click.option("--why", is_flag=True, help="Print what the passes did, and what they did not and why.")
 @click.option("--stats", is_flag=True, help="Print the size of the net after each stage, and the time it took.")
-@click.option("--kernels", is_flag=True, help="Print the kernels.")
+@click.option("--kernels", is_flag=True, help="Print the kernels: in the language or, for a GPU, as Triton.")
 def show(
     net: str,
     weights: str | None,
@@ -63,10 +63,14 @@ def show(
         show_notes(report)
     elif stats:
         show_stages(report)
+    elif kernels:
+        from ..compiler.build import kernels as sources
+
+        show_kernels(sources(graph, options.target))
     else:
         from ..compiler.text import show as text_of
 
-        click.echo("\n".join(kernels_of(graph)) if kernels else text_of(graph), nl=False)
+        click.echo(text_of(graph), nl=False)
 
 
 def show_artifact(path: str, weights: str | None, chosen: list[str]) -> None:
@@ -76,7 +80,10 @@ def show_artifact(path: str, weights: str | None, chosen: list[str]) -> None:
         said = "WEIGHTS" if weights else chosen[0]
         raise click.UsageError(f"{said} is for a net before it is compiled, and {path} is. Give its prototxt.")
     artifact = read(path)
-    click.echo("\n".join(artifact.kernels.values()) if chosen else artifact.net, nl=False)
+    if chosen:
+        show_kernels(artifact.kernels)
+    else:
+        click.echo(artifact.net, nl=False)
 
 
 def until(after: str | None, before: str | None) -> tuple[Pass, ...]:
@@ -90,13 +97,11 @@ def until(after: str | None, before: str | None) -> tuple[Pass, ...]:
     return PIPELINE[: PIPELINE.index(last) + bool(after)]
 
 
-def kernels_of(graph: Graph) -> list[str]:
-    """The text of each kernel, in the order in which they first run; a node that runs alone is one too."""
-    from ..compiler.kernel import kernel
-    from ..compiler.text import show as text_of
-
-    bodies = {body.name: body for body in map(kernel, graph.nodes)}
-    return [text_of(body, "kernel") for body in bodies.values()]
+def show_kernels(sources: Mapping[str, str]) -> None:
+    if not sources:
+        click.echo("Each operator of this net runs alone: there are no kernels to show.")
+        return
+    click.echo("\n".join(sources.values()), nl=False)
 
 
 def dump(folder: str, report: Report) -> None:

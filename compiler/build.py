@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from torch import Tensor
+
 from ..runtime.artifact import Artifact, Plan, Slot, Step, Weight
-from .codegen import for_cpu
+from .codegen import for_cpu, for_cuda
 from .errors import CompileError
 from .ir import Graph, Node, Value
 from .kernel import kernel, operands
@@ -13,8 +17,6 @@ from .storage import Storage, storages
 from .text import show
 from .text.show import kernel_of
 from .types import AtMost, TensorType
-
-LOWERINGS = {"cpu": for_cpu.lower}
 
 
 def build(graph: Graph, source: Graph, target: str, version: dict[str, str] | None = None) -> Artifact:
@@ -26,11 +28,14 @@ def build(graph: Graph, source: Graph, target: str, version: dict[str, str] | No
         more = f" and {len(unbound) - 1} more" if len(unbound) > 1 else ""
         advice = "Give the caffemodel, or a function that makes weights."
         raise CompileError(f"{graph.name}: the weight {unbound[0]}{more} has no numbers", advice=advice)
-    where = storages(graph)
-    slots = {v.name: Slot(v.type.dtype, dims(v.type), v.layout or "nchw") for v in graph.inputs}
-    slots |= {v.name: slot(v, where) for v in where}
-    weights = {c.name: Weight(c.type.dtype, c.type.shape, c.handle) for c in graph.constants}
+    slots, weights = places(graph)
     tensors = {c.handle: c.data for g in (graph, source) for c in g.constants}
+    if target == "cpu":
+        steps, sources, cubins = [step(n) for n in graph.nodes], bodies(graph), dict[str, Tensor]()
+    else:
+        made = for_cuda.compiled(graph, {**slots, **weights}, strict(target))
+        steps, sources, cubins = made.steps, made.sources, made.cubins
+        weights, tensors = reduced(weights | made.weights, tensors | made.tensors, steps, graph, source)
     plan = Plan(
         net=graph.name,
         target=target,
@@ -38,19 +43,55 @@ def build(graph: Graph, source: Graph, target: str, version: dict[str, str] | No
         inputs=tuple(v.name for v in graph.inputs),
         slots=slots,
         weights=weights,
-        steps=tuple(step(n, target) for n in graph.nodes),
+        steps=tuple(steps),
         outputs=tuple((name, v.name) for name, v in graph.returns),
     )
-    sources = {b.name: show(b, "kernel") for n in graph.nodes if (b := kernel_of(n.op)) is not None}
-    return Artifact(plan, tensors, show(source), show(graph), sources, {}, version or {})
+    return Artifact(plan, tensors, show(source), show(graph), sources, {}, version or {}, cubins=cubins)
 
 
-def step(node: Node, target: str) -> Step:
+def step(node: Node) -> Step:
+    """A node as a primitive of the CPU."""
     body = kernel(node)
-    call = LOWERINGS[target](body)
+    call = for_cpu.lower(body)
     outside = node.inputs if isinstance(node.op, Fused) else operands([node])
     reads = tuple(outside[i].name for i in call.operands)
     return Step(call.primitive, call.attributes, reads, tuple(v.name for v in node.results), body.name)
+
+
+def reduced(
+    weights: dict[str, Weight], tensors: dict[str, Tensor], steps: Sequence[Step], graph: Graph, source: Graph
+) -> tuple[dict[str, Weight], dict[str, Tensor]]:
+    """The weights that steps and outputs name; of the tensors those, and what `source` needs to be compiled again."""
+    named = {name for s in steps for name in s.operands} | {v.name for v in graph.outputs}
+    weights = {name: weight for name, weight in weights.items() if name in named}
+    handles = {w.handle for w in weights.values()} | {c.handle for c in source.constants}
+    return weights, {h: tensor for h, tensor in tensors.items() if h in handles}
+
+
+def kernels(graph: Graph, target: str) -> dict[str, str]:
+    """For people to read: each kernel of a graph by name; for a GPU (memory has to be planned) as its Triton file."""
+    if target == "cpu":
+        return bodies(graph)
+    slots, weights = places(graph)
+    return for_cuda.sources(graph, {**slots, **weights}, strict(target))
+
+
+def strict(target: str) -> bool:
+    """True if f32 is to be multiplied as f32 alone."""
+    return target.endswith("-strict")
+
+
+def bodies(graph: Graph) -> dict[str, str]:
+    """The kernels of fused nodes, in our language."""
+    return {b.name: show(b, "kernel") for n in graph.nodes if (b := kernel_of(n.op)) is not None}
+
+
+def places(graph: Graph) -> tuple[dict[str, Slot], dict[str, Weight]]:
+    """Where every input and computed value lies, and what every weight is."""
+    where = storages(graph)
+    slots = {v.name: Slot(v.type.dtype, dims(v.type), v.layout or "nchw") for v in graph.inputs}
+    slots |= {v.name: slot(v, where) for v in where}
+    return slots, {c.name: Weight(c.type.dtype, c.type.shape, c.handle if c.bound else "") for c in graph.constants}
 
 
 def slot(value: Value, where: dict[Value, Storage]) -> Slot:

@@ -111,6 +111,19 @@ class Node:
         """The types that the operator makes of these operands, worked out once. ValueError if it cannot."""
         return self.op.types([v.type for v in self.inputs])
 
+    @cached_property
+    def joined(self) -> dict[Value, list[range]]:
+        """The channels of the result at which operands stand unchanged (concat)."""
+        found: dict[Value, list[range]] = {}
+        for value, part in zip(self.inputs, self.op.joined([v.type for v in self.inputs]), strict=False):
+            found.setdefault(value, []).append(part)
+        return found
+
+    @cached_property
+    def pieces(self) -> dict[Value, range]:
+        """The channels of the first operand that results are, unchanged (slice)."""
+        return dict(zip(self.results, self.op.pieces([v.type for v in self.inputs]), strict=False))
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
+from heapq import heappop, heappush
 
 from .errors import CompileError
 from .ir import Constant, Graph, Node, Value
@@ -71,36 +72,48 @@ def described(value: Value) -> str:
 
 
 def verify_roots(graph: Graph, where: dict[Value, Storage], life: dict[Value, Life]) -> None:
-    """Rule 4. Values that share a root are few at any one step, however many there are over time."""
+    """Rule 4, for each root by itself."""
     sharing: dict[Value, list[Value]] = defaultdict(list)
     for value, storage in where.items():
         sharing[storage.root].append(value)
     for values in sharing.values():
-        active: list[Value] = []
-        for value in sorted(values, key=lambda v: life[v].first):
-            start = life[value].first
-            active = [v for v in active if life[v].last >= start]
-            changed = written(graph, value, where) if active else []
-            for other in active:
-                if value.place.over != other.name and any(meet(r, channels(other, where)) for r in changed):
+        if len(values) > 1:
+            verify_sharing(graph, sorted(values, key=lambda v: life[v].first), where, life)
+
+
+def verify_sharing(graph: Graph, values: list[Value], where: dict[Value, Storage], life: dict[Value, Life]) -> None:
+    """Sweep over the values of one root, in the order in which they are made, with what is needed by its channels."""
+    needed: list[tuple[int, int, int]] = []  # first channel, the one behind the last, number of the value; sorted
+    ends: list[tuple[int, tuple[int, int, int]]] = []  # when each of them dies; a heap
+    longest = 0
+    for i, value in enumerate(values):
+        while ends and ends[0][0] < life[value].first:
+            del needed[bisect_left(needed, heappop(ends)[1])]
+        for changed in written(graph, value, where) if needed else []:
+            near = slice(bisect_left(needed, (changed.start - longest,)), bisect_left(needed, (changed.stop,)))
+            for _, stop, number in needed[near]:
+                other = values[number]
+                if stop > changed.start and value.place.over != other.name:
                     node = graph.producer[value]
                     raise fault(graph, node, f"{value.name} is written over {other.name}, which is still needed")
-            active.append(value)
+        mine = channels(value, where)
+        insort(needed, (mine.start, mine.stop, i))
+        heappush(ends, (life[value].last, (mine.start, mine.stop, i)))
+        longest = max(longest, len(mine))
 
 
 def written(graph: Graph, value: Value, where: dict[Value, Storage]) -> list[range]:
     """The channels of its root that a node changes to make `value`: none where an operand stands there already."""
-    node, mine = graph.producer[value], channels(value, where)
-    types = [v.type for v in node.inputs]
+    node, mine, root = graph.producer[value], channels(value, where), where[value].root
     rest = [mine]
-    for i, operand in enumerate(node.inputs):
-        if operand not in where or where[operand].root is not where[value].root:
-            continue
-        its = channels(operand, where)
-        if (part := node.op.stands_in_result(i, types)) and shifted(part, mine) == its:
-            rest = [piece for r in rest for piece in without(r, its) if piece]
-        if i == 0 and (part := node.op.stands_in_operand(node.results.index(value), types)):
-            rest = [] if shifted(part, its) == mine else rest
+    for operand, parts in node.joined.items():
+        if operand in where and where[operand].root is root:
+            its = channels(operand, where)
+            if any(shifted(part, mine) == its for part in parts):
+                rest = [piece for r in rest for piece in without(r, its) if piece]
+    if value in node.pieces and node.inputs[0] in where and where[node.inputs[0]].root is root:
+        whole = channels(node.inputs[0], where)
+        rest = [] if shifted(node.pieces[value], whole) == mine else rest
     return rest
 
 
@@ -117,10 +130,6 @@ def channels(value: Value, where: dict[Value, Storage]) -> range:
     storage = where[value]
     root = storage.root.type
     return storage.channels or range(root.bounds[1] if root.rank > 1 else 1)
-
-
-def meet(a: range, b: range) -> bool:
-    return a.start < b.stop and b.start < a.stop
 
 
 def verify_arena(graph: Graph, spans: dict[Value, Life]) -> None:

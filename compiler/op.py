@@ -36,6 +36,7 @@ class Op:
     by_shape: ClassVar[bool] = False  # the results follow from the operands' shapes alone
     rows: ClassVar[bool] = False  # reads its image in Caffe's order: rank-4 operands have to lie in nchw
     strided: ClassVar[bool] = False  # copies from any layout to any other: operand and result may lie differently
+    gathers: ClassVar[bool] = False  # may read its first image in another layout than it writes, if the target can
 
     def __post_init__(self) -> None:
         for f in fields(self):  # type: ignore[arg-type]
@@ -53,13 +54,13 @@ class Op:
         """True if each element of the result needs that operand at the same place and nowhere else."""
         return False
 
-    def stands_in_result(self, operand: int, types: Sequence[TensorType]) -> range | None:
-        """The channels of the result at which this operand stands unchanged, if it does (concat)."""
-        return None
+    def joined(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
+        """For each operand the channels of the result at which it stands unchanged (concat); () if they do not."""
+        return ()
 
-    def stands_in_operand(self, result: int, types: Sequence[TensorType]) -> range | None:
-        """The channels of the first operand that this result is, unchanged, if it is (slice)."""
-        return None
+    def pieces(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
+        """For each result the channels of the first operand that it is, unchanged (slice); () if they are none."""
+        return ()
 
     def types(self, operands: Sequence[TensorType]) -> tuple[TensorType, ...]:
         """`infer`, with the count of the operands checked: always a tuple."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from .ir import Graph
 from .op import Op
+from .types import TensorType
 
 
 class Target:
     """The questions. These answers describe a machine that runs each operator alone, in Caffe's layout."""
 
     name = "plain"
+    dtype: str | None = None  # what real numbers are kept as; None: as they come
     subsamples = False  # would it rather copy every second pixel of a value than keep it for several strided readers?
 
     def accepts(self, kernel: Graph) -> str | None:
@@ -19,6 +21,10 @@ class Target:
     def layouts(self, op: Op) -> tuple[str, ...]:
         """The layouts of images that the operator is good at, the best first; empty if it follows its operand."""
         return ()
+
+    def gathers(self, op: Op, image: TensorType) -> bool:
+        """May an operator that can (`op.gathers`) read its first image in whatever layout it lies, at little cost?"""
+        return False
 
     def writes_views(self, op: Op) -> bool:
         """May the operator write its result into some channels of another value's storage, at no cost?"""

@@ -64,9 +64,14 @@ def verify_layouts(graph: Graph, node: Node) -> None:
         for value in images:
             plain = value.layout == "nchw" or flat(value)
             need(plain, graph, f"{node.op.name} goes by rows, and {value.name} is {value.layout}", node.loc)
-    elif not node.op.strided and len({v.layout for v in images if not flat(v)}) > 1:
+    elif not node.op.strided and len({v.layout for v in alike(node, images) if not flat(v)}) > 1:
         listed = ", ".join(f"{v.name} {v.layout}" for v in images)
         need(False, graph, f"{node.op.name} mixes layouts: {listed}", node.loc)
+
+
+def alike(node: Node, images: list[Value]) -> list[Value]:
+    """The images of a node that have to lie alike: all but one that it gathers."""
+    return [v for v in images if v is not node.inputs[0]] if node.op.gathers else images
 
 
 def flat(value: Value) -> bool:

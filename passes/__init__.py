@@ -8,6 +8,7 @@ from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
 from ..compiler.op import near
 from .assign_layout import assign_layout
+from .assign_precision import assign_precision
 from .context import Context, Note
 from .drop_training import drop_training
 from .fold_batchnorm import fold_batchnorm
@@ -35,6 +36,7 @@ PIPELINE: tuple[Pass, ...] = (
     fold_constants,  # what shapes alone decide; before layouts, which weights do not have
     simplify,
     subsample,  # before layouts: the small value is laid out as its readers want it
+    assign_precision,  # after folding, which rounds once, at its end
     assign_layout,  # before fusing: a change of layout stands between two kernels
     schedule,  # before fusing: a sum rides on the operand that is made last
     fuse,
@@ -42,7 +44,7 @@ PIPELINE: tuple[Pass, ...] = (
     plan_memory,  # last: it needs the final nodes, their order, and who lies in whom
 )
 WITHOUT_SHAPES = 6  # so many passes of the pipeline look at no shape: what they leave can be compiled for any
-REQUIRED: tuple[Pass, ...] = (fold_constants, plan_memory)  # what a net cannot run without: places, and prior boxes
+REQUIRED: tuple[Pass, ...] = (fold_constants, assign_precision, plan_memory)  # what a net cannot run without
 
 __all__ = ["PIPELINE", "REQUIRED", "WITHOUT_SHAPES", "Context", "Note", "Pass", "run", "select"]
 

@@ -6,7 +6,7 @@
                                f: f32[1,144] = flatten(c.nchw)
 
 An operator that has no wish of its own follows its first image. What goes by rows needs nchw; what copies from any
-layout to any other reads its operand as it lies. Left alone: a net that has layouts, and images of one pixel or one
+layout to any other reads its operand as it lies, and so does what the target lets gather its numbers (a first convolution). Left alone: a net that has layouts, and images of one pixel or one
 channel, which are the same bytes in both.
 """
 
@@ -44,14 +44,21 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
     for node in graph.nodes:
         inputs_here = [writer[v] for v in node.inputs]
         layout = wanted(node, inputs_here, context)
-        as_it_lies = node.op.strided
-        read = tuple(v if as_it_lies or isinstance(v, Constant) else lying(v, layout, node) for v in inputs_here)
+        first = as_it_lies(node, inputs_here, context)
+        read = tuple(v if i < first or isinstance(v, Constant) else lying(v, layout, node) for i, v in enumerate(inputs_here))
         results = tuple(replace(v, place=Place(layout)) if v.type.rank == 4 else v for v in node.results)
         for old, new in zip(node.results, results, strict=True):
             writer[old] = new
         writer.add(Node(node.op, read, results, node.loc))
     writer.graph = replace(graph, inputs=inputs)
     return writer.finish()
+
+
+def as_it_lies(node: Node, operands: list[Value], context: Context) -> int:
+    """How many operands, from the first on, the node reads in whatever layout they lie."""
+    if node.op.strided:
+        return len(operands)
+    return int(node.op.gathers and operands[0].type.rank == 4 and context.target.gathers(node.op, operands[0].type))
 
 
 def wanted(node: Node, operands: list[Value], context: Context) -> str:

@@ -29,8 +29,10 @@ from ..compiler.ir import Constant, Graph, Node, Value
 from ..compiler.ops.channels import Affine, BatchNorm, Scale
 from ..compiler.ops.weighted import Weighted
 from ..compiler.rewrite import Names, Writer, constant
+from .affine import coefficients, known, numbers
 from .context import Context
 
+PIECE = 1 << 16  # elements that stay in the cache while they are multiplied
 Constants = dict[tuple[object, ...], tuple[Constant, Constant]]
 
 
@@ -76,10 +78,6 @@ def found(graph: Graph, context: Context) -> list[Chain]:
 def foldable(node: Node) -> bool:
     """Can something be folded into this node, as far as it alone is concerned?"""
     return isinstance(node.op, Weighted | Affine) and known(node.inputs[1:])
-
-
-def known(values: tuple[Value, ...]) -> bool:
-    return all(isinstance(v, Constant) and v.bound for v in values)
 
 
 def behind(anchor: Node, graph: Graph, context: Context) -> list[Node]:
@@ -148,24 +146,33 @@ def composed(layers: tuple[Node, ...]) -> tuple[Tensor, Tensor]:
     """The layers as one a·x + b, in float64."""
     a, b = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     for node in layers:
-        assert isinstance(node.op, Affine)
-        scale, shift = node.op.coefficients(*data(node.inputs[1:]))
+        scale, shift = coefficients(node)
         a, b = a * scale, b * scale + shift
     return a, b
 
 
 def folded(anchor: Node, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the anchor with a·y + b behind it, in float64."""
+    """Weight and bias of the anchor with a·y + b behind it, worked out in float64."""
     if isinstance(anchor.op, Affine):
-        scale, shift = anchor.op.coefficients(*data(anchor.inputs[1:]))
+        scale, shift = coefficients(anchor)
         return scale * a, shift * a + b
     assert isinstance(anchor.op, Weighted)
     made = anchor.output.type
     (outputs,) = made.with_shape(made.dims[anchor.op.channel_axis(made.rank)]).shape
     a, b = a.expand(outputs), b.expand(outputs)
-    weight, *bias = data(anchor.inputs[1:])
-    return anchor.op.scaled(weight, a), (bias[0] * a if bias else 0) + b
+    weight, bias = anchor.inputs[1], numbers(anchor.inputs[2:])
+    assert isinstance(weight, Constant)
+    return multiplied(weight.data, anchor.op.factors(weight.type.shape, a)), (bias[0] * a if bias else 0) + b
 
 
-def data(values: tuple[Value, ...]) -> list[Tensor]:
-    return [v.data.double() for v in values if isinstance(v, Constant)]
+def multiplied(weight: Tensor, factors: Tensor) -> Tensor:
+    """The product, worked out in the precision of the factors and stored in the weight's.
+
+    A few rows at a time: a large weight in float64 would cost more in fresh memory than in arithmetic.
+    """
+    made, factors = torch.empty_like(weight), factors.expand(-1, *weight.shape[1:])
+    rows = max(1, PIECE * len(weight) // max(weight.numel(), 1))
+    for i in range(0, len(weight), rows):
+        by = factors if len(factors) == 1 else factors[i : i + rows]
+        made[i : i + rows] = weight[i : i + rows] * by
+    return made

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..compiler.ir import Constant, Graph, Node, Value
+from ..compiler.ir import Constant, Graph, Node
 from ..compiler.ops.channels import Affine
 from ..compiler.ops.conv import Conv
 from ..compiler.ops.dense import Linear
 from ..compiler.rewrite import Names, Writer, constant
+from .affine import coefficients, known
 from .context import Context
 
 
@@ -62,15 +63,6 @@ def folds(layer: Node, graph: Graph, context: Context) -> bool:
         context.declined(layer, f"not folded forward: {padded[0].name} pads with zeros, which the shift would change")
         return False
     return True
-
-
-def known(values: tuple[Value, ...]) -> bool:
-    return all(isinstance(v, Constant) and v.bound for v in values)
-
-
-def coefficients(layer: Node) -> tuple[Tensor, Tensor]:
-    assert isinstance(layer.op, Affine)
-    return layer.op.coefficients(*(v.data.double() for v in layer.inputs[1:] if isinstance(v, Constant)))
 
 
 def parameters(layer: Node, reader: Node, names: Names) -> tuple[Constant, Constant]:

@@ -17,11 +17,12 @@ from dataclasses import replace
 
 import torch
 
-from ..compiler.ir import Constant, Graph, Node, Value
+from ..compiler.ir import Graph, Node, Value
 from ..compiler.ops.channels import Affine, Scale
 from ..compiler.ops.shape import Concat, Slice
 from ..compiler.ops.weighted import Weighted
 from ..compiler.rewrite import Names, Writer, constant
+from .affine import coefficients, known
 from .context import Context
 
 
@@ -49,8 +50,7 @@ def layer(node: Node) -> bool:
     if not isinstance(node.op, Affine) or node.op.axis != 1:
         return False
     shapes = {v.type.dims for v in node.inputs[1:]}
-    constants = all(isinstance(v, Constant) and v.bound for v in node.inputs[1:])
-    return constants and shapes == {node.output.type.dims[1:2]}
+    return known(node.inputs[1:]) and shapes == {node.output.type.dims[1:2]}
 
 
 def takes_in(value: Value, reader: Node, graph: Graph) -> bool:
@@ -59,7 +59,7 @@ def takes_in(value: Value, reader: Node, graph: Graph) -> bool:
     return (
         maker is not None
         and isinstance(maker.op, Weighted)
-        and all(isinstance(v, Constant) and v.bound for v in maker.inputs[1:])
+        and known(maker.inputs[1:])
         and graph.only_feeds(value, reader)
     )
 
@@ -83,11 +83,6 @@ def behind_pieces(node: Node, graph: Graph) -> dict[Value, Node]:
     return {v: n for v, n in found.items() if graph.only_feeds(v, n) and n.inputs[0] is v}
 
 
-def coefficients(node: Node) -> tuple[torch.Tensor, torch.Tensor]:
-    assert isinstance(node.op, Affine)
-    return node.op.coefficients(*(v.data.double() for v in node.inputs[1:] if isinstance(v, Constant)))
-
-
 def scaled(value: Value, a: torch.Tensor, b: torch.Tensor, writer: Writer, names: Names, node: Node) -> Value:
     gamma = constant(names.fresh(f"{value.name}.gamma"), a.float())
     beta = constant(names.fresh(f"{value.name}.beta"), b.float())
@@ -98,7 +93,7 @@ def joined(concat: Node, layer: Node, writer: Writer, names: Names) -> None:
     """The concat of scaled operands, under the layer's name."""
     a, b = coefficients(layer)
     sizes = [v.type.shape[1] for v in concat.inputs]
-    parts = zip(concat.inputs, a.split(sizes), b.split(sizes), strict=True)
+    parts = zip(concat.inputs, torch.split(a, sizes), torch.split(b, sizes), strict=True)
     inputs = [scaled(writer[v], x, y, writer, names, layer) for v, x, y in parts]
     writer[layer.output] = writer.emit(concat.op, *inputs, name=layer.name, loc=concat.loc)
 

@@ -52,27 +52,28 @@ def reuse_storage(graph: Graph, context: Context) -> Graph:
 
 def join(node: Node, graph: Graph, places: Places, context: Context) -> None:
     """Place a concat's operands in its result."""
-    types, root = [v.type for v in node.inputs], node.output
-    for i, operand in enumerate(node.inputs):
-        part = node.op.stands_in_result(i, types)
-        reason = joins(node, operand, graph, places, part, context)
+    root = node.output
+    for operand in node.inputs:
+        parts = node.joined.get(operand, [])
+        reason = joins(operand, graph, places, parts, context)
         if reason:
             context.declined(root, f"{operand.name} is copied: {reason}")
-        elif part is not None:
+        else:
+            (part,) = parts
             places[operand] = replace(operand.place, within=Within(root.name, part.start, part.stop))
             context.did(operand, f"is made in its place in {root.name}: {operand.type.nbytes} bytes not copied")
 
 
-def joins(node: Node, operand: Value, graph: Graph, places: Places, part: range | None, context: Context) -> str | None:
-    """Why an operand cannot be made in its place in the concat."""
+def joins(operand: Value, graph: Graph, places: Places, parts: list[range], context: Context) -> str | None:
+    """Why an operand cannot be made in its place in the concat, or its places."""
     maker = graph.producer.get(operand)
-    if part is None:
+    if not parts:
         return "only channels can be joined in place"
     if maker is None:
         return "it is not computed here"
     if operand in places or operand.place.decided:
         return "it has a place already"
-    if node.inputs.count(operand) > 1:
+    if len(parts) > 1:
         return "it is joined twice"
     if not context.target.writes_views(maker.op):
         return f"{context.target.name} does not write {maker.op.name} into part of a value"
@@ -83,12 +84,11 @@ def joins(node: Node, operand: Value, graph: Graph, places: Places, part: range 
 
 def split(node: Node, graph: Graph, places: Places, context: Context) -> None:
     """Let a slice's results be what they are: pieces of its operand."""
-    source, types = node.inputs[0], [node.inputs[0].type]
+    source = node.inputs[0]
     if source not in graph.producer or not context.target.writes_views(node.op):
         return
-    for i, value in enumerate(node.results):
-        part = node.op.stands_in_operand(i, types)
-        if part is not None and value not in places:
+    for value, part in node.pieces.items():
+        if value not in places:
             places[value] = replace(value.place, within=Within(source.name, part.start, part.stop))
             context.did(value, f"is a piece of {source.name}: {value.type.nbytes} bytes not copied")
 

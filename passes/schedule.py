@@ -81,7 +81,9 @@ def depths(graph: Graph) -> tuple[dict[Node, int], dict[Node, int]]:
         size = max((v.type.nbytes for v in node.results), default=0)
         depth[node] = 1 + max((depth[n] for n in over), default=0)
         deepest = max(over, key=depth.__getitem__, default=None)
-        largest[node] = size if deepest is None or len(graph.users[node.results[0]]) > 1 else max(size, largest[deepest])
+        largest[node] = (
+            size if deepest is None or len(graph.users[node.results[0]]) > 1 else max(size, largest[deepest])
+        )
     return depth, largest
 
 
@@ -89,7 +91,7 @@ def depth_first(graph: Graph, first: First) -> tuple[Node, ...]:
     """Each node after all that it needs, one operand's branch finished before the next begins."""
     order, done = list[Node](), set[Node]()
     returned = [graph.producer[v] for v in graph.outputs if v in graph.producer]
-    stack = [(n, False) for n in reversed(sorted(dict.fromkeys(returned), key=first))]
+    stack = [(n, False) for n in sorted(dict.fromkeys(returned), key=first, reverse=True)]
     while stack:
         node, ready = stack.pop()
         if node in done:

@@ -111,6 +111,8 @@ def reshaped_again(node: Node, out: Writer) -> Value | None:
     before = producer(out[node.inputs[0]], out)
     if before is None or not isinstance(before.op, Reinterpret) or before.output.place.decided:
         return None
+    if before.inputs[0].type == node.output.type:
+        return before.inputs[0]
     if isinstance(node.op, Flatten) and node.op == Flatten():  # keeps the batch open, so it stays what it is
         source = before.inputs[0]
         if source.type.rank > 1 and source.type.dims[0] == node.output.type.dims[0]:

@@ -5,8 +5,8 @@
                                     b = conv(x.sub, w)
 
 The large value dies at once instead of waiting for the last of them: in ResNets this is what the memory of the third
-stage is bound by. Left alone: a value with one reader or another kind of reader, an output, and targets that would rather
-launch one kernel less.
+stage is bound by. Left alone: a value with one reader or another kind of reader, an output, and targets that would
+rather launch one kernel less.
 """
 
 from __future__ import annotations

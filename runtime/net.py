@@ -19,7 +19,6 @@ from .primitives import Layer, Packings
 from .program import Program
 
 Shapes = Mapping[str, Shape]
-CUDA = "cuda"
 
 
 class Runner(Protocol):
@@ -132,8 +131,10 @@ class Net:
         It has memory of its own, and is one thread's; its work is in order on torch's current stream. ValueError if an
         array is not in the input's dtype and layout, or the net is for no GPU.
         """
-        if self.plan.target != CUDA:
-            raise ValueError(f"net {self.plan.net!r} was compiled for {self.plan.target!r}, and only {CUDA!r} is bound")
+        if not for_gpu(self.plan):
+            raise ValueError(
+                f"net {self.plan.net!r} was compiled for {self.plan.target!r}, and only nets for a GPU are bound"
+            )
         from .cuda import CudaProgram
 
         given = self.named(inputs, named)
@@ -147,7 +148,7 @@ class Net:
 
     def fed(self, given: Mapping[str, Any]) -> tuple[Runner, dict[str, Tensor]]:
         """The program for what is given, and that in the form that it reads."""
-        gpu = self.plan.target == CUDA
+        gpu = for_gpu(self.plan)
         tensors = {name: tensor_of(name, given[name], gpu) for name in self.plan.inputs}
         program = self.program({name: shape_of(data) for name, data in tensors.items()})
         slots = program.plan.slots
@@ -203,11 +204,16 @@ class Net:
 
 def prepared(artifact: Artifact, packings: Packings, layers: Mapping[str, Layer]) -> Runner:
     """What runs the plan. ArtifactError if this machine cannot."""
-    if artifact.plan.target != CUDA:
+    if not for_gpu(artifact.plan):
         return Program(artifact, packings, layers)
     from .cuda import CudaProgram  # only here: most nets need no GPU's driver
 
     return CudaProgram(artifact, packings, layers)
+
+
+def for_gpu(plan: Plan) -> bool:
+    """True for "cuda" and for its precisions, as in "cuda-f16"."""
+    return plan.target.partition("-")[0] == "cuda"
 
 
 def key_of(plan: Plan) -> tuple[Shape, ...]:

@@ -103,6 +103,11 @@ class Plan:
     steps: tuple[Step, ...]
     outputs: tuple[tuple[str, str], ...]
 
+    @property
+    def machine(self) -> str:
+        """What runs it: "cpu", or "cuda" whatever its precision ("cuda-f16")."""
+        return self.target.partition("-")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:

@@ -105,10 +105,9 @@ PRIMITIVES: Mapping[str, Signature] = {
         {"height": Attribute("a whole number"), "mode": Attribute("max or avg", "max")},
     ),
     "l2_normalize": Signature(
-        "x [N,C,...], by its length over the channels at each place or, `across`, over all; eps goes to the square, "
-        "or `outside` the root",
+        "x [N,C,...], by the root of its squares' sum + eps, over the channels at each place or, `across`, over all",
         (1, 1),
-        {"across": Attribute("a truth value", True), "eps": number_or(1e-10), "outside": flag},
+        {"across": Attribute("a truth value", True), "eps": number_or(1e-10)},
     ),
     "transpose": Signature("x; axis i of the result is axis order[i] of x", (1, 1), {"order": ints}),
     "crop": Signature(

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import c_ubyte
+from ctypes import byref, c_ubyte, c_void_p
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,7 @@ def tiled(form: Mapping[str, Any] = TILED) -> Artifact:
     arguments = [{"descriptor": dict(form)}, {"result": 0}]
     attributes = {"kernel": "move", "warps": 8, "grid": [2, 3, 4], "arguments": arguments}
     steps = (Step("launch", attributes, ("data",), ("out",), "move"),)
-    plan = Plan("tiled", "cuda", 1920, ("data",), slots, {}, steps, (("out", "out"),))
+    plan = Plan("tiled", "cuda-f16", 1920, ("data",), slots, {}, steps, (("out", "out"),))
     code = cubin({"move": "tiled 128 4 4 4 4 8 8 8 8 8 8 8"})
     return Artifact(plan, {}, cubins={"move.sm_90": code})
 
@@ -266,10 +266,14 @@ def test_a_library_that_is_no_driver(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_net_gives_its_memory_back(gpu: Gpu) -> None:
+    """At once, without waiting for Python to look for circles: a GPU's memory is not what makes it look."""
     net = Net.from_artifact(chain())
     net(np.zeros((ROWS, 4)))
-    del net
-    gc.collect()
+    gc.disable()
+    try:
+        del net
+    finally:
+        gc.enable()
     taken = sorted(entry["address"] for entry in gpu.told("cuMemAlloc"))
     assert taken == sorted(entry["address"] for entry in gpu.told("cuMemFree"))
     order = gpu.order
@@ -280,6 +284,18 @@ def test_a_net_gives_its_memory_back(gpu: Gpu) -> None:
         ("cuGraphInstantiate", "cuGraphExecDestroy"),
     ]:
         assert order.count(made) == order.count(gone) > 0, made
+
+
+def test_a_thread_keeps_its_own_context(gpu: Gpu) -> None:
+    """One that chose another GPU for its work goes on with that one after a call."""
+    net = Net.from_artifact(chain())
+    calls, found = device().driver, c_void_p(1)
+    calls.cuCtxGetCurrent(byref(found))
+    assert found.value is None
+    with device().current():
+        net(np.zeros((ROWS, 4)))
+        calls.cuCtxGetCurrent(byref(found))
+        assert found.value == device().context.value
 
 
 def test_threads_share_weights_and_not_memory(gpu: Gpu) -> None:
@@ -412,7 +428,8 @@ def to_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[Tensor], Tensor]:
         return torch.frombuffer(memory, dtype=torch.uint8)
 
     def moved(tensor: Tensor) -> Tensor:
-        buffer = device().allocate(tensor.numel() * tensor.element_size(), "a tensor")
+        with device().current():
+            buffer = device().allocate(tensor.numel() * tensor.element_size(), "a tensor")
         return tensor_over(buffer, device()).view(tensor.dtype).view(tensor.shape).copy_(tensor)
 
     monkeypatch.setattr(program, "on_gpu", lambda tensor: True)
@@ -460,7 +477,7 @@ def test_bound_arrays_are_read_where_they_lie(gpu: Gpu, to_gpu: Callable[[Tensor
 
 def test_only_a_net_for_a_gpu_is_bound() -> None:
     plan = Plan("none", "cpu", 0, (), {}, {"b": Weight("f32", (8,), "b")}, (), (("out", "b"),))
-    with pytest.raises(ValueError, match="compiled for 'cpu', and only 'cuda' is bound"):
+    with pytest.raises(ValueError, match="compiled for 'cpu', and only nets for a GPU are bound"):
         Net.from_artifact(Artifact(plan, {"b": torch.ones(8)})).bind()
 
 

@@ -126,7 +126,7 @@ REFUSED = {
             a = relu(x)
             p, q = slice(a, parts=2) in a[0:1], in a[0:1]
             return p, q }""",
-        "q is written over a, which is still needed",
+        "q is written over p, which is still needed",
     ),
     "over a value that a view still looks at": (
         """net t(x: f32[1,4,1,1]) {
@@ -151,7 +151,7 @@ REFUSED = {
             b = tanh(x) in y[0:2]
             y = concat(a, b)
             return y }""",
-        "y is written over a, which is still needed",
+        "y is written over b, which is still needed",
     ),
     "a slice's piece that lies elsewhere in its operand": (
         """net t(x: f32[1,4,1,1]) {

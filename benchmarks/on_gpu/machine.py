@@ -5,36 +5,24 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cortado.runtime.artifact import Artifact
-from cortado.runtime.plan import Step
-from cortado.runtime.primitives import Packings
-from cortado.runtime.program import Instance, Program
+from cortado.runtime.artifact import DTYPES, Artifact
 
-Work = Callable[[], object]
-
-
-class Steps:
-    """A compiled net whose steps can be run one by one, over values that can be written, poisoned and read."""
-
-    def __init__(self, artifact: Artifact) -> None:
-        self.plan = artifact.plan
-
-    def steps(self) -> list[tuple[Step, Work]]: ...
-    def write(self, name: str, value: Tensor) -> None: ...
-    def poison(self, name: str) -> None: ...
-    def read(self, name: str) -> Tensor: ...
+from .steps import CpuSteps, GpuSteps, Steps, Work
 
 
 class Cpu:
     """The dry run's machine. Its numbers mean nothing."""
 
-    target, device = "cpu", "cpu"
+    device = "cpu"
+
+    def target(self, dtype: str) -> str:
+        return "cpu"
 
     def about(self) -> dict[str, Any]:
         return {"device": platform.processor() or platform.machine(), "torch": torch.__version__, "dry": True}
@@ -58,45 +46,14 @@ class Cpu:
         return lambda: net(dict(inputs))
 
 
-class CpuSteps(Steps):
-    def __init__(self, artifact: Artifact) -> None:
-        super().__init__(artifact)
-        program = Program(artifact, Packings(), {})
-        self.instance = Instance(program)
-        self.inputs = {name: torch.zeros(program.plan.slots[name].bounds) for name in program.plan.inputs}
-
-    def steps(self) -> list[tuple[Step, Work]]:
-        return [(step, self.with_inputs(call)) for step, call in zip(self.plan.steps, self.instance.calls, strict=True)]
-
-    def with_inputs(self, call: Work) -> Work:
-        def run() -> None:
-            for name, places in self.instance.places.items():
-                for operands, i in places:
-                    operands[i] = self.inputs[name]
-            with torch.inference_mode():
-                call()
-
-        return run
-
-    def write(self, name: str, value: Tensor) -> None:
-        if name in self.inputs:
-            slot = self.plan.slots[name]
-            memory = torch.channels_last if slot.layout == "nhwc" and value.ndim == 4 else torch.contiguous_format
-            self.inputs[name] = value.contiguous(memory_format=memory)
-        else:
-            self.instance.values[name].copy_(value)
-
-    def poison(self, name: str) -> None:
-        self.instance.values[name].fill_(float("nan"))
-
-    def read(self, name: str) -> Tensor:
-        return self.instance.values[name].clone()
-
-
 class Gpu:
     """The first GPU that torch sees."""
 
-    target, device = "cuda", "cuda"
+    device = "cuda"
+
+    def target(self, dtype: str) -> str:
+        """The compiler's name for this GPU in a precision."""
+        return "cuda" if dtype == "f32" else f"cuda-{dtype}"
 
     def about(self) -> dict[str, Any]:
         import triton
@@ -104,8 +61,6 @@ class Gpu:
         from cortado.runtime.cuda.device import device
 
         properties = torch.cuda.get_device_properties(0)
-        driver = torch.empty(0)
-        del driver
         return {
             "device": str(device()),
             "multiprocessors": properties.multi_processor_count,
@@ -160,34 +115,9 @@ class Gpu:
 
 
 def laid(net: Any, name: str, tensor: Tensor) -> Tensor:
-    nhwc = net.plan.slots[name].layout == "nhwc"
-    return tensor.contiguous(memory_format=torch.channels_last if nhwc else torch.contiguous_format)
-
-
-class GpuSteps(Steps):
-    def __init__(self, artifact: Artifact) -> None:
-        from cortado.runtime.cuda import CudaProgram
-
-        super().__init__(artifact)
-        self.instance = CudaProgram(artifact, Packings(), {}).pool[0]
-        self.stream = self.instance.stream.handle
-
-    def steps(self) -> list[tuple[Step, Work]]:
-        return [(step, self.call(work)) for step, work in self.instance.steps]
-
-    def call(self, work: Any) -> Work:
-        if work is None:
-            return lambda: None
-        return lambda: work(self.stream)
-
-    def write(self, name: str, value: Tensor) -> None:
-        self.instance.write(name, value, self.stream)
-
-    def poison(self, name: str) -> None:
-        self.instance.places[name].poison(self.stream)
-
-    def read(self, name: str) -> Tensor:
-        return self.instance.to_host(name, self.stream, {})
+    slot = net.plan.slots[name]
+    nhwc = torch.channels_last if slot.layout == "nhwc" else torch.contiguous_format
+    return tensor.to(DTYPES[slot.dtype]).contiguous(memory_format=nhwc)
 
 
 def summary(times: list[float]) -> dict[str, float]:

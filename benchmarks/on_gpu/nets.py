@@ -1,4 +1,4 @@
-"""The nets that are measured: texts without weights, filled at random, in f32 or f16, at a batch size."""
+"""The nets that are measured: texts without weights, filled at random, at a batch size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch import Tensor
 from cortado.compiler.ir import Constant, Graph
 from cortado.compiler.rewrite import Writer
 from cortado.compiler.text import parse
-from cortado.compiler.types import DTYPES
 from cortado.reading import reshaped
 
 FOLDER = Path(__file__).resolve().parents[1] / "nets"
@@ -42,7 +41,7 @@ TINY = """net tiny(data: f32[1,4,17,17]) {
 
 @dataclass(frozen=True)
 class Case:
-    """A net as it is measured; `name` begins a file's name."""
+    """A net as it is measured, in the precision `dtype`; `name` begins a file's name."""
 
     net: str
     batch: int
@@ -59,11 +58,9 @@ def texts() -> dict[str, str]:
 
 
 def graph(case: Case) -> Graph:
-    """The net before any pass, with the same weights for every case of it but for their precision."""
-    text = texts()[case.net].replace("f32[", f"{case.dtype}[")
-    declared = parse(text, f"{case.net}.net")
-    shapes = {v.name: (case.batch, *v.type.shape[1:]) for v in declared.inputs}
-    return filled(reshaped(declared, shapes))
+    """The net before any pass, in f32, with the same weights for every case of it."""
+    declared = parse(texts()[case.net], f"{case.net}.net")
+    return filled(reshaped(declared, {v.name: (case.batch, *v.type.shape[1:]) for v in declared.inputs}))
 
 
 def filled(declared: Graph) -> Graph:
@@ -84,8 +81,18 @@ def filled(declared: Graph) -> Graph:
             numbers = 0.5 + numbers.sigmoid()
         else:
             numbers *= (2 / prod(c.type.shape[1:])) ** 0.5 if len(c.type.shape) > 1 else 0.1
-        writer[c] = Constant(c.name, c.type, data=numbers.to(DTYPES[c.type.dtype]))
+        writer[c] = Constant(c.name, c.type, data=numbers)
     for node in declared.nodes:
+        writer.copy(node)
+    return writer.finish()
+
+
+def moved(net: Graph, device: str) -> Graph:
+    """The net with its weights on a device: a reference in float64 of 64 pictures is long on a processor."""
+    writer = Writer(net)
+    for c in net.constants:
+        writer[c] = Constant(c.name, c.type, data=c.data.to(device))
+    for node in net.nodes:
         writer.copy(node)
     return writer.finish()
 
@@ -93,7 +100,7 @@ def filled(declared: Graph) -> Graph:
 def inputs(net: Graph, seed: int) -> dict[str, Tensor]:
     """Fresh numbers for each input, on the host."""
     random = torch.Generator().manual_seed(seed)
-    return {v.name: torch.randn(v.type.shape, generator=random).to(DTYPES[v.type.dtype]) for v in net.inputs}
+    return {v.name: torch.randn(v.type.shape, generator=random) for v in net.inputs}
 
 
 def error(found: Tensor, expected: Tensor) -> float:

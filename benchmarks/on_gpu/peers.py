@@ -14,7 +14,7 @@ from cortado.compiler.target import Target
 
 
 class Peer(nn.Module):
-    """The graph's operators one after another. Its weights are buffers, so that they move with it."""
+    """The operators of a net with one input, one after another. Weights are buffers, so that they move with it."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
@@ -24,8 +24,8 @@ class Peer(nn.Module):
         for constant, name in self.names.items():
             self.register_buffer(name, constant.data.clone())
 
-    def forward(self, *inputs: Tensor) -> Any:
-        values = dict(zip(self.graph.inputs, inputs, strict=True))
+    def forward(self, x: Tensor) -> Any:
+        values = {self.graph.inputs[0]: x}
 
         def read(value: Any) -> Tensor:
             return getattr(self, self.names[value]) if isinstance(value, Constant) else values[value]

@@ -65,6 +65,7 @@ class Conv(Geometry, Weighted):
     pad: Ints = (0,)
     dilation: Ints = (1,)
     groups: int = 1
+    gathers = True
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
         n, c, sizes = image(x)
@@ -79,8 +80,8 @@ class Conv(Geometry, Weighted):
             raise ValueError(f"the bias is {b}, and there are {plural(o, 'output channel')}")
         return x.with_shape(n, o, *self.slid(sizes, window))
 
-    def scaled(self, weight: Tensor, a: Tensor) -> Tensor:
-        return weight * a.reshape(-1, *[1] * (weight.ndim - 1))
+    def factors(self, shape: tuple[int, ...], a: Tensor) -> Tensor:
+        return a.reshape(-1, *[1] * (len(shape) - 1))
 
     def reference(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         stride, pad, dilation = self.geometry(x.ndim - 2)
@@ -118,10 +119,10 @@ class Deconv(Geometry, Weighted):
             raise ValueError(f"pad {list(self.pad)} cuts all of the result away: its sizes would be {made}")
         return x.with_shape(n, o, *made)
 
-    def scaled(self, weight: Tensor, a: Tensor) -> Tensor:
-        per_group, *window = weight.shape[1:]
-        by_group = weight.reshape(self.groups, -1, per_group, *window)
-        return (by_group * a.reshape(self.groups, 1, per_group, *[1] * len(window))).reshape(weight.shape)
+    def factors(self, shape: tuple[int, ...], a: Tensor) -> Tensor:
+        taken, per_group, *window = shape
+        by_group = a.reshape(self.groups, per_group).repeat_interleave(taken // self.groups, 0)
+        return by_group.reshape(taken, per_group, *[1] * len(window))
 
     def reference(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         stride, pad, dilation = self.geometry(x.ndim - 2)

@@ -46,8 +46,8 @@ class Linear(Weighted):
     def channel_axis(self, rank: int) -> int:
         return rank - 1
 
-    def scaled(self, weight: Tensor, a: Tensor) -> Tensor:
-        return weight * (a if self.transpose else a[:, None])
+    def factors(self, shape: tuple[int, ...], a: Tensor) -> Tensor:
+        return a[None, :] if self.transpose else a[:, None]
 
     def reference(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         axis = self.axis % x.ndim

@@ -28,7 +28,8 @@ class DetectionOutput(Op):
     best down a box is kept unless it overlaps a kept one of its class by more than `nms_threshold` (intersection over
     union), a threshold that is multiplied by `eta` after each box kept as long as it is above 0.5. At most `keep_top_k`
     boxes of an image remain. -1 means no limit. `code` is how locations are relative to priors: "corner", "center_size"
-    or "corner_size", scaled by the variances unless `variance_in_target`.
+    or "corner_size", scaled by the variances unless `variance_in_target`. (The fork stops at a prior without width or
+    height, which clipping can make; here such a prior predicts a box of no size.)
     """
 
     classes: int

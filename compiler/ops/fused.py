@@ -17,6 +17,11 @@ class Fused(Op):
 
     body: Graph
 
+    @property
+    def gathers(self) -> bool:  # type: ignore[override]
+        """As its anchor does, whose first operand is the kernel's."""
+        return self.body.nodes[0].op.gathers
+
     def pointwise_in(self, operand: int) -> bool:
         """True if every way from that operand to a result is pointwise."""
         reached: set[Value] = {self.body.inputs[operand]}

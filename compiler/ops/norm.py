@@ -50,12 +50,11 @@ class Lrn(Op):
 class L2Normalize(Op):
     """x divided by the square root of Σ x² + eps, summed over the channels at each place or, `across`, over all.
 
-    With `outside` eps is added to the root instead (SSD's normalize_layer.cpp; the latter in synopsys-caffe).
+    Caffe has it from SSD (Liu et al. 2016; normalize_layer.cpp).
     """
 
     across: bool = True
     eps: float = 1e-10
-    outside: bool = False
 
     def infer(self, x: TensorType) -> TensorType:
         if x.rank < 2:
@@ -64,4 +63,4 @@ class L2Normalize(Op):
 
     def reference(self, x: Tensor) -> Tensor:
         squares = (x * x).sum(tuple(range(1, x.ndim)) if self.across else 1, keepdim=True)
-        return x / (squares.sqrt() + self.eps if self.outside else (squares + self.eps).sqrt())
+        return x / (squares + self.eps).sqrt()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 
 import torch
 from torch import Tensor
 
 from ..op import Op, op
-from ..types import AtMost, Dim, TensorType
+from ..types import AtMost, Dim, TensorType, bound
 from .dense import axis_of
 
 
@@ -36,11 +36,11 @@ class Concat(Op):
     def reference(self, *operands: Tensor) -> Tensor:
         return torch.cat(operands, self.axis)
 
-    def stands_in_result(self, operand: int, types: Sequence[TensorType]) -> range | None:
-        if axis_of(self.axis, types[0]) != 1:
-            return None
-        sizes = [t.shape[1] for t in types]
-        return range(start := sum(sizes[:operand]), start + sizes[operand])
+    def joined(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
+        if axis_of(self.axis, operands[0]) != 1:
+            return ()
+        stops = list(accumulate(bound(t.dims[1]) for t in operands))
+        return tuple(range(a, b) for a, b in pairwise([0, *stops]))
 
 
 @op("slice")
@@ -69,10 +69,10 @@ class Slice(Op):
         cuts = self.cuts(TensorType("f32", tuple(x.shape)))
         return tuple(x.narrow(self.axis, a, b - a) for a, b in pairwise(cuts))
 
-    def stands_in_operand(self, result: int, types: Sequence[TensorType]) -> range | None:
-        if axis_of(self.axis, types[0]) != 1:
-            return None
-        return range(*self.cuts(types[0])[result : result + 2])
+    def pieces(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
+        if axis_of(self.axis, operands[0]) != 1:
+            return ()
+        return tuple(range(a, b) for a, b in pairwise(self.cuts(operands[0])))
 
 
 class Reinterpret(Op):

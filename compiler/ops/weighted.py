@@ -10,13 +10,16 @@ from ..op import Op
 class Weighted(Op):
     """Operands are data, weight, perhaps a bias [o]; the result is linear in the weight, channel by channel.
 
-    Hence a·y + b for each output channel is this operator again, with the weight `scaled` and another bias.
+    Hence a·y + b for each output channel is this operator again, with the weight times `factors` and another bias.
     """
 
     def channel_axis(self, rank: int) -> int:
         """The axis of the result, which has `rank` dimensions, along which the output channels stand."""
         return 1
 
-    def scaled(self, weight: Tensor, a: Tensor) -> Tensor:
-        """The weight with which output channel i comes out a[i] times as large; a is [o]."""
+    def factors(self, shape: tuple[int, ...], a: Tensor) -> Tensor:
+        """What a weight of this shape is multiplied by for output channel i to come out a[i] times as large.
+
+        `a` is [o]; the result has as many dimensions as the weight, and broadcasts over it.
+        """
         raise NotImplementedError(self.name)

@@ -4,8 +4,9 @@ from ..errors import CompileError
 from ..op import near
 from ..target import Target
 from .cpu import Cpu
+from .cuda import PRECISIONS, Cuda
 
-TARGETS: dict[str, Target] = {t.name: t for t in (Cpu(),)}
+TARGETS: dict[str, Target] = {t.name: t for t in (Cpu(), *map(Cuda, PRECISIONS))}
 
 
 def target(name: str) -> Target:

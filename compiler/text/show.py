@@ -87,9 +87,9 @@ def weight(constant: Constant) -> str:
 
 def exact(number: Tensor) -> str:
     """The shortest decimal that reads back as this very number."""
-    value = number.item()
     if not number.is_floating_point():
-        return str(value)
+        return str(number.item())
+    value = float(number.item())
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
     if value.is_integer() and abs(value) < 1e15:

@@ -68,6 +68,7 @@ LABELLED = ("MemoryData", "Data", "ImageData", "WindowData")  # the second top i
 def shapes_of(layer: Message, given: Mapping[str, Shape]) -> list[Shape | None]:
     """A shape for each top; None where neither the prototxt nor `given` tells. Labels follow the pictures' batch."""
     if layer["type"] == "DummyData":
+        passed_over(layer)
         return [given.get(top, shape) for top, shape in zip(layer["top"], dummy_shapes(layer), strict=True)]
     made = list[Shape | None]()
     for i, top in enumerate(layer["top"]):
@@ -79,6 +80,13 @@ def shapes_of(layer: Message, given: Mapping[str, Shape]) -> list[Shape | None]:
             shape = made[0][:1]
         made.append(shape)
     return made
+
+
+def passed_over(layer: Message) -> None:
+    """Ask for what a DummyData would be filled with, though whoever feeds the input decides that."""
+    for filler in layer["dummy_data_param"]["data_filler"]:
+        for field in filler.written:
+            filler[field]
 
 
 def advice(layer: Message, top: str) -> str:

@@ -40,8 +40,11 @@ NO_EFFECT = {
         "force_nd_im2col", "cudnn_convolution_algo_seeker", "conv_algos_override",  # NVCaffe
         "conv_algorithm",  # Intel's fork
     },
-    # Files that the SSD fork writes beside its answer, and pictures that it draws.
-    "DetectionOutputParameter": {"save_output_param", "visualize", "visualize_threshold", "save_file"},
+    # Files that the SSD fork writes beside its answer, and pictures that it draws; RefineDet's threshold for a fourth
+    # bottom, which is refused.
+    "DetectionOutputParameter": {
+        "save_output_param", "visualize", "visualize_threshold", "save_file", "objectness_score",
+    },
 }  # fmt: skip
 OWN = {  # what the net's own rules read
     "LayerParameter": {"name", "type", "bottom", "top", "include", "exclude", "blobs"},

@@ -63,7 +63,9 @@ def declared_inputs(
             errors.append(where.fault(f'the input "{name}" is declared twice'))
         elif wanted is None:
             advice = advice or f"Give one: --shape {name}=1,3,224,224, with the sizes that the net was trained for."
-            errors.append(where.fault(f'the input "{name}" has no shape', None, advice))
+            brought = where.type == "LayerParameter" and where["type"] in data.KINDS
+            by = f', which layer "{where["name"]}" ({where["type"]}) would read from elsewhere,' if brought else ""
+            errors.append(where.fault(f'the input "{name}"{by} has no shape', None, advice))
             found.broken.add(name)
         elif any((d.bound if isinstance(d, AtMost) else d) < 1 for d in wanted):
             errors.append(where.fault(f'the input "{name}" is {list(wanted)}: every size is at least 1'))
@@ -120,6 +122,9 @@ def by_layer(
                 into.broken.update(tops)
                 continue
             forms = [Form(t, d, layer, data.advice(layer, t)) for t, d in zip(tops, dims, strict=True)]
+            if layer["type"] in data.LABELLED and dims and dims[0] is None:  # the pictures' shape will tell the labels'
+                into.broken.update(f.name for f in forms if f.dims is None)
+                forms = [f for i, f in enumerate(forms) if i == 0 or f.dims is not None]
             found.extend(f for f in forms if f.name in needed)
         else:
             into.layers.append(layer)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 
 from ...compiler.errors import CompileError, Loc, raise_all
-from ...compiler.ir import Constant, Graph, Node, Value, declared
+from ...compiler.ir import Constant, Graph, Node, Value
 from ...compiler.op import Op, near
 from ...compiler.ops.shape import Reshape
-from ...compiler.rewrite import constant, needed
-from ...compiler.types import Dim, TensorType
+from ...compiler.rewrite import needed
+from ...compiler.types import Dim
 from ...compiler.verify import verify
 from ..files.message import Message
 from . import layers as layers
@@ -24,9 +24,10 @@ from .fields import Finding, unknown, unread
 from .inputs import Declared, declared_inputs
 from .layer import LAYERS, Layer
 from .naming import named
+from .parameters import Parameters
 from .rules import State, included
 from .upgrade import upgraded
-from .weights import Missing, Shape, Source
+from .weights import Shape, Source
 from .wiring import Wires, leading_to
 
 Warn = Callable[[str], None]
@@ -66,7 +67,7 @@ def graph(
     sources = [layer for layer in kept if layer not in computed]
     known = [layer for layer in kept if layer not in computed or layer["type"] in LAYERS]
     importer.tell(unknown([message, *(part for layer in known for part in layer.walk())]))
-    for layer in sources:
+    for layer in (s for s in sources if s["type"] == "Input"):
         importer.tell(unread(layer, f'layer "{layer["name"]}" ({layer["type"]})'))
     for given in inputs.declared:
         importer.declare(given)
@@ -86,14 +87,13 @@ class Importer:
     """The graph as it grows, layer by layer."""
 
     def __init__(self, message: Message, weights: Source, lenient: bool, warn: Warn) -> None:
-        self.message, self.weights, self.lenient, self.warn = message, weights, lenient, warn
+        self.message, self.lenient, self.warn = message, lenient, warn
+        self.parameters = Parameters(weights)
         self.errors: list[CompileError] = []
         self.inputs: list[Value] = []
         self.nodes: list[Node] = []
         self.blobs: dict[str, Blob] = {}
         self.versions: list[tuple[str, Value]] = []  # which blob each value was written to, in order
-        self.constants: dict[str, Constant] = {}
-        self.shared: dict[str, tuple[Layer, int, Constant]] = {}  # by param name: the layer that owns it
         self.broken: set[str] = set()
         self.makers: dict[Value, Layer] = {}
 
@@ -123,7 +123,7 @@ class Importer:
             self.check_counts(layer)
             self.check_in_place(layer)
             made = layer.kind.function(layer, *layer.bottoms)
-            self.check_blobs(layer)
+            self.parameters.check_count(layer)
             self.tell(unread(message, layer.said))
             self.write(layer, bottoms, made if isinstance(made, tuple) else (made,))
         except CompileError as e:
@@ -140,11 +140,16 @@ class Importer:
     def bottom(self, message: Message, i: int) -> Blob:
         name = message["bottom"][i]
         if name not in self.blobs:
+            self.broken.add(name)  # told once
             sentence = f'layer "{message["name"]}" reads the blob "{name}", which no layer before it makes'
-            close = near(name, self.blobs)
-            advice = f"Here are {', '.join(list(self.blobs)[-5:])}." if self.blobs else "The net has no input."
-            error = message.fault(sentence + close, None, advice)
-            raise CompileError(error.message, message.loc_of("bottom", i), message.text, advice)
+            maker = next((m for m in self.message["layer"] if m is not message and name in m["top"]), None)
+            if maker is not None:
+                sentence += f'; layer "{maker["name"]}" on line {maker.loc.line} does'
+                advice = "Put it before this one, or look at its rules: it may be there in another phase only."
+            else:
+                sentence += near(name, self.blobs)
+                advice = f"Here are {', '.join(list(self.blobs)[-5:])}." if self.blobs else "The net has no input."
+            raise message.fault(sentence, "bottom", advice, i)
         return self.blobs[name]
 
     def read(self, blob: Blob, message: Message) -> Value:
@@ -180,15 +185,6 @@ class Importer:
             if blob.readers:
                 line = f'it writes "{top}" in place, which {blob.readers[0]} reads'
                 raise layer.fault(f"{line}: the blob would be produced by multiple sources", None, TWICE)
-
-    def check_blobs(self, layer: Layer) -> None:
-        count = self.weights.count(layer.name)
-        if count is not None and layer.blobs and count != layer.blobs and not self.shares(layer):
-            advice = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
-            raise layer.fault(f"the caffemodel has {count} blobs for it, and it takes {layer.blobs}", None, advice)
-
-    def shares(self, layer: Layer) -> bool:
-        return any(p["name"] for p in layer.message["param"])
 
     def write(self, layer: Layer, bottoms: Sequence[Blob], made: Sequence[Value]) -> None:
         """The tops, from here on."""
@@ -229,42 +225,10 @@ class Importer:
         return f" ({'; '.join(s for s in said if not s.startswith('%'))})"
 
     def weight(self, layer: Layer, index: int, shape: Shape, role: str) -> Constant:
-        """A learnt blob: the owner's, where a param name shares it."""
-        params = layer.message["param"]
-        spec = params[index] if index < len(params) else None
-        name = spec["name"] if spec is not None else ""
-        if name and name in self.shared:
-            return self.sharing(layer, index, shape, name, spec)
-        try:
-            data = self.weights.blob(layer.name, layer.type, index, shape)
-        except Missing as e:
-            raise layer.fault(e.sentence, None, e.advice) from None
-        made = self.constant(f"{layer.name}.{role}", data, shape)
-        if name:
-            self.shared[name] = (layer, index, made)
-        return made
-
-    def sharing(self, layer: Layer, index: int, shape: Shape, name: str, spec: Message | None) -> Constant:
-        owner, at, made = self.shared[name]
-        if made.bound and self.weights.differs(layer.name, index, made.data):
-            sentence = f'blob {index} is shared with layer "{owner.name}", and the caffemodel has other numbers for it'
-            advice = "Caffe keeps whichever comes last in the caffemodel. Take the name out to let each have its own."
-            raise layer.fault(sentence, None, advice)
-        if made.type.shape == shape:
-            return made
-        permissive = spec is not None and spec["share_mode"] == "PERMISSIVE"
-        theirs = f'"{name}" belongs to layer "{owner.name}" (blob {at}), where it is {list(made.type.shape)}'
-        if not permissive:
-            advice = "Make the shapes equal, or say share_mode: PERMISSIVE if only the counts are to agree."
-            raise layer.fault(f"{theirs}; blob {index} here is {list(shape)}", None, advice)
-        if made.type.numel != TensorType("f32", shape).numel:
-            raise layer.fault(f"{theirs}; blob {index} here is {list(shape)}, of another count")
-        data = made.data.reshape(shape) if made.bound else None
-        return self.constant(f"{layer.name}.{index}", data, shape)
+        return self.parameters.weight(layer, index, shape, role)
 
     def constant(self, name: str, data: torch.Tensor | None, shape: Shape) -> Constant:
-        made = declared(name, TensorType("f32", shape)) if data is None else constant(name, data)
-        return self.constants.setdefault(name, made)
+        return self.parameters.constant(name, data, shape)
 
     def outputs(self, wanted: Sequence[str]) -> list[tuple[str, Value]]:
         """The blobs that are asked for, or those that no layer reads."""

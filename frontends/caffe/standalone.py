@@ -97,7 +97,8 @@ def renumbered(layer: LayerBlobs, path: str | Path) -> bytes:
 
 def strangers(message: Protobuf, said: str, path: str | Path) -> Iterator[CompileError]:
     """Fields, at any depth, that the schema has no name for: another fork wrote this file."""
-    for field in UnknownFieldSet(message):
+    fields: Any = UnknownFieldSet(message)
+    for field in fields:
         type = message.DESCRIPTOR.name
         sentence = f"{path}: {said}: field {field.field_number} of {type} is not Caffe's, but some fork's"
         yield CompileError(sentence, advice=LOST)

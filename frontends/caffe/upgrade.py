@@ -80,7 +80,9 @@ def parameters(layer: Message) -> tuple[Message, ...]:
     lists = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
     specs: list[Message] = []
     for i in range(max(len(layer[old]) for old in lists)):
-        places = {new: (layer.loc_of(old, i),) for old, new in lists.items() if i < len(layer[old])}
+        places: dict[str, tuple[Loc, ...]] = {
+            new: (layer.loc_of(old, i),) for old, new in lists.items() if i < len(layer[old])
+        }
         values = {new: (layer[old][i],) for old, new in lists.items() if i < len(layer[old])}
         specs.append(Message("ParamSpec", first(places), layer.text, values, places))
     return tuple(specs)
@@ -104,7 +106,5 @@ def with_transformation(layer: Message) -> Message:
     for field in moved:
         transform.take(settings, field)
     transform.unknown = () if "transform_param" not in layer else transform.unknown
-    rest = changed(settings, **{field: () for field in moved})
+    rest = changed(settings, **dict.fromkeys(moved, ()))
     return changed(layer, **{param: (rest,), "transform_param": (transform.message(),)})
-
-

@@ -1,4 +1,4 @@
-"""Caffe's first file format, of 2013 (V0): each layer's settings lay flat in one message, padding was a layer of its own.
+"""Caffe's first file format, of 2013 (V0): a layer's settings lay flat in one message, and padding was a layer.
 
     layers { layer { name: "pad1" type: "padding" pad: 1 } bottom: "data" top: "pad1" }
     layers { layer { name: "conv1" type: "conv" num_output: 4 kernelsize: 3 } bottom: "pad1" top: "conv1" }
@@ -112,9 +112,7 @@ def without_v0(layer: Message, doubts: list[CompileError]) -> Message:
     for field in own.written:
         if field in ("name", "type"):
             continue
-        if field in ("blobs", "blobs_lr", "weight_decay"):
-            result.take(own, field)
-        elif field == "hdf5_output_param" and type == "hdf5_output":
+        if field in ("blobs", "blobs_lr", "weight_decay") or (field == "hdf5_output_param" and type == "hdf5_output"):
             result.take(own, field)
         elif field in TRANSFORMS:
             part = settings.setdefault("transform_param", Draft("TransformationParameter", bare(own)))
@@ -137,4 +135,3 @@ def without_v0(layer: Message, doubts: list[CompileError]) -> Message:
 def bare(message: Message) -> Message:
     """Its place, and nothing of what it says."""
     return Message(message.type, message.loc, message.text)
-

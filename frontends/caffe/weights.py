@@ -19,6 +19,7 @@ from ..files.caffemodel import Blob, LayerBlobs, Weights, read
 
 Shape = tuple[int, ...]
 Fill = Callable[[str, str, int, Shape], np.ndarray]
+FOREIGN = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
 
 
 class Missing(Exception):
@@ -89,11 +90,11 @@ class Stored:
             raise Missing(f"{self.file} has no weights for it", self.others(layer))
         if index >= len(stored.blobs):
             has = len(stored.blobs)
-            advice = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
+            advice = FOREIGN
             raise Missing(f"{self.file} has {has} blobs for it, and blob {index} is needed", advice)
         blob = stored.blobs[index]
         if blob.missing:
-            advice = "Such a blob belongs to another layer, which shares it by param { name }: is this the right prototxt?"
+            advice = "Such a blob is another layer's, shared by param { name }: is this the right prototxt?"
             raise Missing(f"{self.file} has no numbers for its blob {index}", advice)
         if not fits(blob, shape):
             advice = "Is it the caffemodel of this very prototxt?"

@@ -1,4 +1,4 @@
-"""Reads Caffe's other file of weights (NAME.caffemodel.h5): HDF5, with a dataset `data/<layer>/<index>` for each blob."""
+"""Reads Caffe's weights in HDF5 (NAME.caffemodel.h5): each blob is a dataset `data/<layer>/<index>`."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from ctypes import byref, c_int, c_size_t, c_void_p, create_string_buffer
 from functools import cache
 
@@ -54,6 +54,20 @@ class Device:
     def enter(self) -> None:
         """Make this thread's calls go to this GPU: a thread that never did so has no context."""
         self.driver.cuCtxSetCurrent(self.context)
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """As `enter`, and afterwards what the thread had before: it may have chosen another GPU for its own work."""
+        before = c_void_p()
+        self.driver.cuCtxGetCurrent(byref(before))
+        if before.value == self.context.value:
+            yield
+            return
+        self.enter()
+        try:
+            yield
+        finally:
+            self.driver.cuCtxSetCurrent(before)
 
     def allocate(self, nbytes: int, what: str) -> Buffer:
         """Memory for `what`, whose address is a multiple of 256. ArtifactError if there is not enough."""
@@ -123,8 +137,7 @@ def released_with(owner: object, device: Device, release: Callable[[int], None],
     """Give a resource of the GPU back when its owner goes; when the process ends, the driver does that itself."""
 
     def let_go() -> None:
-        with suppress(CudaError):  # nobody is left to tell
-            device.enter()
+        with suppress(CudaError), device.current():  # nobody is left to tell
             release(handle)
 
     weakref.finalize(owner, let_go).atexit = False
@@ -137,6 +150,4 @@ def device() -> Device:
 
 @cache
 def opened(calls: Driver) -> Device:
-    made = Device(calls, 0)
-    made.enter()
-    return made
+    return Device(calls, 0)

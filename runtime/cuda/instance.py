@@ -40,12 +40,12 @@ class Instance:
     """
 
     def __init__(self, program: Shared, bound: Mapping[str, int] | None = None) -> None:
-        self.program, self.device, self.plan = program, program.device, program.plan
+        self.device, self.plan = program.device, program.plan
         self.arena = self.device.allocate(self.plan.arena, "its values")
         self.bound = dict(bound or {})
         self.places = {name: self.place(name, slot) for name, slot in self.plan.slots.items()}
         self.stream, self.done = Stream(self.device), Event(self.device)
-        self.steps = [(step, self.work(number, step)) for number, step in enumerate(self.plan.steps)]
+        self.steps = [(step, self.work(program, number)) for number, step in enumerate(self.plan.steps)]
         self.parts = self.recorded()
         self.memory: Tensor | None = None
 
@@ -58,14 +58,15 @@ class Instance:
         buffer = self.device.allocate(slot.nbytes, f"input {name!r}")
         return Place(calls, buffer, buffer.address, slot)
 
-    def work(self, number: int, step: Step) -> Work:
+    def work(self, program: Shared, number: int) -> Work:
         """What a step does on a stream; None for one that only gives bytes another name."""
+        step = self.plan.steps[number]
         if step.primitive == "view":
             return None
         if step.primitive != "launch":
-            return HostStep(self.device, self.program.ready[number], self.places, self.program.constants)
-        kernel, attributes = self.program.kernels[number]
-        weights = self.program.weights
+            return HostStep(self.device, program.ready[number], self.places, program.constants)
+        kernel, attributes = program.kernels[number]
+        weights = program.weights
 
         def address(name: str) -> int:
             return weights[name].address if name in weights else self.places[name].address
@@ -96,6 +97,14 @@ class Instance:
         for part in self.parts:
             part(stream, found)
         return found
+
+    def poison(self) -> None:
+        """Fill the arena with bytes 255, NaN: a check that whatever a run reads has been written by it."""
+        calls, stream = self.device.driver, self.stream.handle
+        with self.device.current():
+            if self.arena.nbytes:
+                calls.cuMemsetD8Async(self.arena.address, 0xFF, self.arena.nbytes, stream)
+            calls.cuStreamSynchronize(stream)
 
     def to_host(self, name: str, stream: int, shapes: Mapping[str, Shape]) -> Tensor:
         """A value of the last run, as a new tensor in Caffe's axis order. It is there when the stream has done it."""

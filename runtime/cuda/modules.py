@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from ctypes import byref, c_void_p
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +14,7 @@ from ..plan import ArtifactError
 from ..primitives import Packings
 from .abi import MAX_DYNAMIC_SHARED, SHARED_WITHOUT_ASKING
 from .device import Device, released_with
+from .driver import Driver
 
 ARCHITECTURE = re.compile(r"sm_(\d+)(\d)")
 
@@ -30,11 +32,17 @@ class Kernel:
         image = cubin.contiguous()
         module, function = c_void_p(), c_void_p()
         calls.cuModuleLoadData(byref(module), image.data_ptr())
-        released_with(self, device, calls.cuModuleUnload, module.value or 0)
+        released_with(self, device, partial(unload, calls), module.value or 0)
         calls.cuModuleGetFunction(byref(function), module, name.encode())
         self.function = function.value or 0
         if shared > SHARED_WITHOUT_ASKING:
             calls.cuFuncSetAttribute(self.function, MAX_DYNAMIC_SHARED, shared)
+
+
+def unload(calls: Driver, module: int) -> None:
+    """Give machine code back when the GPU is through with it."""
+    calls.cuCtxSynchronize()
+    calls.cuModuleUnload(module)
 
 
 def kernel_for(

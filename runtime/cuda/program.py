@@ -32,20 +32,19 @@ class CudaProgram:
     def __init__(self, artifact: Artifact, packings: Packings, layers: Mapping[str, Layer]) -> None:
         self.plan = plan = artifact.plan
         self.device: Device = device()
-        self.device.enter()
         self.constants = {name: artifact.weights[w.handle].reshape(w.shape) for name, w in plan.weights.items()}
         self.kernels: dict[int, tuple[Kernel, Mapping[str, Any]]] = {}
         self.ready: dict[int, Ready] = {}
-        on_device = dict[str, None]()
-        for number, step in enumerate(plan.steps):
-            if step.primitive == "launch":
-                attributes = PRIMITIVES["launch"].complete(step.attributes)
-                self.kernels[number] = kernel_for(self.device, artifact.cubins, attributes, packings)
-                on_device.update(dict.fromkeys(name for name in step.operands if name in plan.weights))
-            elif step.primitive != "view":
-                self.ready[number] = ready(step, plan, self.constants, packings, layers)
-        self.weights = {name: self.uploaded(name, packings) for name in on_device}
-        self.pool: deque[Instance] = deque([Instance(self)])
+        self.weights: dict[str, Buffer] = {}
+        with self.device.current():
+            for number, step in enumerate(plan.steps):
+                if step.primitive == "launch":
+                    attributes = PRIMITIVES["launch"].complete(step.attributes)
+                    self.kernels[number] = kernel_for(self.device, artifact.cubins, attributes, packings)
+                    self.weights |= {n: self.uploaded(n, packings) for n in step.operands if n in plan.weights}
+                elif step.primitive != "view":
+                    self.ready[number] = ready(step, plan, self.constants, packings, layers)
+            self.pool: deque[Instance] = deque([Instance(self)])
 
     def uploaded(self, name: str, packings: Packings) -> Buffer:
         """A weight on the GPU; names and shapes of the net that share its content share it there too."""
@@ -58,15 +57,15 @@ class CudaProgram:
         Inputs have the planned dtypes, shapes and layouts. With all inputs on the GPU, the call returns as soon as
         the work is in order on torch's current stream.
         """
-        self.device.enter()
-        try:
-            instance = self.pool.pop()
-        except IndexError:
-            instance = Instance(self)
-        try:
-            return self.run(instance, inputs)
-        finally:
-            self.pool.append(instance)
+        with self.device.current():
+            try:
+                instance = self.pool.pop()
+            except IndexError:
+                instance = Instance(self)
+            try:
+                return self.run(instance, inputs)
+            finally:
+                self.pool.append(instance)
 
     def run(self, instance: Instance, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         here = {name: on_gpu(tensor) for name, tensor in inputs.items()}
@@ -103,7 +102,6 @@ class CudaProgram:
 
     def bind(self, inputs: Mapping[str, Tensor]) -> Callable[[], dict[str, Tensor]]:
         """A call over these very tensors on the GPU: see `Net.bind`. ValueError if they cannot be read as they are."""
-        self.device.enter()
         for name, tensor in inputs.items():
             if not on_gpu(tensor):
                 raise ValueError(f"input {name!r} does not lie on a GPU")
@@ -112,16 +110,22 @@ class CudaProgram:
                 raise ValueError(f"input {name!r} is {list(tensor.shape)}; only the largest, {list(bounds)}, is bound")
             if tensor.data_ptr() % ALIGNMENT:
                 raise ValueError(f"input {name!r} begins at no multiple of {ALIGNMENT} bytes; copy it")
-        instance = Instance(self, {name: tensor.data_ptr() for name, tensor in inputs.items()})
-        lasting = {**self.constants, **inputs}
+        with self.device.current():
+            instance = Instance(self, {name: tensor.data_ptr() for name, tensor in inputs.items()})
+        lasting, sizes = {**self.constants, **inputs}, {name: tuple(x.shape) for name, x in inputs.items()}
 
-        def call() -> dict[str, Tensor]:
-            self.device.enter()
-            shapes = instance.run(current_stream(self.device), {name: tuple(x.shape) for name, x in inputs.items()})
+        def outputs(shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
             return {
                 blob: lasting[name] if name in lasting else instance.seen(name, shapes)
                 for blob, name in self.plan.outputs
             }
+
+        always = outputs({}) if all(slot.known for slot in self.plan.slots.values()) else None
+
+        def call() -> dict[str, Tensor]:
+            with self.device.current():
+                shapes = instance.run(current_stream(self.device), sizes)
+            return outputs(shapes) if always is None else dict(always)
 
         return call
 

@@ -168,13 +168,18 @@ def by_axes(job: Job, column: Tensor, row: Tensor, factor: Tensor) -> Run:
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         n, c = operands[0].shape[:2]
-        lines = torch.matmul(wide, operands[0].permute(0, 2, 3, 1).reshape(n * h, w, c))
-        made = torch.matmul(high, lines.view(n, h, -1)).view(n, len(high), len(wide), c)
+        lines = torch.matmul(wide, operands[0].permute(0, 2, 3, 1).reshape(n * h, w, c)).view(n, h, -1)
+        place = results[0].permute(0, 2, 3, 1)
+        direct = place.is_contiguous()  # new memory would take longer than the arithmetic
+        made = torch.matmul(high, lines, out=place.view(n, len(high), -1)) if direct else torch.matmul(high, lines)
+        made = made.view(place.shape)
         if scaled:
             made *= factor
         if bias is not None:
             made += bias
-        results[0].copy_(activate_(made, job.call.attributes).permute(0, 3, 1, 2))
+        activate_(made, job.call.attributes)
+        if not direct:
+            place.copy_(made)
 
     return run
 

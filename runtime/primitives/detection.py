@@ -5,7 +5,10 @@ It runs on the host, in numpy: which box is kept depends on those kept before, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -34,7 +37,8 @@ def prepare(call: Call) -> Run:
         if not attributes["variance_in_target"]:
             places = places * variances
         decode = DECODERS[attributes["code"]]
-        found = [rows(attributes, i, decode(priors, places[i]), scores[i]) for i in range(images)]
+        with np.errstate(all="ignore"):  # boxes may be endless: the comparisons are right for infinities and NaN
+            found = [rows(attributes, i, decode(priors, places[i]), scores[i]) for i in range(images)]
         made = np.concatenate(found) if found else np.empty((0, 7), np.float32)
         if not len(made):
             made = np.full((images, 7), NOTHING, np.float32)
@@ -45,64 +49,65 @@ def prepare(call: Call) -> Run:
 
 
 def rows(attributes: Mapping[str, Any], image: int, boxes: Floats, scores: Floats) -> Floats:
-    """What is kept of one image: boxes [p, 1 or classes, 4], scores [p, classes]."""
-    each = list[tuple[int, Ints]]()
+    """What is kept of one image: boxes [p, 1 or classes, 4], scores [p, classes].
+
+    Classes yield their boxes best first, and only as many as are asked for: with `keep_top_k` the merged stream is cut
+    long before most classes have worked through their candidates.
+    """
     above = scores > np.float32(attributes["confidence"])
-    for c in np.flatnonzero(above.any(0)).tolist():
-        if c == attributes["background"]:
-            continue
-        candidates = np.flatnonzero(above[:, c])
-        best_first = candidates[np.argsort(-scores[candidates, c], kind="stable")]
-        if attributes["top_k"] >= 0:
-            best_first = best_first[: attributes["top_k"]]
+    wanted = [c for c in np.flatnonzero(above.any(0)).tolist() if c != attributes["background"]]
+
+    def kept(c: int) -> Iterator[tuple[float, int, int]]:
+        order = best_first(scores[:, c], np.flatnonzero(above[:, c]), attributes["top_k"])
         place = 0 if attributes["share_location"] else c
-        kept = suppress(boxes[best_first, place], attributes["nms_threshold"], attributes["eta"])
-        each.append((c, best_first[kept]))
-    if not each:
-        return np.empty((0, 7), np.float32)
-    classes = np.repeat([c for c, _ in each], [len(kept) for _, kept in each])
-    which = np.concatenate([kept for _, kept in each])
+        for i in suppressed(boxes[order, place], attributes["nms_threshold"], attributes["eta"]):
+            yield -float(scores[order[i], c]), c, int(order[i])
+
+    best = merge(*map(kept, wanted), key=itemgetter(0))  # of equal scores the lower class comes first
     most = attributes["keep_top_k"]
-    if 0 <= most < len(which):
-        best = np.sort(np.argsort(-scores[which, classes], kind="stable")[:most])
-        which, classes = which[best], classes[best]
-    made = np.empty((len(which), 7), np.float32)
-    made[:, 0], made[:, 1], made[:, 2] = image, classes, scores[which, classes]
-    made[:, 3:] = boxes[which, 0 if attributes["share_location"] else classes]
+    found = sorted(islice(best, most if most >= 0 else None), key=itemgetter(1))
+    made = np.empty((len(found), 7), np.float32)
+    for row, (score, c, i) in zip(made, found, strict=True):
+        row[0], row[1], row[2] = image, c, -score
+        row[3:] = boxes[i, 0 if attributes["share_location"] else c]
     return made
 
 
-def suppress(boxes: Floats, threshold: float, eta: float) -> list[int]:
+def best_first(scores: Floats, candidates: Ints, most: int) -> Ints:
+    """Candidates by falling score, at most so many; of equal scores the earlier first."""
+    mine = scores[candidates]
+    if 0 < most < len(mine):  # sort no more than can remain
+        enough = mine >= np.partition(mine, len(mine) - most)[len(mine) - most]
+        candidates, mine = candidates[enough], mine[enough]
+    order: Ints = candidates[np.argsort(-mine, kind="stable")]
+    return order if most < 0 else order[:most]
+
+
+def suppressed(boxes: Floats, threshold: float, eta: float) -> Iterator[int]:
     """The places of the boxes that are kept, of boxes [n, 4] that come best first.
 
     `left` are the candidates that overlap no kept box too much so far, `worst` how much each does at most. The
     threshold only falls, so whatever is dropped once would be dropped later too.
     """
     limit, factor = np.float32(threshold), np.float32(eta)
-    corner, opposite = boxes[:, :2], boxes[:, 2:]
-    areas = area(boxes)
-    left, worst = np.arange(len(boxes)), np.zeros(len(boxes), np.float32)
-    kept = list[int]()
+    left, worst, areas = np.arange(len(boxes)), np.zeros(len(boxes), np.float32), area(boxes)
     while len(left):
-        first, left = left[0], left[1:]
-        kept.append(int(first))
+        yield int(left[0])
         if eta < 1 and limit > 0.5:
             limit = np.float32(limit * factor)
-        size = np.minimum(opposite[first], opposite[left]) - np.maximum(corner[first], corner[left])
+        size = np.minimum(boxes[0, 2:], boxes[1:, 2:]) - np.maximum(boxes[0, :2], boxes[1:, :2])
         both = size[:, 0] * size[:, 1]
-        meet = (size > 0).all(1)
-        overlap = np.divide(both, areas[left] + areas[first] - both, out=np.zeros_like(both), where=meet)
+        meet = (size[:, 0] > 0) & (size[:, 1] > 0)
+        overlap = np.divide(both, areas[0] + areas[1:] - both, out=np.zeros_like(both), where=meet)
         worst = np.maximum(worst[1:], overlap)
         stay = worst <= limit
-        left, worst = left[stay], worst[stay]
-    return kept
+        left, boxes, areas, worst = left[1:][stay], boxes[1:][stay], areas[1:][stay], worst[stay]
 
 
 def area(boxes: Floats) -> Floats:
     """Nothing for a box that is turned inside out."""
-    size = boxes[:, 2:] - boxes[:, :2]
-    made: Floats = size[:, 0] * size[:, 1]
-    made[(size < 0).any(1)] = 0
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    made: Floats = np.where((width < 0) | (height < 0), np.float32(0), width * height)
     return made
 
 
@@ -112,7 +117,8 @@ def corner(prior: Floats, x: Floats) -> Floats:
 
 def corner_size(prior: Floats, x: Floats) -> Floats:
     size = prior[..., 2:] - prior[..., :2]
-    return prior + x * np.concatenate([size, size], -1)
+    made: Floats = prior + x * np.concatenate([size, size], -1)
+    return made
 
 
 def center_size(prior: Floats, x: Floats) -> Floats:

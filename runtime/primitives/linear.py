@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..plan import Dim, Shape
 from .activation import PACKABLE, activate_, post_op
-from .primitive import Call, Primitive, Run, insist
+from .primitive import Call, Operand, Primitive, Run, insist
 
 
 def shapes(
@@ -33,19 +33,10 @@ def prepare(call: Call) -> Run:
     attributes, (x, w, *rest) = call.attributes, call.operands
     k = w.shape[0] if attributes["transpose"] else w.shape[1]
     bias = rest[0].data if rest else None
-    logical = w.data
-    constant = logical is not None and (bias is not None or not rest)
+    constant = w.data is not None and (bias is not None or not rest)
     if not constant or x.dtype not in PACKABLE or len({o.dtype for o in call.operands}) != 1:
         return plain(call, k)
-    assert logical is not None
-
-    def pack() -> Tensor:
-        matrix = logical.t() if attributes["transpose"] else logical
-        # Without a batch size: measured the fastest form for one row, and for many.
-        made: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous())
-        return made
-
-    weight = call.packings.get(("linear", w.handle, w.shape, attributes["transpose"]), pack)
+    weight = packed_weight(call, w, attributes["transpose"])
     post = post_op(attributes)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -53,6 +44,23 @@ def prepare(call: Call) -> Run:
         results[0].copy_(torch.ops.mkldnn._linear_pointwise(rows, weight, bias, *post).view(results[0].shape))
 
     return run
+
+
+def packed_weight(call: Call, w: Operand, transpose: bool = False) -> Tensor | None:
+    """The weight [n, k], or [k, n] with `transpose`, as oneDNN wants it; None if it is computed, or of a dtype that it
+    lacks.
+    """
+    logical = w.data
+    if logical is None or w.dtype not in PACKABLE:
+        return None
+
+    def pack() -> Tensor:
+        matrix = logical.t() if transpose else logical
+        # Without a batch size: measured the fastest form for one row, and for many.
+        made: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous())
+        return made
+
+    return call.packings.get(("linear", w.handle, w.shape, transpose), pack)
 
 
 def plain(call: Call, k: int) -> Run:

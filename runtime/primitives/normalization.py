@@ -86,15 +86,13 @@ def norm_shapes(
 
 
 def prepare_norm(call: Call) -> Run:
-    """x / √(Σ x² + eps), or x / (√(Σ x²) + eps): over the channels at each place, or over all of a picture."""
-    eps, outside = call.attributes["eps"], call.attributes["outside"]
+    """x / √(Σ x² + eps): over the channels at each place, or over all of a picture."""
+    eps = call.attributes["eps"]
     over = tuple(range(1, len(call.operands[0].shape))) if call.attributes["across"] else (1,)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         x = operands[0]
-        squares = (x * x).sum(over, keepdim=True)
-        norm = squares.sqrt_().add_(eps) if outside else squares.add_(eps).sqrt_()
-        torch.div(x, norm, out=results[0])
+        torch.div(x, (x * x).sum(over, keepdim=True).add_(eps).sqrt_(), out=results[0])
 
     return run
 

@@ -139,10 +139,12 @@ CUresult cuDevicePrimaryCtxRetain(void **out, int device) {
   return OK;
 }
 CUresult cuCtxSetCurrent(void *context) {
-  NEED(context == &context_token, INVALID_CONTEXT, "unknown context");
-  has_context = 1;
+  NEED(!context || context == &context_token, INVALID_CONTEXT, "unknown context");
+  has_context = context != NULL;
   return OK;
 }
+CUresult cuCtxGetCurrent(void **out) { *out = has_context ? &context_token : NULL; return OK; }
+CUresult cuCtxSynchronize(void) { READY; return OK; }
 
 CUresult cuModuleLoadData(void **out, const void *image) {
   READY;

@@ -14,6 +14,7 @@ from .space import images
 from .tiles import Tile, box, covering, product_tile
 from .view import View, contiguous
 
+FEW = 16  # channels: with fewer, pixels are gathered number by number, in whatever layout they lie
 WASTE = 1.6  # boxes may compute that much more than there is; then gathering costs less
 
 
@@ -75,7 +76,7 @@ def gather(work: Work, op: Conv) -> Draft:
     it = Shape(work, op)
     c, o = it.c // it.groups, it.o // it.groups
     name, precision = precision_of(it.x, work.strict)
-    flat = c < 16
+    flat = c < FEW
     tile = product_tile("conv", name, it.pixels, o, it.r * it.s * c if flat else c, it.groups)
     if flat and tile.depth > 16 and name == "f32":
         tile = replace(tile, depth=16, stages=2)  # places are worked out for every element: registers bind
@@ -98,7 +99,7 @@ def boxes(work: Work, op: Conv) -> Draft | None:
     """None where the hardware cannot copy the image in boxes, or would copy too much."""
     it = Shape(work, op)
     name, precision = precision_of(it.x, work.strict)
-    if name == "f32-strict" or it.groups > 1 or it.c < 16:
+    if name == "f32-strict" or it.groups > 1 or it.c < FEW:
         return None
     tile = product_tile("conv_tiled", name, it.pixels, it.o, it.c)
     described = describe(it, tile)
@@ -167,6 +168,3 @@ def depthwise(work: Work, op: Conv) -> Draft:
     order = (*range(2, len(it.weight.shape)), 1, 0)
     grid = (blocks(it.pixels, tall), blocks(it.o, columns), 1)
     return Draft("depthwise", parameters, grid, epilogue=it.epilogue, packed=it.packed(order))
-
-
-

@@ -11,7 +11,6 @@ from .epilogue import Epilogue
 from .parameters import Constant, Number, Parameter, step
 from .view import LARGEST, View
 
-SHARED = {"sm_90": 232_448, "sm_80": 101_376}  # bytes a block may have; sm_86 and sm_89 run sm_80's cubins
 NEWEST, OLDEST = "sm_90", "sm_80"
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from ...errors import CompileError
 from ...ops.shape import Slice
 from .draft import Draft, Work, blocks, constants, numbers, power_of_two
 from .epilogue import placed, write
 from .parameters import Constant, Group, Number, Parameter, Pointer, step
 from .space import Space, stored
-from .view import LARGEST, View, contiguous
+from .view import LARGEST, View, strides
 from .windows import plane
 
 BLOCK = 1024
@@ -23,12 +24,12 @@ def elementwise(work: Work) -> Sequence[Draft]:
     read = [(views[v], start) for node in work.kernel.nodes for v, start in placed(node) if v in views]
     space = stored(y, read)
     epilogue = write(work.kernel, space, views)
-    extents, strides = walk(space, y)
+    extents, steps = walk(space, y)
     parameters = {
         "y": Pointer(("result", 0), y),
         "extra": epilogue.extra,
         **extents,
-        **{f"y_{letter}": stride for letter, stride in zip("ijkl", strides, strict=True)},
+        **{f"y_{letter}": stride for letter, stride in zip("ijkl", steps, strict=True)},
         **constants(BLOCK=BLOCK),
     }
     return [Draft("elementwise", parameters, (blocks(y.numel, BLOCK), 1, 1), epilogue=epilogue)]
@@ -40,7 +41,7 @@ def walk(space: Space, view: View) -> tuple[dict[str, Parameter], list[Parameter
     An extent that is the channels' alone is a constant: dividing by it costs little then.
     """
     if space.result.numel >= LARGEST:
-        raise OverflowError(f"{space.result.numel} elements are more than a kernel can count")
+        raise CompileError(f"{space.result.numel} elements are more than a kernel counts")
     extents: dict[str, Parameter] = {"COUNT": Number(space.result.numel)}
     steps = space.steps(view, None)
     assert steps is not None, "the space was made for this view"
@@ -48,8 +49,7 @@ def walk(space: Space, view: View) -> tuple[dict[str, Parameter], list[Parameter
         axes = space.axes.get(name, ())
         size = space.result.extent(axes)
         extents[letter] = Constant(size) if axes in ((), (1,)) else Number(size)
-    strides = [step(steps.get(name, 0), "i64" if name == "i0" else "i32") for name in NAMES]
-    return extents, strides
+    return extents, [step(steps.get(name, 0), "i64" if name == "i0" else "i32") for name in NAMES]
 
 
 def relayout(work: Work) -> Sequence[Draft]:
@@ -69,61 +69,55 @@ def relayout(work: Work) -> Sequence[Draft]:
     return [Draft("relayout", parameters, (blocks(count, long), blocks(c, wide), x.shape[0]))]
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """One side of a copy: a value, and the part of it that is read or written, `start` elements in."""
+
+    pointer: Pointer
+    part: View
+    start: int = 0
+
+
+def end(pointer: Pointer, axis: int, start: int, stop: int) -> End:
+    return End(pointer, pointer.view.part(axis, start, stop), start * pointer.view.strides[axis])
+
+
 def concat(work: Work) -> Sequence[Draft]:
     """Each operand to its part of the result, but for those that lie there already."""
-    y, operands = work.results[0], work.anchor.inputs
-    axis = work.anchor.op.all_attributes()["axis"] % len(y.shape)
-    views = [work.operand(i)[1] for i in range(len(operands))]
-    starts = [0, *accumulate(v.shape[axis] for v in views)]
-    copies = []
-    for i, (start, stop) in enumerate(pairwise(starts)):
-        part = piece(y, axis, start, stop)
-        if (i not in work.standing) and part.numel:
-            copies.append((Pointer(("result", 0), part), Pointer(("operand", work.operand(i)[0]), views[i]), start))
-    return copied([(y_, x_, start * y.strides[axis], 0) for y_, x_, start in copies])
+    y = Pointer(("result", 0), work.results[0])
+    axis = work.anchor.op.all_attributes()["axis"] % len(y.view.shape)
+    operands = [Pointer(("operand", number), view) for number, view in map(work.operand, range(len(work.anchor.inputs)))]
+    cuts = pairwise([0, *accumulate(x.view.shape[axis] for x in operands)])
+    return copied([(end(y, axis, *cut), End(x, x.view)) for x, cut in zip(operands, cuts, strict=True)])
 
 
 def slices(work: Work) -> Sequence[Draft]:
-    op, (number, x) = work.anchor.op, work.operand(0)
+    """Each part of the operand to its result, but for those that are it already."""
+    op, (number, view) = work.anchor.op, work.operand(0)
     assert isinstance(op, Slice)
-    axis = op.axis % len(x.shape)
-    copies = []
-    for i, (start, stop) in enumerate(pairwise(op.cuts(work.anchor.inputs[0].type))):
-        if i not in work.standing:
-            part = piece(x, axis, start, stop)
-            y = Pointer(("result", i), work.results[i])
-            copies.append((y, Pointer(("operand", number), part), 0, start * x.strides[axis]))
-    return copied(copies)
+    x, axis = Pointer(("operand", number), view), op.axis % len(view.shape)
+    results = [Pointer(("result", i), y) for i, y in enumerate(work.results)]
+    cuts = pairwise(op.cuts(work.anchor.inputs[0].type))
+    return copied([(End(y, y.view), end(x, axis, *cut)) for y, cut in zip(results, cuts, strict=True)])
 
 
 def reshape(work: Work) -> Sequence[Draft]:
     """A copy in Caffe's order; nothing, if the result is written over the operand."""
     (number, x), y = work.operand(0), work.results[0]
-    whole = View(y.dtype, x.shape, contiguous(y.dtype, x.shape).strides, y.aligned)
-    return [] if 0 in work.standing else copied([(Pointer(("result", 0), whole), Pointer(("operand", number), x), 0, 0)])
+    same_shape = View(y.dtype, x.shape, strides(x.shape), y.at)
+    return copied([(End(Pointer(("result", 0), y), same_shape), End(Pointer(("operand", number), x), x))])
 
 
-def piece(view: View, axis: int, start: int, stop: int) -> View:
-    shape = (*view.shape[:axis], stop - start, *view.shape[axis + 1 :])
-    aligned = view.aligned and start * view.strides[axis] * view.itemsize % 16 == 0
-    return replace(view, shape=shape, aligned=aligned)
-
-
-def copied(copies: Sequence[tuple[Pointer, Pointer, int, int]]) -> Sequence[Draft]:
-    """One launch for all copies (y, x, elements at which y's and x's piece begin); none for none."""
-    if not copies:
-        return []
-    pieces = []
-    for y, x, y_start, x_start in copies:
-        space = stored(y.view, [(x.view, None)])
-        extents, y_strides = walk(space, y.view)
-        x_strides = walk(space, x.view)[1]
-        whole = [replace_view(p) for p in (y, x)]
-        pieces.append(Group((*whole, Number(y_start), Number(x_start), *extents.values(), *y_strides, *x_strides)))
-    longest = max(y.view.numel for y, *_ in copies)
+def copied(copies: Sequence[tuple[End, End]]) -> Sequence[Draft]:
+    """One launch for all copies (to, from) that move anything."""
+    pieces, longest = list[Parameter](), 0
+    for y, x in copies:
+        if y.part.same_place(x.part) or not y.part.numel:
+            continue
+        space = stored(y.part, [(x.part, None)])
+        extents, steps = walk(space, y.part)
+        starts = (Number(y.start), Number(x.start))
+        pieces.append(Group((y.pointer, x.pointer, *starts, *extents.values(), *steps, *walk(space, x.part)[1])))
+        longest = max(longest, y.part.numel)
     parameters: dict[str, Parameter] = {"pieces": Group(tuple(pieces)), **constants(BLOCK=BLOCK)}
-    return [Draft("pieces", parameters, (blocks(longest, BLOCK), len(pieces), 1))]
-
-
-def replace_view(pointer: Pointer) -> Pointer:
-    return pointer
+    return [Draft("pieces", parameters, (blocks(longest, BLOCK), len(pieces), 1))] if pieces else []

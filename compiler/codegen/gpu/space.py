@@ -58,7 +58,7 @@ def stored(result: View, operands: Sequence[tuple[View, int | None]]) -> Space:
 
     CompileError if four do not suffice.
     """
-    order = sorted(range(len(result.shape)), key=lambda a: (-result.strides[a], a))
+    order = in_memory(result)
     groups = merged(result, operands, order)
     if len(groups) > 4:
         groups = merged(result, operands, [a for a in order if result.shape[a] > 1])
@@ -66,6 +66,11 @@ def stored(result: View, operands: Sequence[tuple[View, int | None]]) -> Space:
         raise CompileError(f"a value of shape {list(result.shape)} lies in more pieces than a kernel can run over")
     axes = {f"i{k}": group for k, group in enumerate(groups)}
     return Space(result, axes, dict.fromkeys(axes, "real"))
+
+
+def in_memory(view: View) -> list[int]:
+    """The axes, outermost in memory first."""
+    return sorted(range(len(view.shape)), key=lambda a: (-view.strides[a], a))
 
 
 def merged(result: View, operands: Sequence[tuple[View, int | None]], order: Sequence[int]) -> list[Axes]:
@@ -83,7 +88,6 @@ def joined(view: View, start: int | None, outer: Axes, axis: int) -> bool:
     """True if stepping once along the innermost axis of `outer` is running through all of `axis`, or if both are none."""
     begin = start or 0
     covered = range(begin, begin + len(view.shape))
-    a, b = outer[-1], axis
-    if a not in covered or b not in covered:
-        return a not in covered and b not in covered
-    return view.strides[a - begin] == view.strides[b - begin] * view.shape[b - begin]
+    if outer[-1] not in covered or axis not in covered:
+        return outer[-1] not in covered and axis not in covered
+    return view.along([a - begin for a in (*outer, axis)]) is not None

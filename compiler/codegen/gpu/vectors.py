@@ -10,7 +10,7 @@ from .convolution import precision_of
 from .draft import Draft, Work, blocks, constants, numbers, power_of_two
 from .epilogue import Operand, write
 from .parameters import Number, Pointer, step
-from .space import rows
+from .space import in_memory, merged, rows
 from .tiles import product_tile
 from .view import View, contiguous
 
@@ -50,7 +50,8 @@ def softmax(work: Work) -> Sequence[Draft]:
     assert isinstance(op, Softmax)
     (number, x), y = work.operand(0), work.results[0]
     axis = op.axis % len(x.shape)
-    outer, inner = tuple(range(axis)), tuple(range(axis + 1, len(x.shape)))
+    rest = [a for a in in_memory(y) if a != axis]
+    outer, inner = two(merged(y, [(x, None)], rest))
     count, block = x.extent(outer) * x.extent(inner), power_of_two(x.shape[axis], 16, 1024)
     tall = power_of_two(count, most=max(1024 // block, 1))
     parameters = {
@@ -66,6 +67,13 @@ def softmax(work: Work) -> Sequence[Draft]:
         **constants(AXIS=x.shape[axis], ROWS=tall, BLOCK=block),
     }
     return [Draft("softmax", parameters, (blocks(count, tall), 1, 1))]
+
+
+def two(groups: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes of rows as an outer and an inner group. CompileError if there are more."""
+    if len(groups) > 2:
+        raise CompileError("the rows beside its axis lie in more than two pieces")
+    return groups[0] if len(groups) > 1 else (), groups[-1] if groups else ()
 
 
 def along(view: View, axes: tuple[int, ...]) -> int:

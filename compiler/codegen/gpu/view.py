@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from ....runtime.artifact import DTYPES, Slot, Weight
@@ -14,12 +15,19 @@ LARGEST = 1 << 31  # elements: places within a picture, and counts of them, are 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Logical shape, and elements from one index to the next along each axis. `aligned`: begins at a multiple of 16."""
+    """Logical shape, and elements from one index to the next along each axis.
+
+    `at`: the byte of the arena at which it begins; None for inputs and weights, which begin at a multiple of 16.
+    """
 
     dtype: str
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-    aligned: bool = True
+    at: int | None = None
+
+    @property
+    def aligned(self) -> bool:
+        return (self.at or 0) % 16 == 0
 
     @property
     def numel(self) -> int:
@@ -31,14 +39,21 @@ class View:
 
     def along(self, axes: Sequence[int]) -> int | None:
         """The stride of these axes, outermost first, run over as one; None if they cannot be. 0 for none at all."""
-        step, reach = 0, 1
-        for axis in reversed(axes):
-            if step == 0:
-                step = self.strides[axis]
-            elif self.shape[axis] != 1 and self.strides[axis] != step * reach:
+        long = [a for a in axes if self.shape[a] != 1] or list(axes[-1:])
+        for outer, inner in pairwise(long):
+            if self.strides[outer] != self.strides[inner] * self.shape[inner]:
                 return None
-            reach *= self.shape[axis]
-        return step
+        return self.strides[long[-1]] if long else 0
+
+    def part(self, axis: int, start: int, stop: int) -> View:
+        """The indices from `start` to before `stop` along an axis."""
+        at = None if self.at is None else self.at + start * self.strides[axis] * self.itemsize
+        return View(self.dtype, (*self.shape[:axis], stop - start, *self.shape[axis + 1 :]), self.strides, at)
+
+    def same_place(self, other: View) -> bool:
+        """True if the two are the same bytes, read in the same order."""
+        steps = zip(self.shape, self.strides, other.strides, strict=True)
+        return self.at is not None and self.at == other.at and all(s == t for n, s, t in steps if n != 1)
 
     def extent(self, axes: Sequence[int]) -> int:
         return prod(self.shape[a] for a in axes)
@@ -70,5 +85,5 @@ def view_of(place: Slot | Weight) -> View:
     stored = place.stored
     steps = strides(stored, 1 if place.layout == "nhwc" else None)
     first = place.channels[0] * steps[1] if place.channels else 0
-    begin = (place.at or 0) + first * DTYPES[place.dtype].itemsize
-    return View(place.dtype, place.bounds, steps, begin % 16 == 0)
+    at = None if place.at is None else place.at + first * DTYPES[place.dtype].itemsize
+    return View(place.dtype, place.bounds, steps, at)

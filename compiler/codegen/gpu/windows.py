@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...errors import CompileError
 from ...ops.norm import Lrn
-from ...ops.pool import MaxPool, Pool
+from ...ops.pool import AvgPool, MaxPool, Pool
 from .draft import Draft, Work, blocks, constants, image, numbers, pair, power_of_two, sizes
 from .epilogue import write
 from .parameters import Constant, Number, Parameter, Pointer, step
@@ -37,6 +37,7 @@ def pool(work: Work) -> Sequence[Draft]:
     pointers: dict[str, Parameter] = {"y": Pointer(("result", 0), y)}
     if isinstance(op, MaxPool):
         pointers["where"] = Pointer(("result", 1), alike(work.results[1], y)) if op.mask else Constant(None)
+    padding = constants(PADDING=op.include_pad) if isinstance(op, AvgPool) else {}
     parameters = {
         **pointers,
         "x": Pointer(("operand", number), x),
@@ -44,7 +45,9 @@ def pool(work: Work) -> Sequence[Draft]:
         **numbers(N=n, H=h, W=w, OH=oh, OW=ow),
         **image(y, "y"),
         **image(x, "x"),
-        **constants(C=c, R=r, S=s, SH=sh, SW=sw, PH=ph, PW=pw, ROWS=tall, TAPS=taps, COLUMNS=columns),
+        **constants(C=c, R=r, S=s, SH=sh, SW=sw, PH=ph, PW=pw),
+        **padding,
+        **constants(ROWS=tall, TAPS=taps, COLUMNS=columns),
     }
     template = "max_pool" if isinstance(op, MaxPool) else "avg_pool"
     return [Draft(template, parameters, (blocks(n * oh * ow, tall), blocks(c, columns), 1), epilogue=epilogue)]

@@ -1,6 +1,7 @@
 """The mean of each window: TAPS places of the window at a time, what is beside the image counted as 0.
 
-As Caffe's pooling_layer.cpp, the sum is divided by the size of the window cut to the *padded* image.
+As Caffe's pooling_layer.cpp, the sum is divided by the size of the window cut to the *padded* image; without PADDING
+to the image itself.
 """
 
 import triton
@@ -15,8 +16,9 @@ def epilogue(acc, extra, picture, row, column, channel, pixels, channels):
 @triton.jit
 def kernel(
     y, x, extra, N, H, W, OH, OW, y_n, y_h, y_w, y_c, x_n, x_h, x_w, x_c,
-    C: tl.constexpr, R: tl.constexpr, S: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
-    ROWS: tl.constexpr, TAPS: tl.constexpr, COLUMNS: tl.constexpr,
+    C: tl.constexpr, R: tl.constexpr, S: tl.constexpr,
+    SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
+    PADDING: tl.constexpr, ROWS: tl.constexpr, TAPS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     i, c = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     n, h, w = i // (OH * OW), i // OW % OH, i % OW
@@ -30,7 +32,10 @@ def kernel(
         place = (image[:, None] + ih * x_h + iw * x_w)[:, :, None] + (c * x_c)[None, None, :]
         value = tl.load(place, mask=inside[:, :, None] & channel[None, None, :], other=0.0)
         acc += tl.sum(value.to(tl.float32), 1)
-    count = (tl.minimum(top + R, H + PH) - top) * (tl.minimum(left + S, W + PW) - left)
+    if PADDING:
+        count = (tl.minimum(top + R, H + PH) - top) * (tl.minimum(left + S, W + PW) - left)
+    else:
+        count = (tl.minimum(top + R, H) - tl.maximum(top, 0)) * (tl.minimum(left + S, W) - tl.maximum(left, 0))
     acc = tl.div_rn(acc, tl.broadcast_to(count.to(tl.float32)[:, None], (ROWS, COLUMNS)))
     n, h, w, c, pixel, channel = n[:, None], h[:, None], w[:, None], c[None, :], pixel[:, None], channel[None, :]
     value = epilogue(acc, extra, n, h, w, c, pixel, channel)

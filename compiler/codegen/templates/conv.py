@@ -1,8 +1,8 @@
 """Convolution as a matrix product that is never laid out: rows are output pixels, columns are channels.
 
-x is any image by its strides (`_n` between pictures, then rows, pixels, channels), best with channels innermost; weight is
-packed [o, r, s, c]. C and O are channels of one group. What a tap reads beside the image is 0. With FLAT the steps run over taps
-and channels as one axis, for images of few channels.
+x is any image by its strides (`_n` between pictures, then rows, pixels, channels), best with channels innermost;
+weight is packed [o, r, s, c]. C and O are channels of one group. What a tap reads beside the image is 0. With FLAT
+the steps run over taps and channels as one axis, for images of few channels.
 """
 
 import triton

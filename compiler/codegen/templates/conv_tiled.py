@@ -1,8 +1,8 @@
 """Convolution whose image arrives in boxes, copied by the hardware (TMA): a tile of TN pictures, TH rows, TW pixels.
 
-x is a descriptor of an image with channels innermost; beside the image it gives 0. For stride 2 it is the same memory seen as
-[n, h / 2, 2, w / 2, 2 c], where every second row and pixel lie in one box. weight is a descriptor of [o, taps, c]. C is a
-multiple of DEPTH there.
+x is a descriptor of an image with channels innermost; beside the image it gives 0. For stride 2 it is the same memory
+seen as [n, h / 2, 2, w / 2, 2 c], where every second row and pixel lie in one box; C is a multiple of DEPTH there.
+weight is a descriptor of [o, taps, c].
 """
 
 import triton

@@ -1,8 +1,9 @@
-"""The scalar functions that Triton's language lacks or only approximates, right to a few units in the last place of f32.
+"""The scalar functions that Triton's language lacks or only approximates, right to a few last places of f32.
 
-Triton's `tl.exp` and `tl.log` are the hardware's approximations: their relative error grows to 4e-6 for large arguments, and
-without bound where a logarithm is near 0. These are plain multiplications and additions instead, so that an interpreter on
-a CPU computes what the GPU does. Each takes and gives f32. An epilogue's file holds those that it calls, word for word.
+Triton's `tl.exp` and `tl.log` are the hardware's approximations: their relative error grows to 4e-6 for large
+arguments, and without bound where a logarithm is near 0. These are plain multiplications and additions instead, so that
+an interpreter on a CPU computes what the GPU does. Each takes and gives f32. A kernel's file holds those that it calls,
+word for word.
 """
 
 import triton
@@ -27,8 +28,8 @@ def exp_minus_one_reduced(x):
     """(n, eʳ - 1) with x = n ln 2 + r and |r| <= ln 2 / 2: Cody and Waite's reduction, Cephes' expf polynomial."""
     n = tl.floor(x * 1.44269504088896341 + 0.5)
     r = x - n * 0.693359375 + n * 2.12194440e-4
-    p = ((((1.9875691500e-4 * r + 1.3981999507e-3) * r + 8.3334519073e-3) * r + 4.1665795894e-2) * r + 1.6666665459e-1) * r
-    return n, (p + 5.0000001201e-1) * r * r + r
+    p = ((1.9875691500e-4 * r + 1.3981999507e-3) * r + 8.3334519073e-3) * r + 4.1665795894e-2
+    return n, ((p * r + 1.6666665459e-1) * r + 5.0000001201e-1) * r * r + r
 
 
 @triton.jit
@@ -88,7 +89,8 @@ def rsqrt(x):
 
 @triton.jit
 def pow(x, y):
-    """x to the power y, by f64 logarithms. As C's: NaN for a negative x with a fractional y, and 1 where y is 0 or x is 1."""
+    """x to the power y, by f64 logarithms. As in C: NaN for a negative x with a fractional y, 1 where y is 0 or x 1."""
+    y = tl.zeros_like(x) + y
     a, b = x.to(tl.float64), y.to(tl.float64)
     result = tl.exp(b * tl.log(tl.abs(a))).to(tl.float32)
     whole = tl.floor(y) == y

@@ -16,7 +16,8 @@ def epilogue(acc, extra, picture, row, column, channel, pixels, channels):
 @triton.jit
 def kernel(
     y, where, x, extra, N, H, W, OH, OW, y_n, y_h, y_w, y_c, x_n, x_h, x_w, x_c,
-    C: tl.constexpr, R: tl.constexpr, S: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
+    C: tl.constexpr, R: tl.constexpr, S: tl.constexpr,
+    SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
     ROWS: tl.constexpr, TAPS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     LOWEST: tl.constexpr = -3.4028234663852886e38

@@ -1,6 +1,7 @@
 """Exponentials along an axis, divided by their sum. Rows are what lies before the axis (`_o`) and after it (`_i`).
 
-BLOCK numbers at a time: largest and sum so far are carried along (Milakov and Gimelshein 2018), then all are read again.
+BLOCK numbers at a time: largest and sum so far are carried along (Milakov and Gimelshein 2018), then all are read
+again.
 """
 
 import triton

@@ -40,7 +40,9 @@ def slice_(l: Layer, x: Value) -> Value | tuple[Value, ...]:
     """Pieces along one axis, cut at slice_point, or equal (slice_layer.cpp)."""
     points, axis = l.param["slice_point"], legacy_axis(l, x, "slice_dim")
     if points and len(points) != len(l.tops) - 1:
-        raise l.fault(f"{len(points)} slice points cut {len(points) + 1} pieces, and there are {len(l.tops)} tops", "slice_point")
+        raise l.fault(
+            f"{len(points)} slice points cut {len(points) + 1} pieces, and there are {len(l.tops)} tops", "slice_point"
+        )
     if len(l.tops) == 1:
         return x
     return l.emit_all(Slice(axis=axis, points=points, parts=1 if points else len(l.tops)), x)

@@ -41,9 +41,12 @@ def rule(l: Layer, default: str) -> Rule:
     p = l.message["loss_param"]
     for field in ("weight_by_label_freqs", "class_weighting", "label_smoothing"):
         if p[field]:
-            raise p.fault(f'layer "{l.name}" ({l.type}): {field} is not supported', field, "Take it out.")
-    older = {True: "VALID", False: "BATCH_SIZE"}[p["normalize"]] if "normalize" in p else default
-    name: str = older if "normalization" not in p else p["normalization"]
+            raise p.fault(f"{l.said}: {field} is not supported", field, "Take it out.")
+    name = default
+    if "normalize" in p:
+        name = "VALID" if p["normalize"] else "BATCH_SIZE"
+    if "normalization" in p:
+        name = p["normalization"]
     fixed = shortest(p["pre_fixed_normalizer"])  # Intel's fork
     return Rule(DIVISORS[name], ignored(p), 1 / max(1.0, fixed) if name == "PRE_FIXED" else 1.0)
 
@@ -93,7 +96,7 @@ def infogain_loss(l: Layer, x: Value, label: Value, given: Value | None = None) 
     settings = l.message["loss_param"]
     if "normalize" in settings:
         advice = "Say normalization: VALID for true, BATCH_SIZE for false."
-        raise settings.fault(f'layer "{l.name}" ({l.type}): normalize is not for this layer', "normalize", advice)
+        raise settings.fault(f"{l.said}: normalize is not for this layer", "normalize", advice)
     axis, adding = l.axis(l.param["axis"], x), rule(l, "VALID")
     source = l.param["source"]  # Caffe passes over it where there is a third bottom
     matrix = gains(l, source, l.known(x)[axis]) if given is None else given

@@ -12,6 +12,9 @@ from ..layer import MANY, Layer, layer
 def crop(l: Layer, x: Value, like: Value) -> Value:
     """The first bottom, cut to the second's sizes from `axis` on; one offset, or one for each axis (crop_layer.cpp)."""
     p = l.param
+    if "crop_param" not in l.message:
+        older = "the Caffe of FCN and HED, from before there was crop_param, works offsets out from the layers between"
+        l.importer.warn(f'layer "{l.name}" cuts from offset 0, as Caffe does without crop_param; {older}')
     axis, offsets = l.axis(p["axis"], x), p["offset"]
     if len(offsets) > 1 and len(offsets) != x.type.rank - axis:
         raise l.fault(f"it has {len(offsets)} offsets, and crops {x.type.rank - axis} axes", "offset")

@@ -28,8 +28,10 @@ def normalize(l: Layer, x: Value) -> Value:
     p = l.param
     if not 2 <= x.type.rank <= 4:
         raise l.fault(f"it normalises images [n, c, h, w], not {x.type}")
-    outside = not p["add_eps_before_sqrt"]
-    y = l.emit(L2Normalize(across=p["across_spatial"], eps=l.number("eps"), outside=outside), x)
+    if not p["add_eps_before_sqrt"] and p["across_spatial"]:  # synopsys-caffe itself passes over it if not across
+        advice = "Take it out, if eps is small enough not to matter."
+        raise l.fault("add_eps_before_sqrt: false is a fork's, and not supported", "add_eps_before_sqrt", advice)
+    y = l.emit(L2Normalize(across=p["across_spatial"], eps=l.number("eps")), x)
     return l.emit(Scale(), y, l.weight(() if p["channel_shared"] else l.known(x)[1:2], "gamma"))
 
 

@@ -1,0 +1,123 @@
+"""How long it takes to compile SqueezeNet v1.1 for the CPU, beside `import torch` in the same process.
+
+    python benchmarks/compile_time.py [--runs 9] [--prototxt FILE --caffemodel FILE] [--out FILE]
+
+Every run is a fresh process: it imports torch, imports cortado, compiles once as a newcomer does, and once more. The
+net is benchmarks/nets/squeezenet_v1.1.net with random weights or, if given, the published files. Seconds differ from
+machine to machine and with what else runs there; the ratio within one process is what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+NET = ROOT / "benchmarks" / "nets" / "squeezenet_v1.1.net"
+RESULTS = ROOT / "benchmarks" / "results" / "compile_time.json"
+sys.path.insert(0, str(ROOT / ".src"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--prototxt", help="the published net, in place of our text")
+    parser.add_argument("--caffemodel")
+    parser.add_argument("--out", default=str(RESULTS))
+    parser.add_argument("--once", nargs="+", metavar="FILE", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.once:
+        print(json.dumps(once(options.once)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        files = [options.prototxt, options.caffemodel] if options.prototxt else [str(with_weights(Path(folder)))]
+        runs = [fresh(files) for _ in range(options.runs + 1)][1:]  # the first one fills the disk's cache
+    report = summary(runs, "published files" if options.prototxt else NET.name)
+    Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(table(report))
+
+
+def with_weights(folder: Path) -> Path:
+    """Our text as a dump, with numbers drawn at random for its weights."""
+    import torch
+
+    from cortado.compiler.ir import Constant
+    from cortado.compiler.rewrite import Writer
+    from cortado.compiler.text import parse
+    from cortado.compiler.text.weights import dump
+
+    torch.manual_seed(0)
+    graph = parse(NET.read_text("utf-8"), NET.name)
+    writer = Writer(graph)
+    for c in graph.constants:
+        writer[c] = Constant(c.name, c.type, data=torch.randn(c.type.shape) * 0.1)
+    for node in graph.nodes:
+        writer.copy(node)
+    return dump(folder, {"squeezenet": writer.finish()})[0]
+
+
+def fresh(files: list[str]) -> dict[str, Any]:
+    """What a new process measures."""
+    command = [sys.executable, __file__, "--once", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def once(files: list[str]) -> dict[str, Any]:
+    seconds: dict[str, Any] = {}
+    start = perf_counter()
+    import torch
+
+    seconds["import torch"] = perf_counter() - start
+    start = perf_counter()
+    from cortado import driver
+
+    seconds["import cortado"] = perf_counter() - start
+    for name in ("compile", "compile again"):
+        report, start = driver.Report(), perf_counter()
+        driver.compile(*files, report=report)
+        seconds[name] = perf_counter() - start
+        seconds[f"stages of {name}"] = report.seconds
+    return seconds | {"torch": torch.__version__}
+
+
+def summary(runs: list[dict[str, Any]], net: str) -> dict[str, Any]:
+    """Medians in seconds, and the ratio of each run's own two numbers."""
+    names = ("import torch", "import cortado", "compile", "compile again")
+    stages = {s: median(r["stages of compile"].get(s, 0.0) for r in runs) for s in runs[0]["stages of compile"]}
+    ratios = [r["compile"] / r["import torch"] for r in runs]
+    with_import = [(r["compile"] + r["import cortado"]) / r["import torch"] for r in runs]
+    return {
+        "net": net,
+        "runs": len(runs),
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "torch": runs[0]["torch"],
+        "seconds": {name: round(median(r[name] for r in runs), 4) for name in names},
+        "compile / import torch": {"median": round(median(ratios), 3), "largest": round(max(ratios), 3)},
+        "(compile + import cortado) / import torch": {
+            "median": round(median(with_import), 3),
+            "largest": round(max(with_import), 3),
+        },
+        "stages": {name: round(s, 4) for name, s in sorted(stages.items(), key=lambda s: -s[1])},
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    lines = [f"{name:48} {seconds:7.3f} s" for name, seconds in report["seconds"].items()]
+    for name in ("compile / import torch", "(compile + import cortado) / import torch"):
+        lines.append(f"{name:48} {report[name]['median']:7.3f}   (largest of {report['runs']}: {report[name]['largest']})")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

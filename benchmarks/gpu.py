@@ -1,0 +1,140 @@
+"""Measures compiled nets on a GPU, after proving them right there: `python benchmarks/gpu.py --out gpu.json`.
+
+It needs torch, Triton and the packages that cortado needs, and downloads nothing. Each stage is a process with a time
+limit of its own, and what it found is in the file as soon as it is found. `--dry` goes through all of it without a
+GPU: this computer's processor stands in, and its numbers mean nothing. GPU_TODO.md says what to run where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / ".src"), str(ROOT / "benchmarks")]
+import torch  # noqa: E402
+from on_gpu.machine import machine  # noqa: E402
+from on_gpu.nets import Case  # noqa: E402
+from on_gpu.stages import FUNCTIONS  # noqa: E402
+
+NETS = ("squeezenet_v1.1", "open_nsfw")
+SECONDS = {
+    "environment": 60,
+    "compile": 200,
+    "kernels": 120,
+    "nets": 120,
+    "roofline": 60,
+    "ours": 60,
+    "eager": 120,
+    "compiled": 480,
+}
+"""The stages in order, and what each may take at most; --minutes limits all together."""
+
+
+def main() -> int:
+    options = parsed()
+    work = Path(options.work or tempfile.mkdtemp(prefix="cortado-gpu-"))
+    work.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + options.minutes * 60
+    report: dict[str, Any] = {"options": {"dry": options.dry, "nets": options.nets, "batches": options.batches}}
+    for name in options.stages:
+        report[name] = run(name, end - time.monotonic(), work, options)
+        Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        print(line(name, report[name]), flush=True)
+    print(table(report))
+    return 0 if all(report[name]["state"] == "done" and right(report[name]) for name in options.stages) else 1
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default="gpu.json", help="where the results go")
+    parser.add_argument("--dry", action="store_true", help="everything but the GPU")
+    parser.add_argument("--minutes", type=float, default=9.0, help="for everything together")
+    parser.add_argument("--work", help="a folder of compiled nets to use, or to keep")
+    parser.add_argument("--nets", nargs="+", default=NETS, help="files of benchmarks/nets, without .net, or tiny")
+    parser.add_argument("--batches", nargs="+", type=int, default=(1, 64))
+    parser.add_argument("--dtypes", nargs="+", choices=("f16", "f32"), default=("f16", "f32"))
+    parser.add_argument("--stages", nargs="+", choices=tuple(SECONDS), default=tuple(SECONDS))
+    return parser.parse_args()
+
+
+def run(name: str, left: float, work: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """One stage in a process of its own: what it wrote, and how it ended.
+
+    The process is a fork: importing torch costs seconds, and is done once. CUDA does not survive a fork, and this
+    process never touches it.
+    """
+    rows, fault = work / f"{name}.rows", work / f"{name}.fault"
+    for path in (rows, fault):
+        path.unlink(missing_ok=True)
+    start = time.monotonic()
+    if left < 1:
+        return {"state": "not begun: no time was left", "seconds": 0.0, "rows": []}
+    process = multiprocessing.get_context("fork").Process(target=stage, args=(name, rows, fault, work, options))
+    process.start()
+    process.join(min(left, SECONDS[name]))
+    if process.is_alive():
+        os.killpg(process.pid or 0, signal.SIGKILL)  # with whatever it started
+        process.join()
+        state = "stopped: its time was over"
+    elif process.exitcode:
+        state = f"failed: {fault.read_text('utf-8') if fault.exists() else f'exit code {process.exitcode}'}"
+    else:
+        state = "done"
+    found = [json.loads(text) for text in rows.read_text("utf-8").splitlines()] if rows.exists() else []
+    return {"state": state, "seconds": round(time.monotonic() - start, 1), "rows": found}
+
+
+def stage(name: str, rows: Path, fault: Path, work: Path, options: argparse.Namespace) -> None:
+    """Inside a stage's process: its rows, a line each, as they are found."""
+    os.setsid()
+    if options.dry:
+        torch.set_num_threads(1)
+    dtypes = ["f32"] if options.dry else options.dtypes  # the processor has no kernels of ours in f16
+    cases = [Case(net, batch, dtype) for net in options.nets for dtype in dtypes for batch in options.batches]
+    try:
+        write(rows, FUNCTIONS[name](machine(options.dry), cases, work))
+    except BaseException:
+        fault.write_text(traceback.format_exc()[-3000:], encoding="utf-8")
+        raise
+
+
+def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+
+
+def right(result: dict[str, Any]) -> bool:
+    return all(row.get("right", True) for row in result["rows"])
+
+
+def line(name: str, result: dict[str, Any]) -> str:
+    wrong = sum(not row.get("right", True) for row in result["rows"])
+    told = f"{name}: {result['state'].strip().splitlines()[0]}, {len(result['rows'])} rows in {result['seconds']} s"
+    return f"{told}, {wrong} WRONG" if wrong else told
+
+
+def table(report: dict[str, Any]) -> str:
+    """Medians side by side, a line a case."""
+    rows = [row for name in ("ours", "eager", "compiled") for row in report.get(name, {"rows": []})["rows"]]
+    lines = []
+    for case in dict.fromkeys(row["case"] for row in rows):
+        times = ", ".join(f"{row['who']} {row['median_us']} us" for row in rows if row["case"] == case)
+        lines.append(f"{case}: {times}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

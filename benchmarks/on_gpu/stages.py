@@ -1,0 +1,224 @@
+"""What benchmarks/gpu.py does, a stage a function: each yields rows, which are written as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cortado import passes
+from cortado.compiler.ir import Constant, Graph, Node, Value
+from cortado.compiler.reference import blobs
+from cortado.compiler.targets import target
+from cortado.compiler.types import DTYPES
+from cortado.driver import Options, Report, lowered
+from cortado.runtime.artifact import read, write
+from cortado.runtime.net import Net
+from cortado.runtime.plan import Step
+
+from .machine import Cpu, Gpu, summary
+from .nets import Case, error, graph, inputs, moved
+from .peers import peer
+from .steps import Steps, Work
+
+Machine = Cpu | Gpu
+Row = dict[str, Any]
+LIMITS: Mapping[str, Mapping[str, float]] = {
+    "f32": {"kernel": 1e-5, "net": 1e-4},
+    "f16": {"kernel": 2e-3, "net": 2e-2},
+}
+"""The largest relative L2 error against float64 that is right: a kernel's own rounding, and that of a whole net."""
+
+PRODUCTS = (("f16", torch.float16, False), ("tf32", torch.float32, True), ("f32", torch.float32, False))
+
+
+def environment(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+    yield machine.about()
+
+
+def compile(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+    """Ahead of time, on the processor. What lies in the folder already, made on another machine, is taken as it is."""
+    for case in cases:
+        path = file(work, case)
+        start = time.perf_counter()
+        if not path.exists():
+            write(path, lowered(graph(case), Options(target=machine.target(case.dtype)), Report()))
+        artifact = read(path)
+        launches = sum(step.primitive != "view" for step in artifact.plan.steps)
+        yield {
+            "case": case.name,
+            "seconds": round(time.perf_counter() - start, 2),
+            "steps": launches,
+            "cubins": len(artifact.cubins),
+            "arena_bytes": artifact.plan.arena,
+            "file_bytes": path.stat().st_size,
+        }
+
+
+def kernels(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+    """Every kernel alone, on fresh random operands and a poisoned result, against its own meaning in float64."""
+    seen = set[str]()
+    for case in cases:
+        artifact = read(file(work, case))
+        final = passes.run(graph(case), passes.Context(target(machine.target(case.dtype))))
+        apart = machine.steps(artifact)
+        makers = final.producer
+        waiting = []
+        for number, (step, run) in enumerate(apart.steps()):
+            waiting.append((step, run))
+            node = makers.get(final.values[step.results[0]]) if step.results[0] in final.values else None
+            if node is None:
+                continue  # a step of a kernel that takes several: the last one makes the node's result
+            key = f"{step.label} {[str(v.type) for v in (*node.inputs, *node.results)]}"
+            if key not in seen:
+                seen.add(key)
+                yield {
+                    "case": case.name,
+                    "step": number,
+                    "kernel": step.label,
+                    **alone(apart, node, waiting, number, machine.device),
+                }
+            waiting = []
+
+
+def alone(apart: Steps, node: Node, steps: list[tuple[Step, Work]], seed: int, device: str) -> Row:
+    """One kernel's error. Operands that lie in the result's bytes are written after these are poisoned."""
+    random = torch.Generator().manual_seed(seed)
+    env: dict[Value, Tensor] = {}
+    for value in node.results:
+        apart.poison(value.name)
+    for value in dict.fromkeys(node.inputs):
+        if not isinstance(value, Constant):
+            env[value] = torch.randn(value.type.shape, generator=random).to(dtype_of(value))
+            apart.write(value.name, env[value])
+    for _, run in steps:
+        run()
+    operands = [(v.data if isinstance(v, Constant) else env[v]).to(device).double() for v in node.inputs]
+    made = node.op.compute(operands)
+    worst = max(error(apart.read(v.name), m.to(dtype_of(v))) for v, m in zip(node.results, made, strict=True))
+    return judged(worst, node.results[0].type.dtype, "kernel")
+
+
+def dtype_of(value: Value) -> torch.dtype:
+    return DTYPES[value.type.dtype]
+
+
+def judged(worst: float, dtype: str, what: str) -> Row:
+    limit = LIMITS[dtype][what]
+    return {"error": float(f"{worst:.3g}"), "limit": limit, "right": worst <= limit}
+
+
+def nets(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+    """Whole nets against the reference in float64, twice, on inputs that none has seen; between the runs all memory
+    of values is poisoned.
+    """
+    for case in cases:
+        net, plain = Net.from_artifact(read(file(work, case))), graph(case)
+        for seed in (1, 2):
+            given = inputs(plain, seed)
+            poison(net)
+            found = net(given)
+            expected = reference(plain, given, machine)
+            worst = max(error(found[name], expected[name]) for name, _ in plain.returns)
+            yield {"case": case.name, "seed": seed, **judged(worst, case.dtype, "net")}
+
+
+def reference(plain: Graph, given: Mapping[str, Tensor], machine: Machine) -> dict[str, Tensor]:
+    """What the net means, in float64, computed where that is quick."""
+    there = {name: x.to(machine.device) for name, x in given.items()}
+    return blobs(moved(plain, machine.device), there, torch.float64)
+
+
+def poison(net: Net) -> None:
+    """NaN into the memory of values that the next call uses."""
+    for program in net.programs.values():
+        for instance in getattr(program, "pool", ()):
+            if hasattr(instance, "poison"):
+                instance.poison()
+            else:
+                instance.arena.fill_(0xFF)
+
+
+def roofline(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+    """What the machine reaches: copying, matrix products of random numbers in each precision, launching alone."""
+    dry = machine.device == "cpu"
+    count, size = (1 << 16, 64) if dry else (1 << 30, 8192)
+    source, copy = torch.randn(count, device=machine.device), torch.empty(count, device=machine.device)
+    times = machine.milliseconds(partial(copy.copy_, source), 20)
+    yield {"what": "copy", **summary(times), "gb_per_s": round(2 * 4 * count / min(times) / 1e6, 1)}
+    for name, dtype, tf32 in PRODUCTS:
+        a, b = (torch.randn(size, size, device=machine.device).to(dtype) for _ in range(2))
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        times = machine.milliseconds(partial(torch.mm, a, b), 10)
+        yield {"what": f"matmul {name}", **summary(times), "tflop_per_s": round(2 * size**3 / min(times) / 1e9, 2)}
+    small = torch.zeros(32, device=machine.device)
+
+    def chain(small: Tensor = small) -> None:
+        for _ in range(100):
+            small.add_(1)
+
+    times = [t / 100 for t in machine.milliseconds(machine.recorded(chain), 20)]
+    yield {"what": "dependent launch in a graph", **summary(times)}
+
+
+def ours(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+    """Our graph, over inputs and outputs that stay on the machine."""
+    for case in cases:
+        net = Net.from_artifact(read(file(work, case)))
+        given = {name: x.to(machine.device) for name, x in inputs(graph(case), 3).items()}
+        yield {"case": case.name, "who": "cortado", **summary(machine.milliseconds(machine.bound(net, given), 50))}
+
+
+def eager(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+    """torch and cuDNN, channels last, their algorithms searched, replayed as a CUDA graph."""
+    torch.backends.cudnn.benchmark = True
+    for case in cases:
+        module, given, same = prepared(machine, case)
+        with torch.inference_mode():
+            times = machine.milliseconds(machine.recorded(partial(module, *given)), 50)
+        yield {"case": case.name, "who": "eager, channels last, CUDA graph", **summary(times), **same}
+
+
+def compiled(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+    """torch.compile as it is best: max-autotune, with CUDA graphs of its own."""
+    for case in cases:
+        module, given, same = prepared(machine, case)
+        start = time.perf_counter()
+        tuned = torch.compile(module, mode="max-autotune") if machine.device == "cuda" else module
+        with torch.inference_mode():
+            tuned(*given)
+            seconds = round(time.perf_counter() - start, 1)
+            times = machine.milliseconds(partial(tuned, *given), 50)
+        row = {"case": case.name, "who": "torch.compile, max-autotune", "compile_seconds": seconds}
+        yield {**row, **summary(times), **same}
+
+
+def prepared(machine: Machine, case: Case) -> tuple[Any, list[Tensor], Row]:
+    """The peer, its inputs, and how far it is from the reference: what is fast must also be the same net."""
+    plain = graph(case)
+    module, own = peer(plain, machine.device)
+    module, given = module.to(DTYPES[case.dtype]), inputs(plain, 3)
+    there = [x.to(machine.device, DTYPES[case.dtype], memory_format=memory_format(x)) for x in given.values()]
+    with torch.inference_mode():
+        found = module(*there)
+    expected = reference(plain, given, machine)
+    worst = max(error(f, expected[name]) for f, (name, _) in zip(found, plain.returns, strict=True))
+    return module, there, {**judged(worst, case.dtype, "net"), "torch_only": own}
+
+
+def memory_format(x: Tensor) -> torch.memory_format:
+    return torch.channels_last if x.ndim == 4 else torch.contiguous_format
+
+
+def file(work: Path, case: Case) -> Path:
+    return work / f"{case.name}.cortado"
+
+
+FUNCTIONS: Mapping[str, Callable[[Machine, list[Case], Path], Iterator[Row]]] = {
+    function.__name__: function for function in (environment, compile, kernels, nets, roofline, ours, eager, compiled)
+}

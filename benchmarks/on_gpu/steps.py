@@ -1,0 +1,102 @@
+"""A compiled net taken apart: its steps run one by one, over values that are written, poisoned and read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from cortado.runtime.artifact import Artifact
+from cortado.runtime.cuda import CudaProgram
+from cortado.runtime.cuda.launch import Launch
+from cortado.runtime.plan import Step
+from cortado.runtime.primitives import Packings
+from cortado.runtime.program import Instance, Program
+
+Work = Callable[[], object]
+
+
+class Steps(Protocol):
+    """The steps in order, and the values of the plan by name; all sizes are known."""
+
+    def steps(self) -> list[tuple[Step, Work]]: ...
+
+    def write(self, name: str, value: Tensor) -> None: ...
+
+    def poison(self, name: str) -> None:
+        """NaN into the value, and whatever is stored with it."""
+
+    def read(self, name: str) -> Tensor:
+        """A copy, on the host."""
+
+
+class CpuSteps:
+    def __init__(self, artifact: Artifact) -> None:
+        self.plan = artifact.plan
+        program = Program(artifact, Packings(), {})
+        self.instance = Instance(program)
+        self.inputs = {name: torch.zeros(program.plan.slots[name].bounds) for name in program.plan.inputs}
+
+    def steps(self) -> list[tuple[Step, Work]]:
+        return [(step, self.with_inputs(call)) for step, call in zip(self.plan.steps, self.instance.calls, strict=True)]
+
+    def with_inputs(self, call: Work) -> Work:
+        def run() -> None:
+            for name, places in self.instance.places.items():
+                for operands, i in places:
+                    operands[i] = self.inputs[name]
+            with torch.inference_mode():
+                call()
+
+        return run
+
+    def write(self, name: str, value: Tensor) -> None:
+        if name in self.inputs:
+            slot = self.plan.slots[name]
+            memory = torch.channels_last if slot.layout == "nhwc" and value.ndim == 4 else torch.contiguous_format
+            self.inputs[name] = value.contiguous(memory_format=memory)
+        else:
+            self.instance.values[name].copy_(value)
+
+    def poison(self, name: str) -> None:
+        self.instance.values[name].fill_(float("nan"))
+
+    def read(self, name: str) -> Tensor:
+        return self.instance.values[name].clone()
+
+
+class GpuSteps:
+    def __init__(self, artifact: Artifact) -> None:
+        self.program = CudaProgram(artifact, Packings(), {})
+        self.instance = self.program.pool[0]
+        self.instance.device.enter()
+        self.stream = self.instance.stream.handle
+
+    def steps(self) -> list[tuple[Step, Work]]:
+        return [(step, self.call(work)) for step, work in self.instance.steps]
+
+    def call(self, work: Any) -> Work:
+        if work is None:  # it only gives bytes another name
+            return lambda: None
+        arguments = () if isinstance(work, Launch) else ({},)
+        return lambda: work(self.stream, *arguments)
+
+    def write(self, name: str, value: Tensor) -> None:
+        place = self.instance.places[name]
+        memory = place.host()
+        place.fetch(memory, self.stream)
+        self.synchronize()
+        place.seen(memory).copy_(value)
+        place.send(memory, self.stream)
+        self.synchronize()
+
+    def poison(self, name: str) -> None:
+        self.instance.places[name].poison(self.stream)
+
+    def read(self, name: str) -> Tensor:
+        return self.instance.to_host(name, self.stream, {})
+
+    def synchronize(self) -> None:
+        self.instance.device.driver.cuStreamSynchronize(self.stream)

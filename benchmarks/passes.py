@@ -1,0 +1,172 @@
+"""How the time of parsing, verifying, every pass and building grows with the net: 100, 1,000 and 10,000 nodes.
+
+    python benchmarks/passes.py [--sizes 100 1000 10000] [--runs 3] [--out FILE]
+
+Nets of several kinds are generated, so that what is quadratic in something shows: in the length of a chain, in the
+operands of a concat, in the values that live at one time, in weights, in the readers of one value. The exponent e is
+that of seconds = c · nodesᵉ between the two largest sizes: 1 is linear. Each number is the least of some runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Callable
+from math import log
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "passes.json"
+sys.path.insert(0, str(ROOT / ".src"))
+import torch  # noqa: E402
+
+from cortado.compiler.build import build  # noqa: E402
+from cortado.compiler.ir import Constant, Graph  # noqa: E402
+from cortado.compiler.rewrite import Writer  # noqa: E402
+from cortado.compiler.targets import target  # noqa: E402
+from cortado.compiler.text import parse, show  # noqa: E402
+from cortado.compiler.text.weights import by_handle  # noqa: E402
+from cortado.compiler.verify import verify  # noqa: E402
+from cortado.passes import PIPELINE, Context  # noqa: E402
+
+
+def chain(nodes: int) -> list[str]:
+    """Convolution, BatchNorm, Scale, ReLU, Dropout, again and again, each with weights of its own."""
+    lines = []
+    for i in range(nodes // 5):
+        last = f"d{i - 1}" if i else "x"
+        lines += [f"weight w{i}: f32[2,2,1,1]"] + [f"weight {v}{i}: f32[2]" for v in ("m", "v", "g", "b")]
+        lines += [f"c{i} = conv({last}, w{i})", f"n{i} = batch_norm(c{i}, m{i}, v{i})"]
+        lines += [f"s{i} = scale(n{i}, g{i}, b{i})", f"r{i} = relu(s{i})", f"d{i} = dropout(r{i})"]
+    return lines
+
+
+def elementwise(nodes: int) -> list[str]:
+    """One chain of elementwise operators."""
+    return [f"v{i} = {'tanh' if i % 2 else 'abs'}({f'v{i - 1}' if i else 'x'})" for i in range(nodes)]
+
+
+def residual(nodes: int) -> list[str]:
+    """Blocks of two convolutions beside a shortcut, and a sum."""
+    lines = ["weight w: f32[2,2,3,3]"]
+    for i in range(nodes // 5):
+        last = f"y{i - 1}" if i else "x"
+        lines += [f"a{i} = relu(conv({last}, w, pad=1))", f"b{i} = conv(a{i}, w, pad=1)", f"y{i} = relu(add({last}, b{i}))"]
+    return lines
+
+
+def wide(nodes: int) -> list[str]:
+    """One concat of half as many values, and the pieces of a slice joined again."""
+    half = nodes // 4
+    lines = [f"a{i} = relu(x, slope={i})" for i in range(half)]
+    lines += [f"t{i} = tanh(a{i})" for i in range(half)]
+    lines.append(f"y = concat({', '.join(f't{i}' for i in range(half))})")
+    lines.append(f"{', '.join(f'p{i}' for i in range(half))} = slice(y, parts={half})")
+    lines += [f"q{i} = abs(p{i})" for i in range(half)]
+    lines.append(f"z = concat({', '.join(f'q{i}' for i in range(half))})")
+    return lines
+
+
+def living(nodes: int) -> list[str]:
+    """Half of the values are made first and all needed until they are read, the oldest last."""
+    half = nodes // 2
+    lines = [f"a{i} = max_pool(x, kernel={1 + i % 2})" for i in range(half)]
+    lines += [f"s{i} = avg_pool(a{half - 1 - i}, kernel=1)" for i in range(half)]
+    return lines
+
+
+def inception(nodes: int) -> list[str]:
+    """Modules of four branches that a concat joins."""
+    lines = ["weight w: f32[2,8,1,1]", "weight u: f32[8,2,1,1]", "v.0 = conv(x, u)"]
+    for i in range(nodes // 9):
+        branches = [f"relu(conv(v.{i}, w))", f"tanh(conv(v.{i}, w))", f"abs(conv(v.{i}, w))", f"conv(v.{i}, w)"]
+        lines += [f"b{i}.{j} = {b}" for j, b in enumerate(branches)]
+        lines.append(f"v.{i + 1} = concat({', '.join(f'b{i}.{j}' for j in range(4))})")
+    return lines
+
+
+NETS: dict[str, Callable[[int], list[str]]] = {
+    f.__name__: f for f in (chain, elementwise, residual, wide, living, inception)
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--nets", nargs="+", default=list(NETS))
+    parser.add_argument("--out", default=str(RESULTS))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    measured = {}
+    for name in options.nets:
+        seconds = {n: least([stages(text(NETS[name](n))) for _ in range(options.runs)]) for n in options.sizes}
+        measured[name] = {stage: grown({n: s[stage] for n, s in seconds.items()}) for stage in seconds[options.sizes[0]]}
+        print(f"\n{name}\n{table(measured[name], options.sizes)}", flush=True)
+    machine = {"processor": platform.machine(), "python": platform.python_version(), "torch": torch.__version__}
+    report = {"machine": machine, "sizes": options.sizes, "runs": options.runs, "nets": measured}
+    Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def text(lines: list[str]) -> str:
+    last = [l.split(" = ")[0] for l in lines if " = " in l]
+    sums = [v for v in last if v.startswith("s")]  # of the net `living` all of them are answers
+    returned = sums if sums and sums[-1] == last[-1] else last[-1:]
+    return "net generated(x: f32[1,2,4,4]) {\n" + "".join(f"    {l}\n" for l in [*lines, f"return {', '.join(returned)}"]) + "}\n"
+
+
+def stages(written: str) -> dict[str, float]:
+    """Seconds of each stage on the way of one text."""
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        start = perf_counter()
+        made = work()
+        seconds[name] = perf_counter() - start
+        return made
+
+    graph = filled(timed("parse", lambda: parse(written)))
+    timed("verify", lambda: verify(graph))
+    context, made = Context(target("cpu")), graph
+    for p in PIPELINE:
+        made = timed(p.__name__, lambda p=p, made=made: p(made, context.during(p.__name__)))
+    timed("verify the plan", lambda: verify(made))
+    dumped, weights = timed("show", lambda: show(made)), by_handle(made)
+    timed("parse the dump", lambda: parse(dumped, weights=weights))
+    timed("build", lambda: build(made, graph, "cpu"))
+    return seconds
+
+
+def filled(graph: Graph) -> Graph:
+    torch.manual_seed(0)
+    writer = Writer(graph)
+    for c in graph.constants:
+        writer[c] = Constant(c.name, c.type, data=torch.rand(c.type.shape) + 0.5)
+    for node in graph.nodes:
+        writer.copy(node)
+    return writer.finish()
+
+
+def least(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {name: min(run[name] for run in runs) for name in runs[0]}
+
+
+def grown(seconds: dict[int, float]) -> dict[str, Any]:
+    """The seconds by size, and the exponent between the two largest sizes."""
+    (small, a), (large, b) = sorted(seconds.items())[-2:]
+    return {"seconds": {str(n): round(s, 5) for n, s in seconds.items()}, "exponent": round(log(b / a) / log(large / small), 2)}
+
+
+def table(stages: dict[str, Any], sizes: list[int]) -> str:
+    lines = [f"{'':18}" + "".join(f"{n:>12,}" for n in sizes) + "   exponent"]
+    for name, row in stages.items():
+        lines.append(f"{name:18}" + "".join(f"{s:12.4f}" for s in row["seconds"].values()) + f"{row['exponent']:11.2f}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

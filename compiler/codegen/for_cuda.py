@@ -1,0 +1,132 @@
+"""The steps of a planned graph on a GPU: launches where there are kernels, else the runtime's own primitives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...runtime.artifact import Slot, Step, Weight
+from ..errors import CompileError
+from ..ir import Constant, Graph, Node, Value, handle
+from ..kernel import kernel, operands
+from ..ops.fused import Fused
+from ..types import TensorType
+from . import for_cpu
+from .for_triton import Launch, lower
+from .gpu.aot import Job, Machine, machine_code
+from .gpu.draft import NEWEST
+from .gpu.parameters import arguments
+from .gpu.view import view_of
+
+Places = Mapping[str, Slot | Weight]
+
+
+@dataclass(slots=True)
+class Compiled:
+    """What a graph becomes: steps, the weights that were laid out anew for them, each kernel's file and machine code."""
+
+    steps: list[Step] = field(default_factory=list)
+    weights: dict[str, Weight] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    cubins: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A node with the ways to launch it: none if its results stand in their places already."""
+
+    node: Node
+    label: str
+    reads: tuple[Value, ...]
+    launches: tuple[Launch, ...]
+
+
+Compile = Callable[[Mapping[str, str], Sequence[Job]], Mapping[Job, Machine]]
+
+
+def compiled(graph: Graph, places: Places, strict: bool = False, compile: Compile = machine_code) -> Compiled:
+    """All steps, with machine code. `places` are the slots and weights of the graph's values by name."""
+    found = [lowered(node, places, strict) for node in graph.nodes]
+    launches = [launch for l in found if isinstance(l, Lowered) for launch in l.launches]
+    made = Compiled(sources={launch.name: launch.text for launch in launches})
+    code = compile(made.sources, jobs(launches))
+    made.cubins = {f"{n}.{a}": torch.frombuffer(bytearray(m.cubin), dtype=torch.uint8) for (n, a), m in code.items()}
+    for one in found:
+        made.steps.append(one if isinstance(one, Step) else step(one, code, made))
+    return made
+
+
+def sources(graph: Graph, places: Places, strict: bool = False) -> dict[str, str]:
+    """Every kernel's file by name, without compiling any."""
+    found = [lowered(node, places, strict) for node in graph.nodes]
+    return {launch.name: launch.text for l in found if isinstance(l, Lowered) for launch in l.launches}
+
+
+def lowered(node: Node, places: Places, strict: bool) -> Lowered | Step:
+    """A node's launches, or its step on the host if there is no kernel for it and it runs alone."""
+    body, results = kernel(node), tuple(v.name for v in node.results)
+    outside = node.inputs if isinstance(node.op, Fused) else operands([node])
+    try:
+        views = [view_of(places[v.name]) for v in outside], [view_of(places[name]) for name in results]
+        launches = lower(body, *views, strict)
+        unpackable = [outside[i] for l in launches for i in l.draft.packed if not isinstance(outside[i], Constant)]
+        if unpackable:
+            raise CompileError(f"{unpackable[0].name} is computed, and a GPU's weights are packed beforehand", node.loc)
+    except CompileError:
+        if isinstance(node.op, Fused):
+            raise
+        call = for_cpu.lower(body)
+        reads = tuple(outside[i].name for i in call.operands)
+        return Step(call.primitive, call.attributes, reads, results, body.name)
+    return Lowered(node, body.name, tuple(outside), launches)
+
+
+def step(one: Lowered, code: Mapping[Job, Machine], made: Compiled) -> Step:
+    """The step of a node that is launched, with its weights packed."""
+    results = tuple(v.name for v in one.node.results)
+    if not one.launches:
+        return Step("view", {}, tuple(v.name for v in one.reads), results, one.label)
+    reads = [v.name for v in one.reads]
+    for number, (order, shape) in one.launches[0].draft.packed.items():
+        reads[number] = packed(one.reads[number], order, shape, made)
+    return Step("launch", attributes(one.launches, code), tuple(reads), results, one.label)
+
+
+def packed(value: Value, order: Sequence[int], shape: tuple[int, ...], made: Compiled) -> str:
+    """The name of a weight with its axes in another order, made once."""
+    assert isinstance(value, Constant)
+    name = f"{value.name}:{''.join(map(str, order))}"
+    if name not in made.weights:
+        data = value.data.permute(tuple(order)).contiguous()
+        content = handle(TensorType(value.type.dtype, shape), data)
+        made.weights[name], made.tensors[content] = Weight(value.type.dtype, shape, content), data
+    return name
+
+
+def jobs(launches: Sequence[Launch]) -> list[Job]:
+    """Every kernel for every architecture that it is compiled for."""
+    return [(launch.name, a) for launch in launches for a in launch.draft.architectures]
+
+
+def attributes(launches: Sequence[Launch], code: Mapping[Job, Machine]) -> dict[str, Any]:
+    """The attributes of the primitive `launch`; what differs on other architectures are its variants."""
+    by = {a: launched(launch, code[launch.name, a]) for launch in launches for a in launch.draft.architectures}
+    newest = by.pop(NEWEST)
+    variants = {a: {k: v for k, v in its.items() if newest[k] != v} for a, its in by.items()}
+    return {**newest, "variants": {a: changed for a, changed in variants.items() if changed}}
+
+
+def launched(launch: Launch, machine: Machine) -> dict[str, Any]:
+    """How a kernel is launched; the compiler says how its descriptors' boxes are cut."""
+    cut = iter(machine.descriptors)
+    given = [
+        {"descriptor": {**a["descriptor"], **next(cut)}} if "descriptor" in a else a
+        for a in arguments(launch.draft.parameters)
+    ]
+    sizes = {"warps": machine.warps, "shared": machine.shared, "grid": list(launch.draft.grid)}
+    return {"kernel": launch.name, **sizes, "arguments": given}

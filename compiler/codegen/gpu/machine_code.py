@@ -1,0 +1,92 @@
+"""Compiles generated kernel files to machine code, without a GPU. Run by path, it is a process of its own: see aot.py.
+
+Standard input holds lines of JSON {"file", "name", "architecture"}; for each a line is answered: {"cubin": base64,
+"shared": bytes, "warps", "stages", "registers", "spilled": bytes of stack, "wgmma": instructions of that kind,
+"descriptors": [{"box", "swizzle"}]} or {"error": text}. It imports nothing of ours: Triton's interpreter, once used,
+spoils a process for compiling (seen on 3.9), and a crash of the compiler should end no more than a worker.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+SHARED = {"sm_90": 232_448, "sm_80": 101_376}  # bytes a block may have; sm_86 and sm_89 run sm_80's code
+
+
+def compiled(file: str, name: str, architecture: str) -> dict[str, Any]:
+    """One kernel. If it needs more shared memory than there is, it is compiled again with fewer steps loaded ahead."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    function = getattr(module, name)
+    place = function.arg_names.index
+    constants = {located(path, place): value for path, value in module.CONSTANTS.items()}
+    attributes = {located(path, place): [["tt.divisibility", 16]] for path in module.ALIGNED}
+    options = dict(module.OPTIONS)
+    source = ASTSource(function, module.SIGNATURE, constants, attributes)
+    while True:
+        kernel = triton.compile(source, target=GPUTarget("cuda", int(architecture[3:]), 32), options=options)
+        if kernel.metadata.shared <= SHARED[architecture]:
+            break
+        if options["num_stages"] == 1:
+            raise ValueError(f"it needs {kernel.metadata.shared} bytes of shared memory: more than {architecture} has")
+        options["num_stages"] -= 1
+    if kernel.metadata.global_scratch_size or kernel.metadata.profile_scratch_size:
+        raise ValueError("it asks for scratch memory, which launches do not bring")
+    cubin = kernel.asm["cubin"]
+    return {
+        "cubin": base64.b64encode(cubin).decode(),
+        "shared": kernel.metadata.shared,
+        "warps": kernel.metadata.num_warps,
+        "stages": options["num_stages"],
+        **resources(cubin, Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"),
+        "wgmma": kernel.asm["ptx"].count("wgmma.mma_async"),
+        "descriptors": [described(d) for d in getattr(kernel.metadata, "tensordesc_meta", None) or []],
+    }
+
+
+def located(path: str, place: Any) -> tuple[int, ...]:
+    """ "extra.1" as Triton counts: the number of the parameter, then of its member."""
+    name, *members = path.split(".")
+    return (place(name), *map(int, members))
+
+
+def described(meta: dict[str, Any]) -> dict[str, Any]:
+    return {"box": list(meta["block_size"]), "swizzle": meta["swizzle"]}
+
+
+def resources(cubin: bytes, cuobjdump: Path) -> dict[str, int]:
+    """Registers of a thread, and the bytes of stack that it spills to, as the machine code states them."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        said = subprocess.run([cuobjdump, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", said)
+    assert found is not None, said
+    return {"registers": int(found[1]), "spilled": int(found[2])}
+
+
+def main() -> None:
+    for line in sys.stdin:
+        job = json.loads(line)
+        try:
+            answer = compiled(job["file"], job["name"], job["architecture"])
+        except Exception as e:
+            answer = {"error": f"{type(e).__name__}: {e}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

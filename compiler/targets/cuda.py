@@ -1,0 +1,46 @@
+"""NVIDIA GPUs, by Triton: images lie with their channels innermost, and whatever is elementwise rides on what made it."""
+
+from __future__ import annotations
+
+from ..codegen.for_triton import rides
+from ..codegen.gpu.convolution import FEW
+from ..errors import CompileError
+from ..ir import Graph
+from ..op import Op
+from ..ops.conv import Conv
+from ..target import Target
+from ..types import TensorType
+
+LONGEST = 16  # nodes in one kernel: growing it node by node stays linear in the net, and files readable
+PRECISIONS = ("f32", "f32-strict", "f16")
+
+
+class Cuda(Target):
+    """`precision` is how numbers are multiplied and kept.
+
+    f32: on tensor cores, each number as the sum of parts (tf32x3), with f32's own error. f32-strict: by f32 multiply-adds
+    alone. f16: numbers are kept as f16, products are summed in f32.
+    """
+
+    def __init__(self, precision: str = "f32") -> None:
+        self.name = "cuda" if precision == "f32" else f"cuda-{precision}"
+        self.dtype = "f16" if precision == "f16" else None
+
+    def accepts(self, kernel: Graph) -> str | None:
+        if len(kernel.nodes) == 1:
+            return None
+        if len(kernel.nodes) > LONGEST:
+            return f"a kernel has {LONGEST} nodes at most"
+        try:
+            return rides(kernel)
+        except CompileError as e:
+            return e.message
+
+    def layouts(self, op: Op) -> tuple[str, ...]:
+        return ("nhwc",) if isinstance(op, Conv) else ()
+
+    def gathers(self, op: Op, image: TensorType) -> bool:
+        return image.shape[1] < FEW
+
+    def writes_views(self, op: Op) -> bool:
+        return not op.reinterprets

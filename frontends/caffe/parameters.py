@@ -1,0 +1,73 @@
+"""A net's learnt blobs as constants: each layer's own, or another's that it shares by `param { name }`."""
+
+from __future__ import annotations
+
+import torch
+
+from ...compiler.ir import Constant, declared
+from ...compiler.rewrite import constant
+from ...compiler.types import TensorType
+from ..files.message import Message
+from .layer import Layer
+from .weights import FOREIGN, Missing, Shape, Source
+
+
+class Parameters:
+    """The blobs that layers have asked for so far, and where they come from."""
+
+    def __init__(self, weights: Source) -> None:
+        self.weights = weights
+        self.constants: dict[str, Constant] = {}
+        self.shared: dict[str, tuple[Layer, int, Constant]] = {}  # by param name: the layer that owns it
+        self.learners: dict[str, Layer] = {}  # layers that have blobs, by name
+
+    def weight(self, layer: Layer, index: int, shape: Shape, role: str) -> Constant:
+        """A learnt blob: the owner's, where a param name shares it. CompileError if it cannot be had."""
+        params = layer.message["param"]
+        spec = params[index] if index < len(params) else None
+        name = spec["name"] if spec is not None else ""
+        if name and name in self.shared:
+            return self.sharing(layer, index, shape, name, spec)
+        if self.learners.setdefault(layer.name, layer) is not layer:
+            first = self.learners[layer.name].message.loc.line
+            advice = "Caffe finds weights by name, and would give them to the first alone. Give each its own name."
+            raise layer.fault(f"another layer with weights has the same name, on line {first}", "name", advice)
+        try:
+            data = self.weights.blob(layer.name, layer.type, index, shape)
+        except Missing as e:
+            raise layer.fault(e.sentence, None, e.advice) from None
+        made = self.constant(f"{layer.name}.{role}", data, shape)
+        if name:
+            self.shared[name] = (layer, index, made)
+        return made
+
+    def sharing(self, layer: Layer, index: int, shape: Shape, name: str, spec: Message | None) -> Constant:
+        """The owner's blob, if its shape is ours or, being PERMISSIVE, its count (net.cpp, AppendParam)."""
+        owner, at, made = self.shared[name]
+        if made.bound and self.weights.differs(layer.name, index, made.data):
+            sentence = f'blob {index} is shared with layer "{owner.name}", and the caffemodel has other numbers for it'
+            advice = "Caffe keeps whichever comes last in the caffemodel. Take the name out to let each have its own."
+            raise layer.fault(sentence, None, advice)
+        if made.type.shape == shape:
+            return made
+        permissive = spec is not None and spec["share_mode"] == "PERMISSIVE"
+        theirs = f'"{name}" belongs to layer "{owner.name}" (blob {at}), where it is {list(made.type.shape)}'
+        if not permissive:
+            advice = "Make the shapes equal, or say share_mode: PERMISSIVE if only the counts are to agree."
+            raise layer.fault(f"{theirs}; blob {index} here is {list(shape)}", None, advice)
+        if made.type.numel != TensorType("f32", shape).numel:
+            raise layer.fault(f"{theirs}; blob {index} here is {list(shape)}, of another count")
+        data = made.data.reshape(shape) if made.bound else None
+        return self.constant(f"{layer.name}.{index}", data, shape)
+
+    def constant(self, name: str, data: torch.Tensor | None, shape: Shape) -> Constant:
+        """A named constant; the same one again if the name was given before."""
+        made = declared(name, TensorType("f32", shape)) if data is None else constant(name, data)
+        return self.constants.setdefault(name, made)
+
+    def check_count(self, layer: Layer) -> None:
+        """Refuse weights that have another number of blobs for a layer than it took. Sharers may lack theirs."""
+        count = self.weights.count(layer.name)
+        if count is None or not layer.blobs or count == layer.blobs or any(p["name"] for p in layer.message["param"]):
+            return
+        raise layer.fault(f"the caffemodel has {count} blobs for it, and it takes {layer.blobs}", None, FOREIGN)

@@ -1,0 +1,26 @@
+"""What several passes ask of layers that are a·x + b for each channel, and of the weights beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ..compiler.ir import Constant, Node, Value
+from ..compiler.ops.channels import Affine
+
+
+def known(values: Sequence[Value]) -> bool:
+    """True if all are constants with numbers."""
+    return all(isinstance(v, Constant) and v.bound for v in values)
+
+
+def numbers(values: Sequence[Value]) -> list[Tensor]:
+    """The numbers of constants, in float64."""
+    return [v.data.double() for v in values if isinstance(v, Constant)]
+
+
+def coefficients(layer: Node) -> tuple[Tensor, Tensor]:
+    """a and b of an affine layer whose numbers are known, in float64."""
+    assert isinstance(layer.op, Affine)
+    return layer.op.coefficients(*numbers(layer.inputs[1:]))

@@ -1,0 +1,186 @@
+"""Every template on every kind of number and at every edge: odd sizes, one channel, strides beyond the window, tails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .prove import Case
+
+PRECISIONS = {"f32": "cuda", "strict": "cuda-f32-strict", "f16": "cuda-f16"}
+TILED, GATHERED = "TN: tl.constexpr", "FLAT: tl.constexpr"
+
+
+def net(x: str, body: str, **weights: str) -> str:
+    """A net of one input x; `body` ends with what it returns."""
+    lines = [f"    weight {name}: {type}" for name, type in weights.items()] + [f"    {line}" for line in body.split("; ")]
+    return f"net case(x: {x}) {{\n" + "\n".join(lines) + "\n}\n"
+
+
+def conv(x: str, w: str, attributes: str = "", ride: str = "{}", bias: bool = True) -> str:
+    """A convolution, and what rides on it: "relu({})"."""
+    o = w.split("[")[1].split(",")[0]
+    weights = {"w": w, "b": f"f32[{o}]"} if bias else {"w": w}
+    call = f"conv(x, w{', b' if bias else ''}{', ' + attributes if attributes else ''})"
+    return net(x, f"y = {ride.format(call)}; return y", **weights)
+
+
+CONVOLUTIONS = {  # input, weight, attributes, words that the kernel has, layout
+    "one channel": ("f32[2,1,9,7]", "f32[5,1,3,3]", "pad=1", ("'FLAT': True",), ""),
+    "three channels, stride 2": ("f32[1,3,15,13]", "f32[8,3,7,7]", "stride=2, pad=3", ("'FLAT': True",), ""),
+    "odd channels": ("f32[2,17,7,9]", "f32[13,17,3,3]", "pad=1", ("'FLAT': False",), ""),
+    "stride beyond the window": ("f32[1,18,11,13]", "f32[6,18,2,1]", "stride=[3,4]", (GATHERED,), ""),
+    "dilated": ("f32[1,16,13,12]", "f32[8,16,3,3]", "pad=[2,3], dilation=[2,3]", (TILED,), ""),
+    "grouped": ("f32[2,36,6,5]", "f32[20,18,3,3]", "pad=1, groups=2", (GATHERED,), ""),
+    "grouped, few channels": ("f32[2,8,6,5]", "f32[12,2,3,3]", "pad=1, groups=4", ("'FLAT': True",), ""),
+    "one pixel": ("f32[3,32,1,1]", "f32[40,32,1,1]", "", (), ""),
+    "pad beyond the image": ("f32[1,16,3,3]", "f32[4,16,3,3]", "pad=3", (TILED,), ""),
+    "rectangular": ("f32[1,20,9,8]", "f32[7,20,1,5]", "pad=[0,2]", (TILED,), ""),
+    "tail of channels": ("f32[1,40,8,8]", "f32[24,40,3,3]", "pad=1", (TILED,), ""),
+    "several tiles": ("f32[2,32,20,20]", "f32[70,32,3,3]", "pad=1", (TILED,), ""),
+    "tiled, stride 2": ("f32[2,32,12,16]", "f32[24,32,3,3]", "stride=2, pad=1", (TILED, "'STRIDE': 2"), ""),
+    "tiled, stride 2, no pad": ("f32[1,64,14,14]", "f32[8,64,1,1]", "stride=2", (TILED, "'STRIDE': 2"), ""),
+    "stride 2, odd image": ("f32[1,32,13,14]", "f32[24,32,3,3]", "stride=2, pad=1", (GATHERED,), ""),
+    "many pictures": ("f32[9,16,4,4]", "f32[16,16,3,3]", "pad=1", (TILED,), ""),
+    "without layouts": ("f32[2,18,7,5]", "f32[9,18,3,3]", "pad=1", (GATHERED,), "nchw"),
+    "one axis": ("f32[2,18,21]", "f32[9,18,5]", "pad=2, stride=2", (GATHERED,), ""),
+    "depthwise": ("f32[2,20,9,8]", "f32[20,1,3,3]", "pad=1, groups=20", ("EACH",), ""),
+    "depthwise, stride 2": ("f32[1,70,9,8]", "f32[70,1,3,3]", "pad=1, stride=2, groups=70", ("EACH",), ""),
+    "depthwise, two each": ("f32[1,6,7,7]", "f32[12,1,5,3]", "pad=[2,1], groups=6", ("'EACH': 2",), ""),
+    "depthwise, dilated": ("f32[1,16,9,9]", "f32[16,1,3,3]", "dilation=2, groups=16", ("EACH",), ""),
+    "depthwise without layouts": ("f32[1,6,7,7]", "f32[6,1,3,3]", "pad=1, groups=6", ("EACH",), "nchw"),
+}
+
+POOLS = {
+    "3x3 stride 2": ("f32[2,5,13,13]", "kernel=3, stride=2"),
+    "2x2": ("f32[1,17,8,6]", "kernel=2, stride=2"),
+    "rounded up": ("f32[1,3,10,9]", "kernel=3, stride=2"),
+    "rounded down": ("f32[1,3,10,9]", "kernel=3, stride=2, round=\"down\""),
+    "padded": ("f32[2,6,7,8]", "kernel=3, stride=2, pad=1"),
+    "padded, overlapping": ("f32[1,4,7,7]", "kernel=3, stride=1, pad=1"),
+    "rectangular": ("f32[1,4,9,7]", "kernel=[3,2], stride=[1,3], pad=[1,0]"),
+    "stride beyond the window": ("f32[1,4,11,11]", "kernel=2, stride=4"),
+    "whole image": ("f32[3,20,5,7]", ""),
+    "whole image, large": ("f32[1,3,23,19]", ""),
+    "one pixel": ("f32[2,7,1,1]", "kernel=1"),
+    "one axis": ("f32[2,7,11]", "kernel=3, stride=2"),
+}
+
+NORMS = {
+    "across": ("f32[2,13,5,4]", "size=5, alpha=0.5"),
+    "across, wide": ("f32[1,3,4,3]", "size=7, alpha=2, beta=0.6, k=2"),
+    "across, one channel": ("f32[1,1,4,3]", "size=3, alpha=1"),
+    "within": ("f32[2,6,7,5]", "size=3, alpha=0.5, region=\"within\""),
+    "within, beyond the image": ("f32[1,2,3,3]", "size=7, alpha=3, beta=0.5, region=\"within\""),
+}
+
+CHAINS = {
+    "relu": ("f32[3,5,7,9]", "y = relu(x)", {}),
+    "leaky": ("f32[3,5,7]", "y = relu(x, slope=0.1)", {}),
+    "scalar rank": ("f32[1]", "y = relu(x)", {}),
+    "prelu": ("f32[2,5,7,9]", "y = prelu(x, s)", {"s": "f32[5]"}),
+    "prelu, one slope": ("f32[2,5,7,9]", "y = prelu(x, s)", {"s": "f32[]"}),
+    "scale and bias": ("f32[2,33,4,4]", "y = scale(x, g, h)", {"g": "f32[33]", "h": "f32[33]"}),
+    "scale of the last axes": ("f32[2,3,4,5]", "y = scale(x, g, axis=2)", {"g": "f32[4,5]"}),
+    "scale of the first axis": ("f32[6,3,4]", "y = scale(x, g, axis=0)", {"g": "f32[6]"}),
+    "scale of both ends": ("f32[6,3,4,5]", "y = scale(scale(x, g, axis=0), h, axis=3)", {"g": "f32[6]", "h": "f32[5]"}),
+    "batch norm": ("f32[2,5,3,3]", "y = batch_norm(x, m, variance)", {"m": "f32[5]", "variance": "f32[5]"}),
+    "weighted sum": ("f32[2,5,7,9]", "a = sigmoid(x); y = add(a, x, alpha=2, beta=-0.5)", {}),
+    "long": ("f32[2,6,5,5]", "a = tanh(x); b = mul(a, x); c = elu(b); d = max(c, x); e = abs(d); y = power(e, shift=1)", {}),
+    "more than a block": ("f32[2,3,40,41]", "y = sigmoid(x)", {}),
+}
+
+RIDES = {
+    "relu": "relu({})",
+    "leaky, then scale": "scale(relu({}, slope=0.1), g, h)",
+    "residual": "relu(add({}, r))",
+    "residual twice": "add(tanh(add({}, r)), r, beta=0.5)",
+    "by rows and columns": "scale({}, v, axis=2)",
+    "by pictures": "scale({}, q, axis=0)",
+}
+
+MOVES = {
+    "concat": "a = relu(x); b = abs(x); y = concat(x, a, b, x); return y",
+    "concat along the height": "a = relu(x); y = concat(x, a, axis=2); return y",
+    "concat along the pictures": "a = relu(x); y = concat(a, x, axis=0); return y",
+    "concat along the width": "a = relu(x); y = concat(a, x, axis=3); return y",
+    "slice": "a, b = slice(x, points=2); return a, b",
+    "slice of what is computed": "c = relu(x); a, b = slice(c, points=3); return a, b",
+    "slice along the height": "a, b, c = slice(x, axis=2, points=[1,4]); return a, b, c",
+    "slice and join": "c = abs(x); a, b = slice(c, points=2); y = concat(b, a); return y",
+    "flatten": "y = flatten(x); return y",
+    "flatten of what is computed": "a = abs(x); y = flatten(a); return y, a",
+    "reshape": "a = relu(x); y = reshape(a, shape=[0,-1]); return y",
+}
+
+
+def cases() -> Iterator[tuple[str, Case]]:
+    for precision, target in PRECISIONS.items():
+        for name, (x, w, attributes, words, layout) in CONVOLUTIONS.items():
+            tiled = TILED in words
+            words = (GATHERED,) if tiled and precision == "strict" else words if precision == "f32" else ()
+            yield f"conv/{precision}/{name}", Case(conv(x, w, attributes, "relu({})"), target, layout, words)
+        yield f"conv/{precision}/without bias", Case(conv("f32[1,16,5,5]", "f32[8,16,3,3]", bias=False), target)
+    for name, (x, w, attributes, words, _) in CONVOLUTIONS.items():
+        if TILED in words:
+            yield f"conv/sm_80/{name}", Case(conv(x, w, attributes), architecture="sm_80")
+    for name, ride in RIDES.items():
+        for anchor, x, shape in (("conv", "f32[2,18,6,5]", "2,7,6,5"), ("depthwise", "f32[2,7,6,5]", "2,7,6,5")):
+            w, more = ("f32[7,18,3,3]", "pad=1") if anchor == "conv" else ("f32[7,1,3,3]", "pad=1, groups=7")
+            extra = {"g": "f32[7]", "h": "f32[7]", "v": "f32[6,5]", "q": "f32[2]", "r": f"f32[{shape}]"}
+            used = {n: t for n, t in extra.items() if f" {n})" in ride or f" {n}," in ride}
+            text = net(x, f"y = {ride.format(f'conv(x, w, {more})')}; return y", w=w, **used)
+            yield f"ride/{anchor}/{name}", Case(text)
+    for kind in ("max", "avg"):
+        for name, (x, attributes) in POOLS.items():
+            for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
+                text = net(x, f"y = relu({kind}_pool(x{', ' * bool(attributes)}{attributes})); return y")
+                yield f"{kind}_pool/{layout or 'plain'}/{name}", Case(text, layout=layout)
+    for name in ("3x3 stride 2", "padded", "whole image, large"):
+        x, attributes = POOLS[name]
+        text = net(x, f"y, m = max_pool(x, mask=true{', ' * bool(attributes)}{attributes}); return y, m")
+        yield f"max_pool/mask/{name}", Case(text, layout="nhwc")
+        yield f"max_pool/f16/{name}", Case(net(x, f"y = max_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16")
+        yield f"avg_pool/f16/{name}", Case(net(x, f"y = avg_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16")
+    yield "avg_pool/image only", Case(net("f32[1,4,7,8]", "y = avg_pool(x, kernel=3, pad=1, include_pad=false); return y"))
+    for name, (x, attributes) in NORMS.items():
+        for layout in ("nchw", "nhwc"):
+            yield f"lrn/{layout}/{name}", Case(net(x, f"y = lrn(x, {attributes}); return y"), layout=layout)
+    yield "lrn/f16", Case(net("f32[2,13,5,4]", "y = lrn(x, size=5, alpha=0.5); return y"), "cuda-f16")
+    for name, (x, body, weights) in CHAINS.items():
+        for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
+            text = net(x, f"{body}; return y", **weights)
+            yield f"chain/{layout or 'plain'}/{name}", Case(text, layout=layout, special=name == "relu")
+    yield "chain/f16", Case(net("f32[2,5,7,9]", "y = prelu(sigmoid(x), s); return y", s="f32[5]"), "cuda-f16")
+    for x, axis in (("f32[5,10]", 1), ("f32[3,7,4,5]", 1), ("f32[3,7,4,5]", -1), ("f32[2,1500]", 1), ("f32[1,1]", 1)):
+        for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
+            name = f"softmax/{layout or 'plain'}/{x} {axis}"
+            yield name, Case(net(x, f"y = softmax(x, axis={axis}); return y"), layout=layout)
+    yield "softmax/f16", Case(net("f32[3,77]", "y = softmax(x); return y"), "cuda-f16")
+    for precision, target in PRECISIONS.items():
+        for x, w, more in (
+            ("f32[1,300]", "f32[10,300]", ""),
+            ("f32[70,33]", "f32[90,33]", ""),
+            ("f32[3,2,4,5]", "f32[6,40]", ""),
+            ("f32[3,4,5]", "f32[6,5]", "axis=2"),
+            ("f32[5,20]", "f32[20,7]", "transpose=true"),
+        ):
+            o = w[4:-1].split(",")[1 if "transpose" in more else 0]
+            call = f"linear(x, w, b{', ' * bool(more)}{more})"
+            text = net(x, f"y = tanh(scale({call}, g, axis=-1)); return y", w=w, b=f"f32[{o}]", g=f"f32[{o}]")
+            yield f"linear/{precision}/{x} {w} {more}".rstrip(), Case(text, target)
+    for name, body in MOVES.items():
+        for layout in ("nchw", "nhwc") if "flatten" not in name and "reshape" not in name else ("nchw",):
+            yield f"move/{layout}/{name}", Case(net("f32[2,5,6,3]", body), layout=layout)
+    yield "move/relayout", Case(net("f32[2,33,7,9]", "y = max_pool(x, kernel=2); z = conv(y, w); return z", w="f32[4,33,1,1]"))
+    yield "move/relayout back", Case(net("f32[2,18,7,9]", "z = conv(x, w); y = flatten(z); return y", w="f32[35,18,1,1]"))
+    yield "move/concat of convolutions", Case(
+        net(
+            "f32[2,16,6,5]",
+            "a = relu(conv(x, v)); b = relu(conv(x, w, pad=1)); c = concat(a, b); y = max_pool(c, kernel=2); return y, c",
+            v="f32[6,16,1,1]",
+            w="f32[10,16,3,3]",
+        )
+    )
+
+
+CASES = dict(cases())

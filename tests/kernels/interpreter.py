@@ -1,0 +1,115 @@
+"""Runs a plan for a GPU on the CPU, kernel by kernel, from nothing but its steps and the kernels' files.
+
+It reads the same `arguments` as a launcher of machine code does, and is as strict: what is not there cannot be guessed.
+Only in a process with TRITON_INTERPRET=1.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cortado.runtime.arena import view
+from cortado.runtime.artifact import DTYPES, Plan
+
+GUARD = 4096  # bytes on either side of the arena that nobody may write
+PATTERN = 0xA5
+
+
+def run(
+    plan: Plan,
+    files: Mapping[str, str],
+    weights: Mapping[str, Tensor],
+    inputs: Mapping[str, Tensor],
+    architecture: str = "",
+) -> dict[str, Tensor]:
+    """The outputs by blob name. Memory is full of NaN at first. AssertionError if a kernel writes beyond the arena."""
+    memory = torch.full((plan.arena + 2 * GUARD,), 0xFF, dtype=torch.uint8)
+    memory[:GUARD] = memory[GUARD + plan.arena :] = PATTERN
+    arena = memory[GUARD : GUARD + plan.arena]
+    values = {name: weights[w.handle].reshape(w.shape) for name, w in plan.weights.items()}
+    values |= inputs
+    values |= {name: view(arena, slot) for name, slot in plan.slots.items() if slot.at is not None}
+    kernels = {name: load(name, text) for name, text in files.items()}
+    for step in plan.steps:
+        if step.primitive == "view":
+            continue
+        assert step.primitive == "launch", f"{step.label} runs on the host: {step.primitive}"
+        places = {"operand": [values[n] for n in step.operands], "result": [values[n] for n in step.results]}
+        attributes = {**step.attributes, **step.attributes["variants"].get(architecture, {})}
+        launch(kernels[attributes["kernel"]], attributes, places)
+        assert (memory[:GUARD] == PATTERN).all() and (memory[GUARD + plan.arena :] == PATTERN).all(), step.label
+    return {blob: values[name].clone() for blob, name in plan.outputs}
+
+
+def load(name: str, text: str) -> Any:
+    """The module of a kernel's file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.py"
+        path.write_text(text, "utf-8")
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    return module
+
+
+def launch(module: Any, attributes: Mapping[str, Any], places: Mapping[str, list[Tensor]]) -> None:
+    """One launch. Every argument is used, and each is what the file's signature says."""
+    arguments = iter(attributes["arguments"])
+    given = {name: value(name, form, module, arguments, places) for name, form in module.SIGNATURE.items()}
+    assert next(arguments, None) is None, "the plan gives more arguments than the kernel takes"
+    getattr(module, module.__name__)[tuple(attributes["grid"])](**given)
+
+
+def value(
+    path: str, form: Any, module: Any, arguments: Iterator[Mapping[str, Any]], places: Mapping[str, list[Tensor]]
+) -> Any:
+    """What a parameter is given: a constant of the file's, or the plan's next argument."""
+    if isinstance(form, tuple):
+        return tuple(value(f"{path}.{i}", member, module, arguments, places) for i, member in enumerate(form))
+    if form == "constexpr":
+        return module.CONSTANTS[path]
+    ((kind, content),) = next(arguments).items()
+    if kind in places:
+        assert form == f"*{triton_name(places[kind][content].dtype)}", (path, form, places[kind][content].dtype)
+        check_aligned(path, places[kind][content].data_ptr(), module)
+        return pointer(places[kind][content])
+    if kind == "descriptor":
+        return descriptor(form, content, places)
+    assert form == kind, (path, form, kind)
+    check_aligned(path, content, module)
+    return content
+
+
+def check_aligned(path: str, number: int, module: Any) -> None:
+    """What the kernel is compiled to take for granted has to hold."""
+    assert path not in module.ALIGNED or number % 16 == 0, f"{path} is {number}, which is no multiple of 16"
+
+
+def triton_name(dtype: torch.dtype) -> str:
+    return {"f32": "fp32", "f16": "fp16"}.get(name := next(n for n, d in DTYPES.items() if d == dtype), name)
+
+
+def pointer(tensor: Tensor) -> Tensor:
+    """The address of the first element: a row over all that follows in memory."""
+    return tensor.as_strided((1,), (1,))
+
+
+def descriptor(form: str, content: Mapping[str, Any], places: Mapping[str, list[Tensor]]) -> Any:
+    """A host descriptor, as Triton's interpreter takes it."""
+    from triton.tools.tensor_descriptor import TensorDescriptor
+
+    ((kind, index),) = content["of"].items()
+    base = places[kind][index]
+    size = base.dtype.itemsize
+    assert all(s % 16 == 0 for s in content["strides"]) and base.data_ptr() % 16 == 0, "the hardware copies by 16 bytes"
+    box = [int(n) for n in re.findall(r"\d+", form.split("[", 1)[1])]
+    assert all(1 <= n <= 256 for n in content["box"]), content["box"]
+    return TensorDescriptor(pointer(base), content["shape"], [*(s // size for s in content["strides"]), 1], box)

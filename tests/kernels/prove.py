@@ -1,0 +1,139 @@
+"""One case from text to numbers: compiled for a GPU, run by the interpreter, compared with what it means in float64."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from cortado.compiler.build import places, strict
+from cortado.compiler.codegen import for_cuda
+from cortado.compiler.codegen.gpu.aot import Job, Machine
+from cortado.compiler.ir import Constant, Graph, Place, Value
+from cortado.compiler.reference import blobs
+from cortado.compiler.rewrite import Writer
+from cortado.compiler.targets import target
+from cortado.compiler.text import parse
+from cortado.compiler.types import DTYPES
+from cortado.passes import PIPELINE, Context, run
+from cortado.runtime.artifact import Plan
+from . import interpreter
+
+TOLERANCE = {"f32": 1e-5, "f16": 4e-3}  # of the largest number of the output
+
+
+@dataclass(frozen=True)
+class Case:
+    """A net in our language. Weights without numbers are random; `layout` is given to all images, if any.
+
+    `kernels` are words that have to stand in the kernels' files; `special` puts infinities, NaN, zeros of both signs into
+    the inputs. On an `architecture` other than the newest its variants run.
+    """
+
+    text: str
+    target: str = "cuda"
+    layout: str = ""
+    kernels: tuple[str, ...] = ()
+    special: bool = False
+    architecture: str = ""
+
+
+def prove(case: Case) -> str:
+    """Raise AssertionError if the kernels' numbers are not the net's; else say how far they are apart."""
+    graph = filled(parse(case.text, "case.net"), case.text)
+    if case.layout:
+        graph = laid(graph, case.layout)
+    return compared(graph, case)
+
+
+def compared(graph: Graph, case: Case) -> str:
+    on, seed = case.target, case.text
+    final = run(graph, Context(target(on)), PIPELINE)
+    inputs = {v.name: numbers(v, seed, case.special) for v in final.inputs}
+    plan, made = lowered(final, on)
+    for word in case.kernels:
+        assert any(word in text for text in made.sources.values()), f"no kernel has {word!r}"
+    tensors = {c.handle: c.data for c in final.constants} | made.tensors
+    given = {name: stored(t, plan.slots[name].layout) for name, t in inputs.items()}
+    got = interpreter.run(plan, made.sources, tensors, given, case.architecture)
+    meant = blobs(final, inputs, torch.float64)
+    worst = 0.0
+    for name, value in final.returns:
+        worst = max(worst, apart(name, got[name], meant[name], TOLERANCE[value.type.dtype]))
+    return f"{worst:.1e}"
+
+
+def apart(name: str, got: Tensor, meant: Tensor, tolerance: float) -> float:
+    """The largest difference, as a part of the largest finite number; where those are not finite they have to be equal."""
+    meant = meant.to(got.dtype).double()
+    finite = meant.isfinite()
+    largest = meant[finite].abs().max().item() if finite.any() else 1.0
+    torch.testing.assert_close(
+        got.double(), meant, rtol=tolerance, atol=tolerance * max(largest, 1e-30), equal_nan=True, msg=lambda m: f"{name}: {m}"
+    )
+    return ((got.double() - meant)[finite].abs().max().item() / max(largest, 1e-30)) if finite.any() else 0.0
+
+
+def lowered(graph: Graph, on: str) -> tuple[Plan, for_cuda.Compiled]:
+    """The plan and the kernels' files, without machine code."""
+    slots, weights = places(graph)
+    made = for_cuda.compiled(graph, {**slots, **weights}, strict(on), uncompiled)
+    returns = tuple((name, v.name) for name, v in graph.returns)
+    names = tuple(v.name for v in graph.inputs)
+    return Plan("case", on, graph.arena or 0, names, slots, weights | made.weights, tuple(made.steps), returns), made
+
+
+def uncompiled(texts: Mapping[str, str], jobs: Sequence[Job]) -> dict[Job, Machine]:
+    """What stands in for machine code: nobody runs it here."""
+    boxes = ({"box": [1], "swizzle": 0},) * 2
+    return {job: Machine(b"none", 0, 4, 1, 0, 0, 0, boxes) for job in jobs}
+
+
+def filled(graph: Graph, seed: str) -> Graph:
+    """The graph with random numbers for the weights that have none, as large as keeps sums near 1."""
+    writer = Writer(graph)
+    for c in graph.constants:
+        if not c.bound:
+            scale = (c.type.numel // c.type.shape[0]) ** -0.5 if c.type.rank > 1 else 1.0
+            data = (torch.randn(c.type.shape, generator=generator(seed + c.name)) * scale).to(DTYPES[c.type.dtype])
+            writer[c] = Constant(c.name, c.type, data=data.abs() + 0.5 if "variance" in c.name else data)
+    for node in graph.nodes:
+        writer.copy(node)
+    return writer.finish()
+
+
+def laid(graph: Graph, layout: str) -> Graph:
+    """The graph with every image in one layout."""
+    writer = Writer(graph)
+
+    def lying(value: Value) -> Value:
+        image = value.type.rank == 4 and not isinstance(value, Constant)
+        writer[value] = replace(value, place=Place(layout)) if image else value
+        return writer[value]
+
+    inputs = tuple(map(lying, graph.inputs))
+    for node in graph.nodes:
+        read = tuple(writer[v] for v in node.inputs)
+        writer.add(replace(node, inputs=read, results=tuple(map(lying, node.results))))
+    writer.graph = replace(graph, inputs=inputs)
+    return writer.finish()
+
+
+def numbers(value: Value, seed: str, special: bool) -> Tensor:
+    data = torch.randn(value.type.shape, generator=generator(seed + value.name)).to(DTYPES[value.type.dtype])
+    if special:
+        odd = torch.tensor([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, 1e-30, -1e-30, 1e-4, 80.0, -80.0, 1e30, -1e30])
+        odd = torch.cat([odd, torch.tensor([float("inf"), -float("inf"), float("nan")])]).to(data.dtype)
+        data.flatten()[: len(odd)] = odd
+    return data
+
+
+def generator(seed: str) -> torch.Generator:
+    return torch.Generator().manual_seed(zlib.crc32(seed.encode()))
+
+
+def stored(tensor: Tensor, layout: str) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if layout == "nhwc" else tensor.contiguous()

@@ -1,0 +1,87 @@
+"""What numbers inputs and weights hold: a name says it, so that a net's text is all that a case needs.
+
+A name is a kind and whatever makes it unique, as in `w3`; its numbers follow from the name and the shape alone.
+
+    x    around 0                                  class5  0, 1, 2, 3 or 4: a label, or a row of a table
+    w    around 0, smaller the more are summed     flag    0 or 1
+    v    between 0.25 and 1.25                     prior   boxes and their variances, [1, 2, 4 boxes]
+    late like w, but without numbers while passes run
+
+`w3_again` and `w3_again2` hold the same numbers as `w3`. Of an unknown dimension `?n` two thirds are there at run time,
+everywhere: values of one type can then be added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cortado.compiler.ir import Constant, Graph, Value
+from cortado.compiler.rewrite import Writer
+from cortado.compiler.types import AtMost, TensorType
+
+KIND = re.compile(r"([a-z]+)(\d*)")
+Fill = Callable[[np.random.RandomState, tuple[int, ...], int], np.ndarray]
+
+
+def boxes(state: np.random.RandomState, shape: tuple[int, ...], count: int) -> np.ndarray:
+    low, size = state.uniform(0, 0.4, (shape[2] // 4, 2)), state.uniform(0.1, 0.5, (shape[2] // 4, 2))
+    return np.stack([np.hstack([low, low + size]).ravel(), state.uniform(0.1, 0.3, shape[2])]).reshape(shape)
+
+
+def spread(state: np.random.RandomState, shape: tuple[int, ...], count: int) -> np.ndarray:
+    return state.standard_normal(shape) / max(1.0, float(np.prod(shape[1:]))) ** 0.5
+
+
+FILLS: dict[str, Fill] = {
+    "x": lambda state, shape, count: state.standard_normal(shape),
+    "w": spread,
+    "late": spread,
+    "v": lambda state, shape, count: state.uniform(0.25, 1.25, shape),
+    "class": lambda state, shape, count: state.randint(0, max(count, 1), shape),
+    "flag": lambda state, shape, count: state.randint(0, 2, shape),
+    "prior": boxes,
+}
+
+
+def numbers(name: str, shape: tuple[int, ...]) -> Tensor:
+    """What a value of that name and shape holds, in float64, but such that float32 holds it too."""
+    stem = name.partition("_again")[0]
+    found = KIND.match(stem)
+    kind, count = (found[1], int(found[2] or 0)) if found else ("x", 0)
+    state = np.random.RandomState(crc32(f"{stem} {shape}".encode()))
+    made = FILLS.get(kind, FILLS["x"])(state, shape, count)
+    return torch.from_numpy(np.asarray(made, np.float32).astype(np.float64)).reshape(shape)
+
+
+def there(type: TensorType) -> tuple[int, ...]:
+    """The shape at run time."""
+    return tuple((2 * d.bound + 2) // 3 if isinstance(d, AtMost) else d for d in type.dims)
+
+
+def fed(graph: Graph) -> dict[str, Tensor]:
+    """The inputs, in float64."""
+    return {v.name: numbers(v.name, there(v.type)) for v in graph.inputs}
+
+
+def filled(graph: Graph, late: bool = False) -> Graph:
+    """The net with its weights; with `late`, also those that passes are to find without numbers."""
+    writer = Writer(graph)
+    for c in graph.constants:
+        if not c.bound and (late or not is_late(c)):
+            writer[c] = Constant(c.name, c.type, data=numbers(c.name, c.type.shape).float())
+    if not writer.replaced:
+        return graph
+    for node in graph.nodes:
+        writer.add(type(node)(node.op, tuple(writer[v] for v in node.inputs), node.results, node.loc))
+    returns = tuple((name, writer[v]) for name, v in graph.returns)
+    return type(graph)(graph.name, graph.inputs, tuple(writer.nodes), returns, graph.arena)
+
+
+def is_late(value: Value) -> bool:
+    return value.name.startswith("late")

@@ -1,0 +1,41 @@
+"""How each operator is drawn: operands among the values that are there, and attributes that suit them.
+
+A strategy adds one or a few nodes to a draft, or raises Unfit. An operator without one of its own is drawn by its
+signature and its attributes' types (`general`), so that a new operator is in the nets from its first day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cortado.compiler import ops as _ops  # noqa: F401  (fills the registry)
+from cortado.compiler.op import REGISTRY
+
+from ..draft import Draft
+from . import detectors, general, motifs, moving, scores, weighted, windows
+
+Strategy = Callable[[Draft], object]
+
+NOT_DRAWN = {
+    "fused": "kernels come of the pass `fuse`; half of the nets are fused in part before they are tried",
+}
+OWN: dict[str, Strategy] = {
+    **general.STRATEGIES,
+    **weighted.STRATEGIES,
+    **windows.STRATEGIES,
+    **moving.STRATEGIES,
+    **scores.STRATEGIES,
+    **detectors.STRATEGIES,
+}
+OFTEN = {"conv": 4.0, "concat": 4.0, "slice": 4.0, "relu": 3.0, "add": 3.0, "linear": 2.0, "scale": 3.0, "batch_norm": 3.0}
+OFTEN |= {"reshape": 2.0, "flatten": 2.0, "bias": 2.0, "max_pool": 2.0, "avg_pool": 2.0, "transpose": 2.0, "deconv": 2.0}
+
+
+def strategy(name: str) -> Strategy:
+    return OWN.get(name) or (lambda draft: general.by_signature(draft, REGISTRY[name]))
+
+
+def table() -> dict[str, tuple[float, Strategy]]:
+    """Everything that can be drawn, with how likely it is: each operator by its name, then the motifs."""
+    drawn = {name: (OFTEN.get(name, 1.0), strategy(name)) for name in sorted(REGISTRY) if name not in NOT_DRAWN}
+    return drawn | {f"motif {name}": (3.0, motif) for name, motif in motifs.MOTIFS.items()}

@@ -1,0 +1,82 @@
+"""Priors and detections; recurrent operators, with sequences that begin and go on."""
+
+from __future__ import annotations
+
+from cortado.compiler.ir import Value
+from cortado.compiler.ops.detection import CODES, DetectionOutput
+from cortado.compiler.ops.prior_box import PriorBox
+from cortado.compiler.ops.recurrent import Lstm, LstmUnit, Rnn
+
+from ..draft import Draft, known
+from .weighted import linear
+
+
+def prior_box(d: Draft) -> Value:
+    features, image = d.image(4), d.image(4)
+    small = d.dice.pick((2.0, 5.0))
+    large = (small * 2,) if d.dice.chance(0.5) else ()
+    ratios = tuple(d.dice.pick((1.0, 2.0, 3.0)) for _ in range(d.dice.between(0, 2)))
+    size = (d.dice.between(5, 20), d.dice.between(5, 20)) if d.dice.chance(0.3) else ()
+    variance = (0.1, 0.1, 0.2, 0.2) if d.dice.chance(0.5) else (0.1,)
+    op = PriorBox(
+        min_size=(small,), max_size=large, aspect_ratio=ratios, clip=d.dice.chance(0.5), image=size, variance=variance
+    )
+    return d.add(op, features, image)
+
+
+def detection_output(d: Draft) -> Value:
+    """Locations and scores come from two matrix products of one value, the priors from outside."""
+    x = d.value(lambda v: v.type.rank > 1 and known(v))
+    count, classes, shared = d.dice.between(1, 6), d.dice.between(2, 3), d.dice.chance(0.7)
+    where = linear(d, x, 4 * count * (1 if shared else classes))
+    scores = linear(d, x, classes * count)
+    priors = d.fresh("prior", 1, 2, 4 * count) if d.dice.chance(0.5) else d.weight("prior", 1, 2, 4 * count)
+    op = DetectionOutput(
+        classes=classes,
+        share_location=shared,
+        code=d.dice.pick(CODES),
+        variance_in_target=d.dice.chance(0.2),
+        nms_threshold=d.dice.pick((0.3, 0.6)),
+        top_k=d.dice.pick((-1, 3)),
+        keep_top_k=d.dice.pick((-1, 2)),
+        confidence=d.dice.pick((0.0, 0.3, -1.0)),
+    )
+    return d.add(op, where, scores, priors)
+
+
+def steps(d: Draft, width: int) -> Value:
+    """[t, n, width]: something with three axes, made as wide as it has to be."""
+    x = d.value(lambda v: v.type.rank >= 3 and known(v))
+    return x if x.type.rank == 3 and x.type.dims[2] == width else linear(d, x, width, start=2)
+
+
+def lstm(d: Draft) -> object:
+    width = d.dice.between(1, 4)
+    gates = steps(d, 4 * width)
+    t, n, _ = gates.type.shape
+    state = [d.fresh("x", 1, n, width), d.fresh("x", 1, n, width)] if d.dice.chance(0.4) else []
+    op = Lstm(state=d.dice.chance(0.4))
+    return d.add_all(op, gates, d.fresh("flag", t, n), d.weight("w", 4 * width, width), *state)
+
+
+def rnn(d: Draft) -> object:
+    width = d.dice.between(1, 4)
+    x = steps(d, width)
+    t, n, _ = x.type.shape
+    state = [d.fresh("x", 1, n, width)] if d.dice.chance(0.4) else []
+    return d.add_all(Rnn(state=d.dice.chance(0.4)), x, d.fresh("flag", t, n), d.weight("w", width, width), *state)
+
+
+def lstm_unit(d: Draft) -> object:
+    streams, width = d.dice.between(1, 3), d.dice.between(1, 3)
+    sizes = d.fresh("x", 1, streams, width), d.fresh("x", 1, streams, 4 * width), d.fresh("flag", 1, streams)
+    return d.add_all(LstmUnit(), *sizes)
+
+
+STRATEGIES = {
+    "prior_box": prior_box,
+    "detection_output": detection_output,
+    "lstm": lstm,
+    "rnn": rnn,
+    "lstm_unit": lstm_unit,
+}

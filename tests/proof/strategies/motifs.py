@@ -1,0 +1,109 @@
+"""What real nets are made of, and passes look for: drawn as a whole, since chance would rarely put it together."""
+
+from __future__ import annotations
+
+from cortado.compiler.ir import Value
+from cortado.compiler.op import Op
+from cortado.compiler.ops.activation import Clip, Dropout, Relu, Sigmoid, TanH
+from cortado.compiler.ops.arithmetic import Add, Power
+from cortado.compiler.ops.channels import BatchNorm, Bias, Scale
+from cortado.compiler.ops.conv import Conv
+from cortado.compiler.ops.dense import Linear
+from cortado.compiler.ops.shape import Concat, Slice
+
+from ..draft import Draft, Unfit
+from .weighted import conv, deconv, linear
+
+ACTIVATIONS: tuple[Op, ...] = (Relu(), Relu(slope=0.25), Sigmoid(), TanH(), Clip(low=0.0, high=6.0))
+
+
+def channels(x: Value) -> int:
+    if x.type.rank < 2 or not isinstance(x.type.dims[1], int):
+        raise Unfit
+    return x.type.dims[1]
+
+
+def normed(d: Draft, x: Value) -> Value:
+    """Batch norm, scale and bias by channel: some of the three."""
+    c = channels(x)
+    if d.dice.chance(0.7):
+        x = d.add(BatchNorm(), x, d.weight("w", c), d.weight("v", c))
+    if d.dice.chance(0.7):
+        x = d.add(Scale(), x, d.weight("w", c), *([d.weight("w", c)] if d.dice.chance(0.7) else []))
+    return d.add(Bias(), x, d.weight("w", c)) if d.dice.chance(0.2) else x
+
+
+def activated(d: Draft, x: Value) -> Value:
+    return d.add(d.dice.pick(ACTIVATIONS), x)
+
+
+def conv_norm_relu(d: Draft) -> Value:
+    made = d.dice.pick((conv, conv, conv, deconv, linear))(d)
+    return activated(d, normed(d, made))
+
+
+def norm_relu_conv(d: Draft) -> Value:
+    """Before activation, as DenseNet and later ResNets do; without the relu a layer can be folded forward."""
+    x = normed(d, d.image())
+    return conv(d, activated(d, x) if d.dice.chance(0.5) else x)
+
+
+def residual(d: Draft) -> Value:
+    x = d.image()
+    branch = conv(d, activated(d, normed(d, conv(d, x, channels(x), same=True))), channels(x), same=True)
+    short = normed(d, conv(d, x, channels(x), same=True)) if d.dice.chance(0.3) else x
+    total = d.add(Add(), *d.dice.shuffled([normed(d, branch), short]))
+    return activated(d, total)
+
+
+def branches(d: Draft) -> Value:
+    """Convolutions of one value side by side, joined; a norm behind the join can be pushed up into them."""
+    x = d.image()
+    made = [conv(d, x, d.dice.pick((1, 2, 4)), same=True) for _ in range(d.dice.between(2, 3))]
+    if d.dice.chance(0.4):
+        made = [activated(d, v) if d.dice.chance(0.7) else v for v in made]
+    return activated(d, normed(d, d.add(Concat(), *made)))
+
+
+def shuffled_pieces(d: Draft) -> Value:
+    """A convolution cut in two; one half is worked on, and both are joined again the other way round."""
+    whole = conv(d, None, 4, same=True)
+    left, right = d.add_all(Slice(parts=2), whole)
+    right = normed(d, right) if d.dice.chance(0.6) else activated(d, right)
+    return d.add(Concat(), right, left)
+
+
+def strided_pair(d: Draft) -> Value:
+    """Two 1×1 convolutions that look at every second pixel."""
+    x = conv(d, d.image(4), d.dice.pick((2, 3)), same=True)
+    one, two = (d.add(Conv(stride=(2,)), x, d.weight("w", 2, channels(x), 1, 1)) for _ in range(2))
+    return d.add(Add(), one, activated(d, two))
+
+
+def siamese(d: Draft) -> Value:
+    """Two inputs of one shape through the same weights."""
+    a = d.value(lambda v: v.type.rank == 2 and v.type.known)
+    b, c, outputs = d.fresh("x", *a.type.dims), channels(a), d.dice.between(1, 4)
+    w, gamma = d.weight("w", outputs, c), d.weight("w", outputs)
+
+    one, two = (d.add(Scale(), d.add(Linear(), v, w), gamma) for v in (a, b))
+    return d.add(Add(beta=-1.0), one, two)
+
+
+
+
+def in_training(d: Draft) -> Value:
+    """What inference drops: a dropout, or a power of nothing."""
+    return activated(d, d.add(d.dice.pick((Dropout(), Power())), d.value()))
+
+
+MOTIFS = {
+    "conv, norm, relu": conv_norm_relu,
+    "norm, relu, conv": norm_relu_conv,
+    "residual": residual,
+    "branches": branches,
+    "shuffled pieces": shuffled_pieces,
+    "strided pair": strided_pair,
+    "siamese": siamese,
+    "in training": in_training,
+}

@@ -1,0 +1,122 @@
+"""What moves numbers and changes none: pieces, joins, other shapes, other orders."""
+
+from __future__ import annotations
+
+from cortado.compiler.ir import Value
+from cortado.compiler.ops.moving import Crop, Filter, Gather, Tile, Transpose
+from cortado.compiler.ops.shape import Concat, Flatten, Relayout, Reshape, Slice
+
+from ..draft import Draft, Unfit, known
+from .general import axis
+
+
+def concat(d: Draft) -> Value:
+    """Most often along the channels; of values that differ along that axis only, one of them now and then twice."""
+    x = d.value(lambda v: v.type.rank > 0)
+    rank = x.type.rank
+    along = 1 if rank > 1 and d.dice.chance(0.7) else d.dice.between(0, rank - 1)
+    rest = (*x.type.dims[:along], *x.type.dims[along + 1 :])
+
+    def joins(v: Value) -> bool:
+        dims = v.type.dims
+        return len(dims) == rank and (*dims[:along], *dims[along + 1 :]) == rest
+
+    others = [d.value(joins) for _ in range(d.dice.pick((0, 1, 1, 1, 2, 3)))]
+    if others and x.type.known and d.dice.chance(0.1):
+        others[0] = d.weight("w", *x.type.shape)
+    made = d.dice.shuffled([x, *others])
+    return d.add(Concat(axis=along - rank if d.dice.chance(0.1) else along), *made)
+
+
+def cut(d: Draft, x: Value | None = None) -> tuple[Value, ...]:
+    x = x or d.value(lambda v: v.type.rank > 0)
+    along = 1 if x.type.rank > 1 and d.dice.chance(0.7) else d.dice.between(0, x.type.rank - 1)
+    size = x.type.dims[along]
+    if not isinstance(size, int) or size < 2:
+        raise Unfit
+    if d.dice.chance(0.5):
+        parts = [n for n in range(1, size + 1) if size % n == 0][: d.dice.between(2, 3)]
+        return d.add_all(Slice(axis=along, parts=parts[-1]), x)
+    points = sorted({d.dice.between(1, size - 1) for _ in range(d.dice.between(1, 3))})
+    return d.add_all(Slice(axis=along, points=tuple(points)), x)
+
+
+def reshape(d: Draft) -> Value:
+    """The first dimensions as they are, the rest in other factors; or all that is left in one -1."""
+    x = d.value(lambda v: v.type.rank > 0 and known(v, 1))
+    keep = d.dice.between(0 if x.type.known else 1, min(2, x.type.rank))
+    left = x.type.with_shape(*x.type.dims[keep:]).numel
+    shape, rest = [0] * keep, max(left, 1)
+    for _ in range(d.dice.between(0, 2)):
+        factor = d.dice.pick([n for n in range(1, rest + 1) if rest % n == 0])
+        shape.append(factor)
+        rest //= factor
+    shape.append(-1 if d.dice.chance(0.5) else rest)
+    return d.add(Reshape(shape=tuple(shape)), x)
+
+
+def flatten(d: Draft) -> Value:
+    x = d.value(lambda v: v.type.rank > 0)
+    if d.dice.chance(0.6):
+        return d.add(Flatten(), x)
+    first = d.dice.between(0, x.type.rank - 1)
+    return d.add(Flatten(axis=first, end_axis=d.dice.between(first, x.type.rank - 1)), x)
+
+
+def relayout(d: Draft) -> Value:
+    return d.add(Relayout(to=d.dice.pick(("nchw", "nhwc"))), d.image(4))
+
+
+def transpose(d: Draft) -> Value:
+    x = d.value(lambda v: v.type.rank > 1)
+    return d.add(Transpose(order=tuple(d.dice.shuffled(range(x.type.rank)))), x)
+
+
+def crop(d: Draft) -> Value:
+    """To the sizes of another value, or to sizes given as numbers."""
+    x = d.value(lambda v: v.type.rank > 0)
+    start = d.dice.between(min(2, x.type.rank - 1), x.type.rank - 1) if d.dice.chance(0.7) else axis(d, x) % x.type.rank
+    if d.dice.chance(0.5):
+        return d.add(Crop(axis=start), x, d.value(lambda v: v.type.rank >= x.type.rank))
+    has = x.type.with_shape(*x.type.dims[start:])
+    if not has.known:
+        raise Unfit
+    sizes = tuple(d.dice.between(1, max(n, 1)) for n in has.shape)
+    room = [n - s for n, s in zip(has.shape, sizes, strict=True)]
+    return d.add(Crop(axis=start, sizes=sizes, offset=tuple(d.dice.between(0, max(r, 0)) for r in room)), x)
+
+
+def tile(d: Draft) -> Value:
+    x = d.value(lambda v: v.type.rank > 0)
+    return d.add(Tile(tiles=d.dice.between(1, 3), axis=axis(d, x)), x)
+
+
+def gather(d: Draft) -> Value:
+    table = d.value(lambda v: v.type.rank > 0 and known(v))
+    rows = table.type.shape[0]
+    shape = [d.dice.between(1, 4) for _ in range(d.dice.between(0, 2))]
+    if d.dice.chance(0.5):
+        table = d.weight("w", rows, d.dice.between(1, 4))
+    return d.add(Gather(), table, d.fresh(f"class{rows}", *shape))
+
+
+def filtered(d: Draft) -> tuple[Value, ...]:
+    """Of one or two values of as many rows, those that a selector names: so many as is known only at run time."""
+    x = d.value(lambda v: v.type.rank > 0 and known(v))
+    rows = x.type.dims[0]
+    more = [d.value(lambda v: v.type.rank > 0 and v.type.dims[0] == rows)] if d.dice.chance(0.3) else []
+    return d.add_all(Filter(), x, *more, d.fresh("flag", rows, *[1] * d.dice.between(0, 3)))
+
+
+STRATEGIES = {
+    "concat": concat,
+    "slice": cut,
+    "reshape": reshape,
+    "flatten": flatten,
+    "relayout": relayout,
+    "transpose": transpose,
+    "crop": crop,
+    "tile": tile,
+    "gather": gather,
+    "filter": filtered,
+}

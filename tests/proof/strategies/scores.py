@@ -1,0 +1,92 @@
+"""Scores, losses, and what goes by labels."""
+
+from __future__ import annotations
+
+from cortado.compiler.ir import Value
+from cortado.compiler.op import Op
+from cortado.compiler.ops.dense import Softmax
+from cortado.compiler.ops.loss import Accuracy, Contrastive, CrossEntropy, Hinge
+from cortado.compiler.ops.norm import L2Normalize
+from cortado.compiler.ops.reduce import Argmax, Standardize, TotalLoss
+
+from ..draft import Draft, known
+from .general import axis
+
+
+def scored(d: Draft) -> tuple[Value, int, Value]:
+    """A value, the axis along which its classes stand, and an input with a label for each place beside that."""
+    x = d.value(lambda v: v.type.rank > 0 and known(v))
+    along = 1 if x.type.rank > 1 and d.dice.chance(0.7) else d.dice.between(0, x.type.rank - 1)
+    dims = (*x.type.shape[:along], *x.type.shape[along + 1 :])
+    return x, along, d.fresh(f"class{x.type.shape[along]}", *dims)
+
+
+def ignored(d: Draft, x: Value, along: int) -> int | None:
+    return d.dice.between(0, x.type.shape[along] - 1) if d.dice.chance(0.4) else None
+
+
+def cross_entropy(d: Draft) -> Value:
+    x, along, label = scored(d)
+    p = d.add(Softmax(axis=along), x)
+    classes = x.type.shape[along]
+    gain = [d.weight("w", classes, classes)] if d.dice.chance(0.3) else []
+    return d.add(CrossEntropy(axis=along, ignore=ignored(d, x, along)), p, label, *gain)
+
+
+def total_loss(d: Draft) -> Value:
+    losses = d.value(known)
+    by = d.dice.pick(("all", "valid", "batch", "none"))
+    start = d.dice.between(0, losses.type.rank)
+    if d.dice.chance(0.5):
+        return d.add(TotalLoss(by=by, axis=start, scale=d.dice.pick((1.0, 0.5))), losses)
+    ignore = d.dice.pick((None, 0, 1))
+    return d.add(TotalLoss(by=by, axis=start, ignore=ignore), losses, d.fresh("class3", *losses.type.shape))
+
+
+def hinge(d: Draft) -> Value:
+    x = d.value(lambda v: v.type.rank > 0 and known(v))
+    classes = x.type.with_shape(*x.type.dims[1:]).numel
+    return d.add(Hinge(), x, d.fresh(f"class{classes}", x.type.shape[0]))
+
+
+def accuracy(d: Draft) -> object:
+    x, along, label = scored(d)
+    top, each = d.dice.between(1, min(2, x.type.shape[along])), d.dice.chance(0.3)
+    return d.add_all(Accuracy(axis=along, ignore=ignored(d, x, along), top=top, classes=each), x, label)
+
+
+def argmax(d: Draft) -> object:
+    x = d.value(lambda v: v.type.rank > 0 and known(v))
+    along = axis(d, x)
+    top = d.dice.between(1, x.type.shape[along] if d.dice.chance(0.3) else 1)
+    return d.add_all(Argmax(axis=along, top=top, numbers=d.dice.chance(0.3)), x)
+
+
+def standardize(d: Draft) -> Value:
+    x = d.value(lambda v: v.type.rank > 0 and known(v))
+    per = tuple(a for a in range(x.type.rank) if d.dice.chance(0.5))
+    where, eps = d.dice.pick(("deviation", "variance")), d.dice.pick((1e-9, 1e-3))
+    return d.add(Standardize(per=per, eps=eps, eps_in=where, scaled=d.dice.chance(0.8)), x)
+
+
+def l2_normalize(d: Draft) -> Value:
+    return d.add(L2Normalize(across=d.dice.chance(0.5)), d.value(lambda v: v.type.rank > 1))
+
+
+def contrastive(d: Draft) -> Value:
+    x = d.value(known)
+    legacy = d.dice.chance(0.5)
+    square: Op = Contrastive(margin=d.dice.pick((1.0, 0.5)), legacy=legacy)
+    return d.add(square, d.fresh("v", *x.type.shape) if d.dice.chance(0.5) else x, d.fresh("flag", *x.type.shape))
+
+
+STRATEGIES = {
+    "cross_entropy": cross_entropy,
+    "total_loss": total_loss,
+    "hinge": hinge,
+    "accuracy": accuracy,
+    "argmax": argmax,
+    "standardize": standardize,
+    "l2_normalize": l2_normalize,
+    "contrastive": contrastive,
+}

@@ -1,0 +1,124 @@
+"""What the compiler plans for a GPU, launched: parameters as machine code declares them, calls as CUDA wants them."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+from cortado.compiler.rewrite import Writer, constant
+from cortado.compiler.text import parse
+from cortado.driver import Options, Report, lowered
+from cortado.runtime import Net
+from cortado.runtime.artifact import Artifact
+from cortado.runtime.cuda.launch import values_of
+from cortado.runtime.signatures import PRIMITIVES
+
+from .cubins import parameter_sizes
+from .gpu import Gpu, built, cubin
+
+TEXT = """net tiny(data: f32[2,4,17,17]) {
+    weight a.w: f32[16,4,3,3]
+    weight a.b: f32[16]
+    weight b.w: f32[16,16,1,1]
+    weight c.w: f32[16,16,3,3]
+    weight c.b: f32[16]
+    a = relu(conv(data, a.w, a.b, stride=2, pad=1))
+    p = max_pool(a, kernel=3, stride=2)
+    b = relu(conv(p, b.w))
+    c = relu(add(conv(b, c.w, c.b, pad=1), p))
+    d = concat(b, c)
+    prob = softmax(avg_pool(d))
+    return prob, c
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def artifact() -> Artifact:
+    declared = parse(TEXT)
+    writer = Writer(declared)
+    for c in declared.constants:
+        writer[c] = constant(c.name, torch.randn(c.type.shape))
+    for node in declared.nodes:
+        writer.copy(node)
+    return lowered(writer.finish(), Options(target="cuda"), Report())
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("fakecuda"))
+
+
+class Encoder:
+    """As much of the driver as laying out parameters takes."""
+
+    def cuTensorMapEncodeTiled(self, *arguments: Any) -> None:
+        assert arguments[0] % 64 == 0
+
+
+def launches(artifact: Artifact, architecture: str) -> Iterator[dict[str, Any]]:
+    """The attributes of every launch, as they hold on an architecture."""
+    for step in artifact.plan.steps:
+        if step.primitive == "launch":
+            attributes = PRIMITIVES["launch"].complete(step.attributes)
+            yield {**attributes, **attributes["variants"].get(architecture, {})}
+
+
+def sizes(attributes: dict[str, Any]) -> list[int]:
+    """Bytes of each parameter that the launcher would give, the two scratch addresses last."""
+    places = {"operand": [0] * 64, "result": [0] * 64}
+    values = [v for a in attributes["arguments"] for v in values_of(Encoder(), a, places)]  # type: ignore[arg-type]
+    return [ctypes.sizeof(value) for value in values] + [8, 8]
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_parameters_are_those_of_the_machine_code(artifact: Artifact, architecture: str) -> None:
+    checked = 0
+    for attributes in launches(artifact, architecture):
+        name = attributes["kernel"]
+        code = artifact.cubins[f"{name}.{architecture}"].numpy().tobytes()
+        assert sizes(attributes) == parameter_sizes(code, name), name
+        checked += 1
+    assert checked >= 6
+    described = [a for at in launches(artifact, "sm_90") for a in at["arguments"] if "descriptor" in a]
+    assert described, "no kernel of this net reads tensor descriptors: choose another"
+
+
+@pytest.mark.parametrize("capability", ["80", "90"])
+def test_a_plan_is_launched_in_order(
+    artifact: Artifact, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capability: str
+) -> None:
+    """The stand-in refuses tensor maps, grids and shared memory that CUDA would; its kernels do nothing."""
+    shutil.copy(library, own := tmp_path / "libcuda.so")
+    gpu = Gpu(own, tmp_path / "log.jsonl")
+    for name, value in (("CORTADO_LIBCUDA", own), ("FAKECUDA_LOG", gpu.log), ("FAKECUDA_CAPABILITY", capability)):
+        monkeypatch.setenv(name, str(value))
+    planned = list(launches(artifact, f"sm_{capability}"))
+    code = {
+        f"{a['kernel']}.sm_{capability}": cubin(
+            {a["kernel"]: "nothing " + " ".join(map(str, sizes(a)))}, int(capability)
+        )
+        for a in planned
+    }
+    net = Net.from_artifact(replace(artifact, cubins={**artifact.cubins, **code}))
+    net(torch.randn(2, 4, 17, 17))
+    asked = gpu.told("cuLaunchKernel")
+    assert [entry["name"] for entry in asked] == [a["kernel"] for a in planned]
+    assert [entry["grid"] for entry in asked] == [list(a["grid"]) for a in planned]
+    assert [entry["block"][0] for entry in asked] == [32 * a["warps"] for a in planned]
+    assert [entry["shared"] for entry in asked] == [a["shared"] for a in planned]
+    assert [entry["nodes"] for entry in gpu.told("cuStreamEndCapture")] == [len(planned)]
+    assert len(gpu.told("cuGraphLaunch")) == 1
+    del net
+    gc.collect()
+    assert gpu.refusals == []

@@ -1,0 +1,218 @@
+"""The graph: what can be asked of it, how one is written from another, and what a place literally means."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+import torch
+
+from cortado.compiler.errors import CompileError, CompileErrors, raise_all
+from cortado.compiler.ir import Constant, Graph, Place, Value, declared, handle
+from cortado.compiler.kernel import letters
+from cortado.compiler.ops.activation import Relu
+from cortado.compiler.poison import poisoned
+from cortado.compiler.reference import blobs, evaluate
+from cortado.compiler.rewrite import Names, Writer, retyped, rewrite
+from cortado.compiler.storage import Life, lives, reserved, storages
+from cortado.compiler.text import parse, show
+from cortado.compiler.text.show import KEYWORDS
+from cortado.compiler.types import AtMost, TensorType, type_of
+
+F4 = TensorType("f32", (4,))
+NET = """
+net t(x: f32[1,2,2,2], unused: f32[3]) {
+    weight w: f32[2,2,1,1] = [1, 2, 3, 4]
+    a = conv(x, w)
+    p, q = slice(a, parts=2)
+    y = mul(p, p)
+    dead = tanh(a)
+    return y, "again" = y, w, x
+}
+"""
+
+
+def test_what_a_graph_is_asked() -> None:
+    graph = parse(NET)
+    v = graph.values
+    assert [*v] == ["x", "unused", "w", "a", "p", "q", "y", "dead"]
+    assert graph.outputs == (v["y"], v["y"], v["w"], v["x"]) and graph.kept == {v["y"], v["w"], v["x"]}
+    assert graph.constants == (v["w"],)
+    assert [n.name for n in graph.users[v["a"]]] == ["p", "dead"]
+    assert [n.name for n in graph.users[v["p"]]] == ["y"]  # once, though it is read twice
+    assert graph.users[v["unused"]] == []
+    assert graph.producer[v["q"]] is graph.nodes[1] and v["x"] not in graph.producer
+    assert graph.only_feeds(v["p"], graph.nodes[2])
+    assert not graph.only_feeds(v["a"], graph.nodes[1])
+    assert not graph.only_feeds(v["x"], graph.nodes[0])  # the net returns it
+    with pytest.raises(ValueError, match="too many values to unpack"):
+        graph.nodes[1].output  # noqa: B018
+
+
+def test_nothing_is_changed_in_place() -> None:
+    graph = parse(NET)
+    for thing, field in [(graph, "nodes"), (graph.nodes[0], "op"), (graph.inputs[0], "name"), (Relu(), "slope")]:
+        with pytest.raises(FrozenInstanceError):
+            setattr(thing, field, None)
+
+
+def test_values_are_themselves_and_operators_are_their_attributes() -> None:
+    assert Value("x", F4) != Value("x", F4)
+    assert Relu(slope=0.5) == Relu(slope=0.5) != Relu()
+    assert len({Relu(), Relu(), Relu(slope=1)}) == 2
+
+
+def test_a_handle_is_a_hash_of_type_and_numbers() -> None:
+    x = torch.arange(4, dtype=torch.float32)
+    assert handle(F4, x) == handle(F4, x.clone()) != handle(F4, x + 1)
+    assert handle(F4, x) != handle(TensorType("f32", (2, 2)), x.reshape(2, 2))
+    assert handle(type_of(x.int()), x.int()) != handle(F4, x)
+    assert handle(type_of(x[0]), x[0]) == handle(type_of(x[:1].squeeze()), x[:1].squeeze())
+    wide = torch.arange(8, dtype=torch.float32)[::2]
+    assert handle(F4, wide) == handle(F4, wide.contiguous())  # the logical order, not the memory's
+    assert len(handle(F4, x)) == 12
+    for dtype in (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8):
+        assert len(handle(type_of(x.to(dtype)), x.to(dtype))) == 12
+    assert len(handle(TensorType("f32", (0,)), torch.empty(0))) == 12
+
+
+def test_weights_that_are_only_declared() -> None:
+    w = declared("w", F4)
+    assert not w.bound and w.data.shape == (4,)
+    graph = Graph("t", (), (), (("w", w),))
+    with pytest.raises(CompileError, match="the weight w has no numbers yet"):
+        evaluate(graph)
+
+
+def test_types() -> None:
+    t = TensorType("f16", (2, AtMost(3), 4))
+    assert str(t) == "f16[2,?3,4]" and t.bounds == (2, 3, 4) and (t.numel, t.nbytes, t.rank) == (24, 48, 3)
+    assert not t.known and F4.known and F4.shape == (4,)
+    with pytest.raises(ValueError, match=r"dimension 1 of f16\[2,\?3,4\] has to be known before the net runs"):
+        t.shape  # noqa: B018
+    assert TensorType("f32", ()).numel == 1
+
+
+def test_a_rule_answers_with_what_stands_in_a_nodes_place() -> None:
+    graph = parse("net t(x: f32[4]) { a = relu(x) b = relu(a) y = tanh(b) return y }")
+
+    def once(node, writer):  # type: ignore[no-untyped-def]
+        before = writer.producer.get(writer[node.inputs[0]])
+        return before.output if before and before.op == node.op == Relu() else None
+
+    made = rewrite(graph, once)
+    assert show(made) == ("net t(x: f32[4]) {\n    a: f32[4] = relu(x)\n    y: f32[4] = tanh(a)\n    return y\n}\n")
+    assert graph.nodes[0] is made.nodes[0]  # what is the same is kept as it is
+    assert len(graph.nodes) == 3
+
+
+def test_what_the_outputs_do_not_need_is_left_behind() -> None:
+    made = rewrite(parse(NET), lambda node, writer: None)
+    assert [n.name for n in made.nodes] == ["a", "p", "y"]
+
+
+def test_places_that_mean_nothing_any_more_are_forgotten() -> None:
+    graph = parse(
+        "net t(x: f32[1,4,1,1]) arena 128 { a = relu(x) at 0 b = tanh(a) over a c = abs(b) at 64 d = sigmoid(c) over c"
+        " return d }"
+    )
+    same = rewrite(graph, lambda node, writer: None)
+    assert show(same) == show(graph)
+    fewer = rewrite(graph, lambda node, writer: writer[node.inputs[0]] if node.name == "b" else None)
+    assert fewer.arena is None  # the offsets were a plan for other values
+    assert [v.place for n in fewer.nodes for v in n.results] == [Place(), Place(), Place(over="c")]
+    larger = retyped(graph, {"x": TensorType("f32", (9, 4, 1, 1))})
+    assert larger.arena is None and larger.values["d"].place == Place(over="c")
+
+
+def test_a_place_that_a_pass_gives_is_judged() -> None:
+    graph = parse("net t(x: f32[4]) { a = relu(x) y = tanh(a) return y, a }")
+    writer = Writer(graph)
+    writer.copy(graph.nodes[0])
+    y = replace(graph.values["y"], place=Place(over="a"))
+    writer[graph.values["y"]] = y
+    writer.add(replace(graph.nodes[1], results=(y,)))
+    with pytest.raises(CompileError, match="y over a: a is still needed afterwards"):
+        writer.finish()
+
+
+def test_another_input_shape_changes_all_that_follows() -> None:
+    graph = parse("net t(x: f32[1,3,8,8]) { weight w: f32[4,3,3,3] c = conv(x, w) f = flatten(c) return f }")
+    larger = retyped(graph, {"x": TensorType("f32", (2, 3, 9, 5))})
+    assert str(larger.values["f"].type) == "f32[2,84]"
+    with pytest.raises(ValueError, match="c = conv: the weight takes 3 channels, the data has 4"):
+        retyped(graph, {"x": TensorType("f32", (1, 4, 8, 8))})
+
+
+def test_names() -> None:
+    names = Names(parse(NET))
+    assert [names.fresh("a"), names.fresh("a"), names.fresh("new"), names.fresh("a.2")] == [
+        "a.2",
+        "a.3",
+        "new",
+        "a.2.2",
+    ]
+    found = [w for w, _ in zip(letters(), range(30_000), strict=False)]
+    assert found[:3] == ["a", "b", "c"] and found[26:28] == ["aa", "ab"] and "aaa" in found
+    assert KEYWORDS.isdisjoint(found) and len({*found}) == len(found)
+
+
+def test_meaning_in_another_precision_and_by_name() -> None:
+    graph = parse(NET)
+    x = torch.ones(1, 2, 2, 2)
+    found = blobs(graph, {"x": x, "unused": torch.zeros(3)}, torch.float64)
+    assert found["a"].dtype == torch.float64 and found["a"][0, :, 0, 0].tolist() == [3, 7]
+    assert found["again"].equal(found["y"]) and found["w"].dtype == torch.float64
+    assert blobs(graph, {"x": x, "unused": torch.zeros(3)})["y"].dtype == torch.float32
+
+
+def test_where_values_lie_and_how_long() -> None:
+    graph = parse(
+        "net t(x: f32[1,4,1,1]) { a = relu(x) in y[0:4] b = tanh(a) in y[4:8] c = abs(b) y = concat(a, b)"
+        " p, q = slice(y, points=6) in y[0:6], in y[6:8] d = tanh(q) over q return c, d }"
+    )
+    v, where, life = graph.values, storages(graph), lives(graph)
+    assert {where[v[n]].root for n in "abypqd"} == {v["y"]} and where[v["c"]].root is v["c"]
+    assert [where[v[n]].channels for n in "abqdy"] == [range(4), range(4, 8), range(6, 8), range(6, 8), None]
+    assert (life[v["a"]], life[v["c"]], life[v["p"]], life[v["d"]]) == (Life(0, 3), Life(2, 6), Life(4, 4), Life(5, 6))
+    assert reserved(graph, where, life) == {v["y"]: Life(0, 6), v["c"]: Life(2, 6)}
+
+
+def test_the_poisoned_run_finds_what_is_overwritten_too_early() -> None:
+    """A plan that `verify` would refuse, built by hand: both values in the same bytes."""
+    graph = parse(
+        "net t(x: f32[4]) arena 128 { a = relu(x) at 0 b = tanh(x) at 64 y = add(a, b) at 64 return y }".replace(
+            "at 64 return", "over b return"
+        )
+    )
+    b = graph.values["b"]
+    broken = replace(b, place=Place(at=0))
+    nodes = tuple(
+        replace(
+            n,
+            inputs=tuple(broken if i is b else i for i in n.inputs),
+            results=tuple(broken if r is b else r for r in n.results),
+        )
+        for n in graph.nodes
+    )
+    x = torch.tensor([1.0, 2, 3, 4])
+    (right,), (wrong,) = evaluate(graph, x), poisoned(replace(graph, nodes=nodes), x)
+    torch.testing.assert_close(poisoned(graph, x)[0], right)
+    assert not torch.allclose(wrong, right)
+
+
+def test_several_complaints_are_told_together() -> None:
+    raise_all([])
+    with pytest.raises(CompileError, match=r"^one$") as one:
+        raise_all([CompileError("one")])
+    assert not isinstance(one.value, CompileErrors)
+    with pytest.raises(CompileErrors) as both:
+        raise_all([CompileError("one", advice="Mend it."), CompileError("two")])
+    assert str(both.value) == "one\nMend it.\n\ntwo" and len(both.value.errors) == 2
+
+
+def test_a_constant_is_hashed_over_a_memory_view() -> None:
+    """Numbers mapped from a file that must not be written."""
+    data = np.arange(4, dtype=np.float32)
+    assert Constant("w", F4, data=torch.from_numpy(data)).handle == handle(F4, torch.arange(4, dtype=torch.float32))

@@ -1,0 +1,377 @@
+"""Each operator once against numbers worked out by hand, and what it refuses, with the sentence.
+
+`reference` is the truth that every backend is compared with, so here nothing is compared with torch: the numbers are
+in the test, small enough to follow with a pencil. Other families have files of their own, tests/test_ops_*.py.
+"""
+
+from __future__ import annotations
+
+import re
+from math import e, exp, inf, nan, sqrt, tanh
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cortado.compiler.errors import CompileError
+from cortado.compiler.op import REGISTRY, make
+from cortado.compiler.ops.fused import Fused
+from cortado.compiler.text import parse
+from cortado.compiler.types import AtMost, TensorType, type_of
+
+
+def compute(name: str, *operands: Tensor, **attributes: Any) -> list[Tensor]:
+    """All results, after a proof that their types are those that `infer` says."""
+    op = make(name, attributes)
+    made = op.compute(operands)
+    assert op.types([type_of(t) for t in operands]) == tuple(map(type_of, made))
+    return list(made)
+
+
+def gives(expected: Any, name: str, *operands: Any, **attributes: Any) -> None:
+    """The one result, to a few units in the last place; a NaN where a NaN is expected."""
+    (got,) = compute(name, *map(f32, operands), **attributes)
+    torch.testing.assert_close(got, f32(expected), rtol=1e-6, atol=1e-6, equal_nan=True)
+
+
+def f32(numbers: Any) -> Tensor:
+    return numbers if isinstance(numbers, Tensor) else torch.tensor(numbers, dtype=torch.float32)
+
+
+def image(*rows: list[float]) -> Tensor:
+    """One channel of one picture."""
+    return f32([[list(rows)]])
+
+
+def counting(*shape: int) -> Tensor:
+    """1, 2, 3, ... in that shape."""
+    return torch.arange(1, torch.Size(shape).numel() + 1, dtype=torch.float32).reshape(shape)
+
+
+def test_conv_of_one_window() -> None:
+    x, w = counting(1, 1, 3, 3), image([1, 0], [0, -1])
+    gives([[[[-4, -4], [-4, -4]]]], "conv", x, w)
+    gives([[[[6, 6], [6, 6]]]], "conv", x, w, [10])
+
+
+def test_conv_strides_pads_and_dilates() -> None:
+    x, w = counting(1, 1, 3, 3), image([1, 1], [1, 1])
+    gives([[[[1, 5], [11, 28]]]], "conv", x, w, stride=2, pad=1)
+    gives([[[[1 + 3 + 7 + 9]]]], "conv", x, w, dilation=2)
+    gives([[[[12, 16]]]], "conv", x, w, stride=[2, 1])
+    gives([[[[0, 0], [3, 5], [9, 11], [15, 17]]]], "conv", x, image([1, 1], [0, 0]), pad=[1, 0])
+
+
+def test_conv_of_several_channels_and_groups() -> None:
+    x = f32([[[[1, 2]], [[3, 4]]]])  # [1, 2, 1, 2]
+    gives([[[[1 + 30, 2 + 40]], [[-2, -2]]]], "conv", x, f32([[1, 10], [1, -1]]).reshape(2, 2, 1, 1))
+    w = f32([1, 2, 3, 4]).reshape(4, 1, 1, 1)
+    gives([[[[1, 2]], [[2, 4]], [[9, 12]], [[12, 16]]]], "conv", x, w, groups=2)
+
+
+def test_conv_along_one_axis_and_three() -> None:
+    gives([[[3, 5, 7]]], "conv", [[[1, 2, 3, 4]]], [[[1, 1]]])
+    gives([[[[[36.0]]]]], "conv", counting(1, 1, 2, 2, 2), torch.ones(1, 1, 2, 2, 2))
+    gives([[[[[1.0]]], [[[8.0]]]]], "conv", [[[[[1]]], [[[4]]]]], [[[[[1]]], [[[0]]]], [[[[0]]], [[[2]]]]])
+
+
+def test_max_pool() -> None:
+    x = counting(1, 1, 3, 3)
+    gives([[[[5, 6], [8, 9]]]], "max_pool", x, kernel=2)
+    gives([[[[5, 6], [8, 9]]]], "max_pool", x, kernel=2, stride=2)  # Caffe rounds up: windows of 2, of 1
+    gives([[[[5]]]], "max_pool", x, kernel=2, stride=2, round="down")
+    gives([[[[1, 3], [7, 9]]]], "max_pool", x, kernel=2, stride=2, pad=1)
+    gives([[[[9]]]], "max_pool", x)
+    gives([[[[2, 3]]]], "max_pool", image([1, 2, 3]), kernel=[1, 2])
+    gives([[[4, 4]]], "max_pool", [[[1, 4, 2]]], kernel=2)
+    gives([[[[[8]]]]], "max_pool", counting(1, 1, 2, 2, 2), kernel=2)
+
+
+def test_max_pool_drops_a_window_that_would_start_in_the_padding() -> None:
+    # 2 + 2 - 2 = 2, / 2 rounded up + 1 = 2 windows; the second starts at 1, inside: it stays.
+    gives([[[[1, 2]]]], "max_pool", image([1, 2]), kernel=[1, 2], stride=[1, 2], pad=[0, 1])
+    # 3 + 2 - 2 = 3, / 3 rounded up + 1 = 2; the second starts at 2. With a pixel less it would start behind the image.
+    gives([[[[1, 3]]]], "max_pool", image([1, 2, 3]), kernel=[1, 2], stride=[1, 3], pad=[0, 1])
+    gives([[[[1]]]], "max_pool", image([1, 2]), kernel=[1, 2], stride=[1, 3], pad=[0, 1])
+
+
+def test_max_pool_tells_where() -> None:
+    largest, where = compute("max_pool", image([1, 5, 2], [5, 0, 7]), kernel=2, stride=1, mask=True)
+    assert largest.tolist() == [[[[5, 7]]]]
+    assert where.tolist() == [[[[1, 5]]]]  # the first of two fives, by rows
+    two = torch.cat([image([1, 2]), image([2, 1])], 1)
+    assert compute("max_pool", two, mask=True)[1].tolist() == [[[[1]], [[0]]]]
+    assert compute("max_pool", image([-1, -2]), kernel=[1, 2], pad=[0, 1], mask=True)[1].tolist() == [[[[0, 0, 1]]]]
+
+
+def test_avg_pool() -> None:
+    x = counting(1, 1, 3, 3)
+    gives([[[[3, 4], [6, 7]]]], "avg_pool", x, kernel=2)
+    # Windows that hang over the far rim are divided by what they hold.
+    gives([[[[3, 4.5], [7.5, 9]]]], "avg_pool", x, kernel=2, stride=2)
+    gives([[[[5]]]], "avg_pool", x)
+    # The window is cut to the padded image: 3 x 3 with pad 1 divides corners by 9 all the same.
+    gives([[[[12 / 9, 16 / 9], [24 / 9, 28 / 9]]]], "avg_pool", x, kernel=3, stride=2, pad=1)
+    # 4 wide, kernel 3, stride 3, pad 1: the second window starts at 2 and is cut to 2..5, the padding's end: 3 wide.
+    x = image([1, 2, 3, 4])
+    gives([[[[(0 + 1 + 2) / 3, (3 + 4 + 0) / 3]]]], "avg_pool", x, kernel=[1, 3], stride=[1, 3], pad=[0, 1])
+    # 4 wide, kernel 3, stride 2, pad 1: the third starts at 3 and is cut to 3..5: 2 wide.
+    gives([[[[1, 3, 2]]]], "avg_pool", x, kernel=[1, 3], stride=[1, 2], pad=[0, 1])
+
+
+def test_lrn_across_channels() -> None:
+    x = f32([1, 2, 3]).reshape(1, 3, 1, 1)
+    expected = [1 / (1 + 5 / 3), 2 / (1 + 14 / 3), 3 / (1 + 13 / 3)]
+    gives(f32(expected).reshape(1, 3, 1, 1), "lrn", x, size=3, alpha=1, beta=1)
+    expected = [1 / sqrt(2 + 3 * 1), 2 / sqrt(2 + 3 * 4), 3 / sqrt(2 + 3 * 9)]
+    gives(f32(expected).reshape(1, 3, 1, 1), "lrn", x, size=1, alpha=3, beta=0.5, k=2)
+
+
+def test_lrn_within_a_channel() -> None:
+    x = image([1, 2], [3, 4])
+    scale = 1 + 9 / 9 * 30  # all four in every window
+    gives([[[[1 / scale, 2 / scale], [3 / scale, 4 / scale]]]], "lrn", x, size=3, alpha=9, beta=1, k=7, region="within")
+
+
+def test_softmax() -> None:
+    total = 1 + e + e * e
+    gives([[1 / total, e / total, e * e / total], [1 / 3] * 3], "softmax", [[0, 1, 2], [5, 5, 5]])
+    gives([[0.5, 1 / (1 + e)], [0.5, e / (1 + e)]], "softmax", [[3, 1], [3, 2]], axis=0)
+    gives([[0, 1]], "softmax", [[0, 200]])
+
+
+def test_linear() -> None:
+    x, w = f32([[1, 2, 3]]), f32([[1, 0, 0], [1, 1, 1]])
+    gives([[1, 6]], "linear", x, w)
+    gives([[11, 26]], "linear", x, w, [10, 20])
+    gives([[1, 6]], "linear", x, w.T.contiguous(), transpose=True)
+    gives([[1, 10]], "linear", counting(1, 2, 2), [[1, 0, 0, 0], [1, 1, 1, 1]])
+    gives([[[3], [7]]], "linear", counting(1, 2, 2), [[1, 1]], axis=2)
+    gives([[[3], [7]]], "linear", counting(1, 2, 2), [[1, 1]], axis=-1)
+    gives([10], "linear", counting(2, 2), [[1, 1, 1, 1]], axis=0)
+
+
+def test_batch_norm() -> None:
+    x = f32([[1, 5], [3, 9]]).reshape(2, 2, 1)
+    gives(f32([[0, 0], [1, 2]]).reshape(2, 2, 1), "batch_norm", x, [1, 5], [3, 3], eps=1)
+    gives([[0.5, -3]], "batch_norm", [[2, -2]], [1, 1], [4, 1], eps=0)
+
+
+def test_scale() -> None:
+    x = counting(1, 2, 2)
+    gives([[[10, 20], [300, 400]]], "scale", x, [10, 100])
+    gives([[[11, 21], [302, 402]]], "scale", x, [10, 100], [1, 2])
+    gives([[[10, 200], [30, 400]]], "scale", x, [10, 100], axis=2)
+    gives([[[10, 200], [30, 400]]], "scale", x, [10, 100], axis=-1)
+    gives([[[1, 4], [9, 16]]], "scale", x, [[1, 2], [3, 4]])
+    gives([[[1, 4], [9, 16]]], "scale", x, counting(1, 2, 2), axis=0)
+    gives([[[2, 4], [6, 8]]], "scale", x, 2.0)
+
+
+def test_activations() -> None:
+    x = [-2.0, -0.0, 0.5, inf]
+    gives([0, 0, 0.5, inf], "relu", x)
+    gives([-0.5, 0, 0.5, inf], "relu", x, slope=0.25)
+    gives([exp(-2) - 1, 0, 0.5, inf], "elu", x)
+    gives([3 * (exp(-2) - 1), 0, 0.5, inf], "elu", x, alpha=3)
+    gives([1 / (1 + e * e), 0.5, 1 / (1 + exp(-0.5)), 1], "sigmoid", x)
+    gives([tanh(-2), 0, tanh(0.5), 1], "tanh", x)
+    gives([2, 0, 0.5, inf], "abs", x)
+    gives(x, "dropout", x, ratio=0.9)
+
+
+def test_prelu() -> None:
+    x = f32([[-1, -1], [2, -2]])
+    gives([[-0.5, -10], [2, -20]], "prelu", x, [0.5, 10])
+    gives([[-3, -3], [2, -6]], "prelu", x, 3.0)
+    gives([[-0.5, -0.5], [2, -20]], "prelu", x, [0.5, 10], axis=0)
+
+
+def test_add_mul_max() -> None:
+    gives([11, 22], "add", [1, 2], [10, 20])
+    gives([-8, -16], "add", [1, 2], [10, 20], alpha=2, beta=-1)
+    gives([10, 40], "mul", [1, 2], [10, 20])
+    gives([5, 7, -1], "max", [5, -7, -1], [3, 7, -2])
+    gives([2, nan], "max", [nan, 2], [2, nan])  # the second where they cannot be compared
+
+
+def test_power() -> None:
+    gives([9, 1, 0], "power", [3, -1, 0], power=2)
+    gives([7, -1], "power", [3, -1], scale=2, shift=1)
+    gives([2, nan], "power", [4, -4], power=0.5)
+    gives([0.5, inf], "power", [2, 0], power=-1)
+    gives([343, -1], "power", [3, -1], power=3, scale=2, shift=1)
+    gives([1, 1, 1], "power", [inf, nan, 0], power=0)
+    gives([8, 8, 8], "power", [inf, nan, 0], power=3, scale=0, shift=2)
+
+
+def test_concat() -> None:
+    gives([[1, 2, 3], [4, 5, 6]], "concat", [[1], [4]], [[2, 3], [5, 6]])
+    gives([[1], [4], [2]], "concat", [[1], [4]], [[2]], axis=0)
+    gives([[1, 2]], "concat", [[1, 2]], axis=-1)
+
+
+def test_slice() -> None:
+    x = f32([[1, 2, 3, 4], [5, 6, 7, 8]])
+    assert [t.tolist() for t in compute("slice", x, parts=2)] == [[[1, 2], [5, 6]], [[3, 4], [7, 8]]]
+    assert [t.tolist() for t in compute("slice", x, points=(1, 3))] == [[[1], [5]], [[2, 3], [6, 7]], [[4], [8]]]
+    assert [t.tolist() for t in compute("slice", x, axis=-2, points=(1,))] == [[[1, 2, 3, 4]], [[5, 6, 7, 8]]]
+
+
+def test_reshape_and_flatten() -> None:
+    x = counting(2, 3, 4)
+    shapes = {
+        (2, 12): {"shape": (2, 12)},
+        (2, 4, 3): {"shape": (0, -1, 3)},
+        (6, 4): {"shape": (-1,), "axis": 0, "num_axes": 2},
+        (2, 3, 2, 2): {"shape": (2, 2), "axis": 2},
+        (2, 3, 4, 1): {"shape": (1,), "axis": -1, "num_axes": 0},
+        (1, 2, 3, 4): {"shape": (1,), "axis": 0, "num_axes": 0},
+    }
+    for shape, attributes in shapes.items():
+        gives(counting(*shape), "reshape", x, **attributes)
+    gives(counting(2, 12), "flatten", x)
+    gives(counting(6, 4), "flatten", x, axis=0, end_axis=1)
+    gives(counting(24), "flatten", x, axis=0)
+    gives(counting(2, 3, 4), "flatten", x, axis=-1)
+
+
+def test_relayout_means_nothing() -> None:
+    gives(counting(1, 2, 2, 2), "relayout", counting(1, 2, 2, 2))
+
+
+def test_fused() -> None:
+    body = parse("kernel k(a: f32[2], b: f32[2]) { c = add(a, b) d = relu(c) return d }")
+    (result,) = Fused(body).compute([f32([1, -3]), f32([1, 1])])
+    assert result.tolist() == [2, 0]
+    assert Fused(body).pointwise_in(0) and Fused(body).pointwise_in(1)
+
+
+T = TensorType
+IMAGE = T("f32", (1, 4, 5, 5))
+REFUSED: list[tuple[str, dict[str, Any], tuple[TensorType, ...], str]] = [
+    ("conv", {}, (T("f32", (1, 4)), T("f32", (1, 4))), "takes images [n, c, ...], not f32[1,4]"),
+    ("conv", {}, (IMAGE, T("f32", (8, 4, 3))), "a weight of 3 dimensions does not fit data of 4"),
+    ("conv", {}, (IMAGE, T("f32", (8, 3, 3, 3))), "the weight takes 3 channels, the data has 4"),
+    ("conv", {"groups": 2}, (IMAGE, T("f32", (8, 1, 3, 3))), "the weight takes 2 channels, the data has 4"),
+    (
+        "conv", {"groups": 2}, (IMAGE, T("f32", (5, 2, 3, 3))),
+        "5 output channels cannot be divided into 2 groups",
+    ),
+    (
+        "conv", {}, (IMAGE, T("f32", (8, 4, 3, 3)), T("f32", (4,))),
+        "the bias is f32[4], and there are 8 output channels",
+    ),
+    ("conv", {}, (IMAGE, T("f32", (8, 4, 7, 3))), "a window of 7 does not fit into an image of 5 padded to 5"),
+    (
+        "conv", {"dilation": 3}, (IMAGE, T("f32", (8, 4, 3, 3))),
+        "a window of 7 does not fit into an image of 5 padded to 5",
+    ),
+    ("conv", {"stride": 0}, (IMAGE, T("f32", (8, 4, 3, 3))), "stride and dilation are 1 or more, pad 0 or more"),
+    ("conv", {"pad": (1, 2, 3)}, (IMAGE, T("f32", (8, 4, 3, 3))), "pad has 3 numbers, the image 2 axes"),
+    ("conv", {}, (IMAGE,), "takes 2 to 3 operands, not 1"),
+    ("conv", {}, (T("f32", (1, 4, AtMost(5), 5)), T("f32", (8, 4, 3, 3))), "has to be known before the net runs"),
+    ("max_pool", {"kernel": 6}, (IMAGE,), "a window of 6 does not fit into an image of 5 padded to 5"),
+    ("max_pool", {"kernel": 2, "pad": 2}, (IMAGE,), "stride is 1 or more, pad is less than the kernel"),
+    ("avg_pool", {"kernel": 2, "stride": 0}, (IMAGE,), "stride is 1 or more, pad is less than the kernel"),
+    ("avg_pool", {"round": "near"}, (IMAGE,), 'round is "up" or "down", not "near"'),
+    ("avg_pool", {"kernel": (1, 2, 3)}, (IMAGE,), "kernel has 3 numbers, the image 2 axes"),
+    ("lrn", {"size": 4}, (IMAGE,), "size is odd, not 4"),
+    ("lrn", {"region": "around"}, (IMAGE,), 'region is "across" or "within", not "around"'),
+    ("lrn", {"region": "within"}, (T("f32", (1, 4)),), "takes images [n, c, ...], not f32[1,4]"),
+    ("softmax", {"axis": 4}, (IMAGE,), "there is no axis 4 in f32[1,4,5,5]"),
+    ("softmax", {"axis": -5}, (IMAGE,), "there is no axis -5 in f32[1,4,5,5]"),
+    ("linear", {}, (IMAGE, T("f32", (3, 99))), "the weight takes 99 numbers, a row of the data has 100"),
+    (
+        "linear", {"transpose": True}, (IMAGE, T("f32", (3, 100))),
+        "the weight takes 3 numbers, a row of the data has 100",
+    ),
+    ("linear", {}, (IMAGE, T("f32", (100,))), "the weight is a matrix, not f32[100]"),
+    ("linear", {}, (IMAGE, T("f32", (3, 100)), T("f32", (1,))), "the bias is f32[1], and there are 3 outputs"),
+    (
+        "batch_norm", {}, (IMAGE, T("f32", (5,)), T("f32", (5,))),
+        "operand 2 is f32[5], which is no part of f32[1,4,5,5] from axis 1 on",
+    ),
+    (
+        "scale", {"axis": 4}, (IMAGE, T("f32", (4,))),
+        "operand 2 is f32[4], which is no part of f32[1,4,5,5] from axis 4 on",
+    ),
+    (
+        "scale", {"axis": -9}, (IMAGE, T("f32", (4,))),
+        "operand 2 is f32[4], which is no part of f32[1,4,5,5] from axis -9 on",
+    ),
+    ("prelu", {}, (IMAGE, T("f32", (1,))), "operand 2 is f32[1], which is no part of f32[1,4,5,5] from axis 1 on"),
+    ("relu", {}, (IMAGE, IMAGE), "takes 1 operand, not 2"),
+    ("elu", {}, (), "takes 1 operand, not 0"),
+    ("add", {}, (IMAGE, T("f32", (1, 4, 5, 6))), "operand 2 is f32[1,4,5,6], the first is f32[1,4,5,5]"),
+    ("mul", {}, (IMAGE, T("f32", (4,))), "operand 2 is f32[4], the first is f32[1,4,5,5]"),
+    ("max", {}, (IMAGE,), "takes 2 operands, not 1"),
+    (
+        "concat", {}, (IMAGE, T("f32", (1, 4, 5, 6))),
+        "operand 2 is f32[1,4,5,6], the first f32[1,4,5,5]: they may differ along axis 1 only",
+    ),
+    ("concat", {}, (IMAGE, T("f32", (1, 4, 5))), "they may differ along axis 1 only"),
+    ("concat", {"axis": 7}, (IMAGE,), "there is no axis 7 in f32[1,4,5,5]"),
+    ("concat", {}, (), "takes 1 or more operands, not 0"),
+    ("slice", {"parts": 3}, (IMAGE,), "4 cannot be cut into 3 equal parts"),
+    ("slice", {"points": (2, 2)}, (IMAGE,), "cut points [2, 2] do not rise between 0 and 4"),
+    ("slice", {"points": (4,)}, (IMAGE,), "cut points [4] do not rise between 0 and 4"),
+    ("slice", {"parts": 0}, (IMAGE,), "4 cannot be cut into 0 equal parts"),
+    ("reshape", {"shape": (3, -1)}, (IMAGE,), "f32[1,4,5,5] cannot take the shape [3, -1]: 100 numbers are no 3"),
+    ("reshape", {"shape": (99,)}, (IMAGE,), "f32[1,4,5,5] cannot take the shape [99]: 100 numbers are no 99"),
+    ("reshape", {"shape": (-1, -1)}, (IMAGE,), "shape [-1, -1]: one -1 at most, and nothing below"),
+    ("reshape", {"shape": (-2,)}, (IMAGE,), "shape [-2]: one -1 at most, and nothing below"),
+    ("reshape", {"shape": (1, 1, 1, 1, 0)}, (IMAGE,), "copies dimension 4, and f32[1,4,5,5] has none"),
+    ("reshape", {"shape": (1,), "axis": 3, "num_axes": 2}, (IMAGE,), "f32[1,4,5,5] has no 2 dimensions from axis 3 on"),
+    (
+        "reshape", {"shape": (7,)}, (T("f32", (AtMost(7),)),),
+        "f32[?7] has a dimension that is known only when the net runs",
+    ),
+    ("flatten", {"axis": 2, "end_axis": 1}, (IMAGE,), "axis 2 comes after end_axis 1 in f32[1,4,5,5]"),
+    ("flatten", {"axis": 9}, (IMAGE,), "there is no axis 9 in f32[1,4,5,5]"),
+    ("relayout", {"to": "chwn"}, (IMAGE,), 'to is "nchw" or "nhwc", not "chwn"'),
+    ("relayout", {}, (T("f32", (4,)),), "only images [n, c, h, w] have layouts, not f32[4]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, attributes, types, sentence", REFUSED)
+def test_refused(name: str, attributes: dict[str, Any], types: tuple[TensorType, ...], sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        make(name, attributes).types(types)
+
+
+def test_attributes_are_what_their_fields_say() -> None:
+    for name, given, sentence in [
+        ("relu", {"slope": "steep"}, "slope is a number, not 'steep'"),
+        ("conv", {"groups": 1.5}, "groups is a whole number, not 1.5"),
+        ("conv", {"groups": True}, "groups is a whole number, not True"),
+        ("conv", {"pad": (1, "2")}, "pad is a whole number or a list of them, not (1, '2')"),
+        ("max_pool", {"mask": 1}, "mask is a bool, not 1"),
+        ("lrn", {"region": 1}, "region is a str, not 1"),
+        ("slice", {"points": 1.5}, "points is a whole number or a list of them, not 1.5"),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            make(name, given)
+    assert make("conv", {"pad": (1, 1)}) == make("conv", {"pad": 1})
+    assert make("relu", {"slope": 0}).attributes() == {}
+
+
+def test_both_producers_are_named() -> None:
+    with pytest.raises(CompileError, match=r"operands: a f32\[1,4,5,5\], b f32\[1,4,3,3\]"):
+        parse("net t(x: f32[1,4,5,5]) { a = relu(x) b = max_pool(x, kernel=3) y = add(a, b) return y }")
+
+
+def test_every_operator_has_a_test() -> None:
+    """By its name, quoted or as a call in a text, or by its class."""
+    folder = Path(__file__).parent
+    written = "".join(p.read_text("utf-8") for p in sorted(folder.glob("test_ops*.py")))
+    here = [name for name, cls in REGISTRY.items() if cls.__module__.startswith("cortado.")]
+    named = {name: rf"[\"'= ,(]{re.escape(name)}[\"'(]|\b{REGISTRY[name].__name__}\(" for name in here}
+    missing = [name for name in here if not re.search(named[name], written)]
+    assert not missing
+
+
+def test_every_operator_has_a_manual_page() -> None:
+    assert not [name for name, cls in REGISTRY.items() if not (cls.__doc__ or "").strip()]

@@ -1,0 +1,130 @@
+"""Operators and layers that move data: against numbers worked out by hand, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cortado import driver
+from cortado.compiler.ops.moving import Crop, Filter, Gather, Tile, Transpose
+
+from .small_nets import Nets, counted, data, f32, layer
+
+
+@pytest.fixture
+def nets(tmp_path: Path) -> Nets:
+    return Nets(tmp_path)
+
+
+@pytest.mark.parametrize("wrong, sentence", [
+    (lambda: Crop(axis=1, offset=(2,)).infer(f32(1, 3, 4), f32(1, 2, 4)), "axis 1 has 3: no 2 can be cut out of it"),
+    (lambda: Crop(axis=1, offset=(0, 1)).infer(f32(1, 3, 4, 4), f32(1, 1, 1, 1)), "offset has 2 numbers"),
+    (lambda: Crop(axis=1).infer(f32(1, 3, 4)), "sizes has 0 numbers"),
+    (lambda: Transpose(order=(0, 0, 1)).infer(f32(1, 3, 4)), "does not name each of the 3 dimensions once"),
+    (lambda: Tile(tiles=0).infer(f32(1, 3)), "tiles is 1 or more"),
+    (lambda: Filter().infer(f32(3, 2), f32(3, 2)), "one number for each row"),
+    (lambda: Filter().infer(f32(4, 2), f32(3)), "the selector has 3 rows"),
+])  # fmt: skip
+def test_what_cannot_be(wrong: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        wrong()
+
+
+def test_moving_by_hand() -> None:
+    x = counted(2, 3)
+    assert Transpose(order=(1, 0)).reference(x).tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert Tile(tiles=2).reference(x).tolist() == [[0, 1, 2, 0, 1, 2], [3, 4, 5, 3, 4, 5]]
+    assert Tile(tiles=2, axis=0).reference(x).tolist() == [[0, 1, 2], [3, 4, 5], [0, 1, 2], [3, 4, 5]]
+    assert Crop(axis=-1, offset=(1,)).reference(x, torch.zeros(5, 2)).tolist() == [[1, 2], [4, 5]]
+    assert Crop(axis=0, offset=(1, 0), sizes=(1, 2)).reference(x).tolist() == [[3, 4]]
+    assert Gather().reference(x, torch.tensor([[1.0, 0.9]])).tolist() == [[[3, 4, 5], [0, 1, 2]]]
+    chosen, labels = Filter().reference(x, counted(2), torch.tensor([[0.0], [-1.0]]))
+    assert chosen.tolist() == [[3, 4, 5]] and labels.tolist() == [1]
+
+
+def test_permute_of_what_a_convolution_makes(nets: Nets) -> None:
+    """As in SSD's heads: laid out as nhwc, the convolution's result is already in the order asked for."""
+    text = data(1, 2, 3, 4) + layer("Convolution", "convolution_param { num_output: 3 kernel_size: 1 }", tops="c")
+    text += layer("Permute", "permute_param { order: 0 order: 2 order: 3 order: 1 }", "c").replace('"l"', '"p"')
+    weights = {"l:0": torch.randn(3, 2), "l:1": torch.randn(3)}
+    x = torch.randn(1, 2, 3, 4)
+    wanted = F.conv2d(x, weights["l:0"].view(3, 2, 1, 1), weights["l:1"]).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(nets.run(text, {"data": x}, weights)["y"], wanted.numpy(), atol=1e-6)
+    report = driver.Report()
+    nets.compile(text, weights, report=report)
+    last = list(report.stages.values())[-1]
+    assert [n.op.name for n in last.nodes].count("relayout") == 1  # the input's
+
+
+@pytest.mark.parametrize(
+    "order, sentence", [("order: 4", "there is no axis 4"), ("order: 1 order: 1", "names an axis twice")]
+)
+def test_permute_refused(nets: Nets, order: str, sentence: str) -> None:
+    said = nets.refused(data(1, 2, 3) + layer("Permute", f"permute_param {{ {order} }}"))
+    assert 'layer "l" (Permute)' in said and sentence in said
+
+
+def test_crop_takes_sizes_from_its_second_bottom(nets: Nets) -> None:
+    text = data(1, 1, 3, 4) + data(7, 9, 2, 2, name="like")
+    made = nets.run(
+        text + layer("Crop", "crop_param { offset: 1 offset: 2 }", ("data", "like")),
+        {"data": counted(1, 1, 3, 4), "like": np.zeros((7, 9, 2, 2))},
+    )
+    assert made["y"].tolist() == [[[[6, 7], [10, 11]]]]
+    said = nets.refused(text + layer("Crop", "crop_param { offset: 2 }", ("data", "like")))
+    assert "axis 2 has 3: no 2 can be cut out of it from 2 on" in said and '"like" f32[7,9,2,2]' in said
+    said = nets.refused(text + layer("Crop", "crop_param { offset: 1 offset: 1 offset: 1 }", ("data", "like")))
+    assert 'layer "l" (Crop): it has 3 offsets, and crops 2 axes' in said
+
+
+def test_crop_without_settings_is_bvlc_and_warned_of(nets: Nets) -> None:
+    report = driver.Report()
+    net = nets.compile(data(1, 1, 3, 3) + data(1, 1, 2, 2, name="b") + layer("Crop", "", ("data", "b")), report=report)
+    x, b = counted(1, 1, 3, 3).numpy(), np.zeros((1, 1, 2, 2), np.float32)
+    assert net(data=x, b=b)["y"].tolist() == [[[[0, 1], [3, 4]]]]
+    assert len(report.warnings) == 1 and 'layer "l" cuts from offset 0' in report.warnings[0]
+
+
+def test_embed(nets: Nets) -> None:
+    text = data(2, 2) + layer("Embed", "embed_param { input_dim: 3 num_output: 2 }")
+    weights = {"l:0": [[1, 2], [3, 4], [5, 6]], "l:1": [10, 20]}
+    made = nets.run(text, {"data": [[0, 2], [1.9, 0]]}, weights)["y"]
+    assert made.tolist() == [[[11, 22], [15, 26]], [[13, 24], [11, 22]]]
+    net = nets.compile(text, weights)
+    for wrong, said in ((3, "row 3 is asked for, and there are 3"), (-1, "row -1"), (np.nan, "row nan")):
+        with pytest.raises(ValueError, match=said):
+            net(data=np.full((2, 2), wrong, np.float32))
+    assert 'layer "l" (Embed): input_dim has to be 1' in nets.refused(
+        data(2) + layer("Embed", "embed_param { num_output: 2 }")
+    )
+
+
+def test_batch_reindex(nets: Nets) -> None:
+    text = data(2, 2) + data(3, name="order") + layer("BatchReindex", "", ("data", "order"))
+    made = nets.run(text, {"data": [[1, 2], [3, 4]], "order": [1, 1, 0]})["y"]
+    assert made.tolist() == [[3, 4], [3, 4], [1, 2]]
+    said = nets.refused(data(2, 2) + data(3, 1, name="order") + layer("BatchReindex", "", ("data", "order")))
+    assert 'layer "l" (BatchReindex): the second bottom is a list of rows' in said
+
+
+@pytest.mark.parametrize("chosen", [[0, 0, 0], [1, 0, 0.5], [1, 1, 1]])
+def test_filter_keeps_what_is_chosen(nets: Nets, chosen: list[float]) -> None:
+    """How many rows there are is known when the net runs; what comes behind runs on as many."""
+    text = data(3, 2, 1, 2) + data(3, name="label") + data(3, name="sel")
+    text += layer("Filter", "", ("data", "label", "sel"), ("rows", "labels"))
+    text += 'layer { name: "r" type: "ReLU" bottom: "rows" top: "rows" }'
+    x = counted(3, 2, 1, 2).numpy() - 5
+    made = nets.run(text, {"data": x, "label": [7, 8, 9], "sel": chosen})
+    keep = np.array(chosen) != 0
+    np.testing.assert_array_equal(made["rows"], np.maximum(x[keep], 0))
+    np.testing.assert_array_equal(made["labels"], np.array([7, 8, 9])[keep])
+
+
+def test_filter_refused(nets: Nets) -> None:
+    text = data(3, 2) + data(3, 2, name="sel") + layer("Filter", "", ("data", "sel"))
+    assert 'layer "l" (Filter): the selector is one number for each row' in nets.refused(text)
