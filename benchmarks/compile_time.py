@@ -115,7 +115,8 @@ def summary(runs: list[dict[str, Any]], net: str) -> dict[str, Any]:
 def table(report: dict[str, Any]) -> str:
     lines = [f"{name:48} {seconds:7.3f} s" for name, seconds in report["seconds"].items()]
     for name in ("compile / import torch", "(compile + import cortado) / import torch"):
-        lines.append(f"{name:48} {report[name]['median']:7.3f}   (largest of {report['runs']}: {report[name]['largest']})")
+        ratio = report[name]
+        lines.append(f"{name:48} {ratio['median']:7.3f}   (largest of {report['runs']}: {ratio['largest']})")
     return "\n".join(lines)
 
 

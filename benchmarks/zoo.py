@@ -219,7 +219,7 @@ def main(wanted: list[str]) -> int:
     chosen = [e for e in entries() if not wanted or any(part in e.name for part in wanted)]
     rows: list[Row] = []
     start = time.perf_counter()
-    with ProcessPoolExecutor(2, get_context("spawn"), alone, max_tasks_per_child=60) as pool:
+    with ProcessPoolExecutor(2, get_context("spawn"), alone) as pool:
         for row in pool.map(examine, chosen):
             rows.append(row)
             progress(row, len(rows), len(chosen), bool(wanted))
@@ -231,7 +231,7 @@ def main(wanted: list[str]) -> int:
 
 def progress(row: Row, done: int, of: int, all_rows: bool) -> None:
     line: Any = f"{done}/{of} {row.entry.name}: {row.verdict} {row.detail} {row.worst:.1e}"
-    if all_rows or row.verdict in (DIFFERS, BROKEN):
+    if all_rows or not sys.stdout.isatty() or row.verdict in (DIFFERS, BROKEN):
         print(f"\r\033[K{line}" if sys.stdout.isatty() else line, flush=True)
     elif sys.stdout.isatty():
         print(f"\r\033[K{line[:100]}", end="", flush=True)

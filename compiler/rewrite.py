@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from .errors import Loc
+from .errors import CompileError, Loc
 from .ir import NOWHERE, Constant, Graph, Node, Place, Value
 from .op import Op
 from .types import TensorType, type_of
@@ -56,7 +56,14 @@ class Writer:
         """The graph of all that the outputs still need, verified."""
         returns = tuple((name, self[v]) for name, v in self.graph.returns)
         made = replace(self.graph, nodes=needed(self.nodes, [v for _, v in returns]), returns=returns)
-        return verify(without_stale_places(made, self.old))
+        kept = without_stale_places(made, self.old)
+        try:
+            return verify(kept)
+        except CompileError:  # places of the old graph that the new one does not bear; or else it is another mistake
+            bare = without_places(kept, self.old)
+            if bare is kept:
+                raise
+            return verify(bare)
 
 
 def without_stale_places(graph: Graph, old: Graph) -> Graph:
@@ -65,23 +72,50 @@ def without_stale_places(graph: Graph, old: Graph) -> Graph:
     Offsets are a fact about a whole net: other values, or other sizes, and all are forgotten. A value stays over an
     operand that it still reads, and in a value that is still there, if both lie alike.
     """
-    before = [v for n in old.nodes for v in n.results]
-    if old.arena is None and not any(v.place.decided for v in before):
+    before, now, inherited = computed(old), computed(graph), inheritance(old)
+    if old.arena is None and not any(v.place.decided for v in before.values()):
         return graph
-    now = {v.name: v for n in graph.nodes for v in n.results}
-    replanned = {v.name: v.type for v in before} != {name: v.type for name, v in now.items()}
-    inherited = {id(v.place) for v in before}  # what a pass has placed itself is for `verify` to judge
-    writer, arena = dict[Value, Value](), None if replanned else graph.arena
-    nodes = []
+    replanned = {name: v.type for name, v in before.items()} != {name: v.type for name, v in now.items()}
+
+    def gone(value: Value, node: Node) -> bool:
+        return inherited(value) and (replanned if value.place.at is not None else stale(value, node, now))
+
+    return forgotten(graph, gone, None if replanned else graph.arena)
+
+
+def without_places(graph: Graph, old: Graph) -> Graph:
+    """The graph without any place that the old one had decided: the same graph if there is none."""
+    inherited = inheritance(old)
+    return forgotten(graph, lambda value, node: inherited(value), None)
+
+
+def computed(graph: Graph) -> dict[str, Value]:
+    return {v.name: v for n in graph.nodes for v in n.results}
+
+
+def inheritance(old: Graph) -> Callable[[Value], bool]:
+    """Has a value the place of one of the old graph? What a pass has placed itself is for `verify` to judge."""
+    before = computed(old)
+    copied = {id(v.place) for v in before.values()}
+
+    def inherited(value: Value) -> bool:
+        known = before.get(value.name)
+        same = known is not None and replace(known.place, layout=value.layout) == value.place
+        return value.place.decided and (same or id(value.place) in copied)
+
+    return inherited
+
+
+def forgotten(graph: Graph, which: Callable[[Value, Node], bool], arena: int | None) -> Graph:
+    """The graph without the places of those values, and with that arena: the same graph if nothing changes."""
+    now, nodes = dict[Value, Value](), list[Node]()
     for node in graph.nodes:
-        inputs = tuple(writer.get(v, v) for v in node.inputs)
-        for value in node.results:
-            if id(value.place) in inherited and (replanned if value.place.at is not None else stale(value, node, now)):
-                writer[value] = replace(value, place=Place(value.layout))
-        nodes.append(Node(node.op, inputs, tuple(writer.get(v, v) for v in node.results), node.loc))
-    if not writer and arena == graph.arena:
+        now.update((v, replace(v, place=Place(v.layout))) for v in node.results if which(v, node))
+        inputs, results = (tuple(now.get(v, v) for v in side) for side in (node.inputs, node.results))
+        nodes.append(Node(node.op, inputs, results, node.loc))
+    if not now and arena == graph.arena:
         return graph
-    returns = tuple((name, writer.get(v, v)) for name, v in graph.returns)
+    returns = tuple((name, now.get(v, v)) for name, v in graph.returns)
     return replace(graph, nodes=tuple(nodes), returns=returns, arena=arena)
 
 
@@ -93,6 +127,16 @@ def stale(value: Value, node: Node, now: Mapping[str, Value]) -> bool:
     if value.place.over is None:
         return False
     return under is None or not (node.op.reinterprets or under.layout == value.layout)
+
+
+def living(graph: Graph) -> Graph:
+    """The graph without nodes that no output needs: the same graph if there is none."""
+    if len(needed(list(graph.nodes), list(graph.outputs))) == len(graph.nodes):
+        return graph
+    writer = Writer(graph)
+    for node in graph.nodes:
+        writer.add(node)
+    return writer.finish()
 
 
 def needed(nodes: list[Node], outputs: list[Value]) -> tuple[Node, ...]:

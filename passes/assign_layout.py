@@ -26,7 +26,7 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
     if any(v.layout for v in (*graph.inputs, *values)) or not any(v.type.rank == 4 for v in values):
         return graph
     writer, names = Writer(graph), Names(graph)
-    inputs = tuple(replace(v, place=Place("nchw")) if v.type.rank == 4 else v for v in graph.inputs)
+    inputs = tuple(laid_out(v, "nchw") for v in graph.inputs)
     for old, new in zip(graph.inputs, inputs, strict=True):
         writer[old] = new
     changed: dict[tuple[Value, str], Value] = {}
@@ -46,7 +46,7 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
         layout = wanted(node, inputs_here, context)
         first = as_it_lies(node, inputs_here, context)
         read = tuple(v if i < first or isinstance(v, Constant) else lying(v, layout, node) for i, v in enumerate(inputs_here))
-        results = tuple(replace(v, place=Place(layout)) if v.type.rank == 4 else v for v in node.results)
+        results = tuple(laid_out(v, layout) for v in node.results)
         for old, new in zip(node.results, results, strict=True):
             writer[old] = new
         writer.add(Node(node.op, read, results, node.loc))
@@ -54,15 +54,21 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
     return writer.finish()
 
 
+def laid_out(value: Value, layout: str) -> Value:
+    return replace(value, place=replace(value.place, layout=layout)) if value.type.rank == 4 else value
+
+
 def as_it_lies(node: Node, operands: list[Value], context: Context) -> int:
     """How many operands, from the first on, the node reads in whatever layout they lie."""
-    if node.op.strided:
+    if node.op.strided or isinstance(node.op, Relayout):
         return len(operands)
     return int(node.op.gathers and operands[0].type.rank == 4 and context.target.gathers(node.op, operands[0].type))
 
 
 def wanted(node: Node, operands: list[Value], context: Context) -> str:
     """The layout that a node reads and writes; only writes, if it reads any."""
+    if isinstance(node.op, Relayout):
+        return node.op.to
     if node.op.rows or node.op.strided:
         return "nchw"
     images = [v.layout for v in operands if v.layout]

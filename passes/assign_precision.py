@@ -4,8 +4,8 @@
     weight w: f32[4,3,3,3]        =>     weight w: f16[4,3,3,3]
     y: f32[1,4,6,6] = conv(x, w)         y: f16[1,4,6,6] = conv(x, w)
 
-Inputs and outputs change with the rest, so that nothing is converted while the net runs. Left alone: whole numbers, f64, and
-nets for a target that takes numbers as they come.
+Inputs and outputs change with the rest, so that nothing is converted while the net runs. Left alone: whole numbers,
+f64, and nets for a target that takes numbers as they come.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..compiler.ir import Constant, Graph, Value
-from ..compiler.rewrite import Writer
+from ..compiler.kernel import named
+from ..compiler.ops.fused import Fused
+from ..compiler.rewrite import Writer, retyped
 from ..compiler.types import DTYPES, TensorType
 from .context import Context
 
@@ -28,9 +30,14 @@ def assign_precision(graph: Graph, context: Context) -> Graph:
             writer[value] = converted(value, dtype)
     context.did(graph.inputs[0] if graph.inputs else graph.constants[0], f"and all that follows is {dtype}")
     for node in graph.nodes:
-        writer.copy(node)
+        writer.copy(replace(node, op=Fused(in_precision(node.op.body, dtype))) if isinstance(node.op, Fused) else node)
     writer.graph = replace(graph, inputs=tuple(writer[v] for v in graph.inputs))
     return writer.finish()
+
+
+def in_precision(body: Graph, dtype: str) -> Graph:
+    """A kernel that was there before, for such numbers."""
+    return named(retyped(body, {v.name: TensorType(dtype, v.type.dims) for v in body.inputs if v.type.dtype == "f32"}))
 
 
 def converted(value: Value, dtype: str) -> Value:

@@ -23,6 +23,13 @@ from .context import Context
 
 
 def fold_forward(graph: Graph, context: Context) -> Graph:
+    while (made := folded_once(graph, context)) is not graph:
+        graph = made
+    return graph
+
+
+def folded_once(graph: Graph, context: Context) -> Graph:
+    """Every layer that its readers can take in; behind it, one that could not be before may be next."""
     folded = {n.output: n for n in graph.nodes if isinstance(n.op, Affine) and folds(n, graph, context)}
     if not folded:
         return graph

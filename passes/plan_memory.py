@@ -20,6 +20,7 @@ import numpy as np
 
 from ..compiler.ir import Graph, Value
 from ..compiler.memory import ALIGN
+from ..compiler.rewrite import living
 from ..compiler.storage import Life, lives, reserved, storages
 from ..compiler.verify import verify
 from .context import Context
@@ -30,6 +31,7 @@ EFFORT = 20_000  # values placed in tries that mend the best of the known orders
 
 
 def plan_memory(graph: Graph, context: Context) -> Graph:
+    graph = living(graph)
     spans = spans_of(graph)
     least = lower_bound(spans)
     best, size = packed(spans, least)

@@ -7,7 +7,7 @@
 
 Over an operand that dies here, was made in this graph, lies as the result does, and is read only at the place
 that is being written. In a concat along the channels, if the target writes such views; a value lies in one concat at
-most. Left alone: inputs, constants, and bytes that another value looks at.
+most. Left alone: inputs, constants, bytes that another value looks at, and bytes that were chosen before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import replace
 from ..compiler.ir import Graph, Node, Place, Value, Within
 from ..compiler.ops.shape import Concat, Slice
 from ..compiler.rewrite import Writer
-from ..compiler.storage import Life, lives
+from ..compiler.storage import Life, lives, storages
 from ..compiler.verify import flat
 from .context import Context
 
@@ -25,23 +25,21 @@ Places = dict[Value, Place]
 
 
 def reuse_storage(graph: Graph, context: Context) -> Graph:
-    life, places = lives(graph), Places()
+    life, places, taken = lives(graph), Places(), settled(graph)
     for node in graph.nodes:
         if node.place_decided:
             continue
         if isinstance(node.op, Concat):
-            join(node, graph, places, context)
+            join(node, graph, places, taken, context)
         elif isinstance(node.op, Slice):
-            split(node, graph, places, context)
-    viewed = {p.within.root for p in places.values() if p.within}
-    viewed |= {v.place.within.root for n in graph.nodes for v in n.results if v.place.within}
+            split(node, graph, places, taken, context)
+    viewed = {p.within.root for p in places.values() if p.within} | taken
     for node in graph.nodes:
         value = node.results[0]
         if value in places or value.place.decided or value.name in viewed:
             continue
         for i, operand in enumerate(node.inputs):
-            piece = operand.place.within or (operand in places and places[operand].within)
-            if piece or operand.name in viewed:
+            if operand.name in viewed or (operand in places and places[operand].within):
                 continue
             if overwritable(node, i, graph, life, context):
                 places[value] = replace(value.place, over=operand.name)
@@ -50,12 +48,23 @@ def reuse_storage(graph: Graph, context: Context) -> Graph:
     return moved(graph, places) if places else graph
 
 
-def join(node: Node, graph: Graph, places: Places, context: Context) -> None:
+def settled(graph: Graph) -> set[str]:
+    """The names of values whose bytes were chosen before: those with an offset, and all that lie in part of another."""
+    where = storages(graph)
+    roots = {s.root for v, s in where.items() if s.channels is not None or s.root.place.at is not None}
+    return {v.name for v, s in where.items() if s.root in roots}
+
+
+def join(node: Node, graph: Graph, places: Places, taken: set[str], context: Context) -> None:
     """Place a concat's operands in its result."""
     root = node.output
+    if root.name in taken:
+        return
     for operand in node.inputs:
         parts = node.joined.get(operand, [])
         reason = joins(operand, graph, places, parts, context)
+        if reason is None and operand.layout != root.layout:
+            reason = f"it lies in {operand.layout}"
         if reason:
             context.declined(root, f"{operand.name} is copied: {reason}")
         else:
@@ -82,13 +91,13 @@ def joins(operand: Value, graph: Graph, places: Places, parts: list[range], cont
     return None
 
 
-def split(node: Node, graph: Graph, places: Places, context: Context) -> None:
+def split(node: Node, graph: Graph, places: Places, taken: set[str], context: Context) -> None:
     """Let a slice's results be what they are: pieces of its operand."""
     source = node.inputs[0]
-    if source not in graph.producer or not context.target.writes_views(node.op):
+    if source not in graph.producer or source.name in taken or not context.target.writes_views(node.op):
         return
     for value, part in node.pieces.items():
-        if value not in places:
+        if value not in places and not value.place.decided and value.layout == source.layout:
             places[value] = replace(value.place, within=Within(source.name, part.start, part.stop))
             context.did(value, f"is a piece of {source.name}: {value.type.nbytes} bytes not copied")
 

@@ -49,5 +49,6 @@ begins), which is a multiple of 16 for inputs and weights; `i32`, `i64`, `f32` a
 
 A `descriptor` is a 128-byte CUtensorMap, aligned to 64, then its shape as i32 and its strides in elements (the last is
 1) as i64, one parameter each. It is {"of": operand or result, "dtype", "shape", "strides": in bytes, of all axes but
-the last, "box", "swizzle": as CUtensorMapSwizzle counts (0 none, 1 32 bytes, 2 64, 3 128)}; out of bounds reads are zero.
+the last, "box", "swizzle": as CUtensorMapSwizzle counts (0 none, 1 32 bytes, 2 64, 3 128)}; beside the tensor it reads
+zeros.
 """

@@ -1,8 +1,11 @@
-"""Options of the test run."""
+"""Options of the test run, and fixtures that several files use."""
 
 from __future__ import annotations
 
 import pytest
+
+from .gpu import gpu as gpu
+from .gpu import stand_in as stand_in
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +64,22 @@ def number(text: str, form: str) -> Any:
     """A parameter's bytes, in hex, as the number that they are."""
     (value,) = struct.unpack(f"<{form}", bytes.fromhex(text))
     return value
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library, built once."""
+    return built(tmp_path_factory.mktemp("fakecuda"))
+
+
+@pytest.fixture
+def gpu(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpu]:
+    """A fresh one, whose refusals fail the test that does not ask for them."""
+    own = tmp_path / "libcuda.so"
+    shutil.copy(stand_in, own)
+    made = Gpu(own, tmp_path / "log.jsonl")
+    monkeypatch.setenv("CORTADO_LIBCUDA", str(own))
+    monkeypatch.setenv("FAKECUDA_LOG", str(made.log))
+    yield made
+    gc.collect()
+    assert made.refusals == []

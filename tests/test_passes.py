@@ -88,7 +88,7 @@ def same_numbers(graph: Graph, name: str, text: str) -> None:
     torch.manual_seed(1)
     bound = filled(graph)
     after = apply(bound, name, text)[0]
-    inputs = [torch.randn(v.type.bounds) for v in graph.inputs]
+    inputs = [torch.randn(v.type.bounds).to(DTYPES[v.type.dtype]) for v in graph.inputs]
     expected = evaluate(bound, *inputs)
     given = [x.to(DTYPES[v.type.dtype]) for x, v in zip(inputs, after.inputs, strict=True)]
     runs = [evaluate(after, *given)]

@@ -231,6 +231,16 @@ def test_a_window_that_begins_outside() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("stride", [[2], [3], [2, 1]], ids=str)
+def test_max_pool_of_single_pixels_is_a_copy(stride: list[int], layout: str) -> None:
+    x = torch.randn(2, 3, 7, 6)
+    down, across = (*stride, *stride)[:2]
+    attributes = {"kernel": [1], "stride": stride, "round": "down"}
+    wanted = x[:, :, ::down, ::across]
+    assert torch.equal(outcome("max_pool", attributes, [placed(x, layout)], wanted), wanted)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_pooling_of_whole_images_and_of_one_and_three_axes(layout: str) -> None:
     x = torch.randn(2, 3, 5, 7)
     close(outcome("avg_pool", {}, [placed(x, layout)], x[..., :1, :1]), x.mean((2, 3), keepdim=True))

@@ -266,7 +266,7 @@ MISTAKES = {
         2, 14, '"x\\q" has an escape that means nothing', 'Write \\" and \\\\ for a quote and a backslash.',
     ),
     "y = relu(x) in x[0]": (2, 23, "did not expect ']' here", "Here could stand: :."),
-    "y = relu(x": (3, 5, "did not expect 'return' here", "Here could stand: a comma, =, (, )."),
+    "y = relu(x": (3, 5, "did not expect 'return' here", "Here could stand: a comma, =, (, [, )."),
     "y relu(x)": (2, 7, "did not expect 'relu' here", "Here could stand: :, a comma, =."),
     "y = ?": (2, 9, "did not expect '?' here", "Here could stand: a name, a quoted name."),
 }  # fmt: skip
@@ -314,8 +314,8 @@ WHOLE = {
     'weights "missing.safetensors"\nnet t() { return }': (
         "missing.safetensors: cannot be read as safetensors", "Dumps name their weights relative to themselves",
     ),
-    "name: \"LeNet\"\nlayer { type: \"Input\" }": ("did not expect 'name' here", "Here could stand: net"),
-    "<!DOCTYPE html>": ("did not expect '<' here", "Here could stand: net"),
+    "name: \"LeNet\"\nlayer { type: \"Input\" }": ("did not expect 'name' here", "Here could stand: function, net, weights."),
+    "<!DOCTYPE html>": ("did not expect '<' here", "Here could stand: function, net, weights."),
 }  # fmt: skip
 
 

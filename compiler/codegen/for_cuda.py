@@ -27,7 +27,7 @@ Places = Mapping[str, Slot | Weight]
 
 @dataclass(slots=True)
 class Compiled:
-    """What a graph becomes: steps, the weights that were laid out anew for them, each kernel's file and machine code."""
+    """What a graph becomes: steps, the weights that were packed for them, each kernel's file and machine code."""
 
     steps: list[Step] = field(default_factory=list)
     weights: dict[str, Weight] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs, by Triton: images lie with their channels innermost, and whatever is elementwise rides on what made it."""
+"""NVIDIA GPUs, by Triton: images lie with their channels innermost; what is elementwise rides on what made it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..ir import Graph
 from ..op import Op
 from ..ops.conv import Conv
 from ..target import Target
-from ..types import TensorType
+from ..types import TensorType, bound
 
 LONGEST = 16  # nodes in one kernel: growing it node by node stays linear in the net, and files readable
 PRECISIONS = ("f32", "f32-strict", "f16")
@@ -18,8 +18,8 @@ PRECISIONS = ("f32", "f32-strict", "f16")
 class Cuda(Target):
     """`precision` is how numbers are multiplied and kept.
 
-    f32: on tensor cores, each number as the sum of parts (tf32x3), with f32's own error. f32-strict: by f32 multiply-adds
-    alone. f16: numbers are kept as f16, products are summed in f32.
+    f32: on tensor cores, each number as the sum of parts (tf32x3), with f32's own error. f32-strict: by f32
+    multiply-adds alone. f16: numbers are kept as f16, products are summed in f32.
     """
 
     def __init__(self, precision: str = "f32") -> None:
@@ -40,7 +40,7 @@ class Cuda(Target):
         return ("nhwc",) if isinstance(op, Conv) else ()
 
     def gathers(self, op: Op, image: TensorType) -> bool:
-        return image.shape[1] < FEW
+        return bound(image.dims[1]) < FEW
 
     def writes_views(self, op: Op) -> bool:
         return not op.reinterprets

@@ -19,6 +19,8 @@ KEYWORDS = frozenset(
     (
         "net",
         "kernel",
+        "function",
+        "repeat",
         "weight",
         "weights",
         "arena",

@@ -66,8 +66,11 @@ class Finding:
         return f"{self.error.loc}: {self.error.message}"
 
 
-def unread(layer: Message, said: str) -> Iterator[Finding]:
-    """What of a layer (or of the net itself) nobody has asked for; `said` is what people call it."""
+def unread(layer: Message, said: str, own: str | None = None) -> Iterator[Finding]:
+    """What of a layer (or of the net itself) nobody has asked for.
+
+    `said` is what people call it, `own` the field with the settings of its type.
+    """
     for field in layer.written:
         if field == "phase" and layer["phase"] != "TEST":
             yield Finding(layer.fault(f"{said} is to work as in training, always", field, "Take phase: TRAIN out."))
@@ -76,7 +79,7 @@ def unread(layer: Message, said: str) -> Iterator[Finding]:
             yield Finding(layer.fault(sentence, field), harmless=True)
         elif field in OWN[layer.type] or field in PRECISION or field == "phase" or no_effect(layer, field):
             continue
-        elif field == "param" or field in layer.read:
+        elif field in ("param", own) or field in layer.read:
             for inner in layer.inner(field):
                 yield from unread_within(inner, said)
         elif layer.inner(field):

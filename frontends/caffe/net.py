@@ -68,7 +68,7 @@ def graph(
     known = [layer for layer in kept if layer not in computed or layer["type"] in LAYERS]
     importer.tell(unknown([message, *(part for layer in known for part in layer.walk())]))
     for layer in (s for s in sources if s["type"] == "Input"):
-        importer.tell(unread(layer, f'layer "{layer["name"]}" ({layer["type"]})'))
+        importer.tell(unread(layer, f'layer "{layer["name"]}" (Input)', "input_param"))
     for given in inputs.declared:
         importer.declare(given)
     for layer in inputs.layers:
@@ -124,7 +124,7 @@ class Importer:
             self.check_in_place(layer)
             made = layer.kind.function(layer, *layer.bottoms)
             self.parameters.check_count(layer)
-            self.tell(unread(message, layer.said))
+            self.tell(unread(message, layer.said, layer.kind.param))
             self.write(layer, bottoms, made if isinstance(made, tuple) else (made,))
         except CompileError as e:
             self.errors.append(e)

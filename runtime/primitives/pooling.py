@@ -35,6 +35,13 @@ class Windows:
         fits = zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True)
         return all(2 * p <= k and (n - 1) * s < i + p for i, k, s, p, n in fits)
 
+    def picked(self) -> tuple[slice, ...] | None:
+        """Where windows of one number lie in [n, c, ...], if these are such: pooling is no more than a strided copy."""
+        axes = list(zip(self.sizes, self.kernel, self.stride, self.count, strict=True))
+        if any(self.pad) or any(k != 1 or (n - 1) * s >= i for i, k, s, n in axes):
+            return None
+        return (slice(None), slice(None), *(slice(0, (n - 1) * s + 1, s) for _, _, s, n in axes))
+
     def fringe(self) -> list[int]:
         """What F.pad adds around the image so that the windows tile it; negative where they leave a rest."""
         made = list[int]()
@@ -84,7 +91,7 @@ def prepare_max(call: Call) -> Run:
         n == 1 and k >= i for n, k, i in zip(windows.count, windows.kernel, windows.sizes, strict=True)
     )
     options = {"padding": windows.pad, "ceil_mode": windows.up} if native else {}
-    image = tuple(range(2, 2 + axes))
+    image, picked = tuple(range(2, 2 + axes)), windows.picked()
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         x = operands[0]
@@ -93,6 +100,8 @@ def prepare_max(call: Call) -> Run:
             made, places = pool(padded, windows.kernel, windows.stride, return_indices=True, **options)
             results[1].copy_(places if native else unpadded(places, padded.shape[2:], windows))
             results[0].copy_(made)
+        elif picked:
+            results[0].copy_(x[picked])
         elif whole:
             results[0].copy_(x.amax(image, keepdim=True))
         else:

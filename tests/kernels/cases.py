@@ -1,4 +1,4 @@
-"""Every template on every kind of number and at every edge: odd sizes, one channel, strides beyond the window, tails."""
+"""Every template on every kind of number and at its edges: odd sizes, one channel, long strides, tails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ TILED, GATHERED = "TN: tl.constexpr", "FLAT: tl.constexpr"
 
 def net(x: str, body: str, **weights: str) -> str:
     """A net of one input x; `body` ends with what it returns."""
-    lines = [f"    weight {name}: {type}" for name, type in weights.items()] + [f"    {line}" for line in body.split("; ")]
+    lines = [f"    weight {name}: {type}" for name, type in weights.items()] + [
+        f"    {line}" for line in body.split("; ")
+    ]
     return f"net case(x: {x}) {{\n" + "\n".join(lines) + "\n}\n"
 
 
@@ -54,7 +56,7 @@ POOLS = {
     "3x3 stride 2": ("f32[2,5,13,13]", "kernel=3, stride=2"),
     "2x2": ("f32[1,17,8,6]", "kernel=2, stride=2"),
     "rounded up": ("f32[1,3,10,9]", "kernel=3, stride=2"),
-    "rounded down": ("f32[1,3,10,9]", "kernel=3, stride=2, round=\"down\""),
+    "rounded down": ("f32[1,3,10,9]", 'kernel=3, stride=2, round="down"'),
     "padded": ("f32[2,6,7,8]", "kernel=3, stride=2, pad=1"),
     "padded, overlapping": ("f32[1,4,7,7]", "kernel=3, stride=1, pad=1"),
     "rectangular": ("f32[1,4,9,7]", "kernel=[3,2], stride=[1,3], pad=[1,0]"),
@@ -69,8 +71,8 @@ NORMS = {
     "across": ("f32[2,13,5,4]", "size=5, alpha=0.5"),
     "across, wide": ("f32[1,3,4,3]", "size=7, alpha=2, beta=0.6, k=2"),
     "across, one channel": ("f32[1,1,4,3]", "size=3, alpha=1"),
-    "within": ("f32[2,6,7,5]", "size=3, alpha=0.5, region=\"within\""),
-    "within, beyond the image": ("f32[1,2,3,3]", "size=7, alpha=3, beta=0.5, region=\"within\""),
+    "within": ("f32[2,6,7,5]", 'size=3, alpha=0.5, region="within"'),
+    "within, beyond the image": ("f32[1,2,3,3]", 'size=7, alpha=3, beta=0.5, region="within"'),
 }
 
 CHAINS = {
@@ -85,7 +87,11 @@ CHAINS = {
     "scale of both ends": ("f32[6,3,4,5]", "y = scale(scale(x, g, axis=0), h, axis=3)", {"g": "f32[6]", "h": "f32[5]"}),
     "batch norm": ("f32[2,5,3,3]", "y = batch_norm(x, m, variance)", {"m": "f32[5]", "variance": "f32[5]"}),
     "weighted sum": ("f32[2,5,7,9]", "a = sigmoid(x); y = add(a, x, alpha=2, beta=-0.5)", {}),
-    "long": ("f32[2,6,5,5]", "a = tanh(x); b = mul(a, x); c = elu(b); d = max(c, x); e = abs(d); y = power(e, shift=1)", {}),
+    "long": (
+        "f32[2,6,5,5]",
+        "a = tanh(x); b = mul(a, x); c = elu(b); d = max(c, x); e = abs(d); y = power(e, shift=1)",
+        {},
+    ),
     "more than a block": ("f32[2,3,40,41]", "y = sigmoid(x)", {}),
 }
 
@@ -141,7 +147,10 @@ def cases() -> Iterator[tuple[str, Case]]:
         yield f"max_pool/mask/{name}", Case(text, layout="nhwc")
         yield f"max_pool/f16/{name}", Case(net(x, f"y = max_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16")
         yield f"avg_pool/f16/{name}", Case(net(x, f"y = avg_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16")
-    yield "avg_pool/image only", Case(net("f32[1,4,7,8]", "y = avg_pool(x, kernel=3, pad=1, include_pad=false); return y"))
+    yield (
+        "avg_pool/image only",
+        Case(net("f32[1,4,7,8]", "y = avg_pool(x, kernel=3, pad=1, include_pad=false); return y")),
+    )
     for name, (x, attributes) in NORMS.items():
         for layout in ("nchw", "nhwc"):
             yield f"lrn/{layout}/{name}", Case(net(x, f"y = lrn(x, {attributes}); return y"), layout=layout)
@@ -171,15 +180,25 @@ def cases() -> Iterator[tuple[str, Case]]:
     for name, body in MOVES.items():
         for layout in ("nchw", "nhwc") if "flatten" not in name and "reshape" not in name else ("nchw",):
             yield f"move/{layout}/{name}", Case(net("f32[2,5,6,3]", body), layout=layout)
-    yield "move/relayout", Case(net("f32[2,33,7,9]", "y = max_pool(x, kernel=2); z = conv(y, w); return z", w="f32[4,33,1,1]"))
-    yield "move/relayout back", Case(net("f32[2,18,7,9]", "z = conv(x, w); y = flatten(z); return y", w="f32[35,18,1,1]"))
-    yield "move/concat of convolutions", Case(
-        net(
-            "f32[2,16,6,5]",
-            "a = relu(conv(x, v)); b = relu(conv(x, w, pad=1)); c = concat(a, b); y = max_pool(c, kernel=2); return y, c",
-            v="f32[6,16,1,1]",
-            w="f32[10,16,3,3]",
-        )
+    yield (
+        "move/relayout",
+        Case(net("f32[2,33,7,9]", "y = max_pool(x, kernel=2); z = conv(y, w); return z", w="f32[4,33,1,1]")),
+    )
+    yield (
+        "move/relayout back",
+        Case(net("f32[2,18,7,9]", "z = conv(x, w); y = flatten(z); return y", w="f32[35,18,1,1]")),
+    )
+    yield (
+        "move/concat of convolutions",
+        Case(
+            net(
+                "f32[2,16,6,5]",
+                "a = relu(conv(x, v)); b = relu(conv(x, w, pad=1)); c = concat(a, b); y = max_pool(c, kernel=2); "
+                "return y, c",
+                v="f32[6,16,1,1]",
+                w="f32[10,16,3,3]",
+            )
+        ),
     )
 
 

@@ -34,7 +34,7 @@ def run(
     memory = torch.full((plan.arena + 2 * GUARD,), 0xFF, dtype=torch.uint8)
     memory[:GUARD] = memory[GUARD + plan.arena :] = PATTERN
     arena = memory[GUARD : GUARD + plan.arena]
-    values = {name: weights[w.handle].reshape(w.shape) for name, w in plan.weights.items()}
+    values = {name: weights[w.handle].reshape(w.shape).clone() for name, w in plan.weights.items()}  # files may be odd
     values |= inputs
     values |= {name: view(arena, slot) for name, slot in plan.slots.items() if slot.at is not None}
     kernels = {name: load(name, text) for name, text in files.items()}

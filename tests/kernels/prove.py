@@ -20,6 +20,7 @@ from cortado.compiler.text import parse
 from cortado.compiler.types import DTYPES
 from cortado.passes import PIPELINE, Context, run
 from cortado.runtime.artifact import Plan
+
 from . import interpreter
 
 TOLERANCE = {"f32": 1e-5, "f16": 4e-3}  # of the largest number of the output
@@ -29,8 +30,8 @@ TOLERANCE = {"f32": 1e-5, "f16": 4e-3}  # of the largest number of the output
 class Case:
     """A net in our language. Weights without numbers are random; `layout` is given to all images, if any.
 
-    `kernels` are words that have to stand in the kernels' files; `special` puts infinities, NaN, zeros of both signs into
-    the inputs. On an `architecture` other than the newest its variants run.
+    `kernels` are words that have to stand in the kernels' files; `special` puts infinities, NaN, zeros of both signs
+    into the inputs. On an `architecture` other than the newest its variants run.
     """
 
     text: str
@@ -67,12 +68,17 @@ def compared(graph: Graph, case: Case) -> str:
 
 
 def apart(name: str, got: Tensor, meant: Tensor, tolerance: float) -> float:
-    """The largest difference, as a part of the largest finite number; where those are not finite they have to be equal."""
+    """The largest difference, as a part of the largest finite number; what is not finite has to be equal."""
     meant = meant.to(got.dtype).double()
     finite = meant.isfinite()
     largest = meant[finite].abs().max().item() if finite.any() else 1.0
     torch.testing.assert_close(
-        got.double(), meant, rtol=tolerance, atol=tolerance * max(largest, 1e-30), equal_nan=True, msg=lambda m: f"{name}: {m}"
+        got.double(),
+        meant,
+        rtol=tolerance,
+        atol=tolerance * max(largest, 1e-30),
+        equal_nan=True,
+        msg=lambda m: f"{name}: {m}",
     )
     return ((got.double() - meant)[finite].abs().max().item() / max(largest, 1e-30)) if finite.any() else 0.0
 

@@ -99,9 +99,7 @@ class Draft:
             if value not in self.numbers and not isinstance(value, Constant):
                 self.inputs.append(value)
             self.numbers[value] = numbers
-        self.numbers.update(
-            (value, (a, shaken(b))) for value, a, b in zip(results, made, again, strict=True)
-        )
+        self.numbers.update((value, (a, shaken(b))) for value, a, b in zip(results, made, again, strict=True))
         self.nodes.append(Node(op, operands, results))
         return results
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from zlib import crc32
 
 import numpy as np
@@ -22,8 +23,7 @@ import torch
 from torch import Tensor
 
 from cortado.compiler.ir import Constant, Graph, Value
-from cortado.compiler.rewrite import Writer
-from cortado.compiler.types import AtMost, TensorType
+from cortado.compiler.types import DTYPES, AtMost, TensorType
 
 KIND = re.compile(r"([a-z]+)(\d*)")
 Fill = Callable[[np.random.RandomState, tuple[int, ...], int], np.ndarray]
@@ -71,16 +71,12 @@ def fed(graph: Graph) -> dict[str, Tensor]:
 
 def filled(graph: Graph, late: bool = False) -> Graph:
     """The net with its weights; with `late`, also those that passes are to find without numbers."""
-    writer = Writer(graph)
+    now: dict[Value, Value] = {}
     for c in graph.constants:
         if not c.bound and (late or not is_late(c)):
-            writer[c] = Constant(c.name, c.type, data=numbers(c.name, c.type.shape).float())
-    if not writer.replaced:
-        return graph
-    for node in graph.nodes:
-        writer.add(type(node)(node.op, tuple(writer[v] for v in node.inputs), node.results, node.loc))
-    returns = tuple((name, writer[v]) for name, v in graph.returns)
-    return type(graph)(graph.name, graph.inputs, tuple(writer.nodes), returns, graph.arena)
+            now[c] = Constant(c.name, c.type, data=numbers(c.name, c.type.shape).to(DTYPES[c.type.dtype]))
+    nodes = tuple(replace(n, inputs=tuple(now.get(v, v) for v in n.inputs)) for n in graph.nodes)
+    return replace(graph, nodes=nodes, returns=tuple((name, now.get(v, v)) for name, v in graph.returns))
 
 
 def is_late(value: Value) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ...errors import CompileError
 from ...ops.conv import Conv
-from .draft import NEWEST, OLDEST, Draft, Work, blocks, constants, image, numbers, pair, power_of_two, sizes
+from .draft import NEWEST, OLDEST, Draft, Work, blocks, constants, extents, image, pair, power_of_two, sizes
 from .epilogue import Operand, write
 from .parameters import Descriptor, Pointer
 from .space import images
@@ -83,7 +83,7 @@ def gather(work: Work, op: Conv) -> Draft:
     parameters = {
         **it.pointers(),
         "extra": it.epilogue.extra,
-        **numbers(N=it.n, H=it.h, W=it.w, OH=it.oh, OW=it.ow),
+        **extents(N=it.n, H=it.h, W=it.w, OH=it.oh, OW=it.ow),
         **image(it.y, "y"),
         **image(it.x, "x"),
         **constants(C=c, O=o, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1], PH=it.pad[0], PW=it.pad[1]),
@@ -122,7 +122,7 @@ def boxes(work: Work, op: Conv) -> Draft | None:
         "x": x,
         "weight": weight,
         "extra": it.epilogue.extra,
-        **numbers(N=it.n, OH=it.oh, OW=it.ow),
+        **extents(N=it.n, OH=it.oh, OW=it.ow),
         **image(it.y, "y"),
         **constants(C=it.c, O=it.o, R=it.r, S=it.s, STRIDE=it.stride[0], PH=it.pad[0], PW=it.pad[1]),
         **constants(DH=it.dilation[0], DW=it.dilation[1], TN=across[0], TH=across[1], TW=across[2]),
@@ -159,7 +159,7 @@ def depthwise(work: Work, op: Conv) -> Draft:
     parameters = {
         **it.pointers(),
         "extra": it.epilogue.extra,
-        **numbers(N=it.n, H=it.h, W=it.w, OH=it.oh, OW=it.ow),
+        **extents(N=it.n, H=it.h, W=it.w, OH=it.oh, OW=it.ow),
         **image(it.y, "y"),
         **image(it.x, "x"),
         **constants(O=it.o, EACH=it.o // it.c, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1]),

@@ -44,7 +44,7 @@ class Work:
 class Draft:
     """`parameters` are the template's, in its order; `architectures` those that it is compiled for.
 
-    `packed` says how the weights are laid out that it reads: by operand, the axes in their new order, and the new shape.
+    `packed` says how the weights that it reads are laid out: by operand, the axes in their new order and the new shape.
     """
 
     template: str
@@ -74,8 +74,13 @@ def numbers(**values: int) -> dict[str, Parameter]:
     return {name: Number(value) for name, value in values.items()}
 
 
+def extents(**values: int) -> dict[str, Parameter]:
+    """Sizes of images: that they are multiples of anything helps no kernel."""
+    return {name: Number(value, tells=False) for name, value in values.items()}
+
+
 def image(view: View, name: str) -> dict[str, Parameter]:
-    """The strides of an image [n, c, h, w] or [n, c, w] as `NAME_n`, `_h`, `_w`, `_c`. CompileError if it is too large."""
+    """The strides of an image [n, c, h, w] or [n, c, w] as `NAME_n`, `_h`, `_w`, `_c`. CompileError if too large."""
     n, c, *spatial = view.strides
     h, w = spatial if len(spatial) == 2 else (0, spatial[0])
     if sum((size - 1) * stride for size, stride in zip(view.shape[1:], view.strides[1:], strict=True)) >= LARGEST:

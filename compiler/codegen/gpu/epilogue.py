@@ -12,7 +12,6 @@ from .space import Space
 from .text import Calls, Text
 from .view import View
 
-
 Operand = tuple[Value, int | None]  # a value, and the axis at which its shape starts; None if it has the whole shape
 
 

@@ -86,7 +86,9 @@ def concat(work: Work) -> Sequence[Draft]:
     """Each operand to its part of the result, but for those that lie there already."""
     y = Pointer(("result", 0), work.results[0])
     axis = work.anchor.op.all_attributes()["axis"] % len(y.view.shape)
-    operands = [Pointer(("operand", number), view) for number, view in map(work.operand, range(len(work.anchor.inputs)))]
+    operands = [
+        Pointer(("operand", number), view) for number, view in map(work.operand, range(len(work.anchor.inputs)))
+    ]
     cuts = pairwise([0, *accumulate(x.view.shape[axis] for x in operands)])
     return copied([(end(y, axis, *cut), End(x, x.view)) for x, cut in zip(operands, cuts, strict=True)])
 

@@ -1,4 +1,4 @@
-"""What a kernel is given: its parameters, by name, as Triton's compiler wants them described and a plan writes them down."""
+"""What a kernel is given: its parameters by name, as Triton's compiler reads and a plan writes them."""
 
 from __future__ import annotations
 
@@ -33,14 +33,18 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A size or a stride: an argument, so that one kernel serves every size. "i64" where pictures are counted."""
+    """A size or a stride: an argument, so that one kernel serves every size. "i64" where pictures are counted.
+
+    `tells`: it is worth knowing that it is a multiple of 16, because then whole lines of memory are moved.
+    """
 
     value: int
     signature: str = "i32"
+    tells: bool = True
 
     @property
     def aligned(self) -> bool:
-        return self.value % 16 == 0
+        return self.tells and self.value % 16 == 0
 
     def argument(self) -> dict[str, Any]:
         return {self.signature: self.value}

@@ -85,7 +85,7 @@ def merged(result: View, operands: Sequence[tuple[View, int | None]], order: Seq
 
 
 def joined(view: View, start: int | None, outer: Axes, axis: int) -> bool:
-    """True if stepping once along the innermost axis of `outer` is running through all of `axis`, or if both are none."""
+    """True if the view can run over `outer` and then `axis` as one, or has none of both."""
     begin = start or 0
     covered = range(begin, begin + len(view.shape))
     if outer[-1] not in covered or axis not in covered:

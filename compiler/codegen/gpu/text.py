@@ -1,8 +1,8 @@
 """Elementwise meaning as Triton text: the same `scalar` that computes on tensors is run on expressions.
 
-    >>> from cortado.compiler.ops.activation import Relu
-    >>> str(Relu(slope=0.5).scalar(Calls(), Text("x")))
-    'tl.where(x > 0.0, x, x * 0.5)'
+>>> from cortado.compiler.ops.activation import Relu
+>>> str(Relu(slope=0.5).scalar(Calls(), Text("x")))
+'tl.where(x > 0.0, x, x * 0.5)'
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How large a tile each program takes: what was measured on a GPU if it is known, else by rule.
 
-tuning/GPU.json holds rows {"template", "problem", "dtype", "tile": {...}, "warps", "stages", ...}; whatever else stands in a
-row (seconds, versions) is provenance. A row that does not fit the rules any more is passed over.
+tuning/ARCHITECTURE.json holds rows {"template", "problem", "dtype", "tile": {"rows", "columns", "depth", "warps",
+"stages"}}; whatever else stands in a row (seconds, the GPU, versions) is provenance. A row that is not sound is passed
+over.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...errors import CompileError
 from ...ops.dense import Linear, Softmax
 from .convolution import precision_of
-from .draft import Draft, Work, blocks, constants, numbers, power_of_two
+from .draft import Draft, Work, blocks, constants, extents, power_of_two
 from .epilogue import Operand, write
 from .parameters import Number, Pointer, step
 from .space import in_memory, merged, rows
@@ -33,7 +33,7 @@ def linear(work: Work) -> Sequence[Draft]:
         "x": Pointer(("operand", x_number), x),
         "weight": Pointer(("operand", w_number), contiguous(weight.dtype, weight.shape)),
         "extra": epilogue.extra,
-        **numbers(N=n),
+        **extents(N=n),
         "y_n": Number(along(y, outer), "i64"),
         "y_c": step(along(y, (axis,))),
         "x_n": Number(along(x, outer), "i64"),
@@ -57,7 +57,7 @@ def softmax(work: Work) -> Sequence[Draft]:
     parameters = {
         "y": Pointer(("result", 0), y),
         "x": Pointer(("operand", number), x),
-        **numbers(COUNT=count, INNER=x.extent(inner)),
+        **extents(COUNT=count, INNER=x.extent(inner)),
         "y_o": Number(along(y, outer), "i64"),
         "y_i": step(along(y, inner)),
         "y_a": step(y.strides[axis]),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...errors import CompileError
 from ...ops.norm import Lrn
 from ...ops.pool import AvgPool, MaxPool, Pool
-from .draft import Draft, Work, blocks, constants, image, numbers, pair, power_of_two, sizes
+from .draft import Draft, Work, blocks, constants, extents, image, pair, power_of_two, sizes
 from .epilogue import write
 from .parameters import Constant, Number, Parameter, Pointer, step
 from .space import images
@@ -42,7 +42,7 @@ def pool(work: Work) -> Sequence[Draft]:
         **pointers,
         "x": Pointer(("operand", number), x),
         "extra": epilogue.extra,
-        **numbers(N=n, H=h, W=w, OH=oh, OW=ow),
+        **extents(N=n, H=h, W=w, OH=oh, OW=ow),
         **image(y, "y"),
         **image(x, "x"),
         **constants(C=c, R=r, S=s, SH=sh, SW=sw, PH=ph, PW=pw),
@@ -71,7 +71,7 @@ def normalisation(work: Work) -> Sequence[Draft]:
     tall, columns = spread(x, c)
     parameters = {
         **pointers,
-        **numbers(N=n, H=h, W=w),
+        **extents(N=n, H=h, W=w),
         **image(y, "y"),
         **image(x, "x"),
         **constants(C=c, R=op.size if len(x.shape) == 4 else 1, S=op.size, ALPHA=op.alpha, BETA=op.beta),
@@ -86,7 +86,7 @@ def across(op: Lrn, x: View, y: View, pointers: dict[str, Parameter]) -> Draft:
     tall, columns = spread(x, x.shape[1])
     parameters = {
         **pointers,
-        **numbers(N=x.shape[0], P=count),
+        **extents(N=x.shape[0], P=count),
         **plane(y, "y", pixels),
         **plane(x, "x", pixels),
         **constants(C=x.shape[1], SIZE=op.size, ALPHA=op.alpha, BETA=op.beta, K=op.k, ROWS=tall, COLUMNS=columns),

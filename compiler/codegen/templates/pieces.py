@@ -1,7 +1,7 @@
 """Several copies at once, for what cannot lie in its place: the pieces of a concat, or of a slice.
 
-Each piece is (y, x, at which of their elements it begins, its count of elements, their extents j, k, l, then y's and x's
-strides along i, j, k, l).
+Each piece is (y, x, at which of their elements it begins, its count of elements, their extents j, k, l, then y's and
+x's strides along i, j, k, l).
 """
 
 import triton

@@ -27,8 +27,25 @@ OWN: dict[str, Strategy] = {
     **scores.STRATEGIES,
     **detectors.STRATEGIES,
 }
-OFTEN = {"conv": 4.0, "concat": 4.0, "slice": 4.0, "relu": 3.0, "add": 3.0, "linear": 2.0, "scale": 3.0, "batch_norm": 3.0}
-OFTEN |= {"reshape": 2.0, "flatten": 2.0, "bias": 2.0, "max_pool": 2.0, "avg_pool": 2.0, "transpose": 2.0, "deconv": 2.0}
+OFTEN = {
+    "conv": 4.0,
+    "concat": 4.0,
+    "slice": 4.0,
+    "relu": 3.0,
+    "add": 3.0,
+    "linear": 2.0,
+    "scale": 3.0,
+    "batch_norm": 3.0,
+}
+OFTEN |= {
+    "reshape": 2.0,
+    "flatten": 2.0,
+    "bias": 2.0,
+    "max_pool": 2.0,
+    "avg_pool": 2.0,
+    "transpose": 2.0,
+    "deconv": 2.0,
+}
 
 
 def strategy(name: str) -> Strategy:

@@ -114,7 +114,9 @@ def power(d: Draft) -> Value:
 
 
 def exp(d: Draft) -> Value:
-    return d.add(Exp(base=d.dice.pick((2.0, 0.5, 3.0)), scale=d.dice.pick(FLOATS), shift=d.dice.pick(FLOATS)), d.value())
+    return d.add(
+        Exp(base=d.dice.pick((2.0, 0.5, 3.0)), scale=d.dice.pick(FLOATS), shift=d.dice.pick(FLOATS)), d.value()
+    )
 
 
 def log(d: Draft) -> Value:

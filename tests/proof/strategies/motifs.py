@@ -90,8 +90,6 @@ def siamese(d: Draft) -> Value:
     return d.add(Add(beta=-1.0), one, two)
 
 
-
-
 def in_training(d: Draft) -> Value:
     """What inference drops: a dropout, or a power of nothing."""
     return activated(d, d.add(d.dice.pick((Dropout(), Power())), d.value()))

@@ -1,0 +1,118 @@
+"""What every GPU kernel of the benchmark nets takes of a multiprocessor: compiled for sm_90, without a GPU.
+
+    python benchmarks/kernel_table.py             # writes benchmarks/kernel_table.json, in some minutes
+    python benchmarks/kernel_table.py --check     # compares with it instead, and fails where something got worse
+
+Worse is: a register spilled that was not, more launches, no tensor core instructions (`wgmma`) where there were some
+or, with the table's own version of Triton, more registers or shared memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / ".src"), str(ROOT)]
+
+from benchmarks.on_gpu.nets import Case, graph  # noqa: E402
+
+from cortado.compiler.build import places, strict  # noqa: E402
+from cortado.compiler.codegen import for_cuda  # noqa: E402
+from cortado.compiler.codegen.gpu.aot import Machine, machine_code  # noqa: E402
+from cortado.compiler.ir import Graph  # noqa: E402
+from cortado.compiler.targets import target  # noqa: E402
+from cortado.passes import PIPELINE, Context, run  # noqa: E402
+
+TABLE = Path(__file__).with_suffix(".json")
+NETS = ("squeezenet_v1.1", "open_nsfw")
+TARGETS = ("cuda", "cuda-f16")
+BATCHES = (1, 64)
+ARCHITECTURE = "sm_90"
+COLUMNS = ("registers", "spilled", "shared", "wgmma", "warps", "stages")
+
+Row = dict[str, Any]
+
+
+def cases() -> Iterator[tuple[str, str, int, str]]:
+    """(name, net, batch, target) of each row of the table."""
+    for net in NETS:
+        for on in TARGETS:
+            for batch in BATCHES:
+                yield f"{net} b{batch} {on}", net, batch, on
+
+
+def lowered(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
+    """How many kernels the net launches, and the file of each that Hopper runs, by name."""
+    final: Graph = run(graph(Case(net, batch, "f32")), Context(target(on)), PIPELINE)
+    slots, weights = places(final)
+    found = [for_cuda.lowered(node, {**slots, **weights}, strict(on)) for node in final.nodes]
+    newest = [l.launches[0] for l in found if isinstance(l, for_cuda.Lowered) and l.launches]
+    on_host = [l.label for l in found if not isinstance(l, for_cuda.Lowered)]
+    assert not on_host, f"{net} leaves the GPU for {', '.join(on_host)}"
+    return len(newest), {launch.name: launch.text for launch in newest}
+
+
+def measured(net: str, batch: int, on: str) -> Row:
+    launches, files = lowered(net, batch, on)
+    code = machine_code(files, [(name, ARCHITECTURE) for name in files])
+    return {"launches": launches, "kernels": {name: row(code[name, ARCHITECTURE]) for name in sorted(files)}}
+
+
+def row(machine: Machine) -> Row:
+    return {column: getattr(machine, column) for column in COLUMNS}
+
+
+def worse(now: Row, before: Row, same_compiler: bool) -> list[str]:
+    """What got worse in one net."""
+    found = (
+        [f"{now['launches']} launches, and were {before['launches']}"] if now["launches"] > before["launches"] else []
+    )
+    for name, kernel in now["kernels"].items():
+        was = before["kernels"].get(name)
+        if kernel["spilled"] > (was or {}).get("spilled", 0):
+            found.append(f"{name} spills {kernel['spilled']} bytes")
+        if was is None:
+            found.append(f"{name} is not in the table: write it again")
+            continue
+        if was["wgmma"] and not kernel["wgmma"]:
+            found.append(f"{name} does not use Hopper's tensor cores any more")
+        for column in ("registers", "shared"):
+            if same_compiler and kernel[column] > was[column]:
+                found.append(f"{name} takes {kernel[column]} of {column}, and took {was[column]}")
+    return found
+
+
+def table() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(TABLE.read_text("utf-8"))
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with the table instead of writing it")
+    check = parser.parse_args().check
+    triton = importlib.metadata.version("triton")
+    nets, faults = {}, list[str]()
+    for name, net, batch, on in cases():
+        nets[name] = now = measured(net, batch, on)
+        spilling = [k for k, r in now["kernels"].items() if r["spilled"]]
+        print(f"{name}: {now['launches']} launches, {len(now['kernels'])} kernels, {len(spilling)} spill", flush=True)
+        if check:
+            before = table()
+            faults += [f"{name}: {w}" for w in worse(now, before["nets"][name], before["triton"] == triton)]
+    if check:
+        print("\n".join(faults) or "nothing got worse")
+        return 1 if faults else 0
+    stated = {"architecture": ARCHITECTURE, "triton": triton, "nets": nets}
+    TABLE.write_text(json.dumps(stated, indent=1) + "\n", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

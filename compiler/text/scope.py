@@ -1,0 +1,233 @@
+"""One graph as it is read: names become values, calls become nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from .. import ops
+from ..errors import CompileError
+from ..ir import NOWHERE, Constant, Graph, Node, Place, Value, declared
+from ..op import REGISTRY, Op, make, near
+from ..types import DTYPES, TensorType
+from ..verify import verify
+from .frame import Frame, last_made
+from .syntax import at
+from .tree import Block, Call, Line, Name, Shaped, Size, Statements, Sum, Typed, Weight
+from .weights import Tensors
+
+
+class Scope:
+    """The values that are made so far, and the frame in which their names are looked up."""
+
+    def __init__(self, text: str, file: str, weights: Tensors, kernels: Mapping[str, Graph]) -> None:
+        self.text, self.file, self.weights, self.kernels = text, file, weights, kernels
+        self.values: dict[str, Value] = {}
+        self.nodes: list[Node] = []
+        self.frame = Frame()
+
+    @property
+    def callable(self) -> list[str]:
+        """All that a line may call."""
+        return [*REGISTRY, *self.kernels]
+
+    def graph(self, block: Block) -> Graph:
+        self.frame = Frame(last=last_made(block.body))
+        inputs = tuple(self.define(i.name, Value(i.name.text, self.type(i), Place(i.layout))) for i in block.inputs)
+        self.statements(block.body)
+        returns = tuple((o.name.text, self.lookup(o.value)) for o in block.outputs)
+        graph = Graph(block.name.text, inputs, tuple(self.nodes), returns, block.arena)
+        try:
+            return verify(graph)
+        except CompileError as e:
+            raise CompileError(e.message, e.loc or at(block.name.token, self.file), self.text, e.advice) from None
+
+    def statements(self, body: Statements) -> None:
+        for part in body:
+            if isinstance(part, Weight):
+                self.weight(part)
+            else:
+                assert isinstance(part, Line)
+                self.line(part)
+
+    def weight(self, weight: Weight) -> None:
+        name, type, given = weight.typed.name, self.type(weight.typed), self.worked_out(weight.given)
+        called = self.frame.weight(name.text)
+        if not type.known:
+            raise self.fault(name, f"{name.text} is {type}: all dimensions of a weight are known")
+        if given is None:
+            self.define(name, declared(called, type))
+            return
+        if isinstance(given, str):
+            data = self.weights.get(given[1:])
+            if data is None:
+                advice = 'Name the file of weights at the top: weights "weights.safetensors".'
+                raise self.fault(name, f"no weights with handle {given}", advice)
+        else:
+            data = self.tensor(name, given, type)
+        if tuple(data.shape) != type.shape or data.dtype != DTYPES[type.dtype]:
+            raise self.fault(name, f"{name.text} is {type}, and its numbers are {tuple(data.shape)} {data.dtype}")
+        constant = Constant(called, type, data=data)
+        if isinstance(given, str) and constant.handle != given[1:]:
+            advice = "The file of weights belongs to another net, or has been changed."
+            raise self.fault(name, f"{name.text} hashes to @{constant.handle}, not {given}", advice)
+        self.define(name, constant)
+
+    def tensor(self, name: Name, given: Any, type: TensorType) -> torch.Tensor:
+        numbers = given if isinstance(given, tuple) else (given,)
+        if len(numbers) != type.numel:
+            raise self.fault(name, f"{len(numbers)} numbers for {type}")
+        try:
+            return torch.tensor(numbers, dtype=DTYPES[type.dtype]).reshape(type.shape)
+        except (TypeError, ValueError, RuntimeError):
+            raise self.fault(name, f"{name.text} is given as something else than {type.numel} numbers") from None
+
+    def line(self, line: Line) -> None:
+        node = self.call(line.call, [self.frame.called(t) for t in line.targets])
+        if len(line.places) > len(line.targets):
+            raise self.fault(line.targets[0].name, f"{len(line.places)} places for {len(line.targets)} results")
+        places = (*line.places, *[NOWHERE] * (len(line.targets) - len(line.places)))
+        results = []
+        for target, value, place in zip(line.targets, node.results, places, strict=True):
+            self.check_type(target, value)
+            results.append(replace(value, place=replace(place, layout=target.layout)))
+        self.emit([t.name for t in line.targets], replace(node, results=tuple(results)))
+
+    def check_type(self, target: Typed, value: Value) -> None:
+        if target.type and (wanted := self.type(target)) != value.type:
+            raise self.fault(target.name, f"{target.name.text} is {value.type}, not {wanted}")
+
+    def call(self, call: Call, names: list[str]) -> Node:
+        """The node for a call; calls inside it become nodes of their own, called name.0, name.1, ..."""
+        inputs = tuple(self.operand(o, f"{names[0]}.{i}", call) for i, o in enumerate(call.operands))
+        try:
+            op = self.op(call)
+            types = op.types([v.type for v in inputs])
+        except ValueError as e:
+            given = ", ".join(f"{v.name} {v.type}" for v in inputs)
+            raise self.fault(call.target, f"{call.target.text}: {e} (operands: {given})") from None
+        if len(types) != len(names):
+            raise self.fault(call.target, f"{call.target.text} makes {len(types)} results, not {len(names)}")
+        results = tuple(Value(name, type) for name, type in zip(names, types, strict=True))
+        return Node(op, inputs, results, at(call.target.token, self.file))
+
+    def operand(self, written: Any, name: str, call: Call) -> Value:
+        if isinstance(written, Call):
+            return self.nested(written, name)
+        if isinstance(written, Name):
+            return self.lookup(written)
+        called = call.target.text
+        if called not in REGISTRY and called not in self.kernels:
+            raise self.fault(call.target, f"{called}: nothing is called that{near(called, self.callable)}")
+        advice = f"An operator is given numbers by name, as in {called}(x, name=2)."
+        raise self.fault(call.target, f"{called} takes values, and one operand is none", advice)
+
+    def nested(self, call: Call, name: str) -> Value:
+        """A call inside another: its result gets a name that is free."""
+        while name in self.values:
+            name += ".a"
+        return self.made(call, name)
+
+    def made(self, call: Call, name: str) -> Value:
+        node = self.call(call, [name])
+        self.nodes.append(node)
+        return self.enter(call.target, node.output)
+
+    def op(self, call: Call) -> Op:
+        name = call.target.text
+        if name in self.kernels:
+            if call.attributes:
+                raise ValueError("a kernel has no attributes")
+            return ops.fused.Fused(self.kernels[name])
+        if name == ops.fused.Fused.name:
+            raise ValueError("a kernel is called by its own name")
+        return make(name, {key: self.worked_out(value) for key, value in call.attributes.items()})
+
+    def emit(self, names: list[Name], node: Node) -> None:
+        self.nodes.append(node)
+        for name, value in zip(names, node.results, strict=True):
+            self.define(name, value)
+
+    def define(self, name: Name, value: Value) -> Value:
+        """From here on the name stands for this value, which is new."""
+        self.stand(name, self.enter(name, value))
+        return value
+
+    def enter(self, name: Name, value: Value) -> Value:
+        if value.name in self.values:
+            raise self.fault(name, f"{value.name} is made twice", "Every value is made once: give one another name.")
+        self.values[value.name] = value
+        return value
+
+    def stand(self, name: Name, value: Value) -> None:
+        if not self.frame.again(name.text):
+            raise self.fault(name, f"{name.text} is made twice", "Every value is made once: give one another name.")
+        self.frame.known[name.text], self.frame.made[name.text] = value, self.frame.rounds
+
+    def lookup(self, name: Name) -> Value:
+        found = self.known(name)
+        if not isinstance(found, Value):
+            raise self.fault(name, f"{name.text} is {found!r}, and here a value is due")
+        return found
+
+    def known(self, name: Name) -> Any:
+        known = self.frame.known
+        if name.text not in known:
+            raise self.fault(name, f"{name.text} is not made before this line{near(name.text, known)}")
+        return known[name.text]
+
+    def type(self, typed: Typed) -> TensorType:
+        if isinstance(typed.type, Shaped):
+            sizes = [self.worked_out(size) for size in typed.type.sizes]
+            if bad := [size for size in sizes if not isinstance(size, int) or isinstance(size, bool) or size < 0]:
+                raise self.fault(typed.name, f"{typed.name.text} has a size {bad[0]!r}, which is none")
+            return TensorType(str(typed.type.dtype), tuple(sizes))
+        assert typed.type is not None
+        return typed.type
+
+    def worked_out(self, written: Any) -> Any:
+        """A number, word or list as it is written, with what names stand for and sums worked out."""
+        match written:
+            case Name():
+                found = self.known(written)
+                if isinstance(found, Value):
+                    raise self.fault(written, f"{written.text} is a value, and here a number or a word is due")
+                return found
+            case Size(of=of, axis=axis):
+                type, wanted = self.lookup(of).type, self.worked_out(axis)
+                if not isinstance(wanted, int) or not -type.rank <= wanted < type.rank:
+                    raise self.fault(of, f"{of.text} is {type}, which has no dimension {wanted!r}")
+                return type.dims[wanted]
+            case Sum(sign=sign, left=left, right=right):
+                try:
+                    return worked_out(str(sign), self.worked_out(left), self.worked_out(right))
+                except ValueError as e:
+                    raise self.fault(Name(str(sign), sign), str(e)) from None
+            case tuple() if not isinstance(written, Call):
+                return tuple(map(self.worked_out, written))
+            case Call():
+                advice = f"Only a function that you write can be given {written.target.text}(...) by name."
+                raise self.fault(written.target, "a call makes a value, and here a number is due", advice)
+        return written
+
+    def fault(self, name: Name, message: str, advice: str = "") -> CompileError:
+        where = "".join(f"; {visit}" for visit in reversed(self.frame.visits))
+        return CompileError(message + where, at(name.token, self.file), self.text, advice)
+
+
+def worked_out(sign: str, left: Any, right: Any) -> Any:
+    """A sum. ValueError if it has none, or if whole numbers do not divide."""
+    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in (left, right)):
+        raise ValueError(f"{left!r} {sign} {right!r} is no sum of numbers")
+    if sign == "/":
+        if not right:
+            raise ValueError(f"{left} / 0 is no number")
+        if isinstance(left, int) and isinstance(right, int):
+            if left % right:
+                raise ValueError(f"{right} does not divide {left}")
+            return left // right
+        return left / right
+    return {"+": left + right, "-": left - right, "*": left * right}[sign]

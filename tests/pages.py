@@ -1,0 +1,137 @@
+"""A page of documentation as a program: its examples run in order, in one process, in the working directory.
+
+    python tests/pages.py docs/embedding.md
+
+Fenced blocks of `python` are executed, those of `sh` given to bash, those of `net` and `prototxt` read; with `file=NAME`
+behind the language a block is written to that file instead. A block of `text` is what the block before it has to print,
+where `...` stands for anything. `<!-- not run: WHY -->` above a block leaves it out. The first block that does not do
+what the page says ends the program with exit code 1 and its place.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ROOT / ".src"
+LANGUAGES = ("python", "sh", "net", "prototxt", "text")
+FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\w*) *(?P<rest>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", re.M | re.S)
+LEFT_OUT = re.compile(r"<!-- not run: ([^>]+?) -->\s*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block: `line` is that of its fence, `why` the reason for not running it."""
+
+    page: str
+    line: int
+    language: str
+    file: str
+    text: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(path: Path) -> Iterator[Block]:
+    """The blocks of a page in order."""
+    text = path.read_text("utf-8")
+    for found in FENCE.finditer(text):
+        before = LEFT_OUT.search(text[: found.start()])
+        name = re.fullmatch(r"file=(\S+)", found["rest"].strip())
+        line = text.count("\n", 0, found.start()) + 1
+        why, file = before[1] if before else "", name[1] if name else ""
+        yield Block(str(path), line, found["language"], file, found["text"], why)
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        command(Path(folder))
+        os.environ["PATH"] = os.pathsep.join((folder, os.environ["PATH"]))
+        os.environ["PYTHONPATH"] = str(SOURCES)
+        sys.path.insert(0, str(SOURCES))
+        return run(list(blocks(Path(sys.argv[1]))))
+
+
+def command(folder: Path) -> None:
+    """The command `cortado` of this very checkout."""
+    (folder / "cortado").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cortado "$@"\n')
+    (folder / "cortado").chmod(0o755)
+
+
+def run(page: list[Block]) -> int:
+    names: dict[str, Any] = {"__name__": "__page__"}
+    printed: str | None = None
+    for block in page:
+        if block.why:
+            printed = None
+            continue
+        try:
+            if block.language == "text":
+                compare(block, printed)
+                printed = None
+            else:
+                printed = done(block, names)
+        except BaseException as e:
+            traceback.print_exception(e)
+            print(f"{block}: this block does not do what the page says", file=sys.stderr)
+            return 1
+    return 0
+
+
+def done(block: Block, names: dict[str, Any]) -> str:
+    """What a block prints when it runs."""
+    if block.file:
+        Path(block.file).parent.mkdir(parents=True, exist_ok=True)
+        Path(block.file).write_text(block.text, "utf-8")
+        return ""
+    match block.language:
+        case "python":
+            with redirect_stdout(io.StringIO()) as out:  # newlines in front: tracebacks then show the page's own lines
+                exec(compile("\n" * block.line + block.text, block.page, "exec", dont_inherit=True), names)
+            return out.getvalue()
+        case "sh":
+            call = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", block.text],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            assert call.returncode == 0, f"exit code {call.returncode}\n{call.stdout}"
+            return call.stdout
+        case "net":
+            from cortado.compiler.text import parse, show
+
+            return show(parse(block.text, block.page))
+        case "prototxt":
+            from cortado.frontends.files.prototxt import parse as parse_prototxt
+
+            parse_prototxt(block.text, block.page)
+            return ""
+    raise ValueError(f"a block of {block.language or 'no language'}: it is one of {', '.join(LANGUAGES)}")
+
+
+def compare(expected: Block, printed: str | None) -> None:
+    assert printed is not None, "this text stands behind no block that ran"
+    pattern = ".*?".join(map(re.escape, trimmed(expected.text).split("...")))
+    assert re.fullmatch(pattern, trimmed(printed), re.S), f"the block before printed\n{printed}"
+
+
+def trimmed(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""`python -m tests.proof 4711`, `python -m tests.proof 0:300`: check nets by number, and shrink what fails.
+
+Run in the checkout; `PYTHONPATH=.src` if cortado is not installed. Ends with 1 if anything failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from .check import check
+from .generator import EDITION, net, text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.proof", description="Random nets through every pass.")
+    parser.add_argument("numbers", help="a net's number, or a range first:stop")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
+    parser.add_argument("--show", action="store_true", help="print the net, and do no more")
+    parser.add_argument(
+        "--save", action="store_true", help="shrink each sort of failure and save it in tests/proof/cases"
+    )
+    parser.add_argument("--json", type=Path, help="write there what was done")
+    asked = parser.parse_args()
+    first, _, stop = asked.numbers.partition(":")
+    numbers = range(int(first), int(stop) if stop else int(first) + 1)
+    if asked.show:
+        print("\n".join(map(text, numbers)))
+        return 0
+    start, failed, sorts, operators = perf_counter(), list[int](), Counter[str](), Counter[str]()
+    for number, found, names in answers(numbers, asked.jobs):
+        operators.update(names)
+        for failure in found:
+            print(f"net {number}: {failure}", flush=True)
+            if asked.save and not sorts[str(failure.sort)]:
+                save(number, failure)
+            sorts[str(failure.sort)] += 1
+        failed += [number] if found else []
+    seconds = perf_counter() - start
+    print(f"{len(numbers)} nets, {len(failed)} with a failure, {seconds:.0f} s")
+    if asked.json:
+        asked.json.write_text(json.dumps(report(numbers, failed, operators, seconds), indent=1) + "\n", "utf-8")
+    return int(bool(failed))
+
+
+def answers(numbers: range, jobs: int) -> Any:
+    if jobs < 2:
+        yield from map(answer, numbers)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(answer, numbers, chunksize=8)
+
+
+def answer(number: int) -> tuple[int, list[Any], list[str]]:
+    torch.set_num_threads(1)
+    return number, check(number), [n.op.name for n in net(number).nodes]
+
+
+def save(number: int, failure: Any) -> None:
+    from .reducer import reduced, saved
+
+    graph = reduced(net(number), failure)
+    print(f"    saved as {saved(graph, failure, f'net {number}')}", flush=True)
+
+
+def report(numbers: range, failed: list[int], operators: Counter[str], seconds: float) -> dict[str, Any]:
+    return {
+        "what": "random nets through every pass, order and target (tests/proof); python -m tests.proof FIRST:STOP",
+        "edition": EDITION,
+        "numbers": [numbers.start, numbers.stop],
+        "nets": len(numbers),
+        "failed": failed,
+        "seconds": round(seconds),
+        "torch": torch.__version__,
+        "nodes": sum(operators.values()),
+        "operators": dict(sorted(operators.items())),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""All trials of one net: each pass alone, the whole pipeline for every target, random orders; the CPU runs what it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from cortado.compiler.ir import Graph
+
+from .dice import Dice
+from .generator import net
+from .trial import NAMES, NEEDED, WHOLE, Failure, Subject, Trial
+
+ORDERS = 2  # random orders of all passes, for each net
+PLAN = "plan_memory"  # what a net cannot be built without
+ROUND = "assign_precision"  # where it rounds to f16, what folds comes before: nobody could tell the numbers otherwise
+
+
+def check(number: int) -> list[Failure]:
+    """What goes wrong with the net of that number; one failure of each sort."""
+    return failures(net(number), Dice(0, number))
+
+
+def failures(graph: Graph, dice: Dice) -> list[Failure]:
+    found: dict[tuple[str, str, str], Failure] = {}
+    subject = Subject(graph)
+    for trial in trials(dice):
+        if (failure := subject.fails(trial)) is not None:
+            found.setdefault(failure.sort, failure)
+    return list(found.values())
+
+
+def trials(dice: Dice) -> Iterator[Trial]:
+    gpu = [name for name in NAMES if name.startswith("cuda")] if torch.cuda.is_available() else []
+    for name in WHOLE:
+        yield Trial("cpu", (name,), again=True)
+        yield Trial(dice.pick(NAMES), (name,))
+    for target in NAMES:
+        yield Trial(target, WHOLE, run=target in ("cpu", *gpu), again=True)
+        cut = dice.between(0, len(WHOLE))
+        yield Trial(target, WHOLE[:cut] + WHOLE, run=target == "cpu")  # begun, printed, and compiled from there
+    yield Trial("cpu", NEEDED, run=True)
+    for target in ["cpu", *(dice.pick(NAMES) for _ in range(ORDERS - 1))]:
+        yield Trial(target, order(dice, target), run=target == "cpu")
+
+
+def order(dice: Dice, target: str) -> tuple[str, ...]:
+    """All passes, shuffled, and a plan at the end."""
+    parts = [WHOLE]
+    if target.endswith("f16"):
+        at = WHOLE.index(ROUND)
+        parts = [WHOLE[:at], (ROUND,), WHOLE[at + 1 :]]
+    return (*(name for part in parts for name in dice.shuffled(part)), PLAN)

@@ -1,0 +1,123 @@
+"""Decisions that a person may write into a net and passes have to respect: kernels, layouts, places, a whole plan.
+
+Each is drawn at random and kept if `verify` finds it sound, not only where a pass would have decided so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cortado.compiler.errors import CompileError
+from cortado.compiler.ir import Constant, Graph, Node, Place, Value, Within
+from cortado.compiler.memory import ALIGN
+from cortado.compiler.ops.shape import Relayout
+from cortado.compiler.rewrite import Names
+from cortado.compiler.storage import storages
+from cortado.compiler.targets.cpu import Cpu
+from cortado.compiler.verify import flat, verify
+from cortado.passes import Context
+from cortado.passes.fuse import fuse
+
+from .dice import Dice
+
+PLACED = 6  # places that are tried
+
+
+def decided(graph: Graph, dice: Dice) -> Graph:
+    if dice.chance(0.25):
+        graph = laid_out(graph, dice)
+    if dice.chance(0.12):
+        graph = fuse(graph, Context(Cpu()))
+    if dice.chance(0.3):
+        graph = placed(graph, dice)
+    return planned(graph, dice) if dice.chance(0.1) else graph
+
+
+def laid_out(graph: Graph, dice: Dice) -> Graph:
+    """Every image in a layout of its own, with changes of layout wherever a node needs them."""
+    names, now, nodes = Names(graph), dict[Value, Value](), list[Node]()
+
+    def lying(value: Value, layout: str) -> Value:
+        if value.layout in (None, layout) or flat(value):
+            return value
+        copy = Value(names.fresh(f"{value.name}.{layout}"), value.type, Place(layout))
+        nodes.append(Node(Relayout(to=layout), (value,), (copy,)))
+        return copy
+
+    def placed(value: Value, layout: str) -> Value:
+        return replace(value, place=Place(layout)) if value.type.rank == 4 else value
+
+    for value in graph.inputs:
+        now[value] = placed(value, dice.pick(("nchw", "nchw", "nhwc")))
+    for node in graph.nodes:
+        layout = "nchw" if node.op.rows else dice.pick(("nchw", "nhwc"))
+        inputs = [now.get(v, v) for v in node.inputs]
+        if isinstance(node.op, Relayout):
+            layout = node.op.to
+        elif not node.op.strided:
+            inputs = [lying(v, layout) for v in inputs]
+        now.update((v, placed(v, layout)) for v in node.results)
+        nodes.append(Node(node.op, tuple(inputs), tuple(now[v] for v in node.results)))
+    return changed(graph, tuple(nodes), now, tuple(now[v] for v in graph.inputs))
+
+
+def placed(graph: Graph, dice: Dice) -> Graph:
+    """Some values over an operand, or in channels of another value."""
+    for _ in range(PLACED):
+        if not (choices := list(candidates(graph, dice))):
+            return graph
+        value, place = dice.pick(choices)
+        try:
+            graph = verify(moved(graph, {value: replace(place, layout=value.layout)}))
+        except CompileError:
+            continue
+    return graph
+
+
+def candidates(graph: Graph, dice: Dice) -> Iterator[tuple[Value, Place]]:
+    for node in graph.nodes:
+        computed = [v in graph.producer for v in node.inputs]
+        types = [v.type for v in node.inputs]
+        if not node.results[0].place.decided:
+            yield from (
+                (node.results[0], Place(over=v.name)) for v, here in zip(node.inputs, computed, strict=True) if here
+            )
+        for part, operand, here in zip(node.op.joined(types), node.inputs, computed, strict=False):
+            if here and not operand.place.decided:
+                yield operand, Place(within=Within(node.results[0].name, part.start, part.stop))
+        for piece, value in zip(node.op.pieces(types) if any(computed[:1]) else (), node.results, strict=False):
+            if not value.place.decided:
+                yield value, Place(within=Within(node.inputs[0].name, piece.start, piece.stop))
+    made = [v for v in graph.producer if v.type.rank > 1 and v.type.known and not v.place.decided]
+    for value in made:
+        root = dice.pick(made)
+        room = root.type.shape[1] - value.type.shape[1]
+        if value is not root and room >= 0:
+            first = dice.between(0, room)
+            yield value, Place(within=Within(root.name, first, first + value.type.shape[1]))
+
+
+def planned(graph: Graph, dice: Dice) -> Graph:
+    """Every root at a place of its own, in any order and with gaps: sound, and larger than need be."""
+    at, places = 0, dict[Value, Place]()
+    roots = dict.fromkeys(s.root for s in storages(graph).values())
+    for value in dice.shuffled(list(roots)):
+        at += ALIGN * dice.pick((0, 0, 0, 1, 3))
+        places[value] = replace(value.place, at=at)
+        at += -(-value.type.nbytes // ALIGN) * ALIGN
+    return verify(replace(moved(graph, places), arena=at))
+
+
+def moved(graph: Graph, places: dict[Value, Place]) -> Graph:
+    """The same net with these values in these places, dead nodes and all."""
+    now = {v: replace(v, place=place) for v, place in places.items()}
+    nodes = [
+        Node(n.op, tuple(now.get(v, v) for v in n.inputs), tuple(now.get(v, v) for v in n.results)) for n in graph.nodes
+    ]
+    return changed(graph, tuple(nodes), now, graph.inputs)
+
+
+def changed(graph: Graph, nodes: tuple[Node, ...], now: dict[Value, Value], inputs: tuple[Value, ...]) -> Graph:
+    returns = tuple((name, v if isinstance(v, Constant) else now.get(v, v)) for name, v in graph.returns)
+    return replace(graph, inputs=inputs, nodes=nodes, returns=returns)

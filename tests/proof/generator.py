@@ -1,0 +1,86 @@
+"""A number names a net: random inputs, operators and outputs, and sometimes layouts, places and kernels decided by hand.
+
+The same number gives the same net in every process and on every machine, for as long as the strategies stand as they
+are; a net that fails is therefore kept as text (cases/*.net).
+"""
+
+from __future__ import annotations
+
+from cortado.compiler.ir import Graph, Value
+from cortado.compiler.text import show
+from cortado.compiler.types import AtMost, Dim, TensorType
+from cortado.compiler.verify import verify
+
+from .decide import decided
+from .dice import Dice
+from .draft import Draft, Unfit
+from .strategies import Strategy, table
+
+MOST = 16  # operators or motifs that are tried for one net
+EDITION = 1  # counted up when the strategies change what a number names
+
+
+def net(number: int) -> Graph:
+    """The net of that number, verified. Its weights have no numbers: names say what they will be (numbers.py)."""
+    dice = Dice(EDITION, number)
+    draft = Draft(dice)
+    drawn = list(table().values())
+    for _ in range(dice.between(1, 3)):
+        take_in(draft, Value(draft.name("x"), TensorType("f32", dims(dice))))
+    wanted = dice.between(1, MOST)
+    for _ in range(4 * wanted):
+        if len(draft.nodes) >= wanted:
+            break
+        attempt(draft, drawn[dice.weighed([w for w, _ in drawn])][1])
+    return verify(decided(returning(draft, f"n{number}"), dice))
+
+
+def text(number: int) -> str:
+    return show(net(number))
+
+
+def take_in(draft: Draft, value: Value) -> None:
+    draft.inputs.append(value)
+    draft.numbers[value] = draft.known(value)
+
+
+def attempt(draft: Draft, strategy: Strategy) -> bool:
+    """True if the strategy found something to add; what it had added before it gave up stays."""
+    try:
+        strategy(draft)
+    except Unfit:
+        return False
+    return True
+
+
+def dims(dice: Dice) -> tuple[Dim, ...]:
+    """Mostly images of two axes; odd sizes, single channels, single pixels, and batches known only at run time."""
+    rank = dice.pick((4, 4, 4, 4, 3, 5, 2, 2, 1))
+    batch: Dim = dice.pick((1, 1, 2, 3))
+    if dice.chance(0.08):
+        batch = AtMost(dice.between(1, 5))
+    channels = dice.pick((1, 2, 3, 4, 4, 6, 8))
+    sizes = [dice.pick((1, 2, 3, 4, 5, 6, 7, 9)) for _ in range(rank - 2)]
+    if rank == 4 and dice.chance(0.3):
+        sizes[1] = sizes[0]
+    return (batch, channels, *sizes)[:rank]
+
+
+def returning(draft: Draft, name: str) -> Graph:
+    """Most ends, some values on the way, now and then an input, a weight, one value twice, or nothing; all else is dead."""
+    dice = draft.dice
+    read = {v for n in draft.nodes for v in n.inputs}
+    made = [v for n in draft.nodes for v in n.results]
+    chosen = [v for v in made if (v not in read and dice.chance(0.85)) or dice.chance(0.08)]
+    if made and not chosen and dice.chance(0.97):
+        chosen = [made[-1]]
+    if dice.chance(0.08):
+        chosen.append(dice.pick(draft.inputs))
+    if draft.constants and dice.chance(0.05):
+        chosen.append(dice.pick(draft.constants))
+    returns = [(v.name, v) for v in dict.fromkeys(dice.shuffled(chosen))]
+    if returns and dice.chance(0.05):
+        returns.append((draft.name("twice"), returns[0][1]))
+    if returns and dice.chance(0.1):
+        returns[0] = (draft.name("a blob "), returns[0][1])
+    return Graph(name, tuple(draft.inputs), tuple(draft.nodes), tuple(returns))

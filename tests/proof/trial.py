@@ -1,0 +1,197 @@
+"""One way through the compiler for one net: passes in some order for some target, everything checked after each.
+
+After each pass: `verify` holds; the text reads back and prints itself again; the numbers, in float64, are those of the net
+as it came; and a memory plan for it gives them too, run between poisoned bytes. At the end: the passes, run again, change
+nothing; and the artifact, run twice by the runtime, gives the numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from cortado import passes as all_passes
+from cortado.compiler.build import build
+from cortado.compiler.ir import Graph
+from cortado.compiler.poison import poisoned
+from cortado.compiler.target import Target
+from cortado.compiler.targets import TARGETS
+from cortado.compiler.text import parse, show
+from cortado.compiler.text.weights import by_handle
+from cortado.compiler.types import DTYPES
+from cortado.compiler.verify import verify
+from cortado.passes import PIPELINE, REQUIRED, Context
+from cortado.runtime import Net
+
+from .meaning import Inputs, Meaning, meaning, roughly
+from .numbers import fed, filled
+
+WHOLE = tuple(p.__name__ for p in PIPELINE)
+NEEDED = tuple(p.__name__ for p in REQUIRED)
+NAMES = (Target.name, *TARGETS)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The passes by name, the target's name, and whether the runtime runs what comes of it."""
+
+    target: str
+    passes: tuple[str, ...]
+    run: bool = False
+    again: bool = False  # the passes are run again on their own result
+
+    def __str__(self) -> str:
+        named = {WHOLE: "the whole pipeline", NEEDED: "what is required"}.get(self.passes, ", ".join(self.passes))
+        return f"{named} for {self.target}{' and run' if self.run else ''}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong (`kind`) after which pass, in words."""
+
+    trial: Trial
+    kind: str  # pass, verify, text, numbers, poison, again, artifact
+    after: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} after {self.after or 'nothing'}: {self.sentence}\n    in {self.trial}"
+
+    @property
+    def sort(self) -> tuple[str, str, str]:
+        """Failures of one sort have, as far as can be told, one cause."""
+        return self.kind, self.after, self.sentence.split(":")[0] if self.kind == "pass" else ""
+
+
+class Broken(Exception):
+    def __init__(self, kind: str, sentence: str) -> None:
+        self.kind, self.sentence = kind, sentence
+
+
+class Subject:
+    """A net with its numbers, its meaning, and what was found sound already: equal texts are proved once."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = filled(graph)
+        self.inputs = fed(graph)
+        self.meaning = meaning(self.graph, self.inputs)
+        self.sound: set[str] = set()
+
+    def fails(self, trial: Trial) -> Failure | None:
+        """Take the net through the trial; the first thing that is wrong."""
+        after = ""
+        try:
+            self.prove(self.graph, self.meaning)
+            graph, expected, target = self.graph, self.meaning, target_of(trial.target)
+            for after in trial.passes:
+                before, graph = graph, applied(graph, after, target)
+                expected = self.rounded(before, graph, expected)
+                self.prove(graph, expected)
+            after = f"{after}, at the end"
+            if trial.again:
+                same(graph, trial, target)
+            if trial.run:
+                self.run(graph, trial.target, expected)
+        except Broken as e:
+            return Failure(trial, e.kind, after, e.sentence)
+        return None
+
+    def rounded(self, before: Graph, after: Graph, expected: Meaning) -> Meaning:
+        """What is meant from now on: the same, or what is left of it where a pass has made f16 of the numbers."""
+        if dtypes(before) == dtypes(after):
+            return expected
+        inputs = {name: roughly(x) for name, x in self.inputs.items()}
+        kept = meaning(coarse(filled(before, late=True)), inputs)
+        found = meaning(after, inputs)
+        if difference := kept.differs(found.results, [name for name, _ in after.returns]):
+            raise Broken("numbers", f"rounded, {difference}")
+        return found
+
+    def given(self, graph: Graph) -> Inputs:
+        return {v.name: self.inputs[v.name].to(DTYPES[v.type.dtype]) for v in graph.inputs}
+
+    def prove(self, graph: Graph, expected: Meaning) -> None:
+        text = show(graph)
+        if text in self.sound:
+            return
+        again = checked("text", lambda: parse(text, "dump.net", by_handle(graph)))
+        if (printed := show(again)) != text:
+            raise Broken("text", f"what is read back prints otherwise: {first_difference(text, printed)}")
+        checked("verify", lambda: verify(graph))
+        if [name for name, _ in graph.returns] != [name for name, _ in self.graph.returns]:
+            raise Broken("numbers", "the outputs have other names")
+        names, inputs = [name for name, _ in graph.returns], self.given(graph)
+        found = checked("numbers", lambda: meaning(again, inputs).results)
+        if difference := expected.differs(found, names):
+            raise Broken("numbers", difference)
+        if all(v.type.known for v in graph.values.values()) and f32(graph):
+            bound = filled(graph, late=True)
+            plan = checked(
+                "poison", lambda: bound if bound.arena is not None else all_passes.plan_memory(bound, Context())
+            )
+            found = checked("poison", lambda: poisoned(plan, *inputs.values()))
+            if difference := expected.differs(found, names):
+                raise Broken("poison", difference)
+        self.sound.add(text)
+
+    def run(self, graph: Graph, target: str, expected: Meaning) -> None:
+        """The artifact, run twice: the second time in an arena full of the first run."""
+        bound = filled(graph, late=True)
+        net = checked("artifact", lambda: Net.from_artifact(build(bound, filled(self.graph, late=True), target)))
+        for _ in range(2):
+            results: dict[str, Any] = checked("artifact", lambda: net(self.given(graph)))
+            found = [torch.as_tensor(results[name]).cpu() for name, _ in graph.returns]
+            if difference := expected.differs(found, list(results)):
+                raise Broken("artifact", difference)
+
+
+def checked(kind: str, work: Any) -> Any:
+    """What the work gives; any exception as the failure that it is."""
+    try:
+        return work()
+    except Broken:
+        raise
+    except Exception as e:
+        raise Broken(kind, f"{type(e).__name__}: {e}") from e
+
+
+def applied(graph: Graph, name: str, target: Target) -> Graph:
+    made: Graph = checked("pass", lambda: getattr(all_passes, name)(graph, Context(target).during(name)))
+    return made
+
+
+def same(graph: Graph, trial: Trial, target: Target) -> None:
+    """The passes again, on what their result's text reads as."""
+    again = parse(show(graph), "dump.net", by_handle(graph))
+    for name in trial.passes:
+        again = applied(again, name, target)
+    if (text := show(again)) != show(graph):
+        raise Broken("again", f"run again, they change more: {first_difference(show(graph), text)}")
+
+
+def target_of(name: str) -> Target:
+    return TARGETS.get(name) or Target()
+
+
+def dtypes(graph: Graph) -> set[str]:
+    return {v.type.dtype for v in (*graph.inputs, *graph.constants)}
+
+
+def f32(graph: Graph) -> bool:
+    """Torch's f16 on a CPU is slow, and rounds so much that nothing can be said of it."""
+    return all(v.type.dtype != "f16" for v in graph.values.values())
+
+
+def coarse(graph: Graph) -> Graph:
+    """The net with its weights rounded as f16 rounds them."""
+    weights: dict[Any, Any] = {c: replace(c, data=roughly(c.data)) for c in graph.constants}
+    nodes = tuple(replace(n, inputs=tuple(weights.get(v, v) for v in n.inputs)) for n in graph.nodes)
+    return replace(graph, nodes=nodes, returns=tuple((name, weights.get(v, v)) for name, v in graph.returns))
+
+
+def first_difference(a: str, b: str) -> str:
+    pairs = zip(a.splitlines(), b.splitlines(), strict=False)
+    x, y = next(((x, y) for x, y in pairs if x != y), ("one", "ends before the other"))
+    return f"{x.strip()} / {y.strip()}"

@@ -1,0 +1,98 @@
+"""Every example of README and docs runs, every table that is worked out from the code is current, every link leads on."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cortado.docs.tables import PAGES as WORKED_OUT
+from cortado.docs.tables import current
+
+from .pages import FENCE, LANGUAGES, ROOT, SOURCES, blocks
+
+PAGES = [p for p in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/*.md")])]
+RUN = [p for p in PAGES if any(not b.why for b in blocks(p))]
+NOT_RUN = 7  # blocks that need what a test does not have: a package index, a GPU, a published model
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", RUN, ids=name)
+def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples" / "digits", tmp_path / "examples" / "digits")
+    settings = os.environ | {"OMP_NUM_THREADS": "1", "CORTADO_CACHE": str(tmp_path / "cache")}
+    script = [sys.executable, "-W", "error", ROOT / "tests" / "pages.py", page]
+    done = subprocess.run(script, cwd=tmp_path, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_blocks_say_what_they_are() -> None:
+    """A fence without a language, or of one that nothing runs, would be an example that nobody checks."""
+    assert [str(b) for p in PAGES for b in blocks(p) if b.language not in LANGUAGES] == []
+
+
+def test_blocks_that_do_not_run_are_few_and_known() -> None:
+    left_out = [b for p in PAGES for b in blocks(p) if b.why]
+    assert all(len(b.why) > 10 for b in left_out)
+    assert len(left_out) == NOT_RUN, "\n".join(f"{b}: {b.why}" for b in left_out)
+
+
+def test_a_page_that_lies_is_caught(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    for text, right in (
+        ("```sh\necho one two\n```\n\n```text\none ...\n```\n", True),
+        ("```sh\necho one\n```\n\n```text\ntwo\n```\n", False),
+        ("```python\nx = 1\n```\n\n```python\nprint(x + 1)\n```\n\n```text\n2\n```\n", True),
+        ("```python\nraise ValueError\n```\n", False),
+        ("```sh\nfalse\n```\n", False),
+        ("```net\nnet n(x: f32[2]) {\n    return y\n}\n```\n", False),
+        ("```text\nnothing ran\n```\n", False),
+        ("<!-- not run: it is wrong -->\n```sh\nfalse\n```\n", True),
+    ):
+        page.write_text(text)
+        script = [sys.executable, ROOT / "tests" / "pages.py", page]
+        done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode == 0) is right, text + done.stderr
+
+
+@pytest.mark.parametrize("page", WORKED_OUT)
+def test_tables_are_current(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    assert current(text) == text, "python docs/tables.py brings it up to date"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = FENCE.sub("", page.read_text("utf-8"))
+    for target in LINK.findall(text):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        found = page.parent / file if file else page
+        assert found.exists(), f"{target}: there is no such file"
+        assert not anchor or anchor in anchors(found), f"{target}: there is no such heading"
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text("utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings}
+
+
+def test_a_page_names_only_commands_and_options_that_exist() -> None:
+    """In prose too: `--after` and the like are options of some command."""
+    words = {w for p in PAGES for w in re.findall(r"`cortado (\w+)", p.read_text("utf-8"))}
+    help = subprocess.run(
+        [sys.executable, "-m", "cortado", "--help"], cwd=SOURCES, capture_output=True, text=True, check=True
+    )
+    commands = set(re.findall(r"^  (\w+)  ", help.stdout.split("Commands:")[1], re.M))
+    assert words <= commands

@@ -1,0 +1,287 @@
+"""Kernel files and their machine code: readable, complete, the same every time, and as small as the table says."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cortado import driver
+from cortado.compiler.build import kernels
+from cortado.compiler.codegen.gpu import aot, source, tiles
+from cortado.compiler.codegen.gpu.aot import machine_code
+from cortado.compiler.codegen.gpu.text import Calls, Text
+from cortado.compiler.codegen.gpu.view import View, contiguous, view_of
+from cortado.compiler.errors import CompileError
+from cortado.compiler.ir import Graph
+from cortado.compiler.targets import target
+from cortado.compiler.text import parse, show
+from cortado.passes import PIPELINE, Context, run
+from cortado.runtime.artifact import Artifact, Slot, read, write
+
+from .kernels.nets import graph as net
+from .shared import ROOT
+
+triton = pytest.importorskip("triton")
+TABLE = ROOT / "benchmarks" / "kernel_table.json"
+CONV = """net t(x: f32[1,16,8,8]) {
+    weight w: f32[8,16,3,3]
+    weight b: f32[8]
+    y = relu(conv(x, w, b, pad=1), slope=0.1)
+    return y
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here takes from the user's cache, or writes there."""
+    monkeypatch.setenv("CORTADO_CACHE", str(cache))
+
+
+def optimized(graph: Graph, on: str = "cuda") -> Graph:
+    return run(graph, Context(target(on)), PIPELINE)
+
+
+@pytest.fixture(scope="module")
+def conv() -> dict[str, str]:
+    """The files of a convolution with its bias and a leaky relu: Hopper's, and the older one."""
+    return {name: text for name, text in kernels(optimized(parse(CONV, "t.net")), "cuda").items() if "conv" in name}
+
+
+@pytest.fixture(scope="module")
+def digits(cache: Path) -> Artifact:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CORTADO_CACHE", str(cache))
+        return driver.lowered(net("digits"), driver.Options(target="cuda"), driver.Report())
+
+
+def test_a_file_says_what_it_computes(conv: dict[str, str]) -> None:
+    """The docstring is a kernel of our language: read back it prints itself."""
+    for text in conv.values():
+        meaning = (ast.get_docstring(ast.parse(text), clean=False) or "").split("\n\n")[0]
+        called = f"{meaning.strip()}\n\nnet t(x: f32[1,16,8,8]:nhwc, w: f32[8,16,3,3], b: f32[8]) {{\n"
+        name = meaning.split("(")[0].removeprefix("kernel ")
+        again = parse(f"{called}    y: f32[1,8,8,8]:nhwc = {name}(x, w, b)\n    return y\n}}\n")
+        assert show(again).startswith(meaning)
+
+
+def test_a_file_is_its_template_with_its_own_epilogue(conv: dict[str, str]) -> None:
+    tiled, gathered = sorted(conv.values(), key=lambda text: "FLAT" in text)
+    for template, text in (("conv_tiled", tiled), ("conv", gathered)):
+        about, code = source.template(template)
+        kernel = code[code.index("def kernel(") + len("def kernel") :]
+        assert about in text and kernel in text
+    assert tiled.count("tl.where(d > 0.0, d, d * 0.1)") == 1
+
+
+def test_kernels_are_named_by_what_they_are() -> None:
+    """Another batch is the same kernels, another size the same for the older GPUs, another slope is others."""
+
+    def named(old: str, new: str, on: str = "sm_") -> set[str]:
+        files = kernels(optimized(parse(CONV.replace(old, new), "t.net")), "cuda")
+        return {name for name, text in files.items() if "conv" in name and on in text.split("ARCHITECTURES")[1]}
+
+    assert len(named("", "")) == 2
+    assert named("[1,16,8,8]", "[3,16,8,8]") == named("", "")
+    assert named("[1,16,8,8]", "[1,16,32,10]", "sm_80") == named("", "", "sm_80")
+    assert named("0.1", "0.2").isdisjoint(named("", ""))
+
+
+def test_the_same_net_is_the_same_bytes(conv: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = min(conv)
+    job = (name, ast.literal_eval(conv[name].split("ARCHITECTURES = ")[1])[0])
+    found = []
+    for folder in ("a", "b"):
+        monkeypatch.setenv("CORTADO_CACHE", str(tmp_path / folder))
+        found.append(machine_code(conv, [job])[job])
+    assert found[0] == found[1]
+    assert str(tmp_path).encode() not in found[0].cubin and b".py" not in found[0].cubin
+
+
+def test_the_cache_is_read_and_survives_damage(
+    conv: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTADO_CACHE", str(tmp_path))
+    name = next(n for n, text in conv.items() if "sm_80" in text)
+    first = machine_code(conv, [(name, "sm_80")])
+    (kept,) = tmp_path.iterdir()
+    monkeypatch.setattr(aot, "worked", None)  # a second compilation would call it
+    assert machine_code(conv, [(name, "sm_80")]) == first
+    kept.write_text(kept.read_text()[:-10])
+    with pytest.raises(TypeError):
+        machine_code(conv, [(name, "sm_80")])
+
+
+def test_what_cannot_be_compiled_is_named(conv: dict[str, str]) -> None:
+    name = next(n for n, text in conv.items() if "sm_80" in text)
+    broken = {name: conv[name].replace("tl.zeros", "tl.no_such_thing")}
+    with pytest.raises(CompileError, match=rf"(?s)kernel {name} cannot be compiled for sm_80: .*no_such_thing"):
+        machine_code(broken, [(name, "sm_80")])
+
+
+def test_an_artifact_holds_code_for_both_architectures(digits: Artifact, tmp_path: Path) -> None:
+    write(tmp_path / "digits.cortado", digits)
+    again = read(tmp_path / "digits.cortado", verify=True)
+    assert again.plan == digits.plan and again.kernels == digits.kernels
+    assert {n: c.tolist() for n, c in again.cubins.items()} == {n: c.tolist() for n, c in digits.cubins.items()}
+    for step in again.plan.steps:
+        assert step.primitive in ("launch", "view")
+        if step.primitive == "launch":
+            older = {**step.attributes, **step.attributes["variants"].get("sm_80", {})}
+            assert f"{step.attributes['kernel']}.sm_90" in again.cubins and f"{older['kernel']}.sm_80" in again.cubins
+            assert older["shared"] <= 101_376 and not any("descriptor" in a for a in older["arguments"])
+    assert all(bytes(cubin[:4].tolist()) == b"\x7fELF" for cubin in again.cubins.values())
+
+
+def test_weights_are_packed_once_and_kept_beside_their_source(digits: Artifact) -> None:
+    named = {name for step in digits.plan.steps for name in step.operands}
+    assert digits.plan.weights.keys() <= named, "a weight that no step reads would be loaded"
+    packed = [name for name in digits.plan.weights if name.endswith(":0231")]
+    assert packed
+    for name in packed:
+        o, *window, c = digits.plan.weights[name].shape
+        logical = next(
+            t for t in digits.weights.values() if t.numel() == o * c * int(np.prod(window)) and t.shape[:2] == (o, c)
+        )
+        assert logical.shape[2:] == tuple(window)
+
+
+def test_what_has_no_kernel_runs_on_the_host() -> None:
+    text = "net t(x: f32[2,3,4,4,4]) {\n    y = max_pool(x, kernel=2, stride=2)\n    return y\n}\n"
+    graph = optimized(parse(text, "t.net"))
+    artifact = driver.build(graph, graph, "cuda")
+    assert [s.primitive for s in artifact.plan.steps] == ["max_pool"] and not artifact.cubins
+
+
+def test_a_size_known_only_later_is_refused_or_left_to_the_host() -> None:
+    with pytest.raises(CompileError, match="known only when the net runs"):
+        view_of(Slot("f32", ("?8", 3, 4, 4), at=0))
+
+
+def test_text_binds_as_python_does() -> None:
+    a, b = Text("a"), Text("b")
+    assert str((a + b) * 2) == "(a + b) * 2.0"
+    assert str(a - (b - 1)) == "a - (b - 1.0)"
+    assert str(a - b - 1) == "a - b - 1.0"
+    assert str(-(a * b)) == "-(a * b)"
+    assert str(a / (b + 1)) == "tl.div_rn(a, b + 1.0)"
+    assert str((a > b) == (b > a)) == "(a > b) == (b > a)"
+    assert str(a * -0.5) == "a * -0.5"
+    calls = Calls()
+    assert str(calls.where(a > 0, calls.tanh(a), float("-inf"))) == 'tl.where(a > 0.0, tanh(a), -float("inf"))'
+    assert calls.used == {"tanh"}
+
+
+def test_boxes_cover_an_image_without_waste() -> None:
+    """Where powers of two divide it they do."""
+    for rows, size in ((128, 28), (128, 14), (128, 7), (64, 56)):
+        shape = tiles.box(rows, 128, size, size)
+        assert np.prod(shape) == rows
+        assert tiles.covering(shape, 128, size, size) * rows == 128 * size * size
+
+
+def test_views_step_as_memory_does() -> None:
+    image = View("f32", (2, 3, 4, 5), (96, 1, 24, 6), at=32)  # channels 2 … 5 of 6, channels innermost
+    assert image.along((2, 3)) is None and image.along((0, 2)) == 24
+    assert contiguous("f16", (2, 3, 4)).along((0, 1, 2)) == 1
+    assert view_of(Slot("f32", (2, 3, 4, 5), "nhwc", 64, (2, 6))) == View("f32", (2, 3, 4, 5), (120, 1, 30, 6), 72)
+    assert not view_of(Slot("f32", (2, 3, 4, 5), "nhwc", 64, (2, 6))).aligned
+
+
+def test_a_measured_tile_goes_before_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = {"rows": 100, "columns": 64, "depth": 64, "many": 1}
+    tile = {"rows": 64, "columns": 32, "depth": 16, "warps": 4, "stages": 2}
+    row = {"template": "conv", "dtype": "f32", "problem": problem, "tile": tile, "gpu": "some GPU", "seconds": 1e-5}
+    monkeypatch.setattr(tiles, "TUNING", tmp_path)
+    for stated, expected in ((tile, tiles.Tile(64, 32, 16, 4, 2)), (tile | {"rows": 60}, tiles.Tile(64, 32, 32, 4))):
+        (tmp_path / "sm_90.json").write_text(json.dumps({"rows": [row | {"tile": stated}]}))
+        tiles.table.cache_clear()
+        tiles.measured.cache_clear()
+        assert tiles.product_tile("conv", "f32", 100, 64, 64) == expected
+    tiles.table.cache_clear()
+    tiles.measured.cache_clear()
+
+
+def test_three_products_of_parts_are_as_good_as_f32() -> None:
+    """What tensor cores do for `f32`: each number a sum of two tf32, the product of the small parts left out."""
+    random = torch.Generator().manual_seed(0)
+    a, b = torch.randn(64, 2304, generator=random), torch.randn(2304, 64, generator=random)
+
+    def tf32(t: torch.Tensor) -> torch.Tensor:
+        return (t.view(torch.int32) & ~0x1FFF).view(torch.float32)
+
+    a_big, b_big = tf32(a), tf32(b)
+    a_small, b_small = tf32(a - a_big), tf32(b - b_big)
+    exact = a.double() @ b.double()
+    errors = [
+        ((product.double() - exact).norm() / exact.norm()).item()
+        for product in (a @ b, a_small @ b_big + a_big @ b_small + a_big @ b_big, a_big @ b_big)
+    ]
+    plain, parts, truncated = errors
+    assert parts < 2e-6 and plain < 2e-6 < 1e-4 < truncated
+
+
+@pytest.fixture(scope="module")
+def kernel_table() -> object:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("kernel_table", ROOT / "benchmarks" / "kernel_table.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path])
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("row", [("squeezenet_v1.1", 1, "cuda"), ("open_nsfw", 64, "cuda-f16")], ids=str)
+def test_the_table_is_of_today(row: tuple[str, int, str], kernel_table: object) -> None:
+    """Launches and kernels are those of the table; two of the kernels are compiled, and take no more than it says."""
+    name, batch, on = row
+    launches, files = kernel_table.lowered(name, batch, on)  # type: ignore[attr-defined]
+    stated = json.loads(TABLE.read_text())
+    before = stated["nets"][f"{name} b{batch} {on}"]
+    assert launches <= {"squeezenet_v1.1": 31, "open_nsfw": 57}[name]
+    assert set(files) == set(before["kernels"]), "run python benchmarks/kernel_table.py, and read what changed"
+    chosen = [n for n in sorted(files) if before["kernels"][n]["wgmma"]][:2]
+    code = machine_code(files, [(n, "sm_90") for n in chosen])
+    now = {n: kernel_table.row(code[n, "sm_90"]) for n in chosen}  # type: ignore[attr-defined]
+    same = stated["triton"] == importlib.metadata.version("triton")
+    faults = kernel_table.worse({"launches": launches, "kernels": now}, before, same)  # type: ignore[attr-defined]
+    assert not faults, faults
+
+
+def test_no_kernel_of_the_table_spills() -> None:
+    for name, row in json.loads(TABLE.read_text())["nets"].items():
+        assert not [k for k, kernel in row["kernels"].items() if kernel["spilled"]], name
+        assert any(kernel["wgmma"] for kernel in row["kernels"].values()), name
+
+
+def test_worse_is_found(kernel_table: object) -> None:
+    was = {"registers": 90, "spilled": 0, "shared": 100, "wgmma": 2}
+    before = {"launches": 3, "kernels": {"k": was}}
+    worse = kernel_table.worse  # type: ignore[attr-defined]
+    assert worse(before, before, True) == []
+    assert worse(before | {"launches": 4}, before, True) == ["4 launches, and were 3"]
+    more = {"launches": 3, "kernels": {"k": was | {"registers": 91, "wgmma": 0, "spilled": 8}}}
+    assert len(worse(more, before, True)) == 3 and len(worse(more, before, False)) == 2
+    assert worse({"launches": 3, "kernels": {"new": was}}, before, True) == ["new is not in the table: write it again"]
+
+
+@pytest.mark.long
+def test_nothing_in_the_table_got_worse() -> None:
+    done = subprocess.run([sys.executable, "benchmarks/kernel_table.py", "--check"], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
