@@ -17,13 +17,14 @@ venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --wi
 RUFF    = $(BIN)/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format long wheel clean
+.PHONY: help demo test lint format docs long wheel clean
 
 help:
 	@echo "make demo    compile, explain and run examples/digits"
 	@echo "make test    lint, types, and the whole test suite"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make format  let ruff format the code"
+	@echo "make docs    write the tables in README and docs that are worked out from the code"
 	@echo "make long    the tests that take long"
 	@echo "make wheel   build the wheel, and run the demo from it in a fresh environment"
 	@echo "make clean   remove what the other targets made"
@@ -53,6 +54,9 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	$(RUFF) check --fix
 	$(RUFF) format
+
+docs: $(VENV)/installed
+	$(BIN)/python docs/tables.py
 
 long: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m long

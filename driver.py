@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -12,13 +13,14 @@ import torch
 from torch import Tensor
 
 from . import passes as all_passes
+from . import reproducer
 from .compiler.build import build
 from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.targets import target as target_named
 from .compiler.text import parse
 from .frontends.caffe.rules import State
-from .passes import PIPELINE, REQUIRED, WITHOUT_SHAPES, Context, Note, Pass
+from .passes import PIPELINE, REQUIRED, WITHOUT_SHAPES, Context, Note, Pass, PassFailed
 from .reading import WeightsGiven, caffe, describe, language, reshaped
 from .runtime.artifact import Artifact, Preprocessing, read, write
 from .runtime.net import Net
@@ -131,7 +133,10 @@ def lowered(graph: Graph, options: Options, report: Report) -> Artifact:
 
 
 def optimized(graph: Graph, options: Options, report: Report, passes: Sequence[Pass]) -> Graph:
-    """The graph after these passes; each one's result and time are in the report."""
+    """The graph after these passes; each one's result and time are in the report.
+
+    PassFailed if one fails; a reproducer of that is then in its `folder`.
+    """
     clock = [perf_counter()]
 
     def seen(name: str, after: Graph) -> None:
@@ -139,7 +144,13 @@ def optimized(graph: Graph, options: Options, report: Report, passes: Sequence[P
         report.seconds[name] = perf_counter() - clock[0]
         clock[0] = perf_counter()
 
-    return all_passes.run(graph, Context(target_named(options.target), report.notes), passes, seen)
+    context = Context(target_named(options.target), report.notes)
+    try:
+        return all_passes.run(graph, context, passes, seen)
+    except PassFailed as e:
+        with suppress(OSError):  # it would hide the failure itself
+            e.folder = str(reproducer.write(e, options.target))
+        raise
 
 
 def recompile(

@@ -118,7 +118,8 @@ def likely_shapes(path: Path, channels: int, size: int) -> dict[str, tuple[int, 
     for layer in layers:
         if layer["bottom"] or layer["type"] in ("Input", "DummyData"):
             continue
-        side = layer["transform_param"]["crop_size"] or size
+        transform = layer["transform_param"]
+        side = transform["crop_size"] or next((r["height"] for r in transform["resize_param"]), 0) or size
         for i, top in enumerate(layer["top"]):
             if top in read_by_some:
                 shapes[top] = (1,) if i else (1, channels, side, side)

@@ -9,6 +9,8 @@ import click
 
 from ..version import VERSION
 from .compile import compile
+from .fmt import fmt
+from .opt import opt
 from .run import run
 from .show import show
 
@@ -56,8 +58,12 @@ class Commands(click.Group):
 def told(e: Exception) -> Told:
     """What to say of an exception: files, arrays and the system are the input; everything else is our own fault."""
     from ..compiler.errors import CompileError, CompileErrors
+    from ..passes import PassFailed
 
     match e:
+        case PassFailed():
+            where = f"\nThe net before it, and the command that shows this again: {e.folder}" if e.folder else ""
+            return Fault(f"error: {e}{where}\nThis is a fault of cortado, not of your files; please report it.")
         case CompileErrors():
             return Told("\n\n".join([*map(placed, e.errors), f"{len(e.errors)} problems; nothing was compiled."]))
         case CompileError():
@@ -92,5 +98,5 @@ def main() -> None:
     """
 
 
-for command in (compile, run, show):
+for command in (compile, run, show, opt, fmt):
     main.add_command(command)

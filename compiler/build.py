@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
 from ..runtime.artifact import Artifact, Plan, Slot, Step, Weight
 from .codegen import for_cpu, for_cuda
+from .cost import free
 from .errors import CompileError
 from .ir import Graph, Node, Value
 from .kernel import kernel, operands
@@ -74,6 +76,24 @@ def kernels(graph: Graph, target: str) -> dict[str, str]:
         return bodies(graph)
     slots, weights = places(graph)
     return for_cuda.sources(graph, {**slots, **weights}, strict(target))
+
+
+class Launches(NamedTuple):
+    """How often a target starts something in one run: its own kernels, and primitives of the host."""
+
+    kernels: int
+    host: int = 0
+
+
+def launches(graph: Graph, target: str) -> Launches:
+    """What a planned graph costs in launches; what stands in its place already costs none. Nothing is compiled."""
+    if target == "cpu":
+        where = storages(graph)
+        return Launches(sum(not free(node, graph, where) for node in graph.nodes))
+    slots, weights = places(graph)
+    found = [for_cuda.lowered(node, {**slots, **weights}, strict(target)) for node in graph.nodes]
+    kernels = sum(bool(one.launches) for one in found if isinstance(one, for_cuda.Lowered))
+    return Launches(kernels, sum(isinstance(one, Step) for one in found))
 
 
 def strict(target: str) -> bool:

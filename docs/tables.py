@@ -1,6 +1,6 @@
 """The parts of these pages that are worked out from the code and from committed results.
 
-    python docs/tables.py       writes them
+    make docs       writes them (python docs/tables.py)
 
 A part stands between `<!-- worked out: NAME -->` and `<!-- end -->`; whatever else is in a page is left as it is.
 """
@@ -13,7 +13,7 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from cortado.frontends.caffe.layer import LAYERS, MANY, Kind  # noqa: E402
 
 PAGES = ("README.md", "docs/layers.md", "docs/passes.md", "docs/kernels_and_precision.md")
 PART = re.compile(r"(<!-- worked out: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-RESULTS = ROOT / "benchmarks" / "results"
+BENCHMARKS, DOCS = ROOT / "benchmarks", ROOT / "docs"
 TEMPLATES = ROOT / "compiler" / "codegen" / "templates"
 
 
@@ -92,46 +92,74 @@ def pipeline() -> str:
 
 def templates() -> str:
     files = sorted(p for p in TEMPLATES.glob("*.py") if "def kernel(" in p.read_text("utf-8"))
-    rows = [
-        (f"`{p.name}`", first_sentence(ast.get_docstring(ast.parse(p.read_text("utf-8"))))) for p in files
-    ]
+    rows = [(f"`{p.name}`", first_sentence(ast.get_docstring(ast.parse(p.read_text("utf-8"))))) for p in files]
     return table(("template", "what it is"), rows)
 
 
 def measured() -> str:
-    """A line for each committed result, with its file and the command that makes it."""
-    parts = [line(json.loads((RESULTS / file).read_text("utf-8"))) + f" `benchmarks/results/{file}`, from `{command}`."
-             for file, (command, line) in MEASURED.items() if (RESULTS / file).exists()]  # fmt: skip
+    """What each committed result says, with its file and the command that makes it."""
+    parts = list(exactness())
+    for file, told in MEASURED.items():
+        if (path := BENCHMARKS / file).exists():
+            command = f"python benchmarks/{path.stem}.py"
+            parts.append(
+                f"{told(json.loads(path.read_text('utf-8')))}\n\nFrom `benchmarks/{file}`; `{command}` makes it."
+            )
     return "\n\n".join(parts) or "No result is committed yet."
 
 
+def exactness() -> Iterator[str]:
+    """The summaries of the pages that compare with real Caffe, which benchmarks write whole."""
+    layers, nets = DOCS / "opencv_layers.md", DOCS / "zoo.md"
+    if layers.exists() and (line := re.search(r"^cortado: .*", layers.read_text("utf-8"), re.MULTILINE)):
+        about = (
+            "**Layer cases with BVLC Caffe's own numbers**, to 1e-5 of the largest output, beside OpenCV's importer:"
+        )
+        yield f"{about}\n\n> {line[0]}\n\nFrom [docs/opencv_layers.md](docs/opencv_layers.md), a row for each case."
+    if nets.exists() and (rows := re.search(r"^\| \| numbers by .*?\n\n", nets.read_text("utf-8"), re.M | re.S)):
+        about = "**Published prototxts**, where other forks' layers count as refused until they are known:"
+        yield f"{about}\n\n{rows[0].strip()}\n\nFrom [docs/zoo.md](docs/zoo.md), a row for each file."
+
+
 def compile_time(found: Mapping[str, Any]) -> str:
-    seconds, ratio, machine = found["seconds"], found["compile / import torch"], found["machine"]
-    rows = [(name, f"{value:.3f} s") for name, value in seconds.items()]
-    about = f"**Compiling SqueezeNet v1.1 for the CPU** ({found['net']}; {machine['cores']} cores, {machine['processor']},"
-    about += f" torch {found['torch']}; medians of {found['runs']} fresh processes), beside importing torch there:"
-    after = f"Compiling takes {ratio['median']} of the time of `import torch` (at most {ratio['largest']} in a run)."
-    return f"{about}\n\n{table(('', 'time'), rows)}\n\n{after}"
+    ratio, machine = found["compile / import torch"], found["machine"]
+    rows = [(name, f"{value:.2f} s") for name, value in found["seconds"].items()]
+    where = f"{machine['cores']} cores, {machine['processor']}, torch {found['torch']}"
+    where = f"{found['net']}; {where}; medians of {found['runs']} fresh processes"
+    times = f"{ratio['median']} times as long as importing torch in the same process; at most {ratio['largest']}"
+    shown = table(("", "time"), rows)
+    return f"**Compiling SqueezeNet v1.1 for the CPU** ({where}):\n\n{shown}\n\nCompiling took {times}."
 
 
-def pass_growth(found: Mapping[str, Any]) -> str:
-    smallest, *_, largest = found["sizes"]
-    worst = {
-        net: max(stages, key=lambda s: stages[s]["seconds"][str(largest)]) for net, stages in found["nets"].items()
-    }
+def growth(found: Mapping[str, Any]) -> str:
+    *_, largest = map(str, found["sizes"])
     rows = []
     for net, stages in found["nets"].items():
-        slowest = stages[worst[net]]
-        total = sum(s["seconds"][str(largest)] for s in stages.values())
-        rows.append((net, f"{total:.2f} s", worst[net], f"{slowest['seconds'][str(largest)]:.2f} s", slowest["exponent"]))
-    head = ("net", f"all stages at {largest:,} nodes", "the slowest", "takes", "grows with nodes to the")
-    about = f"**Passes on generated nets** of {smallest:,} to {largest:,} nodes, one thread, seconds of the processor:"
-    return f"{about}\n\n{table(head, rows)}\n"
+        slowest = max(stages, key=lambda s: stages[s]["seconds"][largest])
+        total = sum(s["seconds"][largest] for s in stages.values())
+        seconds, exponent = stages[slowest]["seconds"][largest], stages[slowest]["exponent"]
+        rows.append((net, f"{total:.1f} s", slowest, f"{seconds:.1f} s", exponent))
+    head = ("kind of net", "all stages", "the slowest of them", "takes", "exponent of its growth")
+    about = f"**Reading, all passes and building, on generated nets of {int(largest):,} nodes**"
+    return f"{about} (one thread; an exponent of 1 is linear):\n\n{table(head, rows)}"
 
 
-MEASURED: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
-    "compile_time.json": ("python benchmarks/compile_time.py", compile_time),
-    "passes.json": ("python benchmarks/passes.py", pass_growth),
+def kernel_table(found: Mapping[str, Any]) -> str:
+    rows = []
+    for net, made in found["nets"].items():
+        kernels = made["kernels"].values()
+        spilled = sum(k["spilled"] for k in kernels)
+        tensor_cores = sum(k["wgmma"] > 0 for k in kernels)
+        rows.append((net, made["launches"], len(kernels), max(k["registers"] for k in kernels), spilled, tensor_cores))
+    head = ("net, batch and target", "launches", "kernels", "most registers", "bytes spilled", "kernels with wgmma")
+    about = f"**Kernels as machine code** ({found['architecture']}, Triton {found['triton']}; compiled, not run)"
+    return f"{about}:\n\n{table(head, rows)}"
+
+
+MEASURED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "results/compile_time.json": compile_time,
+    "results/passes.json": growth,
+    "kernel_table.json": kernel_table,
 }
 PARTS: Mapping[str, Callable[[], str]] = {
     "families": families,

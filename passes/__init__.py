@@ -11,6 +11,7 @@ from .assign_layout import assign_layout
 from .assign_precision import assign_precision
 from .context import Context, Note
 from .drop_training import drop_training
+from .failure import PassFailed
 from .fold_batchnorm import fold_batchnorm
 from .fold_constants import fold_constants
 from .fold_forward import fold_forward
@@ -46,7 +47,7 @@ PIPELINE: tuple[Pass, ...] = (
 WITHOUT_SHAPES = 6  # so many passes of the pipeline look at no shape: what they leave can be compiled for any
 REQUIRED: tuple[Pass, ...] = (fold_constants, assign_precision, plan_memory)  # what a net cannot run without
 
-__all__ = ["PIPELINE", "REQUIRED", "WITHOUT_SHAPES", "Context", "Note", "Pass", "run", "select"]
+__all__ = ["PIPELINE", "REQUIRED", "WITHOUT_SHAPES", "Context", "Note", "Pass", "PassFailed", "run", "select"]
 
 
 def run(
@@ -55,9 +56,13 @@ def run(
     passes: Sequence[Pass] = PIPELINE,
     seen: Callable[[str, Graph], None] = lambda name, graph: None,
 ) -> Graph:
-    """The graph after these passes; `seen` is shown it after each."""
+    """The graph after these passes; `seen` is shown it after each. PassFailed if one raises anything."""
     for p in passes:
-        graph = p(graph, context.during(p.__name__))
+        try:
+            after = p(graph, context.during(p.__name__))
+        except Exception as e:
+            raise PassFailed(p.__name__, graph, e) from e
+        graph = after
         seen(p.__name__, graph)
     return graph
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 from ..compiler.ir import Graph, Node, Value
 from ..compiler.ops.activation import Dropout
 from ..compiler.ops.arithmetic import Power
-from ..compiler.rewrite import Writer
+from ..compiler.rewrite import Writer, living
 from .context import Context
 
 NOTHING = (Power(),)
@@ -40,7 +40,7 @@ def drop_training(graph: Graph, context: Context) -> Graph:
                 writer[value] = replace(value, name=renamed[value])
         results = tuple(writer[v] for v in node.results)
         writer.add(Node(node.op, tuple(writer[v] for v in node.inputs), results, node.loc))
-    return writer.finish() if any(map(idle, graph.nodes)) else graph
+    return writer.finish() if any(map(idle, graph.nodes)) else living(graph)
 
 
 def idle(node: Node) -> bool:

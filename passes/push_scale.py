@@ -27,6 +27,13 @@ from .context import Context
 
 
 def push_scale(graph: Graph, context: Context) -> Graph:
+    while (made := pushed_once(graph, context)) is not graph:
+        graph = made
+    return graph
+
+
+def pushed_once(graph: Graph, context: Context) -> Graph:
+    """Every layer one join or cut further up; the next behind it can follow."""
     through = {n.inputs[0]: n for n in graph.nodes if passes_concat(n, graph)}
     out_of = {n: layers for n in graph.nodes if (layers := behind_pieces(n, graph))}
     if not through and not out_of:
@@ -54,8 +61,11 @@ def layer(node: Node) -> bool:
 
 
 def takes_in(value: Value, reader: Node, graph: Graph) -> bool:
-    """Can a layer behind this value be folded into what makes it?"""
+    """Can a layer behind this value be folded into what makes it, or into what other layers behind that leave?"""
     maker = graph.producer.get(value)
+    while maker is not None and layer(maker) and graph.only_feeds(value, reader):
+        value, reader = maker.inputs[0], maker
+        maker = graph.producer.get(value)
     return (
         maker is not None
         and isinstance(maker.op, Weighted)

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from ..compiler.ir import Graph, Node, Place, Value, Within
 from ..compiler.ops.shape import Concat, Slice
-from ..compiler.rewrite import Writer
+from ..compiler.rewrite import Writer, living
 from ..compiler.storage import Life, lives, storages
 from ..compiler.verify import flat
 from .context import Context
@@ -25,6 +25,7 @@ Places = dict[Value, Place]
 
 
 def reuse_storage(graph: Graph, context: Context) -> Graph:
+    graph = living(graph)
     life, places, taken = lives(graph), Places(), settled(graph)
     for node in graph.nodes:
         if node.place_decided:

@@ -2,10 +2,10 @@
 
     python tests/pages.py docs/embedding.md
 
-Fenced blocks of `python` are executed, those of `sh` given to bash, those of `net` and `prototxt` read; with `file=NAME`
-behind the language a block is written to that file instead. A block of `text` is what the block before it has to print,
-where `...` stands for anything. `<!-- not run: WHY -->` above a block leaves it out. The first block that does not do
-what the page says ends the program with exit code 1 and its place.
+Fenced blocks of `python` are executed, those of `sh` given to bash, those of `net` and `prototxt` read; with
+`file=NAME` behind the language a block is written to that file instead. A block of `text` is what the block before it
+has to print, where `...` stands for anything. `<!-- not run: WHY -->` above a block leaves it out. The first block that
+does not do what the page says ends the program with exit code 1 and its place.
 """
 
 from __future__ import annotations

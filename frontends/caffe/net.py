@@ -114,10 +114,10 @@ class Importer:
         """Read one layer, or note what is wrong with it."""
         tops = message["top"]
         try:
+            self.known_type(message)
             if any(b in self.broken for b in message["bottom"]):
                 self.broken.update(tops)
                 return
-            self.known_type(message)
             bottoms = [self.bottom(message, i) for i in range(len(message["bottom"]))]
             layer = Layer(message, [self.read(b, message) for b in bottoms], self)
             self.check_counts(layer)

@@ -61,6 +61,8 @@ def packed(call: Call, axes: int) -> Run:
     stride, pad, dilation = (
         [*d] if axes == 2 else [u, *d] for d, u in zip(geometry(attributes, axes), (1, 0, 1), strict=True)
     )
+    window = [1, 1, *operand.shape[2:]][-2:]  # one number dilated is itself, and oneDNN may crash on it (torch 2.13)
+    dilation = [d if k > 1 else 1 for d, k in zip(dilation, window, strict=True)]
     groups = attributes["groups"]
     logical, bias = operand.data, call.operands[2].data if attributes["bias"] else None
     assert logical is not None

@@ -38,7 +38,7 @@ def trials(dice: Dice) -> Iterator[Trial]:
         yield Trial(dice.pick(NAMES), (name,))
     for target in NAMES:
         yield Trial(target, WHOLE, run=target in ("cpu", *gpu), again=True)
-        cut = dice.between(0, len(WHOLE))
+        cut = dice.between(0, WHOLE.index(ROUND) if target.endswith("f16") else len(WHOLE))
         yield Trial(target, WHOLE[:cut] + WHOLE, run=target == "cpu")  # begun, printed, and compiled from there
     yield Trial("cpu", NEEDED, run=True)
     for target in ["cpu", *(dice.pick(NAMES) for _ in range(ORDERS - 1))]:

@@ -10,6 +10,9 @@ from ....compiler.ops.reduce import Standardize
 from ..layer import Layer, layer
 
 
+UNDIVIDED = "did NVCaffe write this file? It keeps them as they are; with a factor of 1 they would count"
+
+
 @layer("BatchNorm", "batch_norm_param")
 def batch_norm(l: Layer, x: Value) -> Value:
     """Normalise by the stored statistics or, with use_global_stats: false, by the batch's own (batch_norm_layer.cpp).
@@ -24,6 +27,8 @@ def batch_norm(l: Layer, x: Value) -> Value:
     count = channels or (1,)
     mean, variance, factor = l.numbers(count, "mean"), l.numbers(count, "variance"), l.numbers((1,), "factor")
     if mean is not None and variance is not None and factor is not None:
+        if not factor.any() and (mean.any() or variance.any()):
+            l.importer.warn(f"{l.said} has statistics and the factor 0, so Caffe takes them for 0: {UNDIVIDED}")
         by = torch.where(factor == 0, torch.zeros_like(factor), 1 / factor)
         mean, variance = (mean * by).reshape(channels), (variance * by).reshape(channels)
     stored = [l.constant(mean, channels, "mean"), l.constant(variance, channels, "variance")]

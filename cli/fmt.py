@@ -1,0 +1,64 @@
+"""`cortado fmt`: texts in cortado's language, laid out as the compiler prints them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from .files import writing
+from .screen import counted
+
+
+@click.command(short_help="Lay texts in cortado's language out, comments and all.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE.net...")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file would change, and name it.")
+def fmt(files: tuple[str, ...], check: bool) -> None:
+    """Lay out each FILE in place; `-` reads standard input and prints the result."""
+    from ..compiler.text.format import formatted
+
+    changed = 0
+    for file in files:
+        if file == "-":
+            text = sys.stdin.buffer.read().decode("utf-8", "replace")
+            made = formatted(text, "<stdin>")
+            if not check:
+                click.echo(made, nl=False)
+            changed += made != text
+            continue
+        text = text_of(file)
+        made = formatted(text, file)
+        if made != text:
+            changed += 1
+            click.echo(f"{file}: {'would change' if check else 'laid out'}", err=True)
+            if not check:
+                replaced(Path(file), made)
+    if check and changed:
+        click.echo(f"{counted(changed, 'file')} would change; `cortado fmt` lays them out.", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def text_of(file: str) -> str:
+    from ..compiler.errors import CompileError
+
+    try:
+        return Path(file).read_text("utf-8")
+    except UnicodeDecodeError as e:
+        raise CompileError(f"{file}: {e}", advice="A net in cortado's language is a text in UTF-8.") from None
+
+
+def replaced(path: Path, text: str) -> None:
+    """Write the file whole or not at all; it keeps its permissions."""
+    with writing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(name).chmod(path.stat().st_mode)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,45 @@
+"""`cortado opt`: any passes, in any order, on any net or dump."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .files import writable, writing
+from .options import net_options, options_of
+from .screen import warn, working
+
+
+@click.command(short_help="Run any passes on a net, and print the result.")
+@net_options
+@click.option("-p", "--passes", "names", metavar="PASS,PASS", help="The passes, in this order. Without it: all.")
+@click.option("-o", "file", metavar="FILE.net", help="Write the net here, with its weights beside it.")
+def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | None, file: str | None) -> None:
+    """Run passes on NET, a .prototxt or a .net at any stage, and print what comes of it.
+
+    A reproducer that a failing pass leaves is run so: cortado opt before.net -p fuse.
+    """
+    if file:
+        writable(file)
+    with working(f"reading {net}"):
+        from ..compiler.text import show
+        from ..compiler.text.weights import dump
+        from ..driver import Report, optimized, read_net
+        from ..passes import PIPELINE, select
+
+        report, options = Report(), options_of(reading)
+        words = [word.strip() for word in names.split(",") if word.strip()] if names is not None else []
+        passes = PIPELINE if names is None else select(words)
+        graph = optimized(read_net(Path(net), weights, options, report), options, report, passes)
+    warn(report.warnings)
+    if file is None:
+        click.echo(show(graph), nl=False)
+        return
+    path = Path(file)
+    with writing(file):
+        (made,) = dump(path.parent, {path.stem: graph}, f"{path.stem}.safetensors")
+        if made != path:
+            made.replace(path)
+    click.echo(path)

@@ -1,0 +1,123 @@
+"""How large a net is after each stage, and what it costs each target to run: `cortado show --stats`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..compiler.build import launches
+from ..compiler.cost import cost
+from ..compiler.errors import CompileError
+from ..compiler.ir import Graph
+from ..driver import Options, Report, optimized
+from ..passes import PIPELINE
+from ..passes.plan_memory import lower_bound, spans_of
+from .screen import counted, size
+from .summary import in_place
+
+TARGETS = ("cpu", "cuda")  # whose launches are told beside those of the target asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The net after a pass.
+
+    `operators` are nodes, a kernel counting as one; `in_place` values have no bytes of their own; `parameters` are
+    numbers of weights; `flops` and `bytes` those of one run (`compiler/cost.py` says how they are counted); `live` is
+    the most bytes of values that are needed at one step; `seconds` what the pass took.
+    """
+
+    name: str
+    operators: int
+    in_place: int
+    parameters: int
+    flops: int
+    bytes: int
+    live: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """All stages; the arena in bytes and its lower bound; launches by target, or why a target cannot run the net."""
+
+    net: str
+    target: str
+    stages: tuple[Stage, ...]
+    arena: int
+    bound: int
+    launches: dict[str, dict[str, int] | str]
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """A table of the stages; a pass that changed nothing has a time and no numbers."""
+        yield "stage", "operators", "in place", "parameters", "MFLOP", "MB moved", "MB live", "ms"
+        before: Stage | None = None
+        for s in self.stages:
+            changed = before is None or s is self.stages[-1] or numbers(s) != numbers(before)
+            shown = (
+                f"{s.operators}{gained(s.operators, before.operators if before else None)}",
+                str(s.in_place),
+                f"{s.parameters:,}",
+                f"{s.flops / 1e6:.1f}",
+                f"{s.bytes / 1e6:.2f}",
+                f"{s.live / 1e6:.3f}",
+            )
+            yield s.name, *(shown if changed else ("",) * len(shown)), f"{s.seconds * 1e3:.1f}"
+            before = s
+
+    def sentences(self) -> Iterator[tuple[str, str]]:
+        """What there is to say of the whole."""
+        first, last = self.stages[0], self.stages[-1]
+        yield "parameters", f"{last.parameters:,}"
+        yield "arithmetic", f"{last.flops / 1e6:,.1f} MFLOP"
+        yield "memory traffic", f"{size(last.bytes)}, {size(first.bytes)} as the file has it"
+        above = "which is the bound" if self.arena == self.bound else f"the bound is {size(self.bound)}"
+        yield "arena", f"{size(self.arena)}, {above}"
+        for target, found in self.launches.items():
+            if isinstance(found, str):
+                yield f"launches on {target}", f"none: {found}"
+                continue
+            host = f", and {counted(found['host'], 'step')} on the host" if found["host"] else ""
+            yield f"launches on {target}", f"{found['kernels']}{host}"
+
+
+def numbers(stage: Stage) -> tuple[int, ...]:
+    return stage.operators, stage.in_place, stage.parameters, stage.flops, stage.bytes, stage.live
+
+
+def gained(now: int, before: int | None) -> str:
+    return "" if before is None or now == before else f" ({now - before:+})"
+
+
+def statistics(report: Report, options: Options) -> Statistics:
+    """Of a net that all passes have seen."""
+    stages = tuple(stage(name, graph, report.seconds[name]) for name, graph in report.stages.items())
+    final = next(reversed(report.stages.values()))
+    return Statistics(
+        net=final.name,
+        target=options.target,
+        stages=stages,
+        arena=final.arena or 0,
+        bound=lower_bound(spans_of(final)),
+        launches={t: launched(report, final, t, options.target) for t in dict.fromkeys((options.target, *TARGETS))},
+    )
+
+
+def stage(name: str, graph: Graph, seconds: float) -> Stage:
+    found = cost(graph)
+    live = lower_bound(spans_of(graph))
+    operators = len(graph.nodes)
+    return Stage(name, operators, in_place(graph), found.parameters, found.flops, found.bytes, live, seconds)
+
+
+def launched(report: Report, final: Graph, target: str, chosen: str) -> dict[str, int] | str:
+    try:
+        graph = final if target == chosen else optimized(report.stages["read"], Options(target), Report(), PIPELINE)
+        found = launches(graph, target)
+    except CompileError as e:
+        return e.message
+    return {"kernels": found.kernels, "host": found.host}

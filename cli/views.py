@@ -1,0 +1,162 @@
+"""The views of a net that `cortado show` has: each as JSON for machines, and as lines for people."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..compiler.errors import CompileError
+from ..compiler.ir import Graph
+from ..compiler.text import show as text_of
+from ..compiler.text.weights import dump
+from ..driver import Options, Report
+from ..passes import PIPELINE, Note, select
+from ..runtime.artifact import Artifact
+from .files import writing
+from .screen import columns
+from .statistics import statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The net itself."""
+
+    graph: Graph
+    stage: str
+
+    def json(self) -> Any:
+        types = {
+            "inputs": {v.name: str(v.type) for v in self.graph.inputs},
+            "outputs": {name: str(v.type) for name, v in self.graph.returns},
+        }
+        return {"net": self.graph.name, "stage": self.stage, **types, "text": text_of(self.graph)}
+
+    def print(self) -> None:
+        click.echo(text_of(self.graph), nl=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """The net in a compiled file, as it was printed when it was compiled."""
+
+    artifact: Artifact
+
+    def json(self) -> Any:
+        plan = self.artifact.plan
+        return {"net": plan.net, "target": plan.target, "arena": plan.arena, "text": self.artifact.net}
+
+    def print(self) -> None:
+        click.echo(self.artifact.net, nl=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The kernels by name."""
+
+    sources: Mapping[str, str]
+
+    def json(self) -> Any:
+        return dict(self.sources)
+
+    def print(self) -> None:
+        if not self.sources:
+            click.echo("Each operator of this net runs alone: there are no kernels to show.")
+            return
+        click.echo("\n".join(self.sources.values()), nl=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What one pass changed in the text, as a unified diff."""
+
+    name: str
+    before: str
+    after: str
+
+    @property
+    def diff(self) -> str:
+        lines = (self.before.splitlines(), self.after.splitlines())
+        return "\n".join(difflib.unified_diff(*lines, f"before {self.name}", f"after {self.name}", lineterm=""))
+
+    def json(self) -> Any:
+        return {"pass": self.name, "before": self.before, "after": self.after, "diff": self.diff}
+
+    def print(self) -> None:
+        click.echo(self.diff or f"{self.name} changed nothing in this net.")
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """What the passes did, and what they did not do and why."""
+
+    notes: list[Note]
+
+    def json(self) -> Any:
+        return [asdict(note) for note in self.notes]
+
+    def print(self) -> None:
+        if not self.notes:
+            click.echo("No pass had anything to say about this net.")
+            return
+        columns(((n.rule, "did" if n.done else "did not", n.value, n.sentence) for n in self.notes), indent="")
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Sizes after each stage, and what the whole costs."""
+
+    report: Report
+    options: Options
+
+    def json(self) -> Any:
+        return statistics(self.report, self.options).json()
+
+    def print(self) -> None:
+        found = statistics(self.report, self.options)
+        columns(found.rows(), indent="")
+        click.echo("")
+        columns(found.sentences(), indent="")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A file for each stage, and one for the weights."""
+
+    folder: str
+    stages: Mapping[str, Graph]
+
+    def written(self) -> list[Path]:
+        with writing(self.folder):
+            return dump(Path(self.folder), {f"{i:02}_{name}": g for i, (name, g) in enumerate(self.stages.items())})
+
+    def json(self) -> Any:
+        return [str(path) for path in self.written()]
+
+    def print(self) -> None:
+        for path in self.written():
+            click.echo(path)
+
+
+View = Text | Printed | Kernels | Difference | Reasons | Numbers | Folder
+
+
+def difference(name: str, report: Report) -> Difference:
+    """Around a pass. CompileError if there is none of that name."""
+    select([name])
+    names = list(report.stages)
+    i = names.index(name)
+    return Difference(name, *(text_of(report.stages[n]) for n in (names[i - 1], name)))
+
+
+def stage_before(name: str) -> str:
+    """The stage that a pass sees: the net as it was read, or the pass before it. CompileError for no pass."""
+    if name == "read":
+        raise CompileError("nothing comes before reading", advice="Ask for --after read.")
+    (wanted,) = select([name])
+    i = PIPELINE.index(wanted)
+    return PIPELINE[i - 1].__name__ if i else "read"

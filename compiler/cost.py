@@ -1,0 +1,118 @@
+"""What a net costs to run, counted from its text: arithmetic, bytes moved, parameters.
+
+Arithmetic counts a multiplication and an addition as two, a function like exp as one. Bytes are those that a kernel has
+to read and write if it touches each number once; what stands in its place already is not moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+
+from .codegen.record import record
+from .ir import Graph, Node, Value
+from .kernel import body
+from .memory import channels, written
+from .op import Elementwise
+from .ops.conv import Conv, Deconv
+from .ops.dense import Linear, Softmax
+from .ops.fused import Fused
+from .ops.norm import L2Normalize, Lrn
+from .ops.pool import AvgPool, MaxPool, Pool
+from .ops.recurrent import Lstm, LstmUnit, Rnn
+from .ops.reduce import Reduce, Standardize
+from .storage import Storage, storages
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Operations on real numbers, bytes read and written, and parameters (numbers of weights, each counted once)."""
+
+    flops: int
+    bytes: int
+    parameters: int
+
+
+def cost(graph: Graph) -> Cost:
+    where = storages(graph)
+    parameters = sum(c.type.numel for c in graph.constants)
+    return Cost(sum(map(flops, graph.nodes)), sum(traffic(n, graph, where) for n in graph.nodes), parameters)
+
+
+def flops(node: Node) -> int:
+    """Operations of one node, at the largest sizes; 0 for what only moves numbers or decides by comparing."""
+    out, op = node.results[0].type, node.op
+    sizes = [v.type.bounds for v in node.inputs]
+    bias = out.numel if len(sizes) == 3 else 0
+    match op:
+        case Fused():
+            return sum(map(flops, op.body.nodes))
+        case Elementwise():
+            return calls(node) * out.numel
+        case Conv():
+            return 2 * out.numel * prod(sizes[1][1:]) + bias
+        case Deconv():
+            return 2 * prod(sizes[0]) * prod(sizes[1][1:]) + bias
+        case Linear():
+            return 2 * out.numel * (prod(sizes[1]) // max(out.bounds[-1], 1)) + bias
+        case MaxPool() | AvgPool():
+            return out.numel * window(op, sizes[0])
+        case Lrn():
+            return out.numel * (2 * op.size ** (1 if op.region == "across" else 2) + 4)
+        case Softmax():
+            return 5 * out.numel  # largest, minus it, exp, sum, division
+        case L2Normalize() | Standardize():
+            return 5 * out.numel
+        case Reduce():
+            return prod(sizes[0])
+        case Lstm() | Rnn():
+            steps, streams, width = sizes[0]
+            return steps * streams * width * (2 * sizes[2][-1] + 5)
+        case LstmUnit():
+            return 13 * out.numel
+    return 0
+
+
+def window(op: Pool, sizes: tuple[int, ...]) -> int:
+    """Numbers under one window."""
+    return prod(w.kernel for w in op.windows(sizes[2:]))
+
+
+def calls(node: Node) -> int:
+    """How many scalar functions an elementwise node applies to each element."""
+    return counted(node.op, tuple(v.type for v in node.inputs))
+
+
+@cache
+def counted(op: Elementwise, types: tuple[object, ...]) -> int:
+    values = tuple(Value(f"x{i}", type) for i, type in enumerate(types))  # type: ignore[arg-type]
+    result = Value("y", values[0].type)
+    return len(record(body([Node(op, values, (result,))], (result,))))
+
+
+def traffic(node: Node, graph: Graph, where: dict[Value, Storage] | None = None) -> int:
+    """Bytes that a node reads and writes."""
+    where = where if where is not None else storages(graph)
+    if still(node, where):
+        return 0
+    if node.joined or node.pieces:  # moves as much as it writes
+        return 2 * sum(changed(graph, v, where) for v in node.results)
+    return sum(v.type.nbytes for v in dict.fromkeys(node.inputs)) + sum(v.type.nbytes for v in node.results)
+
+
+def still(node: Node, where: dict[Value, Storage]) -> bool:
+    """True if the results are their operand's bytes under another name."""
+    return node.op.reinterprets and all(v.place.over is not None or v not in where for v in node.results)
+
+
+def changed(graph: Graph, value: Value, where: dict[Value, Storage]) -> int:
+    """Bytes of a value that its node writes."""
+    mine = channels(value, where)
+    count = sum(len(part) for part in written(graph, value, where))
+    return value.type.nbytes * count // max(len(mine), 1)
+
+
+def free(node: Node, graph: Graph, where: dict[Value, Storage]) -> bool:
+    """True if there is nothing to do at this node: all that it makes stands in its place already."""
+    return still(node, where) or ((bool(node.joined) or bool(node.pieces)) and not traffic(node, graph, where))

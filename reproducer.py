@@ -1,0 +1,25 @@
+"""What is left behind when a pass fails: the net before it, its weights, and the command that makes it fail again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+from .compiler.text import show
+from .compiler.text.weights import dump
+from .passes import PassFailed
+from .version import VERSION
+
+
+def write(failure: PassFailed, target: str) -> Path:
+    """The folder, in $CORTADO_FAILURES or among the system's temporary files; the same failure, the same folder."""
+    parent = Path(os.environ.get("CORTADO_FAILURES") or Path(tempfile.gettempdir()) / "cortado-failures")
+    digest = sha256(f"{failure.name} {target} {show(failure.graph)}".encode()).hexdigest()[:8]
+    folder = parent / f"{failure.name}-{digest}"
+    (path,) = dump(folder, {"before": failure.graph})
+    command = f"cortado opt {path.name} -p {failure.name} --target {target}"
+    told = f"{failure}\n\nwith cortado {VERSION}, in this folder:\n\n    {command}\n"
+    (folder / "README.txt").write_text(told, encoding="utf-8")
+    return folder

@@ -1,0 +1,67 @@
+"""A sample of the published prototxts: read, compiled, the same as real Caffe blob by blob; or refused with a reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from cortado.benchmarks import zoo
+from cortado.compiler.errors import CompileError
+from cortado.frontends.files import prototxt
+
+from .shared import SHARED
+
+pytestmark = pytest.mark.skipif(not SHARED.exists(), reason="needs the published prototxts")
+
+MATCH = [  # small ones of many kinds: three generations of text, groups, residuals, in place
+    "legacy-v0--caffe__examples__cifar10__cifar10_full",
+    "legacy-v1--caffe__examples__siamese__mnist_siamese",
+    "lenet--tensorrt__data__mnist__mnist",
+    "mobilenet--MobileNet-Caffe__mobilenet_deploy",
+    "squeezenet--SqueezeNet__SqueezeNet_v1.1__deploy",
+]
+COMPILE = ["legacy-v0--caffe__examples__cifar10__cifar10_quick_train"]
+REFUSE = {
+    "legacy-v1--caffe__examples__cifar10__cifar10_full_": "Caffe has no field norm_region in PoolingParameter",
+    "mobilenet-ssd--MobileNet-SSD__train": "no layer before it makes",
+}
+
+
+def entry(name: str) -> zoo.Entry:
+    (found,) = [e for e in zoo.entries() if e.name == name]
+    return found
+
+
+@pytest.mark.parametrize("name", MATCH)
+def test_like_caffe(name: str) -> None:
+    row = zoo.examine(entry(name))
+    assert row.verdict == zoo.MATCHED, row
+    assert row.worst < 1e-4
+
+
+@pytest.mark.parametrize("name", COMPILE)
+def test_a_training_file_compiles_when_told_its_shapes(name: str) -> None:
+    row = zoo.examine(entry(name))
+    assert row.verdict == zoo.COMPILED and "--shape data=1," in row.detail, row
+
+
+@pytest.mark.parametrize("name", REFUSE)
+def test_refused_with_a_reason(name: str) -> None:
+    row = zoo.examine(entry(name))
+    assert row.verdict == zoo.REFUSED and REFUSE[name] in row.detail, row
+
+
+def test_the_table_has_every_file_in_order() -> None:
+    listed = [line.split(" | ")[0][2:] for line in zoo.TABLE.read_text("utf-8").splitlines() if "--" in line[:60]]
+    listed = [name for name in listed if not name.startswith("-")]
+    assert listed == [e.name for e in zoo.entries()]
+    assert "| Caffe | matches Caffe" in zoo.TABLE.read_text("utf-8")
+    assert not [line for line in zoo.TABLE.read_text("utf-8").splitlines() if "| Caffe | " in line and "matches" not in line]
+
+
+def test_complaints_about_any_file_have_a_place() -> None:
+    """Small ones among all files, as far as reading goes: what is refused is refused with line and column."""
+    for e in [e for e in zoo.entries()[::15] if e.path.stat().st_size < 20_000]:
+        try:
+            prototxt.read(e.path)
+        except CompileError as error:
+            assert error.loc is not None and error.loc.line > 0
