@@ -6,7 +6,8 @@ VENV   ?= .venv
 
 # Installed before everything else, and at one version, so that pip has nothing to choose: the newest wheel on PyPI may
 # bring CUDA libraries of several gigabytes, and cortado needs none of them. Where pip would fetch those, ask for the CPU
-# build by name: make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+# build by name: make demo TORCH="torch==2.13.0 --index-url ADDRESS", with the address of the CPU builds that
+# PyTorch's installation page gives.
 TORCH  ?= torch==2.13.0
 
 BIN     = $(VENV)/bin

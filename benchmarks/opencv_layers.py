@@ -49,7 +49,9 @@ def by_opencv(path: Path, folder: Path) -> str:
     makers = {top: (layer["name"], i) for layer in layers for i, top in enumerate(layer["top"])}
     weights, numbers = folder / "case.caffemodel", path.with_suffix(".npz")
     with np.load(numbers) as params:
-        named = [caffemodel.Layer(m["name"], m["type"], blobs(m["name"], params), m["bottom"], m["top"]) for m in layers]
+        named = [
+            caffemodel.Layer(m["name"], m["type"], blobs(m["name"], params), m["bottom"], m["top"]) for m in layers
+        ]
     caffemodel.write(weights, path.stem, named)
     script = Path(__file__).with_name("opencv_case.py")
     command = [sys.executable, script, path, weights, numbers, json.dumps(makers)]

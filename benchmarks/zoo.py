@@ -15,9 +15,8 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -27,40 +26,19 @@ import torch
 
 from cortado import driver
 from cortado.compiler.errors import CompileError, CompileErrors
+from cortado.frontends.caffe import data
+from cortado.frontends.caffe.layer import LAYERS
 from cortado.frontends.caffe.rules import State, included
 from cortado.frontends.caffe.upgrade import upgraded
 from cortado.frontends.files.prototxt import read
 from cortado.runtime import Net
 from cortado.tests.goldens.fill import fill_input, fill_param
-from cortado.tests.shared import ROOT, SHARED
+from cortado.tests.shared import ROOT
 
-ZOO = SHARED / "zoo"
+from .zoo_table import BROKEN, COMPILED, DIFFERS, MATCHED, REFUSED, ZOO, Entry, Row, table
+
 TABLE = ROOT / "docs" / "zoo.md"
 TOLERANCE = 2e-3  # of a blob's root mean square
-MATCHED, COMPILED, DIFFERS, REFUSED, BROKEN = "matches Caffe", "compiles", "DIFFERS", "refused", "FAILS"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of the zoo. `golden`: who computed its numbers ("Caffe", "its fork"), or nothing."""
-
-    name: str
-    kind: str
-    golden: str
-
-    @property
-    def path(self) -> Path:
-        return ZOO / "prototxt" / f"{self.name}.prototxt"
-
-
-@dataclass(frozen=True)
-class Row:
-    """What came of it. `worst`: the largest difference from Caffe, in parts of a blob's root mean square."""
-
-    entry: Entry
-    verdict: str
-    detail: str
-    worst: float = 0.0
 
 
 def entries() -> list[Entry]:
@@ -78,9 +56,17 @@ def examine(entry: Entry) -> Row:
         stored = np.load(ZOO / "goldens" / f"{entry.name}.npz")
         return compare(entry, {key: stored[key] for key in stored.files})
     except CompileError as e:
-        return Row(entry, REFUSED, reasons(e))
+        return Row(entry, REFUSED, reasons(e), known=all_types_are_known(entry.path))
     except Exception as e:  # a fault of ours, and the others are to be looked at none the less
         return Row(entry, BROKEN, f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}")
+
+
+def all_types_are_known(path: Path) -> bool:
+    try:
+        layers = included(upgraded(read(path), [])["layer"], State(), [])
+    except CompileError:
+        return True
+    return all(layer["type"] in LAYERS or layer["type"] in data.KINDS or layer["type"] == "Input" for layer in layers)
 
 
 def compiles(entry: Entry) -> Row:
@@ -186,30 +172,6 @@ def reasons(error: CompileError) -> str:
     listed = [f"{reason}{f' ({count} times)' if count > 1 else ''}" for reason, count in list(said.items())[:2]]
     more = f"; and {len(said) - 2} more" if len(said) > 2 else ""
     return "; ".join(listed) + more
-
-
-def table(rows: Iterable[Row]) -> str:
-    rows = list(rows)
-    counts = Counter((row.verdict, row.entry.golden) for row in rows)
-    lines = [
-        "# The zoo: published prototxts, and what cortado makes of them",
-        "",
-        "Written by `python -m benchmarks.zoo`, which explains itself. Differences are the largest of any blob,",
-        "in parts of its root mean square.",
-        "",
-        "| | numbers by Caffe or the SSD fork | numbers by another fork | none |",
-        "|---|---|---|---|",
-    ]
-    for verdict in (MATCHED, COMPILED, DIFFERS, REFUSED, BROKEN):
-        cells = [counts[verdict, who] for who in ("Caffe", "its fork", "")]
-        if any(cells):
-            lines.append(f"| {verdict} | {' | '.join(map(str, cells))} |")
-    lines += ["", "| file | kind | numbers by | result | |", "|---|---|---|---|---|"]
-    for row in rows:
-        off = f", at most {row.worst:.0e} off" if row.verdict in (MATCHED, DIFFERS) else ""
-        detail = f"{row.detail}{off}".replace("|", "\\|").replace("<", "&lt;")
-        lines.append(f"| {row.entry.name} | {row.entry.kind} | {row.entry.golden} | {row.verdict} | {detail} |")
-    return "\n".join(lines) + "\n"
 
 
 def alone() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..version import VERSION
+from .check import check
 from .compile import compile
 from .fmt import fmt
 from .opt import opt
@@ -98,5 +99,5 @@ def main() -> None:
     """
 
 
-for command in (compile, run, show, opt, fmt):
+for command in (compile, run, show, check, opt, fmt):
     main.add_command(command)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
 from ..compiler.ir import Constant, Node, Value
 from ..compiler.ops.channels import Affine
+
+PIECE = 1 << 16  # elements that stay in the cache while they are multiplied
 
 
 def known(values: Sequence[Value]) -> bool:
@@ -24,3 +26,12 @@ def coefficients(layer: Node) -> tuple[Tensor, Tensor]:
     """a and b of an affine layer whose numbers are known, in float64."""
     assert isinstance(layer.op, Affine)
     return layer.op.coefficients(*numbers(layer.inputs[1:]))
+
+
+def row_pieces(weight: Tensor) -> Iterator[slice]:
+    """Cuts a weight along its first axis into pieces of at most PIECE elements, but never less than a row.
+
+    A large weight in float64, whole, would cost more in fresh memory than in arithmetic.
+    """
+    rows = max(1, PIECE * len(weight) // max(weight.numel(), 1))
+    return (slice(i, i + rows) for i in range(0, len(weight), rows))

@@ -29,10 +29,9 @@ from ..compiler.ir import Constant, Graph, Node, Value
 from ..compiler.ops.channels import Affine, BatchNorm, Scale
 from ..compiler.ops.weighted import Weighted
 from ..compiler.rewrite import Names, Writer, constant
-from .affine import coefficients, known, numbers
+from .affine import coefficients, known, numbers, row_pieces
 from .context import Context
 
-PIECE = 1 << 16  # elements that stay in the cache while they are multiplied
 Constants = dict[tuple[object, ...], tuple[Constant, Constant]]
 
 
@@ -166,13 +165,8 @@ def folded(anchor: Node, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def multiplied(weight: Tensor, factors: Tensor) -> Tensor:
-    """The product, worked out in the precision of the factors and stored in the weight's.
-
-    A few rows at a time: a large weight in float64 would cost more in fresh memory than in arithmetic.
-    """
+    """The product, worked out in the precision of the factors and stored in the weight's."""
     made, factors = torch.empty_like(weight), factors.expand(-1, *weight.shape[1:])
-    rows = max(1, PIECE * len(weight) // max(weight.numel(), 1))
-    for i in range(0, len(weight), rows):
-        by = factors if len(factors) == 1 else factors[i : i + rows]
-        made[i : i + rows] = weight[i : i + rows] * by
+    for piece in row_pieces(weight):
+        made[piece] = weight[piece] * (factors if len(factors) == 1 else factors[piece])
     return made

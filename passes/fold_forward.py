@@ -11,14 +11,14 @@ folded. Worked out in float64. Left alone: a layer that anything else reads too,
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
 
 from ..compiler.ir import Constant, Graph, Node
 from ..compiler.ops.channels import Affine
 from ..compiler.ops.conv import Conv
 from ..compiler.ops.dense import Linear
 from ..compiler.rewrite import Names, Writer, constant
-from .affine import coefficients, known
+from .affine import coefficients, known, row_pieces
 from .context import Context
 
 
@@ -73,23 +73,22 @@ def folds(layer: Node, graph: Graph, context: Context) -> bool:
 
 
 def parameters(layer: Node, reader: Node, names: Names) -> tuple[Constant, Constant]:
-    """Weight and bias of the reader, with the layer in them."""
+    """Weight and bias of the reader, with the layer in them; a few rows at a time, see `row_pieces`."""
     weight, *rest = (v for v in reader.inputs[1:] if isinstance(v, Constant))
     turned = isinstance(reader.op, Linear) and reader.op.transpose
-    w = weight.data.double().T if turned else weight.data.double()
+    made = torch.empty_like(weight.data)
+    before, after = (weight.data.T, made.T) if turned else (weight.data, made)
     a, b = coefficients(layer)
-    taken = w.shape[1] if isinstance(reader.op, Conv) else len(a)
-    rows = w.reshape(w.shape[0], taken, -1)  # outputs, the channels that each reads, what it reads of each
-    bias = (rows * read_by_each(rows, b)).sum((1, 2)) + (rest[0].data.double() if rest else 0)
-    scaled = (rows * read_by_each(rows, a)).reshape(w.shape)
+    taken = before.shape[1] if isinstance(reader.op, Conv) else len(a)  # channels that each output reads
+    bias = torch.zeros(len(before), dtype=torch.float64)
+    for piece in row_pieces(before):
+        rows = before[piece].double()
+        read = rows.reshape(len(rows), taken, -1)
+        group = torch.arange(len(before))[piece] * len(a) // (taken * len(before))
+        after[piece] = (read * a.reshape(-1, taken)[group, :, None]).reshape(rows.shape)
+        bias[piece] = (read * b.reshape(-1, taken)[group, :, None]).sum((1, 2))
+    if rest:
+        bias += rest[0].data.double()
     first = names.fresh(f"{weight.name}.folded")
     second = names.fresh(f"{rest[0].name if rest else f'{weight.name}.bias'}.folded")
-    data = (scaled.T if turned else scaled).to(weight.data.dtype)
-    return constant(first, data), constant(second, bias.to(weight.data.dtype))
-
-
-def read_by_each(rows: Tensor, numbers: Tensor) -> Tensor:
-    """For each output the numbers of the channels that it reads, [outputs, channels, 1]: those of its group."""
-    outputs, taken = rows.shape[:2]
-    groups = len(numbers) // taken
-    return numbers.reshape(groups, taken).repeat_interleave(outputs // groups, 0)[:, :, None]
+    return constant(first, made), constant(second, bias.to(made.dtype))

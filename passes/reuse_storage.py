@@ -26,14 +26,14 @@ Places = dict[Value, Place]
 
 def reuse_storage(graph: Graph, context: Context) -> Graph:
     graph = living(graph)
-    life, places, taken = lives(graph), Places(), settled(graph)
+    life, places, taken, over = lives(graph), Places(), settled(graph), overlaid(graph)
     for node in graph.nodes:
         if node.place_decided:
             continue
         if isinstance(node.op, Concat):
-            join(node, graph, places, taken, context)
+            join(node, graph, places, taken | over, context)
         elif isinstance(node.op, Slice):
-            split(node, graph, places, taken, context)
+            split(node, graph, places, taken | over, context)
     viewed = {p.within.root for p in places.values() if p.within} | taken
     for node in graph.nodes:
         value = node.results[0]
@@ -56,6 +56,12 @@ def settled(graph: Graph) -> set[str]:
     return {v.name for v, s in where.items() if s.root in roots}
 
 
+def overlaid(graph: Graph) -> set[str]:
+    """The names of values that lie over others, and of those: their bytes are written again."""
+    placed = [v for n in graph.nodes for v in n.results if v.place.over is not None]
+    return {name for v in placed for name in (v.name, v.place.over or "")}
+
+
 def join(node: Node, graph: Graph, places: Places, taken: set[str], context: Context) -> None:
     """Place a concat's operands in its result."""
     root = node.output
@@ -64,6 +70,8 @@ def join(node: Node, graph: Graph, places: Places, taken: set[str], context: Con
     for operand in node.inputs:
         parts = node.joined.get(operand, [])
         reason = joins(operand, graph, places, parts, context)
+        if operand.name in taken:
+            reason = "it has a place already"
         if reason is None and operand.layout != root.layout:
             reason = f"it lies in {operand.layout}"
         if reason:
@@ -98,7 +106,7 @@ def split(node: Node, graph: Graph, places: Places, taken: set[str], context: Co
     if source not in graph.producer or source.name in taken or not context.target.writes_views(node.op):
         return
     for value, part in node.pieces.items():
-        if value not in places and not value.place.decided and value.layout == source.layout:
+        if value not in places and value.name not in taken and value.layout == source.layout:
             places[value] = replace(value.place, within=Within(source.name, part.start, part.stop))
             context.did(value, f"is a piece of {source.name}: {value.type.nbytes} bytes not copied")
 

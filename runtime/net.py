@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from torch import Tensor
 from .arena import fits
 from .artifact import Artifact, read
 from .feed import Spec, array_of, converted, shape_of, tensor_of
-from .plan import Plan, Shape
+from .plan import Dim, Plan, Shape
 from .primitives import Layer, Packings
 from .program import Program
 
@@ -181,8 +181,10 @@ class Net:
                     f"input {name!r} has {len(shape)} dimensions, {list(shape)}; the net takes {self.wanted()}"
                 )
         if self.compile is None:
-            held = "; ".join(signature(self.plan.inputs, key) for key in self.programs)
-            asked = signature(self.plan.inputs, key)
+            names = self.plan.inputs
+            plans = [program.plan for program in self.programs.values()]
+            held = "; ".join(signature(names, [plan.slots[name].dims for name in names]) for plan in plans)
+            asked = signature(names, key)
             raise ValueError(f"this net holds the shapes {held} and was given {asked}; compile it for those too")
         with self.lock:  # one compiles, the others wait and find it
             if (found := self.held(key)) is None:
@@ -220,8 +222,8 @@ def key_of(plan: Plan) -> tuple[Shape, ...]:
     return tuple(plan.slots[name].bounds for name in plan.inputs)
 
 
-def signature(names: tuple[str, ...], shapes: tuple[Shape, ...]) -> str:
-    return ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
+def signature(names: Sequence[str], shapes: Sequence[Sequence[Dim]]) -> str:
+    return ", ".join(f"{name} [{', '.join(map(str, dims))}]" for name, dims in zip(names, shapes, strict=True))
 
 
 @contextmanager

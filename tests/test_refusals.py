@@ -11,6 +11,7 @@ from cortado.compiler.ir import Graph
 from cortado.frontends.caffe import fields
 from cortado.frontends.caffe import net as caffe_net
 from cortado.frontends.caffe.layer import LAYERS, Layer, layer
+from cortado.frontends.caffe.rules import State
 from cortado.frontends.caffe.weights import Unbound
 from cortado.frontends.files.prototxt import parse
 from cortado.frontends.files.schema import kinds, pool
@@ -93,6 +94,12 @@ def test_a_layer_that_always_trains_is_refused() -> None:
     drop = 'layer { name: "d" type: "Dropout" bottom: "x" top: "y" phase: %s }'
     assert read(HEAD + drop % "TEST")[1] == []
     assert "to work as in training" in refusals(HEAD + drop % "TRAIN")[0].message
+
+
+def test_the_phase_of_training_is_for_choosing_layers_only() -> None:
+    drop = 'layer { name: "d" type: "Dropout" bottom: "x" top: "y" include { phase: TRAIN } }'
+    graph, said = read(HEAD + drop, state=State("TRAIN"))
+    assert [name for name, _ in graph.returns] == ["y"] and "computed as at TEST" in said[0]
 
 
 def test_unknown_settings_of_data_do_not_matter() -> None:
@@ -187,7 +194,8 @@ def test_a_name_with_weights_stands_once() -> None:
 
 def test_a_python_layer_and_a_training_file_say_what_to_do() -> None:
     text = HEAD + 'layer { name: "p" type: "Python" bottom: "x" top: "y" python_param { module: "m" layer: "L" } }'
-    assert refusals(text)[0].advice
+    (error,) = refusals(text)
+    assert error.message.endswith("its code, m.L, is not in the file") and "Input layer" in error.advice
     data = 'layer { name: "d" type: "AnnotatedData" top: "x" }\n' + CONV % ""
     (error,) = refusals(data)
     assert "--shape x=" in error.advice and "deploy" in error.advice

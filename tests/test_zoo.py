@@ -1,4 +1,4 @@
-"""A sample of the published prototxts: read, compiled, the same as real Caffe blob by blob; or refused with a reason."""
+"""A sample of the published prototxts: compiled, the same as real Caffe blob by blob; or refused with a reason."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def test_the_table_has_every_file_in_order() -> None:
     listed = [name for name in listed if not name.startswith("-")]
     assert listed == [e.name for e in zoo.entries()]
     assert "| Caffe | matches Caffe" in zoo.TABLE.read_text("utf-8")
-    assert not [line for line in zoo.TABLE.read_text("utf-8").splitlines() if "| Caffe | " in line and "matches" not in line]
+    assert not [
+        line for line in zoo.TABLE.read_text("utf-8").splitlines() if "| Caffe | " in line and "matches" not in line
+    ]
 
 
 def test_complaints_about_any_file_have_a_place() -> None:

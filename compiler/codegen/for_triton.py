@@ -10,6 +10,7 @@ from ..ir import Graph, Node, Value
 from ..op import Elementwise, Op
 from ..ops.conv import Conv
 from ..ops.dense import Linear, Softmax
+from ..ops.moving import Crop, Transpose
 from ..ops.norm import Lrn
 from ..ops.pool import AvgPool, MaxPool
 from ..ops.shape import Concat, Relayout, Slice
@@ -31,6 +32,8 @@ FAMILIES: dict[type[Op], Family] = {
     Relayout: moves.relayout,
     Concat: moves.concat,
     Slice: moves.slices,
+    Transpose: moves.transpose,
+    Crop: moves.crop,
 }
 ANCHORS = (Conv, Linear, MaxPool, AvgPool)  # on whose result elementwise nodes ride
 DTYPES = ("f32", "f16")
@@ -80,6 +83,8 @@ def rides(kernel: Graph) -> str | None:
     if isinstance(anchor.op, Elementwise):
         stored(result, [])
         return None
+    if not isinstance(anchor.op, Linear) and len(result.shape) not in (3, 4):
+        return "there are kernels for images of one or two axes only"
     space = rows(result) if isinstance(anchor.op, Linear) else images(result)
     return refused(kernel.nodes[1:], space, views)
 

@@ -29,6 +29,11 @@ class SmoothL1(Elementwise):
 
     sigma: float = 1.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sigma == 0:
+            raise ValueError("sigma is not 0: all losses would be 0")
+
     def scalar(self, m: Any, x: Any) -> Any:
         square = self.sigma * self.sigma
         far = m.abs(x)

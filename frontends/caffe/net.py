@@ -61,6 +61,8 @@ def graph(
     kept = [layer for layer, needed in zip(kept, leading_to(wires, outputs), strict=True) if needed]
     importer.tell(Finding(doubt) for doubt in doubts)
     importer.tell(unread(message, "the net"))
+    if state.phase == "TRAIN":
+        warn("the layers are those of phase TRAIN, and are computed as at TEST: Dropout drops nothing")
     inputs = declared_inputs(message, kept, dict(shapes or {}), outputs, importer.errors)
     importer.broken.update(inputs.broken)
     computed = set(inputs.layers)
@@ -74,7 +76,7 @@ def graph(
     for layer in inputs.layers:
         importer.layer(layer)
     found = importer.outputs(outputs)
-    raise_all(in_order(importer.errors))
+    raise_all(in_order([*importer.errors, *importer.parameters.faults()]))
     return importer.finish(found)
 
 
@@ -134,7 +136,10 @@ class Importer:
         name, type = message["name"], message["type"]
         if type not in LAYERS:
             sentence = f'layer "{name}": cortado has no layer type {type}{near(type, LAYERS)}'
-            advice = DATA if type in DATA_LAYERS else "See docs/adding_a_layer.md for how to add one."
+            if type == "Python":
+                code = message["python_param"]
+                sentence += f"; its code, {code['module']}.{code['layer']}, is not in the file"
+            advice = ADVICE.get(type, "See docs/adding_a_layer.md for how to add one.")
             raise message.fault(sentence, "type" if "type" in message else None, advice)
 
     def bottom(self, message: Message, i: int) -> Blob:
@@ -247,5 +252,7 @@ class Importer:
 
 
 TWICE = "Caffe refuses this too. Give the top a name of its own."
-DATA_LAYERS = ("HDF5Output", "Python")
-DATA = "This is a file for training: use the deploy prototxt, or put an Input layer in the place of this one."
+ADVICE = {
+    "Python": "Where it only brings data, put an Input layer in its place; else see docs/adding_a_layer.md.",
+    "HDF5Output": "Take it out, and ask for its bottoms as outputs.",
+}

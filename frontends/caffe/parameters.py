@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
+from ...compiler.errors import CompileError
 from ...compiler.ir import Constant, declared
 from ...compiler.rewrite import constant
 from ...compiler.types import TensorType
@@ -20,9 +23,11 @@ class Parameters:
         self.constants: dict[str, Constant] = {}
         self.shared: dict[str, tuple[Layer, int, Constant]] = {}  # by param name: the layer that owns it
         self.learners: dict[str, Layer] = {}  # layers that have blobs, by name
+        self.absent: dict[Layer, Missing] = {}  # layers for which the file has nothing
+        self.faulty: dict[Layer, CompileError] = {}  # layers of which a blob cannot be had
 
     def weight(self, layer: Layer, index: int, shape: Shape, role: str) -> Constant:
-        """A learnt blob: the owner's, where a param name shares it. CompileError if it cannot be had."""
+        """A learnt blob: the owner's, where a param name shares it. One that cannot be had is noted, and unbound."""
         params = layer.message["param"]
         spec = params[index] if index < len(params) else None
         name = spec["name"] if spec is not None else ""
@@ -32,10 +37,14 @@ class Parameters:
             first = self.learners[layer.name].message.loc.line
             advice = "Caffe finds weights by name, and would give them to the first alone. Give each its own name."
             raise layer.fault(f"another layer with weights has the same name, on line {first}", "name", advice)
+        data = None
         try:
             data = self.weights.blob(layer.name, layer.type, index, shape)
         except Missing as e:
-            raise layer.fault(e.sentence, None, e.advice) from None
+            if e.whole:
+                self.absent.setdefault(layer, e)
+            else:
+                self.faulty.setdefault(layer, layer.fault(e.sentence, None, e.advice))
         made = self.constant(f"{layer.name}.{role}", data, shape)
         if name:
             self.shared[name] = (layer, index, made)
@@ -65,9 +74,19 @@ class Parameters:
         made = declared(name, TensorType("f32", shape)) if data is None else constant(name, data)
         return self.constants.setdefault(name, made)
 
+    def faults(self) -> Iterator[CompileError]:
+        """What is wrong with the weights: each layer's first fault, and in one sentence all layers that have none."""
+        yield from self.faulty.values()
+        if self.absent:
+            (layer, why), *others = self.absent.items()
+            names = [f'"{other.name}"' for other, _ in others]
+            more = f", nor for {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
+            yield layer.fault(why.sentence + (more if names else ""), None, why.advice)
+
     def check_count(self, layer: Layer) -> None:
-        """Refuse weights that have another number of blobs for a layer than it took. Sharers may lack theirs."""
+        """Note weights that have another number of blobs for a layer than it took. Sharers may lack theirs."""
         count = self.weights.count(layer.name)
         if count is None or not layer.blobs or count == layer.blobs or any(p["name"] for p in layer.message["param"]):
             return
-        raise layer.fault(f"the caffemodel has {count} blobs for it, and it takes {layer.blobs}", None, FOREIGN)
+        sentence = f"the caffemodel has {count} blobs for it, and it takes {layer.blobs}"
+        self.faulty.setdefault(layer, layer.fault(sentence, None, FOREIGN))

@@ -23,11 +23,11 @@ FOREIGN = "Is it the caffemodel of this very prototxt? bias_term and the like ha
 
 
 class Missing(Exception):
-    """Why a blob cannot be had: a sentence, and advice."""
+    """Why a blob cannot be had: a sentence, and advice. `whole`: there is nothing at all for its layer."""
 
-    def __init__(self, sentence: str, advice: str = "") -> None:
+    def __init__(self, sentence: str, advice: str = "", whole: bool = False) -> None:
         super().__init__(sentence)
-        self.sentence, self.advice = sentence, advice
+        self.sentence, self.advice, self.whole = sentence, advice, whole
 
 
 class Source(Protocol):
@@ -87,7 +87,7 @@ class Stored:
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
         stored = self.layers.get(layer)
         if stored is None or not stored.blobs:
-            raise Missing(f"{self.file} has no weights for it", self.others(layer))
+            raise Missing(f"{self.file} has no weights for it", self.others(layer), whole=True)
         if index >= len(stored.blobs):
             has = len(stored.blobs)
             advice = FOREIGN

@@ -113,6 +113,10 @@ MOVES = {
     "slice of what is computed": "c = relu(x); a, b = slice(c, points=3); return a, b",
     "slice along the height": "a, b, c = slice(x, axis=2, points=[1,4]); return a, b, c",
     "slice and join": "c = abs(x); a, b = slice(c, points=2); y = concat(b, a); return y",
+    "transpose": "y = transpose(x, order=[0,2,3,1]); return y",
+    "transpose all": "a = abs(x); y = transpose(a, order=[3,1,0,2]); return y, a",
+    "crop": "a = max_pool(x, kernel=2, stride=2); y = crop(x, a, offset=[2,1]); return y",
+    "crop channels": "a = abs(x); y = crop(a, axis=1, offset=[1,0,2], sizes=[3,4,1]); return y, a",
     "flatten": "y = flatten(x); return y",
     "flatten of what is computed": "a = abs(x); y = flatten(a); return y, a",
     "reshape": "a = relu(x); y = reshape(a, shape=[0,-1]); return y",
@@ -126,6 +130,8 @@ def cases() -> Iterator[tuple[str, Case]]:
             words = (GATHERED,) if tiled and precision == "strict" else words if precision == "f32" else ()
             yield f"conv/{precision}/{name}", Case(conv(x, w, attributes, "relu({})"), target, layout, words)
         yield f"conv/{precision}/without bias", Case(conv("f32[1,16,5,5]", "f32[8,16,3,3]", bias=False), target)
+    odd = conv("f32[1,3,6,5]", "f32[4,3,2,3]")  # what is not finite stays in its windows
+    yield "conv/f32/infinities", Case(odd, special=True)
     for name, (x, w, attributes, words, _) in CONVOLUTIONS.items():
         if TILED in words:
             yield f"conv/sm_80/{name}", Case(conv(x, w, attributes), architecture="sm_80")

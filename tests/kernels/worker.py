@@ -15,7 +15,7 @@ os.environ["TRITON_INTERPRET"] = "1"
 
 import torch
 
-from . import cases, functions, nets, prove
+from . import cases, functions, goldens, nets, prove
 
 
 def proved(name: str) -> str:
@@ -29,6 +29,8 @@ def proved(name: str) -> str:
     if kind == "net":
         net, _, target = rest.partition("/")
         return nets.prove(net, target)
+    if kind == "golden":
+        return goldens.prove(rest)
     return prove.prove(cases.CASES[name])
 
 

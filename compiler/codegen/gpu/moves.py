@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from ...errors import CompileError
+from ...ops.moving import Crop, Transpose
 from ...ops.shape import Slice
 from .draft import Draft, Work, blocks, constants, numbers, power_of_two
 from .epilogue import placed, write
@@ -108,6 +109,24 @@ def reshape(work: Work) -> Sequence[Draft]:
     (number, x), y = work.operand(0), work.results[0]
     same_shape = View(y.dtype, x.shape, strides(x.shape), y.at)
     return copied([(End(Pointer(("result", 0), y), same_shape), End(Pointer(("operand", number), x), x))])
+
+
+def transpose(work: Work) -> Sequence[Draft]:
+    (number, x), y, op = work.operand(0), work.results[0], work.anchor.op
+    assert isinstance(op, Transpose)
+    shape, steps = (tuple(numbers[a] for a in op.order) for numbers in (x.shape, x.strides))
+    turned = View(x.dtype, shape, steps, x.at)
+    return copied([(End(Pointer(("result", 0), y), y), End(Pointer(("operand", number), x), turned))])
+
+
+def crop(work: Work) -> Sequence[Draft]:
+    (number, x), y, op = work.operand(0), work.results[0], work.anchor.op
+    assert isinstance(op, Crop)
+    part, begin = x, 0
+    for axis, start in enumerate(op.starts(len(x.shape)), op.axis % len(x.shape)):
+        part = part.part(axis, start, start + y.shape[axis])
+        begin += start * x.strides[axis]
+    return copied([(End(Pointer(("result", 0), y), y), End(Pointer(("operand", number), x), part, begin))])
 
 
 def copied(copies: Sequence[tuple[End, End]]) -> Sequence[Draft]:

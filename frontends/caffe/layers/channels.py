@@ -9,7 +9,6 @@ from ....compiler.ops.channels import BatchNorm, Bias, Scale
 from ....compiler.ops.reduce import Standardize
 from ..layer import Layer, layer
 
-
 UNDIVIDED = "did NVCaffe write this file? It keeps them as they are; with a factor of 1 they would count"
 
 

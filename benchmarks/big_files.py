@@ -1,0 +1,210 @@
+"""Memory and time of a 500 MB caffemodel: read, compiled, written, loaded; beside reading and writing bytes plainly.
+
+    python benchmarks/big_files.py [--megabytes 500] [--out FILE]
+
+The files are made by big_nets.py in a temporary folder. Each number comes from a fresh process that imports what it
+needs and then works. Peaks are Linux's VmHWM, so this runs on Linux only: the most memory that the process had at once,
+with the pages of mapped files that it touched, which the system can take back at any time. "More" is that less what the
+process had when all was imported; "anonymous" is what no file holds (sampled each millisecond). Both are given in
+sizes of the caffemodel. Seconds are the best of some runs in one process, taken by turns with their plain counterpart;
+files are in the disk's cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "big_files.json"
+CHUNK = 1 << 20
+TIMES = 3
+sys.path[:0] = [str(ROOT / ".src"), str(ROOT / "benchmarks")]
+
+import big_nets  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=float, default=500)
+    parser.add_argument("--out", default=str(RESULTS))
+    parser.add_argument("--once", nargs=3, metavar=("JOB", "PROTOTXT", "CAFFEMODEL"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.once:
+        job, prototxt, caffemodel = options.once
+        print(json.dumps(once(job, Path(prototxt), Path(caffemodel))))
+        return
+    report = {
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "nets": [measured(kind, options.megabytes) for kind in big_nets.KINDS],
+    }
+    Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(table(report))
+
+
+def measured(kind: str, megabytes: float) -> dict[str, Any]:
+    """All jobs on one net."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = big_nets.files(Path(folder), kind, megabytes)
+        size = files[1].stat().st_size
+        return {"net": kind, "bytes": size} | {job: fresh(job, *files, size) for job in JOBS}
+
+
+def fresh(job: str, prototxt: Path, caffemodel: Path, size: int) -> dict[str, Any]:
+    """What a new process measures of itself, and its anonymous memory as it is seen from here."""
+    command = [sys.executable, __file__, "--once", job, str(prototxt), str(caffemodel)]
+    anonymous = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            with contextlib.suppress(OSError, KeyError):  # it may have ended since
+                anonymous = max(anonymous, memory(process.pid)["RssAnon"])
+            time.sleep(0.001)
+        assert process.stdout
+        printed = process.stdout.read()
+    if process.returncode:
+        raise SystemExit(f"{job} of {caffemodel} failed")
+    found: dict[str, Any] = json.loads(printed)
+    imported, peak = found.pop("imported"), found.pop("peak")
+    sizes = {
+        "peak / size": peak["VmHWM"] / size,
+        "more / size": (peak["VmHWM"] - imported["VmHWM"]) / size,
+        "more anonymous / size": (anonymous - imported["RssAnon"]) / size,
+    }
+    return {"imported": imported["VmHWM"]} | {name: round(n, 3) for name, n in sizes.items()} | found
+
+
+def memory(process: int | str = "self") -> dict[str, int]:
+    """What Linux says about a process's memory, in bytes."""
+    lines = (line.split() for line in Path(f"/proc/{process}/status").read_text("utf-8").splitlines())
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[-1] == "kB"}
+
+
+def once(job: str, prototxt: Path, caffemodel: Path) -> dict[str, Any]:
+    work = JOBS[job](prototxt, caffemodel)  # imports what it needs
+    imported = memory()
+    found = work()
+    return {"imported": imported, "peak": memory()} | found
+
+
+def read(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
+    """Every number of the caffemodel copied once into a megabyte, beside the file's bytes."""
+    import numpy as np
+
+    from cortado.frontends.files import caffemodel as files
+
+    buffer = np.empty(CHUNK // 4, np.float32)
+
+    def ours() -> None:
+        for layer in files.read(caffemodel).layers:
+            for part in (part for blob in layer.blobs for part in blob.parts):
+                for i in range(0, len(part), len(buffer)):
+                    some = part[i : i + len(buffer)]
+                    buffer[: len(some)] = some
+
+    return lambda: by_turns(ours, lambda: plainly_read(caffemodel, memoryview(buffer).cast("B")))
+
+
+def compile(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
+    """`cortado compile NET WEIGHTS -o FILE`, whole."""
+    from cortado import driver as driver
+    from cortado.cli import main as command
+    from cortado.cli import summary as summary
+
+    def work() -> dict[str, Any]:
+        out, start = artifact(caffemodel), perf_counter()
+        arguments = ["compile", str(prototxt), str(caffemodel), "-o", str(out), "--json"]
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            command(arguments, standalone_mode=False)
+        seconds = perf_counter() - start
+        return {"seconds": round(seconds, 3), "steps": json.loads(printed.getvalue())["steps"]}
+
+    return work
+
+
+def write(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
+    """The compiled net written to a file, beside as many bytes from a buffer."""
+    from cortado import driver
+    from cortado.runtime.artifact import write as write_artifact
+
+    out = artifact(caffemodel)
+
+    def plain() -> None:
+        left, buffer = out.stat().st_size, bytes(CHUNK)
+        with (out.parent / "plain").open("wb") as file:
+            while left > 0:
+                left -= file.write(buffer[:left])
+
+    def work() -> dict[str, Any]:
+        made = driver.compiled(prototxt, caffemodel, driver.Options(), driver.Report(), {})
+        return by_turns(lambda: write_artifact(out, made), plain)
+
+    return work
+
+
+def load(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
+    """The compiled net ready to run, its weights packed, beside reading the file's bytes."""
+    from cortado import driver
+    from cortado.runtime.artifact import read as read_artifact
+
+    out = artifact(caffemodel)
+
+    def work() -> dict[str, Any]:
+        start = perf_counter()
+        read_artifact(out)
+        mapped = perf_counter() - start
+        buffer = memoryview(bytearray(CHUNK))
+        return {"mapped": round(mapped, 4)} | by_turns(lambda: driver.load(out), lambda: plainly_read(out, buffer))
+
+    return work
+
+
+JOBS = {"read": read, "compile": compile, "write": write, "load": load}
+
+
+def artifact(caffemodel: Path) -> Path:
+    return caffemodel.with_suffix(".cortado")
+
+
+def plainly_read(path: Path, buffer: memoryview) -> None:
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+
+
+def by_turns(ours: Callable[[], object], plain: Callable[[], object]) -> dict[str, Any]:
+    """The best seconds of both, and how they compare."""
+    seconds: dict[Callable[[], object], list[float]] = {plain: [], ours: []}
+    for _ in range(TIMES):
+        for work, taken in seconds.items():
+            start = perf_counter()
+            work()
+            taken.append(perf_counter() - start)
+    best, by_bytes = min(seconds[ours]), min(seconds[plain])
+    return {"seconds": round(best, 3), "plain": round(by_bytes, 3), "seconds / plain": round(best / by_bytes, 2)}
+
+
+def table(report: dict[str, Any]) -> str:
+    """For benchmarks/README.md."""
+    columns = ("peak / size", "more / size", "more anonymous / size", "seconds", "plain", "seconds / plain")
+    lines = [f"| net | | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+    for net in report["nets"]:
+        for job in JOBS:
+            cells = [f"{net[job][name]:.2f}" if name in net[job] else "" for name in columns]
+            lines.append(f"| {net['net']}, {net['bytes'] / big_nets.MB:.0f} MB | {job} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What came of each file of the zoo, and the table of all of them (docs/zoo.md)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortado.tests.shared import SHARED
+
+ZOO = SHARED / "zoo"
+MATCHED, COMPILED, DIFFERS, REFUSED, BROKEN = "matches Caffe", "compiles", "DIFFERS", "refused", "FAILS"
+
+NOTES = {
+    "ssd--deepdetect__templates__caffe__resnet_34_ssd__deploy": "dozens of scores are 1 or next to it: which box comes "
+    "first, and so suppresses others, hangs on the last bit of a softmax",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of the zoo. `golden`: who computed its numbers ("Caffe", "its fork"), or nothing."""
+
+    name: str
+    kind: str
+    golden: str
+
+    @property
+    def path(self) -> Path:
+        return ZOO / "prototxt" / f"{self.name}.prototxt"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of it. `worst`: the largest difference from Caffe, in parts of a blob's root mean square."""
+
+    entry: Entry
+    verdict: str
+    detail: str
+    worst: float = 0.0
+    known: bool = False  # refused, though all its types of layer are known
+
+
+def table(rows: Iterable[Row]) -> str:
+    rows = list(rows)
+    counts = Counter((row.verdict, row.entry.golden) for row in rows)
+    lines = [
+        "# The zoo: published prototxts, and what cortado makes of them",
+        "",
+        "Written by `python -m benchmarks.zoo`, which explains itself. Differences are the largest of any blob,",
+        "in parts of its root mean square.",
+        "",
+        "| | numbers by Caffe or the SSD fork | numbers by another fork | none |",
+        "|---|---|---|---|",
+    ]
+    for verdict in (MATCHED, COMPILED, DIFFERS, REFUSED, BROKEN):
+        cells = [counts[verdict, who] for who in ("Caffe", "its fork", "")]
+        if any(cells):
+            lines.append(f"| {verdict} | {' | '.join(map(str, cells))} |")
+    lines += ["", "Deploy files that are refused though every type of layer in them is known, with the reason:", ""]
+    lines += [f"- {r.entry.name}: {escaped(r.detail)}" for r in rows if r.known and r.entry.kind == "deploy"]
+    lines += ["", "| file | kind | numbers by | result | |", "|---|---|---|---|---|"]
+    for row in rows:
+        off = f", at most {row.worst:.0e} off" if row.verdict in (MATCHED, DIFFERS) else ""
+        note = f"; {NOTES[row.entry.name]}" if row.entry.name in NOTES else ""
+        detail = escaped(f"{row.detail}{off}{note}")
+        lines.append(f"| {row.entry.name} | {row.entry.kind} | {row.entry.golden} | {row.verdict} | {detail} |")
+    return "\n".join(lines) + "\n"
+
+
+def escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,130 @@
+"""`cortado check`: what is questionable about a Caffe net, and which of its layers may write in place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import net_options, options_of
+from .screen import columns, counted, size, warn, working
+
+if TYPE_CHECKING:
+    from ..compiler.types import TensorType
+    from ..driver import Options
+    from ..frontends.caffe.lint import Finding, Verdict, Wiring
+
+
+@click.command(short_help="Tell what is questionable about a Caffe net, with places and advice.")
+@net_options
+@click.option("--inplace", is_flag=True, help="Tell of each layer whether it may be in place, and what that saves.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool, as_json: bool) -> None:
+    """Look at NET, a prototxt, for what Caffe accepts and people regret; WEIGHTS, if given, have to fit it.
+
+    Exits with 1 if anything is found: with --inplace, a layer in place that must not be.
+    """
+    with working(f"reading {net}"):
+        from ..compiler.errors import CompileError
+        from ..frontends.caffe.lint import verdicts, wired
+        from ..frontends.caffe.rules import State
+        from ..frontends.files.prototxt import read
+
+        if net.endswith(".net"):
+            raise CompileError(f"{net}: this is no Caffe net", advice="Texts in cortado's language have no layers.")
+        options = options_of(reading)
+        wiring = wired(read(net), State(options.phase, options.level, frozenset(options.stages)))
+        if inplace:
+            told = verdicts(wiring, types_of(net, wiring, options))
+        else:
+            found = everything(net, weights, wiring, options)
+    if inplace:
+        print_verdicts(told, as_json)
+        wrong = any(v.wrong for v in told)
+    else:
+        print_findings(net, found, as_json)
+        wrong = bool(found)
+    if wrong:
+        raise click.exceptions.Exit(1)
+
+
+def everything(net: str, weights: str | None, wiring: Wiring, options: Options) -> list[Finding]:
+    """What the rules find, and why the net is refused, if it is."""
+    from ..compiler.errors import CompileError, CompileErrors
+    from ..driver import Report, read_net
+    from ..frontends.caffe.data import KINDS
+    from ..frontends.caffe.lint import Finding, findings
+
+    found = findings(wiring, options.outputs)
+    if not options.shapes and any(layer.type in KINDS for layer in wiring.layers):
+        return found  # its inputs come from elsewhere, and so do their shapes
+    report = Report()
+    try:
+        read_net(Path(net), weights, options, report)
+    except CompileErrors as e:
+        found += [Finding("refused", error) for error in e.errors]
+    except CompileError as e:
+        found.append(Finding("refused", e))
+    warn(report.warnings)
+    return found
+
+
+def types_of(net: str, wiring: Wiring, options: Options) -> dict[str, TensorType]:
+    """The types of all blobs; none, with a warning, if the net cannot be compiled as it is."""
+    from dataclasses import replace
+
+    from ..compiler.errors import CompileError
+    from ..driver import Report, read_net
+
+    try:
+        graph = read_net(Path(net), None, replace(options, outputs=tuple(wiring.last)), Report())
+    except CompileError as e:
+        warn([f"sizes are not known, for the net cannot be compiled as it is: {e.message}"])
+        return {}
+    return {name: value.type for name, value in graph.returns}
+
+
+def print_findings(net: str, found: list[Finding], as_json: bool) -> None:
+    from .commands import placed
+
+    if as_json:
+        click.echo(json.dumps([told(f) for f in found], indent=1))
+    elif not found:
+        click.echo(f"{net}: nothing to complain about")
+    else:
+        for f in found:
+            sentence, *rest = placed(f.error).split("\n")
+            click.echo("\n".join([f"{sentence} [{f.rule}]", *rest]) + "\n")
+        click.echo(counted(len(found), "finding"))
+
+
+def told(finding: Finding) -> dict[str, Any]:
+    e = finding.error
+    place = asdict(e.loc) if e.loc else {"file": None, "line": None, "column": None}
+    return {"rule": finding.rule, **place, "message": e.message, "advice": e.advice}
+
+
+def print_verdicts(found: list[Verdict], as_json: bool) -> None:
+    saved = sum(v.saves or 0 for v in found if v.now and v.inference is None)
+    more = sum(v.saves or 0 for v in found if not v.now and v.inference is None)
+    if as_json:
+        rows = [{**asdict(v), "loc": str(v.loc), "wrong": v.wrong} for v in found]
+        click.echo(json.dumps({"layers": rows, "saved": saved, "could_save": more}, indent=1))
+        return
+    head = ("layer", "type", "line", "in the file", "answering", "training", "saves", "because")
+    columns([head, *map(row, found)], indent="")
+    click.echo("")
+    columns([("in place now", f"saves {size(saved)}"), ("could be in place", f"would save {size(more)} more")], "")
+    click.echo(
+        "For one run in f32; training saves as much again in gradients. cortado decides for itself: `show --why`."
+    )
+
+
+def row(v: Verdict) -> tuple[str, ...]:
+    may = "wrong" if v.wrong else "no" if v.inference else "yes"
+    trained = "no" if v.training else "yes"
+    saves = "" if v.inference or not v.saves else f"{v.saves:,}"
+    return v.layer, v.type, str(v.loc.line), "in place" if v.now else "apart", may, trained, saves, v.said

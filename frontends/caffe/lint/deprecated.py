@@ -1,0 +1,46 @@
+"""Fields that Caffe's schema calls deprecated (caffe.proto), and what to write in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ....compiler.errors import CompileError
+from .wired import Wiring
+
+TRANSFORM = "Write it in transform_param."
+FIELDS = {  # by message and field, what to do
+    ("DataParameter", "scale"): TRANSFORM,
+    ("DataParameter", "mean_file"): TRANSFORM,
+    ("DataParameter", "crop_size"): TRANSFORM,
+    ("DataParameter", "mirror"): TRANSFORM,
+    ("ImageDataParameter", "scale"): TRANSFORM,
+    ("ImageDataParameter", "mean_file"): TRANSFORM,
+    ("ImageDataParameter", "crop_size"): TRANSFORM,
+    ("ImageDataParameter", "mirror"): TRANSFORM,
+    ("WindowDataParameter", "scale"): TRANSFORM,
+    ("WindowDataParameter", "mean_file"): TRANSFORM,
+    ("WindowDataParameter", "crop_size"): TRANSFORM,
+    ("WindowDataParameter", "mirror"): TRANSFORM,
+    ("DummyDataParameter", "num"): "Write shape { dim: ... } instead of num, channels, height and width.",
+    ("ConcatParameter", "concat_dim"): "Write axis.",
+    ("SliceParameter", "slice_dim"): "Write axis.",
+    ("LossParameter", "normalize"): "Write normalization: VALID (true) or BATCH_SIZE (false).",
+}
+INPUT = 'Write layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 ... } } }.'
+
+
+def deprecated(wiring: Wiring) -> Iterator[CompileError]:
+    """One finding for each form; for a field of layers, one at each layer."""
+    net = wiring.net
+    if "input" in net:
+        yield net.fault("input at the head of a file is deprecated: it is a layer now", "input", INPUT)
+    if "layers" in wiring.written:
+        sentence = "`layers { type: CONVOLUTION }` is the form of 2014, which Caffe upgrades whenever it reads the file"
+        advice = 'Write layer { type: "Convolution" ... }: Caffe\'s tool upgrade_net_proto_text does.'
+        yield wiring.written.fault(sentence, "layers", advice)
+    for layer in wiring.layers:
+        for part in layer.message.walk():
+            for field in part.written:
+                if (part.type, field) in FIELDS:
+                    sentence = f"{layer.said}: {field} of {part.type} is deprecated"
+                    yield part.fault(sentence, field, FIELDS[part.type, field])

@@ -1,0 +1,180 @@
+"""The rules, one a function: each looks at the wiring of a net and tells what it finds, with place and advice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from ....compiler.errors import CompileError
+from ...files.message import Message
+from ..data import KINDS as DATA
+from .backward import needs
+from .deprecated import deprecated
+from .inplace import read_elsewhere, shared, why_not_trained
+from .wired import Wired, Wiring
+
+WITH_BIAS = {
+    "Convolution": "convolution_param",
+    "Deconvolution": "convolution_param",
+    "InnerProduct": "inner_product_param",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The name of a rule, and what it has to say."""
+
+    rule: str
+    error: CompileError
+
+
+Found = Iterator[CompileError]
+
+
+def findings(wiring: Wiring, outputs: Collection[str] = ()) -> list[Finding]:
+    """All that the rules find, in the order of the file. `outputs` are the blobs that are asked for, if any are."""
+    found = [Finding(rule.__name__, error) for rule in RULES for error in rule(wiring)]
+    if outputs:
+        found += [Finding("dead_layer", error) for error in unneeded(wiring, outputs)]
+    return sorted(found, key=lambda f: (f.error.loc.line, f.error.loc.column) if f.error.loc else (0, 0))
+
+
+def useless_bias(wiring: Wiring) -> Found:
+    """A bias that the BatchNorm behind it takes away again."""
+    for layer in wiring.layers:
+        param = WITH_BIAS.get(layer.type)
+        if param is None or not layer.message[param]["bias_term"]:
+            continue
+        readers = layer.writes[0].readers if layer.writes else []
+        if readers and all(r.type == "BatchNorm" for r in readers):
+            sentence = f'{layer.said} has a bias, which layer "{readers[0].name}" (BatchNorm) subtracts again'
+            advice = "Say bias_term: false before you train; in a trained net it is harmless, and cortado folds it."
+            settings: Message = layer.message[param]
+            at = settings if "bias_term" in settings else layer.message
+            yield at.fault(sentence, "bias_term" if at is settings else "name", advice)
+
+
+def trainable_statistics(wiring: Wiring) -> Found:
+    """BatchNorm's mean, variance and factor are measured, not learnt."""
+    for layer in wiring.layers:
+        if layer.type != "BatchNorm":
+            continue
+        wrong = [i for i, spec in enumerate(layer.message["param"]) if spec["lr_mult"] != 0]
+        if wrong:
+            spec = layer.message["param"][wrong[0]]
+            sentence = f"{layer.said} lets the solver train its statistics (blob {', '.join(map(str, wrong))})"
+            advice = "Say lr_mult: 0 and decay_mult: 0 for each of its three blobs, or leave the params out."
+            at = "lr_mult" if "lr_mult" in spec else None
+            yield spec.fault(f"{sentence}: their lr_mult is not 0", at, advice)
+
+
+def dead_layer(wiring: Wiring) -> Found:
+    """Layers whose results come to nothing."""
+    reached = leading(wiring, [l for l in wiring.layers if l.measures or (not l.writes and l.type != "Silence")])
+    for layer in wiring.layers:
+        readers = [r for w in layer.writes for r in w.readers]
+        if layer.type in ("Input", *DATA) or layer.measures:
+            continue
+        if readers and all(r.type == "Silence" for r in readers):
+            sentence = f"{layer.said} makes what is only silenced"
+            yield layer.message.fault(sentence, "name", "Take both layers out.")
+        elif wiring.trains and layer.writes and layer not in reached:
+            sentence = f"{layer.said} leads to no loss and to nothing else that is measured"
+            yield layer.message.fault(sentence, "name", "Take it out, or read its result.")
+        elif (reason := nothing(layer)) is not None:
+            yield layer.message.fault(f"{layer.said} does nothing: {reason}", "name", "Take it out.")
+
+
+def leading(wiring: Wiring, ends: Collection[Wired]) -> set[Wired]:
+    """The layers that these depend on, and these."""
+    found = set(ends)
+    for layer in reversed(wiring.layers):
+        if any(r in found for w in layer.writes for r in w.readers):
+            found.add(layer)
+    return found
+
+
+def nothing(layer: Wired) -> str | None:
+    """Why the layer gives back what it reads."""
+    message = layer.message
+    match layer.type:
+        case "Power":
+            p = message["power_param"]
+            return "power 1, scale 1, shift 0" if (p["power"], p["scale"], p["shift"]) == (1, 1, 0) else None
+        case "Concat" | "Eltwise" if len(layer.reads) == 1:
+            coefficients = message["eltwise_param"]["coeff"]
+            return "it has one bottom" if all(c == 1 for c in coefficients) else None
+        case "Slice" | "Split" if len(layer.writes) == 1:
+            return "it has one top"
+        case "Dropout":
+            return "dropout_ratio 0" if message["dropout_param"]["dropout_ratio"] == 0 else None
+        case "ReLU":
+            before = layer.reads[0].maker if layer.reads else None
+            plain = before is not None and before.type == "ReLU" and not before.message["relu_param"]["negative_slope"]
+            return f'layer "{before.name}" did it already' if plain and before is not None else None
+    return None
+
+
+def unneeded(wiring: Wiring, outputs: Collection[str]) -> Found:
+    """Layers that the blobs which are asked for do not need."""
+    makers = [w.maker for name in outputs if (w := wiring.last.get(name)) is not None and w.maker is not None]
+    needed = leading(wiring, makers)
+    for layer in wiring.layers:
+        if layer not in needed and layer.type != "Input":
+            sentence = f"{layer.said} is not needed for {', '.join(outputs)}"
+            yield layer.message.fault(sentence, "name", "Take it out of the net that you deploy.")
+
+
+def unsafe_in_place(wiring: Wiring) -> Found:
+    """In place where Caffe's own Forward or Backward does not stand it."""
+    for layer in wiring.layers:
+        if not layer.in_place:
+            continue
+        bottom = layer.reads[0]
+        advice = "Give the top a name of its own."
+        reason = needs(layer.message).forward or read_elsewhere(layer, bottom)
+        if reason is not None:
+            yield layer.message.fault(f"{layer.said} is in place: {reason}", "top", advice)
+        elif (reason := why_not_trained(layer, wiring)) is not None and not shared(layer, bottom, wiring):
+            sentence = f"{layer.said} is in place, and cannot be trained so: {reason}"
+            yield layer.message.fault(sentence, "top", f"{advice} For a net that only answers it is fine.")
+
+
+def changed_alias(wiring: Wiring) -> Found:
+    """In place in memory that another blob shares: that blob changes too."""
+    for layer in wiring.layers:
+        if layer.in_place and (reason := shared(layer, layer.reads[0], wiring)) is not None:
+            sentence = f"{layer.said} is in place and changes another blob too: {reason}"
+            advice = "cortado computes what Caffe does. If it is not what you mean, give the top a name of its own."
+            yield layer.message.fault(sentence, "top", advice)
+
+
+def training_only(wiring: Wiring) -> Found:
+    """What a net that only answers does not need."""
+    if any(layer.type in DATA for layer in wiring.layers):
+        return  # a net for training, which needs all of it
+    for layer in wiring.layers:
+        if layer.type == "Dropout" and nothing(layer) is None:
+            sentence = f"{layer.said} does something in training only"
+            yield layer.message.fault(
+                sentence, "type", "Take it out of the net that you deploy; the answer is the same."
+            )
+        elif layer.measures:
+            sentence = f"{layer.said} is for training and measuring, and asks for labels"
+            yield layer.message.fault(sentence, "type", "A net that you deploy ends before it, with a Softmax perhaps.")
+
+
+def deprecated_field(wiring: Wiring) -> Found:
+    """Fields and forms that Caffe's own schema calls deprecated."""
+    yield from deprecated(wiring)
+
+
+RULES: tuple[Callable[[Wiring], Found], ...] = (
+    useless_bias,
+    trainable_statistics,
+    dead_layer,
+    unsafe_in_place,
+    changed_alias,
+    training_only,
+    deprecated_field,
+)

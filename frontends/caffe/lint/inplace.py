@@ -1,0 +1,139 @@
+"""For each layer of a net: may it write its result over its bottom, when the net answers and when it is trained?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ....compiler.errors import Loc
+from ....compiler.types import TensorType
+from .backward import needs
+from .wired import Wired, Wiring, Writing
+
+UNCHANGED = ("Input", "DummyData", "Parameter")  # their tops are filled once, or by the caller
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What there is to say of one layer.
+
+    `now`: the file has it in place. `inference` and `training`: why it must not be, None where it may be. `nbytes` are
+    those of its top (None: the shape is not known); `saves` those that it would save, or saves, in place: one array
+    when the net answers. In training it is two, the gradients' too, if it may be in place there.
+    """
+
+    layer: str
+    type: str
+    loc: Loc
+    now: bool
+    inference: str | None
+    training: str | None
+    nbytes: int | None
+    saves: int | None
+
+    @property
+    def wrong(self) -> bool:
+        """The file has it in place, and its numbers suffer when the net answers."""
+        return self.now and self.inference is not None
+
+    @property
+    def said(self) -> str:
+        """One sentence for a table."""
+        if self.inference is not None:
+            return self.inference
+        if self.training is not None:
+            return f"training: {self.training}"
+        return "safe in place" + (", but Caffe keeps a copy of the bottom" if self.saves == 0 else "")
+
+
+def verdicts(wiring: Wiring, types: Mapping[str, TensorType]) -> list[Verdict]:
+    """For each layer that has a bottom and a top. `types` are those of the blobs, as far as they are known."""
+    found = []
+    for layer in wiring.layers:
+        if layer.reads and layer.writes and not layer.measures:
+            found.append(verdict(layer, wiring, types))
+    return found
+
+
+def verdict(layer: Wired, wiring: Wiring, types: Mapping[str, TensorType]) -> Verdict:
+    inference = why_not(layer, types, wiring)
+    training = inference or why_not_trained(layer, wiring)
+    type = types.get(layer.writes[0].blob)
+    nbytes = type.nbytes if type else None
+    saves = 0 if inference is not None or needs(layer.message).keeps else nbytes
+    message = layer.message
+    place = message.loc_of("top")
+    return Verdict(layer.name, layer.type, place, layer.in_place, inference, training, nbytes, saves)
+
+
+def why_not(layer: Wired, types: Mapping[str, TensorType], wiring: Wiring) -> str | None:
+    """Why the layer must not be in place when the net answers."""
+    reason = needs(layer.message).forward
+    if reason is not None:
+        return reason
+    if len(layer.writes) > 1:
+        return "it has several tops"
+    bottom = layer.reads[0]
+    types_here = types.get(bottom.blob), types.get(layer.writes[0].blob)
+    if None not in types_here and types_here[0] != types_here[1]:
+        return f"the shapes differ: {types_here[0]} becomes {types_here[1]}"
+    return (
+        read_elsewhere(layer, bottom)
+        or shared(layer, bottom, wiring)
+        or fed(bottom)
+        or ("it reads the blob twice" if layer.reads.count(bottom) > 1 else None)
+    )
+
+
+def read_elsewhere(layer: Wired, bottom: Writing) -> str | None:
+    others = [r for r in bottom.readers if r is not layer]
+    if not others:
+        return None
+    listed = ", ".join(f'"{r.name}"' for r in others[:3]) + (", ..." if len(others) > 3 else "")
+    return f'"{bottom.blob}" is read by {listed} too'
+
+
+def shared(layer: Wired, bottom: Writing, wiring: Wiring, after: bool = True) -> str | None:
+    """Whether another name of the bottom's memory is read by somebody else, `after` this layer, or is an answer."""
+    for way in other_names(wiring, bottom).values():
+        readers = [r for w in way for r in w.readers if r is not layer and r is not bottom.maker]
+        if after:
+            readers = [r for r in readers if r.number > layer.number]
+        if readers or not way[-1].readers:
+            who = f'"{readers[0].name}" reads' if readers else "the net returns"
+            return f'"{bottom.blob}" shares its memory with "{way[-1].blob}", which {who}'
+    return None
+
+
+def other_names(wiring: Wiring, of: Writing) -> dict[str, list[Writing]]:
+    """What was written to the memory of `of` under its other names."""
+    made = [*wiring.inputs, *(w for layer in wiring.layers for w in layer.writes)]
+    found: dict[str, list[Writing]] = {}
+    for writing in made:
+        if writing.memory is of.memory and writing.blob != of.blob:
+            found.setdefault(writing.blob, []).append(writing)
+    return found
+
+
+def fed(bottom: Writing) -> str | None:
+    """An input is written once and may be used again: pycaffe's users set data once and run the net twice."""
+    maker = bottom.maker
+    if maker is None or maker.type in UNCHANGED:
+        return f'"{bottom.blob}" is an input, and stands for the next run too'
+    return None
+
+
+def why_not_trained(layer: Wired, wiring: Wiring) -> str | None:
+    """Why the layer must not be in place while the net is trained, though it may be when it answers."""
+    own = needs(layer.message)
+    if own.backward is not None:
+        return own.backward
+    maker = layer.reads[0].maker
+    if maker is None:
+        return None
+    theirs = needs(maker.message)
+    if theirs.top:
+        return f"the Backward of {maker.said}, whose result is overwritten, reads it"
+    if theirs.sign and maker.in_place and not own.signs:
+        return f"the Backward of {maker.said}, itself in place, asks for the signs that stood there"
+    return shared(layer, layer.reads[0], wiring, after=False)

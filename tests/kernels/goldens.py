@@ -1,0 +1,33 @@
+"""Nets that real Caffe computed, on GPU kernels: the numbers to agree with are Caffe's own."""
+
+from __future__ import annotations
+
+import torch
+
+from cortado import driver
+from cortado.compiler.targets import target
+from cortado.passes import PIPELINE, Context, run
+
+from ..test_goldens import CASES, Case
+from . import interpreter
+from .prove import lowered, stored
+
+PATHS = {f"{p.parent.name}/{p.stem}": p for p in CASES}
+ON_HOST = "on the host: "
+
+
+def prove(name: str) -> str:
+    """Compare all that the net returns; a net with a step that no kernel computes says which, and is not run."""
+    case = Case(PATHS[name])
+    graph = driver.read_net(case.path, case.weights, driver.Options(target="cuda"), driver.Report())
+    final = run(graph, Context(target("cuda")), PIPELINE)
+    plan, made = lowered(final, "cuda")
+    hosted = sorted({s.primitive for s in plan.steps if s.primitive not in ("launch", "view")})
+    if hosted:
+        return ON_HOST + ", ".join(hosted)
+    tensors = {c.handle: c.data for c in final.constants} | made.tensors
+    inputs = {v.name: torch.from_numpy(case.inputs[v.name]) for v in final.inputs}
+    given = {n: stored(t, plan.slots[n].layout) for n, t in inputs.items()}
+    got = interpreter.run(plan, made.sources, tensors, given)
+    case.compare({n: t.numpy() for n, t in got.items()})
+    return "as Caffe"
