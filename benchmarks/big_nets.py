@@ -33,7 +33,7 @@ class Learnt:
 
 
 def files(folder: Path, kind: str, megabytes: float) -> tuple[Path, Path]:
-    """A prototxt and a caffemodel of at least so many megabytes, little more. Blobs are drawn one by one, when written."""
+    """A prototxt and a caffemodel of at least so many megabytes, little more. A layer is drawn when it is written."""
     layers = net(kind, next(w for w in range(1, 10_000) if size(net(kind, w)) >= megabytes * MB))
     prototxt, caffemodel = folder / f"{kind}.prototxt", folder / f"{kind}.caffemodel"
     prototxt.write_text(text(kind, layers), "utf-8")
@@ -98,15 +98,12 @@ def text(kind: str, stages: list[list[Learnt]]) -> str:
 
 
 def drawn(stages: list[list[Learnt]]) -> Iterator[Layer]:
-    """Weights as He et al. start them, means near 0, variances and factors near 1."""
+    """Matrices as He et al. start them, what normalizes and scales about 1."""
     source = np.random.default_rng(0)
     for layer in (layer for stage in stages for layer in stage):
         blobs = []
         for shape in layer.blobs:
-            taken = prod(shape[1:])
-            spread, around = ((2 / taken) ** 0.5, 0.0) if taken > 1 else (0.1, float(layer.type in ("BatchNorm", "Scale")))
             blob = source.standard_normal(shape, np.float32)
-            blob *= spread
-            blob += around
-            blobs.append(np.abs(blob, out=blob) if layer.type == "BatchNorm" else blob)
+            blob *= (2 / prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
+            blobs.append(np.abs(blob + 1) if layer.type in ("BatchNorm", "Scale") else blob)
         yield Layer(layer.name, layer.type, blobs)

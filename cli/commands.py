@@ -12,6 +12,7 @@ from .check import check
 from .compile import compile
 from .fmt import fmt
 from .opt import opt
+from .profile import profile
 from .run import run
 from .show import show
 
@@ -99,5 +100,5 @@ def main() -> None:
     """
 
 
-for command in (compile, run, show, check, opt, fmt):
+for command in (compile, run, show, check, opt, fmt, profile):
     main.add_command(command)

@@ -21,6 +21,15 @@ ARRAYS = (".npy", ".npz")
 
 def feed(net: Net, given: Sequence[str], pictures: Pictures) -> dict[str, Array]:
     """An array for each input; files for the same one become a batch. CompileError if an input gets nothing."""
+    arrays = fed(net, given, pictures)
+    if missing := [name for name in net.plan.inputs if name not in arrays]:
+        advice = f"The net takes {net.wanted()}: give --input {missing[0]}=FILE."
+        raise CompileError(f'nothing is given for the input "{missing[0]}"', advice=advice)
+    return arrays
+
+
+def fed(net: Net, given: Sequence[str], pictures: Pictures) -> dict[str, Array]:
+    """The same for those inputs that something is given for."""
     parts: dict[str, list[Array]] = defaultdict(list)
     prepared = False
     for word in given:
@@ -35,9 +44,6 @@ def feed(net: Net, given: Sequence[str], pictures: Pictures) -> dict[str, Array]
             prepared = True
     if pictures.given and not prepared:
         warn(["the options for pictures have no effect: arrays are taken as they are"])
-    if missing := [name for name in net.plan.inputs if name not in parts]:
-        advice = f"The net takes {net.wanted()}: give --input {missing[0]}=FILE."
-        raise CompileError(f'nothing is given for the input "{missing[0]}"', advice=advice)
     return {name: joined(name, arrays) for name, arrays in parts.items()}
 
 

@@ -31,7 +31,8 @@ def build(graph: Graph, source: Graph, target: str, version: dict[str, str] | No
         advice = "Give the caffemodel, or a function that makes weights."
         raise CompileError(f"{graph.name}: the weight {unbound[0]}{more} has no numbers", advice=advice)
     slots, weights = places(graph)
-    tensors = {c.handle: c.data for g in (graph, source) for c in g.constants}
+    constants = (*graph.constants, *source.constants)
+    tensors, hashes = {c.handle: c.data for c in constants}, {c.handle: c.digest for c in constants}
     if target == "cpu":
         steps, sources, cubins = [step(n) for n in graph.nodes], bodies(graph), dict[str, Tensor]()
     else:
@@ -48,7 +49,7 @@ def build(graph: Graph, source: Graph, target: str, version: dict[str, str] | No
         steps=tuple(steps),
         outputs=tuple((name, v.name) for name, v in graph.returns),
     )
-    return Artifact(plan, tensors, show(source), show(graph), sources, {}, version or {}, cubins=cubins)
+    return Artifact(plan, tensors, show(source), show(graph), sources, {}, version or {}, hashes, cubins)
 
 
 def step(node: Node) -> Step:

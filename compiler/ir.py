@@ -43,6 +43,7 @@ class Place:
 
 NOWHERE = Place()
 LAYOUTS = ("nchw", "nhwc")
+HANDLE = 12  # hex digits of a weight's hash
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,16 +70,26 @@ class Constant(Value):
         return not self.data.is_meta
 
     @cached_property
+    def digest(self) -> str:
+        """The hash of type and content. Computed once, without a copy."""
+        return digest(self.type, self.data)
+
+    @property
     def handle(self) -> str:
-        """The hash of type and content: equal weights, one handle. Computed once, without a copy."""
-        return handle(self.type, self.data)
+        """The beginning of the hash: equal weights, one handle."""
+        return self.digest[:HANDLE]
+
+
+def digest(type: TensorType, data: torch.Tensor) -> str:
+    """The SHA-256, in hex, of a type and the numbers in logical order, little endian; an artifact states the same."""
+    made = hashlib.sha256(str(type).encode())
+    made.update(data.detach().contiguous().flatten().view(torch.uint8).numpy().data)
+    return made.hexdigest()
 
 
 def handle(type: TensorType, data: torch.Tensor) -> str:
-    """The first 12 hex digits of the SHA-256 of a type and the numbers in logical order, little endian."""
-    digest = hashlib.sha256(str(type).encode())
-    digest.update(data.detach().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:12]
+    """The first 12 digits of that."""
+    return digest(type, data)[:HANDLE]
 
 
 @dataclass(frozen=True, eq=False)

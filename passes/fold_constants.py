@@ -5,8 +5,8 @@
     r = concat(p, q, axis=2)
     return r
 
-Known are constants, and the results of operators that look at shapes alone. Left alone: weights without numbers, values
-that have a place in memory already, and whatever would be stored larger than LARGEST and than what it is made of.
+Known are constants, and the results of operators that look at shapes alone. Left alone: weights without numbers, computed
+values that have a place in memory already, and whatever would be stored larger than LARGEST and than what it is made of.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def fold_constants(graph: Graph, context: Context) -> Graph:
     writer, placed = Writer(graph), looked_at(graph)
     for node in graph.nodes:
         operands = known(node, writer)
-        if operands is None or placed.intersection(v.name for v in node.results):
+        if operands is None or (not node.op.by_shape and placed.intersection(v.name for v in node.results)):
             writer.copy(node)
         elif not node.op.by_shape and (size := growth(node)) > LARGEST:
             context.declined(node, f"is the same at every run, and would be stored as {size} bytes more")

@@ -102,7 +102,7 @@ def scaled(value: Value, a: torch.Tensor, b: torch.Tensor, writer: Writer, names
 def joined(concat: Node, layer: Node, writer: Writer, names: Names) -> None:
     """The concat of scaled operands, under the layer's name."""
     a, b = coefficients(layer)
-    sizes = [v.type.shape[1] for v in concat.inputs]
+    sizes = [v.type.bounds[1] for v in concat.inputs]
     parts = zip(concat.inputs, torch.split(a, sizes), torch.split(b, sizes), strict=True)
     inputs = [scaled(writer[v], x, y, writer, names, layer) for v, x, y in parts]
     writer[layer.output] = writer.emit(concat.op, *inputs, name=layer.name, loc=concat.loc)
@@ -110,7 +110,7 @@ def joined(concat: Node, layer: Node, writer: Writer, names: Names) -> None:
 
 def cut(node: Node, layers: dict[Value, Node], writer: Writer, names: Names) -> None:
     """The slice of a scaled value; each piece that had a layer takes the layer's name."""
-    sizes = [v.type.shape[1] for v in node.results]
+    sizes = [v.type.bounds[1] for v in node.results]
     ones = [(torch.ones(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)) for n in sizes]
     pairs = [coefficients(layers[v]) if v in layers else ones[i] for i, v in enumerate(node.results)]
     a, b = (torch.cat(numbers) for numbers in zip(*pairs, strict=True))

@@ -40,8 +40,8 @@ class Artifact:
     `weights` are tensors by handle, those of `source` and of `plan`; `cubins` the machine code of kernels for GPUs, u8
     tensors named by kernel and architecture: "KERNEL.sm_90". `source` is the net before shapes mattered, for
     compiling it again; `net` the final text and `kernels` their sources by name, for reading; `preprocessing` is by
-    input; `version` says what made it ({"cortado": "0.1.0", "torch": ...}); `hashes` (sha256 of the texts, and of
-    each weight) are filled in by `read`.
+    input; `version` says what made it ({"cortado": "0.1.0", "torch": ...}); `hashes` are those of weights (`digest`)
+    that are known: all where the artifact was read, and "texts" too. `write` works out the others.
     """
 
     plan: Plan
@@ -90,7 +90,8 @@ def write(path: str | Path, artifact: Artifact) -> None:
         "version": encode(dict(artifact.version)),
     }
     tensors = {**artifact.weights, **artifact.cubins}
-    hashes = {name: digest(tensor) for name, tensor in tensors.items()} | {"texts": texts_digest(texts)}
+    hashes = {name: artifact.hashes.get(name) or digest(tensor) for name, tensor in tensors.items()}
+    hashes["texts"] = texts_digest(texts)
     write_tensors(Path(path), tensors, texts | {"cortado": str(FORMAT), "hashes": encode(hashes)})
 
 

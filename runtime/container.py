@@ -72,8 +72,9 @@ def memory_of(tensor: Tensor) -> memoryview:
 
 
 def digest(tensor: Tensor) -> str:
-    """sha256, in hex, of a tensor's dtype, shape and bytes."""
-    made = hashlib.sha256(f"{SPELLING[tensor.dtype]}{list(tensor.shape)}".encode())
+    """sha256, in hex, of a tensor's dtype, shape and bytes: of `f32[2,3]` and what follows it in the file."""
+    shape = ",".join(map(str, tensor.shape))
+    made = hashlib.sha256(f"{SPELLING[tensor.dtype].lower()}[{shape}]".encode())
     made.update(memory_of(tensor))
     return made.hexdigest()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from time import perf_counter
 
 import torch
 from torch import Tensor
@@ -110,14 +112,28 @@ class Instance:
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """All values of this run, until the next. Inputs are used where they are, not copied."""
-        self.values.update(inputs)
-        for name, places in self.places.items():
-            for operands, i in places:
-                operands[i] = inputs[name]
+        self.take(inputs)
         with torch.inference_mode():
             for call in self.calls:
                 call()
         return self.values
+
+    def clocked(self, inputs: Mapping[str, Tensor]) -> list[float]:
+        """Run once, for the seconds that each step took, in plan order."""
+        self.take(inputs)
+        with torch.inference_mode():
+            times = [perf_counter()]
+            for call in self.calls:
+                call()
+                times.append(perf_counter())
+        return [after - before for before, after in pairwise(times)]
+
+    def take(self, inputs: Mapping[str, Tensor]) -> None:
+        """Put the caller's arrays where steps read them."""
+        self.values.update(inputs)
+        for name, places in self.places.items():
+            for operands, i in places:
+                operands[i] = inputs[name]
 
     def forget(self) -> None:
         """Let go of the caller's arrays."""

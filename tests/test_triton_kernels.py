@@ -12,6 +12,7 @@ import pytest
 
 from .kernels.cases import CASES
 from .kernels.functions import SWEEPS
+from .kernels.goldens import ON_HOST, PATHS
 from .kernels.nets import NETS
 from .shared import ROOT
 from .test_scalar import EDGES
@@ -39,8 +40,8 @@ class Interpreter:
             command, cwd=ROOT, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def prove(self, name: str) -> None:
-        """Fail as the case does; a process that ended was ended by this case."""
+    def prove(self, name: str) -> str:
+        """What the case tells; fail as it does. A process that ended was ended by this case."""
         if self.process is None:
             self.process = self.start()
         process = self.process
@@ -55,6 +56,8 @@ class Interpreter:
         assert answer["name"] == name
         if answer["error"]:
             pytest.fail(answer["error"])
+        told: str = answer["told"]
+        return told
 
     def close(self) -> None:
         if self.process is not None:
@@ -76,6 +79,23 @@ def interpreter() -> Iterator[Interpreter]:
 @pytest.mark.parametrize("name", NAMES)
 def test_kernel(name: str, interpreter: Interpreter) -> None:
     interpreter.prove(name)
+
+
+@pytest.mark.parametrize("name", [n for n in PATHS if n.startswith("layers/")])
+def test_layer_as_caffe(name: str, interpreter: Interpreter) -> None:
+    compare_with_caffe(name, interpreter)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [n for n in PATHS if not n.startswith("layers/")])
+def test_net_as_caffe(name: str, interpreter: Interpreter) -> None:
+    compare_with_caffe(name, interpreter)
+
+
+def compare_with_caffe(name: str, interpreter: Interpreter) -> None:
+    told = interpreter.prove(f"golden/{name}")
+    if told.startswith(ON_HOST):
+        pytest.skip(told)
 
 
 def test_a_kernel_that_ends_its_process_is_named(interpreter: Interpreter) -> None:

@@ -102,7 +102,7 @@ def packed(value: Value, order: Sequence[int], shape: tuple[int, ...], made: Com
     assert isinstance(value, Constant)
     name = f"{value.name}:{''.join(map(str, order))}"
     if name not in made.weights:
-        data = value.data.permute(tuple(order)).contiguous()
+        data = value.data.permute(tuple(order)).contiguous().reshape(shape)
         content = handle(TensorType(value.type.dtype, shape), data)
         made.weights[name], made.tensors[content] = Weight(value.type.dtype, shape, content), data
     return name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -96,8 +97,13 @@ def exact(number: Tensor) -> str:
         return str(value)
     if value.is_integer() and abs(value) < 1e15:
         return literal(value)
+    return shortest(value, number.dtype)
+
+
+@lru_cache(1 << 16)
+def shortest(value: float, dtype: torch.dtype) -> str:
     digits = (f"{value:.{n}g}" for n in range(1, 18))
-    return next(d for d in digits if torch.tensor(float(d), dtype=number.dtype).item() == value)
+    return next(d for d in digits if torch.tensor(float(d), dtype=dtype).item() == value)
 
 
 def literal(value: object) -> str:

@@ -148,7 +148,9 @@ def prepare_avg(call: Call) -> Run:
 
     if windows.kernel == list(windows.sizes) and not any(windows.pad):
         return run_whole
-    return run_native if windows.native else run_padded
+    # torch refuses a volume smaller than the window, padding or not
+    native = windows.native and (axes < 3 or all(k <= i for k, i in zip(windows.kernel, windows.sizes, strict=True)))
+    return run_native if native else run_padded
 
 
 def prepare_stochastic(call: Call) -> Run:

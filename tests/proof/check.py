@@ -1,4 +1,4 @@
-"""All trials of one net: each pass alone, the whole pipeline for every target, random orders; the CPU runs what it can."""
+"""All trials of one net: the whole pipeline for each target, each pass alone, random orders; the CPU runs what comes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def failures(graph: Graph, dice: Dice) -> list[Failure]:
 
 def trials(dice: Dice) -> Iterator[Trial]:
     gpu = [name for name in NAMES if name.startswith("cuda")] if torch.cuda.is_available() else []
-    for name in WHOLE:
-        yield Trial("cpu", (name,), again=True)
-        yield Trial(dice.pick(NAMES), (name,))
+    twice = {"cpu", dice.pick(NAMES)}
     for target in NAMES:
-        yield Trial(target, WHOLE, run=target in ("cpu", *gpu), again=True)
-        cut = dice.between(0, WHOLE.index(ROUND) if target.endswith("f16") else len(WHOLE))
-        yield Trial(target, WHOLE[:cut] + WHOLE, run=target == "cpu")  # begun, printed, and compiled from there
+        yield Trial(target, WHOLE, run=target in ("cpu", *gpu), again=target in twice)
+    cut = dice.between(1, len(WHOLE))
+    yield Trial("cpu", WHOLE[:cut] + WHOLE, run=True)  # begun, printed, and compiled from there
     yield Trial("cpu", NEEDED, run=True)
+    for name in WHOLE:
+        yield Trial(dice.pick(NAMES), (name,), again=True)
     for target in ["cpu", *(dice.pick(NAMES) for _ in range(ORDERS - 1))]:
         yield Trial(target, order(dice, target), run=target == "cpu")
 

@@ -24,6 +24,8 @@ from cortado.compiler.text.weights import by_handle
 from cortado.compiler.types import DTYPES
 from cortado.compiler.verify import verify
 from cortado.passes import PIPELINE, REQUIRED, Context
+from cortado.passes.plan_memory import aligned, offsets, spans_of
+from cortado.passes.reuse_storage import moved
 from cortado.runtime import Net
 
 from .meaning import Inputs, Meaning, meaning, roughly
@@ -91,10 +93,10 @@ class Subject:
                 expected = self.rounded(before, graph, expected)
                 self.prove(graph, expected)
             after = f"{after}, at the end"
-            if trial.again and not settles(self.graph):
-                graph = repeated(graph, trial, target)
-                self.prove(graph, expected)
-            if trial.again:
+            if trial.again and (settles(self.graph) or target.dtype is None):  # f16 would be rounded again
+                if not settles(self.graph):
+                    graph = repeated(graph, trial, target)
+                    self.prove(graph, expected)
                 same(graph, trial, target)
             if trial.run:
                 self.run(graph, trial.target, expected)
@@ -149,6 +151,15 @@ class Subject:
             found = [torch.as_tensor(results[name]).cpu() for name, _ in graph.returns]
             if difference := expected.differs(found, list(results)):
                 raise Broken("artifact", difference)
+
+
+def packed(graph: Graph) -> Graph:
+    """A tight plan, by the first of the orders that `plan_memory` tries."""
+    graph = living(graph)
+    spans = spans_of(graph)
+    at = offsets(spans, sorted(spans, key=lambda v: -aligned(v)))
+    placed = moved(replace(graph, arena=None), {v: replace(v.place, at=at[v]) for v in at})
+    return verify(replace(placed, arena=max((at[v] + aligned(v) for v in at), default=0)))
 
 
 def checked(kind: str, work: Any) -> Any:

@@ -34,6 +34,7 @@ NO_BACKWARD = "it has no Backward: nothing before it learns"
 TABLE = {
     "AbsVal": Needs(forward=REFUSED),
     "BatchNorm": Needs(),  # keeps x_norm_
+    "BN": Needs(),  # SegNet's and PSPNet's, the same way
     "Bias": Needs(),  # needs the top's gradient alone
     "BNLL": Needs(backward="its Backward reads the bottom, to which exp is applied"),
     "Clip": Needs(backward="its Backward asks which numbers of the bottom were cut off"),
@@ -52,6 +53,11 @@ TABLE = {
     "TanH": Needs(top=True, signs=True),
     "Threshold": Needs(backward=NO_BACKWARD),
 }
+WINDOWED = (  # BVLC's, and SSD's, that read several numbers for each that they write
+    "ArgMax", "BatchReindex", "Convolution", "Deconvolution", "Embed", "Filter", "Im2col", "InnerProduct", "LSTM",
+    "Pooling", "RNN", "Reduction", "SPP",
+)  # fmt: skip
+STRANGE = "BVLC Caffe has no such layer: look at the fork that has"
 UNLIKE = {  # why other types cannot be in place
     "Split": "its tops are its bottom's memory already",
     "Flatten": "its top is its bottom's memory already, and Caffe refuses it in place",
@@ -80,7 +86,12 @@ def needs(layer: Message) -> Needs:
         return Needs(backward="its Backward reads the first bottom for the gradient of the second", keeps=True)
     if type in UNLIKE:
         return Needs(forward=UNLIKE[type])
-    return TABLE.get(type, Needs(forward=WINDOWS))
+    return TABLE.get(type, Needs(forward=WINDOWS if type in WINDOWED else STRANGE))
+
+
+def known(layer: Message) -> bool:
+    """True if we know what the layer needs."""
+    return needs(layer).forward != STRANGE
 
 
 def power(settings: Message) -> Needs:

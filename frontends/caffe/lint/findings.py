@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ....compiler.errors import CompileError
 from ...files.message import Message
 from ..data import KINDS as DATA
-from .backward import needs
+from ..layer import LAYERS
+from .backward import known, needs
 from .deprecated import deprecated
 from .inplace import read_elsewhere, shared, why_not_trained
 from .wired import Wired, Wiring
@@ -70,7 +71,8 @@ def trainable_statistics(wiring: Wiring) -> Found:
 
 def dead_layer(wiring: Wiring) -> Found:
     """Layers whose results come to nothing."""
-    reached = leading(wiring, [l for l in wiring.layers if l.measures or (not l.writes and l.type != "Silence")])
+    strangers = [l for l in wiring.layers if l.type not in LAYERS or (not l.writes and l.type != "Silence")]
+    reached = leading(wiring, [*strangers, *(l for l in wiring.layers if l.measures)])
     for layer in wiring.layers:
         readers = [r for w in layer.writes for r in w.readers]
         if layer.type in ("Input", *DATA) or layer.measures:
@@ -128,14 +130,14 @@ def unneeded(wiring: Wiring, outputs: Collection[str]) -> Found:
 def unsafe_in_place(wiring: Wiring) -> Found:
     """In place where Caffe's own Forward or Backward does not stand it."""
     for layer in wiring.layers:
-        if not layer.in_place:
+        if not layer.in_place or not known(layer.message):
             continue
         bottom = layer.reads[0]
         advice = "Give the top a name of its own."
         reason = needs(layer.message).forward or read_elsewhere(layer, bottom)
         if reason is not None:
             yield layer.message.fault(f"{layer.said} is in place: {reason}", "top", advice)
-        elif (reason := why_not_trained(layer, wiring)) is not None and not shared(layer, bottom, wiring):
+        elif (reason := why_not_trained(layer)) is not None and not shared(layer, bottom):
             sentence = f"{layer.said} is in place, and cannot be trained so: {reason}"
             yield layer.message.fault(sentence, "top", f"{advice} For a net that only answers it is fine.")
 
@@ -143,7 +145,7 @@ def unsafe_in_place(wiring: Wiring) -> Found:
 def changed_alias(wiring: Wiring) -> Found:
     """In place in memory that another blob shares: that blob changes too."""
     for layer in wiring.layers:
-        if layer.in_place and (reason := shared(layer, layer.reads[0], wiring)) is not None:
+        if layer.in_place and (reason := shared(layer, layer.reads[0])) is not None:
             sentence = f"{layer.said} is in place and changes another blob too: {reason}"
             advice = "cortado computes what Caffe does. If it is not what you mean, give the top a name of its own."
             yield layer.message.fault(sentence, "top", advice)
@@ -151,7 +153,8 @@ def changed_alias(wiring: Wiring) -> Found:
 
 def training_only(wiring: Wiring) -> Found:
     """What a net that only answers does not need."""
-    if any(layer.type in DATA for layer in wiring.layers):
+    brought = any(layer.writes and not layer.reads and layer.type != "Input" for layer in wiring.layers)
+    if brought or wiring.phase == "TRAIN":
         return  # a net for training, which needs all of it
     for layer in wiring.layers:
         if layer.type == "Dropout" and nothing(layer) is None:

@@ -51,13 +51,13 @@ def verdicts(wiring: Wiring, types: Mapping[str, TensorType]) -> list[Verdict]:
     found = []
     for layer in wiring.layers:
         if layer.reads and layer.writes and not layer.measures:
-            found.append(verdict(layer, wiring, types))
+            found.append(verdict(layer, types))
     return found
 
 
-def verdict(layer: Wired, wiring: Wiring, types: Mapping[str, TensorType]) -> Verdict:
-    inference = why_not(layer, types, wiring)
-    training = inference or why_not_trained(layer, wiring)
+def verdict(layer: Wired, types: Mapping[str, TensorType]) -> Verdict:
+    inference = why_not(layer, types)
+    training = inference or why_not_trained(layer)
     type = types.get(layer.writes[0].blob)
     nbytes = type.nbytes if type else None
     saves = 0 if inference is not None or needs(layer.message).keeps else nbytes
@@ -66,7 +66,7 @@ def verdict(layer: Wired, wiring: Wiring, types: Mapping[str, TensorType]) -> Ve
     return Verdict(layer.name, layer.type, place, layer.in_place, inference, training, nbytes, saves)
 
 
-def why_not(layer: Wired, types: Mapping[str, TensorType], wiring: Wiring) -> str | None:
+def why_not(layer: Wired, types: Mapping[str, TensorType]) -> str | None:
     """Why the layer must not be in place when the net answers."""
     reason = needs(layer.message).forward
     if reason is not None:
@@ -79,7 +79,7 @@ def why_not(layer: Wired, types: Mapping[str, TensorType], wiring: Wiring) -> st
         return f"the shapes differ: {types_here[0]} becomes {types_here[1]}"
     return (
         read_elsewhere(layer, bottom)
-        or shared(layer, bottom, wiring)
+        or shared(layer, bottom)
         or fed(bottom)
         or ("it reads the blob twice" if layer.reads.count(bottom) > 1 else None)
     )
@@ -93,26 +93,22 @@ def read_elsewhere(layer: Wired, bottom: Writing) -> str | None:
     return f'"{bottom.blob}" is read by {listed} too'
 
 
-def shared(layer: Wired, bottom: Writing, wiring: Wiring, after: bool = True) -> str | None:
+def shared(layer: Wired, bottom: Writing, after: bool = True) -> str | None:
     """Whether another name of the bottom's memory is read by somebody else, `after` this layer, or is an answer."""
-    for way in other_names(wiring, bottom).values():
-        readers = [r for w in way for r in w.readers if r is not layer and r is not bottom.maker]
+    for way in other_names(layer, bottom):
+        readers = [r for r in way.readers if r is not layer and r is not bottom.maker]
         if after:
             readers = [r for r in readers if r.number > layer.number]
-        if readers or not way[-1].readers:
+        if readers or not way.readers:
             who = f'"{readers[0].name}" reads' if readers else "the net returns"
-            return f'"{bottom.blob}" shares its memory with "{way[-1].blob}", which {who}'
+            return f'"{bottom.blob}" shares its memory with "{way.blob}", which {who}'
     return None
 
 
-def other_names(wiring: Wiring, of: Writing) -> dict[str, list[Writing]]:
-    """What was written to the memory of `of` under its other names."""
-    made = [*wiring.inputs, *(w for layer in wiring.layers for w in layer.writes)]
-    found: dict[str, list[Writing]] = {}
-    for writing in made:
-        if writing.memory is of.memory and writing.blob != of.blob:
-            found.setdefault(writing.blob, []).append(writing)
-    return found
+def other_names(layer: Wired, of: Writing) -> list[Writing]:
+    """What stands in the memory of `of` under its other names when the layer begins."""
+    made = [w for w in of.memory.writings if w.maker is None or w.maker.number < layer.number]
+    return list({w.blob: w for w in made if w.blob != of.blob}.values())
 
 
 def fed(bottom: Writing) -> str | None:
@@ -123,7 +119,7 @@ def fed(bottom: Writing) -> str | None:
     return None
 
 
-def why_not_trained(layer: Wired, wiring: Wiring) -> str | None:
+def why_not_trained(layer: Wired) -> str | None:
     """Why the layer must not be in place while the net is trained, though it may be when it answers."""
     own = needs(layer.message)
     if own.backward is not None:
@@ -136,4 +132,4 @@ def why_not_trained(layer: Wired, wiring: Wiring) -> str | None:
         return f"the Backward of {maker.said}, whose result is overwritten, reads it"
     if theirs.sign and maker.in_place and not own.signs:
         return f"the Backward of {maker.said}, itself in place, asks for the signs that stood there"
-    return shared(layer, layer.reads[0], wiring, after=False)
+    return shared(layer, layer.reads[0], after=False)

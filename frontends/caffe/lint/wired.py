@@ -12,14 +12,14 @@ from ..rules import State, included
 from ..upgrade import upgraded
 
 SHARING = ("Split", "Flatten", "Reshape")  # Caffe: the tops are the bottom's memory (ShareData)
-LOSSES = ("Accuracy", "HDF5Output")  # besides ...Loss: what a net for training is there for
+MEASURES = ("Loss", "Accuracy", "HDF5Output", "Python")  # in a type's name: what a net for training is there for
 
 
 @dataclass(eq=False)
 class Memory:
-    """A piece of Caffe's memory, and the blobs that are names for it."""
+    """A piece of Caffe's memory, and everything that is written to it, under whatever names."""
 
-    names: list[str] = field(default_factory=list)
+    writings: list[Writing] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -32,6 +32,9 @@ class Writing:
     over: Writing | None = None
     readers: list[Wired] = field(default_factory=list)
     overwritten: Wired | None = None
+
+    def __post_init__(self) -> None:
+        self.memory.writings.append(self)
 
 
 @dataclass(eq=False)
@@ -65,18 +68,19 @@ class Wired:
     @property
     def measures(self) -> bool:
         """True if a net for training is run for this layer's sake: a loss, a share of hits, a file that is written."""
-        return self.type in LOSSES or self.type.endswith("Loss")
+        return any(word in self.type for word in MEASURES) and bool(self.reads)
 
 
 @dataclass
 class Wiring:
     """All layers of a state in order, the inputs at the head of the file, and what each blob holds at the end.
 
-    `written` is the file as it is, `net` the same in the current generation's form.
+    `written` is the file as it is, `net` the same in the current generation's form, `phase` TEST or TRAIN.
     """
 
     written: Message
     net: Message
+    phase: str
     layers: list[Wired] = field(default_factory=list)
     inputs: list[Writing] = field(default_factory=list)
     last: dict[str, Writing] = field(default_factory=dict)
@@ -89,12 +93,12 @@ class Wiring:
 
 def wired(net: Message, state: State) -> Wiring:
     """The wiring of a net in any generation's form. CompileError if it mixes two of them."""
-    made = Wiring(net, upgraded(net, []))
+    made = Wiring(net, upgraded(net, []), state.phase)
     net = made.net
 
     def current(blob: str) -> Writing:
         if blob not in made.last:
-            made.last[blob] = Writing(blob, None, Memory([blob]))
+            made.last[blob] = Writing(blob, None, Memory())
             made.inputs.append(made.last[blob])
         return made.last[blob]
 
@@ -119,7 +123,5 @@ def writing_of(layer: Wired, i: int, name: str, before: Writing | None) -> Writi
         over.overwritten = layer
         return Writing(name, layer, over.memory, over)
     if layer.type in SHARING and layer.reads:
-        memory = layer.reads[0].memory
-        memory.names.append(name)
-        return Writing(name, layer, memory)
-    return Writing(name, layer, Memory([name]))
+        return Writing(name, layer, layer.reads[0].memory)
+    return Writing(name, layer, Memory())

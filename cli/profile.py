@@ -1,0 +1,148 @@
+"""`cortado profile`: where a net's time goes on this machine, step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from .files import is_artifact
+from .options import Pictures, net_options, options_of
+from .screen import columns, warn, working
+
+if TYPE_CHECKING:
+    from ..runtime.artifact import Artifact
+    from ..runtime.preprocess import Array
+    from .timings import Timings
+
+CHOICES = ("shape", "output", "target", "phase", "stage", "level", "lenient")  # that are made when a net is compiled
+
+
+@click.command(short_help="Time a net step by step, beside what this machine could do.")
+@net_options
+@click.option(
+    "--input",
+    "given",
+    multiple=True,
+    metavar="[NAME=]FILE|random",
+    help="A picture, an .npy, or an .npz of inputs. What nothing is given for is random.",
+)
+@click.option("--repeat", type=click.IntRange(1), default=20, show_default=True, help="Run N times; medians are told.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N threads.")
+@click.option("--random-weights", is_flag=True, help="Draw the weights, if there is no file of them.")
+@click.option("--json", "as_json", is_flag=True, help="Print the times as JSON.")
+def profile(
+    net: str,
+    weights: str | None,
+    reading: dict[str, Any],
+    given: tuple[str, ...],
+    repeat: int,
+    threads: int | None,
+    random_weights: bool,
+    as_json: bool,
+) -> None:
+    """Run NET (.prototxt, .net, or a compiled .cortado) and print each step's time, arithmetic and memory traffic.
+
+    Rates stand beside the best that this machine does at the same moment: of an f32 convolution and of a copy.
+    Counts are those of the algorithm as written: a step that needs fewer operations can pass 100 %, and so can one
+    whose numbers are still in the processor's caches. Of sizes that are known only when the net runs, the largest
+    counts. Nets for a GPU are not timed here.
+    """
+    with working(f"profiling {net}"):
+        if is_artifact(net):
+            artifact = stored(net, weights, random_weights)
+        else:
+            artifact = compiled(net, weights, reading, random_weights)
+        found = measured(artifact, given, repeat, threads)
+    if as_json:
+        click.echo(json.dumps(found.json(), indent=1))
+        return
+    columns(found.rows(), indent="")
+    click.echo("")
+    columns(found.kind_rows(), indent="")
+    click.echo("")
+    columns(found.sentences(), indent="")
+
+
+def stored(path: str, weights: str | None, random_weights: bool) -> Artifact:
+    """A compiled file, of which nothing is left to choose."""
+    from ..runtime.artifact import read
+
+    source = click.get_current_context().get_parameter_source
+    said = [f"--{name}" for name in CHOICES if source(name) is ParameterSource.COMMANDLINE]
+    said += ["WEIGHTS"] * bool(weights) + ["--random-weights"] * random_weights
+    if said:
+        raise click.UsageError(f"{said[0]} is for a net before it is compiled, and {path} is. Give its prototxt.")
+    artifact = read(path)
+    refuse_gpu(artifact.plan.net, artifact.plan.target)
+    return artifact
+
+
+def compiled(net: str, weights: str | None, reading: Mapping[str, Any], random_weights: bool) -> Artifact:
+    """A net from its files. CompileError if it has no weights, and nobody asked for random ones."""
+    from ..compiler.errors import CompileError
+    from ..driver import Report, lowered, read_net
+    from .random_numbers import with_weights
+
+    options, report = options_of(dict(reading)), Report()
+    refuse_gpu(net, options.target)
+    graph = read_net(Path(net), weights, options, report)
+    warn(report.warnings)
+    missing = [c.name for c in graph.constants if not c.bound]
+    if missing and not random_weights:
+        advice = "Give the file of its weights or, since times hardly depend on numbers, --random-weights."
+        raise CompileError(
+            f"{net}: the weight {missing[0]} has no numbers, like {len(missing) - 1} more", advice=advice
+        )
+    if random_weights and not missing:
+        warn(["--random-weights has no effect: all weights have numbers"])
+    return lowered(with_weights(graph) if missing else graph, options, report)
+
+
+def refuse_gpu(net: str, target: str) -> None:
+    from ..compiler.errors import CompileError
+    from ..runtime.profile import gpu_only
+
+    if sentence := gpu_only(net, target):
+        raise CompileError(sentence, advice="For the times on this machine's CPU, give its prototxt and --target cpu.")
+
+
+def measured(artifact: Artifact, given: tuple[str, ...], repeat: int, threads: int | None) -> Timings:
+    """The net on what is given, and on random numbers where nothing is."""
+    from ..runtime import Net
+    from ..runtime.ceilings import ceilings
+    from ..runtime.profile import profile
+    from .feed import fed
+    from .random_numbers import inputs
+    from .timings import timings
+
+    net = Net.from_artifact(artifact, threads=threads)
+    arrays = inputs(net) | fed(net, [word for word in given if word != "random"], Pictures())
+    artifact = fitting(artifact, arrays)
+    if artifact is not net.artifact:
+        net = Net.from_artifact(artifact, threads=threads)
+    before = ceilings(threads)
+    found = profile(net, arrays, repeat)
+    return timings(artifact, found, before.or_better(ceilings(threads)))
+
+
+def fitting(artifact: Artifact, arrays: Mapping[str, Array]) -> Artifact:
+    """The net compiled for these shapes: the very one if it is. CompileError if it takes them, and others too."""
+    from ..compiler.errors import CompileError
+    from ..driver import recompile
+    from ..runtime.arena import fits
+
+    plan, shapes = artifact.plan, {name: tuple(array.shape) for name, array in arrays.items()}
+    slots = {name: plan.slots[name] for name in plan.inputs}
+    if all(shapes[name] == slot.bounds for name, slot in slots.items()):
+        return artifact
+    if all(fits(slot, shapes[name]) for name, slot in slots.items()):
+        name = next(name for name, slot in slots.items() if shapes[name] != slot.bounds)
+        sentence = f'what is given for "{name}" is smaller than the net is compiled for, {list(slots[name].bounds)}'
+        advice = "Its work could not be counted: give the largest size, or compile it for the one that you have."
+        raise CompileError(sentence, advice=advice)
+    return recompile(artifact.source, shapes, artifact.weights, plan.target)

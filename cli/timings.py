@@ -1,0 +1,184 @@
+"""Where a net's time goes: each step's seconds beside what it computes and moves, and what this machine could do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from ..compiler.cost import flops, traffic
+from ..compiler.ir import Graph, Node
+from ..compiler.storage import storages
+from ..compiler.text import parse
+from ..runtime.artifact import Artifact, Plan, Step
+from ..runtime.ceilings import Ceilings
+from ..runtime.feed import Spec
+from ..runtime.profile import Profile
+
+TITLES = ("ms", "share", "MFLOP", "GFLOP/s", "of best", "MB", "GB/s", "of copy")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds of one run (a median) and of the best; operations and bytes, as `compiler/cost.py` counts them."""
+
+    seconds: float
+    best: float
+    flops: int
+    bytes: int
+
+    def rates(self, ceilings: Ceilings) -> dict[str, float | None]:
+        """Billions a second, and which part of the ceiling that is; None for what the step has nothing of."""
+        gflops, gbytes = (self.rate(count) for count in (self.flops, self.bytes))
+        return {
+            "gflops": gflops,
+            "of_best": gflops and gflops * 1e9 / ceilings.flops,
+            "gbytes": gbytes,
+            "of_copy": gbytes and gbytes * 1e9 / ceilings.bytes,
+        }
+
+    def rate(self, count: int) -> float | None:
+        return count / self.seconds / 1e9 if count and self.seconds else None
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A step: the value that it makes (the first, if there are several) and that value's type, and its kernel."""
+
+    name: str
+    primitive: str
+    kernel: str
+    result: str
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """All steps in plan order; `run` and `best_run` are seconds of whole runs, without a look at the clock between."""
+
+    plan: Plan
+    threads: int
+    repeat: int
+    ceilings: Ceilings
+    steps: tuple[Timed, ...]
+    run: float
+    best_run: float
+
+    @property
+    def total(self) -> Spent:
+        return together(step.spent for step in self.steps)
+
+    def kinds(self) -> list[tuple[str, int, Spent]]:
+        """Each primitive with its number of steps and what they spend together, the longest first."""
+        names = dict.fromkeys(step.primitive for step in self.steps)
+        groups = {name: [step.spent for step in self.steps if step.primitive == name] for name in names}
+        found = [(name, len(group), together(group)) for name, group in groups.items()]
+        return sorted(found, key=lambda kind: -kind[2].seconds)
+
+    def share(self, spent: Spent) -> float:
+        """Which part of all steps' time that is."""
+        return spent.seconds / whole if (whole := self.total.seconds) else 0.0
+
+    def json(self) -> dict[str, Any]:
+        plan = self.plan
+        return {
+            "net": plan.net,
+            "target": plan.target,
+            "inputs": {name: str(Spec(plan.slots[name].dtype, plan.slots[name].dims)) for name in plan.inputs},
+            "threads": self.threads,
+            "repeat": self.repeat,
+            "ceilings": {
+                "gflops": self.ceilings.flops / 1e9,
+                "gbytes": self.ceilings.bytes / 1e9,
+                "cached_gbytes": self.ceilings.cached / 1e9,
+            },
+            "steps": [
+                {"step": s.name, "primitive": s.primitive, "kernel": s.kernel, "result": s.result} | self.told(s.spent)
+                for s in self.steps
+            ],
+            "kinds": [{"primitive": name, "steps": n} | self.told(spent) for name, n, spent in self.kinds()],
+            "total": self.told(self.total),
+            "run": {"seconds": self.run, "best": self.best_run},
+        }
+
+    def told(self, spent: Spent) -> dict[str, Any]:
+        counts = {"flops": spent.flops, "bytes": spent.bytes}
+        times = {"seconds": spent.seconds, "best": spent.best, "share": self.share(spent)}
+        return times | counts | spent.rates(self.ceilings)
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """A table of the steps, and their sum."""
+        numbers = [*(self.cells(step.spent) for step in self.steps), self.cells(self.total)]
+        names = [(s.name, s.kernel.rpartition("_")[0], s.result) for s in self.steps]
+        heads = [("step", "does", "result"), *names, (f"{len(self.steps)} steps", "", "")]
+        for head, row in zip(heads, right_aligned([TITLES, *numbers]), strict=True):
+            yield *head, *row
+
+    def kind_rows(self) -> Iterator[tuple[str, ...]]:
+        """A table of the kinds of steps."""
+        kinds = self.kinds()
+        heads = [("kind", "steps"), *((name, str(count)) for name, count, _ in kinds)]
+        for head, row in zip(heads, right_aligned([TITLES, *(self.cells(s) for *_, s in kinds)]), strict=True):
+            yield *head, *row
+
+    def sentences(self) -> Iterator[tuple[str, str]]:
+        """What there is to say of the whole."""
+        best = self.ceilings
+        yield (
+            "a run",
+            f"{self.run * 1e3:.3f} ms, the median of {self.repeat}; the best took {self.best_run * 1e3:.3f} ms",
+        )
+        yield "threads", str(self.threads)
+        yield "best arithmetic", f"{best.flops / 1e9:.0f} GFLOP/s, measured now by an f32 convolution"
+        cached = f"within its caches {best.cached / 1e9:.0f} GB/s, which small steps may reach"
+        yield "best copy", f"{best.bytes / 1e9:.1f} GB/s, measured now in memory; {cached}"
+
+    def cells(self, spent: Spent) -> tuple[str, ...]:
+        rates = spent.rates(self.ceilings)
+        return (
+            f"{spent.seconds * 1e3:.3f}",
+            f"{self.share(spent):.1%}",
+            f"{spent.flops / 1e6:.2f}" if spent.flops else "",
+            shown(rates["gflops"], "{:.1f}"),
+            shown(rates["of_best"], "{:.0%}"),
+            f"{spent.bytes / 1e6:.3f}" if spent.bytes else "",
+            shown(rates["gbytes"], "{:.1f}"),
+            shown(rates["of_copy"], "{:.0%}"),
+        )
+
+
+def shown(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
+
+
+def right_aligned(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [tuple(word.rjust(width) for word, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def together(spent: Iterable[Spent]) -> Spent:
+    every = list(spent)
+    sums: list[Callable[[Spent], Any]] = [lambda s: s.seconds, lambda s: s.best, lambda s: s.flops, lambda s: s.bytes]
+    return Spent(*(sum(map(of, every)) for of in sums))
+
+
+def timings(artifact: Artifact, profile: Profile, ceilings: Ceilings) -> Timings:
+    """What was timed beside what was counted. The counts are of the net's text in the file, a node for each step."""
+    graph = parse(artifact.net, f"{artifact.plan.net}.net", artifact.weights)
+    costs = counts(graph)
+    steps = []
+    for step, node, times in zip(artifact.plan.steps, graph.nodes, profile.steps, strict=True):
+        steps.append(timed(step, node, Spent(median(times), min(times), *costs[node])))
+    runs = profile.runs
+    return Timings(artifact.plan, profile.threads, len(runs), ceilings, tuple(steps), median(runs), min(runs))
+
+
+def timed(step: Step, node: Node, spent: Spent) -> Timed:
+    return Timed(node.name, step.primitive, step.label, str(node.results[0].type), spent)
+
+
+def counts(graph: Graph) -> dict[Node, tuple[int, int]]:
+    """For each node its operations, and the bytes that it reads and writes."""
+    where = storages(graph)
+    return {node: (flops(node), traffic(node, graph, where)) for node in graph.nodes}

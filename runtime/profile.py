@@ -1,0 +1,66 @@
+"""How long each step of a net takes on this machine's CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from .net import Net, thread_count
+from .plan import Plan
+from .program import Instance, Program
+
+WARM_UP = 3  # runs before any is timed: caches fill, and oneDNN makes its kernels at the first call
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Seconds of repeated runs.
+
+    `steps` holds for each step of `plan`, in order, its seconds in each run; `runs` the seconds of whole runs without
+    a look at the clock between steps, taken in turn with the others. `threads` is how many torch could use.
+    """
+
+    plan: Plan
+    threads: int
+    steps: tuple[tuple[float, ...], ...]
+    runs: tuple[float, ...]
+
+
+def profile(net: Net, inputs: Mapping[str, Any], repeat: int = 20) -> Profile:
+    """Run the net step by step, `repeat` times, in memory of its own.
+
+    Inputs are as for calling the net. ValueError if they do not fit, `repeat` is not positive, or the net is for a
+    GPU: there the host only starts kernels, and what it could time is not what they take.
+    """
+    if repeat < 1:
+        raise ValueError(f"a net is profiled in one run or more, not {repeat}")
+    if sentence := gpu_only(net.plan.net, net.plan.target):
+        raise ValueError(sentence)
+    program, ready = net.fed(net.named(inputs, {}))
+    assert isinstance(program, Program)
+    instance = Instance(program)
+    steps, runs = [], []
+    with thread_count(net.threads):
+        for _ in range(WARM_UP):
+            instance(ready)
+        for _ in range(repeat):
+            steps.append(instance.clocked(ready))
+            start = perf_counter()
+            instance(ready)
+            runs.append(perf_counter() - start)
+        threads = torch.get_num_threads()
+    return Profile(program.plan, threads, tuple(zip(*steps, strict=True)), tuple(runs))
+
+
+def gpu_only(net: str, target: str) -> str | None:
+    """Why a net has no profile here, and what makes one instead; None for a net that has."""
+    if target.partition("-")[0] != "cuda":
+        return None
+    return (
+        f"net {net!r} is for {target!r}, and its steps can be timed on the GPU only, where they run as one CUDA graph; "
+        "`nsys profile --cuda-graph-trace=node` tells them apart"
+    )
