@@ -77,7 +77,8 @@ def compile(
     """A Caffe net, or one in cortado's own language, compiled and loaded: `compile(p, c)(data=x)["prob"]`.
 
     `prototxt` is a path: a Caffe net or, if it ends with .net, one in the language. `caffemodel` is the path of its
-    weights, or a function (layer, type, index, shape) -> array; of a .net, a safetensors file. `shapes` replace those
+    weights (.caffemodel or .h5), or a function (layer, type, index, shape) -> array; of a .net, a safetensors file. A
+    .caffemodel alone, given in place of the prototxt, is the net that its own settings tell. `shapes` replace those
     of the inputs (`"?8"`: at most 8). `outputs` are the blobs to return (default: those that no layer reads).
     `optimize=False` runs only the passes that a net cannot run without. `phase`, `level` and `stages` choose layers by
     their rules. `lenient` passes over fields that Caffe does not have. What happened is written to `report`.

@@ -32,7 +32,9 @@ def compile(
     picture_input: str | None,
     as_json: bool,
 ) -> None:
-    """Compile NET, a .prototxt or a .net in cortado's language, with WEIGHTS, its .caffemodel.
+    """Compile NET, a .prototxt or a .net in cortado's language, with WEIGHTS, its .caffemodel or .caffemodel.h5.
+
+    A .caffemodel alone will do where its own settings tell the net; its inputs may need --shape.
 
     How pictures become its input (--mean and the like) is kept in the file, so that `cortado run` needs no options.
     """

@@ -31,7 +31,7 @@ CHOICES = ("shape", "output", "target", "phase", "stage", "level", "lenient")  #
     metavar="[NAME=]FILE|random",
     help="A picture, an .npy, or an .npz of inputs. What nothing is given for is random.",
 )
-@click.option("--repeat", type=click.IntRange(1), default=20, show_default=True, help="Run N times; medians are told.")
+@click.option("--repeat", type=click.IntRange(1), default=20, show_default=True, help="Run N times; the best times count.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N threads.")
 @click.option("--random-weights", is_flag=True, help="Draw the weights, if there is no file of them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the times as JSON.")
@@ -57,7 +57,7 @@ def profile(
             artifact = stored(net, weights, random_weights)
         else:
             artifact = compiled(net, weights, reading, random_weights)
-        found = measured(artifact, given, repeat, threads)
+        found = measured(artifact, given, repeat, threads, ("weights",) * random_weights)
     if as_json:
         click.echo(json.dumps(found.json(), indent=1))
         return
@@ -99,7 +99,7 @@ def compiled(net: str, weights: str | None, reading: Mapping[str, Any], random_w
             f"{net}: the weight {missing[0]} has no numbers, like {len(missing) - 1} more", advice=advice
         )
     if random_weights and not missing:
-        warn(["--random-weights has no effect: all weights have numbers"])
+        raise click.UsageError(f"--random-weights is for a net without weights, and those of {net} are known.")
     return lowered(with_weights(graph) if missing else graph, options, report)
 
 
@@ -111,8 +111,10 @@ def refuse_gpu(net: str, target: str) -> None:
         raise CompileError(sentence, advice="For the times on this machine's CPU, give its prototxt and --target cpu.")
 
 
-def measured(artifact: Artifact, given: tuple[str, ...], repeat: int, threads: int | None) -> Timings:
-    """The net on what is given, and on random numbers where nothing is."""
+def measured(
+    artifact: Artifact, given: tuple[str, ...], repeat: int, threads: int | None, drawn: tuple[str, ...]
+) -> Timings:
+    """The net on what is given, and on random numbers where nothing is; `drawn` is what is random already."""
     from ..runtime import Net
     from ..runtime.ceilings import ceilings
     from ..runtime.profile import profile
@@ -121,13 +123,15 @@ def measured(artifact: Artifact, given: tuple[str, ...], repeat: int, threads: i
     from .timings import timings
 
     net = Net.from_artifact(artifact, threads=threads)
-    arrays = inputs(net) | fed(net, [word for word in given if word != "random"], Pictures())
+    read = fed(net, [word for word in given if word != "random"], Pictures())
+    arrays = inputs(net) | read
     artifact = fitting(artifact, arrays)
     if artifact is not net.artifact:
         net = Net.from_artifact(artifact, threads=threads)
     before = ceilings(threads)
     found = profile(net, arrays, repeat)
-    return timings(artifact, found, before.or_better(ceilings(threads)))
+    drawn += tuple(name for name in arrays if name not in read)
+    return timings(artifact, found, before.or_better(ceilings(threads)), drawn)
 
 
 def fitting(artifact: Artifact, arrays: Mapping[str, Array]) -> Artifact:

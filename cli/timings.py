@@ -15,16 +15,21 @@ from ..runtime.artifact import Artifact, Plan, Step
 from ..runtime.ceilings import Ceilings
 from ..runtime.feed import Spec
 from ..runtime.profile import Profile
+from .screen import counted
 
+BUSY = 1.5  # a median so many times the best says that the machine was not ours alone
 TITLES = ("ms", "share", "MFLOP", "GFLOP/s", "of best", "MB", "GB/s", "of copy")
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds of one run (a median) and of the best; operations and bytes, as `compiler/cost.py` counts them."""
+    """Seconds in the best run, and the median of all; operations and bytes, as `compiler/cost.py` counts them.
+
+    Rates and shares are of the best: the ceilings are too, and whatever else the machine does can only add to a time.
+    """
 
     seconds: float
-    best: float
+    median: float
     flops: int
     bytes: int
 
@@ -55,15 +60,19 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """All steps in plan order; `run` and `best_run` are seconds of whole runs, without a look at the clock between."""
+    """All steps in plan order, and whole runs, timed without a look at the clock in between.
+
+    `drawn` says what was random: inputs by name, and "weights".
+    """
 
     plan: Plan
+    drawn: tuple[str, ...]
     threads: int
     repeat: int
     ceilings: Ceilings
     steps: tuple[Timed, ...]
     run: float
-    best_run: float
+    median_run: float
 
     @property
     def total(self) -> Spent:
@@ -85,7 +94,8 @@ class Timings:
         return {
             "net": plan.net,
             "target": plan.target,
-            "inputs": {name: str(Spec(plan.slots[name].dtype, plan.slots[name].dims)) for name in plan.inputs},
+            "inputs": self.inputs(),
+            "random": list(self.drawn),
             "threads": self.threads,
             "repeat": self.repeat,
             "ceilings": {
@@ -99,19 +109,23 @@ class Timings:
             ],
             "kinds": [{"primitive": name, "steps": n} | self.told(spent) for name, n, spent in self.kinds()],
             "total": self.told(self.total),
-            "run": {"seconds": self.run, "best": self.best_run},
+            "run": {"seconds": self.run, "median": self.median_run},
         }
+
+    def inputs(self) -> dict[str, str]:
+        slots = {name: self.plan.slots[name] for name in self.plan.inputs}
+        return {name: str(Spec(slot.dtype, slot.dims)) for name, slot in slots.items()}
 
     def told(self, spent: Spent) -> dict[str, Any]:
         counts = {"flops": spent.flops, "bytes": spent.bytes}
-        times = {"seconds": spent.seconds, "best": spent.best, "share": self.share(spent)}
+        times = {"seconds": spent.seconds, "median": spent.median, "share": self.share(spent)}
         return times | counts | spent.rates(self.ceilings)
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """A table of the steps, and their sum."""
         numbers = [*(self.cells(step.spent) for step in self.steps), self.cells(self.total)]
-        names = [(s.name, s.kernel.rpartition("_")[0], s.result) for s in self.steps]
-        heads = [("step", "does", "result"), *names, (f"{len(self.steps)} steps", "", "")]
+        names = [(s.name, s.kernel.rpartition("_")[0]) for s in self.steps]
+        heads = [("step", "does"), *names, (counted(len(self.steps), "step"), "")]
         for head, row in zip(heads, right_aligned([TITLES, *numbers]), strict=True):
             yield *head, *row
 
@@ -124,14 +138,15 @@ class Timings:
 
     def sentences(self) -> Iterator[tuple[str, str]]:
         """What there is to say of the whole."""
-        best = self.ceilings
-        yield (
-            "a run",
-            f"{self.run * 1e3:.3f} ms, the median of {self.repeat}; the best took {self.best_run * 1e3:.3f} ms",
-        )
+        best, slowed = self.ceilings, self.median_run / self.run
+        yield "input", ", ".join(f"{name}: {type}" for name, type in self.inputs().items()) or "none"
+        if self.drawn:
+            yield "random", ", ".join(self.drawn)
         yield "threads", str(self.threads)
+        times = f"{self.run * 1e3:.3f} ms at best, {self.median_run * 1e3:.3f} as the median of {self.repeat}"
+        yield "a run", times + (": this machine has other work too" if slowed > BUSY else "")
         yield "best arithmetic", f"{best.flops / 1e9:.0f} GFLOP/s, measured now by an f32 convolution"
-        cached = f"within its caches {best.cached / 1e9:.0f} GB/s, which small steps may reach"
+        cached = f"{best.cached / 1e9:.0f} GB/s within its caches, which small steps may reach"
         yield "best copy", f"{best.bytes / 1e9:.1f} GB/s, measured now in memory; {cached}"
 
     def cells(self, spent: Spent) -> tuple[str, ...]:
@@ -159,19 +174,27 @@ def right_aligned(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 def together(spent: Iterable[Spent]) -> Spent:
     every = list(spent)
-    sums: list[Callable[[Spent], Any]] = [lambda s: s.seconds, lambda s: s.best, lambda s: s.flops, lambda s: s.bytes]
+    sums: list[Callable[[Spent], Any]] = [lambda s: s.seconds, lambda s: s.median, lambda s: s.flops, lambda s: s.bytes]
     return Spent(*(sum(map(of, every)) for of in sums))
 
 
-def timings(artifact: Artifact, profile: Profile, ceilings: Ceilings) -> Timings:
+def timings(artifact: Artifact, profile: Profile, ceilings: Ceilings, drawn: Sequence[str] = ()) -> Timings:
     """What was timed beside what was counted. The counts are of the net's text in the file, a node for each step."""
     graph = parse(artifact.net, f"{artifact.plan.net}.net", artifact.weights)
     costs = counts(graph)
     steps = []
     for step, node, times in zip(artifact.plan.steps, graph.nodes, profile.steps, strict=True):
-        steps.append(timed(step, node, Spent(median(times), min(times), *costs[node])))
-    runs = profile.runs
-    return Timings(artifact.plan, profile.threads, len(runs), ceilings, tuple(steps), median(runs), min(runs))
+        steps.append(timed(step, node, Spent(min(times), median(times), *costs[node])))
+    return Timings(
+        plan=artifact.plan,
+        drawn=tuple(drawn),
+        threads=profile.threads,
+        repeat=len(profile.runs),
+        ceilings=ceilings,
+        steps=tuple(steps),
+        run=min(profile.runs),
+        median_run=median(profile.runs),
+    )
 
 
 def timed(step: Step, node: Node, spent: Spent) -> Timed:

@@ -1,4 +1,4 @@
-"""`python -m tests.proof 4711`, `python -m tests.proof 0:300`: check nets by number, and shrink what fails.
+"""`python -m tests.proof 4711`, `python -m tests.proof 0:2000 --jobs 4`: check nets by number, and shrink what fails.
 
 Run in the checkout; `PYTHONPATH=.src` if cortado is not installed. Ends with 1 if anything failed.
 """
@@ -18,11 +18,14 @@ import torch
 
 from .check import check
 from .generator import EDITION, net, text
+from .kept import CASES, fails, saved
+from .reducer import reduced
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof", description="Random nets through every pass.")
-    parser.add_argument("numbers", help="a net's number, or a range first:stop")
+    parser.add_argument("numbers", help="a net's number, or a range first:stop", nargs="?", default="0:300")
+    parser.add_argument("--case", metavar="NAME", help="a case that was saved, in place of numbers")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--show", action="store_true", help="print the net, and do no more")
     parser.add_argument(
@@ -30,6 +33,10 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="write there what was done")
     asked = parser.parse_args()
+    if asked.case:
+        failure = fails(CASES / f"{asked.case}.net")
+        print(failure or f"{asked.case}: nothing fails")
+        return int(failure is not None)
     first, _, stop = asked.numbers.partition(":")
     numbers = range(int(first), int(stop) if stop else int(first) + 1)
     if asked.show:
@@ -65,10 +72,8 @@ def answer(number: int) -> tuple[int, list[Any], list[str]]:
 
 
 def save(number: int, failure: Any) -> None:
-    from .reducer import reduced, saved
-
-    graph = reduced(net(number), failure)
-    print(f"    saved as {saved(graph, failure, f'net {number}')}", flush=True)
+    graph, trial = reduced(net(number), failure)
+    print(f"    saved as {saved(graph, trial, failure, f'net {number}')}", flush=True)
 
 
 def report(numbers: range, failed: list[int], operators: Counter[str], seconds: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""All trials of one net: the whole pipeline for each target, each pass alone, random orders; the CPU runs what comes."""
+"""All trials of one net: the whole pipeline for each target, each pass alone, random orders; the CPU runs them."""
 
 from __future__ import annotations
 

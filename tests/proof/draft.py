@@ -95,10 +95,10 @@ class Draft:
         if any(largest(a) > HIGHEST or moved(a, b) > SHAKIEST for a, b in zip(made, again, strict=True)):
             raise Unfit
         results = tuple(Value(self.name("y"), t) for t in types)
-        for value, numbers in zip(operands, pairs, strict=True):
+        for value, pair in zip(operands, pairs, strict=True):
             if value not in self.numbers and not isinstance(value, Constant):
                 self.inputs.append(value)
-            self.numbers[value] = numbers
+            self.numbers[value] = pair
         self.numbers.update((value, (a, shaken(b))) for value, a, b in zip(results, made, again, strict=True))
         self.nodes.append(Node(op, operands, results))
         return results

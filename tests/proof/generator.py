@@ -1,4 +1,4 @@
-"""A number names a net: random inputs, operators and outputs, and sometimes layouts, places and kernels decided by hand.
+"""A number names a net: random inputs, operators and outputs, and now and then layouts, places and kernels decided.
 
 The same number gives the same net in every process and on every machine, for as long as the strategies stand as they
 are; a net that fails is therefore kept as text (cases/*.net).
@@ -67,7 +67,7 @@ def dims(dice: Dice) -> tuple[Dim, ...]:
 
 
 def returning(draft: Draft, name: str) -> Graph:
-    """Most ends, some values on the way, now and then an input, a weight, one value twice, or nothing; all else is dead."""
+    """Most ends, some values on the way, now and then an input, a weight, a value twice, nothing; the rest dies."""
     dice = draft.dice
     read = {v for n in draft.nodes for v in n.inputs}
     made = [v for n in draft.nodes for v in n.results]

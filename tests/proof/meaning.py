@@ -37,7 +37,7 @@ class Meaning:
                 return f"{name} is {list(result.shape)}, not {list(expected.shape)}"
             by = moved(expected, result.double())
             if slack < BLIND and by > slack:
-                return f"{name} differs by {by:.2g} of its largest number, {largest(expected):.3g} (up to {slack:.2g} may be)"
+                return f"{name} differs by {by:.2g} of its largest, {largest(expected):.3g} (may be {slack:.2g})"
         return ""
 
 

@@ -1,8 +1,8 @@
 """One way through the compiler for one net: passes in some order for some target, everything checked after each.
 
-After each pass: `verify` holds; the text reads back and prints itself again; the numbers, in float64, are those of the net
-as it came; and a memory plan for it gives them too, run between poisoned bytes. At the end: the passes, run again, change
-nothing; and the artifact, run twice by the runtime, gives the numbers.
+After each pass: `verify` holds; the text reads back and prints itself again; the numbers, in float64, are those of the
+net as it came; and a memory plan for it gives them too, run between poisoned bytes. At the end: the passes, run again,
+change nothing; and the artifact, run twice by the runtime, gives the numbers.
 """
 
 from __future__ import annotations
@@ -134,9 +134,7 @@ class Subject:
             raise Broken("numbers", difference)
         if all(v.type.known for v in graph.values.values()) and f32(graph):
             bound = filled(graph, late=True)
-            plan = checked(
-                "poison", lambda: bound if bound.arena is not None else all_passes.plan_memory(bound, Context())
-            )
+            plan = checked("poison", lambda: bound if bound.arena is not None else packed(bound))
             found = checked("poison", lambda: poisoned(plan, *inputs.values()))
             if difference := expected.differs(found, names):
                 raise Broken("poison", difference)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ....compiler.errors import CompileError
 from ...files.message import Message
+from .. import layers as layers  # which enter themselves in LAYERS
 from ..data import KINDS as DATA
 from ..layer import LAYERS
 from .backward import known, needs
@@ -72,7 +73,8 @@ def trainable_statistics(wiring: Wiring) -> Found:
 def dead_layer(wiring: Wiring) -> Found:
     """Layers whose results come to nothing."""
     strangers = [l for l in wiring.layers if l.type not in LAYERS or (not l.writes and l.type != "Silence")]
-    reached = leading(wiring, [*strangers, *(l for l in wiring.layers if l.measures)])
+    measures = [l for l in wiring.layers if l.measures]
+    reached = leading(wiring, [*strangers, *measures])
     for layer in wiring.layers:
         readers = [r for w in layer.writes for r in w.readers]
         if layer.type in ("Input", *DATA) or layer.measures:
@@ -80,7 +82,7 @@ def dead_layer(wiring: Wiring) -> Found:
         if readers and all(r.type == "Silence" for r in readers):
             sentence = f"{layer.said} makes what is only silenced"
             yield layer.message.fault(sentence, "name", "Take both layers out.")
-        elif wiring.trains and layer.writes and layer not in reached:
+        elif measures and layer.writes and layer not in reached:
             sentence = f"{layer.said} leads to no loss and to nothing else that is measured"
             yield layer.message.fault(sentence, "name", "Take it out, or read its result.")
         elif (reason := nothing(layer)) is not None:

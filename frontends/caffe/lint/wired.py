@@ -85,11 +85,6 @@ class Wiring:
     inputs: list[Writing] = field(default_factory=list)
     last: dict[str, Writing] = field(default_factory=dict)
 
-    @property
-    def trains(self) -> bool:
-        """True if some layer computes a loss or counts hits."""
-        return any(layer.measures for layer in self.layers)
-
 
 def wired(net: Message, state: State) -> Wiring:
     """The wiring of a net in any generation's form. CompileError if it mixes two of them."""

@@ -1,0 +1,38 @@
+"""Nets that failed once, shrunk and kept as text: each says how it is tried, and holds from then on."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from cortado.compiler.ir import Graph
+from cortado.compiler.text import parse, show
+
+from .trial import Failure, Subject, Trial
+
+CASES = Path(__file__).with_name("cases")
+
+
+def saved(graph: Graph, trial: Trial, failure: Failure, origin: str, folder: Path = CASES) -> Path:
+    """Written as NAME.net, with what failed and the command that tries it again."""
+    name = f"{failure.kind}_{failure.after.partition(',')[0] or 'reading'}_{origin}".replace(" ", "_")
+    path = folder / f"{name}.net"
+    flags = "".join(f"# {flag}\n" for flag, on in (("run", trial.run), ("again", trial.again)) if on)
+    path.write_text(
+        f"# {origin}, shrunk: {failure.sentence.splitlines()[0][:100]}\n"
+        f"# python -m tests.proof --case {shlex.quote(path.stem)}\n"
+        f"# target: {trial.target}\n# passes: {', '.join(trial.passes)}\n{flags}{show(graph)}",
+        "utf-8",
+    )
+    return path
+
+
+def fails(path: Path) -> Failure | None:
+    """What goes wrong with a case today."""
+    text = path.read_text("utf-8")
+    given = dict(re.findall(r"^# (target|passes): (.*)$", text, re.MULTILINE))
+    flags = set(re.findall(r"^# (run|again)$", text, re.MULTILINE))
+    passes = tuple(name.strip() for name in given["passes"].split(",") if name.strip())
+    trial = Trial(given["target"], passes, run="run" in flags, again="again" in flags)
+    return Subject(parse(text, path.name)).fails(trial)

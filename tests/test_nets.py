@@ -1,0 +1,90 @@
+"""The nets of the benchmarks, written in the language: the same as the published files, compiled, and run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cortado import driver
+from cortado.benchmarks.on_gpu import nets
+from cortado.compiler.ir import Constant, Graph, Value
+from cortado.compiler.reference import evaluate
+from cortado.compiler.text import parse
+from cortado.reading import reshaped, returning
+from cortado.runtime import Net
+
+from .shared import SHARED
+
+ZOO = SHARED / "zoo" / "prototxt"
+PUBLISHED = {
+    "alexnet": "alexnet--caffe__models__bvlc_alexnet__deploy",
+    "caffenet": "caffenet--caffe__models__bvlc_reference_caffenet__deploy",
+    "densenet121": "densenet--DenseNet-Caffe__DenseNet_121",
+    "fcn8s": "fcn--fcn.berkeleyvision.org__voc-fcn8s__deploy",
+    "googlenet": "googlenet--caffe__models__bvlc_googlenet__deploy",
+    "inception_v3": "inception-v3--caffe-model__cls__inception__deploy_inception-v3",
+    "inception_v4": "inception-v4--caffe-model__cls__inception__deploy_inception-v4",
+    "mobilenet_ssd": "mobilenet-ssd--MobileNet-SSD__deploy",
+    "mobilenet_v1": "mobilenet--MobileNet-Caffe__mobilenet_deploy",
+    "mobilenet_v2": "mobilenet--MobileNet-Caffe__mobilenet_v2_deploy",
+    "resnet50": "resnet--deep-residual-networks__prototxt__ResNet-50-deploy",
+    "resnet101": "resnet--deepdetect__templates__caffe__resnet_101__resnet_101",
+    "resnet152": "resnet--caffe-model__cls__resnet__deploy_resnet152",
+    "squeezenet_v1.1": "squeezenet--SqueezeNet__SqueezeNet_v1.1__deploy",
+    "vgg16": "vgg--caffe__models__intel_optimized_models__benchmark__vgg16__deploy",
+}
+QUICK = ("mobilenet_ssd", "squeezenet_v1.1")  # run in every test; the others take seconds each
+
+
+def declared(name: str) -> Graph:
+    """The net as its text has it, without weights."""
+    return parse(nets.texts()[name], f"{name}.net")
+
+
+def wiring(graph: Graph) -> list[tuple[Any, ...]]:
+    """What a net does, without a name: each node's operator, what its operands are, and the types of its results.
+
+    A computed value is told by its place in the order, a weight by when it is read first.
+    """
+    number: dict[Value, tuple[str, int]] = {v: ("input", i) for i, v in enumerate(graph.inputs)}
+    weights = 0
+    rows: list[tuple[Any, ...]] = [tuple(str(v.type) for v in graph.inputs)]
+    for node in graph.nodes:
+        for v in node.inputs:
+            if isinstance(v, Constant) and v not in number:
+                number[v], weights = ("weight", weights), weights + 1
+        operands = [(*number[v], str(v.type)) for v in node.inputs]
+        rows.append((node.op, operands, [str(v.type) for v in node.results]))
+        number.update((v, ("computed", len(number))) for v in node.results)
+    return [*rows, tuple(number[v] for v in graph.outputs)]
+
+
+def test_every_net_has_its_published_file() -> None:
+    assert set(nets.texts()) - {"open_nsfw", "tiny"} == set(PUBLISHED)
+
+
+@pytest.mark.skipif(not ZOO.exists(), reason="needs the published prototxts")
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_same_as_published(name: str) -> None:
+    """The same operators with the same settings and shapes, wired alike, in the same order."""
+    report, ours = driver.Report(), declared(name)
+    theirs = driver.read_net(ZOO / f"{PUBLISHED[name]}.prototxt", None, driver.Options(), report)
+    theirs = reshaped(theirs, {v.name: (1, *v.type.shape[1:]) for v in theirs.inputs})
+    for mine, published in zip(wiring(ours), wiring(theirs), strict=True):
+        assert mine == published
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in sorted(PUBLISHED)]
+)
+def test_the_compiled_net_gives_what_the_text_means(name: str) -> None:
+    """Before a detector chooses, which random numbers may turn either way: where boxes are, and what is in them."""
+    graph = nets.filled(declared(name))
+    graph = returning(graph, ["where", "which"]) if name == "mobilenet_ssd" else graph
+    given = nets.inputs(graph, 0)
+    expected = evaluate(graph, *(given[v.name] for v in graph.inputs))
+    found = Net.from_artifact(driver.lowered(graph, driver.Options(), driver.Report()))(given)
+    for (output, _), tensor in zip(graph.returns, expected, strict=True):
+        assert found[output].shape == tensor.shape
+        assert nets.error(found[output], tensor) < 1e-4
