@@ -1,6 +1,6 @@
 """Memory and time of a 500 MB caffemodel: read, compiled, written, loaded; beside reading and writing bytes plainly.
 
-    python benchmarks/big_files.py [--megabytes 500] [--out FILE]
+    python benchmarks/big_files.py [--megabytes 500] [--nets folding ...] [--jobs compile ...] [--out FILE]
 
 The files are made by big_nets.py in a temporary folder. Each number comes from a fresh process that imports what it
 needs and then works. Peaks are Linux's VmHWM, so this runs on Linux only: the most memory that the process had at once,
@@ -39,6 +39,8 @@ import big_nets  # noqa: E402
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=float, default=500)
+    parser.add_argument("--nets", nargs="+", choices=big_nets.KINDS, default=big_nets.KINDS)
+    parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS), help="load comes after compile")
     parser.add_argument("--out", default=str(RESULTS))
     parser.add_argument("--once", nargs=3, metavar=("JOB", "PROTOTXT", "CAFFEMODEL"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -48,18 +50,18 @@ def main() -> None:
         return
     report = {
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
-        "nets": [measured(kind, options.megabytes) for kind in big_nets.KINDS],
+        "nets": [measured(kind, options.megabytes, options.jobs) for kind in options.nets],
     }
     Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(table(report))
 
 
-def measured(kind: str, megabytes: float) -> dict[str, Any]:
-    """All jobs on one net."""
+def measured(kind: str, megabytes: float, jobs: list[str]) -> dict[str, Any]:
+    """These jobs on one net."""
     with tempfile.TemporaryDirectory() as folder:
         files = big_nets.files(Path(folder), kind, megabytes)
         size = files[1].stat().st_size
-        return {"net": kind, "bytes": size} | {job: fresh(job, *files, size) for job in JOBS}
+        return {"net": kind, "bytes": size} | {job: fresh(job, *files, size) for job in jobs}
 
 
 def fresh(job: str, prototxt: Path, caffemodel: Path, size: int) -> dict[str, Any]:
@@ -133,8 +135,23 @@ def compile(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
     return work
 
 
+def call(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
+    """`cortado.compile(NET, WEIGHTS)` in Python, which packs the weights too, so that the net can run."""
+    from cortado import driver
+
+    def work() -> dict[str, Any]:
+        start = perf_counter()
+        driver.compile(prototxt, caffemodel)
+        return {"seconds": round(perf_counter() - start, 3)}
+
+    return work
+
+
 def write(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
-    """The compiled net written to a file, beside the bare bytes of its weights to another new file."""
+    """The compiled net written to a new file, beside the bare bytes of its weights to another.
+
+    New, because ext4 answers a rename over an old file by waiting for the disk (auto_da_alloc).
+    """
     from cortado import driver
     from cortado.runtime.artifact import write as write_artifact
 
@@ -143,13 +160,17 @@ def write(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
     def work() -> dict[str, Any]:
         made = driver.compiled(prototxt, caffemodel, driver.Options(), driver.Report(), {})
 
+        def ours() -> None:
+            out.unlink(missing_ok=True)
+            write_artifact(out, made)
+
         def plain() -> None:
             bare.unlink(missing_ok=True)
             with bare.open("wb", buffering=0) as file:
                 for tensor in made.weights.values():
                     file.write(tensor.numpy().data)
 
-        return by_turns(lambda: write_artifact(out, made), plain)
+        return by_turns(ours, plain)
 
     return work
 
@@ -172,7 +193,7 @@ def load(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
     return work
 
 
-JOBS = {"read": read, "compile": compile, "write": write, "load": load}
+JOBS = {"read": read, "compile": compile, "call": call, "write": write, "load": load}
 
 
 def artifact(caffemodel: Path) -> Path:
@@ -202,7 +223,7 @@ def table(report: dict[str, Any]) -> str:
     columns = ("peak / size", "more / size", "more anonymous / size", "seconds", "plain", "seconds / plain")
     lines = [f"| net | | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
     for net in report["nets"]:
-        for job in JOBS:
+        for job in (job for job in JOBS if job in net):
             cells = [f"{net[job][name]:.2f}" if name in net[job] else "" for name in columns]
             lines.append(f"| {net['net']}, {net['bytes'] / big_nets.MB:.0f} MB | {job} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import net_options, options_of
-from .screen import columns, counted, size, warn, working
+from .screen import columns, counted, placed, size, warn, working
 
 if TYPE_CHECKING:
     from ..compiler.types import TensorType
@@ -88,8 +88,6 @@ def types_of(net: str, wiring: Wiring, options: Options) -> dict[str, TensorType
 
 
 def print_findings(net: str, found: list[Finding], as_json: bool) -> None:
-    from .commands import placed
-
     if as_json:
         click.echo(json.dumps([told(f) for f in found], indent=1))
     elif not found:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..version import VERSION
 from .check import check
+from .compare import compare
 from .compile import compile
 from .fmt import fmt
 from .opt import opt
 from .profile import profile
 from .run import run
+from .screen import placed
 from .show import show
-
-if TYPE_CHECKING:
-    from ..compiler.errors import CompileError
-
 
 class Told(click.ClickException):
     """A failure that the input is to blame for: its message on stderr, exit code 2."""
@@ -81,11 +79,6 @@ def told(e: Exception) -> Told:
     return Fault(f"error: {type(e).__name__}: {e}\n{advice}")
 
 
-def placed(e: CompileError) -> str:
-    """With the place in front, as editors look for it; what has none begins with `error:`."""
-    return str(e) if e.loc else f"error: {e}"
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(VERSION, prog_name="cortado", message="%(prog)s %(version)s")
 def main() -> None:
@@ -100,5 +93,5 @@ def main() -> None:
     """
 
 
-for command in (compile, run, show, check, opt, fmt, profile):
+for command in (compile, run, show, check, compare, opt, fmt, profile):
     main.add_command(command)

@@ -99,35 +99,55 @@ def picture_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return decorate(gathered)
 
 
-def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """NET, WEIGHTS, and how to read them. The command gets `net`, `weights` and `reading`: fields of driver.Options."""
+READING: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--shape",
+        metavar="NAME=N,C,H,W",
+        multiple=True,
+        callback=shapes,
+        help="The shape of an input, in place of the file's.",
+    ),
+    click.option("--output", metavar="BLOB", multiple=True, help="Return this blob, not those that nobody reads."),
+    click.option("--phase", type=click.Choice(["TEST", "TRAIN"]), default="TEST", help="Layers of this phase."),
+    click.option("--stage", multiple=True, help="Layers of this stage, for nets with rules."),
+    click.option("--level", type=int, default=0, help="Layers of this level."),
+    click.option("--lenient", is_flag=True, help="Warn of fields that Caffe does not have, and pass over them."),
+)
+FIELDS = {
+    "shape": "shapes",
+    "output": "outputs",
+    "stage": "stages",
+}  # of driver.Options, where they are called otherwise
+
+
+def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """How to read a net. The command gets `reading`: fields of driver.Options."""
 
     @wraps(function)
-    def gathered(shape: Any, output: Any, phase: str, level: int, stage: Any, weights_file: Any, **given: Any) -> Any:
+    def gathered(**given: Any) -> Any:
+        names = ("shape", "output", "phase", "stage", "level", "lenient")
+        return function(reading={FIELDS.get(name, name): given.pop(name) for name in names}, **given)
+
+    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = stacked(*READING)
+    return decorate(gathered)
+
+
+def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """NET, WEIGHTS, a target, and how to read them. The command gets `net`, `weights` and `reading`."""
+
+    @wraps(function)
+    def gathered(reading: dict[str, Any], target: str, weights_file: Any, **given: Any) -> Any:
         if weights_file and given["weights"]:
             raise click.UsageError("Two files of weights are given. Name one, as WEIGHTS or with --weights.")
         given["weights"] = given["weights"] or weights_file
-        reading = {"shapes": shape, "outputs": output, "phase": phase, "level": level, "stages": stage}
-        reading |= {name: given.pop(name) for name in ("target", "lenient")}
-        return function(reading=reading, **given)
+        return function(reading=reading | {"target": target}, **given)
 
     decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = stacked(
         click.argument("net"),
         click.argument("weights", required=False),
-        click.option(
-            "--shape",
-            metavar="NAME=N,C,H,W",
-            multiple=True,
-            callback=shapes,
-            help="The shape of an input, in place of the file's.",
-        ),
-        click.option("--output", metavar="BLOB", multiple=True, help="Return this blob, not those that nobody reads."),
         click.option("--target", default="cpu", show_default=True, help="The machine to compile for."),
-        click.option("--phase", type=click.Choice(["TEST", "TRAIN"]), default="TEST", help="Layers of this phase."),
-        click.option("--stage", multiple=True, help="Layers of this stage, for nets with rules."),
-        click.option("--level", type=int, default=0, help="Layers of this level."),
-        click.option("--lenient", is_flag=True, help="Warn of fields that Caffe does not have, and pass over them."),
         click.option("--weights", "weights_file", metavar="FILE", help="WEIGHTS, by name."),
+        reading_options,
     )
     return decorate(gathered)
 

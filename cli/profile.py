@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from click.core import ParameterSource
 
 from .files import is_artifact
 from .options import Pictures, net_options, options_of
-from .screen import columns, warn, working
+from .screen import columns, counted, warn, working
 
 if TYPE_CHECKING:
     from ..runtime.artifact import Artifact
@@ -31,7 +32,9 @@ CHOICES = ("shape", "output", "target", "phase", "stage", "level", "lenient")  #
     metavar="[NAME=]FILE|random",
     help="A picture, an .npy, or an .npz of inputs. What nothing is given for is random.",
 )
-@click.option("--repeat", type=click.IntRange(1), default=20, show_default=True, help="Run N times; the best times count.")
+@click.option(
+    "--repeat", type=click.IntRange(1), default=20, show_default=True, help="Run N times; the best times count."
+)
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N threads.")
 @click.option("--random-weights", is_flag=True, help="Draw the weights, if there is no file of them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the times as JSON.")
@@ -52,12 +55,14 @@ def profile(
     whose numbers are still in the processor's caches. Of sizes that are known only when the net runs, the largest
     counts. Nets for a GPU are not timed here.
     """
-    with working(f"profiling {net}"):
+    with working(f"compiling {net}"):
         if is_artifact(net):
             artifact = stored(net, weights, random_weights)
         else:
             artifact = compiled(net, weights, reading, random_weights)
-        found = measured(artifact, given, repeat, threads, ("weights",) * random_weights)
+    if sys.stderr.isatty():
+        click.echo(f"timing {net}", err=True)  # and nothing that moves: it would take time of its own
+    found = measured(artifact, given, repeat, threads, ("weights",) * random_weights)
     if as_json:
         click.echo(json.dumps(found.json(), indent=1))
         return
@@ -95,9 +100,8 @@ def compiled(net: str, weights: str | None, reading: Mapping[str, Any], random_w
     missing = [c.name for c in graph.constants if not c.bound]
     if missing and not random_weights:
         advice = "Give the file of its weights or, since times hardly depend on numbers, --random-weights."
-        raise CompileError(
-            f"{net}: the weight {missing[0]} has no numbers, like {len(missing) - 1} more", advice=advice
-        )
+        said = f"{counted(len(missing), 'weight')} without numbers, {missing[0]} for one"
+        raise CompileError(f"{net}: {said}", advice=advice)
     if random_weights and not missing:
         raise click.UsageError(f"--random-weights is for a net without weights, and those of {net} are known.")
     return lowered(with_weights(graph) if missing else graph, options, report)

@@ -6,8 +6,12 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Timer
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from ..compiler.errors import CompileError
 
 PATIENCE = 1.0  # seconds without a sign of life; what is quicker than this needs none
 
@@ -33,6 +37,12 @@ def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
         click.echo((indent + "  ".join([*words, row[-1]])).rstrip())
 
 
+def right_aligned(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Rows of numbers as words, each column as wide as its longest."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [tuple(word.rjust(width) for word, width in zip(row, widths, strict=True)) for row in rows]
+
+
 def size(count: int) -> str:
     """Bytes for people: exact up to 100,000, then three digits or so."""
     if count < 100_000:
@@ -43,6 +53,11 @@ def size(count: int) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 layer`, `12 layers`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def placed(e: CompileError) -> str:
+    """With the place in front, as editors look for it; what has none begins with `error:`."""
+    return str(e) if e.loc else f"error: {e}"
 
 
 def warn(sentences: Iterable[str]) -> None:

@@ -11,11 +11,11 @@ from ..compiler.cost import flops, traffic
 from ..compiler.ir import Graph, Node
 from ..compiler.storage import storages
 from ..compiler.text import parse
-from ..runtime.artifact import Artifact, Plan, Step
+from ..runtime.artifact import Artifact, Plan
 from ..runtime.ceilings import Ceilings
 from ..runtime.feed import Spec
 from ..runtime.profile import Profile
-from .screen import counted
+from .screen import counted, right_aligned
 
 BUSY = 1.5  # a median so many times the best says that the machine was not ours alone
 TITLES = ("ms", "share", "MFLOP", "GFLOP/s", "of best", "MB", "GB/s", "of copy")
@@ -167,11 +167,6 @@ def shown(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
 
 
-def right_aligned(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [tuple(word.rjust(width) for word, width in zip(row, widths, strict=True)) for row in rows]
-
-
 def together(spent: Iterable[Spent]) -> Spent:
     every = list(spent)
     sums: list[Callable[[Spent], Any]] = [lambda s: s.seconds, lambda s: s.median, lambda s: s.flops, lambda s: s.bytes]
@@ -184,7 +179,8 @@ def timings(artifact: Artifact, profile: Profile, ceilings: Ceilings, drawn: Seq
     costs = counts(graph)
     steps = []
     for step, node, times in zip(artifact.plan.steps, graph.nodes, profile.steps, strict=True):
-        steps.append(timed(step, node, Spent(min(times), median(times), *costs[node])))
+        spent = Spent(min(times), median(times), *costs[node])
+        steps.append(Timed(node.name, step.primitive, step.label, str(node.results[0].type), spent))
     return Timings(
         plan=artifact.plan,
         drawn=tuple(drawn),
@@ -195,10 +191,6 @@ def timings(artifact: Artifact, profile: Profile, ceilings: Ceilings, drawn: Seq
         run=min(profile.runs),
         median_run=median(profile.runs),
     )
-
-
-def timed(step: Step, node: Node, spent: Spent) -> Timed:
-    return Timed(node.name, step.primitive, step.label, str(node.results[0].type), spent)
 
 
 def counts(graph: Graph) -> dict[Node, tuple[int, int]]:

@@ -6,8 +6,9 @@
                                f: f32[1,144] = flatten(c.nchw)
 
 An operator that has no wish of its own follows its first image. What goes by rows needs nchw; what copies from any
-layout to any other reads its operand as it lies, and so does what the target lets gather its numbers (a first convolution). Left alone: a net that has layouts, and images of one pixel or one
-channel, which are the same bytes in both.
+layout to any other reads its operand as it lies, and so does what the target lets gather its numbers: a first
+convolution, and a pooling, which then writes nchw itself if all its readers go by rows. Left alone: a net that has
+layouts, and images of one pixel or one channel, which are the same bytes in both.
 """
 
 from __future__ import annotations
@@ -43,9 +44,11 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
 
     for node in graph.nodes:
         inputs_here = [writer[v] for v in node.inputs]
-        layout = wanted(node, inputs_here, context)
+        layout = "nchw" if turned(node, graph, context) else wanted(node, inputs_here, context)
         first = as_it_lies(node, inputs_here, context)
-        read = tuple(v if i < first or isinstance(v, Constant) else lying(v, layout, node) for i, v in enumerate(inputs_here))
+        read = tuple(
+            v if i < first or isinstance(v, Constant) else lying(v, layout, node) for i, v in enumerate(inputs_here)
+        )
         results = tuple(laid_out(v, layout) for v in node.results)
         for old, new in zip(node.results, results, strict=True):
             writer[old] = new
@@ -63,6 +66,17 @@ def as_it_lies(node: Node, operands: list[Value], context: Context) -> int:
     if node.op.strided or isinstance(node.op, Relayout):
         return len(operands)
     return int(node.op.gathers and operands[0].type.rank == 4 and context.target.gathers(node.op, operands[0].type))
+
+
+def turned(node: Node, graph: Graph, context: Context) -> bool:
+    """Does a node write rows for all that read it, whatever it reads? Only what has no wish of its own does."""
+    op, x = node.op, node.inputs[0] if node.inputs else None
+    if x is None or not op.gathers or context.target.layouts(op) or not context.target.gathers(op, x.type):
+        return False
+    if all(v.type.rank != 4 or flat(v) for v in node.results):
+        return False
+    readers = [reader for v in node.results for reader in graph.users[v]]
+    return bool(readers) and all(reader.op.rows for reader in readers)
 
 
 def wanted(node: Node, operands: list[Value], context: Context) -> str:

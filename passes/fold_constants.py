@@ -5,8 +5,9 @@
     r = concat(p, q, axis=2)
     return r
 
-Known are constants, and the results of operators that look at shapes alone. Left alone: weights without numbers, computed
-values that have a place in memory already, and whatever would be stored larger than LARGEST and than what it is made of.
+Known are constants, and the results of operators that look at shapes alone. Left alone: weights without numbers,
+computed values that have a place in memory already, and whatever would be stored larger than LARGEST and than what it
+is made of.
 """
 
 from __future__ import annotations

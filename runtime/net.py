@@ -65,7 +65,8 @@ class Net:
         self.threads = threads
         self.packings = Packings()
         self.lock = threading.Lock()
-        first = prepared(artifact, self.packings, self.layers)
+        with thread_count(threads):  # how oneDNN wants its weights depends on it
+            first = prepared(artifact, self.packings, self.layers)
         self.programs: dict[tuple[Shape, ...], Runner] = {key_of(artifact.plan): first}
 
     @classmethod
@@ -192,7 +193,8 @@ class Net:
                 artifact.check()
                 if (made := key_of(artifact.plan)) != key or artifact.plan.inputs != self.plan.inputs:
                     raise ValueError(f"the net was compiled for {signature(artifact.plan.inputs, made)} instead")
-                found = self.programs[key] = prepared(artifact, self.packings, self.layers)
+                with thread_count(self.threads):
+                    found = self.programs[key] = prepared(artifact, self.packings, self.layers)
             return found
 
     def held(self, key: tuple[Shape, ...]) -> Runner | None:

@@ -128,6 +128,15 @@ class Instance:
                 times.append(perf_counter())
         return [after - before for before, after in pairwise(times)]
 
+    def watched(self, inputs: Mapping[str, Tensor], seen: Callable[[str, Tensor], None]) -> None:
+        """Run once, and show what each step makes before later steps write over it."""
+        self.take(inputs)
+        with torch.inference_mode():
+            for step, call in zip(self.plan.steps, self.calls, strict=True):
+                call()
+                for name in step.results:
+                    seen(name, self.values[name])
+
     def take(self, inputs: Mapping[str, Tensor]) -> None:
         """Put the caller's arrays where steps read them."""
         self.values.update(inputs)

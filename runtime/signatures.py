@@ -137,8 +137,8 @@ PRIMITIVES: Mapping[str, Signature] = {
         (1, 3),
     ),
     "rnn": Signature(
-        "x [T,N,D]; cont [T,N]; w [D,D]; the first h [1,N,D] or none; results: every h = tanh(x + w cont h) [T,N,D] and, "
-        "with `state`, the last [1,N,D]",
+        "x [T,N,D]; cont [T,N]; w [D,D]; the first h [1,N,D] or none; results: every h = tanh(x + w cont h) [T,N,D] "
+        "and, with `state`, the last [1,N,D]",
         (3, 4),
         {"state": flag},
         (1, 2),
@@ -182,7 +182,8 @@ PRIMITIVES: Mapping[str, Signature] = {
         },
     ),
     "cross_entropy": Signature(
-        "p, classes along `axis`; a label for each place beside it; perhaps gains, classes squared: -log p at the label",
+        "p, classes along `axis`; a label for each place beside it; perhaps gains, classes squared: "
+        "-log p at the label",
         (2, 3),
         {**LABELLED, "floor": number_or(0.0)},
     ),

@@ -52,7 +52,7 @@ def test_what_failed_once_holds(path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(REGISTRY.keys() - NOT_DRAWN.keys()))
 def test_every_operator_is_drawn(name: str) -> None:
-    """By its own strategy or by its signature; an operator that cannot be drawn gets a strategy, or a reason why not."""
+    """By its own strategy or by its signature; one that cannot be drawn gets a strategy, or a reason why not."""
     for seed in range(TRIES):
         draft = Draft(Dice(seed))
         for _ in range(3):

@@ -160,13 +160,20 @@ def test_a_new_shape_is_compiled_once_and_weights_are_packed_once() -> None:
         return fire(shapes["data"][0], shapes["data"][2])
 
     net = Net.from_artifact(fire(), compile=compile)
-    packed = dict(net.packings.made)
+    packed = [tensors(net)]
     for _ in range(2):
         for shape in ((1, 3, 9, 9), (2, 3, 6, 6)):
             x = torch.randn(shape)
             torch.testing.assert_close(net(x)["prob"], wanted(x), atol=1e-6, rtol=0)
+        packed.append(tensors(net))
     assert asked == [("fire 6", {"data": (1, 3, 9, 9)}, {"w", "b", "m", "c"}, "cpu")]
-    assert net.packings.made == packed and len(packed) == 2
+    assert len(packed[0]) == 2 and {key[:2] for key in packed[0]} == {key[:2] for key in packed[2]}
+    assert packed[0].items() <= packed[1].items() and packed[1] == packed[2]
+
+
+def tensors(net: Net) -> dict[Any, int]:
+    """Which packed weights there are. oneDNN may want one in several forms, by the image's size."""
+    return {key: id(made) for key, made in net.packings.made.items() if isinstance(made, Tensor)}
 
 
 def test_whole_numbers_stay_whole() -> None:

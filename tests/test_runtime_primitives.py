@@ -501,3 +501,23 @@ def test_shapes_that_do_not_fit_are_refused(primitive: str, attributes: Any, ope
     assert shapes is not None
     with pytest.raises(ValueError, match=sentence):
         shapes(PRIMITIVES[primitive].complete(attributes), operands, [(1, 5)] * 3 if primitive == "slice" else [(1, 5)])
+
+
+def test_a_convolution_is_packed_in_the_form_for_its_image() -> None:
+    """oneDNN would repack any other at each run. Sizes that want the same form share one tensor."""
+    weight, packings = torch.randn(512, 256, 1, 1), Packings()
+    ones, zeros = [1, 1], [0, 0]
+    form = torch.ops.mkldnn._get_mkldnn_serialized_md
+    attributes = PRIMITIVES["conv_packed"].complete({"stride": ones, "pad": zeros, "dilation": ones})
+    wanted = set()
+    for side in (7, 10, 19, 38, 19):
+        x, y = placed(torch.randn(1, 256, side, side), "nhwc"), placed(torch.zeros(1, 512, side, side), "nhwc")
+        operands = (Operand(x.dtype, tuple(x.shape)), Operand(weight.dtype, tuple(weight.shape), "nchw", weight, "w"))
+        run = TABLE["conv_packed"].prepare(Call(attributes, operands, (Operand(y.dtype, tuple(y.shape)),), packings))
+        with torch.inference_mode():
+            run([y], [x, weight])
+        torch.testing.assert_close(y, F.conv2d(x, weight), atol=1e-3, rtol=1e-5)
+        best = torch.ops.mkldnn._reorder_convolution_weight(weight, zeros, ones, ones, 1, x.shape)
+        wanted.add(form(best).numpy().tobytes())
+    held = [form(made).numpy().tobytes() for made in packings.made.values() if isinstance(made, Tensor)]
+    assert len(held) == len(wanted) and set(held) == wanted

@@ -16,9 +16,12 @@ from ..ops.activation import Clip, Relu, Sigmoid, TanH
 from ..ops.arithmetic import Add
 from ..ops.conv import Conv, Deconv
 from ..ops.dense import Linear
+from ..ops.pool import Pool
 from ..target import Target
+from ..types import TensorType, bound
 
 LONGEST = 16  # nodes in one expr: growing a kernel node by node stays linear in the net, and files readable
+PICTURE = 3  # channels at most
 
 
 class Cpu(Target):
@@ -40,6 +43,10 @@ class Cpu(Target):
     def layouts(self, op: Op) -> tuple[str, ...]:
         return ("nhwc",) if isinstance(op, Conv | Deconv) else ()
 
+    def gathers(self, op: Op, image: TensorType) -> bool:
+        """A picture, which oneDNN convolves in nchw as fast; what torch pools, which is copied to its place anyway."""
+        return isinstance(op, Pool) or (isinstance(op, Conv) and op.groups == 1 and bound(image.dims[1]) <= PICTURE)
+
     def writes_views(self, op: Op) -> bool:
         return not op.reinterprets
 
@@ -51,6 +58,8 @@ def refused(kernel: Graph, anchor: Node, riders: list[Node]) -> str | None:
         return f"{riders[-1].op.name} is none of what oneDNN does after a {anchor.op.name}"
     if add and not isinstance(anchor.op, Conv):
         return f"oneDNN adds nothing to a {'matrix product' if isinstance(anchor.op, Linear) else 'deconvolution'}"
+    if add and anchor.inputs[0].layout != anchor.output.layout:
+        return "oneDNN adds only where all images lie alike"
     if add and residual(anchor, add) in anchor.inputs:
         return "what is added is read by the convolution too"
     if add and activation and not ACTIVATIONS[activation_of(activation.op)[0]].after_add:

@@ -8,6 +8,7 @@ from ..errors import CompileError
 from ..ir import Graph
 from ..op import Op
 from ..ops.conv import Conv
+from ..ops.pool import Pool
 from ..target import Target
 from ..types import TensorType, bound
 
@@ -40,7 +41,7 @@ class Cuda(Target):
         return ("nhwc",) if isinstance(op, Conv) else ()
 
     def gathers(self, op: Op, image: TensorType) -> bool:
-        return bound(image.dims[1]) < FEW
+        return isinstance(op, Pool) or bound(image.dims[1]) < FEW
 
     def writes_views(self, op: Op) -> bool:
         return not op.reinterprets

@@ -1,8 +1,8 @@
 """What names stand for while a text is read: in the net itself, or in one call of a function.
 
 A name that rounds of `repeat` make again stands for the latest. Only the last value keeps the plain name, the others
-are numbered, the first from 0 if it was made before the rounds: x.0, x.1, x.2, then x. Inside a function names go on
-from the one that the call makes: `res2a = block(x)` makes res2a.conv1, and what it returns is res2a.
+are numbered, as the values of a Caffe blob are: x.0, x.1, x.2, then x. Inside a function names go on from the one that
+the call makes: `res2a = block(x)` makes res2a.conv1, and what it returns is res2a.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Frame:
     """Names and what they stand for: values, or the numbers that parameters and rounds are.
 
     `last` is where each name is made for the last time, `finals` how the caller calls what is returned, `rounds` the
-    number of each round that we are in, and `final` whether all of them are the last of their kind.
+    number of each round that we are in, and `final` whether all of them are the last of their kind. `counts` are how
+    often names were made so far, and `made` in which rounds they were made last.
     """
 
     known: dict[str, Any] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Frame:
     visits: tuple[Visit, ...] = ()
     rounds: tuple[int, ...] = ()
     final: bool = True
+    counts: dict[str, int] = field(default_factory=dict)
     made: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def called(self, target: Typed) -> str:
@@ -49,11 +51,16 @@ class Frame:
         name = target.name.text
         if self.final and self.last.get(name, target) is target:
             return self.finals.get(name, self.prefix + name)
-        return f"{self.prefix}{name}.{'.'.join(map(str, self.rounds or (0,)))}"
+        return f"{self.prefix}{name}.{self.next(name, 0)}"
 
     def weight(self, name: str) -> str:
         """What the graph calls a weight: each round has its own."""
-        return ".".join([self.prefix + name, *map(str, self.rounds)])
+        return f"{self.prefix}{name}.{self.next(name, 1)}" if self.rounds else self.prefix + name
+
+    def next(self, name: str, first: int) -> int:
+        """How often the name was made before, from `first` on."""
+        self.counts[name] = number = self.counts.get(name, first - 1) + 1
+        return number
 
     def again(self, name: str) -> bool:
         """May the name be made here, as far as it was made before? Only a later round may make it anew."""

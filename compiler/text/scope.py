@@ -153,8 +153,8 @@ class Scope:
 
     def define(self, name: Name, value: Value) -> Value:
         """From here on the name stands for this value, which is new."""
-        self.stand(name, self.enter(name, value))
-        return value
+        self.stand(name, value)
+        return self.enter(name, value)
 
     def enter(self, name: Name, value: Value) -> Value:
         if value.name in self.values:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import proxy
 
 import numpy as np
 import torch
@@ -78,7 +79,8 @@ class Layer:
     """A layer of the file, while its function runs."""
 
     def __init__(self, message: Message, bottoms: Sequence[Value], importer: Importer) -> None:
-        self.message, self.bottoms, self.importer = message, bottoms, importer
+        self.message, self.bottoms = message, bottoms
+        self.importer: Importer = proxy(importer)  # weak: else the two would keep each other, and all weights
         self.name: str = message["name"]
         self.type: str = message["type"]
         self.tops: tuple[str, ...] = message["top"]

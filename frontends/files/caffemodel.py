@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from google.protobuf.message import DecodeError, Message
@@ -12,6 +11,7 @@ from ...compiler.errors import CompileError
 from . import wire
 from .blobs import BadBlob, Blob, blob
 from .caffewriter import Layer, write
+from .mapping import Mapped, mapped
 from .mistaken import mistaken_for_weights
 from .schema import kinds, message_class
 
@@ -88,20 +88,20 @@ def read(path: str | Path) -> Weights:
 
     CompileError, with the byte, for a file that is cut off, damaged, or something else than a caffemodel.
     """
-    data = mapped(path)
-    if fault := mistaken_for_weights(bytes(data[:4096]), str(path)):
-        raise fault
-    try:
-        return weights(data, str(path))
-    except wire.Damaged as e:
-        raise damaged(path, e) from None
+    with mapped(path) as file:
+        if fault := mistaken_for_weights(bytes(file.data[:4096]), str(path)):
+            raise fault
+        try:
+            return weights(file, str(path))
+        except wire.Damaged as e:
+            raise damaged(path, e) from None
 
 
 def read_blob(path: str | Path) -> Blob:
     """The one blob of a .binaryproto file, as Caffe's mean images are: (1, channels, height, width), float32."""
-    data = mapped(path)
     try:
-        result = blob(data, 0, len(data))
+        with mapped(path) as file:
+            result = blob(file.data, 0, len(file.data))
     except wire.Damaged as e:
         raise damaged(path, e) from None
     except BadBlob as e:
@@ -111,31 +111,20 @@ def read_blob(path: str | Path) -> Blob:
     return result
 
 
-def mapped(path: str | Path) -> memoryview:
-    """The bytes of a file, read when touched; a write changes the memory only."""
-    try:
-        with Path(path).open("rb") as opened:
-            empty = not opened.seek(0, 2)
-            return memoryview(b"" if empty else mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY))
-    except (OSError, ValueError) as e:
-        raise CompileError(
-            f"{path}: {getattr(e, 'strerror', None) or e}", advice="Give the path of a .caffemodel."
-        ) from None
-
-
 def damaged(path: str | Path, e: wire.Damaged) -> CompileError:
     return CompileError(f"{path}: byte {e.offset}: {e.sentence}: the file is cut off or damaged", advice=AGAIN)
 
 
-def weights(data: memoryview, file: str) -> Weights:
-    name, layers, settings = "", [], bytearray()
+def weights(mapped: Mapped, file: str) -> Weights:
+    data, name, layers, settings = mapped.data, "", list[LayerBlobs](), bytearray()
     for entry in wire.walk(data, 0, len(data)):
         if entry.number == 1 and entry.form == wire.VARINT:
             raise other_message(data, file)
         if entry.number == 1 and entry.form == wire.BYTES:
             name = text(data, entry)
         elif entry.number in LAYOUTS and entry.form == wire.BYTES:
-            layers.append(layer(data, entry, LAYOUTS[entry.number], file))
+            found = layer(data, entry, LAYOUTS[entry.number], file)
+            layers.append(replace(found, blobs=tuple(mapped.apart(found.blobs))))
             continue
         settings += data[entry.at : entry.stop]
     if not layers:

@@ -69,7 +69,7 @@ def prepare(call: Call) -> Run:
     line writes it, and that line is elementwise.
     """
     code, axes = call.attributes["code"], call.attributes["axes"]
-    if native := recognise(code, axes):
+    if native := recognise(code, axes, [len(o.shape) for o in call.operands]):
         return native
     rank = len(call.results[0].shape)
     aligned = [
@@ -177,7 +177,7 @@ def constant(given: Any, dtype: torch.dtype, name: str, place: int) -> Arg:
     return torch.tensor(value, dtype=dtype)
 
 
-def recognise(code: Sequence[Sequence[Any]], axes: Sequence[int | None]) -> Run | None:
+def recognise(code: Sequence[Sequence[Any]], axes: Sequence[int | None], ranks: Sequence[int]) -> Run | None:
     """ReLU, leaky or with learnt slopes, as torch's own single pass."""
     slope: float
     match [list(line) for line in code], list(axes):
@@ -186,7 +186,7 @@ def recognise(code: Sequence[Sequence[Any]], axes: Sequence[int | None]) -> Run 
         case [["gt", 0, {"c": 0 | 0.0}], ["mul", 0, {"c": int() | float() as slope}], ["where", 1, 0, 2]], [None]:
             leaky = torch._C._nn.leaky_relu
             return lambda results, operands: void(leaky(operands[0], slope, out=results[0]))
-        case [["gt", 0, {"c": 0 | 0.0}], ["mul", 0, 1], ["where", 2, 0, 3]], [None, 1]:
+        case [["gt", 0, {"c": 0 | 0.0}], ["mul", 0, 1], ["where", 2, 0, 3]], [None, 1] if ranks[1] < 2:
             return lambda results, operands: void(results[0].copy_(F.prelu(operands[0], operands[1])))
     return None
 

@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument(
         "--save", action="store_true", help="shrink each sort of failure and save it in tests/proof/cases"
     )
+    parser.add_argument("--first", action="store_true", help="end with the first failure")
     parser.add_argument("--json", type=Path, help="write there what was done")
     asked = parser.parse_args()
     if asked.case:
@@ -51,6 +52,8 @@ def main() -> int:
                 save(number, failure)
             sorts[str(failure.sort)] += 1
         failed += [number] if found else []
+        if failed and asked.first:
+            break
     seconds = perf_counter() - start
     print(f"{len(numbers)} nets, {len(failed)} with a failure, {seconds:.0f} s")
     if asked.json:

@@ -41,10 +41,19 @@ def reduced(graph: Graph, failure: Failure) -> tuple[Graph, Trial]:
                 break
         for change in CHANGES:
             for smaller in change(graph):
-                if fails(smaller, trial):
+                if size(smaller) < size(graph) and fails(smaller, trial):
                     graph, shorter = smaller, True
                     break
     return replace(graph, name="case"), trial
+
+
+def size(graph: Graph) -> tuple[int, ...]:
+    """What makes a net large, in order of weight."""
+    values = [*graph.inputs, *(v for n in graph.nodes for v in n.results)]
+    decisions = sum(v.place.decided for v in values) + sum(v.layout is not None for v in values)
+    operands, attributes = sum(len(n.inputs) for n in graph.nodes), sum(len(n.op.attributes()) for n in graph.nodes)
+    numbers = sum(bound(d) for v in (*graph.inputs, *graph.constants) for d in v.type.dims)
+    return len(graph.nodes), len(graph.returns), decisions, operands, attributes, numbers
 
 
 def fewer_passes(trial: Trial) -> Iterator[Trial]:

@@ -12,7 +12,7 @@ from ..rules import State, included
 from ..upgrade import upgraded
 
 SHARING = ("Split", "Flatten", "Reshape")  # Caffe: the tops are the bottom's memory (ShareData)
-MEASURES = ("Loss", "Accuracy", "HDF5Output", "Python")  # in a type's name: what a net for training is there for
+MEASURES = ("Loss", "Accuracy", "HDF5Output")  # in a type's name: what a net for training is there for
 
 
 @dataclass(eq=False)

@@ -108,9 +108,9 @@ def positive(d: Draft) -> Value:
 
 def power(d: Draft) -> Value:
     exponent = d.dice.pick((0.0, 0.5, 1.0, 2.0, 3.0, -1.0, 1.5))
-    x = d.value() if exponent in (0.0, 1.0, 2.0, 3.0) else positive(d)
-    shift = d.dice.pick((0.0, 0.0, 1.0, 0.3)) if exponent == 1 else 0.5
-    return d.add(Power(power=exponent, scale=d.dice.pick((1.0, 0.5, 0.0)), shift=shift), x)
+    whole = exponent in (0.0, 1.0, 2.0, 3.0)
+    x, shift = d.value() if whole else positive(d), d.dice.pick((0.0, 0.0, 1.0, 0.3)) if whole else 0.5
+    return d.add(Power(power=exponent, scale=d.dice.pick((1.0, 1.0, 0.5, 0.0)), shift=shift), x)
 
 
 def exp(d: Draft) -> Value:

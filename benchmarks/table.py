@@ -1,0 +1,113 @@
+"""What the passes make of each net of benchmarks/nets, batch 1 in f32: work, launches and memory, before and after.
+
+    python benchmarks/table.py [NET ...]       # writes results/nets.json if all are measured; half a minute
+
+Weights are random. Before is the net as it is written, after no pass but those that nothing runs without; after is
+after all of them. Nothing runs: what is counted are launches as each target would make them, bytes and operations as
+compiler/cost.py counts them, and places in the arena. Only the seconds, one compilation each, depend on the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / ".src"))
+
+from cortado import driver  # noqa: E402
+from cortado.benchmarks.on_gpu import nets  # noqa: E402
+from cortado.compiler.build import kernels, launches  # noqa: E402
+from cortado.compiler.cost import cost  # noqa: E402
+from cortado.compiler.ir import Graph  # noqa: E402
+from cortado.compiler.kernel import kernel  # noqa: E402
+from cortado.compiler.text import parse  # noqa: E402
+from cortado.passes import PIPELINE, REQUIRED, Pass  # noqa: E402
+from cortado.passes.plan_memory import lower_bound, spans_of  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results" / "nets.json"
+TARGETS = ("cpu", "cuda")
+COLUMNS = "net | operators | kernels | launches cpu | launches cuda | GFLOP | MB moved | arena MiB | bound | compile s"
+
+Row = dict[str, Any]
+
+
+def main(chosen: list[str]) -> None:
+    names = [path.stem for path in sorted(nets.FOLDER.glob("*.net"))]
+    rows = {name: measured(name) for name in (chosen or names)}
+    print(table(rows))
+    if not chosen:
+        RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def measured(name: str) -> Row:
+    """The row of a net. Two numbers are before and after."""
+    written = nets.filled(parse(nets.texts()[name], f"{name}.net"))
+    spent = seconds(name, written)  # first, as nothing is remembered of the net yet
+    plain = {target: counted(compiled(written, target, REQUIRED), target) for target in TARGETS}
+    best = {target: compiled(written, target, PIPELINE) for target in TARGETS}
+    found = {target: counted(graph, target) for target, graph in best.items()}
+    before, after = cost(written), cost(best["cpu"])
+    return {
+        "parameters": before.parameters,
+        "operators": [len(written.nodes), len(best["cpu"].nodes)],
+        "flops": [before.flops, after.flops],
+        "bytes": [before.bytes, after.bytes],
+        **{target: {key: [plain[target][key], found[target][key]] for key in found[target]} for target in TARGETS},
+        "seconds": round(spent, 2),
+    }
+
+
+def compiled(written: Graph, target: str, passes: tuple[Pass, ...]) -> Graph:
+    """The net after these passes, its memory planned."""
+    return driver.optimized(written, driver.Options(target), driver.Report(), passes)
+
+
+def counted(final: Graph, target: str) -> Row:
+    """Launches, of the target's own kernels and of steps on the host, different kernels, arena and bound in bytes."""
+    found = launches(final, target)
+    different = {kernel(node).name for node in final.nodes} if target == "cpu" else kernels(final, target)
+    return {
+        "launches": found.kernels,
+        "host": found.host,
+        "kernels": len(different),
+        "arena": final.arena or 0,
+        "bound": lower_bound(spans_of(final)),
+    }
+
+
+def seconds(name: str, written: Graph) -> float:
+    """What it takes to compile the net for the CPU, from its text to an artifact; its weights are there already."""
+    start = perf_counter()
+    parse(nets.texts()[name], f"{name}.net")
+    driver.lowered(written, driver.Options(), driver.Report())
+    return perf_counter() - start
+
+
+def table(rows: dict[str, Row]) -> str:
+    """For people: before → after."""
+    lines = [f"| {COLUMNS} |", "|---" * len(COLUMNS.split("|")) + "|"]
+    for name, row in rows.items():
+        cpu, cuda = row["cpu"], row["cuda"]
+        host = f" + {cuda['host'][1]} on the host" if cuda["host"][1] else ""
+        cells = (
+            name,
+            "{} → {}".format(*row["operators"]),
+            f"{cpu['kernels'][1]}",
+            "{} → {}".format(*cpu["launches"]),
+            "{} → {}".format(*cuda["launches"]) + host,
+            f"{row['flops'][1] / 1e9:.2f}",
+            "{:.0f} → {:.0f}".format(*(b / 1e6 for b in row["bytes"])),
+            "{:.2f} → {:.3f}".format(*(b / 2**20 for b in cpu["arena"])),
+            f"{cpu['bound'][1] / 2**20:.3f}",
+            f"{row['seconds']:.2f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

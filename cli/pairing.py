@@ -1,0 +1,142 @@
+"""From the words behind `cortado compare` to the two sides and what both are fed with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+
+from ..compiler.errors import CompileError
+from ..compiler.ir import Graph
+from ..driver import Options, Report, read_net, recompile
+from ..frontends.caffe.rules import State
+from ..runtime import Net
+from ..runtime.artifact import read
+from ..runtime.preprocess import Array, read_array
+from .feed import opened
+from .files import is_artifact
+from .options import options_of
+from .random_numbers import with_weights
+from .screen import warn
+from .sides import Compiled, OpenCV, Recorded, Side, of_graph
+
+WEIGHTS = (".caffemodel", ".safetensors", ".h5", ".hdf5")  # a file that belongs to the net before it
+File = tuple[str, str | None]  # a net, and its weights
+
+
+class Way(NamedTuple):
+    """How a side is run: a target, and `all` or `none` of the passes."""
+
+    target: str
+    passes: str
+
+
+def pair(text: str, option: str) -> tuple[str, str]:
+    """One word for both sides, or one for each."""
+    words = [word.strip() for word in text.split(",")]
+    if len(words) > 2 or not all(words):
+        raise click.UsageError(f"{option} {text}: name one, or two with a comma for the two sides.")
+    return words[0], words[-1]
+
+
+def sides(
+    files: Sequence[str], reading: dict[str, Any], ways: Sequence[Way], opencv: bool, seed: int | None
+) -> tuple[Side, Side]:
+    """The two sides that the command line means. `seed` is for weights to be drawn, None if none are."""
+    nets = grouped(files)
+    if opencv:
+        (net, weights), *more = nets
+        if more or weights is None:
+            raise click.UsageError("--opencv compares one net with OpenCV: give its prototxt and its caffemodel.")
+        state = State(reading["phase"], reading["level"], frozenset(reading["stages"]))
+        ours = side(nets[0], reading, ways[0], "cortado", seed)
+        return ours, OpenCV("OpenCV", Path(net), Path(weights), state)
+    if len(nets) == 1 and ways[0] == ways[1]:
+        advice = (
+            "Give another net, an .npz of blobs, two targets (--target reference,cpu), --passes none,all or --opencv."
+        )
+        raise CompileError(f"what is {nets[0][0]} to be compared with?", advice=advice)
+    labels = named(nets, ways)
+    first, second = (side(nets[i % len(nets)], reading, ways[i], labels[i], seed) for i in range(2))
+    return first, second
+
+
+def grouped(files: Sequence[str]) -> list[File]:
+    """Nets with their weights: a file of weights belongs to the net before it."""
+    nets: list[File] = []
+    for file in files:
+        takes = bool(nets) and nets[-1][1] is None and not is_artifact(nets[-1][0]) and nets[-1][0][-4:] != ".npz"
+        if Path(file).suffix in WEIGHTS and takes:
+            nets[-1] = (nets[-1][0], file)
+        else:
+            nets.append((file, None))
+    if len(nets) > 2:
+        listed = ", ".join(net for net, _ in nets)
+        raise click.UsageError(f"these are {len(nets)} nets: {listed}. Two are compared, or one run in two ways.")
+    return nets
+
+
+def named(nets: Sequence[File], ways: Sequence[Way]) -> list[str]:
+    """What tells the sides from each other."""
+    if len(nets) == 2:
+        short = [Path(net).name for net, _ in nets]
+        return short if short[0] != short[1] else [net for net, _ in nets]
+    said = {"all": "with all passes", "none": "without passes"}
+    differs = ways[0].passes != ways[1].passes
+    return [f"{way.target} {said.get(way.passes, '')}" if differs else way.target for way in ways]
+
+
+def side(file: File, reading: dict[str, Any], way: Way, label: str, seed: int | None) -> Side:
+    """One side, ready to run."""
+    if way.passes not in ("all", "none"):
+        raise click.UsageError(f"--passes {way.passes}: it is all or none.")
+    net, weights = file
+    if net.endswith(".npz"):
+        with opened(Path(net)) as stored:
+            return Recorded(label, {key: stored[key] for key in stored.files})
+    if is_artifact(net):
+        return Compiled(label, Net.from_artifact(read(net), compile=recompile))
+    options = options_of(reading | {"target": way.target}, optimize=way.passes == "all")
+    return of_graph(label, graph_of(net, weights, options, seed), options)
+
+
+def graph_of(net: str, weights: str | None, options: Options, seed: int | None) -> Graph:
+    """A net from its files, with numbers for all weights. CompileError if it has none, and none are to be drawn."""
+    report = Report()
+    graph = read_net(Path(net), weights, options, report)
+    warn(report.warnings)
+    missing = [c.name for c in graph.constants if not c.bound]
+    if missing and seed is None:
+        advice = "Give the file of its weights, or --random-weights: equal weights for equal nets."
+        raise CompileError(f"{net}: the weight {missing[0]} has no numbers", advice=advice)
+    return with_weights(graph, seed or 0) if missing else graph
+
+
+def fed(a: Side, b: Side, given: Sequence[str], seed: int) -> dict[str, Array]:
+    """The inputs of both: what is given, what a side has recorded, and random numbers in 0..1 for the rest."""
+    recorded = [s for s in (a, b) if isinstance(s, Recorded)]
+    shapes = b.shapes | a.shapes
+    found = {name: x for s in recorded for name, x in s.inputs.items()}
+    for word in given:
+        found |= read_input(word, list(shapes))
+    if unknown := [name for name in found if name not in shapes]:
+        raise CompileError(f'the nets have no input "{unknown[0]}"', advice=f"They take {', '.join(shapes) or 'none'}.")
+    random = np.random.default_rng(seed)
+    drawn = {name: random.random(shape, dtype=np.float32) for name, shape in shapes.items()}
+    return drawn | {name: np.asarray(x, np.float32) for name, x in found.items()}
+
+
+def read_input(word: str, names: list[str]) -> dict[str, Array]:
+    """What one --input gives: `NAME=FILE.npy`, an .npz of several, or `random`, which is nothing."""
+    name, equals, file = word.rpartition("=")
+    if file == "random":
+        return {}
+    if not equals and file.endswith(".npz"):
+        with opened(Path(file)) as stored:
+            return {n: stored[n] for n in names if n in stored.files}
+    if equals or len(names) == 1:
+        return {name or names[0]: read_array(Path(file))}
+    raise click.UsageError(f"--input {word}: which input is it for? Write NAME={word}.")

@@ -1,0 +1,28 @@
+"""Every value that a compiled net makes on its way: the very run that answers, looked at step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from .net import Net, thread_count
+from .program import Instance, Program
+
+
+def trace(net: Net, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Copies of the inputs, of what each step makes, in order, and of the outputs under their blobs' names.
+
+    Inputs are as for calling the net. ValueError if they do not fit. Of a net for a GPU there are the outputs alone: it
+    runs as one graph, in memory of its own.
+    """
+    program, ready = net.fed(net.named(inputs, {}))
+    found = {name: tensor.clone() for name, tensor in ready.items()}
+    with thread_count(net.threads):
+        if not isinstance(program, Program):
+            return found | {name: tensor.cpu() for name, tensor in program(ready).items()}
+        instance = Instance(program)
+        instance.watched(ready, lambda name, tensor: found.__setitem__(name, tensor.clone()))
+    constants = {blob: program.weights[name] for blob, name in program.plan.outputs if name in program.weights}
+    return found | {blob: found[name] for blob, name in program.plan.outputs if name in found} | constants

@@ -1,0 +1,91 @@
+"""`python -m tests.proof.mutate`: apply each mutant to a copy of the package, and see that some test fails on it.
+
+The quickest tests that should tell come first: the cases of the pass that is mutated, or of the invariants; then random
+nets. A mutant that outlives them all is printed, and the command ends with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+from .mutants import MUTANTS, Mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("compiler", "passes", "runtime", "frontends", "tests")
+NETS = 80  # random nets that a mutant has to pass unseen
+LONGEST = 600.0  # seconds: one that never ends is found out too
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.proof.mutate", description="Do the tests see mistakes?")
+    parser.add_argument("numbers", nargs="*", type=int, help="mutants by their place in the list (default: all)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    asked = parser.parse_args()
+    numbers = asked.numbers or range(len(MUTANTS))
+    start, alive = perf_counter(), list[int]()
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        for number, killer in zip(numbers, pool.map(lambda i: killed(MUTANTS[i]), numbers), strict=True):
+            print(f"{number}: {killer or 'ALIVE'}: {MUTANTS[number]}", flush=True)
+            alive += [] if killer else [number]
+    print(f"{len(numbers)} mutants, {len(alive)} alive, {perf_counter() - start:.0f} s")
+    return int(bool(alive))
+
+
+def killed(mutant: Mutant | None) -> str:
+    """Which tests fail on the mutant, in words; "" if none does. Without a mutant, on the package as it is."""
+    with TemporaryDirectory() as folder:
+        home = Path(folder) / "cortado"
+        copied(home)
+        if mutant:
+            path = home / mutant.file
+            text = path.read_text("utf-8")
+            assert text.count(mutant.before) == 1, f"{mutant} does not apply"
+            path.write_text(text.replace(mutant.before, mutant.after), "utf-8")
+        return next((name for name, command in suites(mutant) if fails(command, home)), "")
+
+
+def copied(home: Path) -> None:
+    skipped = shutil.ignore_patterns("__pycache__", "goldens", ".*_cache")
+    for name in COPIED:
+        shutil.copytree(ROOT / name, home / name, ignore=skipped)
+    for path in (*ROOT.glob("*.py"), ROOT / "pyproject.toml"):
+        shutil.copy(path, home)
+    (home / ".src").mkdir()
+    (home / ".src" / "cortado").symlink_to("..")
+
+
+def suites(mutant: Mutant | None) -> Iterator[tuple[str, list[str]]]:
+    """Names and commands, the quickest first."""
+    pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    stem = Path(mutant.file).stem if mutant and mutant.file.startswith("passes/") else ""
+    if stem:
+        yield "its cases", [*pytest, "tests/test_passes.py", "-k", f"test_case and {stem}-"]
+    else:
+        tests = ("tests/test_verify.py", "tests/test_graph.py", "tests/test_passes.py")
+        yield "the tests of the core", [*pytest, *tests]
+    yield "random nets", [sys.executable, "-m", "tests.proof", f"0:{NETS}", "--first"]
+
+
+def fails(command: list[str], home: Path) -> bool:
+    environment = os.environ | {
+        "PYTHONPATH": str(home / ".src"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    try:
+        return subprocess.run(command, cwd=home, env=environment, capture_output=True, timeout=LONGEST).returncode != 0
+    except subprocess.TimeoutExpired:
+        return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""`cortado compare`: sides agree where they should, and the first value that differs is named with its numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from cortado import driver
+from cortado.cli import main
+from cortado.cli.differences import compared, difference
+from cortado.runtime.trace import trace
+
+from .shared import ROOT, SHARED
+
+DIGITS = ROOT / "examples" / "digits"
+NET, WEIGHTS = DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel"
+BLOBS = ["conv1", "look1", "sum", "pool1", "point", "around", "both", "pool2", "score", "prob"]
+
+
+def cortado(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def told(*words: object, differs: bool = False) -> dict:
+    done = cortado("compare", *words, "--json")
+    assert done.exit_code == int(differs), done.output
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def net() -> driver.Net:
+    return driver.compile(NET, WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    "words", [("--target", "reference-f64,cpu"), ("--target", "reference,cpu"), ("--passes", "none,all")]
+)
+def test_one_net_in_two_ways(words: tuple[str, ...]) -> None:
+    found = told(NET, WEIGHTS, *words)
+    assert [v["name"] for v in found["values"]] == BLOBS, "in the net's order, inside the net too"
+    assert found["equal"] and found["first"] is None
+    assert 0 < max(v["relative"] for v in found["values"]) < 1e-5, "two ways to compute are never bit for bit the same"
+
+
+def test_a_compiled_file_and_another_shape(tmp_path: Path, net: driver.Net) -> None:
+    driver.save(net, tmp_path / "digits.cortado")
+    np.save(tmp_path / "x.npy", np.random.default_rng(1).random((3, 1, 8, 8), dtype=np.float32))
+    found = told(NET, WEIGHTS, tmp_path / "digits.cortado", "--input", tmp_path / "x.npy")
+    assert found["sides"] == ["digits.prototxt", "digits.cortado"]
+    assert all(v["shape"][0] == 3 and v["by"] == 0 for v in found["values"])
+
+
+def test_recorded_blobs(tmp_path: Path, net: driver.Net) -> None:
+    """As Caffe's golden cases are stored; the first difference is told, not those that follow from it."""
+    x = np.random.default_rng(1).random((2, 1, 8, 8), dtype=np.float32)
+    values = {name: tensor.numpy() for name, tensor in trace(net, {"data": x}).items()}
+    stored = {"in:data": x, "blob:conv1": values["conv1"], "out:prob": values["prob"], "pool1": values["pool1"]}
+    np.savez(tmp_path / "blobs.npz", **stored)
+    found = told(NET, WEIGHTS, tmp_path / "blobs.npz")
+    assert [v["name"] for v in found["values"]] == ["conv1", "pool1", "prob"] and found["equal"]
+    wrong = values["pool1"].copy()
+    wrong[1, 2, 3, 0] += 0.5
+    np.savez(tmp_path / "blobs.npz", **{**stored, "pool1": wrong, "out:prob": values["prob"][:, :9]})
+    found = told(NET, WEIGHTS, tmp_path / "blobs.npz", differs=True)
+    assert found["first"] == "pool1"
+    pool1, prob = found["values"][1:]
+    assert pool1["at"] == [1, 2, 3, 0] and pool1["by"] == pytest.approx(0.5) and pool1["b"] == wrong[1, 2, 3, 0]
+    assert prob["reason"] == "it is [2, 10] on one side and [2, 9] on the other."
+    said = cortado("compare", NET, WEIGHTS, tmp_path / "blobs.npz").output
+    assert "differ in 2 of 3 values. The first is pool1: " in said and "at [1, 2, 3, 0] became" in said
+
+
+def test_two_nets_with_drawn_weights(tmp_path: Path) -> None:
+    text = "net n(x: f32[1,2,4,4]) {\n    weight w: f32[2,2,1,1]\n    y = conv(x, w)\n    z = %s(y)\n    return z\n}\n"
+    for name in ("relu", "tanh"):
+        (tmp_path / f"{name}.net").write_text(text % name)
+    a, b = tmp_path / "relu.net", tmp_path / "tanh.net"
+    refused = cortado("compare", a, b)
+    assert refused.exit_code == 2 and "--random-weights" in refused.output
+    found = told(a, b, "--random-weights", "--passes", "none", differs=True)
+    assert [(v["name"], v["reason"] == "") for v in found["values"]] == [("y", True), ("z", False)]
+    assert told(a, a, "--random-weights")["equal"]
+    one, other = (told(a, b, "--random-weights", "--seed", s, differs=True)["values"] for s in (1, 2))
+    assert one != other, "the seed names the numbers"
+
+
+def test_opencv() -> None:
+    pytest.importorskip("cv2")
+    found = told(NET, WEIGHTS, "--opencv")
+    assert found["sides"] == ["cortado", "OpenCV"] and [v["name"] for v in found["values"]] == BLOBS
+
+
+def test_published_model() -> None:
+    model, golden = SHARED / "models" / "lenet", SHARED / "goldens" / "models" / "lenet-iter_10000_rand.npz"
+    if not golden.exists():
+        pytest.skip("the model is not at hand")
+    found = told(model / "lenet.prototxt", model / "lenet_iter_10000.caffemodel", golden, "--tolerance", 1e-5)
+    assert {"conv1", "ip1", "prob"} <= {v["name"] for v in found["values"]}
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ([NET, WEIGHTS], "what is"),
+        ([NET, WEIGHTS, NET, WEIGHTS, NET], "these are 3 nets"),
+        ([NET, WEIGHTS, "--target", "cpu,reference,cpu"], "name one, or two"),
+        ([NET, WEIGHTS, "--target", "cpu,gpu"], "no target is called gpu"),
+        ([NET, WEIGHTS, "--passes", "some,all"], "it is all or none"),
+        ([NET, "--opencv"], "give its prototxt and its caffemodel"),
+        ([NET, WEIGHTS, "--passes", "none,all", "--input", "dota=x.npy"], "x.npy"),
+    ],
+)
+def test_refused(words: list[object], said: str) -> None:
+    done = cortado("compare", *words)
+    assert done.exit_code == 2 and said in done.output
+
+
+def test_how_far_two_arrays_are_apart() -> None:
+    nan, inf = float("nan"), float("inf")
+    equal = difference("x", np.array([1.0, nan, inf]), np.array([1.0, nan, inf]), 0)
+    assert (equal.by, equal.largest, equal.reason) == (0, 1, "")
+    for wrong in ([nan, 1.0], [inf, 1.0], [1.0, nan]):
+        found = difference("x", np.array([1.0, 1.0]), np.array(wrong), 1.0)
+        assert found.reason and found.by == inf, wrong
+    far = difference("x", np.array([[100.0, -200.0]]), np.array([100.0, -199.0]), 1e-2)
+    assert (far.by, far.relative, far.at, far.reason) == (1, 0.005, (0, 1), "")
+    assert difference("x", np.zeros(2), np.array([0, 1e-3]), 1e-4).reason, "beside zeros the difference itself counts"
+    assert difference("x", np.zeros((0, 7)), np.zeros((0, 7)), 0).reason == ""
+    found = compared(
+        ("a", "b"), {"i": np.ones(1), "y": np.ones(1), "p": np.ones(1)}, {"y": np.ones(1), "q": 0}, 0, ["i"]
+    )
+    assert found.only == (("p",), ("q",)) and [d.name for d in found.values] == ["y"]

@@ -1,0 +1,159 @@
+"""The views of `cortado show`, `cortado opt`, and what is left behind when a pass fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cortado import driver, passes
+from cortado.cli import main
+from cortado.compiler.build import launches
+from cortado.compiler.cost import cost, flops, traffic
+from cortado.compiler.ir import Graph
+from cortado.compiler.text import parse, show
+from cortado.passes import PIPELINE, Context, PassFailed
+
+from .shared import ROOT
+
+DIGITS = ROOT / "examples" / "digits"
+NET, WEIGHTS = DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel"
+STAGES = ["read", *(p.__name__ for p in PIPELINE)]
+
+
+def cortado(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def told(*words: object) -> object:
+    done = cortado(*words, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_a_difference_is_that_of_the_texts_around_the_pass() -> None:
+    found = told("show", NET, WEIGHTS, "--diff", "fold_batchnorm")
+    assert found["before"] == told("show", NET, WEIGHTS, "--before", "fold_batchnorm")["text"]
+    assert found["after"] == told("show", NET, WEIGHTS, "--after", "fold_batchnorm")["text"]
+    assert found["diff"].startswith("--- before fold_batchnorm\n+++ after fold_batchnorm\n@@ ")
+    assert "\n-    conv1_bn" not in found["diff"] and "= batch_norm(" in found["diff"]
+    assert all(line[0] != "+" or "batch_norm(" not in line for line in found["diff"].split("\n") if line)
+    nothing = cortado("show", NET, WEIGHTS, "--diff", "subsample")
+    assert nothing.output == "subsample changed nothing in this net.\n"
+    assert cortado("show", NET, "--diff", "fold").exit_code == 2
+
+
+def test_views_as_json(tmp_path: Path) -> None:
+    net = told("show", NET, WEIGHTS)
+    assert (net["net"], net["stage"], net["inputs"]) == ("digits", "read", {"data": "f32[1,1,8,8]"})
+    assert show(parse(cortado("show", NET).stdout)) == told("show", NET)["text"]
+    kernels = told("show", NET, WEIGHTS, "--kernels")
+    assert all(text.startswith(f"kernel {name}(") for name, text in kernels.items()) and len(kernels) == 5
+    reasons = told("show", NET, WEIGHTS, "--why")
+    assert {"rule", "value", "done", "sentence"} == set(reasons[0]) and {r["rule"] for r in reasons} <= set(STAGES)
+    assert all(r["sentence"] for r in reasons) and any(r["done"] for r in reasons)
+    files = told("show", NET, WEIGHTS, "--after-all", tmp_path)
+    assert [Path(f).name for f in files] == [f"{i:02}_{name}.net" for i, name in enumerate(STAGES)]
+
+
+def test_statistics() -> None:
+    found = told("show", NET, WEIGHTS, "--stats")
+    stages = {s["name"]: s for s in found["stages"]}
+    assert list(stages) == STAGES
+    first, last = stages["read"], stages["plan_memory"]
+    steps = len(driver.compile(NET, WEIGHTS).plan.steps)
+    assert first["operators"] == 25 and last["operators"] == steps
+    assert last["bytes"] < first["bytes"] and last["flops"] < first["flops"] and last["in_place"] >= 2
+    assert found["arena"] == found["bound"] == 12288
+    assert found["launches"]["cpu"]["kernels"] == steps - 1, "the concat finds both its parts in their places"
+    assert set(found["launches"]) == {"cpu", "cuda"}
+
+
+COSTS = {  # a line, and by hand: operations, bytes
+    "y = conv(x, w)": (2 * 6 * 3 * 3 * 4 * 2 * 2, (4 * 16 + 6 * 4 * 4 + 6 * 9) * 4),
+    "y = conv(x, w, b)": (2 * 6 * 3 * 3 * 4 * 2 * 2 + 6 * 9, (4 * 16 + 6 * 4 * 4 + 6 + 6 * 9) * 4),
+    "y = relu(x)": (64, 2 * 64 * 4),
+    "y = add(x, x)": (64, 2 * 64 * 4),
+    "y = max_pool(x, kernel=2, stride=2)": (4 * 4 * 4, (64 + 16) * 4),
+    "y = linear(x, v)": (2 * 5 * 64, (64 + 5 * 64 + 5) * 4),
+    "y = deconv(x, d)": (2 * 64 * 3 * 4, (64 + 4 * 3 * 4 + 3 * 25) * 4),
+    "y = flatten(x)": (0, 2 * 64 * 4),
+    "y = concat(x, x)": (0, 2 * 128 * 4),
+    "t = abs(x)\n    y = flatten(t) over t": (64, 2 * 64 * 4),
+}
+
+
+@pytest.mark.parametrize("line", COSTS)
+def test_costs_by_hand(line: str) -> None:
+    weights = {"w": "f32[6,4,2,2]", "b": "f32[6]", "v": "f32[5,64]", "d": "f32[4,3,2,2]"}
+    declared = "".join(f"    weight {name}: {type}\n" for name, type in weights.items())
+    graph = parse(f"net n(x: f32[1,4,4,4]) {{\n{declared}    {line}\n    return y\n}}\n")
+    assert (sum(map(flops, graph.nodes)), sum(traffic(n, graph) for n in graph.nodes)) == COSTS[line]
+    assert cost(graph).parameters == sum(c.type.numel for c in graph.constants)
+
+
+def test_what_stands_in_its_place_costs_nothing() -> None:
+    text = (
+        "net n(x: f32[1,4,2,2]) arena 512 {{\n    a: f32[1,4,2,2] = abs(x) {}\n    b: f32[1,4,2,2] = tanh(x) {}\n"
+        "    z: f32[1,8,2,2] = concat(a, b) at 0\n    return z\n}}\n"
+    )
+    copied = parse(text.format("at 128", "at 256"))
+    placed = parse(text.format("in z[0:4]", "in z[4:8]"))
+    half = parse(text.format("in z[0:4]", "at 256"))
+    moved = [sum(traffic(n, g) for n in g.nodes) - 4 * 16 * 4 for g in (copied, half, placed)]
+    assert moved == [2 * 32 * 4, 2 * 16 * 4, 0]
+    assert [launches(g, "cpu").kernels for g in (copied, half, placed)] == [3, 3, 2]
+
+
+def test_any_passes_on_any_dump(tmp_path: Path) -> None:
+    cortado("show", NET, WEIGHTS, "--after-all", tmp_path)
+    stage = tmp_path / f"{STAGES.index('drop_training'):02}_drop_training.net"
+    folded = cortado("opt", stage, "-p", "fold_batchnorm")
+    after = cortado("show", NET, WEIGHTS, "--before", "fold_batchnorm").stdout
+    assert folded.exit_code == 0 and folded.stdout == cortado("opt", stage, "-p", " fold_batchnorm ,").stdout
+    assert "batch_norm(" in after and "batch_norm(" not in folded.stdout
+    assert cortado("opt", stage).stdout == cortado("show", NET, WEIGHTS, "--after", STAGES[-1]).stdout
+    assert cortado("opt", stage, "-p", "").stdout == show(parse(stage.read_text(), str(stage)))
+    written = cortado("opt", stage, "-p", "fold_batchnorm,fuse", "-o", tmp_path / "out" / "made.net")
+    assert written.exit_code == 0 and (tmp_path / "out" / "made.safetensors").exists()
+    again = cortado("opt", tmp_path / "out" / "made.net", "-p", "fuse")
+    assert again.exit_code == 0 and "kernel conv_relu_" in again.stdout
+    assert cortado("opt", stage, "-p", "fold_batchnorm,fuze").exit_code == 2
+
+
+def test_a_pass_that_fails_leaves_a_reproducer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORTADO_FAILURES", str(tmp_path))
+
+    def broken(graph: Graph, context: Context) -> Graph:
+        raise KeyError("oops")
+
+    broken.__name__ = "fuse"
+    monkeypatch.setattr(passes, "PIPELINE", (*PIPELINE[:6], broken))
+    done = cortado("opt", NET, WEIGHTS)
+    assert done.exit_code == 3, "a fault of cortado"
+    assert "the pass fuse failed on the net digits: KeyError: 'oops'" in done.output
+    (folder,) = tmp_path.iterdir()
+    assert str(folder) in done.output and {f.name for f in folder.iterdir()} == {
+        "before.net", "weights.safetensors", "README.txt",
+    }  # fmt: skip
+    command = next(l for l in (folder / "README.txt").read_text().split("\n") if "cortado opt" in l).split()
+    assert command == ["cortado", "opt", "before.net", "-p", "fuse", "--target", "cpu"]
+    assert cortado("opt", folder / "before.net", *command[3:]).exit_code == 3, "the command shows it again"
+    monkeypatch.undo()
+    assert cortado("opt", folder / "before.net", *command[3:]).exit_code == 0, "and works once the pass is mended"
+
+
+def test_a_failure_tells_its_cause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CORTADO_FAILURES", str(tmp_path / "no" / "folder.txt"))
+    (tmp_path / "no").write_text("a file where the folder should be")
+    graph = parse("net n(x: f32[1]) {\n    y = relu(x)\n    return y\n}")
+
+    def broken(graph: Graph, context: Context) -> Graph:
+        raise ZeroDivisionError
+
+    with pytest.raises(PassFailed) as caught:
+        driver.optimized(graph, driver.Options(), driver.Report(), [broken])
+    assert (caught.value.name, caught.value.graph, caught.value.folder) == ("broken", graph, "")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
