@@ -18,6 +18,7 @@ from .run import run
 from .screen import placed
 from .show import show
 
+
 class Told(click.ClickException):
     """A failure that the input is to blame for: its message on stderr, exit code 2."""
 
