@@ -18,7 +18,7 @@ venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --wi
 RUFF    = $(BIN)/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs long wheel clean
+.PHONY: help demo test lint format docs long prove mutants wheel clean
 
 help:
 	@echo "make demo    compile, explain and run examples/digits"
@@ -27,6 +27,8 @@ help:
 	@echo "make format  let ruff format the code"
 	@echo "make docs    write the tables in README and docs that are worked out from the code"
 	@echo "make long    the tests that take long"
+	@echo "make prove   random nets through every pass, N=2000 of them (tests/proof)"
+	@echo "make mutants mistakes put into the compiler, each of which some test has to see"
 	@echo "make wheel   build the wheel, and run the demo from it in a fresh environment"
 	@echo "make clean   remove what the other targets made"
 
@@ -61,6 +63,15 @@ docs: $(VENV)/installed
 
 long: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m long
+
+N    ?= 2000
+JOBS ?= $(shell nproc)
+
+prove: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.proof 0:$(N) --jobs $(JOBS)
+
+mutants: $(VENV)/installed
+	$(BIN)/python -m tests.proof.mutate --jobs $(JOBS)
 
 # Proves that the wheel is whole: it is installed, with what it asks for and nothing else, far from this checkout.
 wheel: $(VENV)/installed

@@ -72,7 +72,8 @@ class Comparison:
         if self.first is None:
             worst = max(self.values, key=lambda d: d.relative)
             yield f"{a} and {b} agree on all {count} values, to {self.tolerance:g} of each one's largest number."
-            yield f"Farthest apart is {worst.name}, by {worst.relative:.2g} of its largest number."
+            apart = f"Farthest apart is {worst.name}, by {worst.relative:.2g} of its largest number."
+            yield apart if worst.by else "They are the same numbers, bit for bit."
             return
         wrong = sum(bool(d.reason) for d in self.values)
         yield f"{a} and {b} differ in {wrong} of {count} values. The first is {self.first.name}: {self.first.reason}"

@@ -1,7 +1,8 @@
 """The invariants of memory: no byte is written while somebody still needs what stands there.
 
 1. Every place lies inside the arena, aligned.
-2. A value `over` an operand has its size and layout, and the operand dies there and is read at the same place only.
+2. A value `over` an operand has its size and layout, and the operand dies there and is read at the same place only; one
+   that reads it under another shape needs it whole, not in channels of another value.
 3. A value `in` another has its layout and all its other dimensions.
 4. A node changes no channel of its result's root that another value still needs, save of the operand named by `over`.
    It changes its result's channels, without those in which a concat's operand, or a slice's result, stands already.
@@ -27,14 +28,16 @@ def verify_memory(graph: Graph) -> None:
     for node in graph.nodes:
         for value in node.results:
             if value.place.over is not None:
-                verify_over(graph, node, value, life)
+                verify_over(graph, node, value, where, life)
             if value.place.within is not None:
                 verify_within(graph, node, value, where)
     verify_roots(graph, where, life)
     verify_arena(graph, reserved(graph, where, life))
 
 
-def verify_over(graph: Graph, node: Node, value: Value, life: dict[Value, Life]) -> None:
+def verify_over(
+    graph: Graph, node: Node, value: Value, places: dict[Value, Storage], life: dict[Value, Life]
+) -> None:
     over = next((v for v in node.inputs if v.name == value.place.over), None)
     where = f"{value.name} over {value.place.over}"
     if over is None or isinstance(over, Constant) or over in graph.inputs:
@@ -44,6 +47,8 @@ def verify_over(graph: Graph, node: Node, value: Value, life: dict[Value, Life])
     if value.type.nbytes != over.type.nbytes:
         raise fault(graph, node, f"{where}: {value.type} is not the size of {over.type}")
     if node.op.reinterprets:
+        if places[over].channels is not None:
+            raise fault(graph, node, f"{where}: channels of another value cannot be read under another shape")
         return
     if value.type != over.type or value.layout != over.layout:
         raise fault(graph, node, f"{where}: {described(value)} does not lie like {described(over)}")

@@ -52,6 +52,8 @@ def test_a_compiled_file_and_another_shape(tmp_path: Path, net: driver.Net) -> N
     found = told(NET, WEIGHTS, tmp_path / "digits.cortado", "--input", tmp_path / "x.npy")
     assert found["sides"] == ["digits.prototxt", "digits.cortado"]
     assert all(v["shape"][0] == 3 and v["by"] == 0 for v in found["values"])
+    words = (NET, WEIGHTS, tmp_path / "digits.cortado")
+    assert "the same numbers, bit for bit" in cortado("compare", *words).output
 
 
 def test_recorded_blobs(tmp_path: Path, net: driver.Net) -> None:

@@ -49,11 +49,11 @@ def test_moving_by_hand() -> None:
 
 def test_permute_of_what_a_convolution_makes(nets: Nets) -> None:
     """As in SSD's heads: laid out as nhwc, the convolution's result is already in the order asked for."""
-    text = data(1, 2, 3, 4) + layer("Convolution", "convolution_param { num_output: 3 kernel_size: 1 }", tops="c")
+    text = data(1, 5, 3, 4) + layer("Convolution", "convolution_param { num_output: 3 kernel_size: 1 }", tops="c")
     text += layer("Permute", "permute_param { order: 0 order: 2 order: 3 order: 1 }", "c").replace('"l"', '"p"')
-    weights = {"l:0": torch.randn(3, 2), "l:1": torch.randn(3)}
-    x = torch.randn(1, 2, 3, 4)
-    wanted = F.conv2d(x, weights["l:0"].view(3, 2, 1, 1), weights["l:1"]).permute(0, 2, 3, 1)
+    weights = {"l:0": torch.randn(3, 5), "l:1": torch.randn(3)}
+    x = torch.randn(1, 5, 3, 4)
+    wanted = F.conv2d(x, weights["l:0"].view(3, 5, 1, 1), weights["l:1"]).permute(0, 2, 3, 1)
     np.testing.assert_allclose(nets.run(text, {"data": x}, weights)["y"], wanted.numpy(), atol=1e-6)
     report = driver.Report()
     nets.compile(text, weights, report=report)
