@@ -35,9 +35,7 @@ def verify_memory(graph: Graph) -> None:
     verify_arena(graph, reserved(graph, where, life))
 
 
-def verify_over(
-    graph: Graph, node: Node, value: Value, places: dict[Value, Storage], life: dict[Value, Life]
-) -> None:
+def verify_over(graph: Graph, node: Node, value: Value, places: dict[Value, Storage], life: dict[Value, Life]) -> None:
     over = next((v for v in node.inputs if v.name == value.place.over), None)
     where = f"{value.name} over {value.place.over}"
     if over is None or isinstance(over, Constant) or over in graph.inputs:
