@@ -72,7 +72,6 @@ def suites(mutant: Mutant | None) -> Iterator[tuple[str, list[str]]]:
     else:
         tests = ("tests/test_verify.py", "tests/test_graph.py", "tests/test_passes.py")
         yield "the tests of the core", [*pytest, *tests]
-    yield "nets that failed once", [*pytest, "tests/test_proof.py", "-k", "failed_once"]
     yield "random nets", [sys.executable, "-m", "tests.proof", f"0:{NETS}", "--first"]
 
 
