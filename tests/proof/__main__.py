@@ -10,6 +10,7 @@ import json
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -32,6 +33,7 @@ def main() -> int:
         "--save", action="store_true", help="shrink each sort of failure and save it in tests/proof/cases"
     )
     parser.add_argument("--first", action="store_true", help="end with the first failure")
+    parser.add_argument("--gpu", action="store_true", help="run the artifacts on the GPU that is here, too (slow)")
     parser.add_argument("--json", type=Path, help="write there what was done")
     asked = parser.parse_args()
     if asked.case:
@@ -44,7 +46,7 @@ def main() -> int:
         print("\n".join(map(text, numbers)))
         return 0
     start, failed, sorts, operators = perf_counter(), list[int](), Counter[str](), Counter[str]()
-    for number, found, names in answers(numbers, asked.jobs):
+    for number, found, names in answers(numbers, asked.jobs, asked.gpu):
         operators.update(names)
         for failure in found:
             print(f"net {number}: {failure}", flush=True)
@@ -61,17 +63,17 @@ def main() -> int:
     return int(bool(failed))
 
 
-def answers(numbers: range, jobs: int) -> Any:
+def answers(numbers: range, jobs: int, gpu: bool) -> Any:
     if jobs < 2:
-        yield from map(answer, numbers)
+        yield from map(partial(answer, gpu=gpu), numbers)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(answer, numbers, chunksize=8)
+        yield from pool.map(partial(answer, gpu=gpu), numbers, chunksize=8)
 
 
-def answer(number: int) -> tuple[int, list[Any], list[str]]:
+def answer(number: int, gpu: bool) -> tuple[int, list[Any], list[str]]:
     torch.set_num_threads(1)
-    return number, check(number), [n.op.name for n in net(number).nodes]
+    return number, check(number, gpu), [n.op.name for n in net(number).nodes]
 
 
 def save(number: int, failure: Any) -> None:

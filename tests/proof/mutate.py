@@ -1,7 +1,8 @@
 """`python -m tests.proof.mutate`: apply each mutant to a copy of the package, and see that some test fails on it.
 
 The quickest tests that should tell come first: the cases of the pass that is mutated, or of the invariants; then random
-nets. A mutant that outlives them all is printed, and the command ends with 1.
+nets. A mutant that outlives them all is printed, and the command ends with 1. All tests have to pass on the package as it
+is, or nothing could be told: the command then ends with 2.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
     numbers = asked.numbers or range(len(MUTANTS))
+    if (broken := killed(None)) != "":
+        print(f"nothing can be told: {broken} fail on the package as it is")
+        return 2
     start, alive = perf_counter(), list[int]()
     with ThreadPoolExecutor(asked.jobs) as pool:
         for number, killer in zip(numbers, pool.map(lambda i: killed(MUTANTS[i]), numbers), strict=True):
@@ -66,12 +70,13 @@ def copied(home: Path) -> None:
 def suites(mutant: Mutant | None) -> Iterator[tuple[str, list[str]]]:
     """Names and commands, the quickest first."""
     pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    stem = Path(mutant.file).stem if mutant and mutant.file.startswith("passes/") else ""
-    if stem:
-        yield "its cases", [*pytest, "tests/test_passes.py", "-k", f"test_case and {stem}-"]
-    else:
+    file = Path(mutant.file) if mutant else Path()
+    if file.parts[:1] == ("passes",):
+        yield "its cases", [*pytest, "tests/test_passes.py", "-k", f"test_case and {file.stem}-"]
+    elif "codegen" not in file.parts:
         tests = ("tests/test_verify.py", "tests/test_graph.py", "tests/test_passes.py")
         yield "the tests of the core", [*pytest, *tests]
+    yield "nets that failed once", [*pytest, "tests/test_proof.py", "-k", "failed_once"]
     yield "random nets", [sys.executable, "-m", "tests.proof", f"0:{NETS}", "--first"]
 
 
