@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .driver import compile as compile
     from .driver import load as load
     from .driver import save as save
+    from .registering import register_layer as register_layer
     from .runtime import ArtifactError as ArtifactError
     from .runtime import Net as Net
     from .runtime.artifact import Preprocessing as Preprocessing
@@ -31,6 +32,7 @@ HOMES = {
     "Report": "driver",
     "compile": "driver",
     "load": "driver",
+    "register_layer": "registering",
     "save": "driver",
 }
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "__version__",
     "compile",
     "load",
+    "register_layer",
     "save",
 ]
 

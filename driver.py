@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,16 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import folding, reproducer
 from . import passes as all_passes
-from . import reproducer
 from .compiler.build import build
 from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.targets import target as target_named
 from .compiler.text import parse
 from .frontends.caffe.rules import State
+from .kinds import is_artifact
 from .passes import PIPELINE, REQUIRED, WITHOUT_SHAPES, Context, Note, Pass, PassFailed
-from .reading import WeightsGiven, caffe, describe, language, reshaped
+from .reading import STDIN, WeightsGiven, caffe, language, reshaped, stored
+from .registering import registered_layers
 from .runtime.artifact import Artifact, Preprocessing, read, write
 from .runtime.net import Net
 from .version import VERSION
@@ -72,26 +75,45 @@ def compile(
     stages: Sequence[str] = (),
     lenient: bool = False,
     preprocessing: Mapping[str, Preprocessing] | None = None,
+    fold_preprocessing: bool = False,
     report: Report | None = None,
 ) -> Net:
     """A Caffe net, or one in cortado's own language, compiled and loaded: `compile(p, c)(data=x)["prob"]`.
 
     `prototxt` is a path: a Caffe net or, if it ends with .net, one in the language. `caffemodel` is the path of its
     weights (.caffemodel or .h5), or a function (layer, type, index, shape) -> array; of a .net, a safetensors file. A
-    .caffemodel alone, given in place of the prototxt, is the net that its own settings tell. `shapes` replace those
+    .caffemodel alone, given in place of the prototxt, is the net that its own settings tell; a compiled file in its
+    place is compiled again, for another target, say, from the source that it keeps. `shapes` replace those
     of the inputs (`"?8"`: at most 8). `outputs` are the blobs to return (default: those that no layer reads).
     `optimize=False` runs only the passes that a net cannot run without. `phase`, `level` and `stages` choose layers by
-    their rules. `lenient` passes over fields that Caffe does not have. What happened is written to `report`.
+    their rules. `lenient` passes over fields that Caffe does not have. `preprocessing` says by input how pictures
+    become it, and is kept; with `fold_preprocessing` mean and scale go into the weights of the first layers, and the
+    net takes pictures as they are (0..255): where that is not exact, it is refused. What happened is written to
+    `report`.
 
     CompileError tells everything that is wrong with the files, with places and advice.
     """
     options = Options(target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient)
-    artifact = compiled(Path(prototxt), caffemodel, options, report or Report(), preprocessing or {})
-    return Net.from_artifact(artifact, compile=recompile)
+    report = report or Report()
+    if fold_preprocessing:
+        artifact = folded(read_net(Path(prototxt), caffemodel, options, report), options, report, preprocessing or {})
+    else:
+        artifact = compiled(Path(prototxt), caffemodel, options, report, preprocessing or {})
+    return loaded(artifact, options)
+
+
+def loaded(artifact: Artifact, options: Options) -> Net:
+    """The net of an artifact; for other input shapes it is compiled with the same passes, or without them."""
+    again = partial(recompile, optimize=options.optimize)
+    return Net.from_artifact(artifact, compile=again, layers=registered_layers())
 
 
 def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: int | None = None) -> Net:
-    """A compiled file, ready to run; input shapes that it does not hold are compiled when they are met."""
+    """A compiled file, ready to run; input shapes that it does not hold are compiled when they are met.
+
+    `layers` are functions for the steps that the file leaves to the caller, beside those that are registered.
+    """
+    layers = registered_layers() | dict(layers or {})
     return Net.from_artifact(read(path), compile=recompile, layers=layers, threads=threads)
 
 
@@ -104,13 +126,35 @@ def compiled(
 ) -> Artifact:
     graph = read_net(prototxt, weights, options, report)
     artifact = lowered(graph, options, report)
-    return replace(artifact, preprocessing=dict(preprocessing))
+    return replace(artifact, preprocessing=dict(preprocessing)) if preprocessing else kept(prototxt, artifact)
+
+
+def folded(graph: Graph, options: Options, report: Report, preprocessing: Mapping[str, Preprocessing]) -> Artifact:
+    """The artifact of a net with mean and scale of its pictures in its weights. CompileError where they cannot be."""
+    if not options.optimize:
+        raise CompileError("preprocessing is folded by passes, and they are turned off")
+    graph, names, left = folding.prepared(graph, preprocessing)
+    report.stages["read"] = graph
+    return replace(lowered(graph, options, report, names), preprocessing=left)
+
+
+def kept(path: Path, artifact: Artifact) -> Artifact:
+    """The artifact with what a compiled file at `path` says about pictures: compiled again, it still says so."""
+    if not is_artifact(path):
+        return artifact
+    before = read(path)
+    images = {f.mean_image: before.weights[f.mean_image] for f in before.preprocessing.values() if f.mean_image}
+    forms = {name: form for name, form in before.preprocessing.items() if name in artifact.plan.inputs}
+    return replace(artifact, preprocessing=forms, weights={**artifact.weights, **images})
 
 
 def read_net(path: Path, weights: WeightsGiven, options: Options, report: Report) -> Graph:
     """The graph of a net's files, before any pass."""
     start = perf_counter()
-    if path.suffix == ".net":
+    if is_artifact(path):
+        graph = stored(path, weights, options.shapes, options.outputs)
+        report.layers = len(graph.nodes)
+    elif path.suffix == ".net" or path == STDIN:
         graph = language(path, weights, options.shapes, options.outputs)
         report.layers = len(graph.nodes)
     else:
@@ -123,9 +167,13 @@ def read_net(path: Path, weights: WeightsGiven, options: Options, report: Report
     return graph
 
 
-def lowered(graph: Graph, options: Options, report: Report) -> Artifact:
-    """Passes and build. `source` is the net as the passes that look at no shape leave it."""
+def lowered(graph: Graph, options: Options, report: Report, absorbed: Sequence[str] = ()) -> Artifact:
+    """Passes and build. `source` is the net as the passes that look at no shape leave it.
+
+    CompileError if one of the values `absorbed` outlives `fold_forward`.
+    """
     final = optimized(graph, options, report, options.passes)
+    folding.insist(absorbed, report.stages.get("fold_forward", graph), report.notes)
     start = perf_counter()
     source = report.stages[PIPELINE[WITHOUT_SHAPES - 1].__name__] if options.optimize else graph
     artifact = build(final, source, options.target, versions())
@@ -155,14 +203,19 @@ def optimized(graph: Graph, options: Options, report: Report, passes: Sequence[P
 
 
 def recompile(
-    source: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tensor], target: str
+    source: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    weights: Mapping[str, Tensor],
+    target: str,
+    *,
+    optimize: bool = True,
 ) -> Artifact:
     """The net of an artifact for other input shapes: how the runtime asks the compiler, through the face."""
     try:
         graph = reshaped(parse(source, "source.net", weights), shapes)
     except CompileError as e:
-        raise ValueError(f"the net cannot take {describe(shapes)}: {e.message}") from None
-    return lowered(graph, Options(target=target), Report())
+        raise ValueError(e.message) from None
+    return lowered(graph, Options(target=target, optimize=optimize), Report())
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""Nets from files, before any pass: a Caffe prototxt with its weights, or a text in cortado's own language."""
+"""Nets from files: a Caffe prototxt with its weights, a text in cortado's own language, or a compiled file's source."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,12 @@ from .frontends.caffe.weights import Fill, source
 from .frontends.files.caffemodel import Weights
 from .frontends.files.caffemodel import read as read_caffemodel
 from .frontends.files.prototxt import read as read_prototxt
+from .kinds import is_artifact
+from .runtime.artifact import read as read_artifact
 
 WeightsGiven = str | Path | Fill | Weights | None
 Shapes = Mapping[str, Sequence[int | str]]
+STDIN = Path("-")
 
 
 def caffe(
@@ -52,18 +56,42 @@ def caffe(
 
 
 def language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> Graph:
-    """The net of a .net file. `weights` is a safetensors file that is read in place of the one that the text names."""
+    """The net of a .net file, or of standard input.
+
+    `weights` is a file of tensors by handle, read in place of the one that the text names. A compiled net is such a
+    file too, so that what `cortado show` prints of it can be compiled again.
+    """
     if weights is not None and not isinstance(weights, str | Path):
         raise CompileError(f"{path}: a net in cortado's language takes its weights from a safetensors file")
-    if weights is not None and Path(weights).suffix != ".safetensors":
-        advice = "Weights of a .net are a .safetensors file, tensors named by handle; a caffemodel needs a prototxt."
+    if weights is not None and Path(weights).suffix != ".safetensors" and not is_artifact(weights):
+        advice = (
+            "Weights of a .net are a .safetensors file, tensors named by handle, or a compiled net; a caffemodel "
+            "needs a prototxt."
+        )
         raise CompileError(f"{weights}: this is no file of weights for {path}", advice=advice)
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        why = e.strerror if isinstance(e, OSError) and e.strerror else e
-        raise CompileError(f"{path}: {why}", advice="Give the path of a net in cortado's language.") from None
-    graph = parse(text, str(path), text_weights.load(Path(weights)) if weights is not None else None)
+        text = sys.stdin.read() if path == STDIN else path.read_text("utf-8")
+    except OSError as e:
+        advice = "Give the path of a net in cortado's language."
+        raise CompileError(f"{path}: {e.strerror or e}", advice=advice) from None
+    except UnicodeDecodeError as e:
+        advice = "A net in cortado's language is a text in UTF-8."
+        raise CompileError(f"{path}: byte {e.start} is of no text in UTF-8", advice=advice) from None
+    tensors = text_weights.load(Path(weights)) if weights is not None else None
+    graph = parse(text, "<stdin>" if path == STDIN else str(path), tensors)
+    return asked(graph, shapes, outputs)
+
+
+def stored(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> Graph:
+    """The net that a compiled file keeps for compiling it again: as the passes that look at no shape left it."""
+    if weights is not None:
+        raise CompileError(f"{path}: a compiled file holds its weights", advice="Give no other ones beside it.")
+    artifact = read_artifact(path)
+    return asked(parse(artifact.source, f"the source of {path}", artifact.weights), shapes, outputs)
+
+
+def asked(graph: Graph, shapes: Shapes, outputs: Sequence[str]) -> Graph:
+    """The same net for the shapes and with the answers that are asked for, if any are."""
     graph = returning(graph, outputs) if outputs else graph
     return reshaped(graph, {name: dims(shape) for name, shape in shapes.items()}) if shapes else graph
 

@@ -1,10 +1,16 @@
 """How long it takes to compile SqueezeNet v1.1 for the CPU, beside `import torch` in the same process.
 
     python benchmarks/compile_time.py [--runs 9] [--prototxt FILE --caffemodel FILE] [--out FILE]
+    python benchmarks/compile_time.py --largest [--runs 3]         the nets of most layers among the published ones
 
 Every run is a fresh process: it imports torch, imports cortado, compiles once as a newcomer does, and once more. The
 net is benchmarks/nets/squeezenet_v1.1.net with random weights or, if given, the published files. Seconds differ from
 machine to machine and with what else runs there; the ratio within one process is what counts.
+
+--largest reads prototxts that lie beside the checkout (see tests/shared.py), with random weights that are in memory
+when the clock starts: a run is reading the prototxt, all passes, and building, on one thread. Its processes take turns.
+Seconds of the processor stand beside those on the wall, which count what else runs there too. What it finds is put
+beside what the file of results holds already.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,19 +35,28 @@ sys.path.insert(0, str(ROOT / ".src"))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--runs", type=int)
+    parser.add_argument("--largest", action="store_true", help="the largest published nets, in place of SqueezeNet")
     parser.add_argument("--prototxt", help="the published net, in place of our text")
     parser.add_argument("--caffemodel")
     parser.add_argument("--out", default=str(RESULTS))
     parser.add_argument("--once", nargs="+", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.once:
-        print(json.dumps(once(options.once)))
+        print(json.dumps(big(options.once[0]) if options.largest else once(options.once)))
+        return
+    if options.largest:
+        found = {"largest published nets": largest(options.runs or 3)}
+        known = json.loads(Path(options.out).read_text("utf-8")) if Path(options.out).exists() else {}
+        Path(options.out).write_text(json.dumps(known | found, indent=1) + "\n", encoding="utf-8")
+        print(json.dumps(found, indent=1))
         return
     with tempfile.TemporaryDirectory() as folder:
         files = [options.prototxt, options.caffemodel] if options.prototxt else [str(with_weights(Path(folder)))]
-        runs = [fresh(files) for _ in range(options.runs + 1)][1:]  # the first one fills the disk's cache
+        runs = [fresh(files) for _ in range((options.runs or 9) + 1)][1:]  # the first one fills the disk's cache
     report = summary(runs, "published files" if options.prototxt else NET.name)
+    if Path(options.out).exists():  # what --largest found stays
+        report = json.loads(Path(options.out).read_text("utf-8")) | report
     Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(table(report))
 
@@ -65,9 +80,62 @@ def with_weights(folder: Path) -> Path:
     return dump(folder, {"squeezenet": writer.finish()})[0]
 
 
-def fresh(files: list[str]) -> dict[str, Any]:
+LARGEST = (  # files of the zoo, with 1,170, 1,169 and 987 layers
+    "air--caffe-model__cls__air__deploy_air152",
+    "resnet-v2--caffe-model__cls__resnet-v2__deploy_resnet269-v2",
+    "resnet-v2--caffe-model__cls__inception__deploy_inception-resnet-v2",
+)
+
+
+def largest(runs: int) -> list[dict[str, Any]]:
+    """Each of the largest nets: medians and the longest of fresh processes, which take turns."""
+    from cortado.tests.shared import SHARED
+
+    paths = [SHARED / "zoo" / "prototxt" / f"{name}.prototxt" for name in LARGEST]
+    measured = [[fresh([str(path)], "--largest") for path in paths] for _ in range(runs)]
+    rows = []
+    for name, found in zip(LARGEST, zip(*measured, strict=True), strict=True):
+        clocks = {clock: [one[clock] for one in found] for clock in ("wall", "processor")}
+        stages = {s: round(median(one["stages"][s] for one in found), 4) for s in found[0]["stages"]}
+        rows.append(
+            {
+                "net": name,
+                "layers": found[0]["layers"],
+                "steps": found[0]["steps"],
+                "runs": runs,
+                "seconds": {
+                    clock: {"median": round(median(seconds), 3), "longest": round(max(seconds), 3)}
+                    for clock, seconds in clocks.items()
+                },
+                "stages": dict(sorted(stages.items(), key=lambda s: -s[1])),
+            }
+        )
+    return rows
+
+
+def big(path: str) -> dict[str, Any]:
+    """One compilation, from the prototxt to an artifact, with weights that are there already."""
+    import torch
+
+    from cortado import driver
+    from cortado.benchmarks.zoo import anything
+
+    torch.set_num_threads(1)
+    options, kept = driver.Options(), dict[tuple[str, int], Any]()
+
+    def made(layer: str, type: str, index: int, shape: tuple[int, ...]) -> Any:
+        return kept.setdefault((layer, index), anything(layer, type, index, shape))
+
+    driver.read_net(Path(path), made, options, driver.Report())
+    report, wall, processor = driver.Report(), perf_counter(), process_time()
+    artifact = driver.compiled(Path(path), lambda layer, type, index, shape: kept[layer, index], options, report, {})
+    seconds = {"wall": perf_counter() - wall, "processor": process_time() - processor}
+    return seconds | {"layers": report.layers, "steps": len(artifact.plan.steps), "stages": report.seconds}
+
+
+def fresh(files: list[str], *flags: str) -> dict[str, Any]:
     """What a new process measures."""
-    command = [sys.executable, __file__, "--once", *files]
+    command = [sys.executable, __file__, *flags, "--once", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..kinds import is_artifact
 from .options import net_options, options_of
 from .screen import columns, counted, placed, size, warn, working
 
@@ -35,6 +36,8 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
 
         if net.endswith(".net"):
             raise CompileError(f"{net}: this is no Caffe net", advice="Texts in cortado's language have no layers.")
+        if is_artifact(net):
+            raise CompileError(f"{net}: this is a compiled net", advice="Give the prototxt that it was made from.")
         options = options_of(reading)
         wiring = wired(read(net), State(options.phase, options.level, frozenset(options.stages)))
         if inplace:

@@ -21,6 +21,7 @@ from .screen import columns, size, warn, working
 )
 @picture_options
 @click.option("--input", "picture_input", metavar="NAME", help="Which input the picture options are for.")
+@click.option("--fold", is_flag=True, help="Put mean and scale into the first weights; refused where it is not exact.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happened as JSON.")
 def compile(
     net: str,
@@ -30,24 +31,34 @@ def compile(
     passes: str,
     pictures: Pictures,
     picture_input: str | None,
+    fold: bool,
     as_json: bool,
 ) -> None:
     """Compile NET, a .prototxt or a .net in cortado's language, with WEIGHTS, its .caffemodel or .caffemodel.h5.
 
-    A .caffemodel alone will do where its own settings tell the net; its inputs may need --shape.
+    A .caffemodel alone will do where its own settings tell the net; its inputs may need --shape. A compiled file in
+    place of NET is compiled again, for another --target or --shape, from the source that it keeps.
 
     How pictures become its input (--mean and the like) is kept in the file, so that `cortado run` needs no options.
+    With --fold the net does it by its weights, and takes pixels of 0 to 255 from whatever runs it; order of channels,
+    size and cut stay with the runtime.
     """
+    if fold and not pictures.given:
+        raise click.UsageError("--fold: nothing is said that could be folded. Give --mean, --scale or --raw-scale.")
     writable(file)
     with working(f"compiling {net}"):
-        from ..driver import Report, compiled
+        from ..driver import Report, compiled, folded, read_net
         from ..runtime.artifact import write
-        from .pictures import keeping
+        from .pictures import forms, keeping
         from .summary import summary
 
-        report = Report()
-        artifact = compiled(Path(net), weights, options_of(reading, optimize=passes == "all"), report, {})
-        if pictures.given or picture_input:
+        report, options = Report(), options_of(reading, optimize=passes == "all", net=net)
+        if fold:
+            graph = read_net(Path(net), weights, options, report)
+            artifact = folded(graph, options, report, forms(graph, pictures, picture_input))
+        else:
+            artifact = compiled(Path(net), weights, options, report, {})
+        if not fold and (pictures.given or picture_input):
             artifact = keeping(artifact, pictures, picture_input)
         with writing(file):
             write(file, artifact)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from ..runtime.preprocess import Array
+from .screen import counted
+
+NAMED = 5  # values that a sentence lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,13 @@ class Difference:
     reason: str
 
     @property
+    def verdict(self) -> str:
+        """In a word or two; "" if it does not differ."""
+        if not self.reason:
+            return ""
+        return "differs" if np.isfinite(self.by) else "NaN or infinite" if self.at else "another shape"
+
+    @property
     def relative(self) -> float:
         """The difference as a part of the largest number."""
         return self.by / self.largest if self.largest else self.by
@@ -36,12 +46,18 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All values that both sides have, in order; the names that only one has; what is allowed as a difference."""
+    """All values that both sides have, in order; the names that only one has; what is allowed as a difference.
+
+    `gone` are those of `only` that the other side's net had before its passes; `maker` says what makes the first value
+    that differs, "" if that is not known.
+    """
 
     sides: tuple[str, str]
     values: tuple[Difference, ...]
     only: tuple[tuple[str, ...], tuple[str, ...]]
     tolerance: float
+    gone: frozenset[str] = frozenset()
+    maker: str = ""
 
     @property
     def first(self) -> Difference | None:
@@ -54,7 +70,8 @@ class Comparison:
             "equal": self.first is None,
             "tolerance": self.tolerance,
             "first": self.first.name if self.first else None,
-            "values": [asdict(d) | {"relative": d.relative} for d in self.values],
+            "maker": self.maker or None,
+            "values": [finite(asdict(d) | {"relative": d.relative}) for d in self.values],
             "only": dict(zip(("a", "b"), self.only, strict=True)),
         }
 
@@ -62,8 +79,8 @@ class Comparison:
         """A table of all values."""
         yield "value", "shape", "largest", "differs by", "of largest", ""
         for d in self.values:
-            numbers = (f"{d.largest:.4g}", f"{d.by:.3g}", f"{d.relative:.2g}")
-            yield d.name, str(list(d.shape)), *numbers, "differs" if d.reason else ""
+            numbers = (f"{d.largest:.4g}", *((f"{d.by:.3g}", f"{d.relative:.2g}") if np.isfinite(d.by) else ("", "")))
+            yield d.name, str(list(d.shape)), *numbers, d.verdict
 
     def sentences(self) -> Iterator[str]:
         """What there is to say: equal, or the first value that is not."""
@@ -71,22 +88,47 @@ class Comparison:
         count = len(self.values)
         if self.first is None:
             worst = max(self.values, key=lambda d: d.relative)
-            yield f"{a} and {b} agree on all {count} values, to {self.tolerance:g} of each one's largest number."
+            values, whose = (f"all {count} values", "each one's") if count > 1 else ("the value that both have", "its")
+            yield f"{a} and {b} agree on {values}, to {self.tolerance:g} of {whose} largest number."
             apart = f"Farthest apart is {worst.name}, by {worst.relative:.2g} of its largest number."
             yield apart if worst.by else "They are the same numbers, bit for bit."
             return
         wrong = sum(bool(d.reason) for d in self.values)
-        yield f"{a} and {b} differ in {wrong} of {count} values. The first is {self.first.name}: {self.first.reason}"
+        name = f"{self.first.name}, made by {self.maker}" if self.maker else self.first.name
+        yield f"{a} and {b} differ in {wrong} of {counted(count, 'value')}. The first is {name}: {self.first.reason}"
+
+    def left_out(self) -> Iterator[str]:
+        """What was not compared, and why."""
+        for names, side, other in zip(self.only, self.sides, self.sides[::-1], strict=True):
+            taken = [name for name in names if name in self.gone]
+            if foreign := [name for name in names if name not in self.gone]:
+                yield f"Only {side} has {listed(foreign)}."
+            if taken:
+                yield f"Only {side} has {listed(taken)}: passes took that away in {other}, and --passes none keeps it."
+
+
+def listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def compared(
-    sides: tuple[str, str], a: Mapping[str, Array], b: Mapping[str, Array], tolerance: float, skip: Sequence[str] = ()
+    sides: tuple[str, str],
+    a: Mapping[str, Array],
+    b: Mapping[str, Array],
+    tolerance: float,
+    skip: Sequence[str] = (),
+    known: tuple[Collection[str], Collection[str]] = ((), ()),
 ) -> Comparison:
-    """Values of the same name, in the order of `a`; those named in `skip`, the inputs, are equal by nature."""
+    """Values of the same name, in the order of `a`; those named in `skip`, the inputs, are equal by nature.
+
+    `known` are the values that each side's net has before passes.
+    """
     names = [name for name in a if name in b and name not in skip]
     values = tuple(difference(name, a[name], b[name], tolerance) for name in names)
     only = tuple(tuple(n for n in one if n not in other and n not in skip) for one, other in ((a, b), (b, a)))
-    return Comparison(sides, values, (only[0], only[1]), tolerance)
+    gone = frozenset(n for i in (0, 1) for n in only[i] if n in known[1 - i])
+    return Comparison(sides, values, (only[0], only[1]), tolerance, gone)
 
 
 def difference(name: str, a: Array, b: Array, tolerance: float) -> Difference:
@@ -107,10 +149,18 @@ def difference(name: str, a: Array, b: Array, tolerance: float) -> Difference:
     at = tuple(int(i) for i in np.unravel_index(int(by.argmax()), by.shape))
     most = float(by[at])
     reason = ""
-    if most > tolerance * (largest or 1.0):
+    if most == float("inf"):
+        more = int(np.isinf(by).sum()) - 1
+        reason = f"{x[at]:.7g} at {list(at)} became {y[at]:.7g}{f', and so at {more:,} more places' if more else ''}."
+    elif most > tolerance * (largest or 1.0):
         part = most / largest if largest else most
         reason = f"{x[at]:.7g} at {list(at)} became {y[at]:.7g}, which is {part:.2g} of its largest number away."
     return Difference(name, x.shape, largest, most, at, float(x[at]), float(y[at]), reason)
+
+
+def finite(told: dict[str, Any]) -> dict[str, Any]:
+    """With null for what is no number: JSON has no word for an infinity."""
+    return {key: None if isinstance(x, float) and not np.isfinite(x) else x for key, x in told.items()}
 
 
 def squeezed(x: Array) -> tuple[int, ...]:

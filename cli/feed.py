@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -82,12 +84,30 @@ def stored(path: Path, name: str) -> Array:
 
 
 def opened(path: Path) -> np.lib.npyio.NpzFile:
+    """An .npz, to be closed. CompileError, without an open file left behind, if it is none."""
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise CompileError(f"{path}: it cannot be read as an .npz ({e})") from None
-    if not isinstance(found, np.lib.npyio.NpzFile):
+        with path.open("rb") as file:
+            array, archive = file.read(6) == b"\x93NUMPY", is_zipfile(file)
+    except OSError as e:
+        raise CompileError(f"{path}: {e.strerror or e}", advice="Give the path of an .npz.") from None
+    if array:
         raise CompileError(f"{path}: this is an .npy under another name", advice="Give it the ending .npy.")
+    if not archive:
+        raise CompileError(f"{path}: this is no .npz, or not a whole one", advice="np.savez makes them.")
+    found: np.lib.npyio.NpzFile = np.load(path, allow_pickle=False)
+    return found
+
+
+def everything(path: Path) -> dict[str, Array]:
+    """All arrays of an .npz. CompileError if one cannot be read, or holds objects, which a pickle might make."""
+    found: dict[str, Array] = {}
+    with opened(path) as arrays:
+        for name in arrays.files:
+            try:
+                found[name] = arrays[name]
+            except (OSError, ValueError, EOFError, BadZipFile, zlib.error):
+                advice = "Arrays of numbers are taken: np.savez(file, conv1=...). Is the file whole?"
+                raise CompileError(f'{path}: its array "{name}" cannot be read', advice=advice) from None
     return found
 
 

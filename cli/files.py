@@ -13,16 +13,6 @@ from typing import Any
 import click
 
 
-def is_artifact(path: str) -> bool:
-    """Does this look like a compiled net, whatever it is called? A safetensors file: a length, then a brace."""
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(9)
-    except OSError:
-        return path.endswith(".cortado")
-    return path.endswith(".cortado") or (head[8:] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32)
-
-
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
     """Blame the path that the person gave for whatever goes wrong, not that of a temporary file."""

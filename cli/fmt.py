@@ -42,12 +42,17 @@ def fmt(files: tuple[str, ...], check: bool) -> None:
 
 
 def text_of(file: str) -> str:
+    """CompileError for a prototxt, which this language is not, and for what is no text at all."""
     from ..compiler.errors import CompileError
 
+    if Path(file).suffix == ".prototxt":
+        advice = f"`cortado show {file}` prints the net in cortado's language."
+        raise CompileError(f"{file}: this is a prototxt, and fmt is for texts in cortado's language", advice=advice)
     try:
         return Path(file).read_text("utf-8")
     except UnicodeDecodeError as e:
-        raise CompileError(f"{file}: {e}", advice="A net in cortado's language is a text in UTF-8.") from None
+        advice = "A net in cortado's language is a text in UTF-8."
+        raise CompileError(f"{file}: byte {e.start} is of no text in UTF-8", advice=advice) from None
 
 
 def replaced(path: Path, text: str) -> None:

@@ -17,9 +17,10 @@ from .screen import warn, working
 @click.option("-p", "--passes", "names", metavar="PASS,PASS", help="The passes, in this order. Without it: all.")
 @click.option("-o", "file", metavar="FILE.net", help="Write the net here, with its weights beside it.")
 def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | None, file: str | None) -> None:
-    """Run passes on NET, a .prototxt or a .net at any stage, and print what comes of it.
+    """Run passes on NET (.prototxt, .net at any stage, or a compiled .cortado) and print what comes of it.
 
-    A reproducer that a failing pass leaves is run so: cortado opt before.net -p fuse.
+    NET is - for a text on standard input: cortado show deploy.prototxt | cortado opt - -p fuse. A reproducer that a
+    failing pass leaves is run so: cortado opt before.net -p fuse.
     """
     if file:
         writable(file)
@@ -29,7 +30,7 @@ def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | Non
         from ..driver import Report, optimized, read_net
         from ..passes import PIPELINE, select
 
-        report, options = Report(), options_of(reading)
+        report, options = Report(), options_of(reading, net=net)
         words = [word.strip() for word in names.split(",") if word.strip()] if names is not None else []
         passes = PIPELINE if names is None else select(words)
         graph = optimized(read_net(Path(net), weights, options, report), options, report, passes)

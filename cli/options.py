@@ -9,6 +9,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
+
+from ..kinds import is_artifact
 
 if TYPE_CHECKING:
     from ..driver import Options
@@ -113,6 +116,8 @@ READING: tuple[Callable[[Any], Any], ...] = (
     click.option("--level", type=int, default=0, help="Layers of this level."),
     click.option("--lenient", is_flag=True, help="Warn of fields that Caffe does not have, and pass over them."),
 )
+TARGETS = ("cpu", "cuda", "cuda-f16", "cuda-f32-strict")  # their names, without loading what knows more of them
+CHOOSING = ("phase", "stage", "level", "lenient")  # which layers of a prototxt are meant, and which fields count
 FIELDS = {
     "shape": "shapes",
     "output": "outputs",
@@ -145,15 +150,27 @@ def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
     decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = stacked(
         click.argument("net"),
         click.argument("weights", required=False),
-        click.option("--target", default="cpu", show_default=True, help="The machine to compile for."),
+        click.option("--target", default="cpu", show_default=True, help=f"To compile for: {', '.join(TARGETS)}."),
         click.option("--weights", "weights_file", metavar="FILE", help="WEIGHTS, by name."),
         reading_options,
     )
     return decorate(gathered)
 
 
-def options_of(reading: dict[str, Any], *, optimize: bool = True) -> Options:
-    """What `net_options` gathered, as the driver takes it."""
+def options_of(reading: dict[str, Any], *, optimize: bool = True, net: str = "") -> Options:
+    """What `net_options` gathered, as the driver takes it. A compiled `net` stays with its target unless one is named.
+
+    Layers were chosen when it was compiled: UsageError for what would choose them now.
+    """
     from ..driver import Options
 
+    if net and is_artifact(net):
+        source = click.get_current_context().get_parameter_source
+        said = [name for name in CHOOSING if source(name) is ParameterSource.COMMANDLINE]
+        if said:
+            raise click.UsageError(f"--{said[0]} is for a prototxt, and {net} is compiled. Give its prototxt.")
+        if source("target") is not ParameterSource.COMMANDLINE:
+            from ..runtime.artifact import read
+
+            reading = reading | {"target": read(net).plan.target}
     return Options(**reading, optimize=optimize)

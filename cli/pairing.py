@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,24 +13,24 @@ from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
 from ..driver import Options, Report, read_net, recompile
 from ..frontends.caffe.rules import State
+from ..kinds import is_artifact
 from ..runtime import Net
 from ..runtime.artifact import read
 from ..runtime.preprocess import Array, read_array
-from .feed import opened
-from .files import is_artifact
+from .feed import everything, opened
 from .options import options_of
 from .random_numbers import with_weights
 from .screen import warn
-from .sides import Compiled, OpenCV, Recorded, Side, of_graph
+from .sides import Compiled, OpenCV, Recorded, Side, maker, of_graph
 
 WEIGHTS = (".caffemodel", ".safetensors", ".h5", ".hdf5")  # a file that belongs to the net before it
 File = tuple[str, str | None]  # a net, and its weights
 
 
 class Way(NamedTuple):
-    """How a side is run: a target, and `all` or `none` of the passes."""
+    """How a side is run: a target, None for its own, and `all` or `none` of the passes."""
 
-    target: str
+    target: str | None
     passes: str
 
 
@@ -85,8 +85,15 @@ def named(nets: Sequence[File], ways: Sequence[Way]) -> list[str]:
         short = [Path(net).name for net, _ in nets]
         return short if short[0] != short[1] else [net for net, _ in nets]
     said = {"all": "with all passes", "none": "without passes"}
-    differs = ways[0].passes != ways[1].passes
-    return [f"{way.target} {said.get(way.passes, '')}" if differs else way.target for way in ways]
+    targets = [way.target or own_target(nets[0][0]) for way in ways]
+    if ways[0].passes == ways[1].passes:
+        return targets
+    return [f"{target} {said.get(way.passes, '')}" for target, way in zip(targets, ways, strict=True)]
+
+
+def own_target(net: str) -> str:
+    """What a compiled net was compiled for; of anything else, the target that every machine has."""
+    return read(net).plan.target if is_artifact(net) else "cpu"
 
 
 def side(file: File, reading: dict[str, Any], way: Way, label: str, seed: int | None) -> Side:
@@ -95,12 +102,24 @@ def side(file: File, reading: dict[str, Any], way: Way, label: str, seed: int | 
         raise click.UsageError(f"--passes {way.passes}: it is all or none.")
     net, weights = file
     if net.endswith(".npz"):
-        with opened(Path(net)) as stored:
-            return Recorded(label, {key: stored[key] for key in stored.files})
-    if is_artifact(net):
-        return Compiled(label, Net.from_artifact(read(net), compile=recompile))
-    options = options_of(reading | {"target": way.target}, optimize=way.passes == "all")
+        return Recorded(label, everything(Path(net)))
+    target = way.target or own_target(net)
+    again = reading["shapes"] or reading["outputs"] or target != own_target(net) or way.passes == "none"
+    if is_artifact(net) and not again:
+        return Compiled(label, Net.from_artifact(read(net), compile=recompile), reading_names(net))
+    options = options_of(reading | {"target": target}, optimize=way.passes == "all")
     return of_graph(label, graph_of(net, weights, options, seed), options)
+
+
+def reading_names(net: str) -> Collection[str]:
+    """The values of the source that a compiled file keeps."""
+    return read_net(Path(net), None, Options(), Report()).values
+
+
+def made_by(files: Sequence[str], reading: dict[str, Any], blob: str) -> str:
+    """The layer that makes a blob, from the first net that has layers; "" if none has."""
+    state = State(reading["phase"], reading["level"], frozenset(reading["stages"]))
+    return next((said for net, _ in grouped(files) if (said := maker(Path(net), state, blob))), "")
 
 
 def graph_of(net: str, weights: str | None, options: Options, seed: int | None) -> Graph:
@@ -119,9 +138,15 @@ def fed(a: Side, b: Side, given: Sequence[str], seed: int) -> dict[str, Array]:
     """The inputs of both: what is given, what a side has recorded, and random numbers in 0..1 for the rest."""
     recorded = [s for s in (a, b) if isinstance(s, Recorded)]
     shapes = b.shapes | a.shapes
-    found = {name: x for s in recorded for name, x in s.inputs.items()}
+    found = {name: x for s in recorded for name, x in s.inputs(shapes).items()}
     for word in given:
         found |= read_input(word, list(shapes))
+    missing = [name for name in shapes if name not in found]
+    if recorded and missing and not any(word.rpartition("=")[2] == "random" for word in given):
+        name, file = missing[0], recorded[0].label
+        sentence = f'{file} does not tell what the input "{name}" was, which its numbers come from'
+        advice = f"Store it there as {name} too, or give it: --input {name}=FILE.npy."
+        raise CompileError(sentence, advice=advice)
     if unknown := [name for name in found if name not in shapes]:
         raise CompileError(f'the nets have no input "{unknown[0]}"', advice=f"They take {', '.join(shapes) or 'none'}.")
     random = np.random.default_rng(seed)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from ..compiler.errors import CompileError
-from ..compiler.ir import handle
+from ..compiler.ir import Graph, handle
 from ..compiler.types import type_of
 from ..runtime.artifact import Artifact, Preprocessing
 from ..runtime.preprocess import Array, read_mean
@@ -55,13 +56,12 @@ def mean_of(text: str) -> Array:
     return mean
 
 
-def image_input(artifact: Artifact, wanted: str | None) -> str:
+def image_input(inputs: Mapping[str, Sequence[object]], wanted: str | None) -> str:
     """The input that pictures go to: the one that is named, or the first [N,C,H,W] of one or three channels."""
-    slots = {name: artifact.plan.slots[name] for name in artifact.plan.inputs}
-    described = ", ".join(f"{name} {list(slot.dims)}" for name, slot in slots.items()) or "none"
-    if wanted is not None and wanted not in slots:
+    described = ", ".join(f"{name} [{', '.join(map(str, dims))}]" for name, dims in inputs.items()) or "none"
+    if wanted is not None and wanted not in inputs:
         raise CompileError(f'the net has no input "{wanted}" for pictures', advice=f"Its inputs are {described}.")
-    images = [name for name, slot in slots.items() if len(slot.dims) == 4 and slot.dims[1] in (1, 3)]
+    images = [name for name, dims in inputs.items() if len(dims) == 4 and dims[1] in (1, 3)]
     if wanted is None and not images:
         advice = f"Pictures go to an input [N,C,H,W] of 1 or 3 channels; the inputs are {described}."
         raise CompileError("options for pictures are given, and the net takes none", advice=advice)
@@ -70,10 +70,21 @@ def image_input(artifact: Artifact, wanted: str | None) -> str:
 
 def keeping(artifact: Artifact, pictures: Pictures, wanted: str | None) -> Artifact:
     """The artifact with what was said about pictures, and with the mean picture among its weights."""
+    form, images = said(pictures)
+    name = image_input({name: artifact.plan.slots[name].dims for name in artifact.plan.inputs}, wanted)
+    return replace(artifact, preprocessing={name: form}, weights={**artifact.weights, **images})
+
+
+def forms(graph: Graph, pictures: Pictures, wanted: str | None) -> dict[str, Preprocessing]:
+    """What was said about pictures, by the input of a net that it is for."""
+    return {image_input({v.name: v.type.dims for v in graph.inputs}, wanted): said(pictures)[0]}
+
+
+def said(pictures: Pictures) -> tuple[Preprocessing, dict[str, torch.Tensor]]:
+    """What was said about pictures; a mean picture by its handle, and under that beside it."""
     form, image = form_of(pictures, Preprocessing(), None)
-    weights = dict(artifact.weights)
-    if image is not None:
-        tensor = torch.from_numpy(np.ascontiguousarray(image))
-        form = replace(form, mean_image=handle(type_of(tensor), tensor))
-        weights[form.mean_image] = tensor
-    return replace(artifact, preprocessing={image_input(artifact, wanted): form}, weights=weights)
+    if image is None:
+        return form, {}
+    tensor = torch.from_numpy(np.ascontiguousarray(image))
+    form = replace(form, mean_image=handle(type_of(tensor), tensor))
+    return form, {form.mean_image: tensor}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from .files import is_artifact
+from ..kinds import is_artifact
 from .options import Pictures, net_options, options_of
 from .screen import columns, counted, warn, working
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .files import is_artifact, save_arrays, writable
+from ..kinds import is_artifact
+from .files import save_arrays, writable
 from .options import Pictures, picture_options
 from .screen import columns, working
 
@@ -53,7 +54,7 @@ def run(
     """
     if output_file:
         writable(output_file)
-    if Path(file).is_file() and not is_artifact(file):
+    if Path(file).is_dir() or (Path(file).is_file() and not is_artifact(file)):
         raise click.UsageError(f"{file} is no compiled net. Make one with `cortado compile`, and run that.")
     with working(f"running {file}"):
         from ..runtime import load

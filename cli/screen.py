@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from ..compiler.errors import CompileError
 
+NARROW = 30  # characters: a last column that is given fewer is no pleasure to read
 PATIENCE = 1.0  # seconds without a sign of life; what is quicker than this needs none
 
 
@@ -25,12 +26,20 @@ def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
         from rich.table import Table
         from rich.text import Text
 
+        console = Console()
+        left = console.width - sum(width + 2 for width in widths)
+        if left < min(NARROW, max(len(row[-1]) for row in table)):  # the terminal folds lines better than a column
+            for first, *rest in table:
+                words = [word.ljust(width) for word, width in zip(rest, widths[1:], strict=False)]
+                line = "  ".join([click.style((indent + first).ljust(widths[0]), fg="cyan"), *words, *rest[-1:]])
+                click.echo(line.rstrip())
+            return
         grid = Table.grid(padding=(0, 2))
         for i in range(len(widths) + 1):
             grid.add_column(style="cyan" if i == 0 else None, no_wrap=i < len(widths))
         for row in table:
             grid.add_row(*(Text(indent + word if i == 0 else word) for i, word in enumerate(row)))
-        Console().print(grid)
+        console.print(grid)
         return
     for row in table:
         words = [word.ljust(width) for word, width in zip(row, widths, strict=False)]

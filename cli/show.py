@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from .files import is_artifact
-from .options import net_options, options_of
+from ..kinds import is_artifact
+from .options import CHOOSING, net_options, options_of
 from .screen import warn, working
 
 if TYPE_CHECKING:
@@ -36,14 +37,15 @@ def show(
     """Print NET (.prototxt, .net, or a compiled .cortado) in cortado's language; WEIGHTS may be left out.
 
     All that is printed can be compiled again; texts that name weights by handle are complete only as --after-all
-    writes them. Without an option: the net as it was read, or what is in the compiled file.
+    writes them, or with the compiled file as their WEIGHTS. Without an option: the net as it was read, or what is in
+    the compiled file. With one, a compiled file goes through the passes again, from the source that it keeps.
     """
     chosen = {name: value for name, value in views.items() if value}
     spelled = [NAMES.get(name, f"--{name}") for name in chosen]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(spelled)} are two views of a net. Ask for one at a time.")
-    if is_artifact(net):
-        view = of_artifact(net, weights, spelled)
+    if is_artifact(net) and not weights and set(chosen) <= {"kernels"} and not retargeted():
+        view = of_artifact(net, bool(chosen))
     else:
         view = of_net(net, weights, reading, *next(iter(chosen.items()), ("", "")))
     if as_json:
@@ -55,32 +57,45 @@ def show(
 NAMES = {"folder": "--after-all"}
 
 
+def retargeted() -> bool:
+    """Was something named on the command line that asks for another net than the one that is in the file?"""
+    source = click.get_current_context().get_parameter_source
+    return any(source(name) is ParameterSource.COMMANDLINE for name in ("target", "shape", "output", *CHOOSING))
+
+
 def of_net(net: str, weights: str | None, reading: dict[str, Any], wanted: str, value: Any) -> View:
     """A view of a net that is compiled as far as the view asks for."""
     with working(f"reading {net}"):
         from ..compiler.build import kernels
         from ..driver import Report, optimized, read_net
-        from ..passes import PIPELINE
+        from ..passes import PIPELINE, WITHOUT_SHAPES
         from . import views
+        from .statistics import statistics
 
-        report, options = Report(), options_of(reading)
+        report, options = Report(), options_of(reading, net=net)
         stage = value if wanted in ("after", "diff") else views.stage_before(value) if wanted == "before" else "read"
         passes = until(stage) if wanted in ("", "after", "before", "diff") else PIPELINE
-        graph = read_net(Path(net), weights, options, report)
-        graph = optimized(graph, options, report, passes)
+        graph = optimized(read_net(Path(net), weights, options, report), options, report, passes)
+        match wanted:
+            case "folder":
+                view: View = views.Folder(value, report.stages)
+            case "why":
+                view = views.Reasons(report.notes)
+            case "stats":
+                view = views.Numbers(statistics(report, options))
+            case "kernels":
+                view = views.Kernels(kernels(graph, options.target))
+            case "diff":
+                view = views.difference(value, report)
+            case _:
+                view = views.Text(graph, stage)
     warn(report.warnings)
-    match wanted:
-        case "folder":
-            return views.Folder(value, report.stages)
-        case "why":
-            return views.Reasons(report.notes)
-        case "stats":
-            return views.Numbers(report, options)
-        case "kernels":
-            return views.Kernels(kernels(graph, options.target))
-        case "diff":
-            return views.difference(value, report)
-    return views.Text(graph, stage)
+    if is_artifact(net) and wanted in ("why", "stats", "diff"):
+        first = PIPELINE[WITHOUT_SHAPES].__name__
+        click.echo(f"note: what the passes before {first} did is in the file's source already", err=True)
+    elif wanted in ("why", "stats") and not all(c.bound for c in report.stages["read"].constants):
+        click.echo("note: no weights are given, so nothing is done that depends on their numbers", err=True)
+    return view
 
 
 def until(stage: str) -> Any:
@@ -93,13 +108,10 @@ def until(stage: str) -> Any:
     return PIPELINE[: PIPELINE.index(last) + 1]
 
 
-def of_artifact(path: str, weights: str | None, chosen: list[str]) -> View:
-    """What a compiled file holds for people to read."""
+def of_artifact(path: str, kernels: bool) -> View:
+    """What a compiled file holds for people to read: its net, or the kernels of that."""
     from ..runtime.artifact import read
     from .views import Kernels, Printed
 
-    if weights or set(chosen) - {"--kernels"}:
-        said = "WEIGHTS" if weights else chosen[0]
-        raise click.UsageError(f"{said} is for a net before it is compiled, and {path} is. Give its prototxt.")
     artifact = read(path)
-    return Kernels(artifact.kernels) if chosen else Printed(artifact)
+    return Kernels(artifact.kernels) if kernels else Printed(artifact)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,10 +14,11 @@ import torch
 from ..compiler import reference
 from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
-from ..driver import Options, Report, lowered, recompile
+from ..driver import Options, Report, loaded, lowered
 from ..frontends.caffe.lint import wired
 from ..frontends.caffe.rules import State
 from ..frontends.files.prototxt import read as read_prototxt
+from ..kinds import is_artifact
 from ..reading import reshaped
 from ..runtime import Net
 from ..runtime.feed import array_of
@@ -25,14 +27,21 @@ from ..runtime.trace import trace
 
 Arrays = dict[str, Array]
 Shapes = dict[str, tuple[int, ...]]
+SPLIT = re.compile(r".+_[0-9]+_split_[0-9]+")  # Caffe's own copies of a blob (insert_splits.cpp)
 PRECISIONS = {"reference": None, "reference-f64": torch.float64}
 
 
 class Side(Protocol):
-    """`label` is what people call it; `shapes` are those of its inputs, as it is without being asked for others."""
+    """`label` is what people call it; `shapes` are those of its inputs, as it is without being asked for others.
+
+    `known` are the names of all values before any pass, as far as the side is a net.
+    """
 
     @property
     def label(self) -> str: ...
+
+    @property
+    def known(self) -> Collection[str]: ...
 
     @property
     def shapes(self) -> Shapes: ...
@@ -48,6 +57,10 @@ class Meaning:
     label: str
     graph: Graph
     target: str
+
+    @property
+    def known(self) -> Collection[str]:
+        return self.graph.values
 
     @property
     def shapes(self) -> Shapes:
@@ -68,6 +81,7 @@ class Compiled:
 
     label: str
     net: Net
+    known: Collection[str] = ()
 
     @property
     def shapes(self) -> Shapes:
@@ -79,23 +93,26 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Numbers of an .npz: `blob:NAME`, `out:NAME` or NAME, and inputs as `in:NAME`."""
+    """Numbers of an .npz: `blob:NAME`, `out:NAME` or NAME, as pycaffe's net.blobs are called; inputs also `in:NAME`."""
 
     label: str
     stored: Mapping[str, Array]
+    known: Collection[str] = ()
 
     @property
     def shapes(self) -> Shapes:
-        return {name: x.shape for name, x in self.inputs.items()}
+        return {name: x.shape for name, x in self.inputs(()).items()}
 
-    @property
-    def inputs(self) -> Arrays:
-        return {key[3:]: x for key, x in self.stored.items() if key.startswith("in:")}
+    def inputs(self, names: Collection[str]) -> Arrays:
+        """What inputs of these names were fed with, and all that are called `in:NAME`."""
+        given = {name: self.stored[name] for name in names if name in self.stored}
+        return given | {key[3:]: x for key, x in self.stored.items() if key.startswith("in:")}
 
     def values(self, inputs: Mapping[str, Array]) -> Arrays:
         found: Arrays = {}
         for key, x in self.stored.items():
-            if x.dtype.kind in "fiub" and not key.startswith(("in:", "param:", "shape:", "outshape:")):
+            foreign = key.startswith(("in:", "param:", "shape:", "outshape:")) or SPLIT.fullmatch(key)
+            if x.dtype.kind in "fiub" and not foreign:
                 found[key.removeprefix("blob:").removeprefix("out:")] = x
         return found
 
@@ -108,6 +125,7 @@ class OpenCV:
     prototxt: Path
     caffemodel: Path
     state: State
+    known: Collection[str] = ()
 
     @property
     def shapes(self) -> Shapes:
@@ -137,7 +155,21 @@ def of_graph(label: str, graph: Graph, options: Options) -> Side:
     """A net on a target, `reference` or `reference-f64`; `options` say with which passes."""
     if options.target in PRECISIONS:
         return Meaning(label, graph, options.target)
-    return Compiled(label, Net.from_artifact(lowered(graph, options, Report()), compile=recompile))
+    return Compiled(label, loaded(lowered(graph, options, Report()), options), graph.values)
+
+
+def maker(net: Path, state: State, blob: str) -> str:
+    """The layer of a prototxt that makes what a blob holds in the end, and its line; "" if that cannot be told."""
+    if net.suffix in (".net", ".npz", ".caffemodel") or is_artifact(net):
+        return ""
+    try:
+        writing = wired(read_prototxt(net), state).last.get(blob)
+    except CompileError:
+        return ""
+    if writing is None or writing.maker is None:
+        return ""
+    loc = writing.maker.message.loc
+    return f"{writing.maker.said} in line {loc.line}" if loc else writing.maker.said
 
 
 def arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:

@@ -14,12 +14,12 @@ from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
 from ..compiler.text import show as text_of
 from ..compiler.text.weights import dump
-from ..driver import Options, Report
+from ..driver import Report
 from ..passes import PIPELINE, Note, select
 from ..runtime.artifact import Artifact
 from .files import writing
 from .screen import columns
-from .statistics import statistics
+from .statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +110,15 @@ class Reasons:
 class Numbers:
     """Sizes after each stage, and what the whole costs."""
 
-    report: Report
-    options: Options
+    found: Statistics
 
     def json(self) -> Any:
-        return statistics(self.report, self.options).json()
+        return self.found.json()
 
     def print(self) -> None:
-        found = statistics(self.report, self.options)
-        columns(found.rows(), indent="")
+        columns(self.found.rows(), indent="")
         click.echo("")
-        columns(found.sentences(), indent="")
+        columns(self.found.sentences(), indent="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,9 @@ def slot(value: Value, where: dict[Value, Storage]) -> Slot:
     if at is None:
         raise CompileError(f"{value.name} has no place in the arena: plan_memory comes before build")
     part = None
-    if storage.channels is not None:
+    if (begin := storage.start(value)) is not None:
+        at += begin
+    elif storage.channels is not None:
         start = channels(value, where).start
         part = (start, root.type.bounds[1])
     return Slot(value.type.dtype, dims(value.type), value.layout or "nchw", at, part)

@@ -22,6 +22,7 @@ from .ops.norm import L2Normalize, Lrn
 from .ops.pool import AvgPool, MaxPool, Pool
 from .ops.recurrent import Lstm, LstmUnit, Rnn
 from .ops.reduce import Reduce, Standardize
+from .ops.resize import Interp
 from .storage import Storage, storages
 
 
@@ -66,6 +67,8 @@ def flops(node: Node) -> int:
             return 5 * out.numel
         case Reduce():
             return prod(sizes[0])
+        case Interp():
+            return out.numel * 3 * (len(out.dims) - 2)  # a difference, a product and a sum along each axis
         case Lstm() | Rnn():
             steps, streams, width = sizes[0]
             return steps * streams * width * (2 * sizes[2][-1] + 5)
@@ -103,7 +106,7 @@ def traffic(node: Node, graph: Graph, where: dict[Value, Storage] | None = None)
 
 def still(node: Node, where: dict[Value, Storage]) -> bool:
     """True if the results are their operand's bytes under another name."""
-    return node.op.reinterprets and all(v.place.over is not None or v not in where for v in node.results)
+    return node.reinterprets and all(v.place.over is not None or v not in where for v in node.results)
 
 
 def changed(graph: Graph, value: Value, where: dict[Value, Storage]) -> int:

@@ -58,6 +58,12 @@ class Value:
     def layout(self) -> str | None:
         return self.place.layout
 
+    @property
+    def in_memory(self) -> list[int]:
+        """The axes as they lie, the outermost first, without those along which there is only one index."""
+        axes = (0, 2, 3, 1) if self.layout == "nhwc" else range(self.type.rank)
+        return [a for a in axes if self.type.bounds[a] != 1]
+
 
 @dataclass(frozen=True, eq=False)
 class Constant(Value):
@@ -121,6 +127,18 @@ class Node:
     def inferred(self) -> tuple[TensorType, ...]:
         """The types that the operator makes of these operands, worked out once. ValueError if it cannot."""
         return self.op.types([v.type for v in self.inputs])
+
+    @cached_property
+    def reinterprets(self) -> bool:
+        """True if the result is the operand's bytes in the operand's order: written over it, nothing is moved.
+
+        A reshape is, of what lies in Caffe's order; and a transpose that tells the axes in the order in which they lie.
+        """
+        order = self.op.reorders(self.results[0].type.rank)
+        if not self.op.reinterprets and not order:
+            return False
+        x, y = self.inputs[0].in_memory, self.output.in_memory
+        return x == [order[a] for a in y] if order else x == sorted(x) and y == sorted(y)
 
     @cached_property
     def joined(self) -> dict[Value, list[range]]:

@@ -1,9 +1,10 @@
 """The invariants of memory: no byte is written while somebody still needs what stands there.
 
 1. Every place lies inside the arena, aligned.
-2. A value `over` an operand has its size and layout, and the operand dies there and is read at the same place only; one
-   that reads it under another shape needs it whole, not in channels of another value.
-3. A value `in` another has its layout and all its other dimensions.
+2. A value `over` an operand has its size and layout, and the operand dies there and is read at the same place only; or
+   it is the operand's bytes in their order, which lie in a row.
+3. A value `in` another has its layout and all its other dimensions; or it is as large as those channels, and they lie
+   in a row.
 4. A node changes no channel of its result's root that another value still needs, save of the operand named by `over`.
    It changes its result's channels, without those in which a concat's operand, or a slice's result, stands already.
 5. Different roots, each reserved from its first writer to its last reader, share no byte.
@@ -17,7 +18,7 @@ from heapq import heappop, heappush
 
 from .errors import CompileError
 from .ir import Constant, Graph, Node, Value
-from .storage import Life, Storage, lives, reserved, storages
+from .storage import Life, Storage, alike, in_a_row, lives, reserved, storages
 
 ALIGN = 64  # bytes: a cache line, and what vector loads and TMA ask for at most
 
@@ -44,8 +45,8 @@ def verify_over(graph: Graph, node: Node, value: Value, places: dict[Value, Stor
         raise fault(graph, node, f"{where}: {over.name} is still needed afterwards")
     if value.type.nbytes != over.type.nbytes:
         raise fault(graph, node, f"{where}: {value.type} is not the size of {over.type}")
-    if node.op.reinterprets:
-        if places[over].channels is not None:
+    if node.reinterprets:
+        if places[over].channels is not None and not in_a_row(places[over].root):
             raise fault(graph, node, f"{where}: channels of another value cannot be read under another shape")
         return
     if value.type != over.type or value.layout != over.layout:
@@ -58,16 +59,13 @@ def verify_within(graph: Graph, node: Node, value: Value, where: dict[Value, Sto
     part = value.place.within
     assert part is not None
     root = graph.values[part.root]
-    same = value.type.dtype == root.type.dtype and value.type.rank == root.type.rank > 1
-    whole = without_channels(root) == without_channels(where[root].root)
-    if not (same and whole) or without_channels(value) != without_channels(root) or value.layout != root.layout:
+    count = part.stop - part.first
+    as_large = value.type.known and value.type.numel * root.type.bounds[1] == root.type.numel * count
+    fits = alike(value, root) or (in_a_row(root) and as_large)
+    if value.type.dtype != root.type.dtype or not alike(root, where[root].root) or not fits:
         raise fault(graph, node, f"{value.name} in {root.name}: {described(value)} is no part of {described(root)}")
-    if value.type.dims[1] != part.stop - part.first:
-        raise fault(graph, node, f"{value.name} in {root.name}: {value.type} has not {part.stop - part.first} channels")
-
-
-def without_channels(value: Value) -> tuple[object, ...]:
-    return (value.type.dims[0], *value.type.dims[2:])
+    if alike(value, root) and value.type.dims[1] != count:
+        raise fault(graph, node, f"{value.name} in {root.name}: {value.type} has not {count} channels")
 
 
 def described(value: Value) -> str:
@@ -106,15 +104,19 @@ def verify_sharing(graph: Graph, values: list[Value], where: dict[Value, Storage
 
 
 def written(graph: Graph, value: Value, where: dict[Value, Storage]) -> list[range]:
-    """The channels of its root that a node changes to make `value`: none where an operand stands there already."""
+    """The channels of its root that a node changes to make `value`: none where an operand stands there already.
+
+    What stands there in another layout is not it.
+    """
     node, mine, root = graph.producer[value], channels(value, where), where[value].root
     rest = [mine]
     for operand, parts in node.joined.items():
-        if operand in where and where[operand].root is root:
+        if operand in where and where[operand].root is root and alike(operand, root):
             its = channels(operand, where)
             if any(shifted(part, mine) == its for part in parts):
                 rest = [piece for r in rest for piece in without(r, its) if piece]
-    if value in node.pieces and node.inputs[0] in where and where[node.inputs[0]].root is root:
+    pieces = value in node.pieces and node.inputs[0] in where and alike(node.inputs[0], root) and alike(value, root)
+    if pieces and where[node.inputs[0]].root is root:
         whole = channels(node.inputs[0], where)
         rest = [] if shifted(node.pieces[value], whole) == mine else rest
     return rest

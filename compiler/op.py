@@ -54,6 +54,10 @@ class Op:
         """True if each element of the result needs that operand at the same place and nowhere else."""
         return False
 
+    def reorders(self, rank: int) -> Ints:
+        """For each axis of the result the operand's that it is, if nothing else changes (transpose); else ()."""
+        return ()
+
     def joined(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
         """For each operand the channels of the result at which it stands unchanged (concat); () if they do not."""
         return ()

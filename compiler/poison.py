@@ -48,16 +48,17 @@ def poisoned(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
 def view(arena: Tensor, value: Value, storage: Storage, as_bytes: bool = False) -> Tensor:
     """The value's bytes of the arena as a tensor of its shape (with a last axis of bytes, if so asked)."""
     root, dtype = storage.root, DTYPES[value.type.dtype]
-    at = root.place.at
+    at, begin = root.place.at, storage.start(value)
     assert at is not None, root.name
-    raw = arena[at : at + root.type.nbytes]
+    raw = arena[at : at + root.type.nbytes] if begin is None else arena[at + begin : at + begin + value.type.nbytes]
     raw = raw.view(-1, dtype.itemsize) if as_bytes else raw.view(dtype)[:, None]
-    shape, last = value.type.shape if storage.channels is None else root.type.shape, raw.shape[1]
+    own = storage.channels is None or begin is not None
+    shape, last = value.type.shape if own else root.type.shape, raw.shape[1]
     if value.layout == "nhwc":
         n, c, h, w = shape
         whole = raw.reshape(n, h, w, c, last).permute(0, 3, 1, 2, 4)
     else:
         whole = raw[: prod(shape)].reshape(*shape, last)
-    if part := storage.channels:
+    if (part := storage.channels) and begin is None:
         whole = whole.narrow(1, part.start, part.stop - part.start)
     return whole if as_bytes else whole[..., 0]

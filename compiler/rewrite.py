@@ -10,6 +10,7 @@ from torch import Tensor
 from .errors import CompileError, Loc
 from .ir import NOWHERE, Constant, Graph, Node, Place, Value
 from .op import Op
+from .storage import in_a_row
 from .types import TensorType, type_of
 from .verify import verify
 
@@ -122,11 +123,12 @@ def forgotten(graph: Graph, which: Callable[[Value, Node], bool], arena: int | N
 def stale(value: Value, node: Node, now: Mapping[str, Value]) -> bool:
     """Does the place name what is no longer there, or lies otherwise?"""
     if (part := value.place.within) is not None:
-        return part.root not in now or now[part.root].layout != value.layout
+        root = now.get(part.root)
+        return root is None or (root.layout != value.layout and not in_a_row(root))
     under = next((v for v in node.inputs if v.name == value.place.over), None)
     if value.place.over is None:
         return False
-    return under is None or not (node.op.reinterprets or under.layout == value.layout)
+    return under is None or not (node.reinterprets or under.layout == value.layout)
 
 
 def living(graph: Graph) -> Graph:

@@ -20,6 +20,23 @@ class Storage:
     root: Value
     channels: range | None = None
 
+    def start(self, value: Value) -> int | None:
+        """The byte of the root at which its channels, under another shape or layout, begin as a value; else None."""
+        if self.channels is None or alike(value, self.root):
+            return None
+        return self.channels.start * (self.root.type.nbytes // self.root.type.bounds[1])
+
+
+def alike(value: Value, root: Value) -> bool:
+    """Does a value have all dimensions of the root but that of the channels, and lie as the root does?"""
+    rest = [(v.type.rank, v.type.dims[:1], v.type.dims[2:], v.layout) for v in (value, root)]
+    return value.type.rank > 1 and rest[0] == rest[1]
+
+
+def in_a_row(root: Value) -> bool:
+    """Do channels that follow one another lie behind one another, so that they can be read under another shape?"""
+    return root.type.rank > 1 and root.type.bounds[0] == 1 and root.in_memory == sorted(root.in_memory)
+
 
 class Life(NamedTuple):
     """The steps from the one that writes to the last that reads; len(nodes) if the net returns it."""
@@ -35,6 +52,12 @@ def storages(graph: Graph) -> dict[Value, Storage]:
         for value in node.results:
             find(value, node, graph, known)
     return known
+
+
+def bearers(graph: Graph) -> set[str]:
+    """The names of values over which, or in which, others are placed."""
+    places = [v.place for n in graph.nodes for v in n.results if v.place.decided]
+    return {p.over or (p.within.root if p.within else "") for p in places} - {""}
 
 
 def find(value: Value, node: Node, graph: Graph, known: dict[Value, Storage]) -> Storage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .ir import Graph
+from .ir import Graph, Node
 from .op import Op
 from .types import TensorType
 
@@ -30,8 +30,8 @@ class Target:
         """May the operator write its result into some channels of another value's storage, at no cost?"""
         return False
 
-    def merges(self, a: Op, b: Op) -> bool:
-        """Does it pay to run these two, which read one value, as one?"""
+    def merges(self, a: Node, b: Node) -> bool:
+        """Does it pay to run these two convolutions, which read one value and differ in their channels only, as one?"""
         return False
 
     def scratch(self, kernel: Graph) -> int:

@@ -128,7 +128,21 @@ def compile_time(found: Mapping[str, Any]) -> str:
     where = f"{found['net']}; {where}; medians of {found['runs']} fresh processes"
     times = f"{ratio['median']} times as long as importing torch in the same process; at most {ratio['largest']}"
     shown = table(("", "time"), rows)
-    return f"**Compiling SqueezeNet v1.1 for the CPU** ({where}):\n\n{shown}\n\nCompiling took {times}."
+    told = f"**Compiling SqueezeNet v1.1 for the CPU** ({where}):\n\n{shown}\n\nCompiling took {times}."
+    if big := found.get("largest published nets"):
+        told += f"\n\n{largest_nets(big)}"
+    return told
+
+
+def largest_nets(found: list[Any]) -> str:
+    rows = []
+    for one in found:
+        clocks = [f"{s['median']:.1f} s, at most {s['longest']:.1f}" for s in one["seconds"].values()]
+        rows.append((one["net"].rpartition("__")[2], f"{one['layers']:,}", one["steps"], *clocks))
+    about = "**Compiling the published nets of most layers**, from the prototxt, with weights in memory"
+    head = ("net", "layers", "steps", *(f"seconds, {clock}" for clock in found[0]["seconds"]))
+    how = f"medians of {found[0]['runs']} fresh processes that take turns; one thread"
+    return f"{about} ({how}):\n\n{table(head, rows)}"
 
 
 def growth(found: Mapping[str, Any]) -> str:

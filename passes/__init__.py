@@ -16,6 +16,7 @@ from .fold_batchnorm import fold_batchnorm
 from .fold_constants import fold_constants
 from .fold_forward import fold_forward
 from .fuse import fuse
+from .merge_convolutions import merge_convolutions
 from .merge_equal import merge_equal
 from .plan_memory import plan_memory
 from .push_scale import push_scale
@@ -23,12 +24,14 @@ from .reuse_storage import reuse_storage
 from .schedule import schedule
 from .share_weights import share_weights
 from .simplify import simplify
+from .sink_order import sink_order
 from .subsample import subsample
 
 Pass = Callable[[Graph, Context], Graph]
 
 PIPELINE: tuple[Pass, ...] = (
     drop_training,  # first: what is gone stands in nobody's way
+    sink_order,  # before folding: a layer above a change of order meets what made its operand
     push_scale,  # before folding: it brings layers to where they can be folded
     fold_batchnorm,  # before sharing: what is folded into two equal weights may differ
     fold_forward,  # after folding back, which asks nothing of the padding
@@ -39,12 +42,13 @@ PIPELINE: tuple[Pass, ...] = (
     subsample,  # before layouts: the small value is laid out as its readers want it
     assign_precision,  # after folding, which rounds once, at its end
     assign_layout,  # before fusing: a change of layout stands between two kernels
+    merge_convolutions,  # after layouts: both have to lie alike; before fusing: the pieces are written by the kernel
     schedule,  # before fusing: a sum rides on the operand that is made last
     fuse,
     reuse_storage,  # after fusing: most of what was in place has become a ride
     plan_memory,  # last: it needs the final nodes, their order, and who lies in whom
 )
-WITHOUT_SHAPES = 6  # so many passes of the pipeline look at no shape: what they leave can be compiled for any
+WITHOUT_SHAPES = 7  # so many passes of the pipeline look at no shape: what they leave can be compiled for any
 REQUIRED: tuple[Pass, ...] = (fold_constants, assign_precision, plan_memory)  # what a net cannot run without
 
 __all__ = ["PIPELINE", "REQUIRED", "WITHOUT_SHAPES", "Context", "Note", "Pass", "PassFailed", "run", "select"]

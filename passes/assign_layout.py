@@ -7,8 +7,9 @@
 
 An operator that has no wish of its own follows its first image. What goes by rows needs nchw; what copies from any
 layout to any other reads its operand as it lies, and so does what the target lets gather its numbers: a first
-convolution, and a pooling, which then writes nchw itself if all its readers go by rows. Left alone: a net that has
-layouts, and images of one pixel or one channel, which are the same bytes in both.
+convolution, and a pooling, which then writes nchw itself if all its readers go by rows. A transpose of an image to
+rows of pixels, or back, is the image's own bytes where one of the two lies in nhwc: it then does. Left alone: a net
+that has layouts, and images of one pixel or one channel, which are the same bytes in both.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..compiler.ir import Constant, Graph, Node, Place, Value
+from ..compiler.ops.moving import Transpose
 from ..compiler.ops.shape import Relayout
 from ..compiler.rewrite import Names, Writer
 from ..compiler.verify import flat
@@ -45,6 +47,7 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
     for node in graph.nodes:
         inputs_here = [writer[v] for v in node.inputs]
         layout = "nchw" if turned(node, graph, context) else wanted(node, inputs_here, context)
+        layout = "nhwc" if retold(node, inputs_here, graph) else layout
         first = as_it_lies(node, inputs_here, context)
         read = tuple(
             v if i < first or isinstance(v, Constant) else lying(v, layout, node) for i, v in enumerate(inputs_here)
@@ -77,6 +80,15 @@ def turned(node: Node, graph: Graph, context: Context) -> bool:
         return False
     readers = [reader for v in node.results for reader in graph.users[v]]
     return bool(readers) and all(reader.op.rows for reader in readers)
+
+
+def retold(node: Node, operands: list[Value], graph: Graph) -> bool:
+    """Would a transposed image in nhwc be its operand's bytes, in their order? Not asked where only rows are read."""
+    if not isinstance(node.op, Transpose) or node.output.type.rank != 4:
+        return False
+    readers = graph.users[node.output]
+    told = Node(node.op, tuple(operands), (laid_out(node.output, "nhwc"),)).reinterprets
+    return told and not flat(node.output) and not all(reader.op.rows for reader in readers)
 
 
 def wanted(node: Node, operands: list[Value], context: Context) -> str:

@@ -29,6 +29,7 @@ from ..compiler.ir import Constant, Graph, Node, Value
 from ..compiler.ops.channels import Affine, BatchNorm, Scale
 from ..compiler.ops.weighted import Weighted
 from ..compiler.rewrite import Names, Writer, constant
+from ..compiler.types import DTYPES
 from .affine import coefficients, known, numbers, row_pieces
 from .context import Context
 
@@ -109,7 +110,7 @@ def fits(anchor: Node, layer: Node) -> bool:
     axis = layer.op.axis % rank if shape else 0
     if isinstance(anchor.op, Affine):
         mine = anchor.inputs[1].type.dims
-        return mine == shape and anchor.op.axis % rank == layer.op.axis % rank
+        return mine == shape and (not shape or anchor.op.axis % rank == layer.op.axis % rank)
     assert isinstance(anchor.op, Weighted)
     return not shape or (axis == anchor.op.channel_axis(rank) and len(shape) == 1)
 
@@ -132,7 +133,8 @@ def fold(chain: Chain, out: Writer, names: Names, made: Constants, needed: set[V
         else:
             first, second = f"{weight.name}.folded", f"{bias[0].name if bias else f'{weight.name}.bias'}.folded"
         first, second = names.fresh(first), names.fresh(second)
-        made[key] = constant(first, w.to(weight.data.dtype)), constant(second, c.to(weight.data.dtype))
+        dtype = DTYPES[anchor.output.type.dtype]  # not the weight's: preprocessing is written in f64
+        made[key] = constant(first, w.to(dtype)), constant(second, c.to(dtype))
     if isinstance(op, Affine):
         op = Scale(axis=op.axis)
     inputs = (out[anchor.inputs[0]], *made[key])

@@ -6,10 +6,13 @@ A scale in front of a convolution multiplies its weights; a shift becomes part o
     y = conv(s, w, b)           =>
 
 The convolution pads with zeros behind the scale: with padding, only a layer that leaves zero as it is (no shift) can be
-folded. Worked out in float64. Left alone: a layer that anything else reads too, and weights that are not constant.
+folded. Worked out in float64. What looks at the layer's shape alone (prior_box) looks at x instead. Left alone: a layer
+whose numbers anything else reads too, and weights that are not constant.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 
@@ -37,6 +40,9 @@ def folded_once(graph: Graph, context: Context) -> Graph:
     made: dict[tuple[object, ...], tuple[Constant, Constant]] = {}
     for node in graph.nodes:
         source = node.inputs[0] if node.inputs else None
+        if node.op.by_shape:
+            writer.copy(replace(node, inputs=tuple(folded[v].inputs[0] if v in folded else v for v in node.inputs)))
+            continue
         if source not in folded:
             writer.copy(node)
             continue
@@ -51,8 +57,8 @@ def folded_once(graph: Graph, context: Context) -> Graph:
 
 
 def folds(layer: Node, graph: Graph, context: Context) -> bool:
-    """True if every reader of an affine layer can take it in."""
-    readers = graph.users[layer.output]
+    """True if every reader of an affine layer's numbers can take it in."""
+    readers = [n for n in graph.users[layer.output] if not n.op.by_shape]
     if not readers or not all(isinstance(n.op, Conv | Linear) and n.inputs.count(layer.output) == 1 for n in readers):
         return False
     if layer.output in graph.kept:

@@ -8,8 +8,9 @@
                                   }
                                   y = conv_add_relu_1b2c3d4e5f60(x, w, r)
 
-A node rides if it alone reads the result, makes one of the same type, and the target accepts the kernel that would
-come of it. Where several operands could carry it, the one that is made last does: the others are there by then. Names
+An elementwise node rides if it alone reads the result, makes one of the same type, and the target accepts the kernel
+that would come of it; so does a slice along the channels, which then ends its kernel: each piece is written where it
+belongs. Where several operands could carry it, the one that is made last does: the others are there by then. Names
 inside a kernel are canonical, so that kernels which do the same are the same text, and become one.
 """
 
@@ -46,7 +47,7 @@ def grouped(graph: Graph, context: Context) -> dict[Node, list[Node]]:
     position = {n: i for i, n in enumerate(graph.nodes)}
     for node in graph.nodes:
         groups[node] = [node]
-        if not isinstance(node.op, Elementwise):
+        if not isinstance(node.op, Elementwise) and not node.pieces:
             continue
         carriers = [graph.producer[v] for v in dict.fromkeys(node.inputs) if carries(v, node, graph)]
         for carrier in sorted(carriers, key=lambda n: -position[groups[n][-1]]):
@@ -64,4 +65,4 @@ def carries(value: Value, node: Node, graph: Graph) -> bool:
     made = graph.producer.get(value)
     if made is None or isinstance(made.op, Fused) or len(made.results) > 1:
         return False
-    return graph.only_feeds(value, node) and value.type == node.output.type
+    return graph.only_feeds(value, node) and (bool(node.pieces) or value.type == node.output.type)

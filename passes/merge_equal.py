@@ -4,21 +4,25 @@
     b = relu(x)          =>    y = add(a, a)
     y = add(a, b)
 
-Equal means the same operator, the same attributes, the same operands. Left alone: nodes whose place is decided.
+Equal means the same operator, the same attributes, the same operands, and results that lie alike. Left alone: nodes
+whose place is decided, and those in whose place others lie.
 """
 
 from __future__ import annotations
 
 from ..compiler.ir import Graph, Node
 from ..compiler.rewrite import Writer
+from ..compiler.storage import bearers
 from .context import Context
 
 
 def merge_equal(graph: Graph, context: Context) -> Graph:
-    writer, first = Writer(graph), dict[tuple[object, ...], Node]()
+    writer, first, bearing = Writer(graph), dict[tuple[object, ...], Node](), bearers(graph)
     for node in graph.nodes:
-        key = (node.op, tuple(writer[v] for v in node.inputs))
-        known = None if node.place_decided else first.get(key)
+        layouts = tuple(v.layout for v in node.results)
+        key = (node.op, layouts, tuple(writer[v] for v in node.inputs))
+        settled = node.place_decided or not bearing.isdisjoint(v.name for v in node.results)
+        known = None if settled else first.get(key)
         if known is None:
             first.setdefault(key, writer.copy(node))
             continue

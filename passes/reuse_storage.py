@@ -4,21 +4,24 @@
     z = concat(a, b)               a, b made `in z[0:4]`, `in z[4:6]`: the concat copies nothing
     p, q = slice(z)           =>   p, q `in z[0:4]`, `in z[4:6]`: neither does the slice
     f = reshape(y)            =>   f = reshape(y) over y
+    t = transpose(c)          =>   t = transpose(c) over c: an nhwc image, told pixel by pixel
+    z = concat(f, g)               and, for one picture, c made `in z[0:72]` if f is c's bytes under another shape
 
 Over an operand that dies here, was made in this graph, lies as the result does, and is read only at the place
-that is being written. In a concat along the channels, if the target writes such views; a value lies in one concat at
-most. Left alone: inputs, constants, bytes that another value looks at, and bytes that were chosen before.
+that is being written; or whose bytes, in their order, the result is. In a concat along the channels, if the target
+writes such views; a value lies in one concat at most. Left alone: inputs, constants, bytes that another value looks at,
+and bytes that were chosen before.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from ..compiler.ir import Graph, Node, Place, Value, Within
 from ..compiler.ops.shape import Concat, Slice
 from ..compiler.rewrite import Writer, living
-from ..compiler.storage import Life, lives, storages
-from ..compiler.verify import flat
+from ..compiler.storage import Life, in_a_row, lives, storages
 from .context import Context
 
 Places = dict[Value, Place]
@@ -34,13 +37,13 @@ def reuse_storage(graph: Graph, context: Context) -> Graph:
             join(node, graph, places, taken | over, context)
         elif isinstance(node.op, Slice):
             split(node, graph, places, taken | over, context)
-    viewed = {p.within.root for p in places.values() if p.within} | taken
+    viewed, joined = {p.within.root for p in places.values() if p.within} | taken, set(places)
     for node in graph.nodes:
         value = node.results[0]
         if value in places or value.place.decided or value.name in viewed:
             continue
         for i, operand in enumerate(node.inputs):
-            if operand.name in viewed or (operand in places and places[operand].within):
+            if operand.name in viewed or operand in joined:
                 continue
             if overwritable(node, i, graph, life, context):
                 places[value] = replace(value.place, over=operand.name)
@@ -69,17 +72,41 @@ def join(node: Node, graph: Graph, places: Places, taken: set[str], context: Con
         return
     for operand in node.inputs:
         parts = node.joined.get(operand, [])
-        reason = joins(operand, graph, places, parts, context)
-        if operand.name in taken:
+        *told, made = readings(operand, graph) if in_a_row(root) else [operand]
+        reason = joins(made, graph, places, parts, context)
+        if taken.intersection(v.name for v in (*told, made)) or (told and holds(made, graph, places)):
             reason = "it has a place already"
+        if reason is None and operand.type.dtype != root.type.dtype:
+            reason = f"it is {operand.type.dtype}"
         if reason is None and operand.layout != root.layout:
             reason = f"it lies in {operand.layout}"
         if reason:
             context.declined(root, f"{operand.name} is copied: {reason}")
         else:
             (part,) = parts
-            places[operand] = replace(operand.place, within=Within(root.name, part.start, part.stop))
-            context.did(operand, f"is made in its place in {root.name}: {operand.type.nbytes} bytes not copied")
+            places[made] = replace(made.place, within=Within(root.name, part.start, part.stop))
+            for value, below in pairwise((*told, made)):
+                places[value] = replace(value.place, over=below.name)
+            context.did(made, f"is made in its place in {root.name}: {operand.type.nbytes} bytes not copied")
+
+
+def readings(value: Value, graph: Graph) -> list[Value]:
+    """A value, and those before it that are its bytes under another shape, if nobody else needs them."""
+    found, made = [value], graph.producer.get(value)
+    while made is not None and made.reinterprets and not made.place_decided and made.output.type.known:
+        below = made.inputs[0]
+        if below not in graph.producer or not graph.only_feeds(below, made):
+            break
+        found.append(below)
+        made = graph.producer[below]
+    return found
+
+
+def holds(value: Value, graph: Graph, places: Places) -> bool:
+    """Do operands of what makes a value lie in it?"""
+    made = graph.producer.get(value)
+    within = [places[v].within for v in made.inputs if v in places] if made else []
+    return any(part is not None and part.root == value.name for part in within)
 
 
 def joins(operand: Value, graph: Graph, places: Places, parts: list[range], context: Context) -> str | None:
@@ -118,10 +145,8 @@ def overwritable(node: Node, i: int, graph: Graph, life: dict[Value, Life], cont
         return False
     places = [j for j, v in enumerate(node.inputs) if v is operand]
     pointwise = all(node.op.pointwise_in(j) for j in places)
-    if node.op.reinterprets:
-        if operand.layout not in (None, "nchw") and not flat(operand):
-            return False
-    elif not pointwise or value.type != operand.type or value.layout != operand.layout:
+    alike = pointwise and value.type == operand.type and value.layout == operand.layout
+    if not alike and not (node.reinterprets and i == 0):
         return False
     if life[operand].last > life[value].first:
         context.declined(value, f"not over {operand.name}, which is {still(operand, node, graph)}")

@@ -20,6 +20,7 @@ from ..compiler.ops.activation import Relu
 from ..compiler.ops.dense import Linear
 from ..compiler.ops.moving import Crop, Tile, Transpose
 from ..compiler.ops.pool import AvgPool, MaxPool
+from ..compiler.ops.resize import Interp, Upsample
 from ..compiler.ops.shape import Concat, Flatten, Reinterpret, Relayout, Reshape, Slice
 from ..compiler.rewrite import Writer
 from .context import Context
@@ -134,9 +135,9 @@ def lent_sizes(node: Node, out: Writer) -> Value | None:
 
 
 def all_of_it(node: Node, out: Writer) -> Value | None:
-    """it cuts nothing off, or repeats once."""
-    whole = isinstance(node.op, Crop | Tile) and node.output.type == node.inputs[0].type
-    return out[node.inputs[0]] if whole else None
+    """it cuts nothing off, or repeats once, or keeps the size."""
+    kind = isinstance(node.op, Crop | Tile | Upsample) or (isinstance(node.op, Interp) and not any(node.op.trim))
+    return out[node.inputs[0]] if kind and node.output.type == node.inputs[0].type else None
 
 
 def ordered_again(node: Node, out: Writer) -> Value | None:
@@ -147,9 +148,11 @@ def ordered_again(node: Node, out: Writer) -> Value | None:
     before = producer(x, out)
     if before is not None and isinstance(before.op, Transpose) and not x.place.decided:
         x, order = before.inputs[0], tuple(before.op.order[i] for i in order)
-    if order == tuple(range(len(order))):
+    if order == tuple(range(len(order))) and x.layout == node.output.layout:
         return x
-    return None if order == node.op.order else out.emit(Transpose(order=order), x, name=node.name, loc=node.loc)
+    if order == node.op.order:
+        return None
+    return out.emit(Transpose(order=order), x, name=node.name, loc=node.loc, place=node.output.place)
 
 
 RULES: tuple[Rule, ...] = (

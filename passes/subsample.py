@@ -5,8 +5,8 @@
                                     b = conv(x.sub, w)
 
 The large value dies at once instead of waiting for the last of them: in ResNets this is what the memory of the third
-stage is bound by. Left alone: a value with one reader or another kind of reader, an output, and targets that would
-rather launch one kernel less.
+stage is bound by. Left alone: a value with one reader or another kind of reader, an output, images whose layout is
+decided, and targets that would rather launch one kernel less.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def subsample(graph: Graph, context: Context) -> Graph:
 def common_stride(value: Value, graph: Graph) -> Ints:
     """The stride at which every reader of a value, all of them 1×1 convolutions, looks at it; () if there is none."""
     readers = graph.users[value]
-    if len(readers) < 2 or value in graph.kept or not all(isinstance(n.op, Conv) for n in readers):
+    if len(readers) < 2 or value in graph.kept or value.layout or not all(isinstance(n.op, Conv) for n in readers):
         return ()
     strides = {n.op.geometry(value.type.rank - 2)[0] for n in readers if isinstance(n.op, Conv)}
     pointwise = all(set(n.inputs[1].type.bounds[2:]) == {1} and n.inputs.count(value) == 1 for n in readers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def read_array(path: Path) -> Array:
                 raise ValueError(f"it holds {', '.join(names) or 'nothing'}, and one array is wanted")
             made: Array = found[names[0]]
             return made
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path}: it cannot be read as an array ({error})") from None
 
 

@@ -77,6 +77,29 @@ PRIMITIVES: Mapping[str, Signature] = {
             "region": Attribute("across or within", "across"),
         },
     ),
+    "interp": Signature(
+        "x [N,C,*S], less `trim` (before, after) numbers of each image axis: at another size by straight lines, "
+        "corners on corners; `sizes`, or size * `times`, or (size - 1) // `shrink` * `zoom` + 1",
+        (1, 1),
+        {
+            "sizes": Attribute("a list of whole numbers", ()),
+            "shrink": Attribute("a whole number", 1),
+            "zoom": Attribute("a whole number", 1),
+            "times": Attribute("a whole number", 1),
+            "trim": Attribute("a list of whole numbers", (0,)),
+        },
+    ),
+    "upsample": Signature("x [N,C,*S]: each number `scale` times along each image axis", (1, 1), {"scale": ints}),
+    "unpool": Signature(
+        "x [N,C,*S]; where in its plane each number goes, the later one if two go to one place: zeros elsewhere; the "
+        "plane is `sizes`, or S * `scale` - `cut`",
+        (2, 2),
+        {
+            "sizes": Attribute("a list of whole numbers", ()),
+            "scale": Attribute("a list of whole numbers", (2,)),
+            "cut": Attribute("a list of whole numbers", (0,)),
+        },
+    ),
     "softmax": Signature("x", (1, 1), AXIS),
     "concat": Signature(
         "tensors that are equal but for `axis`; one that already lies in its place is not copied", (1, MANY), AXIS

@@ -236,6 +236,11 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_running_what_is_not_compiled(compiled: Path, tmp_path: Path) -> None:
     said = refused("run", NET, "--input", "x.npy")
     assert "is no compiled net" in said and "cortado compile" in said
+    assert "is no compiled net" in refused("run", tmp_path, "--input", "x.npy")
+    np.savez(tmp_path / "whole.npz", data=np.zeros((1, 1, 8, 8), np.float32))
+    for cut in (b"", (tmp_path / "whole.npz").read_bytes()[:200]):
+        (tmp_path / "x.npz").write_bytes(cut)
+        assert "x.npz: this is no .npz, or not a whole one" in refused("run", compiled, "--input", tmp_path / "x.npz")
     assert "there is no such file" in refused("run", tmp_path / "none.cortado", "--input", "x.npy")
     cut = tmp_path / "cut.cortado"
     cut.write_bytes(compiled.read_bytes()[:-100])
@@ -269,7 +274,7 @@ def test_bad_inputs_of_a_run(compiled: Path, tmp_path: Path) -> None:
 def test_bad_questions_of_show(compiled: Path) -> None:
     assert "did you mean fuse?" in refused("show", NET, "--after", "fuze")
     assert "--after and --why are two views" in refused("show", NET, "--after", "fuse", "--why")
-    assert "is for a net before it is compiled" in refused("show", compiled, "--after", "fuse")
+    assert "a compiled file holds its weights" in refused("show", compiled, WEIGHTS, "--after", "fuse")
 
 
 def test_a_net_in_the_language(write: Write, tmp_path: Path) -> None:

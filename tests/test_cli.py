@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +18,9 @@ from PIL import Image
 
 from cortado.cli import main
 from cortado.cli.files import save_arrays
+from cortado.cli.options import TARGETS
+from cortado.cli.screen import columns
+from cortado.compiler import targets
 from cortado.passes import PIPELINE
 from cortado.runtime.artifact import Preprocessing, read
 from cortado.version import VERSION
@@ -300,3 +304,23 @@ def test_the_demo(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for shown in ("26 read, 1 dropped, 8 folded", "which is the bound", "359 of 360 pictures", "Where to look next"):
         assert shown in done.stdout
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_a_column_is_not_squeezed(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal that is too narrow for the last column, lines stay whole: the terminal folds them itself."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    reason = "each number of its result needs many of its bottom, " * 2
+    columns([("layer", "a column of some width", "because"), ("conv1", "and what it has to say", reason)], indent="")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).rstrip("\n").split("\n")
+    assert len(lines) == 2 and lines[1].rstrip().endswith(reason.strip()), "no line is folded here"
+    assert lines[0].startswith("layer  a column of some width  because")
+
+
+def test_the_help_names_every_target() -> None:
+    assert set(TARGETS) == set(targets.TARGETS)
+    assert all(name in cortado("compile", "--help") for name in TARGETS)

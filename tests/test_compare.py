@@ -73,7 +73,64 @@ def test_recorded_blobs(tmp_path: Path, net: driver.Net) -> None:
     assert pool1["at"] == [1, 2, 3, 0] and pool1["by"] == pytest.approx(0.5) and pool1["b"] == wrong[1, 2, 3, 0]
     assert prob["reason"] == "it is [2, 10] on one side and [2, 9] on the other."
     said = cortado("compare", NET, WEIGHTS, tmp_path / "blobs.npz").output
-    assert "differ in 2 of 3 values. The first is pool1: " in said and "at [1, 2, 3, 0] became" in said
+    assert 'differ in 2 of 3 values. The first is pool1, made by layer "pool1" (Pooling) in line 59: ' in said
+    assert "at [1, 2, 3, 0] became" in said and "[2, 10]" in said and "another shape" in said
+
+
+def test_blobs_as_pycaffe_has_them(tmp_path: Path, net: driver.Net) -> None:
+    """All of net.blobs: the input by its own name, and Caffe's copies, which are no blobs of the file."""
+    x = np.random.default_rng(1).random((2, 1, 8, 8), dtype=np.float32)
+    values = {name: tensor.numpy() for name, tensor in trace(net, {"data": x}).items()}
+    file = tmp_path / "caffe.npz"
+    np.savez(file, **values, conv1_conv1_relu_0_split_1=values["conv1"])
+    found = told(NET, WEIGHTS, file)
+    assert [v["name"] for v in found["values"]] == BLOBS and found["only"] == {"a": [], "b": []}
+    assert max(v["by"] for v in found["values"]) == 0, "it ran on the recorded input, and its batch"
+    assert [v["name"] for v in told(file, NET, WEIGHTS)["values"]] == BLOBS, "the order is the net's"
+
+    nan = values["pool1"].copy()
+    nan[0, 1, 2, 3] = nan[1, 0, 0, 0] = np.nan
+    wrong = {**values, "pool1": nan, "sum": values["sum"][:, :1], "look2": values["sum"], "other": x}
+    np.savez(file, **{name: wrong[name] for name in sorted(wrong, reverse=True) if name != "prob"})
+    found = told(NET, WEIGHTS, file, differs=True)
+    reasons = {v["name"]: v["reason"] for v in found["values"]}
+    assert list(reasons) == BLOBS[:-1] and found["first"] == "sum"
+    assert found["maker"] == 'layer "sum_relu" (ReLU) in line 56'
+    assert reasons["pool1"].endswith("at [0, 1, 2, 3] became nan, and so at 1 more places.")
+    json.dumps(found, allow_nan=False)
+    said = cortado("compare", NET, WEIGHTS, file).output
+    assert "NaN or infinite" in said and "another shape" in said
+    assert "Only digits.prototxt has prob." in said and "Only caffe.npz has other." in said
+    assert "Only caffe.npz has look2: passes took that away in digits.prototxt, and --passes none keeps it." in said
+    assert "look2" in {v["name"] for v in told(NET, WEIGHTS, file, "--passes", "none", differs=True)["values"]}
+
+
+def test_an_input_that_nobody_recorded(tmp_path: Path) -> None:
+    """Numbers of an unknown input are compared with nothing, unless it is asked for."""
+    file = tmp_path / "blobs.npz"
+    np.savez(file, prob=np.zeros((1, 10), np.float32))
+    done = cortado("compare", NET, WEIGHTS, file)
+    assert done.exit_code == 2 and 'does not tell what the input "data" was' in done.output
+    assert cortado("compare", NET, WEIGHTS, file, "--input", "random").exit_code == 1
+    np.savez(file, objects=np.array([{}], object))
+    assert 'its array "objects" cannot be read' in cortado("compare", NET, WEIGHTS, file).output
+    np.savez(file, data=np.zeros((1, 1, 8, 8), np.float32), nothing=np.zeros(3))
+    done = cortado("compare", NET, WEIGHTS, file)
+    assert done.exit_code == 2 and "have no value of the same name" in done.output and "has nothing." in done.output
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    done = cortado("compare", NET, WEIGHTS, file)
+    assert done.exit_code == 2 and "this is no .npz, or not a whole one" in done.output
+
+
+def test_a_compiled_net_in_two_ways(tmp_path: Path, net: driver.Net) -> None:
+    """A target that is named is the one that runs; a compiled net runs as it is where none is."""
+    file = tmp_path / "digits.cortado"
+    driver.save(net, file)
+    found = told(file, "--target", "reference-f64,cpu")
+    assert found["sides"] == ["reference-f64", "cpu"] and 0 < max(v["by"] for v in found["values"]) < 1e-5
+    assert told(file, "--passes", "none,all")["sides"] == ["cpu without passes", "cpu with all passes"]
+    assert told(NET, WEIGHTS, file, "--shape", "data=5,1,8,8")["values"][0]["shape"][0] == 5
 
 
 def test_two_nets_with_drawn_weights(tmp_path: Path) -> None:

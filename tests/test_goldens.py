@@ -26,7 +26,7 @@ from cortado.passes import PIPELINE, Context, run
 from cortado.runtime import Net
 
 FOLDER = Path(__file__).with_name("goldens")
-CASES = sorted(FOLDER.glob("layers/*.prototxt")) + sorted(FOLDER.glob("random/*.prototxt"))
+CASES = sorted(p for kind in ("layers", "random", "forks") for p in FOLDER.glob(f"{kind}/*.prototxt"))
 TOLERANCE = 1e-5  # of the largest output; Caffe's own float32 differs from float64 by 5e-7
 
 

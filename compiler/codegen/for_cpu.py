@@ -13,6 +13,7 @@ from ..ops.conv import Conv, Deconv
 from ..ops.dense import Linear
 from ..ops.pool import AvgPool, MaxPool
 from ..ops.shape import Relayout, Reshape, Slice
+from ..ops.user import User
 from ..targets.cpu import activation_of, residual, split
 from .record import axes, record
 
@@ -76,6 +77,8 @@ def alone(node: Node) -> tuple[str, dict[str, Any]]:
             attributes = {"axis": node.op.axis, "points": list(points) or None}
         case Reshape() | Relayout():
             attributes = {}
+        case User(layer=layer):
+            attributes = {"layer": layer, "attributes": node.op.read}
     if node.op.reinterprets:
         return "reshape", {}
     return node.op.name, attributes

@@ -71,22 +71,26 @@ def family_of(node: Node) -> Family | None:
 
 
 def rides(kernel: Graph) -> str | None:
-    """Why the elementwise nodes of a kernel cannot ride on its first; None if they can."""
-    anchor = kernel.nodes[0]
+    """Why the nodes behind the first of a kernel cannot ride on it; None if they can."""
+    anchor, *riders = kernel.nodes
     if not isinstance(anchor.op, (*ANCHORS, Elementwise)) or len(anchor.results) > 1:
         return f"nothing rides on {anchor.op.name}"
     others = [v for v in (*kernel.inputs, *kernel.outputs) if v.type.dtype not in DTYPES or not v.type.known]
     if others:
         return f"{others[0].type} is computed alone"
+    if riders[-1].pieces:
+        *riders, _ = riders
+        if not isinstance(anchor.op, Conv):
+            return f"{anchor.op.name} is not written in pieces"
     views = {v: placed(v) for v in kernel.inputs}
-    result = placed(kernel.outputs[0])
+    result = placed(anchor.results[0])
     if isinstance(anchor.op, Elementwise):
         stored(result, [])
         return None
     if not isinstance(anchor.op, Linear) and len(result.shape) not in (3, 4):
         return "there are kernels for images of one or two axes only"
     space = rows(result) if isinstance(anchor.op, Linear) else images(result)
-    return refused(kernel.nodes[1:], space, views)
+    return refused(riders, space, views)
 
 
 def placed(value: Value) -> View:

@@ -15,7 +15,9 @@ from . import (
     prior_box,
     recurrent,
     reduce,
+    resize,
     shape,
+    user,
 )
 
 __all__ = [
@@ -33,5 +35,7 @@ __all__ = [
     "prior_box",
     "recurrent",
     "reduce",
+    "resize",
     "shape",
+    "user",
 ]

@@ -27,6 +27,16 @@ class PRelu(Elementwise):
         return m.where(x > 0, x, x * slope)
 
 
+@op("at_least")
+class AtLeast(Elementwise):
+    """x, but no less than a bound: [c], one for each channel, which is -inf where x passes as it is. NaN stays NaN."""
+
+    axis: int = 1
+
+    def scalar(self, m: Any, x: Any, bound: Any) -> Any:
+        return m.maximum(x, bound)
+
+
 @op("elu")
 class Elu(Elementwise):
     """x above zero, alpha · (eˣ - 1) below (Clevert et al. 2015)."""

@@ -25,6 +25,9 @@ class Transpose(Op):
             raise ValueError(f"order {list(self.order)} does not name each of the {plural(x.rank, 'dimension')} once")
         return x.with_shape(*(x.dims[i] for i in self.order))
 
+    def reorders(self, rank: int) -> Ints:
+        return self.order
+
     def reference(self, x: Tensor) -> Tensor:
         return x.permute(self.order)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import NamedTuple
 
@@ -86,7 +87,8 @@ class MaxPool(Pool):
 
     Without `kernel` the window is the whole image. Sizes are rounded up as Caffe does (`round="down"` for its
     FLOOR), and with padding a last window that would start in it is dropped. With `mask` there is a second
-    result: where in the image the largest (the first, if several) stood, as a row-major index, in floats.
+    result: where in the image the largest (the first, if several) stood, as a row-major index, in floats; in f32 if
+    the image is f16, which counts no further than 2048.
     """
 
     kernel: Ints | None = None
@@ -97,7 +99,7 @@ class MaxPool(Pool):
 
     def infer(self, x: TensorType) -> TensorType | tuple[TensorType, ...]:
         made = self.result(x)
-        return (made, made) if self.mask else made
+        return (made, replace(made, dtype="f32") if x.dtype == "f16" else made) if self.mask else made
 
     def reference(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         lowest = -torch.finfo(torch.float32).max  # an empty window is -FLT_MAX in Caffe
@@ -105,7 +107,8 @@ class MaxPool(Pool):
         largest, where = laid.max(-1).values, laid.argmax(-1, keepdim=True)
         if not self.mask:
             return largest
-        index = torch.arange(x[0, 0].numel(), dtype=x.dtype).reshape(1, 1, *x.shape[2:])
+        counts = torch.float32 if x.dtype == torch.float16 else x.dtype
+        index = torch.arange(prod(x.shape[2:]), dtype=counts).reshape(1, 1, *x.shape[2:])
         places = self.gather(index, -1).expand(laid.shape)
         return largest, places.gather(-1, where).squeeze(-1)
 

@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from ..op import Op, op
+from ..op import Ints, Op, op
 from ..types import AtMost, Dim, TensorType, bound
 from .dense import axis_of
 
@@ -52,7 +52,9 @@ class Slice(Op):
     parts: int = 1
 
     def cuts(self, x: TensorType) -> list[int]:
-        size = x.shape[axis_of(self.axis, x)]
+        axis = axis_of(self.axis, x)
+        if isinstance(size := x.dims[axis], AtMost):
+            raise ValueError(f"dimension {axis} of {x} has to be known before the net runs")
         if self.points:
             return [0, *self.points, size]
         if self.parts < 1 or size % self.parts:
@@ -155,6 +157,9 @@ class Relayout(Op):
         if x.rank != 4:
             raise ValueError(f"only images [n, c, h, w] have layouts, not {x}")
         return x
+
+    def reorders(self, rank: int) -> Ints:
+        return tuple(range(rank))
 
     def reference(self, x: Tensor) -> Tensor:
         return x

@@ -35,7 +35,7 @@ class Cpu(Target):
         if isinstance(anchor.op, Conv | Deconv | Linear):
             return refused(kernel, anchor, riders)
         if not all(isinstance(n.op, Elementwise) for n in kernel.nodes):
-            return f"nothing rides on {anchor.op.name}"
+            return f"{riders[-1].op.name} does not ride on {anchor.op.name}"
         if len(kernel.nodes) > LONGEST:
             return f"an expr has {LONGEST} nodes at most"
         return None if aligned(kernel.nodes) else "one operand would be spread along two different axes"

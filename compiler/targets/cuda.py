@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..codegen.for_triton import rides
 from ..codegen.gpu.convolution import FEW
 from ..errors import CompileError
-from ..ir import Graph
+from ..ir import Graph, Node
 from ..op import Op
 from ..ops.conv import Conv
 from ..ops.pool import Pool
@@ -13,6 +13,7 @@ from ..target import Target
 from ..types import TensorType, bound
 
 LONGEST = 16  # nodes in one kernel: growing it node by node stays linear in the net, and files readable
+WIDE = 8  # channels: 16 bytes of f16, and what follows them lies as well in memory as they do
 PRECISIONS = ("f32", "f32-strict", "f16")
 
 
@@ -42,6 +43,10 @@ class Cuda(Target):
 
     def gathers(self, op: Op, image: TensorType) -> bool:
         return isinstance(op, Pool) or bound(image.dims[1]) < FEW
+
+    def merges(self, a: Node, b: Node) -> bool:
+        """One launch for two, and the image read once; the pieces begin where a line of 16 bytes does."""
+        return all(n.output.type.bounds[1] % WIDE == 0 for n in (a, b))
 
     def writes_views(self, op: Op) -> bool:
         return not op.reinterprets

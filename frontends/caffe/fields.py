@@ -30,7 +30,7 @@ NO_EFFECT = {
         "default_conv_algos_override", "default_cudnn_math_override", "bn_stats_batch_size",
     },
     "BatchNormParameter": {"moving_average_fraction", "update_global_stats", "stats_batch_size"},
-    "BNParameter": {"momentum", "frozen", "moving_average"},
+    "BNParameter": {"momentum", "frozen"},
     "EltwiseParameter": {"stable_prod_grad"},
     "RecurrentParameter": {"debug_info"},
     "DropoutParameter": {"random_seed"},  # NVCaffe

@@ -74,6 +74,8 @@ class Importer(Protocol):
 
     def constant(self, name: str, data: torch.Tensor | None, shape: tuple[int, ...]) -> Constant: ...
 
+    def count(self, layer: Layer) -> int | None: ...
+
 
 class Layer:
     """A layer of the file, while its function runs."""
@@ -123,6 +125,11 @@ class Layer:
     def constant(self, data: torch.Tensor | None, shape: Sequence[int], role: str) -> Constant:
         """A weight that is worked out from what the file stores."""
         return self.importer.constant(f"{self.name}.{role}", data, tuple(shape))
+
+    @property
+    def stored(self) -> int | None:
+        """How many learnt blobs the weights have for it; None if that is not known."""
+        return self.importer.count(self)
 
     def fault(self, sentence: str, field: str | None = None, advice: str = "") -> CompileError:
         """A complaint about this layer; at one of its settings, if `field` names it."""

@@ -235,6 +235,9 @@ class Importer:
     def constant(self, name: str, data: torch.Tensor | None, shape: Shape) -> Constant:
         return self.parameters.constant(name, data, shape)
 
+    def count(self, layer: Layer) -> int | None:
+        return self.parameters.weights.count(layer.name)
+
     def outputs(self, wanted: Sequence[str]) -> list[tuple[str, Value]]:
         """The blobs that are asked for, or those that no layer reads."""
         missing = [name for name in wanted if name not in self.blobs and name not in self.broken]

@@ -1,14 +1,14 @@
 """A caffemodel alone: the net as its own layers' settings tell it, for when the prototxt is lost.
 
 A snapshot holds the net that was trained, its settings beside its weights. They are printed as a prototxt (what is
-wrong with them is shown there) and read like one. Only what a number means beyond doubt is taken: all of Caffe's forks
-agree on the fields of a layer up to 146; above, a number is told by the layer's type, where the forks that have the
-type agree on its settings. Anything else is refused.
+wrong with them is shown there) and read like one. Only what a number means beyond doubt is taken: Caffe's forks agree
+on the fields of Caffe's own layers up to 146; above, and of other layers, a number is told by the layer's type, where
+the forks that have the type agree on its settings. Anything else is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,15 @@ BY_TYPE = {
     "PriorBox": ("prior_box_param", (203, 240)),
     "DetectionOutput": ("detection_output_param", (204, 238)),
     "Normalize": ("norm_param", (206, 242)),
+    "BN": ("bn_param", (45, 152, 200, 204)),  # 137 and 144 are those of forks with yet another BN
+    "Interp": ("interp_param", (143, 163, 205)),
+    "Upsample": ("upsample_param", (137, 150, 177)),
+    "UpsampleDarknet": ("upsample_darknet_param", (209,)),
 }
+SLOPED = {1: 7, 2: 8, 3: 9}  # slope_filler, bias_filler, momentum
+# Where a fork numbers the settings themselves in another way: theirs, and the same one's here.
+INNER = {("BN", 152): SLOPED, ("BN", 200): SLOPED, ("BN", 204): SLOPED}
+OF_ANY = 101  # up to this number are what layers of all types may have, in every fork, but for the 45 above
 LOST = "Give the prototxt that it was trained or deployed with: cortado compile net.prototxt net.caffemodel."
 
 
@@ -82,16 +90,26 @@ def renumbered(layer: LayerBlobs, path: str | Path) -> bytes:
     data, result = memoryview(layer.settings), bytearray()
     name, numbers = BY_TYPE.get(layer.type, ("", ()))
     for field in wire.walk(data, 0, len(data)):
-        if field.number <= UNDISPUTED:
+        if field.number in numbers:
+            here = descriptor("LayerParameter").fields_by_name[name].number
+            inner = INNER.get((layer.type, field.number), {})
+            result += wire.field(here, moved(data[field.start : field.stop], inner))
+        elif field.number <= (OF_ANY if numbers else UNDISPUTED):
             result += data[field.at : field.stop]
         elif layer.type in data_layers.KINDS:
             continue  # how data were read, which whoever calls the net does now
-        elif field.number in numbers:
-            here = descriptor("LayerParameter").fields_by_name[name].number
-            result += wire.field(here, bytes(data[field.start : field.stop]))
         else:
             sentence = f"field {field.number} of its settings means different things in different forks of Caffe"
             raise CompileError(f'{path}: layer "{layer.name}" ({layer.type}): {sentence}', advice=LOST)
+    return bytes(result)
+
+
+def moved(data: memoryview, numbers: Mapping[int, int]) -> bytes:
+    """A message with some of its fields under other numbers."""
+    result = bytearray()
+    for field in wire.walk(data, 0, len(data)):
+        result += wire.number(numbers.get(field.number, field.number) << 3 | field.form)
+        result += data[wire.varint(data, field.at, field.stop)[1] : field.stop]
     return bytes(result)
 
 

@@ -23,6 +23,7 @@ from .primitive import Run as Run
 from .pyramid import PYRAMID_POOL
 from .recurrent import LSTM, LSTM_UNIT, RNN
 from .reduction import ARGMAX, REDUCE, STANDARDIZE
+from .resizing import INTERP, UNPOOL, UPSAMPLE
 from .scores import ACCURACY, CROSS_ENTROPY, HINGE, TOTAL_LOSS
 
 TABLE: Mapping[str, Primitive] = {
@@ -32,6 +33,9 @@ TABLE: Mapping[str, Primitive] = {
     "avg_pool": AVG_POOL,
     "expr": EXPR,
     "lrn": LRN,
+    "interp": INTERP,
+    "upsample": UPSAMPLE,
+    "unpool": UNPOOL,
     "softmax": SOFTMAX,
     "concat": CONCAT,
     "slice": SLICE,

@@ -104,6 +104,16 @@ RIDES = {
     "by pictures": "scale({}, q, axis=0)",
 }
 
+PIECES = {  # input, weight, attributes, cut points
+    "tiled": ("f32[2,32,6,5]", "f32[40,32,3,3]", "pad=1", "[8,24]"),
+    "tiled, at odd places": ("f32[1,16,9,8]", "f32[70,16,1,1]", "", "[3,66]"),
+    "gathered": ("f32[2,17,7,9]", "f32[13,17,3,3]", "pad=1, stride=2", "[1,6,7]"),
+    "few channels": ("f32[1,3,8,8]", "f32[24,3,3,3]", "stride=2", "[16]"),
+    "grouped": ("f32[2,36,6,5]", "f32[20,18,3,3]", "pad=1, groups=2", "[4,15]"),
+    "depthwise": ("f32[1,70,6,5]", "f32[70,1,3,3]", "pad=1, groups=70", "[6,65]"),
+    "one axis": ("f32[2,18,21]", "f32[9,18,5]", "pad=2", "[4]"),
+}
+
 MOVES = {
     "concat": "a = relu(x); b = abs(x); y = concat(x, a, b, x); return y",
     "concat along the height": "a = relu(x); y = concat(x, a, axis=2); return y",
@@ -142,6 +152,31 @@ def cases() -> Iterator[tuple[str, Case]]:
             used = {n: t for n, t in extra.items() if f" {n})" in ride or f" {n}," in ride}
             text = net(x, f"y = {ride.format(f'conv(x, w, {more})')}; return y", w=w, **used)
             yield f"ride/{anchor}/{name}", Case(text)
+    for name, (x, w, attributes, points) in PIECES.items():
+        names = ", ".join("pqrs"[: points.count(",") + 2])
+        call = f"conv(x, w, b{', ' * bool(attributes)}{attributes})"
+        weights = {"w": w, "b": f"f32[{w.split('[')[1].split(',')[0]}]"}
+        text = net(x, f"{names} = slice(relu({call}), points={points}); return {names}", **weights)
+        for precision, target in PRECISIONS.items():
+            yield f"pieces/{precision}/{name}", Case(text, target, kernels=("tl.store(", "_slice_"))
+        if name.startswith("tiled"):
+            yield f"pieces/sm_80/{name}", Case(text, architecture="sm_80", kernels=("_slice_",))
+        joined = f"p, q = slice(tanh({call}), points={points[1:-1].split(',')[0]}); y = concat(sigmoid(q), p)"
+        yield f"pieces/in place/{name}", Case(net(x, f"{joined}; return y", **weights))
+    merged = (
+        "a = relu(conv(x, u)); b = relu(conv(x, v)); c = conv(x, w); d = conv(a, t, pad=1); y = concat(b, add(c, d))"
+    )
+    shapes = {"u": "f32[16,32,1,1]", "v": "f32[24,32,1,1]", "w": "f32[8,32,1,1]", "t": "f32[8,16,3,3]"}
+    for precision, target in PRECISIONS.items():
+        text = net("f32[2,32,6,5]", f"{merged}; return y", **shapes)
+        yield f"merged/{precision}", Case(text, target, kernels=("conv_at_least_slice_",))
+    yield (
+        "merged/infinities",
+        Case(
+            net("f32[1,2,4,4]", f"{merged}; return y", **{n: t.replace(",32,", ",2,") for n, t in shapes.items()}),
+            special=True,
+        ),
+    )
     for kind in ("max", "avg"):
         for name, (x, attributes) in POOLS.items():
             for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
@@ -153,6 +188,8 @@ def cases() -> Iterator[tuple[str, Case]]:
         yield f"max_pool/mask/{name}", Case(text, layout="nhwc")
         yield f"max_pool/f16/{name}", Case(net(x, f"y = max_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16")
         yield f"avg_pool/f16/{name}", Case(net(x, f"y = avg_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16")
+    planes = net("f32[1,4,50,60]", "y, m = max_pool(x, kernel=2, stride=2, mask=true); return m")
+    yield "max_pool/mask/f16", Case(planes, "cuda-f16", layout="nhwc")  # f16 itself counts to 2048 only
     yield (
         "avg_pool/image only",
         Case(net("f32[1,4,7,8]", "y = avg_pool(x, kernel=3, pad=1, include_pad=false); return y")),

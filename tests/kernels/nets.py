@@ -1,4 +1,4 @@
-"""Whole nets, kernel after kernel in one arena: digits, LeNet, a fire module, a residual block, inception."""
+"""Whole nets, kernel after kernel in one arena: digits, LeNet, a fire module, a residual block, a detector."""
 
 from __future__ import annotations
 
@@ -74,6 +74,21 @@ NETS = {
         left, right = slice(all, points=10)
         out = max_pool(add(all, all, beta=-0.5), kernel=3, stride=2)
         return out, left, right
+    }""",
+    "detector": """net detector(data: f32[1,16,6,5]) {
+        weight w: f32[32,16,3,3]
+        weight a: f32[3,16,1,1]
+        weight b: f32[20,16,1,1]
+        weight c: f32[5,32,1,1]
+        weight d: f32[8,32,3,3]
+        small = relu(conv(data, w, pad=1, stride=2))
+        p = flatten(transpose(conv(data, a), order=[0, 2, 3, 1]))
+        q = flatten(relu(transpose(conv(data, b), order=[0, 2, 3, 1])))
+        r = flatten(transpose(conv(small, c), order=[0, 2, 3, 1]))
+        s = flatten(transpose(conv(small, d, pad=1), order=[0, 2, 3, 1]))
+        row = concat(p, q, r, s)
+        scores = softmax(reshape(row, shape=[1, 269, 3]), axis=2)
+        return scores
     }""",
 }
 

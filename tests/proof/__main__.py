@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,16 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from .check import check
 from .generator import EDITION, net, text
 from .kept import CASES, fails, saved
 from .reducer import reduced
+
+Answer = tuple[int, list[Any], list[str]]  # the net's number, what fails, the names of its operators
+OFTEN = 500  # nets after which the file is written anew
 
 
 def main() -> int:
@@ -46,7 +52,7 @@ def main() -> int:
         print("\n".join(map(text, numbers)))
         return 0
     start, failed, sorts, operators = perf_counter(), list[int](), Counter[str](), Counter[str]()
-    for number, found, names in answers(numbers, asked.jobs, asked.gpu):
+    for number, found, names in watched(answers(numbers, asked.jobs, asked.gpu), len(numbers)):
         operators.update(names)
         for failure in found:
             print(f"net {number}: {failure}", flush=True)
@@ -54,16 +60,23 @@ def main() -> int:
                 save(number, failure)
             sorts[str(failure.sort)] += 1
         failed += [number] if found else []
+        done = range(numbers.start, number + 1)
+        if asked.json and (number == numbers[-1] or len(done) % OFTEN == 0):
+            told = report(done, failed, operators, perf_counter() - start)
+            asked.json.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
         if failed and asked.first:
             break
-    seconds = perf_counter() - start
-    print(f"{len(numbers)} nets, {len(failed)} with a failure, {seconds:.0f} s")
-    if asked.json:
-        asked.json.write_text(json.dumps(report(numbers, failed, operators, seconds), indent=1) + "\n", "utf-8")
+    print(f"{len(numbers)} nets, {len(failed)} with a failure, {perf_counter() - start:.0f} s")
     return int(bool(failed))
 
 
-def answers(numbers: range, jobs: int, gpu: bool) -> Any:
+def watched(answers: Iterable[Answer], count: int) -> Iterator[Answer]:
+    """The same, with progress on a terminal and none elsewhere."""
+    console = Console(stderr=True)
+    yield from track(answers, "nets", count, console=console, transient=True, disable=not console.is_terminal)
+
+
+def answers(numbers: range, jobs: int, gpu: bool) -> Iterator[Answer]:
     if jobs < 2:
         yield from map(partial(answer, gpu=gpu), numbers)
         return
@@ -71,7 +84,7 @@ def answers(numbers: range, jobs: int, gpu: bool) -> Any:
         yield from pool.map(partial(answer, gpu=gpu), numbers, chunksize=8)
 
 
-def answer(number: int, gpu: bool) -> tuple[int, list[Any], list[str]]:
+def answer(number: int, gpu: bool) -> Answer:
     torch.set_num_threads(1)
     return number, check(number, gpu), [n.op.name for n in net(number).nodes]
 

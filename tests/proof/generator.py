@@ -17,7 +17,7 @@ from .draft import Draft, Unfit
 from .strategies import Strategy, table
 
 MOST = 16  # operators or motifs that are tried for one net
-EDITION = 1  # counted up when the strategies change what a number names
+EDITION = 2  # counted up when the strategies change what a number names
 
 
 def net(number: int) -> Graph:

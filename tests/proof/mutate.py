@@ -1,8 +1,8 @@
 """`python -m tests.proof.mutate`: apply each mutant to a copy of the package, and see that some test fails on it.
 
 The quickest tests that should tell come first: the cases of the pass that is mutated, or of the invariants; then random
-nets. A mutant that outlives them all is printed, and the command ends with 1. All tests have to pass on the package as it
-is, or nothing could be told: the command then ends with 2.
+nets. A mutant that outlives them all is printed, and the command ends with 1. All tests have to pass on the package as
+it is, or nothing could be told: the command then ends with 2.
 """
 
 from __future__ import annotations

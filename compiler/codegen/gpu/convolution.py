@@ -37,15 +37,16 @@ class Shape:
         (self.x_number, self.x), (self.w_number, weight) = work.operand(0), work.operand(1)
         self.y = work.results[0]
         self.n, self.c, self.h, self.w = sizes(self.x)
-        _, self.o, self.oh, self.ow = sizes(self.y)
+        _, self.own, self.oh, self.ow = sizes(self.y)  # y holds so many channels; other pieces hold the rest
+        self.o = weight.shape[0]
         self.r, self.s = pair(weight.shape[2:], 1)
         stride, pad, dilation = op.geometry(len(self.x.shape) - 2)
         self.stride, self.pad, self.dilation = pair(stride, 1), pair(pad, 0), pair(dilation, 1)
         self.weight, self.groups = weight, op.groups
         self.pixels = self.n * self.oh * self.ow
-        self.space = images(self.y)
+        self.space = images(contiguous(self.y.dtype, work.anchor.output.type.shape, innermost=1))
         bias: Operand | None = (work.anchor.inputs[2], 1) if len(work.anchor.inputs) == 3 else None
-        self.epilogue = write(work.kernel, self.space, work.views, work.anchor, bias)
+        self.epilogue = write(work.kernel, self.space, work.views, work.anchor, bias, work.results[1:])
 
     def packed(self, order: tuple[int, ...]) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
         """How the weight has to be laid out: not at all, if its window is a single pixel."""
@@ -88,7 +89,7 @@ def gather(work: Work, op: Conv) -> Draft:
         **image(it.x, "x"),
         **constants(C=c, O=o, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1], PH=it.pad[0], PW=it.pad[1]),
         **constants(DH=it.dilation[0], DW=it.dilation[1], ROWS=tile.rows, COLUMNS=tile.columns, DEPTH=tile.depth),
-        **constants(FLAT=flat, PRECISION=precision),
+        **constants(OWN=it.own, FLAT=flat, PRECISION=precision),
     }
     grid = (blocks(it.pixels, tile.rows), blocks(o, tile.columns), it.groups)
     packed = it.packed(it.channels_last)
@@ -126,7 +127,7 @@ def boxes(work: Work, op: Conv) -> Draft | None:
         **image(it.y, "y"),
         **constants(C=it.c, O=it.o, R=it.r, S=it.s, STRIDE=it.stride[0], PH=it.pad[0], PW=it.pad[1]),
         **constants(DH=it.dilation[0], DW=it.dilation[1], TN=across[0], TH=across[1], TW=across[2]),
-        **constants(COLUMNS=tile.columns, DEPTH=tile.depth, PRECISION=precision),
+        **constants(OWN=it.own, COLUMNS=tile.columns, DEPTH=tile.depth, PRECISION=precision),
     }
     grid = (tiles, blocks(it.o, tile.columns), 1)
     packed = it.packed(it.channels_last)
@@ -163,7 +164,8 @@ def depthwise(work: Work, op: Conv) -> Draft:
         **image(it.y, "y"),
         **image(it.x, "x"),
         **constants(O=it.o, EACH=it.o // it.c, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1]),
-        **constants(PH=it.pad[0], PW=it.pad[1], DH=it.dilation[0], DW=it.dilation[1], ROWS=tall, COLUMNS=columns),
+        **constants(PH=it.pad[0], PW=it.pad[1], DH=it.dilation[0], DW=it.dilation[1], OWN=it.own),
+        **constants(ROWS=tall, COLUMNS=columns),
     }
     order = (*range(2, len(it.weight.shape)), 1, 0)
     grid = (blocks(it.pixels, tall), blocks(it.o, columns), 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...ir import Graph, Node, Value
@@ -41,12 +41,18 @@ def placed(node: Node) -> list[Operand]:
 
 
 def write(
-    kernel: Graph, space: Space, views: dict[Value, View], anchor: Node | None = None, bias: Operand | None = None
+    kernel: Graph,
+    space: Space,
+    views: dict[Value, View],
+    anchor: Node | None = None,
+    bias: Operand | None = None,
+    pieces: Sequence[View] = (),
 ) -> Epilogue:
     """The epilogue of a kernel over `space`. `views` are the kernel's inputs.
 
     The template brings the result of `anchor`, but for the `bias`; without one the kernel is elementwise throughout.
-    Operands are read where they are first needed, and computed with in f32.
+    Operands are read where they are first needed, and computed with in f32. The template stores what is returned; where
+    a slice ends the kernel, that is its first piece, and `pieces` are the views of the others, which are stored here.
     """
     lines, extra, calls = list[str](), list[tuple[str, Parameter]](), Calls()
     env: dict[Operand, Text] = {}
@@ -58,30 +64,43 @@ def write(
             env[value, start] = Text(name := value.name if (value, None) not in env else f"{value.name}{start}")
             steps = space.steps(views[value], start)
             assert steps is not None, f"{kernel.name} cannot read {value.name}"
-            extra.append((name, Pointer(("operand", kernel.inputs.index(value)), views[value])))
-            place = [name]
-            for coordinate, stride in steps.items():
-                factor = "" if stride == 1 else f" * {name}_{coordinate}"
-                place += [coordinate + factor] if stride else []
-                if stride not in (0, 1):
-                    wide = "i64" if coordinate in ("picture", "i0") else "i32"
-                    extra.append((f"{name}_{coordinate}", Number(stride, wide)))
+            place = stepped(name, Pointer(("operand", kernel.inputs.index(value)), views[value]), steps)
             masks = dict.fromkeys(space.masks[coordinate] for coordinate in steps)
             mask = f", mask={' & '.join(masks)}" if masks else ""
             widened = "" if views[value].dtype == "f32" else ".to(tl.float32)"
-            lines.append(f"{name} = tl.load({' + '.join(place)}{mask}){widened}")
+            lines.append(f"{name} = tl.load({place}{mask}){widened}")
         return env[value, start]
+
+    def stepped(name: str, pointer: Pointer, steps: Mapping[str, int], first: int = 0) -> str:
+        """The place of a number in the words of the space; the pointer and its strides become part of `extra`."""
+        extra.append((name, pointer))
+        place = [name]
+        for coordinate, stride in steps.items():
+            factor = "" if stride == 1 else f" * {name}_{coordinate}"
+            index = f"({coordinate} - {first})" if coordinate == "channel" and first else coordinate
+            place += [index + factor] if stride else []
+            if stride not in (0, 1):
+                wide = "i64" if coordinate in ("picture", "i0") else "i32"
+                extra.append((f"{name}_{coordinate}", Number(stride, wide)))
+        return " + ".join(place)
 
     if anchor is not None:
         name = anchor.results[0].name
         lines.append(f"{name} = {Text('acc') + read(*bias) if bias else 'acc'}")
         env[anchor.results[0], None] = Text(name)
-    for node in kernel.nodes[anchor is not None :]:
+    *riders, last = kernel.nodes
+    for node in (*riders, *(() if last.pieces else (last,)))[anchor is not None :]:
         assert isinstance(node.op, Elementwise)
         operands = [read(v, s) for v, s in placed(node)]
         lines.append(f"{node.output.name} = {node.op.scalar(calls, *operands)}")
         env[node.output, None] = Text(node.output.name)
-    lines.append(f"return {kernel.outputs[0].name}")
+    for i, (value, part) in enumerate(list(last.pieces.items())[1:], 1):
+        steps = space.steps(pieces[i - 1], None)
+        assert steps is not None, f"{kernel.name} cannot write {value.name}"
+        place = stepped(value.name, Pointer(("result", i), pieces[i - 1]), steps, part.start)
+        mine = f"channels & (channel >= {part.start}) & (channel < {part.stop})"
+        lines.append(f"tl.store({place}, {last.inputs[0].name}, mask=pixels & {mine})")
+    lines.append(f"return {(last.inputs if last.pieces else last.results)[0].name}")
     if extra:
         names = ", ".join(name for name, _ in extra)
         lines.insert(0, f"({names},) = extra" if len(extra) == 1 else f"{names} = extra")

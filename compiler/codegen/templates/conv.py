@@ -2,7 +2,8 @@
 
 x is any image by its strides (`_n` between pictures, then rows, pixels, channels), best with channels innermost;
 weight is packed [o, r, s, c]. C and O are channels of one group. What a tap reads beside the image is 0. With FLAT
-the steps run over taps and channels as one axis, for images of few channels.
+the steps run over taps and channels as one axis, for images of few channels. y holds the first OWN channels of all
+groups; the epilogue has stored the rest.
 """
 
 import triton
@@ -19,7 +20,8 @@ def kernel(
     y, x, weight, extra, N, H, W, OH, OW, y_n, y_h, y_w, y_c, x_n, x_h, x_w, x_c,
     C: tl.constexpr, O: tl.constexpr, R: tl.constexpr, S: tl.constexpr,
     SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, FLAT: tl.constexpr, PRECISION: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    OWN: tl.constexpr, FLAT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     group = tl.program_id(2)
     i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -50,4 +52,5 @@ def kernel(
             acc = tl.dot(a, b, acc, input_precision=PRECISION)
     n, h, w, c = n[:, None], h[:, None], w[:, None], (group * O + o)[None, :]
     value = epilogue(acc, extra, n, h, w, c, pixel[:, None], channel[None, :])
-    tl.store(y + n * y_n + h * y_h + w * y_w + c * y_c, value, mask=pixel[:, None] & channel[None, :])
+    mine = pixel[:, None] & channel[None, :] & (c < OWN)
+    tl.store(y + n * y_n + h * y_h + w * y_w + c * y_c, value, mask=mine)

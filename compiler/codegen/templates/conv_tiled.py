@@ -2,7 +2,7 @@
 
 x is a descriptor of an image with channels innermost; beside the image it gives 0. For stride 2 it is the same memory
 seen as [n, h / 2, 2, w / 2, 2 c], where every second row and pixel lie in one box; C is a multiple of DEPTH there.
-weight is a descriptor of [o, taps, c].
+weight is a descriptor of [o, taps, c]. y holds the first OWN channels; the epilogue has stored the rest.
 """
 
 import triton
@@ -20,7 +20,7 @@ def kernel(
     C: tl.constexpr, O: tl.constexpr, R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr,
     PH: tl.constexpr, PW: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
     TN: tl.constexpr, TH: tl.constexpr, TW: tl.constexpr,
-    COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr,
+    OWN: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     ROWS: tl.constexpr = TN * TH * TW
     BLOCKS: tl.constexpr = (C + DEPTH - 1) // DEPTH
@@ -41,4 +41,4 @@ def kernel(
     n, h, w = n0 + i // (TH * TW), h0 + i // TW % TH, w0 + i % TW
     pixel, channel = (n < N) & (h < OH) & (w < OW), c < O
     value = epilogue(acc, extra, n, h, w, c, pixel, channel)
-    tl.store(y + n * y_n + h * y_h + w * y_w + c * y_c, value, mask=pixel & channel)
+    tl.store(y + n * y_n + h * y_h + w * y_w + c * y_c, value, mask=pixel & channel & (c < OWN))

@@ -1,4 +1,7 @@
-"""Convolution of each channel by windows of its own, EACH of them. weight is packed [r, s, o]."""
+"""Convolution of each channel by windows of its own, EACH of them. weight is packed [r, s, o].
+
+y holds the first OWN channels; the epilogue has stored the rest.
+"""
 
 import triton
 import triton.language as tl
@@ -14,7 +17,7 @@ def kernel(
     y, x, weight, extra, N, H, W, OH, OW, y_n, y_h, y_w, y_c, x_n, x_h, x_w, x_c,
     O: tl.constexpr, EACH: tl.constexpr, R: tl.constexpr, S: tl.constexpr,
     SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    OWN: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     i = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
     c = (tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS))[None, :]
@@ -30,4 +33,4 @@ def kernel(
             b = tl.load(weight + (r * S + s) * O + c, mask=channel, other=0.0)
             acc += a.to(tl.float32) * b.to(tl.float32)
     value = epilogue(acc, extra, n, h, w, c, pixel, channel)
-    tl.store(y + n * y_n + h * y_h + w * y_w + c * y_c, value, mask=pixel & channel)
+    tl.store(y + n * y_n + h * y_h + w * y_w + c * y_c, value, mask=pixel & channel & (c < OWN))

@@ -1,6 +1,7 @@
 """What each Caffe layer means, one family a file. Importing this package fills the registry."""
 
 from . import (
+    bn,
     channels,
     combine,
     dense,
@@ -11,6 +12,7 @@ from . import (
     norm,
     pool,
     recurrent,
+    resize,
     score,
     shape,
     sources,
@@ -18,6 +20,7 @@ from . import (
 )
 
 __all__ = [
+    "bn",
     "channels",
     "combine",
     "dense",
@@ -28,6 +31,7 @@ __all__ = [
     "norm",
     "pool",
     "recurrent",
+    "resize",
     "score",
     "shape",
     "sources",

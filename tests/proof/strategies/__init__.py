@@ -12,12 +12,13 @@ from cortado.compiler import ops as _ops  # noqa: F401  (fills the registry)
 from cortado.compiler.op import REGISTRY
 
 from ..draft import Draft
-from . import detectors, general, motifs, moving, scores, weighted, windows
+from . import detectors, general, motifs, moving, scores, sizes, weighted, windows
 
 Strategy = Callable[[Draft], object]
 
 NOT_DRAWN = {
     "fused": "kernels come of the pass `fuse`; half of the nets are fused in part before they are tried",
+    "user": "it means what a caller registers; tests/test_ops_user.py",
 }
 OWN: dict[str, Strategy] = {
     **general.STRATEGIES,
@@ -25,6 +26,7 @@ OWN: dict[str, Strategy] = {
     **windows.STRATEGIES,
     **moving.STRATEGIES,
     **scores.STRATEGIES,
+    **sizes.STRATEGIES,
     **detectors.STRATEGIES,
 }
 OFTEN = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from cortado.compiler.ir import Value
 from cortado.compiler.op import REGISTRY, Op, arity
-from cortado.compiler.ops.activation import Clip, PRelu
+from cortado.compiler.ops.activation import AtLeast, Clip, PRelu
 from cortado.compiler.ops.arithmetic import Exp, Log, Power
 from cortado.compiler.ops.channels import BatchNorm, Bias, Scale
 from cortado.compiler.ops.reduce import Reduce
@@ -72,7 +72,7 @@ def part(d: Draft, x: Value, kind: str) -> tuple[int, Value]:
 def prelu(d: Draft) -> Value:
     x = d.value()
     at, slope = part(d, x, "w")
-    return d.add(PRelu(axis=at), x, slope)
+    return d.add(d.dice.pick((PRelu, AtLeast))(axis=at), x, slope)
 
 
 def batch_norm(d: Draft, x: Value | None = None) -> Value:
@@ -131,6 +131,7 @@ def reduce(d: Draft) -> Value:
 
 STRATEGIES = {
     "prelu": prelu,
+    "at_least": prelu,
     "batch_norm": batch_norm,
     "scale": scale,
     "bias": bias,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from cortado.compiler.ir import Value
 from cortado.compiler.op import Op
-from cortado.compiler.ops.activation import Clip, Dropout, Relu, Sigmoid, TanH
+from cortado.compiler.ops.activation import Clip, Dropout, PRelu, Relu, Sigmoid, TanH
 from cortado.compiler.ops.arithmetic import Add, Power
 from cortado.compiler.ops.channels import BatchNorm, Bias, Scale
 from cortado.compiler.ops.conv import Conv
 from cortado.compiler.ops.dense import Linear
-from cortado.compiler.ops.shape import Concat, Slice
+from cortado.compiler.ops.moving import Transpose
+from cortado.compiler.ops.shape import Concat, Flatten, Slice
 
 from ..draft import Draft, Unfit
 from .weighted import conv, deconv, linear
@@ -65,6 +66,23 @@ def branches(d: Draft) -> Value:
     return activated(d, normed(d, d.add(Concat(), *made)))
 
 
+def one_geometry(d: Draft) -> list[Value]:
+    """Convolutions of one value that differ in channels only, each with something behind it, or nothing."""
+    x, size = d.image(), d.dice.pick((1, 1, 3))
+    op = Conv(pad=(size // 2,), stride=(d.dice.pick((1, 1, 2)),))
+    window, ends = (size,) * (x.type.rank - 2), list[Value]()
+    for _ in range(d.dice.between(2, 3)):
+        outputs = d.dice.pick((8, 8, 16, 3))
+        biases = [d.weight("w", outputs)] if d.dice.chance(0.5) else []
+        end = d.add(op, x, d.weight("w", outputs, channels(x), *window), *biases)
+        if d.dice.chance(0.3):
+            end = d.add(PRelu(), end, d.weight("w", outputs))
+        if d.dice.chance(0.3):
+            end = d.add(Add(), end, d.value(lambda v, type=end.type: v.type == type))  # type: ignore[misc]
+        ends.append(d.add(d.dice.pick((Relu(), Relu(), TanH())), end) if d.dice.chance(0.7) else end)
+    return ends
+
+
 def shuffled_pieces(d: Draft) -> Value:
     """A convolution cut in two; one half is worked on, and both are joined again the other way round."""
     whole = conv(d, None, 4, same=True)
@@ -90,6 +108,29 @@ def siamese(d: Draft) -> Value:
     return d.add(Add(beta=-1.0), one, two)
 
 
+def head(d: Draft) -> Value:
+    """What a detector finds at each pixel, in one row of numbers; those of other layers may stand beside."""
+    x, rows = d.image(4), list[Value]()
+    for _ in range(d.dice.between(1, 2)):
+        told = d.add(Transpose(order=(0, 2, 3, 1)), conv(d, x, d.dice.pick((2, 3, 4))))
+        rows.append(d.add(Flatten(), activated(d, told) if d.dice.chance(0.4) else told))
+    if d.dice.chance(0.5):
+        rows.append(d.value(lambda v: v.type.rank == 2 and v.type.known and v.type.dims[0] == x.type.dims[0]))
+    return d.add(Concat(), *d.dice.shuffled(rows))
+
+
+def pixels_last(d: Draft) -> Value:
+    """Layers on an image as other frameworks have it, its channels last, and back."""
+    x = d.image(4)
+    told = activated(d, d.add(Transpose(order=(0, 2, 3, 1)), x))
+    if d.dice.chance(0.5):
+        told = d.add(Scale(axis=3), told, d.weight("w", channels(x)))
+    if d.dice.chance(0.3):
+        told = d.add(Concat(axis=3), told, d.add(Transpose(order=(0, 2, 3, 1)), x))
+    back = d.add(Transpose(order=(0, 3, 1, 2)), told)
+    return conv(d, back) if d.dice.chance(0.5) else back
+
+
 def in_training(d: Draft) -> Value:
     """What inference drops: a dropout, or a power of nothing."""
     return activated(d, d.add(d.dice.pick((Dropout(), Power())), d.value()))
@@ -100,8 +141,11 @@ MOTIFS = {
     "norm, relu, conv": norm_relu_conv,
     "residual": residual,
     "branches": branches,
+    "one geometry": one_geometry,
     "shuffled pieces": shuffled_pieces,
     "strided pair": strided_pair,
     "siamese": siamese,
+    "head": head,
+    "pixels last": pixels_last,
     "in training": in_training,
 }

@@ -1,0 +1,147 @@
+"""Operators that give an image another size: by straight lines between numbers, by repeating, by a pooling's mask."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+from ..op import Ints, Op, op, per_axis
+from ..types import TensorType
+from .image import image
+
+
+@op("interp")
+class Interp(Op):
+    """The image at another size, each axis by straight lines between neighbours, with corners on corners.
+
+    Place i of `out` is place i · (in - 1) / (out - 1) of x. Along each image axis x is first cut: `trim` = (before,
+    after) numbers, of every axis. Then its size is `sizes`, if given; else size · times if `times` is not 1; else that
+    of every `shrink`-th number, with `zoom` - 1 places put between neighbours: (size - 1) // shrink · zoom + 1
+    (PSPNet's Caffe, interp_layer.cpp; `times` is full_zoom_factor).
+    """
+
+    sizes: tuple[int, ...] = ()
+    shrink: int = 1
+    zoom: int = 1
+    times: int = 1
+    trim: Ints = (0,)
+
+    def kept(self, sizes: tuple[int, ...]) -> tuple[range, ...]:
+        """The places of x that are looked at, for each image axis. ValueError if there are none."""
+        before, after = per_axis(self.trim, 2, "trim")
+        if before < 0 or after < 0:
+            raise ValueError(f"trim cuts 0 or more, not {list(self.trim)}")
+        if any(size <= before + after for size in sizes):
+            raise ValueError(f"an image of {list(sizes)} is gone when {before} and {after} are cut off its ends")
+        return tuple(range(before, size - after) for size in sizes)
+
+    def result(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """How large an image of these sizes becomes."""
+        if len(self.sizes) not in (0, len(sizes)):
+            raise ValueError(f"sizes has {len(self.sizes)} numbers, the image {len(sizes)} axes")
+        factors = {"shrink": self.shrink, "zoom": self.zoom, "times": self.times}
+        if sum((bool(self.sizes), (self.shrink, self.zoom) != (1, 1), self.times != 1)) > 1:
+            raise ValueError("give sizes, or shrink and zoom, or times")
+        for name, number in (*factors.items(), *(("a size", n) for n in self.sizes)):
+            if number < 1:
+                raise ValueError(f"{name} is 1 or more, not {number}")
+        lengths = [len(places) for places in self.kept(sizes)]
+        if self.times != 1:
+            return tuple(n * self.times for n in lengths)
+        return self.sizes or tuple((n - 1) // self.shrink * self.zoom + 1 for n in lengths)
+
+    def infer(self, x: TensorType) -> TensorType:
+        n, c, sizes = image(x)
+        return x.with_shape(n, c, *self.result(sizes))
+
+    def reference(self, x: Tensor) -> Tensor:
+        sizes = tuple(x.shape[2:])
+        for axis, (places, count) in enumerate(zip(self.kept(sizes), self.result(sizes), strict=True), 2):
+            x = along(x.narrow(axis, places.start, len(places)), axis, count)
+        return x
+
+
+def along(x: Tensor, axis: int, count: int) -> Tensor:
+    """One axis at another length. Where a place falls is told in whole numbers, so that the last one is exact."""
+    size, steps = x.shape[axis], max(count - 1, 1)
+    at = torch.arange(count) * (size - 1 if count > 1 else 0)
+    left = at // steps
+    part = ((at % steps).to(x.dtype) / steps).reshape(-1, *[1] * (x.ndim - 1 - axis))
+    right = (left + 1).clamp(max=size - 1)
+    return x.index_select(axis, left) * (1 - part) + x.index_select(axis, right) * part
+
+
+@op("upsample")
+class Upsample(Op):
+    """Each number of the image `scale` times along each of its axes: the nearest neighbour."""
+
+    scale: Ints
+
+    def infer(self, x: TensorType) -> TensorType:
+        n, c, sizes = image(x)
+        scale = per_axis(self.scale, len(sizes), "scale")
+        if min(scale) < 1:
+            raise ValueError(f"scale is 1 or more, not {list(self.scale)}")
+        return x.with_shape(n, c, *(size * s for size, s in zip(sizes, scale, strict=True)))
+
+    def reference(self, x: Tensor) -> Tensor:
+        for axis, s in enumerate(per_axis(self.scale, x.ndim - 2, "scale"), 2):
+            x = x.repeat_interleave(s, axis)
+        return x
+
+
+@op("unpool")
+class Unpool(Op):
+    """Each number at the place in its plane that `mask` says, and zeros elsewhere: what max_pool took, put back.
+
+    `mask` has x's shape and counts places in the result's plane, row by row, as max_pool's second result does. Where it
+    names a place twice, the later number stays. The plane is `sizes`, if given; else `scale` times x's, less `cut` rows
+    and columns (SegNet's Caffe, upsample_layer.cpp). A mask that names no place of the plane is a ValueError when the
+    net runs.
+    """
+
+    sizes: tuple[int, ...] = ()
+    scale: Ints = (2,)
+    cut: Ints = (0,)
+
+    def infer(self, x: TensorType, mask: TensorType) -> TensorType:
+        n, c, sizes = image(x)
+        if mask.dims != x.dims:
+            raise ValueError(f"the mask has a place for each number of x: {x} and {mask} differ")
+        plane = self.plane(sizes)
+        if mask.dtype == "f16" and prod(plane) > EXACT_F16:
+            raise ValueError(f"f16 cannot count the {prod(plane)} places of a plane: the mask has to be f32")
+        return x.with_shape(n, c, *plane)
+
+    def plane(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """The result's image sizes."""
+        axes = len(sizes)
+        if len(self.sizes) not in (0, axes):
+            raise ValueError(f"sizes has {len(self.sizes)} numbers, the image {axes} axes")
+        scale, cut = per_axis(self.scale, axes, "scale"), per_axis(self.cut, axes, "cut")
+        made = self.sizes or tuple(i * s - c for i, s, c in zip(sizes, scale, cut, strict=True))
+        if min(made) < 1 or min(cut) < 0 or min(scale) < 1:
+            raise ValueError(f"nothing is left of a plane of {list(made)}")
+        return made
+
+    def reference(self, x: Tensor, mask: Tensor) -> Tensor:
+        plane = self.plane(tuple(x.shape[2:]))
+        numbers, places = x.flatten(2), mask.flatten(2).long()  # as Caffe has it, a fraction is cut off
+        if wrong := first_outside(places, prod(plane)):
+            raise ValueError(wrong)
+        order = torch.arange(numbers.shape[-1]).expand(numbers.shape)
+        none = torch.full((*x.shape[:2], prod(plane)), -1)
+        last = none.scatter_reduce(-1, places, order, "amax")  # of the numbers at each place; -1 if none is there
+        made = numbers.gather(-1, last.clamp(min=0)) if numbers.shape[-1] else none.to(x.dtype)
+        return torch.where(last < 0, 0.0, made).reshape(*x.shape[:2], *plane).to(x.dtype)
+
+
+EXACT_F16 = 2049  # f16 counts from 0 to 2048 without a gap
+
+
+def first_outside(places: Tensor, count: int) -> str:
+    """A sentence on a place that the plane lacks; "" if there is none."""
+    outside = places[(places < 0) | (places >= count)]
+    return f"the mask names place {int(outside[0])} of a plane of {count}" if outside.numel() else ""

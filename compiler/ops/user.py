@@ -1,0 +1,69 @@
+"""The operator that somebody else computes: a layer of the caller's, known by its name while he registers it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..op import Op, near, op
+from ..types import TensorType
+
+Settings = Mapping[str, Any]
+Shape = tuple[int, ...]
+Shapes = Callable[..., "Shape | list[Shape]"]  # (settings, *shapes of the operands) -> that of the result, or a list
+Run = Callable[..., "Tensor | Sequence[Tensor]"]  # (settings, *operands) -> the result, or several
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What the caller tells of his layer."""
+
+    shapes: Shapes
+    run: Run
+
+
+USERS: dict[str, Registered] = {}
+
+
+@op("user")
+class User(Op):
+    """What the caller's function for `layer` makes of the operands (cortado.register_layer); settings are JSON."""
+
+    layer: str
+    settings: str = "{}"
+
+    rows = True  # the function sees images as Caffe has them
+
+    @property
+    def read(self) -> dict[str, Any]:
+        """The settings. ValueError if they are no JSON object."""
+        try:
+            found = json.loads(self.settings)
+        except json.JSONDecodeError as e:
+            raise ValueError(f"its settings are no JSON: {e}") from None
+        if not isinstance(found, dict):
+            raise ValueError("its settings are a JSON object: {...}")
+        return found
+
+    @property
+    def registered(self) -> Registered:
+        if self.layer not in USERS:
+            known = near(self.layer, USERS)
+            raise ValueError(f'no layer "{self.layer}" is registered{known}: cortado.register_layer makes it known')
+        return USERS[self.layer]
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        made = self.registered.shapes(self.read, *(x.shape for x in operands))
+        dtype = operands[0].dtype if operands else "f32"
+        every = made if isinstance(made, list) else [made]
+        if not all(isinstance(s, Sequence) and all(type(d) is int and d >= 0 for d in s) for s in every):
+            raise ValueError(f'"{self.layer}" says its result has the shape {made!r}: sizes are whole numbers')
+        return tuple(TensorType(dtype, tuple(s)) for s in every)
+
+    def reference(self, *operands: Tensor) -> tuple[Tensor, ...]:
+        made = self.registered.run(self.read, *operands)
+        return (made,) if isinstance(made, Tensor) else tuple(made)

@@ -1,0 +1,182 @@
+"""Compute convolutions that read one value as one, where the target says that this pays.
+
+    a = relu(conv(x, v, p))           x.all = relu(conv(x, v.w, p.q))
+    b = relu(conv(x, w, q))     =>    a, b = slice(x.all, points=[64])
+
+x is then read once, and a target that can lets the slice ride: the kernel writes each piece where it belongs. Weights
+are joined along the output channels. What follows every branch in the same way follows the whole; where ReLUs follow
+only some, `at_least` with a bound for each channel stands for them. A branch stays by itself if its convolution differs
+in anything but channels, has weights that are not known, groups or a place, or is followed by an elementwise layer that
+could then ride on nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from math import inf
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..compiler.ir import Constant, Graph, Node, Place, Value
+from ..compiler.kernel import assembled
+from ..compiler.op import Elementwise, Op
+from ..compiler.ops.activation import AtLeast, Relu
+from ..compiler.ops.conv import Conv
+from ..compiler.ops.shape import Slice
+from ..compiler.rewrite import Names, Writer, constant
+from ..compiler.types import DTYPES
+from .affine import known
+from .context import Context
+from .fuse import carries
+
+
+class Step(NamedTuple):
+    """A layer behind all branches, its numbers for each of their channels, and the layers that it stands for."""
+
+    op: Op
+    numbers: list[Tensor]
+    layers: Sequence[Node | None]
+
+
+@dataclass(slots=True)
+class Branches:
+    """Convolutions that become one, and what follows all of them, step by step; `ends`: what each branch makes."""
+
+    convs: list[Node]
+    ends: list[Value]
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def layers(self) -> list[Node]:
+        return [*self.convs, *(n for step in self.steps for n in step.layers if n is not None)]
+
+
+def merge_convolutions(graph: Graph, context: Context) -> Graph:
+    found = {b.convs[0]: b for convs in alike(graph) for b in merging(convs, graph, context)}
+    if not found:
+        return graph
+    gone = {n for b in found.values() for n in b.layers}
+    writer, names = Writer(graph), Names(graph)
+    for node in graph.nodes:
+        if node in found:
+            merge(found[node], writer, names)
+            others = ", ".join(n.name for n in found[node].convs[1:])
+            context.did(node, f"is computed with {others}, which also reads {node.inputs[0].name}")
+        elif node not in gone:
+            writer.copy(node)
+    return writer.finish()
+
+
+def alike(graph: Graph) -> list[list[Node]]:
+    """Convolutions of the same value that differ in nothing but their output channels; two at least."""
+    groups = dict[object, list[Node]]()
+    for node in graph.nodes:
+        if isinstance(node.op, Conv) and node.op.groups == 1 and known(node.inputs[1:]) and not node.place_decided:
+            x, w = node.inputs[:2]
+            groups.setdefault((x, node.op, w.type.dtype, w.type.dims[1:], node.output.layout), []).append(node)
+    return [convs for convs in groups.values() if len(convs) > 1]
+
+
+def merging(convs: list[Node], graph: Graph, context: Context) -> Iterator[Branches]:
+    """Those of them that become one; at most one group."""
+    first, *others = convs
+    convs = [first, *(n for n in others if context.target.merges(first, n))]
+    if len(convs) == 1:
+        context.declined(first, f"stays by itself: on {context.target.name} it would not pay to merge it")
+    while len(convs) > 1:
+        branches = followed(convs, graph)
+        stranded = [n for n, v in zip(convs, branches.ends, strict=True) if strands(v, branches, graph, context)]
+        if not stranded:
+            yield branches
+            return
+        for node in stranded:
+            context.declined(node, "stays by itself: what rides on it could ride on nothing else")
+        convs = [n for n in convs if n not in stranded]
+
+
+def followed(convs: list[Node], graph: Graph) -> Branches:
+    """The branches with as much of what follows them as can be said of the whole."""
+    made = Branches(convs, [n.output for n in convs])
+    while True:
+        readers = [follower(v, graph) for v in made.ends]
+        step = same(readers) or rectified(readers, made.ends)
+        if step is None:
+            return made
+        made.steps.append(step)
+        made.ends = [v if n is None else n.output for v, n in zip(made.ends, step.layers, strict=True)]
+
+
+def follower(value: Value, graph: Graph) -> Node | None:
+    """The elementwise layer that alone reads a value, with no other operand than numbers for each channel."""
+    readers = graph.users[value]
+    if len(readers) != 1 or not graph.only_feeds(value, readers[0]) or not isinstance(readers[0].op, Elementwise):
+        return None
+    node, channels = readers[0], value.type.dims[1:2]
+    rest = node.inputs[1:]
+    each = known(rest) and all(v.type.dims == channels and v is not value for v in rest)
+    at_channels = not rest or getattr(node.op, "axis", None) == 1
+    return node if node.inputs[0] is value and each and at_channels and not node.place_decided else None
+
+
+def same(readers: Sequence[Node | None]) -> Step | None:
+    """One layer for the whole where the same follows everywhere; its constants joined."""
+    first = readers[0]
+    if first is None or any(n is None or n.op != first.op or len(n.inputs) != len(first.inputs) for n in readers):
+        return None
+    rows = zip(*(n.inputs[1:] for n in readers if n is not None), strict=True)
+    return Step(first.op, [torch.cat([v.data for v in row if isinstance(v, Constant)]) for row in rows], readers)
+
+
+def rectified(readers: Sequence[Node | None], ends: Sequence[Value]) -> Step | None:
+    """A bound for each channel where ReLUs follow some branches: 0 there, and none elsewhere."""
+    relus = [n if n is not None and n.op == Relu() else None for n in readers]
+    if not any(relus):
+        return None
+    bounds = [
+        torch.full((v.type.bounds[1],), 0.0 if relu else -inf, dtype=DTYPES[v.type.dtype])
+        for relu, v in zip(relus, ends, strict=True)
+    ]
+    return Step(AtLeast(), [torch.cat(bounds)], relus)
+
+
+def strands(value: Value, branches: Branches, graph: Graph, context: Context) -> bool:
+    """Would an elementwise layer that rides on this branch now have nothing to ride on?"""
+    node = graph.users[value][0] if graph.users[value] else None
+    if node is None or not isinstance(node.op, Elementwise):
+        return False
+
+    def carried(by: Value) -> bool:
+        pair = [graph.producer[by], node] if carries(by, node, graph) else []
+        return bool(pair) and context.target.accepts(assembled(pair, node.results)) is None
+
+    return carried(value) and not any(v not in branches.ends and carried(v) for v in node.inputs)
+
+
+def merge(branches: Branches, writer: Writer, names: Names) -> None:
+    first, convs = branches.convs[0], branches.convs
+    x, place, loc = writer[first.inputs[0]], Place(first.output.layout), first.loc
+
+    def joined(rows: Sequence[Tensor], name: str) -> Value:
+        return constant(names.fresh(name), torch.cat(list(rows)))
+
+    name = names.fresh(f"{x.name}.all")
+    weights = [joined([n.inputs[1].data for n in convs if isinstance(n.inputs[1], Constant)], f"{name}.w")]
+    if any(len(n.inputs) > 2 for n in convs):
+        weights.append(joined([bias(n) for n in convs], f"{name}.b"))
+    whole = writer.emit(first.op, x, *weights, name=name, loc=loc, place=place)
+    for step in branches.steps:
+        rest = [constant(names.fresh(f"{name}.{step.op.name}"), t) for t in step.numbers]
+        whole = writer.emit(step.op, whole, *rest, name=names.fresh(name), loc=loc, place=place)
+    points = tuple(accumulate(v.type.bounds[1] for v in branches.ends))[:-1]
+    writer.add(Node(Slice(points=points), (whole,), tuple(branches.ends), loc))
+
+
+def bias(conv: Node) -> Tensor:
+    """A convolution's bias; zeros if it has none."""
+    weight, *rest = conv.inputs[1:]
+    given = next((v.data for v in rest if isinstance(v, Constant)), None)
+    return torch.zeros(weight.type.bounds[0], dtype=DTYPES[weight.type.dtype]) if given is None else given

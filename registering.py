@@ -1,0 +1,87 @@
+"""Layers that cortado does not know, from whoever does: a function that computes one, and what it needs to be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .compiler.ir import Value
+from .compiler.op import near
+from .compiler.ops.user import USERS, Registered, Run, Shape, Shapes, User
+from .frontends.caffe import layers as layers  # which enter themselves in LAYERS, and are not to be replaced
+from .frontends.caffe.layer import LAYERS, Kind, Layer, pair, shortest
+from .frontends.files.message import Message
+from .frontends.files.schema import kinds
+
+Blobs = Callable[..., Sequence[Shape]]
+
+
+def register_layer(
+    type: str,
+    run: Callable[..., Any],
+    *,
+    shapes: Shapes | None = None,
+    param: str | None = None,
+    bottoms: int | tuple[int, int] = 1,
+    tops: int | tuple[int, int] = 1,
+    blobs: Blobs | None = None,
+) -> None:
+    """Make a layer type known that Caffe's files may name, and that cortado lacks, for as long as the program runs.
+
+    `run(settings, *arrays)` computes it: torch tensors of the bottoms and then of the learnt blobs, in Caffe's axis
+    order, give the top, or a list of tops, as tensors or numpy arrays. It is pure, and may be called by many threads.
+    `shapes(settings, *shapes)` tells the top's shape as a tuple, or a list of tuples; without it, the top is shaped as
+    the first bottom. `blobs(settings, *shapes of bottoms)` tells the shapes of the learnt blobs, if it has any.
+    `param` is the field of the file with the layer's settings (of Caffe's schema: `python_param` is one that holds any
+    text); they come as a dict, with Caffe's defaults. `bottoms`, `tops`: how many, or least and most.
+
+    A file compiled with it names the layer, and holds nothing of `run`: the program that loads it registers the layer
+    too, or passes load(..., layers={type: run}). ValueError if cortado computes that type itself.
+    """
+    if type in LAYERS and type not in USERS:
+        raise ValueError(f"{type} is a layer that cortado computes itself; give yours a type of its own")
+    fields = kinds("LayerParameter")
+    if param is not None and (param not in fields or not fields[param].message):
+        raise ValueError(f"a layer of Caffe's has no settings called {param}{near(param, fields)}")
+
+    def computed(settings: Mapping[str, Any], *arrays: Tensor) -> list[Tensor]:
+        made = run(settings, *arrays)
+        return [torch.as_tensor(x) for x in (made if isinstance(made, list | tuple) else [made])]
+
+    def read(l: Layer, *given: Value) -> tuple[Value, ...]:
+        settings = told(l.param) if param else {}
+        known = [l.sizes(x.type.dims) for x in given]
+        learnt = [l.weight(shape, f"blob{i}") for i, shape in enumerate(blobs(settings, *known) if blobs else ())]
+        return l.emit_all(User(layer=type, settings=json.dumps(settings, sort_keys=True)), *given, *learnt)
+
+    USERS[type] = Registered(shapes or first_shape, computed)
+    LAYERS[type] = Kind(read, param, pair(bottoms), pair(tops))
+
+
+def first_shape(settings: Mapping[str, Any], first: Shape, *others: Shape) -> Shape:
+    return first
+
+
+def told(message: Message) -> dict[str, Any]:
+    """All settings of a message, those that the file leaves out by Caffe's defaults; messages in it as dicts."""
+    return {name: plain(message[name]) for name in kinds(message.type)}
+
+
+def plain(value: Any) -> Any:
+    match value:
+        case Message():
+            return told(value)
+        case tuple():
+            return [plain(x) for x in value]
+        case float():
+            return shortest(value)
+    return value
+
+
+def registered_layers() -> dict[str, Run]:
+    """What the runtime asks the caller for, of all that are registered."""
+    return {name: known.run for name, known in USERS.items()}

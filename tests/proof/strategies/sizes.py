@@ -1,0 +1,48 @@
+"""Images at another size."""
+
+from __future__ import annotations
+
+from math import prod
+
+from cortado.compiler.ir import Value
+from cortado.compiler.ops.pool import MaxPool
+from cortado.compiler.ops.resize import Interp, Unpool, Upsample
+
+from ..draft import Draft, Unfit
+from .windows import windows
+
+
+def interp(d: Draft) -> Value:
+    x = d.image()
+    axes, trim = x.type.rank - 2, (d.dice.pick((0, 0, 0, 1)), d.dice.pick((0, 0, 1)))
+    how = d.dice.pick(("sizes", "factors", "times"))
+    if how == "sizes":
+        return d.add(Interp(sizes=tuple(d.dice.between(1, 9) for _ in range(axes)), trim=trim), x)
+    if how == "times":
+        return d.add(Interp(times=d.dice.between(1, 3), trim=trim), x)
+    return d.add(Interp(shrink=d.dice.between(1, 3), zoom=d.dice.between(1, 3), trim=trim), x)
+
+
+def upsample(d: Draft) -> Value:
+    x = d.image()
+    axes = x.type.rank - 2
+    return d.add(Upsample(scale=tuple(d.dice.between(1, 2) for _ in range(axes if d.dice.chance(0.5) else 1))), x)
+
+
+def unpool(d: Draft) -> Value:
+    """By the mask of a pooling, of its own result or of another image as large; or by places of any sort."""
+    if d.dice.chance(0.6):
+        whole = d.image()
+        attributes = windows(d, whole, padded=False)
+        pooled, mask = d.add_all(MaxPool(mask=True, **attributes), whole)  # type: ignore[arg-type]
+        x = pooled if d.dice.chance(0.5) else d.value(lambda v: v.type == pooled.type)
+        return d.add(Unpool(sizes=whole.type.bounds[2:]), x, mask)
+    x = d.image()
+    if not x.type.known:
+        raise Unfit
+    op = Unpool(scale=(2,), cut=(d.dice.pick((0, 1)),))
+    plane = op.plane(x.type.shape[2:])
+    return d.add(op, x, d.fresh(f"class{prod(plane)}", *x.type.shape))
+
+
+STRATEGIES = {"interp": interp, "upsample": upsample, "unpool": unpool}

@@ -1,0 +1,93 @@
+"""A fork's caffemodel alone: numbers that forks gave to different fields are told by the layer's type, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cortado import driver
+from cortado.compiler.errors import CompileError
+from cortado.frontends.files import wire
+from cortado.frontends.files.schema import message_class
+
+from .small_nets import counted
+
+VARINT, FLOAT = 0, 5
+
+
+def number(field: int, value: int) -> bytes:
+    return wire.number(field << 3 | VARINT) + wire.number(value)
+
+
+def real(field: int, value: float) -> bytes:
+    return wire.number(field << 3 | FLOAT) + np.float32(value).tobytes()
+
+
+def snapshot(
+    folder: Path, type: str, at: int, settings: bytes, blobs: Sequence[Sequence[float]] = (), mask: bool = False
+) -> Path:
+    """A net of one layer of that type, whose settings stand in the field `at`, as a fork of Caffe writes it."""
+    net: Any = message_class("NetParameter")()
+    for name in ("data", *["mask"] * mask):
+        given = net.layer.add(name=name, type="Input", top=[name])
+        given.input_param.shape.add(dim=[1, 2, 2, 2])
+    layer: Any = message_class("LayerParameter")()
+    layer.name, layer.type = "l", type
+    layer.bottom.extend(["data", *["mask"] * mask])
+    layer.top.append("y")
+    for values in blobs:
+        layer.blobs.add(data=values).shape.dim.extend([1, 2, 1, 1])
+    content = layer.SerializeToString() + wire.field(at, settings)  # as bytes: our schema would read some of them
+    path = folder / "net.caffemodel"
+    path.write_bytes(net.SerializeToString() + wire.field(100, content))
+    return path
+
+
+X = counted(1, 2, 2, 2).numpy()
+BLOBS = [[2.0, 3.0], [1.0, -1.0], [4.0, 5.0], [4.0, 0.25]]
+
+
+@pytest.mark.parametrize("at", [152, 200, 204])
+def test_pspnets_bn(tmp_path: Path, at: int) -> None:
+    """Its slope_filler, bias_filler and momentum have the numbers of SegNet's scale_filler, shift_filler, bn_mode."""
+    settings = wire.field(1, real(2, 1)) + wire.field(2, b"") + real(3, 0.95) + real(4, 0.0) + number(5, 1)
+    made = driver.compile(snapshot(tmp_path, "BN", at, settings, BLOBS))(data=X)["y"]
+    a = np.float32([1, 6]).reshape(1, 2, 1, 1)  # slope / deviation
+    b = np.float32([1 - 4, -1 - 5 * 6]).reshape(1, 2, 1, 1)
+    np.testing.assert_allclose(made, X * a + b, atol=1e-5)
+
+
+def test_segnets_bn(tmp_path: Path) -> None:
+    made = driver.compile(snapshot(tmp_path, "BN", 45, number(3, 1), BLOBS[:2]))(data=X)["y"]
+    np.testing.assert_allclose(made[0, :, 1, 1], [3 * 2 + 1, 7 * 3 - 1])
+
+
+@pytest.mark.parametrize("at", [143, 163, 205])
+def test_interp(tmp_path: Path, at: int) -> None:
+    made = driver.compile(snapshot(tmp_path, "Interp", at, number(3, 2)))(data=X)["y"]
+    assert made[0, 0].tolist() == [[0, 0.5, 1], [1, 1.5, 2], [2, 2.5, 3]]
+
+
+@pytest.mark.parametrize("type, at", [("Upsample", 150), ("UpsampleDarknet", 209)])
+def test_upsample(tmp_path: Path, type: str, at: int) -> None:
+    made = driver.compile(snapshot(tmp_path, type, at, number(1, 3)))(data=X)["y"]
+    np.testing.assert_array_equal(made, X.repeat(3, 2).repeat(3, 3))
+
+
+@pytest.mark.parametrize("at", [137, 177])
+def test_upsample_by_a_mask(tmp_path: Path, at: int) -> None:
+    """137 is embed_param in Caffe itself."""
+    settings = number(2, 2) + number(3, 3)
+    made = driver.compile(snapshot(tmp_path, "Upsample", at, settings, mask=True))(data=X, mask=X * 2)["y"]
+    assert made.shape == (1, 2, 4, 6)
+    assert made[0, 1].ravel()[8:15:2].tolist() == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("type, at", [("BN", 137), ("BN", 144), ("BN", 203), ("Interp", 137), ("Upsample", 143)])
+def test_a_number_of_another_fork_is_refused(tmp_path: Path, type: str, at: int) -> None:
+    with pytest.raises(CompileError, match=rf'layer "l" \({type}\): field {at} of its settings means different things'):
+        driver.compile(snapshot(tmp_path, type, at, number(1, 2), BLOBS))

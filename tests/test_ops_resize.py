@@ -1,0 +1,226 @@
+"""Images at another size: operators against numbers worked out by hand, and the forks' layers made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cortado import driver
+from cortado.compiler.ops.pool import MaxPool
+from cortado.compiler.ops.resize import Interp, Unpool, Upsample
+from cortado.compiler.types import AtMost, TensorType
+from cortado.runtime.primitives import TABLE, Call, Operand, Packings
+from cortado.runtime.signatures import PRIMITIVES
+
+from .small_nets import Nets, counted, data, f32, layer
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_one_seed() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def nets(tmp_path: Path) -> Nets:
+    return Nets(tmp_path)
+
+
+F16 = TensorType("f16", (1, 1, 30, 40))
+
+
+@pytest.mark.parametrize("wrong, sentence", [
+    (lambda: Interp(sizes=(3,)).infer(f32(1, 1, 4, 4)), "sizes has 1 numbers, the image 2 axes"),
+    (lambda: Interp(sizes=(3, 0)).infer(f32(1, 1, 4, 4)), "a size is 1 or more, not 0"),
+    (lambda: Interp(shrink=0).infer(f32(1, 1, 4)), "shrink is 1 or more, not 0"),
+    (lambda: Interp(zoom=2, times=2).infer(f32(1, 1, 4)), "give sizes, or shrink and zoom, or times"),
+    (lambda: Interp(zoom=2, trim=(2, 2)).infer(f32(1, 1, 4)), "is gone when 2 and 2 are cut off its ends"),
+    (lambda: Interp(trim=(-1, 0)).infer(f32(1, 1, 4)), "trim cuts 0 or more"),
+    (lambda: Interp(zoom=2).infer(f32(1, 4)), r"takes images \[n, c, \.\.\.\]"),
+    (lambda: Interp(zoom=2).infer(f32(1, 1, AtMost(4), 4)), "has to be known"),
+    (lambda: Upsample(scale=(0,)).infer(f32(1, 1, 4)), "scale is 1 or more"),
+    (lambda: Upsample(scale=(2, 3)).infer(f32(1, 1, 4)), "scale has 2 numbers, the image 1 axes"),
+    (lambda: Unpool().infer(f32(1, 2, 4), f32(1, 1, 4)), "the mask has a place for each number of x"),
+    (lambda: Unpool(sizes=(2,)).infer(f32(1, 2, 4, 4), f32(1, 2, 4, 4)), "sizes has 1 numbers, the image 2 axes"),
+    (lambda: Unpool(cut=(8,)).infer(f32(1, 2, 4), f32(1, 2, 4)), "nothing is left of a plane of"),
+    (lambda: Unpool().infer(F16, F16), "f16 cannot count the 4800 places of a plane"),
+])  # fmt: skip
+def test_what_cannot_be(wrong: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        wrong()
+
+
+def test_interp_puts_corners_on_corners() -> None:
+    x = torch.tensor([[[0.0, 3.0, 9.0]]])
+    assert Interp(sizes=(5,)).reference(x).tolist() == [[[0, 1.5, 3, 6, 9]]]
+    assert Interp(sizes=(2,)).reference(x).tolist() == [[[0, 9]]]
+    assert Interp(sizes=(1,)).reference(x).tolist() == [[[0]]]
+    assert Interp(sizes=(4,)).reference(x).tolist() == [[[0, 2, 5, 9]]]  # thirds of the way: 0, 2/3, 4/3, 2
+    assert Interp(zoom=3).reference(x).tolist() == [[[0, 1, 2, 3, 5, 7, 9]]]
+    assert Interp(shrink=2).reference(x).tolist() == [[[0, 9]]]
+    assert Interp(shrink=2, zoom=3).reference(x).tolist() == [[[0, 2, 5, 9]]]  # one step, to (3 - 1) // 2 * 3 + 1
+    assert Interp(times=2).reference(x[..., :2]).tolist() == [[[0, 1, 2, 3]]]
+    assert Interp(trim=(1, 0), zoom=2).reference(x).tolist() == [[[3, 6, 9]]]
+    assert Interp(trim=(0, 1)).reference(x).tolist() == [[[0, 3]]]
+    assert Interp().infer(f32(AtMost(7), 2, 5, 6)) == f32(AtMost(7), 2, 5, 6)
+
+
+def test_interp_of_two_axes() -> None:
+    x = torch.tensor([[[[0.0, 4.0], [8.0, 16.0]]]])
+    assert Interp(sizes=(3, 2)).reference(x).tolist() == [[[[0, 4], [4, 10], [8, 16]]]]
+    assert Interp(zoom=2).reference(x).tolist() == [[[[0, 2, 4], [4, 7, 10], [8, 12, 16]]]]
+    assert Interp(sizes=(2, 3)).reference(torch.full((1, 1, 1, 1), 5.0)).tolist() == [[[[5, 5, 5], [5, 5, 5]]]]
+
+
+def test_upsample_repeats() -> None:
+    assert Upsample(scale=(2,)).reference(counted(1, 1, 2)).tolist() == [[[0, 0, 1, 1]]]
+    assert Upsample(scale=(1, 3)).reference(counted(1, 1, 2, 2)).tolist() == [
+        [[[0, 0, 0, 1, 1, 1], [2, 2, 2, 3, 3, 3]]]
+    ]
+
+
+def test_unpool_puts_back() -> None:
+    x = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])
+    places = torch.tensor([[[[5.0, 2.0]], [[0.0, 7.0]]]])
+    made = Unpool().reference(x, places)
+    assert made.tolist() == [[[[0, 0, 2, 0], [0, 1, 0, 0]], [[3, 0, 0, 0], [0, 0, 0, 4]]]]
+    assert Unpool(cut=(0, 1), scale=(2,)).infer(f32(2, 3, 4, 5), f32(2, 3, 4, 5)) == f32(2, 3, 8, 9)
+    assert Unpool(sizes=(7, 9)).infer(f32(2, 3, 4, 5), f32(2, 3, 4, 5)) == f32(2, 3, 7, 9)
+    assert Unpool(sizes=(2,)).reference(counted(1, 1, 3), torch.tensor([[[1.9, 0.0, 1.0]]])).tolist() == [[[1, 2]]]
+    with pytest.raises(ValueError, match="the mask names place 4 of a plane of 4"):
+        Unpool().reference(counted(1, 1, 2), torch.tensor([[[4.0, 0.0]]]))
+
+
+def test_a_mask_of_f16_pictures_is_f32() -> None:
+    """f16 counts to 2048 without a gap, and a plane has more places."""
+    x = torch.zeros(1, 1, 60, 60, dtype=torch.float16)
+    x[..., 59, 58] = 1
+    _, where = MaxPool(kernel=None, mask=True).reference(x)
+    assert where.item() == 59 * 60 + 58
+    assert MaxPool(kernel=(2,), stride=(2,), mask=True).infer(TensorType("f16", (1, 1, 4, 4)))[1] == f32(1, 1, 2, 2)
+
+
+CASES = [
+    (Interp(sizes=(7, 3)), (2, 5, 4, 6)),
+    (Interp(sizes=(1, 9)), (1, 3, 5, 5)),
+    (Interp(zoom=3, shrink=2), (2, 3, 5, 8)),
+    (Interp(times=2), (1, 2, 3, 4)),
+    (Interp(trim=(1, 2), zoom=2), (1, 3, 6, 5)),
+    (Interp(trim=(1, 0)), (2, 3, 4, 4)),
+    (Interp(sizes=(5,)), (2, 3, 4)),
+    (Interp(sizes=(3, 5, 2)), (1, 2, 4, 3, 3)),
+    (Upsample(scale=(2, 3)), (2, 3, 4, 5)),
+    (Upsample(scale=(2,)), (2, 3, 4)),
+    (Upsample(scale=(2,)), (1, 2, 2, 3, 2)),
+    (Unpool(), (2, 3, 4, 5)),
+    (Unpool(cut=(1, 0)), (2, 3, 4, 5)),
+    (Unpool(sizes=(2, 2)), (1, 2, 5, 5)),  # many numbers for each place
+    (Unpool(scale=(3,)), (1, 2, 5)),
+    (Unpool(scale=(1,)), (1, 2, 2, 3, 4)),
+]
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc", "part"])
+@pytest.mark.parametrize("op, shape", CASES, ids=str)
+def test_primitives_mean_the_same(op: Any, shape: tuple[int, ...], layout: str) -> None:
+    operands = [torch.randn(shape)]
+    (type,) = op.types([f32(*shape)] * (2 if isinstance(op, Unpool) else 1))
+    if isinstance(op, Unpool):
+        operands.append(torch.randint(0, int(np.prod(type.shape[2:])), shape).float())
+
+    def laid(t: torch.Tensor) -> torch.Tensor:
+        if layout == "part":
+            return torch.cat([t * torch.nan, t, t * torch.nan], 1)[:, shape[1] : 2 * shape[1]]
+        return t.movedim(1, -1).contiguous().movedim(-1, 1) if layout == "nhwc" else t.clone()
+
+    given, result = [laid(t) for t in operands], laid(torch.full(type.shape, torch.nan))
+    attributes = {k: list(v) if isinstance(v, tuple) else v for k, v in op.all_attributes().items()}
+    complete = PRIMITIVES[op.name].complete(attributes)
+    shapes = TABLE[op.name].shapes
+    assert shapes is not None and list(shapes(complete, [shape] * len(given), [type.shape])) == [type.shape]
+    made = Call(
+        complete, tuple(Operand(t.dtype, shape) for t in given), (Operand(torch.float32, type.shape),), Packings()
+    )
+    run = TABLE[op.name].prepare(made)
+    for _ in range(2):  # nothing is left over from a run
+        run([result], given)
+        torch.testing.assert_close(result, op.reference(*operands), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("place", [-1.0, 8.0, float("nan")])
+def test_a_mask_that_leaves_the_plane(nets: Nets, place: float) -> None:
+    """Caffe ends the program there, or writes elsewhere."""
+    text = data(1, 1, 1, 2) + data(1, 1, 1, 2, name="mask") + layer("Upsample", bottoms=("data", "mask"))
+    net = nets.compile(text)
+    good = net(data=counted(1, 1, 1, 2).numpy() + 1, mask=np.float32([[[[0, 7]]]]))["y"]
+    assert good.tolist() == [[[[1, 0, 0, 0], [0, 0, 0, 2]]]]
+    with pytest.raises(ValueError, match=r"the mask names place -?[0-9]+ of a plane of 8"):
+        net(data=np.zeros((1, 1, 1, 2), np.float32), mask=np.float32([[[[place, 0]]]]))
+
+
+def test_upsample_with_one_bottom_and_with_two(nets: Nets) -> None:
+    x = counted(1, 1, 2, 2).numpy()
+    assert nets.run(data(1, 1, 2, 2) + layer("Upsample"), {"data": x})["y"].tolist() == x.tolist()
+    twice = x.repeat(2, 2).repeat(2, 3).tolist()
+    assert (
+        nets.run(data(1, 1, 2, 2) + layer("Upsample", "upsample_param { scale: 2 }"), {"data": x})["y"].tolist()
+        == twice
+    )
+    darknet = layer("UpsampleDarknet", "upsample_darknet_param { stride: 2 }")
+    assert nets.run(data(1, 1, 2, 2) + darknet, {"data": x})["y"].tolist() == twice
+
+
+def test_upsample_by_the_mask_of_an_earlier_pool_with_rest(nets: Nets) -> None:
+    """Five columns pool to three; back again they are pad_out_w's five."""
+    text = data(2, 3, 4, 5) + 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" top: "m" pooling_param {'
+    text += " kernel_size: 2 stride: 2 } }" + layer("Upsample", "upsample_param { pad_out_w: true }", ("p", "m"))
+    x = torch.randn(2, 3, 4, 5)
+    made = torch.from_numpy(nets.run(text, {"data": x})["y"])
+    assert made.shape == x.shape and torch.equal(made[made != 0], x[made != 0])
+    assert int((made != 0).sum()) == 2 * 3 * 2 * 3
+
+
+@pytest.mark.parametrize("bottoms, settings, said", [
+    (2, "upsample_h: 4", "upsample_h and upsample_w go together"),
+    (2, "scale_w: 3", "scale_h and scale_w go together"),
+    (2, "scale: 2 scale_h: 2 scale_w: 2", "scale and scale_h, scale_w say the same"),
+    (2, "scale: 1", "scale has to be 2 or more, in Caffe too"),
+    (2, "scale: 3 pad_out_h: true", "pad_out_h is for a scale of 2, and this is 3"),
+    (1, "scale: 0", "scale is 1 or more"),
+    (1, "scale_h: 2 scale_w: 2", "cortado does not compute scale_h of UpsampleParameter"),
+])  # fmt: skip
+def test_upsample_refused(nets: Nets, bottoms: int, settings: str, said: str) -> None:
+    text = data(1, 1, 2, 2) + data(1, 1, 2, 2, name="m")
+    assert said in nets.refused(text + layer("Upsample", f"upsample_param {{ {settings} }}", ("data", "m")[:bottoms]))
+
+
+@pytest.mark.parametrize("settings, said", [
+    ("", "nothing says how large the result is"),
+    ("height: 5", "nothing says how large the result is"),
+    ("zoom_factor: 0", "zoom_factor is 1 or more"),
+    ("zoom_factor: 2 pad_beg: 1", "pad_beg is 0, or less to cut"),
+    ("zoom_factor: 2 pad_beg: -4", "is gone when 4 and 0 are cut off its ends"),
+    ("full_zoom_factor: 2 zoom_factor: 2", "full_zoom_factor says the size, and other fields say it too"),
+    ("zoom_factor: 2 use_blob_size: true", "Caffe has no field use_blob_size in InterpParameter"),
+])  # fmt: skip
+def test_interp_refused(nets: Nets, settings: str, said: str) -> None:
+    refused = nets.refused(data(1, 1, 4, 4) + layer("Interp", f"interp_param {{ {settings} }}"))
+    assert said in refused and "net.prototxt:" in refused
+
+
+def test_a_factor_alone_wins_over_a_size_and_says_so(nets: Nets) -> None:
+    report = driver.Report()
+    text = data(1, 1, 2, 3) + layer("Interp", "interp_param { height: 9 width: 9 zoom_factor: 2 }")
+    net = nets.compile(text, report=report)
+    assert net(data=np.zeros((1, 1, 2, 3), np.float32))["y"].shape == (1, 1, 3, 5)
+    assert report.warnings == ['layer "l" (Interp) has a zoom_factor, so Caffe does not look at its height and width']
+
+
+def test_a_zoom_follows_the_picture(nets: Nets) -> None:
+    """A net is compiled again for another shape out of what its layers say, not out of the sizes they once made."""
+    net = nets.compile(data(1, 1, 2, 2) + layer("Interp", "interp_param { zoom_factor: 2 }"))
+    assert net(data=np.zeros((2, 1, 4, 3), np.float32))["y"].shape == (2, 1, 7, 5)
