@@ -197,6 +197,15 @@ class Graph:
         made = [v for n in self.nodes for v in n.results]
         return {v.name: v for v in (*self.inputs, *self.constants, *made)}
 
+    @cached_property
+    def form(self) -> tuple[object, ...]:
+        """All but the names: equal forms, the same work on operands that lie alike."""
+        values = (*self.inputs, *self.constants, *(v for n in self.nodes for v in n.results))
+        number: dict[Value, object] = {v: i for i, v in enumerate(values)} | {c: c for c in self.constants}
+        kinds = tuple((v.type, v.place) for v in values)
+        nodes = tuple((n.op, *(number[v] for v in n.inputs)) for n in self.nodes)
+        return len(self.inputs), kinds, nodes, tuple(number[v] for v in self.outputs)
+
     def only_feeds(self, value: Value, node: Node) -> bool:
         """True if nobody but `node` can see `value`."""
         return self.users[value] == [node] and value not in self.kept

@@ -13,7 +13,7 @@ Where there is nothing to fold into, the layers still become one:
     s = scale(n, gamma, beta)
 
 All is worked out in float64 and stored as float32. A weight that several layers read is folded once where all agree on
-the result, else each gets its own.
+the result, else each gets its own. Layers that read one value and hold the same bytes are one layer.
 
 Left alone: a result that is read elsewhere too, and weights that are not constant.
 """
@@ -38,10 +38,12 @@ Constants = dict[tuple[object, ...], tuple[Constant, Constant]]
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """An anchor and the affine nodes behind it that can become one node."""
+    """An anchor and the affine nodes behind it that can become one node; `twins` say again what a layer says."""
 
     anchor: Node
     layers: tuple[Node, ...]
+    twins: tuple[Node, ...] = ()
+    ends: tuple[Value, ...] = ()  # what the last layer makes, and its twins
 
     @property
     def last(self) -> Node:
@@ -50,7 +52,7 @@ class Chain:
 
 def fold_batchnorm(graph: Graph, context: Context) -> Graph:
     chains = {c.anchor: c for c in found(graph, context)}
-    absorbed = {n for c in chains.values() for n in c.layers}
+    absorbed = {n for c in chains.values() for n in (*c.layers, *c.twins)}
     if not chains:
         return graph
     writer, names, made = Writer(graph), Names(graph), Constants()
@@ -68,10 +70,10 @@ def found(graph: Graph, context: Context) -> list[Chain]:
     for node in graph.nodes:
         if node in taken or not foldable(node):
             continue
-        layers = tuple(behind(node, graph, context))
-        taken.update(layers)
-        if layers or isinstance(node.op, BatchNorm):
-            chains.append(Chain(node, layers))
+        chain = behind(node, graph, context)
+        taken.update(chain.layers, chain.twins)
+        if chain.layers or isinstance(node.op, BatchNorm):
+            chains.append(chain)
     return chains
 
 
@@ -80,27 +82,42 @@ def foldable(node: Node) -> bool:
     return isinstance(node.op, Weighted | Affine) and known(node.inputs[1:])
 
 
-def behind(anchor: Node, graph: Graph, context: Context) -> list[Node]:
-    """The affine nodes that follow, each the only reader of the one before."""
-    layers, value = list[Node](), anchor.output
+def behind(anchor: Node, graph: Graph, context: Context) -> Chain:
+    """The affine nodes that follow, each the only one to read what is before it, but for its twins."""
+    layers, twins, values = list[Node](), list[Node](), [anchor.output]
+
+    def chain() -> Chain:
+        return Chain(anchor, tuple(layers), tuple(twins), tuple(values))
+
     while True:
-        readers = [n for n in graph.users[value] if isinstance(n.op, Affine) and n.inputs[0] is value]
-        if not readers:
-            return layers
-        reader = readers[0]
-        if not graph.only_feeds(value, reader):
-            why = (
-                "is an output of the net"
-                if value in graph.kept
-                else "is also read by " + ", ".join(n.name for n in graph.users[value] if n is not reader)
-            )
-            context.declined(reader, f"not folded into {anchor.op.name}: {value.name} {why}")
-            return layers
+        readers = list(dict.fromkeys(n for v in values for n in graph.users[v]))
+        reader = next((n for n in readers if isinstance(n.op, Affine) and n.inputs[0] in values), None)
+        if reader is None:
+            return chain()
+        others = [n for n in readers if n is not reader]
+        different = [n for n in others if not (n.inputs[0] in values and twin(n, reader))]
+        returned = [v for v in values if v in graph.kept]
+        if different or returned:
+            read = "is also read by " + ", ".join(n.name for n in different)
+            why = f"{returned[0].name} is an output of the net" if returned else f"{reader.inputs[0].name} {read}"
+            context.declined(reader, f"not folded into {anchor.op.name}: {why}")
+            return chain()
         if not known(reader.inputs[1:]) or not fits(anchor, reader):
             context.declined(reader, f"not folded into {anchor.op.name}: its numbers are not one constant per channel")
-            return layers
+            return chain()
+        for node in others:
+            context.did(node, f"is {reader.name} again: the same {node.op.name} of {reader.inputs[0].name}")
         layers.append(reader)
-        value = reader.output
+        twins += others
+        values = [n.output for n in (reader, *others)]
+
+
+def twin(a: Node, b: Node) -> bool:
+    """Do two layers say the same, by their bytes?"""
+    if a.op != b.op or not known(a.inputs[1:]) or not known(b.inputs[1:]) or len(a.inputs) != len(b.inputs):
+        return False
+    pairs = zip(a.inputs[1:], b.inputs[1:], strict=True)
+    return all(isinstance(v, Constant) and isinstance(w, Constant) and v.digest == w.digest for v, w in pairs)
 
 
 def fits(anchor: Node, layer: Node) -> bool:
@@ -138,7 +155,9 @@ def fold(chain: Chain, out: Writer, names: Names, made: Constants, needed: set[V
     if isinstance(op, Affine):
         op = Scale(axis=op.axis)
     inputs = (out[anchor.inputs[0]], *made[key])
-    out[last.output] = out.emit(op, *inputs, name=last.name, loc=anchor.loc)
+    made_once = out.emit(op, *inputs, name=last.name, loc=anchor.loc)
+    for value in chain.ends:
+        out[value] = made_once
     layers = " and ".join(n.op.name for n in chain.layers)
     context.did(last, f"{layers} folded into {anchor.op.name}" if layers else f"{anchor.op.name} is one scale")
 

@@ -6,8 +6,8 @@
 x is then read once, and a target that can lets the slice ride: the kernel writes each piece where it belongs. Weights
 are joined along the output channels. What follows every branch in the same way follows the whole; where ReLUs follow
 only some, `at_least` with a bound for each channel stands for them. A branch stays by itself if its convolution differs
-in anything but channels, has weights that are not known, groups or a place, or is followed by an elementwise layer that
-could then ride on nothing.
+in anything but channels, has groups or weights that are not known, or is followed by an elementwise layer that could
+then ride on nothing. Left alone: a net that has places already.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class Branches:
 
 
 def merge_convolutions(graph: Graph, context: Context) -> Graph:
+    if any(n.place_decided for n in graph.nodes):
+        return graph
     found = {b.convs[0]: b for convs in alike(graph) for b in merging(convs, graph, context)}
     if not found:
         return graph
@@ -75,7 +77,7 @@ def alike(graph: Graph) -> list[list[Node]]:
     """Convolutions of the same value that differ in nothing but their output channels; two at least."""
     groups = dict[object, list[Node]]()
     for node in graph.nodes:
-        if isinstance(node.op, Conv) and node.op.groups == 1 and known(node.inputs[1:]) and not node.place_decided:
+        if isinstance(node.op, Conv) and node.op.groups == 1 and known(node.inputs[1:]):
             x, w = node.inputs[:2]
             groups.setdefault((x, node.op, w.type.dtype, w.type.dims[1:], node.output.layout), []).append(node)
     return [convs for convs in groups.values() if len(convs) > 1]
@@ -83,9 +85,9 @@ def alike(graph: Graph) -> list[list[Node]]:
 
 def merging(convs: list[Node], graph: Graph, context: Context) -> Iterator[Branches]:
     """Those of them that become one; at most one group."""
-    first, *others = convs
-    convs = [first, *(n for n in others if context.target.merges(first, n))]
-    if len(convs) == 1:
+    groups = ([n, *(o for o in convs[i:] if context.target.merges(n, o))] for i, n in enumerate(convs, 1))
+    convs, first = next((group for group in groups if len(group) > 1), []), convs[0]
+    if not convs:
         context.declined(first, f"stays by itself: on {context.target.name} it would not pay to merge it")
     while len(convs) > 1:
         branches = followed(convs, graph)
@@ -119,7 +121,7 @@ def follower(value: Value, graph: Graph) -> Node | None:
     rest = node.inputs[1:]
     each = known(rest) and all(v.type.dims == channels and v is not value for v in rest)
     at_channels = not rest or getattr(node.op, "axis", None) == 1
-    return node if node.inputs[0] is value and each and at_channels and not node.place_decided else None
+    return node if node.inputs[0] is value and each and at_channels else None
 
 
 def same(readers: Sequence[Node | None]) -> Step | None:

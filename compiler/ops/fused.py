@@ -13,9 +13,18 @@ from .image import plural
 
 @op("fused")
 class Fused(Op):
-    """A graph as an operator: its first node is the anchor, the rest ride on the anchor's result."""
+    """A graph as an operator: its first node is the anchor, the rest ride on the anchor's result.
+
+    Two are equal if their graphs do the same, whatever things are called in them.
+    """
 
     body: Graph
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fused) and (self.body is other.body or self.body.form == other.body.form)
+
+    def __hash__(self) -> int:
+        return hash(self.body.form)
 
     @property
     def gathers(self) -> bool:  # type: ignore[override]

@@ -26,6 +26,7 @@ from cortado.compiler.verify import verify
 from cortado.passes import PIPELINE, REQUIRED, Context
 from cortado.passes.plan_memory import aligned, offsets, spans_of
 from cortado.passes.reuse_storage import moved
+from cortado.passes.simplify import simplify
 from cortado.runtime import Net
 
 from .meaning import Inputs, Meaning, meaning, roughly
@@ -93,8 +94,9 @@ class Subject:
                 expected = self.rounded(before, graph, expected)
                 self.prove(graph, expected)
             after = f"{after}, at the end"
-            if trial.again and (settles(self.graph) or target.dtype is None):  # f16 would be rounded again
-                if not settles(self.graph):
+            settled = trial.again and settles(self.graph)
+            if trial.again and (settled or target.dtype is None):  # f16 would be rounded again
+                if not settled:
                     graph = repeated(graph, trial, target)
                     self.prove(graph, expected)
                 same(graph, trial, target)
@@ -192,10 +194,12 @@ def repeated(graph: Graph, trial: Trial, target: Target) -> Graph:
 def settles(graph: Graph) -> bool:
     """Whether passes, run once, can be held to leave nothing for a second run.
 
-    Not where a node stands in their way that is gone afterwards: a dead one, or one that looks at shapes alone, which
-    `fold_constants` works out after the passes that fold layers (they do not wait for shapes).
+    Not where a node stands in their way that is gone afterwards: a dead one; one that looks at shapes alone, or changes
+    nothing for these shapes, which `fold_constants` works out and `simplify` takes out after the passes that fold
+    layers (they do not wait for shapes); one whose place was decided, and is forgotten when others change.
     """
-    return living(graph) is graph and not any(n.op.by_shape for n in graph.nodes)
+    still = living(graph) is graph and simplify(graph, Context()) is graph
+    return still and not any(n.op.by_shape or n.place_decided for n in graph.nodes)
 
 
 def target_of(name: str) -> Target:
