@@ -22,11 +22,12 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT / ".src"))
 
 from cortado import passes  # noqa: E402
+from cortado.benchmarks.table import table as nets_table  # noqa: E402
 from cortado.compiler.op import REGISTRY  # noqa: E402
 from cortado.frontends.caffe import data, layers  # noqa: E402
 from cortado.frontends.caffe.layer import LAYERS, MANY, Kind  # noqa: E402
 
-PAGES = ("README.md", "docs/layers.md", "docs/passes.md", "docs/kernels_and_precision.md")
+PAGES = ("README.md", "docs/layers.md", "docs/passes.md", "docs/kernels_and_precision.md", "benchmarks/README.md")
 PART = re.compile(r"(<!-- worked out: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BENCHMARKS, DOCS = ROOT / "benchmarks", ROOT / "docs"
 TEMPLATES = ROOT / "compiler" / "codegen" / "templates"
@@ -101,7 +102,7 @@ def measured() -> str:
     parts = list(exactness())
     for file, told in MEASURED.items():
         if (path := BENCHMARKS / file).exists():
-            command = f"python benchmarks/{path.stem}.py"
+            command = COMMANDS.get(file, f"python benchmarks/{path.stem}.py")
             parts.append(
                 f"{told(json.loads(path.read_text('utf-8')))}\n\nFrom `benchmarks/{file}`; `{command}` makes it."
             )
@@ -170,11 +171,42 @@ def kernel_table(found: Mapping[str, Any]) -> str:
     return f"{about}:\n\n{table(head, rows)}"
 
 
+def random_nets(found: Mapping[str, Any]) -> str:
+    """The random nets that were tried, all of them with every pass."""
+    failed = f"{len(found['failed'])} with a mismatch" if found["failed"] else "no mismatch"
+    nodes = f"{found['nodes']:,} nodes of {len(found['operators'])} operators"
+    minutes = f"{found['seconds'] / 60:.0f} minutes"
+    tried = "through each pass alone, all in order and in random orders, for every target"
+    return f"**Random nets**, {tried}: {found['nets']:,} nets, {nodes}, {failed} ({minutes}, torch {found['torch']})."
+
+
+def nets() -> str:
+    """The table of benchmarks/table.py."""
+    return nets_table(json.loads((BENCHMARKS / "results" / "nets.json").read_text("utf-8")))
+
+
+def stages() -> str:
+    """Seconds of every stage on the largest nets of benchmarks/passes.py, with the exponents of growth that matter."""
+    found = json.loads((BENCHMARKS / "results" / "passes.json").read_text("utf-8"))
+    largest, kinds = str(max(found["sizes"])), found["nets"]
+
+    def cell(stage: Mapping[str, Any] | None) -> str:
+        if stage is None:
+            return ""
+        seconds = stage["seconds"][largest]
+        return f"{seconds:.2f} s" + (f" ({stage['exponent']})" if seconds > 0.1 else "")
+
+    names = list(dict.fromkeys(name for kind in kinds.values() for name in kind))
+    return table(("stage", *kinds), [(name, *(cell(kind.get(name)) for kind in kinds.values())) for name in names])
+
+
 MEASURED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "results/compile_time.json": compile_time,
     "results/passes.json": growth,
+    "results/random_nets.json": random_nets,
     "kernel_table.json": kernel_table,
 }
+COMMANDS = {"results/random_nets.json": "python -m tests.proof 0:20000 --jobs 2 --json FILE"}
 PARTS: Mapping[str, Callable[[], str]] = {
     "families": families,
     "layers": each_layer,
@@ -182,6 +214,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "pipeline": pipeline,
     "templates": templates,
     "measured": measured,
+    "nets": nets,
+    "stages": stages,
 }
 
 

@@ -98,8 +98,8 @@ def write(
         steps = space.steps(pieces[i - 1], None)
         assert steps is not None, f"{kernel.name} cannot write {value.name}"
         place = stepped(value.name, Pointer(("result", i), pieces[i - 1]), steps, part.start)
-        mine = f"channels & (channel >= {part.start}) & (channel < {part.stop})"
-        lines.append(f"tl.store({place}, {last.inputs[0].name}, mask=pixels & {mine})")
+        lines.append(f"mine = channels & (channel >= {part.start}) & (channel < {part.stop})")
+        lines.append(f"tl.store({place}, {last.inputs[0].name}, mask=pixels & mine)")
     lines.append(f"return {(last.inputs if last.pieces else last.results)[0].name}")
     if extra:
         names = ", ".join(name for name, _ in extra)
