@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .gpu import gpu as gpu
 from .gpu import stand_in as stand_in
+from .small_nets import Nets
+
+
+@pytest.fixture
+def nets(tmp_path: Path) -> Nets:
+    """Small nets that a test writes down, in a folder of its own."""
+    return Nets(tmp_path)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

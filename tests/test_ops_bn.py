@@ -21,11 +21,6 @@ BY_STATISTICS = [[3, -1], [1, 5]]  # (x - mean) / deviation · gamma + beta
 BY_BATCH = [[3, -4], [-1, 2]]  # means 5, 5.5, deviations 1, 0.5
 
 
-@pytest.fixture
-def nets(tmp_path: Path) -> Nets:
-    return Nets(tmp_path)
-
-
 @pytest.mark.parametrize("settings, wanted", [
     ("bn_param { bn_mode: INFERENCE }", BY_SCALE),
     ("bn_param { bn_mode: LEARN }", BY_BATCH),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,6 @@ from cortado import driver
 from cortado.compiler.ops.moving import Crop, Filter, Gather, Tile, Transpose
 
 from .small_nets import Nets, counted, data, f32, layer
-
-
-@pytest.fixture
-def nets(tmp_path: Path) -> Nets:
-    return Nets(tmp_path)
 
 
 @pytest.mark.parametrize("wrong, sentence", [

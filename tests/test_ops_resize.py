@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,6 @@ from .small_nets import Nets, counted, data, f32, layer
 def one_thread_and_one_seed() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-
-
-@pytest.fixture
-def nets(tmp_path: Path) -> Nets:
-    return Nets(tmp_path)
 
 
 F16 = TensorType("f16", (1, 1, 30, 40))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,6 @@ from .small_nets import Nets, counted, data, f32, layer
 def one_thread_and_one_seed() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-
-
-@pytest.fixture
-def nets(tmp_path: Path) -> Nets:
-    return Nets(tmp_path)
 
 
 @pytest.mark.parametrize("wrong, sentence", [

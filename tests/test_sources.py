@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from .small_nets import Nets, data, layer
-
-
-@pytest.fixture
-def nets(tmp_path: Path) -> Nets:
-    return Nets(tmp_path)
 
 
 def test_parameter_and_dummy_data(nets: Nets) -> None:
