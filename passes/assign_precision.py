@@ -4,43 +4,86 @@
     weight w: f32[4,3,3,3]        =>     weight w: f16[4,3,3,3]
     y: f32[1,4,6,6] = conv(x, w)         y: f16[1,4,6,6] = conv(x, w)
 
-Inputs and outputs change with the rest, so that nothing is converted while the net runs. Left alone: whole numbers,
-f64, and nets for a target that takes numbers as they come.
+Inputs and outputs change with the rest, so that nothing is converted while the net runs. What counts places stays f32
+(the mask of a max pool), and so do the weights of whatever computes with that. Left alone: whole numbers, f64, and nets
+for a target that takes numbers as they come.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from ..compiler.ir import Constant, Graph, Value
 from ..compiler.kernel import named
 from ..compiler.ops.fused import Fused
-from ..compiler.rewrite import Writer, retyped
+from ..compiler.rewrite import Names, Writer, retyped
 from ..compiler.types import DTYPES, TensorType
 from .context import Context
+
+V = TypeVar("V", bound=Value)
 
 
 def assign_precision(graph: Graph, context: Context) -> Graph:
     dtype = context.target.dtype
-    if dtype is None or all(v.type.dtype != "f32" for v in (*graph.inputs, *graph.constants)):
+    floats = [v for v in (*graph.inputs, *graph.constants) if v.type.dtype == "f32"]
+    if dtype is None or not floats:
         return graph
-    writer = Writer(graph)
-    for value in (*graph.inputs, *graph.constants):
-        if value.type.dtype == "f32":
-            writer[value] = converted(value, dtype)
-    context.did(graph.inputs[0] if graph.inputs else graph.constants[0], f"and all that follows is {dtype}")
+    writer, weights = Writer(graph), Weights(graph, dtype)
+    for value in graph.inputs:
+        writer[value] = converted(value, dtype)
     for node in graph.nodes:
-        writer.copy(replace(node, op=Fused(in_precision(node.op.body, dtype))) if isinstance(node.op, Fused) else node)
+        first = next((writer[v] for v in node.inputs if not isinstance(v, Constant)), None)
+        stays = first is not None and first.type.dtype == "f32"
+        for value in node.inputs:
+            if isinstance(value, Constant):
+                writer[value] = weights.whole(value) if stays else weights.rounded(value)
+        operands = [writer[v] for v in node.inputs]
+        writer.copy(replace(node, op=Fused(reading(node.op.body, operands))) if isinstance(node.op, Fused) else node)
+    for value in graph.outputs:
+        if isinstance(value, Constant):
+            writer[value] = weights.rounded(value)
     writer.graph = replace(graph, inputs=tuple(writer[v] for v in graph.inputs))
+    if weights.used or any(v.type.dtype == "f32" for v in graph.inputs):
+        context.did(floats[0], f"and all that follows is {dtype}")
     return writer.finish()
 
 
-def in_precision(body: Graph, dtype: str) -> Graph:
-    """A kernel that was there before, for such numbers."""
-    return named(retyped(body, {v.name: TensorType(dtype, v.type.dims) for v in body.inputs if v.type.dtype == "f32"}))
+class Weights:
+    """Each weight in both precisions, as far as it is read in them; the first that is asked for has its name."""
+
+    def __init__(self, graph: Graph, dtype: str) -> None:
+        self.names, self.dtype = Names(graph), dtype
+        self.used: dict[Constant, Constant] = {}  # rounded
+        self.kept: dict[Constant, Constant] = {}
+
+    def rounded(self, weight: Constant) -> Constant:
+        if weight.type.dtype != "f32":
+            return weight
+        if weight not in self.used:
+            made = converted(weight, self.dtype)
+            self.used[weight] = self.beside(made, self.dtype) if weight in self.kept else made
+        return self.used[weight]
+
+    def whole(self, weight: Constant) -> Constant:
+        if weight not in self.kept:
+            self.kept[weight] = self.beside(weight, "f32") if weight in self.used else weight
+        return self.kept[weight]
+
+    def beside(self, weight: Constant, dtype: str) -> Constant:
+        return replace(weight, name=self.names.fresh(f"{weight.name}.{dtype}"))
 
 
-def converted(value: Value, dtype: str) -> Value:
+def reading(body: Graph, operands: Sequence[Value]) -> Graph:
+    """A kernel that was there before, for operands of these types."""
+    types = {inner.name: v.type for inner, v in zip(body.inputs, operands, strict=True)}
+    return body if all(types[v.name] == v.type for v in body.inputs) else named(retyped(body, types))
+
+
+def converted(value: V, dtype: str) -> V:
+    if value.type.dtype != "f32":
+        return value
     type = TensorType(dtype, value.type.dims)
     if isinstance(value, Constant):
         return replace(value, type=type, data=value.data.to(DTYPES[dtype]))

@@ -127,9 +127,9 @@ def stepwise(x: TensorType, cont: TensorType) -> tuple[Dim, Dim, int]:
 
 def need_state(due: TensorType, *given: TensorType | None) -> None:
     for state in given:
-        if state is not None and state != due:
+        if state is not None and state.dims != due.dims:
             raise ValueError(f"the state is {state}, and has to be {due}")
 
 
 def first_state(given: Tensor | None, x: Tensor, w: Tensor) -> Tensor:
-    return x.new_zeros(x.shape[1], w.shape[1]) if given is None else given[0]
+    return x.new_zeros(x.shape[1], w.shape[1]) if given is None else given[0].to(x.dtype)

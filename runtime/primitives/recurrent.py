@@ -50,7 +50,7 @@ def prepare_lstm(call: Call) -> Run:
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         gates, cont, w, *state = operands
-        h, c = (s[0].clone() for s in state) if state else (start(gates, w), start(gates, w))
+        h, c = (s[0].to(gates.dtype, copy=True) for s in state) if state else (start(gates, w), start(gates, w))
         d, going, stops = w.shape[1], cont[..., None], cont[..., None] == 0
         scaled = torch.empty_like(h)
         for t in range(gates.shape[0]):
@@ -70,7 +70,7 @@ def prepare_rnn(call: Call) -> Run:
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         inputs, cont, w, *state = operands
-        h = state[0][0] if state else start(inputs, w)
+        h = state[0][0].to(inputs.dtype) if state else start(inputs, w)
         going, scaled = cont[..., None], torch.empty_like(h)
         for t in range(inputs.shape[0]):
             sums = product(torch.mul(h, going[t], out=scaled), w).add_(inputs[t])
