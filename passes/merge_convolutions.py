@@ -12,7 +12,7 @@ then ride on nothing. Left alone: a net that has places already.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import inf
@@ -58,7 +58,8 @@ class Branches:
 def merge_convolutions(graph: Graph, context: Context) -> Graph:
     if any(n.place_decided for n in graph.nodes):
         return graph
-    found = {b.convs[0]: b for convs in alike(graph) for b in merging(convs, graph, context)}
+    merged = (merging(convs, graph, context) for convs in alike(graph))
+    found = {b.convs[0]: b for b in merged if b is not None}
     if not found:
         return graph
     gone = {n for b in found.values() for n in b.layers}
@@ -83,8 +84,8 @@ def alike(graph: Graph) -> list[list[Node]]:
     return [convs for convs in groups.values() if len(convs) > 1]
 
 
-def merging(convs: list[Node], graph: Graph, context: Context) -> Iterator[Branches]:
-    """Those of them that become one; at most one group."""
+def merging(convs: list[Node], graph: Graph, context: Context) -> Branches | None:
+    """Those of them that become one; None if none do."""
     groups = ([n, *(o for o in convs[i:] if context.target.merges(n, o))] for i, n in enumerate(convs, 1))
     convs, first = next((group for group in groups if len(group) > 1), []), convs[0]
     if not convs:
@@ -93,11 +94,11 @@ def merging(convs: list[Node], graph: Graph, context: Context) -> Iterator[Branc
         branches = followed(convs, graph)
         stranded = [n for n, v in zip(convs, branches.ends, strict=True) if strands(v, branches, graph, context)]
         if not stranded:
-            yield branches
-            return
+            return branches
         for node in stranded:
             context.declined(node, "stays by itself: what rides on it could ride on nothing else")
         convs = [n for n in convs if n not in stranded]
+    return None
 
 
 def followed(convs: list[Node], graph: Graph) -> Branches:
@@ -119,7 +120,7 @@ def follower(value: Value, graph: Graph) -> Node | None:
         return None
     node, channels = readers[0], value.type.dims[1:2]
     rest = node.inputs[1:]
-    each = known(rest) and all(v.type.dims == channels and v is not value for v in rest)
+    each = known(rest) and all(v.type.dims == channels for v in rest)
     at_channels = not rest or getattr(node.op, "axis", None) == 1
     return node if node.inputs[0] is value and each and at_channels else None
 
