@@ -20,10 +20,10 @@ from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.targets import target as target_named
 from .compiler.text import parse
+from .file_types import is_artifact
 from .frontends.caffe.rules import State
-from .kinds import is_artifact
 from .passes import PIPELINE, REQUIRED, WITHOUT_SHAPES, Context, Note, Pass, PassFailed
-from .reading import STDIN, WeightsGiven, caffe, language, reshaped, stored
+from .reading import STDIN, WeightsGiven, read_caffe, read_language, read_source_of_artifact, reshape_inputs
 from .registering import registered_layers
 from .runtime.artifact import Artifact, Preprocessing, read, write
 from .runtime.net import Net
@@ -96,13 +96,15 @@ def compile(
     options = Options(target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient)
     report = report or Report()
     if fold_preprocessing:
-        artifact = folded(read_net(Path(prototxt), caffemodel, options, report), options, report, preprocessing or {})
+        artifact = compile_with_folding(
+            read_net(Path(prototxt), caffemodel, options, report), options, report, preprocessing or {}
+        )
     else:
-        artifact = compiled(Path(prototxt), caffemodel, options, report, preprocessing or {})
-    return loaded(artifact, options)
+        artifact = compile_files(Path(prototxt), caffemodel, options, report, preprocessing or {})
+    return load_artifact(artifact, options)
 
 
-def loaded(artifact: Artifact, options: Options) -> Net:
+def load_artifact(artifact: Artifact, options: Options) -> Net:
     """The net of an artifact; for other input shapes it is compiled with the same passes, or without them."""
     again = partial(recompile, optimize=options.optimize)
     return Net.from_artifact(artifact, compile=again, layers=registered_layers())
@@ -117,7 +119,7 @@ def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: 
     return Net.from_artifact(read(path), compile=recompile, layers=layers, threads=threads)
 
 
-def compiled(
+def compile_files(
     prototxt: Path,
     weights: WeightsGiven,
     options: Options,
@@ -125,20 +127,26 @@ def compiled(
     preprocessing: Mapping[str, Preprocessing],
 ) -> Artifact:
     graph = read_net(prototxt, weights, options, report)
-    artifact = lowered(graph, options, report)
-    return replace(artifact, preprocessing=dict(preprocessing)) if preprocessing else kept(prototxt, artifact)
+    artifact = lower_graph(graph, options, report)
+    return (
+        replace(artifact, preprocessing=dict(preprocessing))
+        if preprocessing
+        else keep_preprocessing(prototxt, artifact)
+    )
 
 
-def folded(graph: Graph, options: Options, report: Report, preprocessing: Mapping[str, Preprocessing]) -> Artifact:
+def compile_with_folding(
+    graph: Graph, options: Options, report: Report, preprocessing: Mapping[str, Preprocessing]
+) -> Artifact:
     """The artifact of a net with mean and scale of its pictures in its weights. CompileError where they cannot be."""
     if not options.optimize:
         raise CompileError("preprocessing is folded by passes, and they are turned off")
-    graph, names, left = folding.prepared(graph, preprocessing)
+    graph, names, left = folding.insert_preprocessing(graph, preprocessing)
     report.stages["read"] = graph
-    return replace(lowered(graph, options, report, names), preprocessing=left)
+    return replace(lower_graph(graph, options, report, names), preprocessing=left)
 
 
-def kept(path: Path, artifact: Artifact) -> Artifact:
+def keep_preprocessing(path: Path, artifact: Artifact) -> Artifact:
     """The artifact with what a compiled file at `path` says about pictures: compiled again, it still says so."""
     if not is_artifact(path):
         return artifact
@@ -152,14 +160,14 @@ def read_net(path: Path, weights: WeightsGiven, options: Options, report: Report
     """The graph of a net's files, before any pass."""
     start = perf_counter()
     if is_artifact(path):
-        graph = stored(path, weights, options.shapes, options.outputs)
+        graph = read_source_of_artifact(path, weights, options.shapes, options.outputs)
         report.layers = len(graph.nodes)
     elif path.suffix == ".net" or path == STDIN:
-        graph = language(path, weights, options.shapes, options.outputs)
+        graph = read_language(path, weights, options.shapes, options.outputs)
         report.layers = len(graph.nodes)
     else:
         state = State(options.phase, options.level, frozenset(options.stages))
-        graph, report.layers = caffe(
+        graph, report.layers = read_caffe(
             path, weights, state, options.shapes, options.outputs, options.lenient, report.warnings.append
         )
     report.seconds["read"] = perf_counter() - start
@@ -167,13 +175,13 @@ def read_net(path: Path, weights: WeightsGiven, options: Options, report: Report
     return graph
 
 
-def lowered(graph: Graph, options: Options, report: Report, absorbed: Sequence[str] = ()) -> Artifact:
+def lower_graph(graph: Graph, options: Options, report: Report, absorbed: Sequence[str] = ()) -> Artifact:
     """Passes and build. `source` is the net as the passes that look at no shape leave it.
 
     CompileError if one of the values `absorbed` outlives `fold_forward`.
     """
-    final = optimized(graph, options, report, options.passes)
-    folding.insist(absorbed, report.stages.get("fold_forward", graph), report.notes)
+    final = run_passes(graph, options, report, options.passes)
+    folding.require_absorbed(absorbed, report.stages.get("fold_forward", graph), report.notes)
     start = perf_counter()
     source = report.stages[PIPELINE[WITHOUT_SHAPES - 1].__name__] if options.optimize else graph
     artifact = build(final, source, options.target, versions())
@@ -181,7 +189,7 @@ def lowered(graph: Graph, options: Options, report: Report, absorbed: Sequence[s
     return artifact
 
 
-def optimized(graph: Graph, options: Options, report: Report, passes: Sequence[Pass]) -> Graph:
+def run_passes(graph: Graph, options: Options, report: Report, passes: Sequence[Pass]) -> Graph:
     """The graph after these passes; each one's result and time are in the report.
 
     PassFailed if one fails; a reproducer of that is then in its `folder`.
@@ -198,7 +206,7 @@ def optimized(graph: Graph, options: Options, report: Report, passes: Sequence[P
         return all_passes.run(graph, context, passes, seen)
     except PassFailed as e:
         with suppress(OSError):  # it would hide the failure itself
-            e.folder = str(reproducer.write(e, options.target))
+            e.folder = str(reproducer.write_reproducer(e, options.target))
         raise
 
 
@@ -212,10 +220,10 @@ def recompile(
 ) -> Artifact:
     """The net of an artifact for other input shapes: how the runtime asks the compiler, through the face."""
     try:
-        graph = reshaped(parse(source, "source.net", weights), shapes)
+        graph = reshape_inputs(parse(source, "source.net", weights), shapes)
     except CompileError as e:
         raise ValueError(e.message) from None
-    return lowered(graph, Options(target=target, optimize=optimize), Report())
+    return lower_graph(graph, Options(target=target, optimize=optimize), Report())
 
 
 def versions() -> dict[str, str]:

@@ -15,11 +15,11 @@ import torch
 
 from .compiler.errors import CompileError
 from .compiler.ir import Graph, Value
-from .compiler.op import near
+from .compiler.op import did_you_mean
 from .compiler.ops.channels import Scale
 from .compiler.ops.conv import Conv
 from .compiler.ops.dense import Linear
-from .compiler.rewrite import Names, Writer, constant
+from .compiler.rewrite import UniqueNames, Writer, make_constant
 from .passes import Note
 from .runtime.artifact import Preprocessing
 
@@ -27,26 +27,28 @@ Forms = Mapping[str, Preprocessing]
 PIXELS = 255.0  # the largest number of a picture's channel, as it is read
 
 
-def prepared(graph: Graph, forms: Forms) -> tuple[Graph, tuple[str, ...], dict[str, Preprocessing]]:
+def insert_preprocessing(graph: Graph, forms: Forms) -> tuple[Graph, tuple[str, ...], dict[str, Preprocessing]]:
     """The net for pictures as they are, the names of the values that have to vanish, and what is left to be done.
 
     Order of channels, resizing and cutting are left. CompileError if a form is for no input, or not one number for each
     channel.
     """
-    writer, names = Writer(graph), Names(graph)
+    writer, names = Writer(graph), UniqueNames(graph)
     inputs = {v.name: v for v in graph.inputs}
     made, left = list[str](), dict[str, Preprocessing]()
     for name, form in forms.items():
         if name not in inputs:
             known = ", ".join(inputs) or "none"
-            raise CompileError(f'the net has no input "{name}"{near(name, inputs)}', advice=f"Its inputs are {known}.")
+            raise CompileError(
+                f'the net has no input "{name}"{did_you_mean(name, inputs)}', advice=f"Its inputs are {known}."
+            )
         a, b = coefficients(inputs[name], form)
         left[name] = replace(form, mean=(), scale=1.0, raw_scale=PIXELS)
         if a == 1 and not b.any():
             continue
         made.append(names.fresh(f"{name}.prepared"))
-        gamma = constant(names.fresh(f"{name}.gamma"), torch.full_like(b, a))
-        beta = constant(names.fresh(f"{name}.beta"), b)
+        gamma = make_constant(names.fresh(f"{name}.gamma"), torch.full_like(b, a))
+        beta = make_constant(names.fresh(f"{name}.beta"), b)
         writer[inputs[name]] = writer.emit(Scale(), inputs[name], gamma, beta, name=made[-1])
     for node in graph.nodes:
         writer.copy(node)
@@ -66,14 +68,14 @@ def coefficients(value: Value, form: Preprocessing) -> tuple[float, torch.Tensor
     return form.scale * (form.raw_scale / PIXELS), -mean * form.scale
 
 
-def insist(names: Sequence[str], graph: Graph, notes: Sequence[Note]) -> None:
+def require_absorbed(names: Sequence[str], graph: Graph, notes: Sequence[Note]) -> None:
     """CompileError for the first of these values that is still there: the passes say why."""
     for name in names:
         if name not in graph.values:
             continue
         value = graph.values[name]
         why = [n.sentence.removeprefix("not folded forward: ") for n in notes if n.value == name and not n.done]
-        readers = [n for n in graph.users[value] if not isinstance(n.op, Conv | Linear) and not n.op.by_shape]
+        readers = [n for n in graph.users[value] if not isinstance(n.op, Conv | Linear) and not n.op.shape_only]
         listed = ", ".join(f"{n.name} ({n.op.name})" for n in readers) or "the net's caller"
         reason = why[-1] if why else f"only convolutions and matrix products take them in, and {listed} reads it"
         advice = "Leave them to the runtime: compile without folding, and they are kept in the file."

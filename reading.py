@@ -9,11 +9,12 @@ from pathlib import Path
 
 from .compiler.errors import CompileError
 from .compiler.ir import Graph
-from .compiler.op import near
-from .compiler.rewrite import needed, retyped
+from .compiler.op import did_you_mean
+from .compiler.rewrite import live_nodes, retype
 from .compiler.text import parse
 from .compiler.text import weights as text_weights
 from .compiler.types import AtMost, Dim, TensorType
+from .file_types import is_artifact
 from .frontends.caffe import net as caffe_net
 from .frontends.caffe import standalone
 from .frontends.caffe.rules import State, included
@@ -22,7 +23,6 @@ from .frontends.caffe.weights import Fill, source
 from .frontends.files.caffemodel import Weights
 from .frontends.files.caffemodel import read as read_caffemodel
 from .frontends.files.prototxt import read as read_prototxt
-from .kinds import is_artifact
 from .runtime.artifact import read as read_artifact
 
 WeightsGiven = str | Path | Fill | Weights | None
@@ -30,7 +30,7 @@ Shapes = Mapping[str, Sequence[int | str]]
 STDIN = Path("-")
 
 
-def caffe(
+def read_caffe(
     path: Path,
     weights: WeightsGiven,
     state: State,
@@ -48,14 +48,14 @@ def caffe(
         message = standalone.net(weights, path, outputs)
     else:
         message = read_prototxt(path)
-    sizes = {name: dims(shape) for name, shape in shapes.items()}
+    sizes = {name: parse_dims(shape) for name, shape in shapes.items()}
     graph = caffe_net.graph(
         message, source(weights), state=state, shapes=sizes, outputs=outputs, lenient=lenient, warn=warn
     )
     return graph, len(included(upgraded(message, [])["layer"], state, []))
 
 
-def language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> Graph:
+def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> Graph:
     """The net of a .net file, or of standard input.
 
     `weights` is a file of tensors by handle, read in place of the one that the text names. A compiled net is such a
@@ -79,48 +79,48 @@ def language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequenc
         raise CompileError(f"{path}: byte {e.start} is of no text in UTF-8", advice=advice) from None
     tensors = text_weights.load(Path(weights)) if weights is not None else None
     graph = parse(text, "<stdin>" if path == STDIN else str(path), tensors)
-    return asked(graph, shapes, outputs)
+    return specialize(graph, shapes, outputs)
 
 
-def stored(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> Graph:
+def read_source_of_artifact(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> Graph:
     """The net that a compiled file keeps for compiling it again: as the passes that look at no shape left it."""
     if weights is not None:
         raise CompileError(f"{path}: a compiled file holds its weights", advice="Give no other ones beside it.")
     artifact = read_artifact(path)
-    return asked(parse(artifact.source, f"the source of {path}", artifact.weights), shapes, outputs)
+    return specialize(parse(artifact.source, f"the source of {path}", artifact.weights), shapes, outputs)
 
 
-def asked(graph: Graph, shapes: Shapes, outputs: Sequence[str]) -> Graph:
+def specialize(graph: Graph, shapes: Shapes, outputs: Sequence[str]) -> Graph:
     """The same net for the shapes and with the answers that are asked for, if any are."""
-    graph = returning(graph, outputs) if outputs else graph
-    return reshaped(graph, {name: dims(shape) for name, shape in shapes.items()}) if shapes else graph
+    graph = with_outputs(graph, outputs) if outputs else graph
+    return reshape_inputs(graph, {name: parse_dims(shape) for name, shape in shapes.items()}) if shapes else graph
 
 
-def returning(graph: Graph, names: Sequence[str]) -> Graph:
+def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
     """The same net with these values as its answer."""
     if unknown := [name for name in names if name not in graph.values]:
-        sentence = f'there is no value "{unknown[0]}" to return{near(unknown[0], graph.values)}'
+        sentence = f'there is no value "{unknown[0]}" to return{did_you_mean(unknown[0], graph.values)}'
         raise CompileError(f"{graph.name}: {sentence}", advice="Name a value of the net: `cortado show` prints them.")
     returns = tuple((name, graph.values[name]) for name in names)
-    return replace(graph, nodes=needed(list(graph.nodes), [v for _, v in returns]), returns=returns)
+    return replace(graph, nodes=live_nodes(list(graph.nodes), [v for _, v in returns]), returns=returns)
 
 
-def reshaped(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:
+def reshape_inputs(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:
     """The same net for inputs of other shapes; CompileError if one is no input, or the net cannot take them."""
     types = {v.name: TensorType(v.type.dtype, tuple(shapes[v.name])) for v in graph.inputs if v.name in shapes}
     if unknown := [name for name in shapes if name not in types]:
         known = ", ".join(v.name for v in graph.inputs)
         raise CompileError(f'a shape is given for "{unknown[0]}", which is no input', advice=f"The inputs are {known}.")
     try:
-        return retyped(graph, types)
+        return retype(graph, types)
     except ValueError as e:
-        raise CompileError(f"{graph.name} cannot take {describe(shapes)}: {e}") from None
+        raise CompileError(f"{graph.name} cannot take {describe_shapes(shapes)}: {e}") from None
 
 
-def describe(shapes: Mapping[str, Sequence[Dim]]) -> str:
+def describe_shapes(shapes: Mapping[str, Sequence[Dim]]) -> str:
     return ", ".join(f"{name} [{','.join(map(str, sizes))}]" for name, sizes in shapes.items())
 
 
-def dims(shape: Sequence[int | str]) -> tuple[Dim, ...]:
+def parse_dims(shape: Sequence[int | str]) -> tuple[Dim, ...]:
     """Sizes as people write them: numbers, or "?8" for one that is known when the net runs, and at most 8."""
     return tuple(AtMost(int(d.lstrip("?"))) if isinstance(d, str) and d.startswith("?") else int(d) for d in shape)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .compiler.ir import Value
-from .compiler.op import near
+from .compiler.op import did_you_mean
 from .compiler.ops.user import USERS, Registered, Run, Shape, Shapes, User
 from .frontends.caffe import layers as layers  # which enter themselves in LAYERS, and are not to be replaced
 from .frontends.caffe.layer import LAYERS, Kind, Layer, pair, shortest
@@ -46,37 +46,37 @@ def register_layer(
         raise ValueError(f"{type} is a layer that cortado computes itself; give yours a type of its own")
     fields = kinds("LayerParameter")
     if param is not None and (param not in fields or not fields[param].message):
-        raise ValueError(f"a layer of Caffe's has no settings called {param}{near(param, fields)}")
+        raise ValueError(f"a layer of Caffe's has no settings called {param}{did_you_mean(param, fields)}")
 
     def computed(settings: Mapping[str, Any], *arrays: Tensor) -> list[Tensor]:
         made = run(settings, *arrays)
         return [torch.as_tensor(x) for x in (made if isinstance(made, list | tuple) else [made])]
 
     def read(l: Layer, *given: Value) -> tuple[Value, ...]:
-        settings = told(l.param) if param else {}
+        settings = to_dict(l.param) if param else {}
         known = [l.sizes(x.type.dims) for x in given]
         learnt = [l.weight(shape, f"blob{i}") for i, shape in enumerate(blobs(settings, *known) if blobs else ())]
         return l.emit_all(User(layer=type, settings=json.dumps(settings, sort_keys=True)), *given, *learnt)
 
-    USERS[type] = Registered(shapes or first_shape, computed)
+    USERS[type] = Registered(shapes or shape_of_first, computed)
     LAYERS[type] = Kind(read, param, pair(bottoms), pair(tops))
 
 
-def first_shape(settings: Mapping[str, Any], first: Shape, *others: Shape) -> Shape:
+def shape_of_first(settings: Mapping[str, Any], first: Shape, *others: Shape) -> Shape:
     return first
 
 
-def told(message: Message) -> dict[str, Any]:
+def to_dict(message: Message) -> dict[str, Any]:
     """All settings of a message, those that the file leaves out by Caffe's defaults; messages in it as dicts."""
-    return {name: plain(message[name]) for name in kinds(message.type)}
+    return {name: to_plain(message[name]) for name in kinds(message.type)}
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     match value:
         case Message():
-            return told(value)
+            return to_dict(value)
         case tuple():
-            return [plain(x) for x in value]
+            return [to_plain(x) for x in value]
         case float():
             return shortest(value)
     return value

@@ -13,7 +13,7 @@ from .passes import PassFailed
 from .version import VERSION
 
 
-def write(failure: PassFailed, target: str) -> Path:
+def write_reproducer(failure: PassFailed, target: str) -> Path:
     """The folder, in $CORTADO_FAILURES or among the system's temporary files; the same failure, the same folder."""
     parent = Path(os.environ.get("CORTADO_FAILURES") or Path(tempfile.gettempdir()) / "cortado-failures")
     digest = sha256(f"{failure.name} {target} {show(failure.graph)}".encode()).hexdigest()[:8]

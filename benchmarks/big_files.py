@@ -30,7 +30,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "big_files.json"
 CHUNK = 1 << 20
-TIMES = 5
+REPEATS = 5
 sys.path[:0] = [str(ROOT / ".src"), str(ROOT / "benchmarks")]
 
 import big_nets  # noqa: E402
@@ -39,39 +39,39 @@ import big_nets  # noqa: E402
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=float, default=500)
-    parser.add_argument("--nets", nargs="+", choices=big_nets.KINDS, default=big_nets.KINDS)
+    parser.add_argument("--nets", nargs="+", choices=big_nets.NET_KINDS, default=big_nets.NET_KINDS)
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS), help="load comes after compile")
     parser.add_argument("--out", default=str(RESULTS))
     parser.add_argument("--once", nargs=3, metavar=("JOB", "PROTOTXT", "CAFFEMODEL"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.once:
         job, prototxt, caffemodel = options.once
-        print(json.dumps(once(job, Path(prototxt), Path(caffemodel))))
+        print(json.dumps(run_once(job, Path(prototxt), Path(caffemodel))))
         return
     report = {
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
-        "nets": [measured(kind, options.megabytes, options.jobs) for kind in options.nets],
+        "nets": [measure(kind, options.megabytes, options.jobs) for kind in options.nets],
     }
     Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(table(report))
 
 
-def measured(kind: str, megabytes: float, jobs: list[str]) -> dict[str, Any]:
+def measure(kind: str, megabytes: float, jobs: list[str]) -> dict[str, Any]:
     """These jobs on one net."""
     with tempfile.TemporaryDirectory() as folder:
-        files = big_nets.files(Path(folder), kind, megabytes)
+        files = big_nets.make_files(Path(folder), kind, megabytes)
         size = files[1].stat().st_size
-        return {"net": kind, "bytes": size} | {job: fresh(job, *files, size) for job in jobs}
+        return {"net": kind, "bytes": size} | {job: run_fresh_process(job, *files, size) for job in jobs}
 
 
-def fresh(job: str, prototxt: Path, caffemodel: Path, size: int) -> dict[str, Any]:
+def run_fresh_process(job: str, prototxt: Path, caffemodel: Path, size: int) -> dict[str, Any]:
     """What a new process measures of itself, and its anonymous memory as it is seen from here."""
     command = [sys.executable, __file__, "--once", job, str(prototxt), str(caffemodel)]
     anonymous, environment = 0, os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         while process.poll() is None:
             with contextlib.suppress(OSError, KeyError):  # it may have ended since
-                anonymous = max(anonymous, memory(process.pid)["RssAnon"])
+                anonymous = max(anonymous, process_memory(process.pid)["RssAnon"])
             time.sleep(0.001)
         assert process.stdout
         printed = process.stdout.read()
@@ -87,17 +87,17 @@ def fresh(job: str, prototxt: Path, caffemodel: Path, size: int) -> dict[str, An
     return {"imported": imported["VmHWM"]} | {name: round(n, 3) for name, n in sizes.items()} | found
 
 
-def memory(process: int | str = "self") -> dict[str, int]:
+def process_memory(process: int | str = "self") -> dict[str, int]:
     """What Linux says about a process's memory, in bytes."""
     lines = (line.split() for line in Path(f"/proc/{process}/status").read_text("utf-8").splitlines())
     return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[-1] == "kB"}
 
 
-def once(job: str, prototxt: Path, caffemodel: Path) -> dict[str, Any]:
+def run_once(job: str, prototxt: Path, caffemodel: Path) -> dict[str, Any]:
     work = JOBS[job](prototxt, caffemodel)  # imports what it needs
-    imported = memory()
+    imported = process_memory()
     found = work()
-    return {"imported": imported, "peak": memory()} | found
+    return {"imported": imported, "peak": process_memory()} | found
 
 
 def read(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
@@ -115,7 +115,7 @@ def read(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
                     some = part[i : i + len(buffer)]
                     buffer[: len(some)] = some
 
-    return lambda: by_turns(ours, lambda: plainly_read(caffemodel, memoryview(buffer).cast("B")))
+    return lambda: time_in_turns(ours, lambda: read_plain_bytes(caffemodel, memoryview(buffer).cast("B")))
 
 
 def compile(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
@@ -125,7 +125,7 @@ def compile(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
     from cortado.cli import summary as summary
 
     def work() -> dict[str, Any]:
-        out, start = artifact(caffemodel), perf_counter()
+        out, start = artifact_path(caffemodel), perf_counter()
         arguments = ["compile", str(prototxt), str(caffemodel), "-o", str(out), "--json"]
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             command(arguments, standalone_mode=False)
@@ -155,10 +155,10 @@ def write(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
     from cortado import driver
     from cortado.runtime.artifact import write as write_artifact
 
-    out, bare = artifact(caffemodel), caffemodel.with_suffix(".bare")
+    out, bare = artifact_path(caffemodel), caffemodel.with_suffix(".bare")
 
     def work() -> dict[str, Any]:
-        made = driver.compiled(prototxt, caffemodel, driver.Options(), driver.Report(), {})
+        made = driver.compile_files(prototxt, caffemodel, driver.Options(), driver.Report(), {})
 
         def ours() -> None:
             out.unlink(missing_ok=True)
@@ -170,7 +170,7 @@ def write(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
                 for tensor in made.weights.values():
                     file.write(tensor.numpy().data)
 
-        return by_turns(ours, plain)
+        return time_in_turns(ours, plain)
 
     return work
 
@@ -182,13 +182,15 @@ def load(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
     from cortado import driver
     from cortado.runtime.artifact import read as read_artifact
 
-    out = artifact(caffemodel)
+    out = artifact_path(caffemodel)
 
     def work() -> dict[str, Any]:
         start = perf_counter()
         read_artifact(out)
         mapped = perf_counter() - start
-        return {"mapped": round(mapped, 4)} | by_turns(lambda: driver.load(out), lambda: np.fromfile(out, np.uint8))
+        return {"mapped": round(mapped, 4)} | time_in_turns(
+            lambda: driver.load(out), lambda: np.fromfile(out, np.uint8)
+        )
 
     return work
 
@@ -196,20 +198,20 @@ def load(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
 JOBS = {"read": read, "compile": compile, "call": call, "write": write, "load": load}
 
 
-def artifact(caffemodel: Path) -> Path:
+def artifact_path(caffemodel: Path) -> Path:
     return caffemodel.with_suffix(".cortado")
 
 
-def plainly_read(path: Path, buffer: memoryview) -> None:
+def read_plain_bytes(path: Path, buffer: memoryview) -> None:
     with path.open("rb", buffering=0) as file:
         while file.readinto(buffer):
             pass
 
 
-def by_turns(ours: Callable[[], object], plain: Callable[[], object]) -> dict[str, Any]:
+def time_in_turns(ours: Callable[[], object], plain: Callable[[], object]) -> dict[str, Any]:
     """The best seconds of both, and how they compare."""
     seconds: dict[Callable[[], object], list[float]] = {plain: [], ours: []}
-    for _ in range(TIMES):
+    for _ in range(REPEATS):
         for work, taken in seconds.items():
             start = perf_counter()
             work()

@@ -17,14 +17,14 @@ import numpy as np
 
 from cortado.frontends.files.caffewriter import Layer, write
 
-KINDS = ("plain", "folding", "forward")
+NET_KINDS = ("plain", "folding", "forward")
 STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # channels in units of the width, and how many convolutions
-PICTURE, CLASSES = 224, 1000
+PICTURE_SIZE, CLASSES = 224, 1000
 MB = 10**6
 
 
 @dataclass(frozen=True)
-class Line:
+class LayerSpec:
     """A layer that reads the one before it: its own settings, and the shapes of its blobs."""
 
     name: str
@@ -33,64 +33,66 @@ class Line:
     blobs: tuple[tuple[int, ...], ...] = ()
 
 
-def files(folder: Path, kind: str, megabytes: float) -> tuple[Path, Path]:
+def make_files(folder: Path, kind: str, megabytes: float) -> tuple[Path, Path]:
     """A prototxt and a caffemodel of at least so many megabytes, little more. A layer is drawn when it is written."""
-    lines = list(net(kind, next(w for w in range(1, 10_000) if size(net(kind, w)) >= megabytes * MB)))
+    lines = list(
+        net_layers(kind, next(w for w in range(1, 10_000) if total_bytes(net_layers(kind, w)) >= megabytes * MB))
+    )
     prototxt, caffemodel = folder / f"{kind}.prototxt", folder / f"{kind}.caffemodel"
-    prototxt.write_text(text(kind, lines), "utf-8")
-    write(caffemodel, kind, drawn(lines))
+    prototxt.write_text(prototxt_text(kind, lines), "utf-8")
+    write(caffemodel, kind, draw_weights(lines))
     return prototxt, caffemodel
 
 
-def net(kind: str, width: int) -> Iterator[Line]:
+def net_layers(kind: str, width: int) -> Iterator[LayerSpec]:
     """The layers; VGG's width is 64."""
     channels = 3
     for i, (units, count) in enumerate(STAGES, 1):
         for j in range(1, count + 1):
             yield from convolution(f"{i}_{j}", channels, units * width, kind == "folding")
             channels = units * width
-        yield Line(f"pool{i}", "Pooling", "pooling_param { pool: MAX kernel_size: 2 stride: 2 }")
+        yield LayerSpec(f"pool{i}", "Pooling", "pooling_param { pool: MAX kernel_size: 2 stride: 2 }")
     if kind == "forward":
         yield from norm("features", channels)
     if kind == "folding":
-        yield Line("mean", "Pooling", "pooling_param { pool: AVE global_pooling: true }")
+        yield LayerSpec("mean", "Pooling", "pooling_param { pool: AVE global_pooling: true }")
     else:
-        yield product("fc6", channels * (PICTURE >> 5) ** 2, 64 * width)
-        yield Line("relu6", "ReLU")
-        yield product("fc7", 64 * width, 64 * width)
-        yield Line("relu7", "ReLU")
+        yield inner_product("fc6", channels * (PICTURE_SIZE >> 5) ** 2, 64 * width)
+        yield LayerSpec("relu6", "ReLU")
+        yield inner_product("fc7", 64 * width, 64 * width)
+        yield LayerSpec("relu7", "ReLU")
         channels = 64 * width
-    yield product("classes", channels, CLASSES)
-    yield Line("prob", "Softmax")
+    yield inner_product("classes", channels, CLASSES)
+    yield LayerSpec("prob", "Softmax")
 
 
-def convolution(name: str, taken: int, made: int, normed: bool) -> Iterator[Line]:
+def convolution(name: str, taken: int, made: int, normed: bool) -> Iterator[LayerSpec]:
     settings = f"convolution_param {{ num_output: {made} kernel_size: 3 pad: 1{' bias_term: false' * normed} }}"
     weight = (made, taken, 3, 3)
-    yield Line(f"conv{name}", "Convolution", settings, (weight,) if normed else (weight, (made,)))
+    yield LayerSpec(f"conv{name}", "Convolution", settings, (weight,) if normed else (weight, (made,)))
     if normed:
         yield from norm(name, made)
-    yield Line(f"relu{name}", "ReLU")
+    yield LayerSpec(f"relu{name}", "ReLU")
 
 
-def norm(name: str, channels: int) -> Iterator[Line]:
+def norm(name: str, channels: int) -> Iterator[LayerSpec]:
     blobs = (channels,), (channels,), (1,)
-    yield Line(f"bn_{name}", "BatchNorm", "batch_norm_param { use_global_stats: true }", blobs)
-    yield Line(f"scale_{name}", "Scale", "scale_param { bias_term: true }", blobs[:2])
+    yield LayerSpec(f"bn_{name}", "BatchNorm", "batch_norm_param { use_global_stats: true }", blobs)
+    yield LayerSpec(f"scale_{name}", "Scale", "scale_param { bias_term: true }", blobs[:2])
 
 
-def product(name: str, taken: int, made: int) -> Line:
-    return Line(name, "InnerProduct", f"inner_product_param {{ num_output: {made} }}", ((made, taken), (made,)))
+def inner_product(name: str, taken: int, made: int) -> LayerSpec:
+    return LayerSpec(name, "InnerProduct", f"inner_product_param {{ num_output: {made} }}", ((made, taken), (made,)))
 
 
-def size(lines: Iterable[Line]) -> int:
+def total_bytes(lines: Iterable[LayerSpec]) -> int:
     """Bytes of all blobs."""
     return 4 * sum(prod(shape) for line in lines for shape in line.blobs)
 
 
-def text(name: str, lines: Iterable[Line]) -> str:
+def prototxt_text(name: str, lines: Iterable[LayerSpec]) -> str:
     """The prototxt."""
-    shape = f"dim: 1 dim: 3 dim: {PICTURE} dim: {PICTURE}"
+    shape = f"dim: 1 dim: 3 dim: {PICTURE_SIZE} dim: {PICTURE_SIZE}"
     written, bottom = [f'name: "{name}"', f'input: "data" input_shape {{ {shape} }}'], "data"
     for line in lines:
         ends = f'bottom: "{bottom}" top: "{line.name}"'
@@ -99,7 +101,7 @@ def text(name: str, lines: Iterable[Line]) -> str:
     return "\n".join(written) + "\n"
 
 
-def drawn(lines: Iterable[Line]) -> Iterator[Layer]:
+def draw_weights(lines: Iterable[LayerSpec]) -> Iterator[Layer]:
     """The weights: matrices as He et al. start them, what normalizes and scales about 1."""
     source = np.random.default_rng(0)
     for line in lines:

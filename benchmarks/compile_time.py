@@ -43,25 +43,31 @@ def main() -> None:
     parser.add_argument("--once", nargs="+", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.once:
-        print(json.dumps(big(options.once[0]) if options.largest else once(options.once)))
+        print(json.dumps(time_compilation(options.once[0]) if options.largest else run_once(options.once)))
         return
     if options.largest:
-        found = {"largest published nets": largest(options.runs or 3)}
+        found = {"largest published nets": measure_largest(options.runs or 3)}
         known = json.loads(Path(options.out).read_text("utf-8")) if Path(options.out).exists() else {}
         Path(options.out).write_text(json.dumps(known | found, indent=1) + "\n", encoding="utf-8")
         print(json.dumps(found, indent=1))
         return
     with tempfile.TemporaryDirectory() as folder:
-        files = [options.prototxt, options.caffemodel] if options.prototxt else [str(with_weights(Path(folder)))]
-        runs = [fresh(files) for _ in range((options.runs or 9) + 1)][1:]  # the first one fills the disk's cache
-    report = summary(runs, "published files" if options.prototxt else NET.name)
+        files = (
+            [options.prototxt, options.caffemodel]
+            if options.prototxt
+            else [str(dump_with_random_weights(Path(folder)))]
+        )
+        runs = [run_fresh_process(files) for _ in range((options.runs or 9) + 1)][
+            1:
+        ]  # the first one fills the disk's cache
+    report = summarize(runs, "published files" if options.prototxt else NET.name)
     if Path(options.out).exists():  # what --largest found stays
         report = json.loads(Path(options.out).read_text("utf-8")) | report
     Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(table(report))
 
 
-def with_weights(folder: Path) -> Path:
+def dump_with_random_weights(folder: Path) -> Path:
     """Our text as a dump, with numbers drawn at random for its weights."""
     import torch
 
@@ -80,21 +86,21 @@ def with_weights(folder: Path) -> Path:
     return dump(folder, {"squeezenet": writer.finish()})[0]
 
 
-LARGEST = (  # files of the zoo, with 1,170, 1,169 and 987 layers
+LARGEST_NETS = (  # files of the zoo, with 1,170, 1,169 and 987 layers
     "air--caffe-model__cls__air__deploy_air152",
     "resnet-v2--caffe-model__cls__resnet-v2__deploy_resnet269-v2",
     "resnet-v2--caffe-model__cls__inception__deploy_inception-resnet-v2",
 )
 
 
-def largest(runs: int) -> list[dict[str, Any]]:
+def measure_largest(runs: int) -> list[dict[str, Any]]:
     """Each of the largest nets: medians and the longest of fresh processes, which take turns."""
     from cortado.tests.shared import SHARED
 
-    paths = [SHARED / "zoo" / "prototxt" / f"{name}.prototxt" for name in LARGEST]
-    measured = [[fresh([str(path)], "--largest") for path in paths] for _ in range(runs)]
+    paths = [SHARED / "zoo" / "prototxt" / f"{name}.prototxt" for name in LARGEST_NETS]
+    measured = [[run_fresh_process([str(path)], "--largest") for path in paths] for _ in range(runs)]
     rows = []
-    for name, found in zip(LARGEST, zip(*measured, strict=True), strict=True):
+    for name, found in zip(LARGEST_NETS, zip(*measured, strict=True), strict=True):
         clocks = {clock: [one[clock] for one in found] for clock in ("wall", "processor")}
         stages = {s: round(median(one["stages"][s] for one in found), 4) for s in found[0]["stages"]}
         rows.append(
@@ -113,27 +119,29 @@ def largest(runs: int) -> list[dict[str, Any]]:
     return rows
 
 
-def big(path: str) -> dict[str, Any]:
+def time_compilation(path: str) -> dict[str, Any]:
     """One compilation, from the prototxt to an artifact, with weights that are there already."""
     import torch
 
     from cortado import driver
-    from cortado.benchmarks.zoo import anything
+    from cortado.benchmarks.zoo import random_weight
 
     torch.set_num_threads(1)
     options, kept = driver.Options(), dict[tuple[str, int], Any]()
 
     def made(layer: str, type: str, index: int, shape: tuple[int, ...]) -> Any:
-        return kept.setdefault((layer, index), anything(layer, type, index, shape))
+        return kept.setdefault((layer, index), random_weight(layer, type, index, shape))
 
     driver.read_net(Path(path), made, options, driver.Report())
     report, wall, processor = driver.Report(), perf_counter(), process_time()
-    artifact = driver.compiled(Path(path), lambda layer, type, index, shape: kept[layer, index], options, report, {})
+    artifact = driver.compile_files(
+        Path(path), lambda layer, type, index, shape: kept[layer, index], options, report, {}
+    )
     seconds = {"wall": perf_counter() - wall, "processor": process_time() - processor}
     return seconds | {"layers": report.layers, "steps": len(artifact.plan.steps), "stages": report.seconds}
 
 
-def fresh(files: list[str], *flags: str) -> dict[str, Any]:
+def run_fresh_process(files: list[str], *flags: str) -> dict[str, Any]:
     """What a new process measures."""
     command = [sys.executable, __file__, *flags, "--once", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -141,7 +149,7 @@ def fresh(files: list[str], *flags: str) -> dict[str, Any]:
     return found
 
 
-def once(files: list[str]) -> dict[str, Any]:
+def run_once(files: list[str]) -> dict[str, Any]:
     seconds: dict[str, Any] = {}
     start = perf_counter()
     import torch
@@ -159,7 +167,7 @@ def once(files: list[str]) -> dict[str, Any]:
     return seconds | {"torch": torch.__version__}
 
 
-def summary(runs: list[dict[str, Any]], net: str) -> dict[str, Any]:
+def summarize(runs: list[dict[str, Any]], net: str) -> dict[str, Any]:
     """Medians in seconds, and the ratio of each run's own two numbers."""
     names = ("import torch", "import cortado", "compile", "compile again")
     stages = {s: median(r["stages of compile"].get(s, 0.0) for r in runs) for s in runs[0]["stages of compile"]}

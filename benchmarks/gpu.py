@@ -23,12 +23,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / ".src"), str(ROOT / "benchmarks")]
 import torch  # noqa: E402
-from on_gpu.machine import machine  # noqa: E402
-from on_gpu.nets import Case  # noqa: E402
-from on_gpu.stages import FUNCTIONS  # noqa: E402
+from on_gpu.machine import select_machine  # noqa: E402
+from on_gpu.nets import BenchmarkCase  # noqa: E402
+from on_gpu.stages import STAGE_FUNCTIONS  # noqa: E402
 
 NETS = ("squeezenet_v1.1", "open_nsfw")
-SECONDS = {
+STAGE_SECONDS = {
     "environment": 60,
     "compile": 200,
     "kernels": 120,
@@ -42,20 +42,20 @@ SECONDS = {
 
 
 def main() -> int:
-    options = parsed()
+    options = parse_arguments()
     work = Path(options.work or tempfile.mkdtemp(prefix="cortado-gpu-"))
     work.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + options.minutes * 60
     report: dict[str, Any] = {"options": {"dry": options.dry, "nets": options.nets, "batches": options.batches}}
     for name in options.stages:
-        report[name] = run(name, end - time.monotonic(), work, options)
+        report[name] = run_stage(name, end - time.monotonic(), work, options)
         Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        print(line(name, report[name]), flush=True)
+        print(status_line(name, report[name]), flush=True)
     print(table(report))
-    return 0 if all(report[name]["state"] == "done" and right(report[name]) for name in options.stages) else 1
+    return 0 if all(report[name]["state"] == "done" and is_right(report[name]) for name in options.stages) else 1
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="gpu.json", help="where the results go")
     parser.add_argument("--dry", action="store_true", help="everything but the GPU")
@@ -64,11 +64,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--nets", nargs="+", default=NETS, help="files of benchmarks/nets, without .net, or tiny")
     parser.add_argument("--batches", nargs="+", type=int, default=(1, 64))
     parser.add_argument("--dtypes", nargs="+", choices=("f16", "f32"), default=("f16", "f32"))
-    parser.add_argument("--stages", nargs="+", choices=tuple(SECONDS), default=tuple(SECONDS))
+    parser.add_argument("--stages", nargs="+", choices=tuple(STAGE_SECONDS), default=tuple(STAGE_SECONDS))
     return parser.parse_args()
 
 
-def run(name: str, left: float, work: Path, options: argparse.Namespace) -> dict[str, Any]:
+def run_stage(name: str, left: float, work: Path, options: argparse.Namespace) -> dict[str, Any]:
     """One stage in a process of its own: what it wrote, and how it ended.
 
     The process is a fork: importing torch costs seconds, and is done once. CUDA does not survive a fork, and this
@@ -80,9 +80,9 @@ def run(name: str, left: float, work: Path, options: argparse.Namespace) -> dict
     start = time.monotonic()
     if left < 1:
         return {"state": "not begun: no time was left", "seconds": 0.0, "rows": []}
-    process = multiprocessing.get_context("fork").Process(target=stage, args=(name, rows, fault, work, options))
+    process = multiprocessing.get_context("fork").Process(target=stage_main, args=(name, rows, fault, work, options))
     process.start()
-    process.join(min(left, SECONDS[name]))
+    process.join(min(left, STAGE_SECONDS[name]))
     if process.is_alive():
         os.killpg(process.pid or 0, signal.SIGKILL)  # with whatever it started
         process.join()
@@ -95,35 +95,35 @@ def run(name: str, left: float, work: Path, options: argparse.Namespace) -> dict
     return {"state": state, "seconds": round(time.monotonic() - start, 1), "rows": found}
 
 
-def stage(name: str, rows: Path, fault: Path, work: Path, options: argparse.Namespace) -> None:
+def stage_main(name: str, rows: Path, fault: Path, work: Path, options: argparse.Namespace) -> None:
     """Inside a stage's process: its rows, a line each, as they are found."""
     os.setsid()
     if options.dry:
         torch.set_num_threads(1)
     dtypes = ["f32"] if options.dry else options.dtypes  # the processor has no kernels of ours in f16
-    cases = [Case(net, batch, dtype) for net in options.nets for dtype in dtypes for batch in options.batches]
+    cases = [BenchmarkCase(net, batch, dtype) for net in options.nets for dtype in dtypes for batch in options.batches]
     try:
-        write(rows, FUNCTIONS[name](machine(options.dry), cases, work))
+        write_rows(rows, STAGE_FUNCTIONS[name](select_machine(options.dry), cases, work))
     except BaseException:
         fault.write_text(traceback.format_exc()[-3000:], encoding="utf-8")
         raise
 
 
-def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("a", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row) + "\n")
             file.flush()
 
 
-def right(result: dict[str, Any]) -> bool:
+def is_right(result: dict[str, Any]) -> bool:
     return all(row.get("right", True) for row in result["rows"])
 
 
-def line(name: str, result: dict[str, Any]) -> str:
+def status_line(name: str, result: dict[str, Any]) -> str:
     wrong = sum(not row.get("right", True) for row in result["rows"])
-    told = f"{name}: {result['state'].strip().splitlines()[0]}, {len(result['rows'])} rows in {result['seconds']} s"
-    return f"{told}, {wrong} WRONG" if wrong else told
+    status = f"{name}: {result['state'].strip().splitlines()[0]}, {len(result['rows'])} rows in {result['seconds']} s"
+    return f"{status}, {wrong} WRONG" if wrong else status
 
 
 def table(report: dict[str, Any]) -> str:

@@ -20,9 +20,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / ".src"), str(ROOT)]
 
-from benchmarks.on_gpu.nets import Case, graph  # noqa: E402
+from benchmarks.on_gpu.nets import BenchmarkCase, build_graph  # noqa: E402
 
-from cortado.compiler.build import places, strict  # noqa: E402
+from cortado.compiler.build import is_strict, slots_and_weights  # noqa: E402
 from cortado.compiler.codegen import for_cuda  # noqa: E402
 from cortado.compiler.codegen.gpu.aot import Machine, machine_code  # noqa: E402
 from cortado.compiler.ir import Graph  # noqa: E402
@@ -47,28 +47,28 @@ def cases() -> Iterator[tuple[str, str, int, str]]:
                 yield f"{net} b{batch} {on}", net, batch, on
 
 
-def lowered(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
+def lower_net(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
     """How many kernels the net launches, and the file of each that Hopper runs, by name."""
-    final: Graph = run(graph(Case(net, batch, "f32")), Context(target(on)), PIPELINE)
-    slots, weights = places(final)
-    found = [for_cuda.lowered(node, {**slots, **weights}, strict(on)) for node in final.nodes]
+    final: Graph = run(build_graph(BenchmarkCase(net, batch, "f32")), Context(target(on)), PIPELINE)
+    slots, weights = slots_and_weights(final)
+    found = [for_cuda.lowered(node, {**slots, **weights}, is_strict(on)) for node in final.nodes]
     newest = [l.launches[0] for l in found if isinstance(l, for_cuda.Lowered) and l.launches]
     on_host = [l.label for l in found if not isinstance(l, for_cuda.Lowered)]
     assert not on_host, f"{net} leaves the GPU for {', '.join(on_host)}"
     return len(newest), {launch.name: launch.text for launch in newest}
 
 
-def measured(net: str, batch: int, on: str) -> Row:
-    launches, files = lowered(net, batch, on)
+def measure_net(net: str, batch: int, on: str) -> Row:
+    launches, files = lower_net(net, batch, on)
     code = machine_code(files, [(name, ARCHITECTURE) for name in files])
-    return {"launches": launches, "kernels": {name: row(code[name, ARCHITECTURE]) for name in sorted(files)}}
+    return {"launches": launches, "kernels": {name: kernel_row(code[name, ARCHITECTURE]) for name in sorted(files)}}
 
 
-def row(machine: Machine) -> Row:
+def kernel_row(machine: Machine) -> Row:
     return {column: getattr(machine, column) for column in COLUMNS}
 
 
-def worse(now: Row, before: Row, same_compiler: bool) -> list[str]:
+def find_regressions(now: Row, before: Row, same_compiler: bool) -> list[str]:
     """What got worse in one net."""
     found = (
         [f"{now['launches']} launches, and were {before['launches']}"] if now["launches"] > before["launches"] else []
@@ -88,7 +88,7 @@ def worse(now: Row, before: Row, same_compiler: bool) -> list[str]:
     return found
 
 
-def table() -> dict[str, Any]:
+def read_table() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(TABLE.read_text("utf-8"))
     return found
 
@@ -100,12 +100,12 @@ def main() -> int:
     triton = importlib.metadata.version("triton")
     nets, faults = {}, list[str]()
     for name, net, batch, on in cases():
-        nets[name] = now = measured(net, batch, on)
+        nets[name] = now = measure_net(net, batch, on)
         spilling = [k for k, r in now["kernels"].items() if r["spilled"]]
         print(f"{name}: {now['launches']} launches, {len(now['kernels'])} kernels, {len(spilling)} spill", flush=True)
         if check:
-            before = table()
-            faults += [f"{name}: {w}" for w in worse(now, before["nets"][name], before["triton"] == triton)]
+            before = read_table()
+            faults += [f"{name}: {w}" for w in find_regressions(now, before["nets"][name], before["triton"] == triton)]
     if check:
         print("\n".join(faults) or "nothing got worse")
         return 1 if faults else 0

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-RIGHT, NEAR = 1e-5, 1e-3  # of the largest output
+RIGHT_TOLERANCE, NEAR_TOLERANCE = 1e-5, 1e-3  # of the largest output
 
 
 def run(net: Any, case: Mapping[str, np.ndarray], makers: Mapping[str, tuple[str, int]]) -> str:
@@ -23,10 +23,10 @@ def run(net: Any, case: Mapping[str, np.ndarray], makers: Mapping[str, tuple[str
         if key.startswith("in:"):
             net.setInput(values, key[3:])
     expected = {key[4:]: values for key, values in case.items() if key.startswith("out:")}
-    return verdict({blob: answer(net, blob, *makers[blob]) for blob in expected}, expected)
+    return verdict({blob: forward_blob(net, blob, *makers[blob]) for blob in expected}, expected)
 
 
-def answer(net: Any, blob: str, layer: str, i: int) -> Any:
+def forward_blob(net: Any, blob: str, layer: str, i: int) -> Any:
     """A blob, which OpenCV knows by the layer that made it last or, some, by its own name."""
     try:
         return net.forwardAndRetrieve([layer])[0][i]
@@ -45,16 +45,16 @@ def verdict(got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -
             return "wrong: not finite"
         largest = float(np.abs(right).max(initial=1e-30))
         worst = max(worst, float(np.abs(values.reshape(-1) - right.reshape(-1)).max(initial=0.0)) / largest)
-    if worst <= RIGHT:
+    if worst <= RIGHT_TOLERANCE:
         return "right"
-    return f"near ({worst:.0e} off)" if worst <= NEAR else f"wrong ({worst:.0e} off)"
+    return f"near ({worst:.0e} off)" if worst <= NEAR_TOLERANCE else f"wrong ({worst:.0e} off)"
 
 
 def first_line(error: Exception) -> str:
     """OpenCV's own sentence, without the places in its sources."""
-    told = str(error).replace("\n", " ").split("error: ", 1)[-1]
-    told = told.split(") ", 1)[-1] if told.startswith("(") else told
-    return told.strip()[:90]
+    message = str(error).replace("\n", " ").split("error: ", 1)[-1]
+    message = message.split(") ", 1)[-1] if message.startswith("(") else message
+    return message.strip()[:90]
 
 
 def main(prototxt: str, weights: str, numbers: str, makers: str) -> str:

@@ -29,10 +29,10 @@ from .opencv_case import cv2, verdict
 
 CASES = ROOT / "tests" / "goldens" / "layers"
 TABLE = ROOT / "docs" / "opencv_layers.md"
-SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
-def by_cortado(path: Path) -> str:
+def run_cortado(path: Path) -> str:
     with np.load(path.with_suffix(".npz")) as stored:
         case = {key: stored[key] for key in stored.files}
     try:
@@ -43,28 +43,29 @@ def by_cortado(path: Path) -> str:
     return verdict(got, {key[4:]: values for key, values in case.items() if key.startswith("out:")})
 
 
-def by_opencv(path: Path, folder: Path) -> str:
+def run_opencv(path: Path, folder: Path) -> str:
     """What its process says, or how that ended."""
     layers = upgraded(read(path), [])["layer"]
     makers = {top: (layer["name"], i) for layer in layers for i, top in enumerate(layer["top"])}
     weights, numbers = folder / "case.caffemodel", path.with_suffix(".npz")
     with np.load(numbers) as params:
         named = [
-            caffemodel.Layer(m["name"], m["type"], blobs(m["name"], params), m["bottom"], m["top"]) for m in layers
+            caffemodel.Layer(m["name"], m["type"], layer_blobs(m["name"], params), m["bottom"], m["top"])
+            for m in layers
         ]
     caffemodel.write(weights, path.stem, named)
     script = Path(__file__).with_name("opencv_case.py")
     command = [sys.executable, script, path, weights, numbers, json.dumps(makers)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return f"hangs ({SECONDS} s)"
+        return f"hangs ({TIMEOUT_SECONDS} s)"
     if done.returncode < 0:
         return f"crashes (signal {-done.returncode})"
     return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "fails: it ended without a word"
 
 
-def blobs(layer: str, params: np.lib.npyio.NpzFile) -> list[np.ndarray]:
+def layer_blobs(layer: str, params: np.lib.npyio.NpzFile) -> list[np.ndarray]:
     count = sum(key.startswith(f"param:{layer}:") for key in params.files)
     return [params[f"param:{layer}:{i}"] for i in range(count)]
 
@@ -73,7 +74,7 @@ def main() -> int:
     rows: list[tuple[str, str, str]] = []
     with tempfile.TemporaryDirectory() as folder:
         for path in sorted(CASES.glob("*.prototxt")):
-            rows.append((path.stem, by_cortado(path), by_opencv(path, Path(folder))))
+            rows.append((path.stem, run_cortado(path), run_opencv(path, Path(folder))))
             if sys.stdout.isatty():
                 print(f"\r\033[K{len(rows)} {path.stem}", end="", flush=True)
     counts = [Counter(row[i].split(" ")[0].rstrip(":") for row in rows) for i in (1, 2)]
@@ -82,7 +83,7 @@ def main() -> int:
         "",
         "Written by `python -m benchmarks.opencv_layers`, which explains itself. The numbers to meet are BVLC Caffe's.",
         "",
-        f"cortado: {told(counts[0])}. OpenCV {cv2.__version__}: {told(counts[1])}.",
+        f"cortado: {format_counts(counts[0])}. OpenCV {cv2.__version__}: {format_counts(counts[1])}.",
         "",
         "| case | cortado | OpenCV |",
         "|---|---|---|",
@@ -93,7 +94,7 @@ def main() -> int:
     return int(any(ours != "right" for _, ours, _ in rows))
 
 
-def told(counts: Counter[str]) -> str:
+def format_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.most_common())
 
 

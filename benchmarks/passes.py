@@ -118,21 +118,22 @@ def main() -> None:
     measured = {}
     for name in options.nets:
         seconds = {
-            n: least([stages(text(NETS[name](n)), name in GPU) for _ in range(options.runs)]) for n in options.sizes
+            n: min_seconds([time_stages(net_text(NETS[name](n)), name in GPU) for _ in range(options.runs)])
+            for n in options.sizes
         }
         names = seconds[options.sizes[0]]
-        measured[name] = {stage: grown({n: s[stage] for n, s in seconds.items()}) for stage in names}
+        measured[name] = {stage: fit_growth({n: s[stage] for n, s in seconds.items()}) for stage in names}
         print(f"\n{name}\n{table(measured[name], options.sizes)}", flush=True)
     machine = {"processor": platform.machine(), "python": platform.python_version(), "torch": torch.__version__}
     report = {"machine": machine, "sizes": options.sizes, "runs": options.runs, "nets": measured}
     Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def text(lines: list[str]) -> str:
+def net_text(lines: list[str]) -> str:
     return "net generated(x: f32[1,2,4,4]) {\n" + "".join(f"    {l}\n" for l in lines) + "}\n"
 
 
-def stages(written: str, gpu: bool) -> dict[str, float]:
+def time_stages(written: str, gpu: bool) -> dict[str, float]:
     """Seconds of each stage on the way of one text."""
     seconds: dict[str, float] = {}
 
@@ -143,11 +144,11 @@ def stages(written: str, gpu: bool) -> dict[str, float]:
         seconds[name] = process_time() - start
         return made
 
-    graph = filled(timed("parse", lambda: parse(written)))
+    graph = with_random_weights(timed("parse", lambda: parse(written)))
     timed("verify", lambda: verify(graph))
     context, made = Context(target("cuda" if gpu else "cpu")), graph
     for p in PIPELINE:
-        made = timed(p.__name__, lambda p=p, made=made: p(made, context.during(p.__name__)))
+        made = timed(p.__name__, lambda p=p, made=made: p(made, context.for_pass(p.__name__)))
     timed("verify the plan", lambda: verify(made))
     dumped, weights = timed("show", lambda: show(made)), by_handle(made)
     timed("parse the dump", lambda: parse(dumped, weights=weights))
@@ -156,7 +157,7 @@ def stages(written: str, gpu: bool) -> dict[str, float]:
     return seconds
 
 
-def filled(graph: Graph) -> Graph:
+def with_random_weights(graph: Graph) -> Graph:
     torch.manual_seed(0)
     writer = Writer(graph)
     for c in graph.constants:
@@ -166,11 +167,11 @@ def filled(graph: Graph) -> Graph:
     return writer.finish()
 
 
-def least(runs: list[dict[str, float]]) -> dict[str, float]:
+def min_seconds(runs: list[dict[str, float]]) -> dict[str, float]:
     return {name: min(run[name] for run in runs) for name in runs[0]}
 
 
-def grown(seconds: dict[int, float]) -> dict[str, Any]:
+def fit_growth(seconds: dict[int, float]) -> dict[str, Any]:
     """The seconds by size, and the exponent between the two largest sizes."""
     (small, a), (large, b) = sorted(seconds.items())[-2:]
     exponent = log(max(b, 1e-6) / max(a, 1e-6)) / log(large / small)

@@ -20,13 +20,13 @@ sys.path.insert(0, str(ROOT / ".src"))
 
 from cortado import driver  # noqa: E402
 from cortado.benchmarks.on_gpu import nets  # noqa: E402
-from cortado.compiler.build import kernels, launches  # noqa: E402
+from cortado.compiler.build import count_launches, kernel_sources  # noqa: E402
 from cortado.compiler.cost import cost  # noqa: E402
 from cortado.compiler.ir import Graph  # noqa: E402
-from cortado.compiler.kernel import kernel  # noqa: E402
+from cortado.compiler.kernel import kernel_graph  # noqa: E402
 from cortado.compiler.text import parse  # noqa: E402
 from cortado.passes import PIPELINE, REQUIRED, Pass  # noqa: E402
-from cortado.passes.plan_memory import lower_bound, spans_of  # noqa: E402
+from cortado.passes.plan_memory import lower_bound, root_live_ranges  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "nets.json"
 TARGETS = ("cpu", "cuda")
@@ -37,19 +37,19 @@ Row = dict[str, Any]
 
 def main(chosen: list[str]) -> None:
     names = [path.stem for path in sorted(nets.FOLDER.glob("*.net"))]
-    rows = {name: measured(name) for name in (chosen or names)}
+    rows = {name: measure_net(name) for name in (chosen or names)}
     print(table(rows))
     if not chosen:
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def measured(name: str) -> Row:
+def measure_net(name: str) -> Row:
     """The row of a net. Two numbers are before and after."""
-    written = nets.filled(parse(nets.texts()[name], f"{name}.net"))
-    spent = seconds(name, written)  # first, as nothing is remembered of the net yet
-    plain = {target: counted(compiled(written, target, REQUIRED), target) for target in TARGETS}
-    best = {target: compiled(written, target, PIPELINE) for target in TARGETS}
-    found = {target: counted(graph, target) for target, graph in best.items()}
+    written = nets.with_random_weights(parse(nets.texts()[name], f"{name}.net"))
+    spent = time_compilation(name, written)  # first, as nothing is remembered of the net yet
+    plain = {target: collect_counts(compile_graph(written, target, REQUIRED), target) for target in TARGETS}
+    best = {target: compile_graph(written, target, PIPELINE) for target in TARGETS}
+    found = {target: collect_counts(graph, target) for target, graph in best.items()}
     before, after = cost(written), cost(best["cpu"])
     return {
         "parameters": before.parameters,
@@ -61,29 +61,29 @@ def measured(name: str) -> Row:
     }
 
 
-def compiled(written: Graph, target: str, passes: tuple[Pass, ...]) -> Graph:
+def compile_graph(written: Graph, target: str, passes: tuple[Pass, ...]) -> Graph:
     """The net after these passes, its memory planned."""
-    return driver.optimized(written, driver.Options(target), driver.Report(), passes)
+    return driver.run_passes(written, driver.Options(target), driver.Report(), passes)
 
 
-def counted(final: Graph, target: str) -> Row:
+def collect_counts(final: Graph, target: str) -> Row:
     """Launches, of the target's own kernels and of steps on the host, different kernels, arena and bound in bytes."""
-    found = launches(final, target)
-    different = {kernel(node).name for node in final.nodes} if target == "cpu" else kernels(final, target)
+    found = count_launches(final, target)
+    different = {kernel_graph(node).name for node in final.nodes} if target == "cpu" else kernel_sources(final, target)
     return {
         "launches": found.kernels,
         "host": found.host,
         "kernels": len(different),
         "arena": final.arena or 0,
-        "bound": lower_bound(spans_of(final)),
+        "bound": lower_bound(root_live_ranges(final)),
     }
 
 
-def seconds(name: str, written: Graph) -> float:
+def time_compilation(name: str, written: Graph) -> float:
     """What it takes to compile the net for the CPU, from its text to an artifact; its weights are there already."""
     start = perf_counter()
     parse(nets.texts()[name], f"{name}.net")
-    driver.lowered(written, driver.Options(), driver.Report())
+    driver.lower_graph(written, driver.Options(), driver.Report())
     return perf_counter() - start
 
 

@@ -35,33 +35,35 @@ from cortado.runtime import Net
 from cortado.tests.goldens.fill import fill_input, fill_param
 from cortado.tests.shared import ROOT
 
-from .zoo_table import BROKEN, COMPILED, DIFFERS, MATCHED, REFUSED, ZOO, Entry, Row, table
+from .zoo_table import BROKEN, COMPILED, DIFFERS, MATCHED, REFUSED, ZOO, ZooEntry, ZooRow, table
 
 TABLE = ROOT / "docs" / "zoo.md"
 TOLERANCE = 2e-3  # of a blob's root mean square
 
 
-def entries() -> list[Entry]:
+def entries() -> list[ZooEntry]:
     """All files but the templates, sorted by name."""
     index = json.loads((ZOO / "index.json").read_text("utf-8"))
     golden = {True: "its fork", False: "Caffe"}
-    found = [Entry(e["name"], e["kind"], golden["by" in e] if e["golden"] else "") for e in index if not e["template"]]
+    found = [
+        ZooEntry(e["name"], e["kind"], golden["by" in e] if e["golden"] else "") for e in index if not e["template"]
+    ]
     return sorted(found, key=lambda e: e.name)
 
 
-def examine(entry: Entry) -> Row:
+def examine(entry: ZooEntry) -> ZooRow:
     try:
-        if not entry.golden:
-            return compiles(entry)
+        if not entry.golden_source:
+            return try_compile(entry)
         stored = np.load(ZOO / "goldens" / f"{entry.name}.npz")
         return compare(entry, {key: stored[key] for key in stored.files})
     except CompileError as e:
-        return Row(entry, REFUSED, reasons(e), known=all_types_are_known(entry.path))
+        return ZooRow(entry, REFUSED, summarize_errors(e), has_known_types=has_only_known_types(entry.path))
     except Exception as e:  # a fault of ours, and the others are to be looked at none the less
-        return Row(entry, BROKEN, f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}")
+        return ZooRow(entry, BROKEN, f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}")
 
 
-def all_types_are_known(path: Path) -> bool:
+def has_only_known_types(path: Path) -> bool:
     try:
         layers = included(upgraded(read(path), [])["layer"], State(), [])
     except CompileError:
@@ -69,11 +71,11 @@ def all_types_are_known(path: Path) -> bool:
     return all(layer["type"] in LAYERS or layer["type"] in data.KINDS or layer["type"] == "Input" for layer in layers)
 
 
-def compiles(entry: Entry) -> Row:
+def try_compile(entry: ZooEntry) -> ZooRow:
     """Whether a file without numbers compiles; where a data layer's shape cannot be told, for a likely one."""
     try:
-        driver.compile(entry.path, anything)
-        return Row(entry, COMPILED, "")
+        driver.compile(entry.path, random_weight)
+        return ZooRow(entry, COMPILED, "")
     except CompileError as e:
         if "has no shape" not in str(e):
             raise
@@ -81,16 +83,16 @@ def compiles(entry: Entry) -> Row:
     for channels, size in ((3, 224), (1, 28)):
         shapes = likely_shapes(entry.path, channels, size)
         try:
-            driver.compile(entry.path, anything, shapes=shapes)
+            driver.compile(entry.path, random_weight, shapes=shapes)
         except CompileError as e:
             refusal = e
             continue
         told = " ".join(f"--shape {name}={','.join(map(str, shape))}" for name, shape in shapes.items())
-        return Row(entry, COMPILED, f"with `{told}`")
+        return ZooRow(entry, COMPILED, f"with `{told}`")
     raise refusal
 
 
-def anything(layer: str, type: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
+def random_weight(layer: str, type: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
     """Weights for a net whose numbers nobody looks at: other ones for each blob."""
     seed = zlib.crc32(f"{layer}/{index}".encode())
     return np.random.Generator(np.random.SFC64(seed)).random(shape, np.float32)
@@ -112,7 +114,7 @@ def likely_shapes(path: Path, channels: int, size: int) -> dict[str, tuple[int, 
     return shapes
 
 
-def compare(entry: Entry, golden: Mapping[str, np.ndarray]) -> Row:
+def compare(entry: ZooEntry, golden: Mapping[str, np.ndarray]) -> ZooRow:
     """The net's outputs, and each of its blobs by name, against Caffe's."""
     shapes = {key[6:]: tuple(int(d) for d in value) for key, value in golden.items() if key.startswith("shape:")}
     given = {key[3:]: value for key, value in golden.items() if key.startswith("in:")}
@@ -131,8 +133,8 @@ def compare(entry: Entry, golden: Mapping[str, np.ndarray]) -> Row:
     wrong = [name for name, off in differences.items() if not off <= TOLERANCE]
     worst = max(differences.values(), default=0.0)
     if wrong:
-        return Row(entry, DIFFERS, f"{len(wrong)} of {len(differences)} blobs, first {wrong[0]}", worst)
-    return Row(entry, MATCHED, f"{len(differences)} blobs", worst)
+        return ZooRow(entry, DIFFERS, f"{len(wrong)} of {len(differences)} blobs, first {wrong[0]}", worst)
+    return ZooRow(entry, MATCHED, f"{len(differences)} blobs", worst)
 
 
 def run(net: Net, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -146,14 +148,14 @@ def difference(name: str, got: np.ndarray | None, expected: np.ndarray, shape: n
     if expected.size != got.size:
         got = sample(name, got)
     scale = float(np.sqrt(np.mean(np.square(expected.astype(np.float64))))) or 1.0
-    return largest(got.reshape(-1) - expected.reshape(-1)) / scale
+    return max_magnitude(got.reshape(-1) - expected.reshape(-1)) / scale
 
 
 def sampled_difference(name: str, got: np.ndarray, expected: np.ndarray) -> float:
     """The same for a blob of which Caffe's root mean square and 64 numbers are known."""
     scale, numbers = float(expected[0]) or 1.0, expected[1:]
     ours = float(np.sqrt(np.mean(np.square(got.astype(np.float64))))) if got.size else 0.0
-    return max(largest(sample(name, got) - numbers), abs(ours - float(expected[0]))) / scale
+    return max(max_magnitude(sample(name, got) - numbers), abs(ours - float(expected[0]))) / scale
 
 
 def sample(name: str, values: np.ndarray) -> np.ndarray:
@@ -161,11 +163,11 @@ def sample(name: str, values: np.ndarray) -> np.ndarray:
     return values.reshape(-1)[chosen]
 
 
-def largest(values: np.ndarray) -> float:
+def max_magnitude(values: np.ndarray) -> float:
     return float(np.abs(values).max(initial=0.0)) if np.isfinite(values).all() else float("inf")
 
 
-def reasons(error: CompileError) -> str:
+def summarize_errors(error: CompileError) -> str:
     """What is wrong, each reason once, without the names of layers that share it."""
     found = error.errors if isinstance(error, CompileErrors) else (error,)
     said = Counter(e.message.split("): ", 1)[-1].split('": ', 1)[-1] for e in found)
@@ -174,25 +176,25 @@ def reasons(error: CompileError) -> str:
     return "; ".join(listed) + more
 
 
-def alone() -> None:
+def use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
 def main(wanted: list[str]) -> int:
     chosen = [e for e in entries() if not wanted or any(part in e.name for part in wanted)]
-    rows: list[Row] = []
+    rows: list[ZooRow] = []
     start = time.perf_counter()
-    with ProcessPoolExecutor(2, get_context("spawn"), alone) as pool:
+    with ProcessPoolExecutor(2, get_context("spawn"), use_one_thread) as pool:
         for row in pool.map(examine, chosen):
             rows.append(row)
-            progress(row, len(rows), len(chosen), bool(wanted))
+            print_progress(row, len(rows), len(chosen), bool(wanted))
     if not wanted:
         TABLE.write_text(table(rows), "utf-8")
     print(dict(Counter(row.verdict for row in rows)), f"in {time.perf_counter() - start:.0f} s")
-    return int(any(row.verdict in (DIFFERS, BROKEN) and row.entry.golden != "its fork" for row in rows))
+    return int(any(row.verdict in (DIFFERS, BROKEN) and row.entry.golden_source != "its fork" for row in rows))
 
 
-def progress(row: Row, done: int, of: int, all_rows: bool) -> None:
+def print_progress(row: ZooRow, done: int, of: int, all_rows: bool) -> None:
     line: Any = f"{done}/{of} {row.entry.name}: {row.verdict} {row.detail} {row.worst:.1e}"
     if all_rows or not sys.stdout.isatty() or row.verdict in (DIFFERS, BROKEN):
         print(f"\r\033[K{line}" if sys.stdout.isatty() else line, flush=True)

@@ -23,12 +23,12 @@ NOTES = {
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One file of the zoo. `golden`: who computed its numbers ("Caffe", "its fork"), or nothing."""
+class ZooEntry:
+    """One file of the zoo. `golden_source`: who computed its numbers ("Caffe", "its fork"), or nothing."""
 
     name: str
     kind: str
-    golden: str
+    golden_source: str
 
     @property
     def path(self) -> Path:
@@ -36,19 +36,19 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
+class ZooRow:
     """What came of it. `worst`: the largest difference from Caffe, in parts of a blob's root mean square."""
 
-    entry: Entry
+    entry: ZooEntry
     verdict: str
     detail: str
     worst: float = 0.0
-    known: bool = False  # refused, though all its types of layer are known
+    has_known_types: bool = False  # refused, though all its types of layer are known
 
 
-def table(rows: Iterable[Row]) -> str:
+def table(rows: Iterable[ZooRow]) -> str:
     rows = list(rows)
-    counts = Counter((row.verdict, row.entry.golden) for row in rows)
+    counts = Counter((row.verdict, row.entry.golden_source) for row in rows)
     lines = [
         "# The zoo: published prototxts, and what cortado makes of them",
         "",
@@ -63,15 +63,17 @@ def table(rows: Iterable[Row]) -> str:
         if any(cells):
             lines.append(f"| {verdict} | {' | '.join(map(str, cells))} |")
     lines += ["", "Deploy files that are refused though every type of layer in them is known, with the reason:", ""]
-    lines += [f"- {r.entry.name}: {escaped(r.detail)}" for r in rows if r.known and r.entry.kind == "deploy"]
+    lines += [
+        f"- {r.entry.name}: {escape_cell(r.detail)}" for r in rows if r.has_known_types and r.entry.kind == "deploy"
+    ]
     lines += ["", "| file | kind | numbers by | result | |", "|---|---|---|---|---|"]
     for row in rows:
         off = f", at most {row.worst:.0e} off" if row.verdict in (MATCHED, DIFFERS) else ""
         note = f"; {NOTES[row.entry.name]}" if row.entry.name in NOTES else ""
-        detail = escaped(f"{row.detail}{off}{note}")
-        lines.append(f"| {row.entry.name} | {row.entry.kind} | {row.entry.golden} | {row.verdict} | {detail} |")
+        detail = escape_cell(f"{row.detail}{off}{note}")
+        lines.append(f"| {row.entry.name} | {row.entry.kind} | {row.entry.golden_source} | {row.verdict} | {detail} |")
     return "\n".join(lines) + "\n"
 
 
-def escaped(text: str) -> str:
+def escape_cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..kinds import is_artifact
-from .options import net_options, options_of
-from .screen import columns, counted, placed, size, warn, working
+from ..file_types import is_artifact
+from .options import make_options, net_options
+from .screen import format_count, format_error, format_size, print_columns, show_progress, warn
 
 if TYPE_CHECKING:
     from ..compiler.types import TensorType
@@ -28,7 +28,7 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
 
     Exits with 1 if anything is found: with --inplace, a layer in place that must not be.
     """
-    with working(f"reading {net}"):
+    with show_progress(f"reading {net}"):
         from ..compiler.errors import CompileError
         from ..frontends.caffe.lint import verdicts, wired
         from ..frontends.caffe.rules import State
@@ -38,15 +38,15 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
             raise CompileError(f"{net}: this is no Caffe net", advice="Texts in cortado's language have no layers.")
         if is_artifact(net):
             raise CompileError(f"{net}: this is a compiled net", advice="Give the prototxt that it was made from.")
-        options = options_of(reading)
+        options = make_options(reading)
         wiring = wired(read(net), State(options.phase, options.level, frozenset(options.stages)))
         if inplace:
-            told = verdicts(wiring, types_of(net, wiring, options))
+            inplace_verdicts = verdicts(wiring, infer_blob_types(net, wiring, options))
         else:
-            found = everything(net, weights, wiring, options)
+            found = collect_findings(net, weights, wiring, options)
     if inplace:
-        print_verdicts(told, as_json)
-        wrong = any(v.wrong for v in told)
+        print_verdicts(inplace_verdicts, as_json)
+        wrong = any(v.wrong for v in inplace_verdicts)
     else:
         print_findings(net, found, as_json)
         wrong = bool(found)
@@ -54,7 +54,7 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
         raise click.exceptions.Exit(1)
 
 
-def everything(net: str, weights: str | None, wiring: Wiring, options: Options) -> list[Finding]:
+def collect_findings(net: str, weights: str | None, wiring: Wiring, options: Options) -> list[Finding]:
     """What the rules find, and why the net is refused, if it is."""
     from ..compiler.errors import CompileError, CompileErrors
     from ..driver import Report, read_net
@@ -75,7 +75,7 @@ def everything(net: str, weights: str | None, wiring: Wiring, options: Options) 
     return found
 
 
-def types_of(net: str, wiring: Wiring, options: Options) -> dict[str, TensorType]:
+def infer_blob_types(net: str, wiring: Wiring, options: Options) -> dict[str, TensorType]:
     """The types of all blobs; none, with a warning, if the net cannot be compiled as it is."""
     from dataclasses import replace
 
@@ -92,17 +92,17 @@ def types_of(net: str, wiring: Wiring, options: Options) -> dict[str, TensorType
 
 def print_findings(net: str, found: list[Finding], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([told(f) for f in found], indent=1))
+        click.echo(json.dumps([finding_to_dict(f) for f in found], indent=1))
     elif not found:
         click.echo(f"{net}: nothing to complain about")
     else:
         for f in found:
-            sentence, *rest = placed(f.error).split("\n")
+            sentence, *rest = format_error(f.error).split("\n")
             click.echo("\n".join([f"{sentence} [{f.rule}]", *rest]) + "\n")
-        click.echo(counted(len(found), "finding"))
+        click.echo(format_count(len(found), "finding"))
 
 
-def told(finding: Finding) -> dict[str, Any]:
+def finding_to_dict(finding: Finding) -> dict[str, Any]:
     e = finding.error
     place = asdict(e.loc) if e.loc else {"file": None, "line": None, "column": None}
     return {"rule": finding.rule, **place, "message": e.message, "advice": e.advice}
@@ -116,15 +116,21 @@ def print_verdicts(found: list[Verdict], as_json: bool) -> None:
         click.echo(json.dumps({"layers": rows, "saved": saved, "could_save": more}, indent=1))
         return
     head = ("layer", "type", "line", "in the file", "answering", "training", "saves", "because")
-    columns([head, *map(row, found)], indent="")
+    print_columns([head, *map(verdict_row, found)], indent="")
     click.echo("")
-    columns([("in place now", f"saves {size(saved)}"), ("could be in place", f"would save {size(more)} more")], "")
+    print_columns(
+        [
+            ("in place now", f"saves {format_size(saved)}"),
+            ("could be in place", f"would save {format_size(more)} more"),
+        ],
+        "",
+    )
     click.echo(
         "For one run in f32; training saves as much again in gradients. cortado decides for itself: `show --why`."
     )
 
 
-def row(v: Verdict) -> tuple[str, ...]:
+def verdict_row(v: Verdict) -> tuple[str, ...]:
     may = "wrong" if v.wrong else "no" if v.inference else "yes"
     trained = "no" if v.training else "yes"
     saves = "" if v.inference or not v.saves else f"{v.saves:,}"

@@ -15,11 +15,11 @@ from .fmt import fmt
 from .opt import opt
 from .profile import profile
 from .run import run
-from .screen import placed
+from .screen import format_error
 from .show import show
 
 
-class Told(click.ClickException):
+class ReportedError(click.ClickException):
     """A failure that the input is to blame for: its message on stderr, exit code 2."""
 
     exit_code = 2
@@ -28,19 +28,19 @@ class Told(click.ClickException):
         click.echo(self.message, err=True)
 
 
-class Fault(Told):
+class InternalError(ReportedError):
     """A failure that cortado is to blame for."""
 
     exit_code = 3
 
 
-class Interrupted(Told):
+class Interrupted(ReportedError):
     """The person pressed Ctrl-C: what shells expect then is 128 + SIGINT."""
 
     exit_code = 130
 
 
-class Commands(click.Group):
+class CommandGroup(click.Group):
     """Turns whatever a command raises into a message; with CORTADO_TRACEBACK=1 developers see the exception itself."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -53,10 +53,10 @@ class Commands(click.Group):
         except Exception as e:
             if os.environ.get("CORTADO_TRACEBACK"):
                 raise
-            raise told(e) from None
+            raise convert_exception(e) from None
 
 
-def told(e: Exception) -> Told:
+def convert_exception(e: Exception) -> ReportedError:
     """What to say of an exception: files, arrays and the system are the input; everything else is our own fault."""
     from ..compiler.errors import CompileError, CompileErrors
     from ..passes import PassFailed
@@ -64,23 +64,27 @@ def told(e: Exception) -> Told:
     match e:
         case PassFailed():
             where = f"\nThe net before it, and the command that shows this again: {e.folder}" if e.folder else ""
-            return Fault(f"error: {e}{where}\nThis is a fault of cortado, not of your files; please report it.")
+            return InternalError(f"error: {e}{where}\nThis is a fault of cortado, not of your files; please report it.")
         case CompileErrors():
-            return Told("\n\n".join([*map(placed, e.errors), f"{len(e.errors)} problems; nothing was compiled."]))
+            return ReportedError(
+                "\n\n".join([*map(format_error, e.errors), f"{len(e.errors)} problems; nothing was compiled."])
+            )
         case CompileError():
-            return Told(placed(e))
+            return ReportedError(format_error(e))
         case OSError():
             named = f"{e.filename}: " if e.filename else ""
-            return Told(f"error: {named}{e.strerror or e}")
+            return ReportedError(f"error: {named}{e.strerror or e}")
         case ValueError():
-            return Told(f"error: {e}")
+            return ReportedError(f"error: {e}")
         case MemoryError():
-            return Told("error: there is not enough memory for this; give the inputs smaller shapes with --shape")
+            return ReportedError(
+                "error: there is not enough memory for this; give the inputs smaller shapes with --shape"
+            )
     advice = "This is a fault of cortado, not of your files. CORTADO_TRACEBACK=1 shows where it is; please report it."
-    return Fault(f"error: {type(e).__name__}: {e}\n{advice}")
+    return InternalError(f"error: {type(e).__name__}: {e}\n{advice}")
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(VERSION, prog_name="cortado", message="%(prog)s %(version)s")
 def main() -> None:
     """Compile Caffe models, run them, and look at what the compiler makes of them.

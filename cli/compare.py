@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .options import reading_options
-from .screen import columns, working
+from .screen import print_columns, show_progress
 
 TOLERANCE = 1e-4  # of the largest number: what float32 keeps through deep nets
 
@@ -53,29 +53,29 @@ def compare(
     have the names of Caffe's blobs, through all passes; what a pass took away is not there to compare. The tolerance
     is 1e-4 unless one is given.
     """
-    with working("comparing"):
+    with show_progress("comparing"):
         from ..compiler.errors import CompileError
-        from .differences import compared
-        from .pairing import Way, fed, made_by, pair, sides
+        from .compare_arguments import RunConfig, collect_inputs, find_producer, make_runners, parse_pair
+        from .differences import compare_values
 
-        both = (None, None) if targets is None else pair(targets, "--target")
-        ways = [Way(*way) for way in zip(both, pair(passes, "--passes"), strict=True)]
-        a, b = sides(files, reading, ways, opencv, seed if random_weights else None)
-        inputs = fed(a, b, given, seed)
-        of_a, of_b = a.values(inputs), b.values(inputs)
-        if not a.known:  # numbers of a file: the order is the net's
+        both = (None, None) if targets is None else parse_pair(targets, "--target")
+        ways = [RunConfig(*way) for way in zip(both, parse_pair(passes, "--passes"), strict=True)]
+        a, b = make_runners(files, reading, ways, opencv, seed if random_weights else None)
+        inputs = collect_inputs(a, b, given, seed)
+        of_a, of_b = a.run(inputs), b.run(inputs)
+        if not a.value_names:  # numbers of a file: the order is the net's
             of_a = {name: of_a[name] for name in (*of_b, *of_a) if name in of_a}
-        found = compared((a.label, b.label), of_a, of_b, tolerance, tuple(inputs), (a.known, b.known))
+        found = compare_values((a.label, b.label), of_a, of_b, tolerance, tuple(inputs), (a.value_names, b.value_names))
         if not found.values:
-            advice = " ".join(found.left_out())
+            advice = " ".join(found.describe_unmatched())
             raise CompileError(f"{a.label} and {b.label} have no value of the same name", advice=advice)
-        if found.first is not None:
-            found = replace(found, maker=made_by(files, reading, found.first.name))
+        if found.first_difference is not None:
+            found = replace(found, producer=find_producer(files, reading, found.first_difference.name))
     if as_json:
         click.echo(json.dumps(found.json(), indent=1))
     else:
-        columns(found.rows(), indent="")
+        print_columns(found.rows(), indent="")
         click.echo("")
-        click.echo("\n".join([*found.sentences(), *found.left_out()]))
-    if found.first is not None:
+        click.echo("\n".join([*found.summary_lines(), *found.describe_unmatched()]))
+    if found.first_difference is not None:
         raise click.exceptions.Exit(1)

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from .files import writable, writing
-from .options import Pictures, net_options, options_of, picture_options
-from .screen import columns, size, warn, working
+from .files import report_write_errors, require_writable
+from .options import PictureOptions, make_options, net_options, picture_options
+from .screen import format_size, print_columns, show_progress, warn
 
 
 @click.command(short_help="Compile a net and its weights to one file.")
@@ -29,7 +29,7 @@ def compile(
     reading: dict[str, Any],
     file: str,
     passes: str,
-    pictures: Pictures,
+    pictures: PictureOptions,
     picture_input: str | None,
     fold: bool,
     as_json: bool,
@@ -43,29 +43,31 @@ def compile(
     With --fold the net does it by its weights, and takes pixels of 0 to 255 from whatever runs it; order of channels,
     size and cut stay with the runtime.
     """
-    if fold and not pictures.given:
+    if fold and not pictures.is_given:
         raise click.UsageError("--fold: nothing is said that could be folded. Give --mean, --scale or --raw-scale.")
-    writable(file)
-    with working(f"compiling {net}"):
-        from ..driver import Report, compiled, folded, read_net
+    require_writable(file)
+    with show_progress(f"compiling {net}"):
+        from ..driver import Report, compile_files, compile_with_folding, read_net
         from ..runtime.artifact import write
-        from .pictures import forms, keeping
-        from .summary import summary
+        from .pictures import add_preprocessing, preprocessing_by_input
+        from .summary import summarize
 
-        report, options = Report(), options_of(reading, optimize=passes == "all", net=net)
+        report, options = Report(), make_options(reading, optimize=passes == "all", net=net)
         if fold:
             graph = read_net(Path(net), weights, options, report)
-            artifact = folded(graph, options, report, forms(graph, pictures, picture_input))
+            artifact = compile_with_folding(
+                graph, options, report, preprocessing_by_input(graph, pictures, picture_input)
+            )
         else:
-            artifact = compiled(Path(net), weights, options, report, {})
-        if not fold and (pictures.given or picture_input):
-            artifact = keeping(artifact, pictures, picture_input)
-        with writing(file):
+            artifact = compile_files(Path(net), weights, options, report, {})
+        if not fold and (pictures.is_given or picture_input):
+            artifact = add_preprocessing(artifact, pictures, picture_input)
+        with report_write_errors(file):
             write(file, artifact)
-    made = summary(report, artifact)
+    made = summarize(report, artifact)
     if as_json:
         click.echo(json.dumps(made.json() | {"file": file}, indent=1))
         return
     warn(made.warnings)
     click.echo(f"{made.net}, compiled for {made.target}")
-    columns([*made.rows(), ("file", f"{file}, {size(Path(file).stat().st_size)}")])
+    print_columns([*made.rows(), ("file", f"{file}, {format_size(Path(file).stat().st_size)}")])

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..runtime.preprocess import Array
-from .screen import counted
+from .screen import format_count
 
-NAMED = 5  # values that a sentence lists
+MAX_LISTED = 5  # values that a sentence lists
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ValueDifference:
     """One value on both sides.
 
     `largest` is the largest magnitude on side a, `by` the largest difference, `at` where that is and `a`, `b` the two
@@ -48,30 +48,31 @@ class Difference:
 class Comparison:
     """All values that both sides have, in order; the names that only one has; what is allowed as a difference.
 
-    `gone` are those of `only` that the other side's net had before its passes; `maker` says what makes the first value
+    `removed_by_passes` are those of `only` that the other side's net had before its passes; `producer` says what
+    makes the first value
     that differs, "" if that is not known.
     """
 
-    sides: tuple[str, str]
-    values: tuple[Difference, ...]
+    labels: tuple[str, str]
+    values: tuple[ValueDifference, ...]
     only: tuple[tuple[str, ...], tuple[str, ...]]
     tolerance: float
-    gone: frozenset[str] = frozenset()
-    maker: str = ""
+    removed_by_passes: frozenset[str] = frozenset()
+    producer: str = ""
 
     @property
-    def first(self) -> Difference | None:
+    def first_difference(self) -> ValueDifference | None:
         """The first value that differs."""
         return next((d for d in self.values if d.reason), None)
 
     def json(self) -> dict[str, Any]:
         return {
-            "sides": self.sides,
-            "equal": self.first is None,
+            "sides": self.labels,
+            "equal": self.first_difference is None,
             "tolerance": self.tolerance,
-            "first": self.first.name if self.first else None,
-            "maker": self.maker or None,
-            "values": [finite(asdict(d) | {"relative": d.relative}) for d in self.values],
+            "first": self.first_difference.name if self.first_difference else None,
+            "maker": self.producer or None,
+            "values": [replace_non_finite(asdict(d) | {"relative": d.relative}) for d in self.values],
             "only": dict(zip(("a", "b"), self.only, strict=True)),
         }
 
@@ -82,11 +83,11 @@ class Comparison:
             numbers = (f"{d.largest:.4g}", *((f"{d.by:.3g}", f"{d.relative:.2g}") if np.isfinite(d.by) else ("", "")))
             yield d.name, str(list(d.shape)), *numbers, d.verdict
 
-    def sentences(self) -> Iterator[str]:
+    def summary_lines(self) -> Iterator[str]:
         """What there is to say: equal, or the first value that is not."""
-        a, b = self.sides
+        a, b = self.labels
         count = len(self.values)
-        if self.first is None:
+        if self.first_difference is None:
             worst = max(self.values, key=lambda d: d.relative)
             values, whose = (f"all {count} values", "each one's") if count > 1 else ("the value that both have", "its")
             yield f"{a} and {b} agree on {values}, to {self.tolerance:g} of {whose} largest number."
@@ -94,25 +95,27 @@ class Comparison:
             yield apart if worst.by else "They are the same numbers, bit for bit."
             return
         wrong = sum(bool(d.reason) for d in self.values)
-        name = f"{self.first.name}, made by {self.maker}" if self.maker else self.first.name
-        yield f"{a} and {b} differ in {wrong} of {counted(count, 'value')}. The first is {name}: {self.first.reason}"
+        name = f"{self.first_difference.name}, made by {self.producer}" if self.producer else self.first_difference.name
+        reason = self.first_difference.reason
+        yield f"{a} and {b} differ in {wrong} of {format_count(count, 'value')}. The first is {name}: {reason}"
 
-    def left_out(self) -> Iterator[str]:
+    def describe_unmatched(self) -> Iterator[str]:
         """What was not compared, and why."""
-        for names, side, other in zip(self.only, self.sides, self.sides[::-1], strict=True):
-            taken = [name for name in names if name in self.gone]
-            if foreign := [name for name in names if name not in self.gone]:
-                yield f"Only {side} has {listed(foreign)}."
+        for names, side, other in zip(self.only, self.labels, self.labels[::-1], strict=True):
+            taken = [name for name in names if name in self.removed_by_passes]
+            if foreign := [name for name in names if name not in self.removed_by_passes]:
+                yield f"Only {side} has {list_names(foreign)}."
             if taken:
-                yield f"Only {side} has {listed(taken)}: passes took that away in {other}, and --passes none keeps it."
+                gone = f"passes took that away in {other}, and --passes none keeps it"
+                yield f"Only {side} has {list_names(taken)}: {gone}."
 
 
-def listed(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+def list_names(names: Sequence[str]) -> str:
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def compared(
+def compare_values(
     sides: tuple[str, str],
     a: Mapping[str, Array],
     b: Mapping[str, Array],
@@ -125,22 +128,22 @@ def compared(
     `known` are the values that each side's net has before passes.
     """
     names = [name for name in a if name in b and name not in skip]
-    values = tuple(difference(name, a[name], b[name], tolerance) for name in names)
+    values = tuple(measure_difference(name, a[name], b[name], tolerance) for name in names)
     only = tuple(tuple(n for n in one if n not in other and n not in skip) for one, other in ((a, b), (b, a)))
     gone = frozenset(n for i in (0, 1) for n in only[i] if n in known[1 - i])
     return Comparison(sides, values, (only[0], only[1]), tolerance, gone)
 
 
-def difference(name: str, a: Array, b: Array, tolerance: float) -> Difference:
+def measure_difference(name: str, a: Array, b: Array, tolerance: float) -> ValueDifference:
     """How far `b` is from `a`. NaN is equal to NaN, an infinity to itself; dimensions of 1 do not count."""
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
     finite = x[np.isfinite(x)]
     largest = float(np.abs(finite).max(initial=0))
-    if squeezed(x) != squeezed(y):
+    if squeezed_shape(x) != squeezed_shape(y):
         sentence = f"it is {list(x.shape)} on one side and {list(y.shape)} on the other."
-        return Difference(name, x.shape, largest, float("inf"), (), float("nan"), float("nan"), sentence)
+        return ValueDifference(name, x.shape, largest, float("inf"), (), float("nan"), float("nan"), sentence)
     if not x.size:
-        return Difference(name, x.shape, largest, 0.0, (), float("nan"), float("nan"), "")
+        return ValueDifference(name, x.shape, largest, 0.0, (), float("nan"), float("nan"), "")
     y = y.reshape(x.shape)
     with np.errstate(invalid="ignore"):
         same = (x == y) | (np.isnan(x) & np.isnan(y))
@@ -155,13 +158,13 @@ def difference(name: str, a: Array, b: Array, tolerance: float) -> Difference:
     elif most > tolerance * (largest or 1.0):
         part = most / largest if largest else most
         reason = f"{x[at]:.7g} at {list(at)} became {y[at]:.7g}, which is {part:.2g} of its largest number away."
-    return Difference(name, x.shape, largest, most, at, float(x[at]), float(y[at]), reason)
+    return ValueDifference(name, x.shape, largest, most, at, float(x[at]), float(y[at]), reason)
 
 
-def finite(told: dict[str, Any]) -> dict[str, Any]:
+def replace_non_finite(fields: dict[str, Any]) -> dict[str, Any]:
     """With null for what is no number: JSON has no word for an infinity."""
-    return {key: None if isinstance(x, float) and not np.isfinite(x) else x for key, x in told.items()}
+    return {key: None if isinstance(x, float) and not np.isfinite(x) else x for key, x in fields.items()}
 
 
-def squeezed(x: Array) -> tuple[int, ...]:
+def squeezed_shape(x: Array) -> tuple[int, ...]:
     return tuple(d for d in x.shape if d != 1)

@@ -14,76 +14,78 @@ from ..compiler.errors import CompileError
 from ..runtime import Net
 from ..runtime.artifact import Preprocessing
 from ..runtime.preprocess import Array, read_array, read_input
-from .options import Pictures
-from .pictures import form_of
+from .options import PictureOptions
+from .pictures import merge_preprocessing
 from .screen import warn
 
-ARRAYS = (".npy", ".npz")
+ARRAY_SUFFIXES = (".npy", ".npz")
 
 
-def feed(net: Net, given: Sequence[str], pictures: Pictures) -> dict[str, Array]:
+def load_inputs(net: Net, given: Sequence[str], pictures: PictureOptions) -> dict[str, Array]:
     """An array for each input; files for the same one become a batch. CompileError if an input gets nothing."""
-    arrays = fed(net, given, pictures)
+    arrays = load_given_inputs(net, given, pictures)
     if missing := [name for name in net.plan.inputs if name not in arrays]:
-        advice = f"The net takes {net.wanted()}: give --input {missing[0]}=FILE."
+        advice = f"The net takes {net.describe_inputs()}: give --input {missing[0]}=FILE."
         raise CompileError(f'nothing is given for the input "{missing[0]}"', advice=advice)
     return arrays
 
 
-def fed(net: Net, given: Sequence[str], pictures: Pictures) -> dict[str, Array]:
+def load_given_inputs(net: Net, given: Sequence[str], pictures: PictureOptions) -> dict[str, Array]:
     """The same for those inputs that something is given for."""
     parts: dict[str, list[Array]] = defaultdict(list)
     prepared = False
     for word in given:
-        name, path = named(net, word)
+        name, path = parse_input_argument(net, word)
         if name is None:
-            for name, array in archive(net, path).items():
+            for name, array in read_archive(net, path).items():
                 parts[name].append(array)
-        elif path.suffix.lower() in ARRAYS:
-            parts[name].append(batched(net, name, stored(path, name)))
+        elif path.suffix.lower() in ARRAY_SUFFIXES:
+            parts[name].append(add_batch_axis(net, name, read_named_array(path, name)))
         else:
-            parts[name].append(picture(net, name, path, pictures)[None])
+            parts[name].append(read_picture(net, name, path, pictures)[None])
             prepared = True
-    if pictures.given and not prepared:
+    if pictures.is_given and not prepared:
         warn(["the options for pictures have no effect: arrays are taken as they are"])
-    return {name: joined(name, arrays) for name, arrays in parts.items()}
+    return {name: concatenate_batch(name, arrays) for name, arrays in parts.items()}
 
 
-def named(net: Net, word: str) -> tuple[str | None, Path]:
+def parse_input_argument(net: Net, word: str) -> tuple[str | None, Path]:
     """The input that a file is for, and the file; no input for an .npz that holds several."""
     name, equals, path = word.rpartition("=")
     if equals and name in net.plan.inputs:
         return name, Path(path)
     if equals and not Path(word).exists():
-        raise CompileError(f'the net has no input "{name}"', advice=f"It takes {net.wanted()}.")
+        raise CompileError(f'the net has no input "{name}"', advice=f"It takes {net.describe_inputs()}.")
     if len(net.plan.inputs) == 1:
         return net.plan.inputs[0], Path(word)
     if word.lower().endswith(".npz"):
         return None, Path(word)
-    raise CompileError(f"{word}: which input is it for?", advice=f"The net takes {net.wanted()}: write NAME={word}.")
+    raise CompileError(
+        f"{word}: which input is it for?", advice=f"The net takes {net.describe_inputs()}: write NAME={word}."
+    )
 
 
-def archive(net: Net, path: Path) -> dict[str, Array]:
+def read_archive(net: Net, path: Path) -> dict[str, Array]:
     """All inputs that an .npz holds under their names."""
-    with opened(path) as arrays:
-        found = {name: batched(net, name, arrays[name]) for name in net.plan.inputs if name in arrays.files}
+    with open_npz(path) as arrays:
+        found = {name: add_batch_axis(net, name, arrays[name]) for name in net.plan.inputs if name in arrays.files}
         if not found:
             held = ", ".join(arrays.files) or "nothing"
-            raise CompileError(f"{path}: it holds {held}", advice=f"The net takes {net.wanted()}.")
+            raise CompileError(f"{path}: it holds {held}", advice=f"The net takes {net.describe_inputs()}.")
         return found
 
 
-def stored(path: Path, name: str) -> Array:
+def read_named_array(path: Path, name: str) -> Array:
     """The array of that name in an .npz, else the only one in the file."""
     if path.suffix.lower() == ".npz":
-        with opened(path) as arrays:
+        with open_npz(path) as arrays:
             if name in arrays.files:
                 found: Array = arrays[name]
                 return found
     return read_array(path)
 
 
-def opened(path: Path) -> np.lib.npyio.NpzFile:
+def open_npz(path: Path) -> np.lib.npyio.NpzFile:
     """An .npz, to be closed. CompileError, without an open file left behind, if it is none."""
     try:
         with path.open("rb") as file:
@@ -98,10 +100,10 @@ def opened(path: Path) -> np.lib.npyio.NpzFile:
     return found
 
 
-def everything(path: Path) -> dict[str, Array]:
+def read_all_arrays(path: Path) -> dict[str, Array]:
     """All arrays of an .npz. CompileError if one cannot be read, or holds objects, which a pickle might make."""
     found: dict[str, Array] = {}
-    with opened(path) as arrays:
+    with open_npz(path) as arrays:
         for name in arrays.files:
             try:
                 found[name] = arrays[name]
@@ -111,20 +113,20 @@ def everything(path: Path) -> dict[str, Array]:
     return found
 
 
-def batched(net: Net, name: str, array: Array) -> Array:
+def add_batch_axis(net: Net, name: str, array: Array) -> Array:
     """With a batch axis, if one is left out."""
     return array[None] if array.ndim == len(net.plan.slots[name].dims) - 1 else array
 
 
-def picture(net: Net, name: str, path: Path, pictures: Pictures) -> Array:
+def read_picture(net: Net, name: str, path: Path, pictures: PictureOptions) -> Array:
     """One picture as [C,H,W], prepared as the compiled file keeps it, save for what is said now."""
     kept = net.artifact.preprocessing.get(name, Preprocessing())
     image = net.artifact.weights[kept.mean_image].numpy() if kept.mean_image else None
-    form, image = form_of(pictures, kept, image)
+    form, image = merge_preprocessing(pictures, kept, image)
     return read_input(path, net.plan.slots[name].bounds, form, image)
 
 
-def joined(name: str, arrays: list[Array]) -> Array:
+def concatenate_batch(name: str, arrays: list[Array]) -> Array:
     try:
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     except ValueError as e:

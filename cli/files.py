@@ -14,7 +14,7 @@ import click
 
 
 @contextmanager
-def writing(path: str | Path) -> Iterator[None]:
+def report_write_errors(path: str | Path) -> Iterator[None]:
     """Blame the path that the person gave for whatever goes wrong, not that of a temporary file."""
     try:
         yield
@@ -22,9 +22,9 @@ def writing(path: str | Path) -> Iterator[None]:
         raise click.UsageError(f"{path} cannot be written: {e.strerror or e}. Give another path.") from None
 
 
-def writable(path: str | Path) -> None:
+def require_writable(path: str | Path) -> None:
     """Find out before the work whether its result can be stored."""
-    with writing(path):
+    with report_write_errors(path):
         folder = Path(path).parent
         folder.mkdir(parents=True, exist_ok=True)
         if Path(path).is_dir():
@@ -37,7 +37,7 @@ def save_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
     """An .npz of these arrays, under any names (numpy's own writer takes `file` for itself)."""
     import numpy as np
 
-    with writing(path):
+    with report_write_errors(path):
         handle, name = tempfile.mkstemp(dir=Path(path).parent, prefix=f".{Path(path).name}.")
         try:
             with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from .files import writing
-from .screen import counted
+from .files import report_write_errors
+from .screen import format_count
 
 
 @click.command(short_help="Lay texts in cortado's language out, comments and all.")
@@ -29,19 +29,19 @@ def fmt(files: tuple[str, ...], check: bool) -> None:
                 click.echo(made, nl=False)
             changed += made != text
             continue
-        text = text_of(file)
+        text = read_net_text(file)
         made = formatted(text, file)
         if made != text:
             changed += 1
             click.echo(f"{file}: {'would change' if check else 'laid out'}", err=True)
             if not check:
-                replaced(Path(file), made)
+                replace_file(Path(file), made)
     if check and changed:
-        click.echo(f"{counted(changed, 'file')} would change; `cortado fmt` lays them out.", err=True)
+        click.echo(f"{format_count(changed, 'file')} would change; `cortado fmt` lays them out.", err=True)
         raise click.exceptions.Exit(1)
 
 
-def text_of(file: str) -> str:
+def read_net_text(file: str) -> str:
     """CompileError for a prototxt, which this language is not, and for what is no text at all."""
     from ..compiler.errors import CompileError
 
@@ -55,9 +55,9 @@ def text_of(file: str) -> str:
         raise CompileError(f"{file}: byte {e.start} is of no text in UTF-8", advice=advice) from None
 
 
-def replaced(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Write the file whole or not at all; it keeps its permissions."""
-    with writing(path):
+    with report_write_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

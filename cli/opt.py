@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from .files import writable, writing
-from .options import net_options, options_of
-from .screen import warn, working
+from .files import report_write_errors, require_writable
+from .options import make_options, net_options
+from .screen import show_progress, warn
 
 
 @click.command(short_help="Run any passes on a net, and print the result.")
@@ -23,23 +23,23 @@ def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | Non
     failing pass leaves is run so: cortado opt before.net -p fuse.
     """
     if file:
-        writable(file)
-    with working(f"reading {net}"):
+        require_writable(file)
+    with show_progress(f"reading {net}"):
         from ..compiler.text import show
         from ..compiler.text.weights import dump
-        from ..driver import Report, optimized, read_net
+        from ..driver import Report, read_net, run_passes
         from ..passes import PIPELINE, select
 
-        report, options = Report(), options_of(reading, net=net)
+        report, options = Report(), make_options(reading, net=net)
         words = [word.strip() for word in names.split(",") if word.strip()] if names is not None else []
         passes = PIPELINE if names is None else select(words)
-        graph = optimized(read_net(Path(net), weights, options, report), options, report, passes)
+        graph = run_passes(read_net(Path(net), weights, options, report), options, report, passes)
     warn(report.warnings)
     if file is None:
         click.echo(show(graph), nl=False)
         return
     path = Path(file)
-    with writing(file):
+    with report_write_errors(file):
         (made,) = dump(path.parent, {path.stem: graph}, f"{path.stem}.safetensors")
         if made != path:
             made.replace(path)

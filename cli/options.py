@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..kinds import is_artifact
+from ..file_types import is_artifact
 
 if TYPE_CHECKING:
     from ..driver import Options
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int | str, ...]]:
+def parse_shapes(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, tuple[int | str, ...]]:
     """`data=8,3,224,224`; `?8` is a size that is known when the net runs, and at most 8."""
     found: dict[str, tuple[int | str, ...]] = {}
     for value in values:
@@ -36,7 +38,7 @@ def shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return found
 
 
-def picture_size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+def parse_picture_size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
     """`224`, or height x width: `224x320`."""
     if value is None:
         return None
@@ -47,7 +49,7 @@ def picture_size(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class PictureOptions:
     """What was said about how pictures become an input; None where nothing was."""
 
     mean: str | None = None
@@ -58,11 +60,11 @@ class Pictures:
     resize: tuple[int, int] | None = None
 
     @property
-    def given(self) -> bool:
-        return self != Pictures()
+    def is_given(self) -> bool:
+        return self != PictureOptions()
 
 
-def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+def combine_options(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Several options as one decorator, in this order on the help page."""
 
     def decorate(function: F) -> F:
@@ -75,13 +77,13 @@ def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 def picture_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The command gets `pictures`."""
-    names = tuple(Pictures.__dataclass_fields__)
+    names = tuple(PictureOptions.__dataclass_fields__)
 
     @wraps(function)
-    def gathered(**given: Any) -> Any:
-        return function(pictures=Pictures(**{name: given.pop(name) for name in names}), **given)
+    def wrapper(**given: Any) -> Any:
+        return function(pictures=PictureOptions(**{name: given.pop(name) for name in names}), **given)
 
-    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = stacked(
+    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = combine_options(
         click.option("--mean", metavar="B,G,R|FILE", help="Subtract: numbers by channel, or an .npy or .binaryproto."),
         click.option("--scale", type=float, help="Multiply by this in the end, as input_scale does."),
         click.option("--raw-scale", type=float, help="The range of a picture's numbers, before the mean: 255, or 1."),
@@ -89,25 +91,25 @@ def picture_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--crop",
             metavar="H[xW]",
-            callback=picture_size,
+            callback=parse_picture_size,
             help="Cut this from the middle. Without it: the net's own size.",
         ),
         click.option(
             "--resize",
             metavar="H[xW]",
-            callback=picture_size,
+            callback=parse_picture_size,
             help="Resize to this before cutting. Without it: to what is cut.",
         ),
     )
-    return decorate(gathered)
+    return decorate(wrapper)
 
 
-READING: tuple[Callable[[Any], Any], ...] = (
+READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--shape",
         metavar="NAME=N,C,H,W",
         multiple=True,
-        callback=shapes,
+        callback=parse_shapes,
         help="The shape of an input, in place of the file's.",
     ),
     click.option("--output", metavar="BLOB", multiple=True, help="Return this blob, not those that nobody reads."),
@@ -117,8 +119,13 @@ READING: tuple[Callable[[Any], Any], ...] = (
     click.option("--lenient", is_flag=True, help="Warn of fields that Caffe does not have, and pass over them."),
 )
 TARGETS = ("cpu", "cuda", "cuda-f16", "cuda-f32-strict")  # their names, without loading what knows more of them
-CHOOSING = ("phase", "stage", "level", "lenient")  # which layers of a prototxt are meant, and which fields count
-FIELDS = {
+PROTOTXT_OPTIONS = (
+    "phase",
+    "stage",
+    "level",
+    "lenient",
+)  # which layers of a prototxt are meant, and which fields count
+OPTION_FIELDS = {
     "shape": "shapes",
     "output": "outputs",
     "stage": "stages",
@@ -129,35 +136,35 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """How to read a net. The command gets `reading`: fields of driver.Options."""
 
     @wraps(function)
-    def gathered(**given: Any) -> Any:
+    def wrapper(**given: Any) -> Any:
         names = ("shape", "output", "phase", "stage", "level", "lenient")
-        return function(reading={FIELDS.get(name, name): given.pop(name) for name in names}, **given)
+        return function(reading={OPTION_FIELDS.get(name, name): given.pop(name) for name in names}, **given)
 
-    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = stacked(*READING)
-    return decorate(gathered)
+    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = combine_options(*READING_OPTIONS)
+    return decorate(wrapper)
 
 
 def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """NET, WEIGHTS, a target, and how to read them. The command gets `net`, `weights` and `reading`."""
 
     @wraps(function)
-    def gathered(reading: dict[str, Any], target: str, weights_file: Any, **given: Any) -> Any:
+    def wrapper(reading: dict[str, Any], target: str, weights_file: Any, **given: Any) -> Any:
         if weights_file and given["weights"]:
             raise click.UsageError("Two files of weights are given. Name one, as WEIGHTS or with --weights.")
         given["weights"] = given["weights"] or weights_file
         return function(reading=reading | {"target": target}, **given)
 
-    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = stacked(
+    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = combine_options(
         click.argument("net"),
         click.argument("weights", required=False),
         click.option("--target", default="cpu", show_default=True, help=f"To compile for: {', '.join(TARGETS)}."),
         click.option("--weights", "weights_file", metavar="FILE", help="WEIGHTS, by name."),
         reading_options,
     )
-    return decorate(gathered)
+    return decorate(wrapper)
 
 
-def options_of(reading: dict[str, Any], *, optimize: bool = True, net: str = "") -> Options:
+def make_options(reading: dict[str, Any], *, optimize: bool = True, net: str = "") -> Options:
     """What `net_options` gathered, as the driver takes it. A compiled `net` stays with its target unless one is named.
 
     Layers were chosen when it was compiled: UsageError for what would choose them now.
@@ -166,7 +173,7 @@ def options_of(reading: dict[str, Any], *, optimize: bool = True, net: str = "")
 
     if net and is_artifact(net):
         source = click.get_current_context().get_parameter_source
-        said = [name for name in CHOOSING if source(name) is ParameterSource.COMMANDLINE]
+        said = [name for name in PROTOTXT_OPTIONS if source(name) is ParameterSource.COMMANDLINE]
         if said:
             raise click.UsageError(f"--{said[0]} is for a prototxt, and {net} is compiled. Give its prototxt.")
         if source("target") is not ParameterSource.COMMANDLINE:

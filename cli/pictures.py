@@ -13,10 +13,12 @@ from ..compiler.ir import Graph, handle
 from ..compiler.types import type_of
 from ..runtime.artifact import Artifact, Preprocessing
 from ..runtime.preprocess import Array, read_mean
-from .options import Pictures
+from .options import PictureOptions
 
 
-def form_of(pictures: Pictures, kept: Preprocessing, image: Array | None) -> tuple[Preprocessing, Array | None]:
+def merge_preprocessing(
+    pictures: PictureOptions, kept: Preprocessing, image: Array | None
+) -> tuple[Preprocessing, Array | None]:
     """The preprocessing and its mean picture, if it has one: what was said now goes before what is `kept`."""
     form = replace(
         kept,
@@ -28,13 +30,13 @@ def form_of(pictures: Pictures, kept: Preprocessing, image: Array | None) -> tup
     )
     if pictures.mean is None:
         return form, image
-    mean = mean_of(pictures.mean)
+    mean = parse_mean(pictures.mean)
     if mean.ndim == 1:
         return replace(form, mean=tuple(mean.tolist()), mean_image=""), None
     return replace(form, mean=(), mean_image=""), mean
 
 
-def mean_of(text: str) -> Array:
+def parse_mean(text: str) -> Array:
     """`104,117,123` as f32 [C]; an .npy or .binaryproto as f32 [C] or [C,H,W]."""
     try:
         return np.array([float(word) for word in text.split(",")], np.float32)
@@ -68,21 +70,21 @@ def image_input(inputs: Mapping[str, Sequence[object]], wanted: str | None) -> s
     return wanted or images[0]
 
 
-def keeping(artifact: Artifact, pictures: Pictures, wanted: str | None) -> Artifact:
+def add_preprocessing(artifact: Artifact, pictures: PictureOptions, wanted: str | None) -> Artifact:
     """The artifact with what was said about pictures, and with the mean picture among its weights."""
-    form, images = said(pictures)
+    form, images = make_preprocessing(pictures)
     name = image_input({name: artifact.plan.slots[name].dims for name in artifact.plan.inputs}, wanted)
     return replace(artifact, preprocessing={name: form}, weights={**artifact.weights, **images})
 
 
-def forms(graph: Graph, pictures: Pictures, wanted: str | None) -> dict[str, Preprocessing]:
+def preprocessing_by_input(graph: Graph, pictures: PictureOptions, wanted: str | None) -> dict[str, Preprocessing]:
     """What was said about pictures, by the input of a net that it is for."""
-    return {image_input({v.name: v.type.dims for v in graph.inputs}, wanted): said(pictures)[0]}
+    return {image_input({v.name: v.type.dims for v in graph.inputs}, wanted): make_preprocessing(pictures)[0]}
 
 
-def said(pictures: Pictures) -> tuple[Preprocessing, dict[str, torch.Tensor]]:
+def make_preprocessing(pictures: PictureOptions) -> tuple[Preprocessing, dict[str, torch.Tensor]]:
     """What was said about pictures; a mean picture by its handle, and under that beside it."""
-    form, image = form_of(pictures, Preprocessing(), None)
+    form, image = merge_preprocessing(pictures, Preprocessing(), None)
     if image is None:
         return form, {}
     tensor = torch.from_numpy(np.ascontiguousarray(image))

@@ -11,16 +11,24 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ..kinds import is_artifact
-from .options import Pictures, net_options, options_of
-from .screen import columns, counted, warn, working
+from ..file_types import is_artifact
+from .options import PictureOptions, make_options, net_options
+from .screen import format_count, print_columns, show_progress, warn
 
 if TYPE_CHECKING:
     from ..runtime.artifact import Artifact
     from ..runtime.preprocess import Array
     from .timings import Timings
 
-CHOICES = ("shape", "output", "target", "phase", "stage", "level", "lenient")  # that are made when a net is compiled
+COMPILE_OPTIONS = (
+    "shape",
+    "output",
+    "target",
+    "phase",
+    "stage",
+    "level",
+    "lenient",
+)  # that are made when a net is compiled
 
 
 @click.command(short_help="Time a net step by step, beside what this machine could do.")
@@ -55,30 +63,30 @@ def profile(
     whose numbers are still in the processor's caches. Of sizes that are known only when the net runs, the largest
     counts. Nets for a GPU are not timed here.
     """
-    with working(f"compiling {net}"):
+    with show_progress(f"compiling {net}"):
         if is_artifact(net):
-            artifact = stored(net, weights, random_weights)
+            artifact = read_artifact(net, weights, random_weights)
         else:
-            artifact = compiled(net, weights, reading, random_weights)
+            artifact = compile_net(net, weights, reading, random_weights)
     if sys.stderr.isatty():
         click.echo(f"timing {net}", err=True)  # and nothing that moves: it would take time of its own
-    found = measured(artifact, given, repeat, threads, ("weights",) * random_weights)
+    found = measure(artifact, given, repeat, threads, ("weights",) * random_weights)
     if as_json:
         click.echo(json.dumps(found.json(), indent=1))
         return
-    columns(found.rows(), indent="")
+    print_columns(found.rows(), indent="")
     click.echo("")
-    columns(found.kind_rows(), indent="")
+    print_columns(found.primitive_rows(), indent="")
     click.echo("")
-    columns(found.sentences(), indent="")
+    print_columns(found.summary_rows(), indent="")
 
 
-def stored(path: str, weights: str | None, random_weights: bool) -> Artifact:
+def read_artifact(path: str, weights: str | None, random_weights: bool) -> Artifact:
     """A compiled file, of which nothing is left to choose."""
     from ..runtime.artifact import read
 
     source = click.get_current_context().get_parameter_source
-    said = [f"--{name}" for name in CHOICES if source(name) is ParameterSource.COMMANDLINE]
+    said = [f"--{name}" for name in COMPILE_OPTIONS if source(name) is ParameterSource.COMMANDLINE]
     said += ["WEIGHTS"] * bool(weights) + ["--random-weights"] * random_weights
     if said:
         raise click.UsageError(f"{said[0]} is for a net before it is compiled, and {path} is. Give its prototxt.")
@@ -87,68 +95,68 @@ def stored(path: str, weights: str | None, random_weights: bool) -> Artifact:
     return artifact
 
 
-def compiled(net: str, weights: str | None, reading: Mapping[str, Any], random_weights: bool) -> Artifact:
+def compile_net(net: str, weights: str | None, reading: Mapping[str, Any], random_weights: bool) -> Artifact:
     """A net from its files. CompileError if it has no weights, and nobody asked for random ones."""
     from ..compiler.errors import CompileError
-    from ..driver import Report, lowered, read_net
-    from .random_numbers import with_weights
+    from ..driver import Report, lower_graph, read_net
+    from .random_numbers import with_random_weights
 
-    options, report = options_of(dict(reading)), Report()
+    options, report = make_options(dict(reading)), Report()
     refuse_gpu(net, options.target)
     graph = read_net(Path(net), weights, options, report)
     warn(report.warnings)
-    missing = [c.name for c in graph.constants if not c.bound]
+    missing = [c.name for c in graph.constants if not c.is_bound]
     if missing and not random_weights:
         advice = "Give the file of its weights or, since times hardly depend on numbers, --random-weights."
-        said = f"{counted(len(missing), 'weight')} without numbers, {missing[0]} for one"
+        said = f"{format_count(len(missing), 'weight')} without numbers, {missing[0]} for one"
         raise CompileError(f"{net}: {said}", advice=advice)
     if random_weights and not missing:
         raise click.UsageError(f"--random-weights is for a net without weights, and those of {net} are known.")
-    return lowered(with_weights(graph) if missing else graph, options, report)
+    return lower_graph(with_random_weights(graph) if missing else graph, options, report)
 
 
 def refuse_gpu(net: str, target: str) -> None:
     from ..compiler.errors import CompileError
-    from ..runtime.profile import gpu_only
+    from ..runtime.profile import reason_not_profiled
 
-    if sentence := gpu_only(net, target):
+    if sentence := reason_not_profiled(net, target):
         raise CompileError(sentence, advice="For the times on this machine's CPU, give its prototxt and --target cpu.")
 
 
-def measured(
+def measure(
     artifact: Artifact, given: tuple[str, ...], repeat: int, threads: int | None, drawn: tuple[str, ...]
 ) -> Timings:
     """The net on what is given, and on random numbers where nothing is; `drawn` is what is random already."""
     from ..runtime import Net
-    from ..runtime.ceilings import ceilings
     from ..runtime.profile import profile
-    from .feed import fed
-    from .random_numbers import inputs
-    from .timings import timings
+    from ..runtime.roofline import measure_roofline
+    from .feed import load_given_inputs
+    from .random_numbers import random_inputs
+    from .timings import make_timings
 
     net = Net.from_artifact(artifact, threads=threads)
-    read = fed(net, [word for word in given if word != "random"], Pictures())
-    arrays = inputs(net) | read
-    artifact = fitting(artifact, arrays)
+    read = load_given_inputs(net, [word for word in given if word != "random"], PictureOptions())
+    arrays = random_inputs(net) | read
+    artifact = recompile_for_inputs(artifact, arrays)
     if artifact is not net.artifact:
         net = Net.from_artifact(artifact, threads=threads)
-    before = ceilings(threads)
+    before = measure_roofline(threads)
     found = profile(net, arrays, repeat)
     drawn += tuple(name for name in arrays if name not in read)
-    return timings(artifact, found, before.or_better(ceilings(threads)), drawn)
+    return make_timings(artifact, found, before.max_with(measure_roofline(threads)), drawn)
 
 
-def fitting(artifact: Artifact, arrays: Mapping[str, Array]) -> Artifact:
+def recompile_for_inputs(artifact: Artifact, arrays: Mapping[str, Array]) -> Artifact:
     """The net compiled for these shapes: the very one if it is. CompileError if it takes them, and others too."""
     from ..compiler.errors import CompileError
     from ..driver import recompile
-    from ..runtime.arena import fits
+    from ..runtime.arena import can_hold
 
     plan, shapes = artifact.plan, {name: tuple(array.shape) for name, array in arrays.items()}
     slots = {name: plan.slots[name] for name in plan.inputs}
     if all(shapes[name] == slot.bounds for name, slot in slots.items()):
         return artifact
-    if all(fits(slot, shapes[name]) for name, slot in slots.items()):
+    if all(can_hold(slot, shapes[name]) for name, slot in slots.items()):
         name = next(name for name, slot in slots.items() if shapes[name] != slot.bounds)
         sentence = f'what is given for "{name}" is smaller than the net is compiled for, {list(slots[name].bounds)}'
         advice = "Its work could not be counted: give the largest size, or compile it for the one that you have."

@@ -12,28 +12,28 @@ from ..compiler.rewrite import Writer
 from ..runtime import Net
 from ..runtime.preprocess import Array
 
-POSITIVE = {"batch_norm": (2,), "scale": (1,)}  # operands by number: a variance, a gain
+POSITIVE_OPERANDS = {"batch_norm": (2,), "scale": (1,)}  # operands by number: a variance, a gain
 
 
-def with_weights(graph: Graph, seed: int = 0) -> Graph:
+def with_random_weights(graph: Graph, seed: int = 0) -> Graph:
     """The net with random numbers for each weight that has none.
 
     They are drawn so that numbers keep one size through the net (He et al. 2015): one that vanished would be computed
     slowly, one that overflowed soon be infinite. A variance and a gain are within 0.5 and 1.5.
     """
     random = torch.Generator().manual_seed(seed)
-    positive = {n.inputs[i] for n in graph.nodes for i in POSITIVE.get(n.op.name, ()) if i < len(n.inputs)}
+    positive = {n.inputs[i] for n in graph.nodes for i in POSITIVE_OPERANDS.get(n.op.name, ()) if i < len(n.inputs)}
     writer = Writer(graph)
     for constant in graph.constants:
-        if not constant.bound:
-            data = drawn(constant, constant in positive, random)
+        if not constant.is_bound:
+            data = draw_weight(constant, constant in positive, random)
             writer[constant] = Constant(constant.name, constant.type, constant.place, data=data)
     for node in graph.nodes:
         writer.copy(node)
     return writer.finish()
 
 
-def drawn(value: Value, positive: bool, random: torch.Generator) -> torch.Tensor:
+def draw_weight(value: Value, positive: bool, random: torch.Generator) -> torch.Tensor:
     shape = value.type.shape
     numbers = torch.randn(shape, generator=random)
     if positive:
@@ -41,7 +41,7 @@ def drawn(value: Value, positive: bool, random: torch.Generator) -> torch.Tensor
     return numbers * ((2 / max(prod(shape[1:]), 1)) ** 0.5 if len(shape) > 1 else 0.1)
 
 
-def inputs(net: Net, seed: int = 0) -> dict[str, Array]:
+def random_inputs(net: Net, seed: int = 0) -> dict[str, Array]:
     """An array for each input at its largest, of numbers in 0..1: as pictures are, and labels of the first class."""
     random = np.random.default_rng(seed)
     slots = {name: net.plan.slots[name] for name in net.plan.inputs}

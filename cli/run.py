@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..kinds import is_artifact
-from .files import save_arrays, writable
-from .options import Pictures, picture_options
-from .screen import columns, working
+from ..file_types import is_artifact
+from .files import require_writable, save_arrays
+from .options import PictureOptions, picture_options
+from .screen import print_columns, show_progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..runtime.artifact import Artifact
 
-SHOWN = 10  # pictures whose best scores are printed; the others are in --output-file
+MAX_SHOWN = 10  # pictures whose best scores are printed; the others are in --output-file
 
 
 @click.command(short_help="Run a compiled net on pictures or arrays.")
@@ -39,7 +39,7 @@ SHOWN = 10  # pictures whose best scores are printed; the others are in --output
 def run(
     file: str,
     given: tuple[str, ...],
-    pictures: Pictures,
+    pictures: PictureOptions,
     labels: str | None,
     top: int,
     output_file: str | None,
@@ -53,28 +53,28 @@ def run(
     said here; arrays are taken as they are.
     """
     if output_file:
-        writable(output_file)
+        require_writable(output_file)
     if Path(file).is_dir() or (Path(file).is_file() and not is_artifact(file)):
         raise click.UsageError(f"{file} is no compiled net. Make one with `cortado compile`, and run that.")
-    with working(f"running {file}"):
+    with show_progress(f"running {file}"):
         from ..runtime import load
         from ..runtime.preprocess import read_labels
-        from .feed import feed
+        from .feed import load_inputs
 
         names = read_labels(labels) if labels else []
         net = load(file, compile=compile_again, threads=threads)
-        inputs = feed(net, given, pictures)
+        inputs = load_inputs(net, given, pictures)
         outputs = net(inputs)
-        times = [timed(net, inputs) for _ in range(repeat or 0)]
+        times = [time_run(net, inputs) for _ in range(repeat or 0)]
     if output_file:
         save_arrays(output_file, outputs)
     seconds = {"median": median(times), "best": min(times), "runs": len(times)} if times else None
     if as_json:
-        told = {name: answer(array, top, names) for name, array in outputs.items()}
-        click.echo(json.dumps({"outputs": told, "seconds": seconds}, indent=1))
+        result = {name: output_to_dict(array, top, names) for name, array in outputs.items()}
+        click.echo(json.dumps({"outputs": result, "seconds": seconds}, indent=1))
         return
     for name, array in outputs.items():
-        print_answer(name, array, top, names)
+        print_output(name, array, top, names)
     if seconds:
         best, middle = seconds["best"] * 1e3, seconds["median"] * 1e3
         click.echo(f"{middle:.3f} ms a run, the median of {len(times)}; the best took {best:.3f} ms")
@@ -89,47 +89,47 @@ def compile_again(
     return recompile(source, shapes, weights, target)
 
 
-def timed(net: Any, inputs: Mapping[str, Any]) -> float:
+def time_run(net: Any, inputs: Mapping[str, Any]) -> float:
     start = perf_counter()
     net(inputs)
     return perf_counter() - start
 
 
-def scores(array: Any) -> Any:
+def class_scores(array: Any) -> Any:
     """[N, classes] if an output holds one number for each class of each picture, else None."""
     flat = array.ndim >= 2 and array.shape[1] > 1 and array[0:1].size == array.shape[1]
     return array.reshape(len(array), -1) if flat else None
 
 
-def answer(array: Any, count: int, labels: Sequence[str]) -> dict[str, Any]:
+def output_to_dict(array: Any, count: int, labels: Sequence[str]) -> dict[str, Any]:
     """What JSON says of an output: the best of its scores, or the range of its numbers; null where it has none."""
     from ..runtime.preprocess import top
 
-    told: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
-    if (rows := scores(array)) is not None:
+    result: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
+    if (rows := class_scores(array)) is not None:
         best = [top(row, count, labels) for row in rows]
-        return told | {"top": [[{"score": s, "index": i, "label": label} for s, i, label in row] for row in best]}
-    low, mean, high = spread(array)
-    return told | {name: v if v == v else None for name, v in (("min", low), ("mean", mean), ("max", high))}
+        return result | {"top": [[{"score": s, "index": i, "label": label} for s, i, label in row] for row in best]}
+    low, mean, high = min_mean_max(array)
+    return result | {name: v if v == v else None for name, v in (("min", low), ("mean", mean), ("max", high))}
 
 
-def spread(array: Any) -> tuple[float, float, float]:
+def min_mean_max(array: Any) -> tuple[float, float, float]:
     """Least, mean, largest; NaN of an output that holds nothing."""
     if not array.size:
         return float("nan"), float("nan"), float("nan")
     return float(array.min()), float(array.mean(dtype="f8")), float(array.max())
 
 
-def print_answer(name: str, array: Any, count: int, labels: Sequence[str]) -> None:
+def print_output(name: str, array: Any, count: int, labels: Sequence[str]) -> None:
     from ..runtime.preprocess import top
 
-    rows = scores(array)
+    rows = class_scores(array)
     if rows is None:
-        low, mean, high = spread(array)
+        low, mean, high = min_mean_max(array)
         click.echo(f"{name} {list(array.shape)}: {low:.6g} to {high:.6g}, {mean:.6g} on average")
         return
-    for i, row in enumerate(rows[:SHOWN]):
+    for i, row in enumerate(rows[:MAX_SHOWN]):
         click.echo(f"{name}:" if len(rows) == 1 else f"{name}, picture {i + 1}:")
-        columns((f"{score:.6f}", f"{index} {label}".rstrip()) for score, index, label in top(row, count, labels))
-    if len(rows) > SHOWN:
-        click.echo(f"... and {len(rows) - SHOWN} pictures more; --output-file keeps all scores")
+        print_columns((f"{score:.6f}", f"{index} {label}".rstrip()) for score, index, label in top(row, count, labels))
+    if len(rows) > MAX_SHOWN:
+        click.echo(f"... and {len(rows) - MAX_SHOWN} pictures more; --output-file keeps all scores")

@@ -13,11 +13,11 @@ import click
 if TYPE_CHECKING:
     from ..compiler.errors import CompileError
 
-NARROW = 30  # characters: a last column that is given fewer is no pleasure to read
-PATIENCE = 1.0  # seconds without a sign of life; what is quicker than this needs none
+MIN_COLUMN_WIDTH = 30  # characters: a last column that is given fewer is no pleasure to read
+STATUS_DELAY = 1.0  # seconds without a sign of life; what is quicker than this needs none
 
 
-def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
+def print_columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
     """Rows of words, their first columns aligned; on a terminal the first is set apart by its colour."""
     table = [tuple(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in table), strict=True)]
@@ -28,7 +28,9 @@ def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
 
         console = Console()
         left = console.width - sum(width + 2 for width in widths)
-        if left < min(NARROW, max(len(row[-1]) for row in table)):  # the terminal folds lines better than a column
+        if left < min(
+            MIN_COLUMN_WIDTH, max(len(row[-1]) for row in table)
+        ):  # the terminal folds lines better than a column
             for first, *rest in table:
                 words = [word.ljust(width) for word, width in zip(rest, widths[1:], strict=False)]
                 line = "  ".join([click.style((indent + first).ljust(widths[0]), fg="cyan"), *words, *rest[-1:]])
@@ -46,25 +48,25 @@ def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
         click.echo((indent + "  ".join([*words, row[-1]])).rstrip())
 
 
-def right_aligned(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+def align_right(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """Rows of numbers as words, each column as wide as its longest."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [tuple(word.rjust(width) for word, width in zip(row, widths, strict=True)) for row in rows]
 
 
-def size(count: int) -> str:
+def format_size(count: int) -> str:
     """Bytes for people: exact up to 100,000, then three digits or so."""
     if count < 100_000:
         return f"{count:,} bytes"
     return f"{count / 1e6:.2f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
 
 
-def counted(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """`1 layer`, `12 layers`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def placed(e: CompileError) -> str:
+def format_error(e: CompileError) -> str:
     """With the place in front, as editors look for it; what has none begins with `error:`."""
     return str(e) if e.loc else f"error: {e}"
 
@@ -75,7 +77,7 @@ def warn(sentences: Iterable[str]) -> None:
 
 
 @contextmanager
-def working(sentence: str) -> Iterator[None]:
+def show_progress(sentence: str) -> Iterator[None]:
     """Show on a terminal that work goes on, once it has taken a second; nothing in a pipe."""
     if not sys.stderr.isatty():
         yield
@@ -83,7 +85,7 @@ def working(sentence: str) -> Iterator[None]:
     from rich.console import Console
 
     status = Console(stderr=True).status(sentence)
-    timer = Timer(PATIENCE, status.start)
+    timer = Timer(STATUS_DELAY, status.start)
     timer.daemon = True
     timer.start()
     try:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ..kinds import is_artifact
-from .options import CHOOSING, net_options, options_of
-from .screen import warn, working
+from ..file_types import is_artifact
+from .options import PROTOTXT_OPTIONS, make_options, net_options
+from .screen import show_progress, warn
 
 if TYPE_CHECKING:
     from .views import View
@@ -41,64 +41,64 @@ def show(
     the compiled file. With one, a compiled file goes through the passes again, from the source that it keeps.
     """
     chosen = {name: value for name, value in views.items() if value}
-    spelled = [NAMES.get(name, f"--{name}") for name in chosen]
+    spelled = [OPTION_SPELLINGS.get(name, f"--{name}") for name in chosen]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(spelled)} are two views of a net. Ask for one at a time.")
-    if is_artifact(net) and not weights and set(chosen) <= {"kernels"} and not retargeted():
-        view = of_artifact(net, bool(chosen))
+    if is_artifact(net) and not weights and set(chosen) <= {"kernels"} and not has_compile_options():
+        view = make_artifact_view(net, bool(chosen))
     else:
-        view = of_net(net, weights, reading, *next(iter(chosen.items()), ("", "")))
+        view = make_net_view(net, weights, reading, *next(iter(chosen.items()), ("", "")))
     if as_json:
         click.echo(json.dumps(view.json(), indent=1))
     else:
         view.print()
 
 
-NAMES = {"folder": "--after-all"}
+OPTION_SPELLINGS = {"folder": "--after-all"}
 
 
-def retargeted() -> bool:
+def has_compile_options() -> bool:
     """Was something named on the command line that asks for another net than the one that is in the file?"""
     source = click.get_current_context().get_parameter_source
-    return any(source(name) is ParameterSource.COMMANDLINE for name in ("target", "shape", "output", *CHOOSING))
+    return any(source(name) is ParameterSource.COMMANDLINE for name in ("target", "shape", "output", *PROTOTXT_OPTIONS))
 
 
-def of_net(net: str, weights: str | None, reading: dict[str, Any], wanted: str, value: Any) -> View:
+def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted: str, value: Any) -> View:
     """A view of a net that is compiled as far as the view asks for."""
-    with working(f"reading {net}"):
-        from ..compiler.build import kernels
-        from ..driver import Report, optimized, read_net
+    with show_progress(f"reading {net}"):
+        from ..compiler.build import kernel_sources
+        from ..driver import Report, read_net, run_passes
         from ..passes import PIPELINE, WITHOUT_SHAPES
         from . import views
-        from .statistics import statistics
+        from .statistics import collect_statistics
 
-        report, options = Report(), options_of(reading, net=net)
+        report, options = Report(), make_options(reading, net=net)
         stage = value if wanted in ("after", "diff") else views.stage_before(value) if wanted == "before" else "read"
-        passes = until(stage) if wanted in ("", "after", "before", "diff") else PIPELINE
-        graph = optimized(read_net(Path(net), weights, options, report), options, report, passes)
+        passes = passes_until(stage) if wanted in ("", "after", "before", "diff") else PIPELINE
+        graph = run_passes(read_net(Path(net), weights, options, report), options, report, passes)
         match wanted:
             case "folder":
-                view: View = views.Folder(value, report.stages)
+                view: View = views.StageFolder(value, report.stages)
             case "why":
-                view = views.Reasons(report.notes)
+                view = views.PassNotes(report.notes)
             case "stats":
-                view = views.Numbers(statistics(report, options))
+                view = views.StatisticsView(collect_statistics(report, options))
             case "kernels":
-                view = views.Kernels(kernels(graph, options.target))
+                view = views.KernelSources(kernel_sources(graph, options.target))
             case "diff":
-                view = views.difference(value, report)
+                view = views.make_text_diff(value, report)
             case _:
-                view = views.Text(graph, stage)
+                view = views.NetText(graph, stage)
     warn(report.warnings)
     if is_artifact(net) and wanted in ("why", "stats", "diff"):
         first = PIPELINE[WITHOUT_SHAPES].__name__
         click.echo(f"note: what the passes before {first} did is in the file's source already", err=True)
-    elif wanted in ("why", "stats") and not all(c.bound for c in report.stages["read"].constants):
+    elif wanted in ("why", "stats") and not all(c.is_bound for c in report.stages["read"].constants):
         click.echo("note: no weights are given, so nothing is done that depends on their numbers", err=True)
     return view
 
 
-def until(stage: str) -> Any:
+def passes_until(stage: str) -> Any:
     """The passes that run up to a stage, itself included. CompileError if there is none of that name."""
     from ..passes import PIPELINE, select
 
@@ -108,10 +108,10 @@ def until(stage: str) -> Any:
     return PIPELINE[: PIPELINE.index(last) + 1]
 
 
-def of_artifact(path: str, kernels: bool) -> View:
+def make_artifact_view(path: str, kernels: bool) -> View:
     """What a compiled file holds for people to read: its net, or the kernels of that."""
     from ..runtime.artifact import read
-    from .views import Kernels, Printed
+    from .views import ArtifactText, KernelSources
 
     artifact = read(path)
-    return Kernels(artifact.kernels) if kernels else Printed(artifact)
+    return KernelSources(artifact.kernels) if kernels else ArtifactText(artifact)

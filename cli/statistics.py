@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..compiler.build import launches
+from ..compiler.build import count_launches
 from ..compiler.cost import cost
 from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
-from ..driver import Options, Report, optimized
+from ..driver import Options, Report, run_passes
 from ..passes import PIPELINE
-from ..passes.plan_memory import lower_bound, spans_of
-from .screen import counted, size
-from .summary import in_place
+from ..passes.plan_memory import lower_bound, root_live_ranges
+from .screen import format_count, format_size
+from .summary import count_in_place
 
 TARGETS = ("cpu", "cuda")  # whose launches are told beside those of the target asked for
 
@@ -57,9 +57,9 @@ class Statistics:
         yield "stage", "operators", "in place", "parameters", "MFLOP", "MB moved", "MB live", "ms"
         before: Stage | None = None
         for s in self.stages:
-            changed = before is None or s is self.stages[-1] or numbers(s) != numbers(before)
+            changed = before is None or s is self.stages[-1] or stage_numbers(s) != stage_numbers(before)
             shown = (
-                f"{s.operators}{gained(s.operators, before.operators if before else None)}",
+                f"{s.operators}{format_change(s.operators, before.operators if before else None)}",
                 str(s.in_place),
                 f"{s.parameters:,}",
                 f"{s.flops / 1e6:.1f}",
@@ -69,55 +69,57 @@ class Statistics:
             yield s.name, *(shown if changed else ("",) * len(shown)), f"{s.seconds * 1e3:.1f}"
             before = s
 
-    def sentences(self) -> Iterator[tuple[str, str]]:
+    def summary_rows(self) -> Iterator[tuple[str, str]]:
         """What there is to say of the whole."""
         first, last = self.stages[0], self.stages[-1]
         yield "parameters", f"{last.parameters:,}"
         yield "arithmetic", f"{last.flops / 1e6:,.1f} MFLOP"
-        yield "memory traffic", f"{size(last.bytes)}, {size(first.bytes)} as the file has it"
-        above = "which is the bound" if self.arena == self.bound else f"the bound is {size(self.bound)}"
-        yield "arena", f"{size(self.arena)}, {above}"
+        yield "memory traffic", f"{format_size(last.bytes)}, {format_size(first.bytes)} as the file has it"
+        above = "which is the bound" if self.arena == self.bound else f"the bound is {format_size(self.bound)}"
+        yield "arena", f"{format_size(self.arena)}, {above}"
         for target, found in self.launches.items():
             if isinstance(found, str):
                 yield f"launches on {target}", f"none: {found}"
                 continue
-            host = f", and {counted(found['host'], 'step')} on the host" if found["host"] else ""
+            host = f", and {format_count(found['host'], 'step')} on the host" if found["host"] else ""
             yield f"launches on {target}", f"{found['kernels']}{host}"
 
 
-def numbers(stage: Stage) -> tuple[int, ...]:
+def stage_numbers(stage: Stage) -> tuple[int, ...]:
     return stage.operators, stage.in_place, stage.parameters, stage.flops, stage.bytes, stage.live
 
 
-def gained(now: int, before: int | None) -> str:
+def format_change(now: int, before: int | None) -> str:
     return "" if before is None or now == before else f" ({now - before:+})"
 
 
-def statistics(report: Report, options: Options) -> Statistics:
+def collect_statistics(report: Report, options: Options) -> Statistics:
     """Of a net that all passes have seen."""
-    stages = tuple(stage(name, graph, report.seconds[name]) for name, graph in report.stages.items())
+    stages = tuple(measure_stage(name, graph, report.seconds[name]) for name, graph in report.stages.items())
     final = next(reversed(report.stages.values()))
     return Statistics(
         net=final.name,
         target=options.target,
         stages=stages,
         arena=final.arena or 0,
-        bound=lower_bound(spans_of(final)),
-        launches={t: launched(report, final, t, options.target) for t in dict.fromkeys((options.target, *TARGETS))},
+        bound=lower_bound(root_live_ranges(final)),
+        launches={
+            t: launches_or_reason(report, final, t, options.target) for t in dict.fromkeys((options.target, *TARGETS))
+        },
     )
 
 
-def stage(name: str, graph: Graph, seconds: float) -> Stage:
+def measure_stage(name: str, graph: Graph, seconds: float) -> Stage:
     found = cost(graph)
-    live = lower_bound(spans_of(graph))
+    live = lower_bound(root_live_ranges(graph))
     operators = len(graph.nodes)
-    return Stage(name, operators, in_place(graph), found.parameters, found.flops, found.bytes, live, seconds)
+    return Stage(name, operators, count_in_place(graph), found.parameters, found.flops, found.bytes, live, seconds)
 
 
-def launched(report: Report, final: Graph, target: str, chosen: str) -> dict[str, int] | str:
+def launches_or_reason(report: Report, final: Graph, target: str, chosen: str) -> dict[str, int] | str:
     try:
-        graph = final if target == chosen else optimized(report.stages["read"], Options(target), Report(), PIPELINE)
-        found = launches(graph, target)
+        graph = final if target == chosen else run_passes(report.stages["read"], Options(target), Report(), PIPELINE)
+        found = count_launches(graph, target)
     except CompileError as e:
         return e.message
     return {"kernels": found.kernels, "host": found.host}

@@ -9,12 +9,12 @@ from typing import Any
 
 from ..compiler.ir import Graph
 from ..driver import Report
-from ..passes.plan_memory import lower_bound, spans_of
+from ..passes.plan_memory import lower_bound, root_live_ranges
 from ..runtime.artifact import Artifact
 from ..runtime.feed import Spec
-from .screen import counted, size
+from .screen import format_count, format_size
 
-WORDS = {"drop_training": "dropped", "fold_batchnorm": "folded", "fuse": "fused"}
+REMOVAL_VERBS = {"remove_dropout": "dropped", "fold_batchnorm": "folded", "fuse": "fused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,16 @@ class Summary:
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """For people: a word, and what there is to say about it."""
-        removed = [f"{count} {WORDS.get(name, f'gone by {name}')}" for name, count in self.removed.items()]
+        removed = [f"{count} {REMOVAL_VERBS.get(name, f'gone by {name}')}" for name, count in self.removed.items()]
         yield "layers", ", ".join([f"{self.layers} read", *removed, f"{self.in_place} in place"])
-        yield "steps", f"{self.steps}, of {counted(self.kernels, 'different kernel')}"
-        above = "which is the bound" if self.arena == self.bound else f"{size(self.arena - self.bound)} above the bound"
-        yield "arena", f"{size(self.arena)}, {above}"
-        yield "weights", size(self.weights)
+        yield "steps", f"{self.steps}, of {format_count(self.kernels, 'different kernel')}"
+        above = (
+            "which is the bound"
+            if self.arena == self.bound
+            else f"{format_size(self.arena - self.bound)} above the bound"
+        )
+        yield "arena", f"{format_size(self.arena)}, {above}"
+        yield "weights", format_size(self.weights)
         yield from (("input", f"{name}: {type}") for name, type in self.inputs.items())
         yield from (("output", f"{name}: {type}") for name, type in self.outputs.items())
         passes = sum(self.seconds.values()) - self.seconds["read"] - self.seconds["build"]
@@ -60,7 +64,7 @@ class Summary:
         yield "time", f"{sum(self.seconds.values()):.3f} s: {times}"
 
 
-def summary(report: Report, artifact: Artifact) -> Summary:
+def summarize(report: Report, artifact: Artifact) -> Summary:
     """Of a compilation that has just ended."""
     plan = artifact.plan
     stages = list(report.stages.items())
@@ -76,11 +80,11 @@ def summary(report: Report, artifact: Artifact) -> Summary:
         target=plan.target,
         layers=report.layers,
         removed={name: count for name, count in removed.items() if count > 0},
-        in_place=in_place(final),
+        in_place=count_in_place(final),
         steps=len(plan.steps),
         kernels=len({s.label for s in plan.steps}),
         arena=plan.arena,
-        bound=lower_bound(spans_of(final)),
+        bound=lower_bound(root_live_ranges(final)),
         weights=sum(artifact.weights[handle].nbytes for handle in {w.handle for w in plan.weights.values()}),
         inputs={name: spec(name) for name in plan.inputs},
         outputs={blob: spec(name) for blob, name in plan.outputs},
@@ -89,6 +93,6 @@ def summary(report: Report, artifact: Artifact) -> Summary:
     )
 
 
-def in_place(graph: Graph) -> int:
+def count_in_place(graph: Graph) -> int:
     """Values that have no bytes of their own."""
     return sum(v.place.over is not None or v.place.within is not None for n in graph.nodes for v in n.results)

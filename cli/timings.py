@@ -9,20 +9,20 @@ from typing import Any
 
 from ..compiler.cost import flops, traffic
 from ..compiler.ir import Graph, Node
-from ..compiler.storage import storages
+from ..compiler.storage import resolve_storage
 from ..compiler.text import parse
 from ..runtime.artifact import Artifact, Plan
-from ..runtime.ceilings import Ceilings
 from ..runtime.feed import Spec
 from ..runtime.profile import Profile
-from .screen import counted, right_aligned
+from ..runtime.roofline import Roofline
+from .screen import align_right, format_count
 
-BUSY = 1.5  # a median so many times the best says that the machine was not ours alone
-TITLES = ("ms", "share", "MFLOP", "GFLOP/s", "of best", "MB", "GB/s", "of copy")
+BUSY_RATIO = 1.5  # a median so many times the best says that the machine was not ours alone
+COLUMN_TITLES = ("ms", "share", "MFLOP", "GFLOP/s", "of best", "MB", "GB/s", "of copy")
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class Measurement:
     """Seconds in the best run, and the median of all; operations and bytes, as `compiler/cost.py` counts them.
 
     Rates and shares are of the best: the ceilings are too, and whatever else the machine does can only add to a time.
@@ -33,14 +33,14 @@ class Spent:
     flops: int
     bytes: int
 
-    def rates(self, ceilings: Ceilings) -> dict[str, float | None]:
+    def rates(self, roofline: Roofline) -> dict[str, float | None]:
         """Billions a second, and which part of the ceiling that is; None for what the step has nothing of."""
         gflops, gbytes = (self.rate(count) for count in (self.flops, self.bytes))
         return {
             "gflops": gflops,
-            "of_best": gflops and gflops * 1e9 / ceilings.flops,
+            "of_best": gflops and gflops * 1e9 / roofline.flops,
             "gbytes": gbytes,
-            "of_copy": gbytes and gbytes * 1e9 / ceilings.bytes,
+            "of_copy": gbytes and gbytes * 1e9 / roofline.memory_bandwidth,
         }
 
     def rate(self, count: int) -> float | None:
@@ -48,44 +48,44 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class TimedStep:
     """A step: the value that it makes (the first, if there are several) and that value's type, and its kernel."""
 
     name: str
     primitive: str
     kernel: str
     result: str
-    spent: Spent
+    measurement: Measurement
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
     """All steps in plan order, and whole runs, timed without a look at the clock in between.
 
-    `drawn` says what was random: inputs by name, and "weights".
+    `random_names` says what was random: inputs by name, and "weights".
     """
 
     plan: Plan
-    drawn: tuple[str, ...]
+    random_names: tuple[str, ...]
     threads: int
     repeat: int
-    ceilings: Ceilings
-    steps: tuple[Timed, ...]
+    roofline: Roofline
+    steps: tuple[TimedStep, ...]
     run: float
     median_run: float
 
     @property
-    def total(self) -> Spent:
-        return together(step.spent for step in self.steps)
+    def total(self) -> Measurement:
+        return sum_measurements(step.measurement for step in self.steps)
 
-    def kinds(self) -> list[tuple[str, int, Spent]]:
+    def primitive_totals(self) -> list[tuple[str, int, Measurement]]:
         """Each primitive with its number of steps and what they spend together, the longest first."""
         names = dict.fromkeys(step.primitive for step in self.steps)
-        groups = {name: [step.spent for step in self.steps if step.primitive == name] for name in names}
-        found = [(name, len(group), together(group)) for name, group in groups.items()]
+        groups = {name: [step.measurement for step in self.steps if step.primitive == name] for name in names}
+        found = [(name, len(group), sum_measurements(group)) for name, group in groups.items()]
         return sorted(found, key=lambda kind: -kind[2].seconds)
 
-    def share(self, spent: Spent) -> float:
+    def share(self, spent: Measurement) -> float:
         """Which part of all steps' time that is."""
         return spent.seconds / whole if (whole := self.total.seconds) else 0.0
 
@@ -95,20 +95,24 @@ class Timings:
             "net": plan.net,
             "target": plan.target,
             "inputs": self.inputs(),
-            "random": list(self.drawn),
+            "random": list(self.random_names),
             "threads": self.threads,
             "repeat": self.repeat,
             "ceilings": {
-                "gflops": self.ceilings.flops / 1e9,
-                "gbytes": self.ceilings.bytes / 1e9,
-                "cached_gbytes": self.ceilings.cached / 1e9,
+                "gflops": self.roofline.flops / 1e9,
+                "gbytes": self.roofline.memory_bandwidth / 1e9,
+                "cached_gbytes": self.roofline.cache_bandwidth / 1e9,
             },
             "steps": [
-                {"step": s.name, "primitive": s.primitive, "kernel": s.kernel, "result": s.result} | self.told(s.spent)
+                {"step": s.name, "primitive": s.primitive, "kernel": s.kernel, "result": s.result}
+                | self.measurement_to_dict(s.measurement)
                 for s in self.steps
             ],
-            "kinds": [{"primitive": name, "steps": n} | self.told(spent) for name, n, spent in self.kinds()],
-            "total": self.told(self.total),
+            "kinds": [
+                {"primitive": name, "steps": n} | self.measurement_to_dict(spent)
+                for name, n, spent in self.primitive_totals()
+            ],
+            "total": self.measurement_to_dict(self.total),
             "run": {"seconds": self.run, "median": self.median_run},
         }
 
@@ -116,84 +120,89 @@ class Timings:
         slots = {name: self.plan.slots[name] for name in self.plan.inputs}
         return {name: str(Spec(slot.dtype, slot.dims)) for name, slot in slots.items()}
 
-    def told(self, spent: Spent) -> dict[str, Any]:
+    def measurement_to_dict(self, spent: Measurement) -> dict[str, Any]:
         counts = {"flops": spent.flops, "bytes": spent.bytes}
         times = {"seconds": spent.seconds, "median": spent.median, "share": self.share(spent)}
-        return times | counts | spent.rates(self.ceilings)
+        return times | counts | spent.rates(self.roofline)
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """A table of the steps, and their sum."""
-        numbers = [*(self.cells(step.spent) for step in self.steps), self.cells(self.total)]
+        numbers = [*(self.cells(step.measurement) for step in self.steps), self.cells(self.total)]
         names = [(s.name, s.kernel.rpartition("_")[0]) for s in self.steps]
-        heads = [("step", "does"), *names, (counted(len(self.steps), "step"), "")]
-        for head, row in zip(heads, right_aligned([TITLES, *numbers]), strict=True):
+        heads = [("step", "does"), *names, (format_count(len(self.steps), "step"), "")]
+        for head, row in zip(heads, align_right([COLUMN_TITLES, *numbers]), strict=True):
             yield *head, *row
 
-    def kind_rows(self) -> Iterator[tuple[str, ...]]:
+    def primitive_rows(self) -> Iterator[tuple[str, ...]]:
         """A table of the kinds of steps."""
-        kinds = self.kinds()
+        kinds = self.primitive_totals()
         heads = [("kind", "steps"), *((name, str(count)) for name, count, _ in kinds)]
-        for head, row in zip(heads, right_aligned([TITLES, *(self.cells(s) for *_, s in kinds)]), strict=True):
+        for head, row in zip(heads, align_right([COLUMN_TITLES, *(self.cells(s) for *_, s in kinds)]), strict=True):
             yield *head, *row
 
-    def sentences(self) -> Iterator[tuple[str, str]]:
+    def summary_rows(self) -> Iterator[tuple[str, str]]:
         """What there is to say of the whole."""
-        best, slowed = self.ceilings, self.median_run / self.run
+        best, slowed = self.roofline, self.median_run / self.run
         yield "input", ", ".join(f"{name}: {type}" for name, type in self.inputs().items()) or "none"
-        if self.drawn:
-            yield "random", ", ".join(self.drawn)
+        if self.random_names:
+            yield "random", ", ".join(self.random_names)
         yield "threads", str(self.threads)
         times = f"{self.run * 1e3:.3f} ms at best, {self.median_run * 1e3:.3f} as the median of {self.repeat}"
-        yield "a run", times + (": this machine has other work too" if slowed > BUSY else "")
+        yield "a run", times + (": this machine has other work too" if slowed > BUSY_RATIO else "")
         yield "best arithmetic", f"{best.flops / 1e9:.0f} GFLOP/s, measured now by an f32 convolution"
-        cached = f"{best.cached / 1e9:.0f} GB/s within its caches, which small steps may reach"
-        yield "best copy", f"{best.bytes / 1e9:.1f} GB/s, measured now in memory; {cached}"
+        cached = f"{best.cache_bandwidth / 1e9:.0f} GB/s within its caches, which small steps may reach"
+        yield "best copy", f"{best.memory_bandwidth / 1e9:.1f} GB/s, measured now in memory; {cached}"
 
-    def cells(self, spent: Spent) -> tuple[str, ...]:
-        rates = spent.rates(self.ceilings)
+    def cells(self, spent: Measurement) -> tuple[str, ...]:
+        rates = spent.rates(self.roofline)
         return (
             f"{spent.seconds * 1e3:.3f}",
             f"{self.share(spent):.1%}",
             f"{spent.flops / 1e6:.2f}" if spent.flops else "",
-            shown(rates["gflops"], "{:.1f}"),
-            shown(rates["of_best"], "{:.0%}"),
+            format_optional(rates["gflops"], "{:.1f}"),
+            format_optional(rates["of_best"], "{:.0%}"),
             f"{spent.bytes / 1e6:.3f}" if spent.bytes else "",
-            shown(rates["gbytes"], "{:.1f}"),
-            shown(rates["of_copy"], "{:.0%}"),
+            format_optional(rates["gbytes"], "{:.1f}"),
+            format_optional(rates["of_copy"], "{:.0%}"),
         )
 
 
-def shown(value: float | None, form: str) -> str:
+def format_optional(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
 
 
-def together(spent: Iterable[Spent]) -> Spent:
+def sum_measurements(spent: Iterable[Measurement]) -> Measurement:
     every = list(spent)
-    sums: list[Callable[[Spent], Any]] = [lambda s: s.seconds, lambda s: s.median, lambda s: s.flops, lambda s: s.bytes]
-    return Spent(*(sum(map(of, every)) for of in sums))
+    sums: list[Callable[[Measurement], Any]] = [
+        lambda s: s.seconds,
+        lambda s: s.median,
+        lambda s: s.flops,
+        lambda s: s.bytes,
+    ]
+    return Measurement(*(sum(map(of, every)) for of in sums))
 
 
-def timings(artifact: Artifact, profile: Profile, ceilings: Ceilings, drawn: Sequence[str] = ()) -> Timings:
+def make_timings(artifact: Artifact, profile: Profile, roofline: Roofline, drawn: Sequence[str] = ()) -> Timings:
     """What was timed beside what was counted. The counts are of the net's text in the file, a node for each step."""
     graph = parse(artifact.net, f"{artifact.plan.net}.net", artifact.weights)
-    costs = counts(graph)
+    costs = compute_costs(graph)
     steps = []
     for step, node, times in zip(artifact.plan.steps, graph.nodes, profile.steps, strict=True):
-        spent = Spent(min(times), median(times), *costs[node])
-        steps.append(Timed(node.name, step.primitive, step.label, str(node.results[0].type), spent))
+        spent = Measurement(min(times), median(times), *costs[node])
+        steps.append(TimedStep(node.name, step.primitive, step.label, str(node.results[0].type), spent))
     return Timings(
         plan=artifact.plan,
-        drawn=tuple(drawn),
+        random_names=tuple(drawn),
         threads=profile.threads,
         repeat=len(profile.runs),
-        ceilings=ceilings,
+        roofline=roofline,
         steps=tuple(steps),
         run=min(profile.runs),
         median_run=median(profile.runs),
     )
 
 
-def counts(graph: Graph) -> dict[Node, tuple[int, int]]:
+def compute_costs(graph: Graph) -> dict[Node, tuple[int, int]]:
     """For each node its operations, and the bytes that it reads and writes."""
-    where = storages(graph)
+    where = resolve_storage(graph)
     return {node: (flops(node), traffic(node, graph, where)) for node in graph.nodes}

@@ -17,13 +17,13 @@ from ..compiler.text.weights import dump
 from ..driver import Report
 from ..passes import PIPELINE, Note, select
 from ..runtime.artifact import Artifact
-from .files import writing
-from .screen import columns
+from .files import report_write_errors
+from .screen import print_columns
 from .statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class NetText:
     """The net itself."""
 
     graph: Graph
@@ -41,7 +41,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
+class ArtifactText:
     """The net in a compiled file, as it was printed when it was compiled."""
 
     artifact: Artifact
@@ -55,7 +55,7 @@ class Printed:
 
 
 @dataclass(frozen=True, slots=True)
-class Kernels:
+class KernelSources:
     """The kernels by name."""
 
     sources: Mapping[str, str]
@@ -71,7 +71,7 @@ class Kernels:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TextDiff:
     """What one pass changed in the text, as a unified diff."""
 
     name: str
@@ -91,7 +91,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Reasons:
+class PassNotes:
     """What the passes did, and what they did not do and why."""
 
     notes: list[Note]
@@ -103,52 +103,52 @@ class Reasons:
         if not self.notes:
             click.echo("No pass had anything to say about this net.")
             return
-        columns(((n.rule, "did" if n.done else "did not", n.value, n.sentence) for n in self.notes), indent="")
+        print_columns(((n.rule, "did" if n.done else "did not", n.value, n.sentence) for n in self.notes), indent="")
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class StatisticsView:
     """Sizes after each stage, and what the whole costs."""
 
-    found: Statistics
+    statistics: Statistics
 
     def json(self) -> Any:
-        return self.found.json()
+        return self.statistics.json()
 
     def print(self) -> None:
-        columns(self.found.rows(), indent="")
+        print_columns(self.statistics.rows(), indent="")
         click.echo("")
-        columns(self.found.sentences(), indent="")
+        print_columns(self.statistics.summary_rows(), indent="")
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class StageFolder:
     """A file for each stage, and one for the weights."""
 
     folder: str
     stages: Mapping[str, Graph]
 
-    def written(self) -> list[Path]:
-        with writing(self.folder):
+    def write(self) -> list[Path]:
+        with report_write_errors(self.folder):
             return dump(Path(self.folder), {f"{i:02}_{name}": g for i, (name, g) in enumerate(self.stages.items())})
 
     def json(self) -> Any:
-        return [str(path) for path in self.written()]
+        return [str(path) for path in self.write()]
 
     def print(self) -> None:
-        for path in self.written():
+        for path in self.write():
             click.echo(path)
 
 
-View = Text | Printed | Kernels | Difference | Reasons | Numbers | Folder
+View = NetText | ArtifactText | KernelSources | TextDiff | PassNotes | StatisticsView | StageFolder
 
 
-def difference(name: str, report: Report) -> Difference:
+def make_text_diff(name: str, report: Report) -> TextDiff:
     """Around a pass. CompileError if there is none of that name."""
     select([name])
     names = list(report.stages)
     i = names.index(name)
-    return Difference(name, *(text_of(report.stages[n]) for n in (names[i - 1], name)))
+    return TextDiff(name, *(text_of(report.stages[n]) for n in (names[i - 1], name)))
 
 
 def stage_before(name: str) -> str:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from ..runtime.artifact import Artifact, Plan, Slot, Step, Weight
 from .codegen import for_cpu, for_cuda
-from .cost import free
+from .cost import is_free
 from .errors import CompileError
 from .ir import Graph, Node, Value
-from .kernel import kernel, operands
-from .memory import channels
+from .kernel import external_operands, kernel_graph
+from .memory import root_channels
 from .ops.fused import Fused
-from .storage import Storage, storages
+from .storage import Storage, resolve_storage
 from .text import show
 from .text.show import kernel_of
 from .types import AtMost, TensorType
@@ -26,19 +26,19 @@ def build(graph: Graph, source: Graph, target: str, version: dict[str, str] | No
 
     CompileError if a weight has no numbers, memory is not planned, or the target has nothing for a kernel.
     """
-    if unbound := [c.name for c in graph.constants if not c.bound]:
+    if unbound := [c.name for c in graph.constants if not c.is_bound]:
         more = f" and {len(unbound) - 1} more" if len(unbound) > 1 else ""
         advice = "Give the caffemodel, or a function that makes weights."
         raise CompileError(f"{graph.name}: the weight {unbound[0]}{more} has no numbers", advice=advice)
-    slots, weights = places(graph)
+    slots, weights = slots_and_weights(graph)
     constants = (*graph.constants, *source.constants)
     tensors, hashes = {c.handle: c.data for c in constants}, {c.handle: c.digest for c in constants}
     if target == "cpu":
-        steps, sources, cubins = [step(n) for n in graph.nodes], bodies(graph), dict[str, Tensor]()
+        steps, sources, cubins = [lower_node(n) for n in graph.nodes], kernel_texts(graph), dict[str, Tensor]()
     else:
-        made = for_cuda.compiled(graph, {**slots, **weights}, strict(target))
+        made = for_cuda.compiled(graph, {**slots, **weights}, is_strict(target))
         steps, sources, cubins = made.steps, made.sources, made.cubins
-        weights, tensors = reduced(weights | made.weights, tensors | made.tensors, steps, graph, source)
+        weights, tensors = keep_used_weights(weights | made.weights, tensors | made.tensors, steps, graph, source)
     plan = Plan(
         net=graph.name,
         target=target,
@@ -52,16 +52,16 @@ def build(graph: Graph, source: Graph, target: str, version: dict[str, str] | No
     return Artifact(plan, tensors, show(source), show(graph), sources, {}, version or {}, hashes, cubins)
 
 
-def step(node: Node) -> Step:
+def lower_node(node: Node) -> Step:
     """A node as a primitive of the CPU."""
-    body = kernel(node)
+    body = kernel_graph(node)
     call = for_cpu.lower(body)
-    outside = node.inputs if isinstance(node.op, Fused) else operands([node])
+    outside = node.inputs if isinstance(node.op, Fused) else external_operands([node])
     reads = tuple(outside[i].name for i in call.operands)
     return Step(call.primitive, call.attributes, reads, tuple(v.name for v in node.results), body.name)
 
 
-def reduced(
+def keep_used_weights(
     weights: dict[str, Weight], tensors: dict[str, Tensor], steps: Sequence[Step], graph: Graph, source: Graph
 ) -> tuple[dict[str, Weight], dict[str, Tensor]]:
     """The weights that steps and outputs name; of the tensors those, and what `source` needs to be compiled again."""
@@ -71,51 +71,51 @@ def reduced(
     return weights, {h: tensor for h, tensor in tensors.items() if h in handles}
 
 
-def kernels(graph: Graph, target: str) -> dict[str, str]:
+def kernel_sources(graph: Graph, target: str) -> dict[str, str]:
     """For people to read: each kernel of a graph by name; for a GPU (memory has to be planned) as its Triton file."""
     if target == "cpu":
-        return bodies(graph)
-    slots, weights = places(graph)
-    return for_cuda.sources(graph, {**slots, **weights}, strict(target))
+        return kernel_texts(graph)
+    slots, weights = slots_and_weights(graph)
+    return for_cuda.sources(graph, {**slots, **weights}, is_strict(target))
 
 
-class Launches(NamedTuple):
+class LaunchCount(NamedTuple):
     """How often a target starts something in one run: its own kernels, and primitives of the host."""
 
     kernels: int
     host: int = 0
 
 
-def launches(graph: Graph, target: str) -> Launches:
+def count_launches(graph: Graph, target: str) -> LaunchCount:
     """What a planned graph costs in launches; what stands in its place already costs none. Nothing is compiled."""
     if target == "cpu":
-        where = storages(graph)
-        return Launches(sum(not free(node, graph, where) for node in graph.nodes))
-    slots, weights = places(graph)
-    found = [for_cuda.lowered(node, {**slots, **weights}, strict(target)) for node in graph.nodes]
+        where = resolve_storage(graph)
+        return LaunchCount(sum(not is_free(node, graph, where) for node in graph.nodes))
+    slots, weights = slots_and_weights(graph)
+    found = [for_cuda.lowered(node, {**slots, **weights}, is_strict(target)) for node in graph.nodes]
     kernels = sum(bool(one.launches) for one in found if isinstance(one, for_cuda.Lowered))
-    return Launches(kernels, sum(isinstance(one, Step) for one in found))
+    return LaunchCount(kernels, sum(isinstance(one, Step) for one in found))
 
 
-def strict(target: str) -> bool:
+def is_strict(target: str) -> bool:
     """True if f32 is to be multiplied as f32 alone."""
     return target.endswith("-strict")
 
 
-def bodies(graph: Graph) -> dict[str, str]:
+def kernel_texts(graph: Graph) -> dict[str, str]:
     """The kernels of fused nodes, in our language."""
     return {b.name: show(b, "kernel") for n in graph.nodes if (b := kernel_of(n.op)) is not None}
 
 
-def places(graph: Graph) -> tuple[dict[str, Slot], dict[str, Weight]]:
+def slots_and_weights(graph: Graph) -> tuple[dict[str, Slot], dict[str, Weight]]:
     """Where every input and computed value lies, and what every weight is."""
-    where = storages(graph)
-    slots = {v.name: Slot(v.type.dtype, dims(v.type), v.layout or "nchw") for v in graph.inputs}
-    slots |= {v.name: slot(v, where) for v in where}
-    return slots, {c.name: Weight(c.type.dtype, c.type.shape, c.handle if c.bound else "") for c in graph.constants}
+    where = resolve_storage(graph)
+    slots = {v.name: Slot(v.type.dtype, plan_dims(v.type), v.layout or "nchw") for v in graph.inputs}
+    slots |= {v.name: slot_of(v, where) for v in where}
+    return slots, {c.name: Weight(c.type.dtype, c.type.shape, c.handle if c.is_bound else "") for c in graph.constants}
 
 
-def slot(value: Value, where: dict[Value, Storage]) -> Slot:
+def slot_of(value: Value, where: dict[Value, Storage]) -> Slot:
     """Where the runtime finds a value: its root's bytes, and which channels of them."""
     storage = where[value]
     root, at = storage.root, storage.root.place.at
@@ -125,10 +125,10 @@ def slot(value: Value, where: dict[Value, Storage]) -> Slot:
     if (begin := storage.start(value)) is not None:
         at += begin
     elif storage.channels is not None:
-        start = channels(value, where).start
+        start = root_channels(value, where).start
         part = (start, root.type.bounds[1])
-    return Slot(value.type.dtype, dims(value.type), value.layout or "nchw", at, part)
+    return Slot(value.type.dtype, plan_dims(value.type), value.layout or "nchw", at, part)
 
 
-def dims(type: TensorType) -> tuple[int | str, ...]:
+def plan_dims(type: TensorType) -> tuple[int | str, ...]:
     return tuple(str(d) if isinstance(d, AtMost) else d for d in type.dims)

@@ -12,8 +12,8 @@ from math import prod
 
 from .codegen.record import record
 from .ir import Graph, Node, Value
-from .kernel import body
-from .memory import channels, written
+from .kernel import build_kernel
+from .memory import root_channels, written_channels
 from .op import Elementwise
 from .ops.conv import Conv, Deconv
 from .ops.dense import Linear, Softmax
@@ -23,7 +23,7 @@ from .ops.pool import AvgPool, MaxPool, Pool
 from .ops.recurrent import Lstm, LstmUnit, Rnn
 from .ops.reduce import Reduce, Standardize
 from .ops.resize import Interp
-from .storage import Storage, storages
+from .storage import Storage, resolve_storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Cost:
 
 
 def cost(graph: Graph) -> Cost:
-    where = storages(graph)
+    where = resolve_storage(graph)
     parameters = sum(c.type.numel for c in graph.constants)
     return Cost(sum(map(flops, graph.nodes)), sum(traffic(n, graph, where) for n in graph.nodes), parameters)
 
@@ -50,7 +50,7 @@ def flops(node: Node) -> int:
         case Fused():
             return sum(map(flops, op.body.nodes))
         case Elementwise():
-            return calls(node) * out.numel
+            return scalar_calls(node) * out.numel
         case Conv():
             return 2 * out.numel * prod(sizes[1][1:]) + bias
         case Deconv():
@@ -58,7 +58,7 @@ def flops(node: Node) -> int:
         case Linear():
             return 2 * out.numel * (prod(sizes[1]) // max(out.bounds[-1], 1)) + bias
         case MaxPool() | AvgPool():
-            return out.numel * window(op, sizes[0])
+            return out.numel * window_size(op, sizes[0])
         case Lrn():
             return out.numel * (2 * op.size ** (1 if op.region == "across" else 2) + 4)
         case Softmax():
@@ -77,45 +77,47 @@ def flops(node: Node) -> int:
     return 0
 
 
-def window(op: Pool, sizes: tuple[int, ...]) -> int:
+def window_size(op: Pool, sizes: tuple[int, ...]) -> int:
     """Numbers under one window."""
     return prod(w.kernel for w in op.windows(sizes[2:]))
 
 
-def calls(node: Node) -> int:
+def scalar_calls(node: Node) -> int:
     """How many scalar functions an elementwise node applies to each element."""
-    return counted(node.op, tuple(v.type for v in node.inputs))
+    return count_scalar_calls(node.op, tuple(v.type for v in node.inputs))
 
 
 @cache
-def counted(op: Elementwise, types: tuple[object, ...]) -> int:
+def count_scalar_calls(op: Elementwise, types: tuple[object, ...]) -> int:
     values = tuple(Value(f"x{i}", type) for i, type in enumerate(types))  # type: ignore[arg-type]
     result = Value("y", values[0].type)
-    return len(record(body([Node(op, values, (result,))], (result,))))
+    return len(record(build_kernel([Node(op, values, (result,))], (result,))))
 
 
 def traffic(node: Node, graph: Graph, where: dict[Value, Storage] | None = None) -> int:
     """Bytes that a node reads and writes."""
-    where = where if where is not None else storages(graph)
-    if still(node, where):
+    where = where if where is not None else resolve_storage(graph)
+    if is_pure_alias(node, where):
         return 0
-    if node.joined or node.pieces:  # moves as much as it writes
-        return 2 * sum(changed(graph, v, where) for v in node.results)
+    if node.concat_ranges or node.slice_ranges:  # moves as much as it writes
+        return 2 * sum(bytes_written(graph, v, where) for v in node.results)
     return sum(v.type.nbytes for v in dict.fromkeys(node.inputs)) + sum(v.type.nbytes for v in node.results)
 
 
-def still(node: Node, where: dict[Value, Storage]) -> bool:
+def is_pure_alias(node: Node, where: dict[Value, Storage]) -> bool:
     """True if the results are their operand's bytes under another name."""
-    return node.reinterprets and all(v.place.over is not None or v not in where for v in node.results)
+    return node.can_alias_operand and all(v.place.over is not None or v not in where for v in node.results)
 
 
-def changed(graph: Graph, value: Value, where: dict[Value, Storage]) -> int:
+def bytes_written(graph: Graph, value: Value, where: dict[Value, Storage]) -> int:
     """Bytes of a value that its node writes."""
-    mine = channels(value, where)
-    count = sum(len(part) for part in written(graph, value, where))
+    mine = root_channels(value, where)
+    count = sum(len(part) for part in written_channels(graph, value, where))
     return value.type.nbytes * count // max(len(mine), 1)
 
 
-def free(node: Node, graph: Graph, where: dict[Value, Storage]) -> bool:
+def is_free(node: Node, graph: Graph, where: dict[Value, Storage]) -> bool:
     """True if there is nothing to do at this node: all that it makes stands in its place already."""
-    return still(node, where) or ((bool(node.joined) or bool(node.pieces)) and not traffic(node, graph, where))
+    return is_pure_alias(node, where) or (
+        (bool(node.concat_ranges) or bool(node.slice_ranges)) and not traffic(node, graph, where)
+    )

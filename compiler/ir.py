@@ -18,7 +18,7 @@ from .types import DTYPES, TensorType
 
 
 @dataclass(frozen=True, slots=True)
-class Within:
+class Subview:
     """Channels [first, stop) of another value's storage. By name: the whole is made later than its parts."""
 
     root: str
@@ -33,15 +33,15 @@ class Place:
     layout: str | None = None  # nchw, nhwc
     at: int | None = None  # byte offset in the arena
     over: str | None = None  # in place: the bytes of this operand, which dies here
-    within: Within | None = None
+    within: Subview | None = None
 
     @property
-    def decided(self) -> bool:
+    def is_placed(self) -> bool:
         """True if it is known which bytes these are, or whose."""
         return self.at is not None or self.over is not None or self.within is not None
 
 
-NOWHERE = Place()
+UNPLACED = Place()
 LAYOUTS = ("nchw", "nhwc")
 HANDLE = 12  # hex digits of a weight's hash
 
@@ -52,14 +52,14 @@ class Value:
 
     name: str
     type: TensorType
-    place: Place = NOWHERE
+    place: Place = UNPLACED
 
     @property
     def layout(self) -> str | None:
         return self.place.layout
 
     @property
-    def in_memory(self) -> list[int]:
+    def physical_axes(self) -> list[int]:
         """The axes as they lie, the outermost first, without those along which there is only one index."""
         axes = (0, 2, 3, 1) if self.layout == "nhwc" else range(self.type.rank)
         return [a for a in axes if self.type.bounds[a] != 1]
@@ -72,7 +72,7 @@ class Constant(Value):
     data: torch.Tensor = field(kw_only=True, repr=False)
 
     @property
-    def bound(self) -> bool:
+    def is_bound(self) -> bool:
         return not self.data.is_meta
 
     @cached_property
@@ -119,39 +119,39 @@ class Node:
         return self.results[0].name
 
     @property
-    def place_decided(self) -> bool:
+    def is_placed(self) -> bool:
         """True if a pass has said where some result lies."""
-        return any(v.place.decided for v in self.results)
+        return any(v.place.is_placed for v in self.results)
 
     @cached_property
-    def inferred(self) -> tuple[TensorType, ...]:
+    def inferred_types(self) -> tuple[TensorType, ...]:
         """The types that the operator makes of these operands, worked out once. ValueError if it cannot."""
-        return self.op.types([v.type for v in self.inputs])
+        return self.op.infer_types([v.type for v in self.inputs])
 
     @cached_property
-    def reinterprets(self) -> bool:
+    def can_alias_operand(self) -> bool:
         """True if the result is the operand's bytes in the operand's order: written over it, nothing is moved.
 
         A reshape is, of what lies in Caffe's order; and a transpose that tells the axes in the order in which they lie.
         """
-        order = self.op.reorders(self.results[0].type.rank)
-        if not self.op.reinterprets and not order:
+        order = self.op.axis_permutation(self.results[0].type.rank)
+        if not self.op.is_reinterpretation and not order:
             return False
-        x, y = self.inputs[0].in_memory, self.output.in_memory
+        x, y = self.inputs[0].physical_axes, self.output.physical_axes
         return x == [order[a] for a in y] if order else x == sorted(x) and y == sorted(y)
 
     @cached_property
-    def joined(self) -> dict[Value, list[range]]:
+    def concat_ranges(self) -> dict[Value, list[range]]:
         """The channels of the result at which operands stand unchanged (concat)."""
         found: dict[Value, list[range]] = {}
-        for value, part in zip(self.inputs, self.op.joined([v.type for v in self.inputs]), strict=False):
+        for value, part in zip(self.inputs, self.op.concat_ranges([v.type for v in self.inputs]), strict=False):
             found.setdefault(value, []).append(part)
         return found
 
     @cached_property
-    def pieces(self) -> dict[Value, range]:
+    def slice_ranges(self) -> dict[Value, range]:
         """The channels of the first operand that results are, unchanged (slice)."""
-        return dict(zip(self.results, self.op.pieces([v.type for v in self.inputs]), strict=False))
+        return dict(zip(self.results, self.op.slice_ranges([v.type for v in self.inputs]), strict=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ class Graph:
         return tuple(v for _, v in self.returns)
 
     @cached_property
-    def kept(self) -> frozenset[Value]:
+    def output_set(self) -> frozenset[Value]:
         """The outputs, to ask quickly."""
         return frozenset(self.outputs)
 
@@ -198,7 +198,7 @@ class Graph:
         return {v.name: v for v in (*self.inputs, *self.constants, *made)}
 
     @cached_property
-    def form(self) -> tuple[object, ...]:
+    def structure(self) -> tuple[object, ...]:
         """All but the names: equal forms, the same work on operands that lie alike."""
         values = (*self.inputs, *self.constants, *(v for n in self.nodes for v in n.results))
         number: dict[Value, object] = {v: i for i, v in enumerate(values)} | {c: c for c in self.constants}
@@ -206,16 +206,16 @@ class Graph:
         nodes = tuple((n.op, *(number[v] for v in n.inputs)) for n in self.nodes)
         return len(self.inputs), kinds, nodes, tuple(number[v] for v in self.outputs)
 
-    def only_feeds(self, value: Value, node: Node) -> bool:
+    def is_only_used_by(self, value: Value, node: Node) -> bool:
         """True if nobody but `node` can see `value`."""
-        return self.users[value] == [node] and value not in self.kept
+        return self.users[value] == [node] and value not in self.output_set
 
 
-def declared(name: str, type: TensorType) -> Constant:
+def declare_weight(name: str, type: TensorType) -> Constant:
     """A weight that is known by name and type, and has no numbers yet."""
     return Constant(name, type, data=torch.empty(type.shape, dtype=DTYPES[type.dtype], device="meta"))
 
 
-def moved(value: Value, place: Place) -> Value:
+def with_place(value: Value, place: Place) -> Value:
     """The same value in another place."""
     return replace(value, place=place)

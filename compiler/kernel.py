@@ -13,7 +13,7 @@ from .ops.fused import Fused
 from .text.show import KEYWORDS, show
 
 
-def letters() -> Iterator[str]:
+def canonical_names() -> Iterator[str]:
     """a, b, ..., z, aa, ab, ...: without those that the language keeps for itself."""
     for length in count(1):
         for word in map("".join, product(ascii_lowercase, repeat=length)):
@@ -21,21 +21,21 @@ def letters() -> Iterator[str]:
                 yield word
 
 
-def kernel(node: Node) -> Graph:
+def kernel_graph(node: Node) -> Graph:
     """A fused node's body; a node that runs alone becomes a body of one, named and numbered the same way."""
-    return node.op.body if isinstance(node.op, Fused) else body([node], node.results)
+    return node.op.body if isinstance(node.op, Fused) else build_kernel([node], node.results)
 
 
-def body(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
+def build_kernel(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
     """These nodes as a graph of their own, called by its content."""
-    return named(assembled(nodes, results))
+    return name_by_content(build_unnamed_kernel(nodes, results))
 
 
-def assembled(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
+def build_unnamed_kernel(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
     """The same without a name of its own yet. Names inside are canonical: equal kernels are equal texts."""
     made = {v for n in nodes for v in n.results}
     outside = dict.fromkeys(v for n in nodes for v in n.inputs if v not in made)
-    names = letters()
+    names = canonical_names()
     inner = {v: Value(next(names), v.type, Place(v.layout)) for v in outside}
     copies = []
     for n in nodes:
@@ -45,13 +45,13 @@ def assembled(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
     return Graph("kernel", tuple(inner[v] for v in outside), tuple(copies), returns)
 
 
-def operands(nodes: list[Node]) -> tuple[Value, ...]:
+def external_operands(nodes: list[Node]) -> tuple[Value, ...]:
     """What nodes that become one kernel read from outside, in the kernel's order."""
     made = {v for n in nodes for v in n.results}
     return tuple(dict.fromkeys(v for n in nodes for v in n.inputs if v not in made))
 
 
-def named(graph: Graph) -> Graph:
+def name_by_content(graph: Graph) -> Graph:
     """Called by what it does and a hash of its text: the same work has the same name, and one file."""
     digest = hashlib.sha256(show(replace(graph, name="kernel"), "kernel").encode()).hexdigest()[:12]
     words = [n.op.name for n in graph.nodes]

@@ -32,15 +32,19 @@ class Op:
     """Base of all operators. Instances are frozen, and equal if their attributes are."""
 
     name: ClassVar[str]
-    reinterprets: ClassVar[bool] = False  # the result has the operand's bytes, in the operand's order
-    by_shape: ClassVar[bool] = False  # the results follow from the operands' shapes alone
-    rows: ClassVar[bool] = False  # reads its image in Caffe's order: rank-4 operands have to lie in nchw
-    strided: ClassVar[bool] = False  # copies from any layout to any other: operand and result may lie differently
-    gathers: ClassVar[bool] = False  # may read its first image in another layout than it writes, if the target can
+    is_reinterpretation: ClassVar[bool] = False  # the result has the operand's bytes, in the operand's order
+    shape_only: ClassVar[bool] = False  # the results follow from the operands' shapes alone
+    row_major_only: ClassVar[bool] = False  # reads its image in Caffe's order: rank-4 operands have to lie in nchw
+    layout_agnostic: ClassVar[bool] = (
+        False  # copies from any layout to any other: operand and result may lie differently
+    )
+    reads_any_layout: ClassVar[bool] = (
+        False  # may read its first image in another layout than it writes, if the target can
+    )
 
     def __post_init__(self) -> None:
         for f in fields(self):  # type: ignore[arg-type]
-            object.__setattr__(self, f.name, coerce(f.name, str(f.type), getattr(self, f.name)))
+            object.__setattr__(self, f.name, coerce_attribute(f.name, str(f.type), getattr(self, f.name)))
 
     def infer(self, *operands: Any) -> TensorType | tuple[TensorType, ...]:
         """The type of each result, or ValueError with a plain sentence on why these operands cannot be."""
@@ -54,19 +58,19 @@ class Op:
         """True if each element of the result needs that operand at the same place and nowhere else."""
         return False
 
-    def reorders(self, rank: int) -> Ints:
+    def axis_permutation(self, rank: int) -> Ints:
         """For each axis of the result the operand's that it is, if nothing else changes (transpose); else ()."""
         return ()
 
-    def joined(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
+    def concat_ranges(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
         """For each operand the channels of the result at which it stands unchanged (concat); () if they do not."""
         return ()
 
-    def pieces(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
+    def slice_ranges(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
         """For each result the channels of the first operand that it is, unchanged (slice); () if they are none."""
         return ()
 
-    def types(self, operands: Sequence[TensorType]) -> tuple[TensorType, ...]:
+    def infer_types(self, operands: Sequence[TensorType]) -> tuple[TensorType, ...]:
         """`infer`, with the count of the operands checked: always a tuple."""
         least, most = arity(type(self))
         if not least <= len(operands) <= most:
@@ -83,7 +87,7 @@ class Op:
     def attributes(self) -> dict[str, Any]:
         """Those that differ from their default: what is worth printing."""
         pairs = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}  # type: ignore[arg-type]
-        return {name: value for name, (value, default) in pairs.items() if not same(value, default)}
+        return {name: value for name, (value, default) in pairs.items() if not is_same_attribute(value, default)}
 
     def all_attributes(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
@@ -103,7 +107,7 @@ class Elementwise(Op):
     def pointwise_in(self, operand: int) -> bool:
         return True
 
-    def aligned(self, operands: Sequence[TensorType]) -> tuple[int | None, ...]:
+    def operand_axes(self, operands: Sequence[TensorType]) -> tuple[int | None, ...]:
         """For each operand the axis of the result at which its shape starts; None if it has the whole shape.
 
         ValueError if one fits nowhere.
@@ -124,17 +128,19 @@ class Elementwise(Op):
         return tuple(axes)
 
     def infer(self, *operands: TensorType) -> TensorType:
-        self.aligned(operands)
+        self.operand_axes(operands)
         return operands[0]
 
     def reference(self, *operands: Tensor) -> Tensor:
         x = operands[0]
-        axes = self.aligned([TensorType("f32", tuple(t.shape)) for t in operands])
-        result: Tensor = self.scalar(TENSORS, *(spread(t, a, x.ndim) for t, a in zip(operands, axes, strict=True)))
+        axes = self.operand_axes([TensorType("f32", tuple(t.shape)) for t in operands])
+        result: Tensor = self.scalar(
+            TENSORS, *(broadcast_view(t, a, x.ndim) for t, a in zip(operands, axes, strict=True))
+        )
         return result.to(x.dtype)  # one that only chooses between constants has torch's default type
 
 
-def spread(t: Tensor, axis: int | None, rank: int) -> Tensor:
+def broadcast_view(t: Tensor, axis: int | None, rank: int) -> Tensor:
     """A view that broadcasts over the dimensions beside its own."""
     return t if axis is None else t.reshape(*[1] * axis, *t.shape, *[1] * (rank - axis - t.ndim))
 
@@ -151,22 +157,22 @@ def op(name: str) -> Callable[[type[T]], type[T]]:
     return enter
 
 
-def make(name: str, attributes: dict[str, Any]) -> Op:
+def make_op(name: str, attributes: dict[str, Any]) -> Op:
     """An operator by the name and attributes that a text gives. ValueError with a plain sentence otherwise."""
     if name not in REGISTRY:
-        raise ValueError(f"no operator is called {name}{near(name, REGISTRY)}")
+        raise ValueError(f"no operator is called {name}{did_you_mean(name, REGISTRY)}")
     cls = REGISTRY[name]
     known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
     for given in attributes:
         if given not in known:
-            raise ValueError(f"{name} has no attribute {given}{near(given, known)}")
+            raise ValueError(f"{name} has no attribute {given}{did_you_mean(given, known)}")
     for f in known.values():
         if f.default is MISSING and f.name not in attributes:
             raise ValueError(f"{name} needs {f.name}=")
     return cls(**attributes)
 
 
-def near(word: str, known: Any) -> str:
+def did_you_mean(word: str, known: Any) -> str:
     """`; did you mean conv?`, or nothing."""
     close = get_close_matches(word, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
@@ -186,7 +192,7 @@ def arity(cls: type[Op]) -> tuple[int, int]:
     return _ARITY[cls]
 
 
-def coerce(name: str, annotation: str, value: Any) -> Any:
+def coerce_attribute(name: str, annotation: str, value: Any) -> Any:
     """An attribute as its field's type. ValueError if it is something else."""
     match annotation:
         case "Ints" | "Ints | None":  # equal numbers are one
@@ -225,7 +231,7 @@ def coerce(name: str, annotation: str, value: Any) -> Any:
     raise ValueError(f"{name} is {wanted}, not {value!r}")
 
 
-def same(a: Any, b: Any) -> bool:
+def is_same_attribute(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, float):
         return repr(a) == repr(b)  # NaN is itself, and minus zero is not zero
     return bool(a == b)

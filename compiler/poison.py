@@ -13,25 +13,25 @@ import torch
 from torch import Tensor
 
 from .ir import Graph, Value
-from .reference import bound
-from .storage import Storage, lives, storages
+from .reference import bound_data
+from .storage import Storage, live_ranges, resolve_storage
 from .types import DTYPES
 
 
-def poisoned(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
+def run_poisoned(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
     """The outputs of a graph with planned memory and known shapes, each step run between poisoned bytes."""
     assert graph.arena is not None, "plan_memory comes first"
-    where, life = storages(graph), lives(graph)
+    where, life = resolve_storage(graph), live_ranges(graph)
     arena = torch.full((graph.arena,), 0xFF, dtype=torch.uint8)
     mask = torch.ones(graph.arena, dtype=torch.uint8)
-    views = {v: view(arena, v, where[v]) for v in where}
-    needed = {v: view(mask.reshape(-1), v, where[v], as_bytes=True) for v in where}
+    views = {v: arena_view(arena, v, where[v]) for v in where}
+    needed = {v: arena_view(mask.reshape(-1), v, where[v], as_bytes=True) for v in where}
     given = dict(zip(graph.inputs, inputs, strict=True))
 
     def read(value: Value) -> Tensor:
         if value in given:
             return given[value]
-        return views[value] if value in views else bound(value)  # type: ignore[arg-type]
+        return views[value] if value in views else bound_data(value)  # type: ignore[arg-type]
 
     for i, node in enumerate(graph.nodes):
         mask.fill_(1)
@@ -45,7 +45,7 @@ def poisoned(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
     return tuple(read(v).clone() for v in graph.outputs)
 
 
-def view(arena: Tensor, value: Value, storage: Storage, as_bytes: bool = False) -> Tensor:
+def arena_view(arena: Tensor, value: Value, storage: Storage, as_bytes: bool = False) -> Tensor:
     """The value's bytes of the arena as a tensor of its shape (with a last axis of bytes, if so asked)."""
     root, dtype = storage.root, DTYPES[value.type.dtype]
     at, begin = root.place.at, storage.start(value)

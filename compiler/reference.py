@@ -13,11 +13,11 @@ from .ir import Constant, Graph, Node, Value
 
 def evaluate(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
     """The outputs, in the precision of the inputs and weights as they come."""
-    env = run(graph, dict(zip(graph.inputs, inputs, strict=True)))
-    return tuple(read(env, v) for v in graph.outputs)
+    env = run_nodes(graph, dict(zip(graph.inputs, inputs, strict=True)))
+    return tuple(read_value(env, v) for v in graph.outputs)
 
 
-def blobs(graph: Graph, inputs: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+def evaluate_blobs(graph: Graph, inputs: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """Every computed value by name, and every output by the name it is returned under.
 
     With `dtype` (torch.float64, to judge other precisions) floating inputs and weights are converted first.
@@ -27,30 +27,30 @@ def blobs(graph: Graph, inputs: Mapping[str, Tensor], dtype: torch.dtype | None 
         return t.to(dtype) if dtype and t.is_floating_point() else t
 
     given = {v: as_asked(inputs[v.name]) for v in graph.inputs}
-    env = run(graph, given | {c: as_asked(bound(c)) for c in graph.constants})
+    env = run_nodes(graph, given | {c: as_asked(bound_data(c)) for c in graph.constants})
     found = {v.name: t for v, t in env.items() if not isinstance(v, Constant)}
-    return found | {name: read(env, v) for name, v in graph.returns}
+    return found | {name: read_value(env, v) for name, v in graph.returns}
 
 
-def run(graph: Graph, env: dict[Value, Tensor]) -> dict[Value, Tensor]:
+def run_nodes(graph: Graph, env: dict[Value, Tensor]) -> dict[Value, Tensor]:
     """Every value that the nodes make, beside those that were given."""
     for node in graph.nodes:
-        env.update(zip(node.results, step(node, [read(env, v) for v in node.inputs]), strict=True))
+        env.update(zip(node.results, run_node(node, [read_value(env, v) for v in node.inputs]), strict=True))
     return env
 
 
-def step(node: Node, operands: list[Tensor]) -> tuple[Tensor, ...]:
+def run_node(node: Node, operands: list[Tensor]) -> tuple[Tensor, ...]:
     return node.op.compute(operands)
 
 
-def read(env: Mapping[Value, Tensor], value: Value) -> Tensor:
+def read_value(env: Mapping[Value, Tensor], value: Value) -> Tensor:
     if value in env:
         return env[value]
     assert isinstance(value, Constant), value.name
-    return bound(value)
+    return bound_data(value)
 
 
-def bound(constant: Constant) -> Tensor:
-    if not constant.bound:
+def bound_data(constant: Constant) -> Tensor:
+    if not constant.is_bound:
         raise CompileError(f"the weight {constant.name} has no numbers yet", advice="Give the net its weights.")
     return constant.data

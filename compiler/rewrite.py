@@ -8,9 +8,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from .errors import CompileError, Loc
-from .ir import NOWHERE, Constant, Graph, Node, Place, Value
+from .ir import UNPLACED, Constant, Graph, Node, Place, Value
 from .op import Op
-from .storage import in_a_row
+from .storage import has_contiguous_channels
 from .types import TensorType, type_of
 from .verify import verify
 
@@ -37,9 +37,9 @@ class Writer:
         self.producer.update((v, node) for v in node.results)
         return node
 
-    def emit(self, op: Op, *inputs: Value, name: str, loc: Loc | None = None, place: Place = NOWHERE) -> Value:
+    def emit(self, op: Op, *inputs: Value, name: str, loc: Loc | None = None, place: Place = UNPLACED) -> Value:
         """Write one node with one result. Its type follows from its operands."""
-        (type,) = op.types([v.type for v in inputs])
+        (type,) = op.infer_types([v.type for v in inputs])
         return self.add(Node(op, inputs, (Value(name, type, place),), loc)).output
 
     def copy(self, node: Node) -> Node:
@@ -47,7 +47,7 @@ class Writer:
         inputs = tuple(self[v] for v in node.inputs)
         if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
             return self.add(node)
-        types = node.op.types([v.type for v in inputs])
+        types = node.op.infer_types([v.type for v in inputs])
         results = tuple(v if v.type == t else replace(v, type=t) for v, t in zip(node.results, types, strict=True))
         for old, new in zip(node.results, results, strict=True):
             self[old] = new
@@ -56,7 +56,7 @@ class Writer:
     def finish(self) -> Graph:
         """The graph of all that the outputs still need, verified."""
         returns = tuple((name, self[v]) for name, v in self.graph.returns)
-        made = replace(self.graph, nodes=needed(self.nodes, [v for _, v in returns]), returns=returns)
+        made = replace(self.graph, nodes=live_nodes(self.nodes, [v for _, v in returns]), returns=returns)
         kept = without_stale_places(made, self.old)
         try:
             return verify(kept)
@@ -73,41 +73,41 @@ def without_stale_places(graph: Graph, old: Graph) -> Graph:
     Offsets are a fact about a whole net: other values, or other sizes, and all are forgotten. A value stays over an
     operand that it still reads, and in a value that is still there, if both lie alike.
     """
-    before, now, inherited = computed(old), computed(graph), inheritance(old)
-    if old.arena is None and not any(v.place.decided for v in before.values()):
+    before, now, inherited = computed_values(old), computed_values(graph), inherited_placement(old)
+    if old.arena is None and not any(v.place.is_placed for v in before.values()):
         return graph
     replanned = {name: v.type for name, v in before.items()} != {name: v.type for name, v in now.items()}
 
     def gone(value: Value, node: Node) -> bool:
-        return inherited(value) and (replanned if value.place.at is not None else stale(value, node, now))
+        return inherited(value) and (replanned if value.place.at is not None else is_stale(value, node, now))
 
-    return forgotten(graph, gone, None if replanned else graph.arena)
+    return forget_places(graph, gone, None if replanned else graph.arena)
 
 
 def without_places(graph: Graph, old: Graph) -> Graph:
     """The graph without any place that the old one had decided: the same graph if there is none."""
-    inherited = inheritance(old)
-    return forgotten(graph, lambda value, node: inherited(value), None)
+    inherited = inherited_placement(old)
+    return forget_places(graph, lambda value, node: inherited(value), None)
 
 
-def computed(graph: Graph) -> dict[str, Value]:
+def computed_values(graph: Graph) -> dict[str, Value]:
     return {v.name: v for n in graph.nodes for v in n.results}
 
 
-def inheritance(old: Graph) -> Callable[[Value], bool]:
+def inherited_placement(old: Graph) -> Callable[[Value], bool]:
     """Has a value the place of one of the old graph? What a pass has placed itself is for `verify` to judge."""
-    before = computed(old)
+    before = computed_values(old)
     copied = {id(v.place) for v in before.values()}
 
     def inherited(value: Value) -> bool:
         known = before.get(value.name)
         same = known is not None and replace(known.place, layout=value.layout) == value.place
-        return value.place.decided and (same or id(value.place) in copied)
+        return value.place.is_placed and (same or id(value.place) in copied)
 
     return inherited
 
 
-def forgotten(graph: Graph, which: Callable[[Value, Node], bool], arena: int | None) -> Graph:
+def forget_places(graph: Graph, which: Callable[[Value, Node], bool], arena: int | None) -> Graph:
     """The graph without the places of those values, and with that arena: the same graph if nothing changes."""
     now, nodes = dict[Value, Value](), list[Node]()
     for node in graph.nodes:
@@ -120,20 +120,20 @@ def forgotten(graph: Graph, which: Callable[[Value, Node], bool], arena: int | N
     return replace(graph, nodes=tuple(nodes), returns=returns, arena=arena)
 
 
-def stale(value: Value, node: Node, now: Mapping[str, Value]) -> bool:
+def is_stale(value: Value, node: Node, now: Mapping[str, Value]) -> bool:
     """Does the place name what is no longer there, or lies otherwise?"""
     if (part := value.place.within) is not None:
         root = now.get(part.root)
-        return root is None or (root.layout != value.layout and not in_a_row(root))
+        return root is None or (root.layout != value.layout and not has_contiguous_channels(root))
     under = next((v for v in node.inputs if v.name == value.place.over), None)
     if value.place.over is None:
         return False
-    return under is None or not (node.reinterprets or under.layout == value.layout)
+    return under is None or not (node.can_alias_operand or under.layout == value.layout)
 
 
-def living(graph: Graph) -> Graph:
+def eliminate_dead_code(graph: Graph) -> Graph:
     """The graph without nodes that no output needs: the same graph if there is none."""
-    if len(needed(list(graph.nodes), list(graph.outputs))) == len(graph.nodes):
+    if len(live_nodes(list(graph.nodes), list(graph.outputs))) == len(graph.nodes):
         return graph
     writer = Writer(graph)
     for node in graph.nodes:
@@ -141,7 +141,7 @@ def living(graph: Graph) -> Graph:
     return writer.finish()
 
 
-def needed(nodes: list[Node], outputs: list[Value]) -> tuple[Node, ...]:
+def live_nodes(nodes: list[Node], outputs: list[Value]) -> tuple[Node, ...]:
     """The nodes that the outputs depend on."""
     live, kept = set(outputs), list[Node]()
     for node in reversed(nodes):
@@ -151,7 +151,7 @@ def needed(nodes: list[Node], outputs: list[Value]) -> tuple[Node, ...]:
     return tuple(reversed(kept))
 
 
-def constant(name: str, data: Tensor) -> Constant:
+def make_constant(name: str, data: Tensor) -> Constant:
     return Constant(name, type_of(data), data=data.contiguous())
 
 
@@ -168,7 +168,7 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
     return writer.finish()
 
 
-def retyped(graph: Graph, shapes: Mapping[str, TensorType]) -> Graph:
+def retype(graph: Graph, shapes: Mapping[str, TensorType]) -> Graph:
     """The same net for other input types: everything after follows. ValueError names the node that cannot."""
     writer = Writer(graph)
     inputs = tuple(replace(v, type=shapes.get(v.name, v.type)) for v in graph.inputs)
@@ -183,7 +183,7 @@ def retyped(graph: Graph, shapes: Mapping[str, TensorType]) -> Graph:
     return writer.finish()
 
 
-class Names:
+class UniqueNames:
     """Names that are taken; `fresh` gives a free one."""
 
     def __init__(self, taken: Graph | None = None) -> None:

@@ -22,45 +22,45 @@ class Storage:
 
     def start(self, value: Value) -> int | None:
         """The byte of the root at which its channels, under another shape or layout, begin as a value; else None."""
-        if self.channels is None or alike(value, self.root):
+        if self.channels is None or matches_except_channels(value, self.root):
             return None
         return self.channels.start * (self.root.type.nbytes // self.root.type.bounds[1])
 
 
-def alike(value: Value, root: Value) -> bool:
+def matches_except_channels(value: Value, root: Value) -> bool:
     """Does a value have all dimensions of the root but that of the channels, and lie as the root does?"""
     rest = [(v.type.rank, v.type.dims[:1], v.type.dims[2:], v.layout) for v in (value, root)]
     return value.type.rank > 1 and rest[0] == rest[1]
 
 
-def in_a_row(root: Value) -> bool:
+def has_contiguous_channels(root: Value) -> bool:
     """Do channels that follow one another lie behind one another, so that they can be read under another shape?"""
-    return root.type.rank > 1 and root.type.bounds[0] == 1 and root.in_memory == sorted(root.in_memory)
+    return root.type.rank > 1 and root.type.bounds[0] == 1 and root.physical_axes == sorted(root.physical_axes)
 
 
-class Life(NamedTuple):
+class LiveRange(NamedTuple):
     """The steps from the one that writes to the last that reads; len(nodes) if the net returns it."""
 
     first: int
     last: int
 
 
-def storages(graph: Graph) -> dict[Value, Storage]:
+def resolve_storage(graph: Graph) -> dict[Value, Storage]:
     """Where each computed value lies. CompileError if a place names what is not there, or goes in a circle."""
     known: dict[Value, Storage] = {}
     for node in graph.nodes:
         for value in node.results:
-            find(value, node, graph, known)
+            resolve_value(value, node, graph, known)
     return known
 
 
-def bearers(graph: Graph) -> set[str]:
+def alias_roots(graph: Graph) -> set[str]:
     """The names of values over which, or in which, others are placed."""
-    places = [v.place for n in graph.nodes for v in n.results if v.place.decided]
+    places = [v.place for n in graph.nodes for v in n.results if v.place.is_placed]
     return {p.over or (p.within.root if p.within else "") for p in places} - {""}
 
 
-def find(value: Value, node: Node, graph: Graph, known: dict[Value, Storage]) -> Storage:
+def resolve_value(value: Value, node: Node, graph: Graph, known: dict[Value, Storage]) -> Storage:
     chain: list[Value] = []
     while value not in known:
         if value in chain:
@@ -77,16 +77,16 @@ def find(value: Value, node: Node, graph: Graph, known: dict[Value, Storage]) ->
         value = under
     for v in reversed(chain):
         if v not in known:
-            known[v] = nested(v, known[under_of(v, graph)], node)
+            known[v] = nested_storage(v, known[alias_base(v, graph)], node)
     return known[chain[0] if chain else value]
 
 
-def under_of(value: Value, graph: Graph) -> Value:
+def alias_base(value: Value, graph: Graph) -> Value:
     place = value.place
     return graph.values[place.over or place.within.root]  # type: ignore[union-attr]
 
 
-def nested(value: Value, under: Storage, node: Node) -> Storage:
+def nested_storage(value: Value, under: Storage, node: Node) -> Storage:
     """The storage of a value that lies over another, or within it."""
     part = value.place.within
     if part is None:
@@ -100,7 +100,7 @@ def nested(value: Value, under: Storage, node: Node) -> Storage:
     return Storage(under.root, range(start, stop))
 
 
-def lives(graph: Graph) -> dict[Value, Life]:
+def live_ranges(graph: Graph) -> dict[Value, LiveRange]:
     """For each computed value the steps during which it is needed."""
     last: dict[Value, int] = {}
     for i, node in enumerate(graph.nodes):
@@ -108,14 +108,14 @@ def lives(graph: Graph) -> dict[Value, Life]:
             last[value] = i
     end = len(graph.nodes)
     made = [(i, v) for i, node in enumerate(graph.nodes) for v in node.results]
-    return {v: Life(i, end if v in graph.kept else last.get(v, i)) for i, v in made}
+    return {v: LiveRange(i, end if v in graph.output_set else last.get(v, i)) for i, v in made}
 
 
-def reserved(graph: Graph, where: dict[Value, Storage], life: dict[Value, Life]) -> dict[Value, Life]:
+def reserved_ranges(graph: Graph, where: dict[Value, Storage], life: dict[Value, LiveRange]) -> dict[Value, LiveRange]:
     """For each root the steps from its first writer to its last reader, through whatever view."""
-    spans: dict[Value, Life] = {}
+    spans: dict[Value, LiveRange] = {}
     for value, storage in where.items():
         mine, root = life[value], storage.root
         span = spans.get(root, mine)
-        spans[root] = Life(min(span.first, mine.first), max(span.last, mine.last))
+        spans[root] = LiveRange(min(span.first, mine.first), max(span.last, mine.last))
     return spans

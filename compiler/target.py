@@ -22,7 +22,7 @@ class Target:
         """The layouts of images that the operator is good at, the best first; empty if it follows its operand."""
         return ()
 
-    def gathers(self, op: Op, image: TensorType) -> bool:
+    def reads_any_layout(self, op: Op, image: TensorType) -> bool:
         """May an operator that can (`op.gathers`) read its first image in whatever layout it lies, at little cost?"""
         return False
 

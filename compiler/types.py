@@ -16,7 +16,7 @@ DTYPES = {
     "i32": torch.int32,
     "u8": torch.uint8,
 }
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class AtMost:
 Dim = int | AtMost
 
 
-def bound(dim: Dim) -> int:
+def upper_bound(dim: Dim) -> int:
     """How large a dimension can get. Memory is planned for this."""
     return dim.bound if isinstance(dim, AtMost) else dim
 
@@ -60,13 +60,13 @@ class TensorType:
         return len(self.dims)
 
     @property
-    def known(self) -> bool:
+    def is_static(self) -> bool:
         return not any(isinstance(d, AtMost) for d in self.dims)
 
     @property
     def bounds(self) -> tuple[int, ...]:
         """The shape at its largest."""
-        return tuple(map(bound, self.dims))
+        return tuple(map(upper_bound, self.dims))
 
     @property
     def numel(self) -> int:
@@ -83,4 +83,4 @@ class TensorType:
 
 
 def type_of(data: torch.Tensor) -> TensorType:
-    return TensorType(NAMES[data.dtype], tuple(data.shape))
+    return TensorType(DTYPE_NAMES[data.dtype], tuple(data.shape))

@@ -17,64 +17,67 @@ def verify(graph: Graph) -> Graph:
 
     def define(value: Value, loc: Loc | None = None) -> None:
         other = names.setdefault(value.name, value)
-        need(other is value, graph, f"two values are called {value.name}", loc)
+        require(other is value, graph, f"two values are called {value.name}", loc)
 
     for value in (*graph.inputs, *graph.constants):
         define(value)
-        need(not value.place.decided, graph, f"{value.name} is not computed here: it cannot have a place")
+        require(not value.place.is_placed, graph, f"{value.name} is not computed here: it cannot have a place")
     seen: set[Value] = {*graph.inputs, *graph.constants}
-    need(len(seen) == len(graph.inputs) + len(graph.constants), graph, "an input is given twice")
+    require(len(seen) == len(graph.inputs) + len(graph.constants), graph, "an input is given twice")
     for node in graph.nodes:
         for value in node.inputs:
-            need(value in seen, graph, f"{node.op.name} reads {value.name} before it is made", node.loc)
+            require(value in seen, graph, f"{node.op.name} reads {value.name} before it is made", node.loc)
         for value in node.results:
-            need(value not in seen, graph, f"{value.name} is made twice", node.loc)
+            require(value not in seen, graph, f"{value.name} is made twice", node.loc)
             define(value, node.loc)
             seen.add(value)
         verify_types(graph, node)
         verify_layouts(graph, node)
     verify_returns(graph, seen)
-    if graph.arena is not None or any(v.place.decided for n in graph.nodes for v in n.results):
+    if graph.arena is not None or any(v.place.is_placed for n in graph.nodes for v in n.results):
         verify_memory(graph)
     return graph
 
 
 def verify_types(graph: Graph, node: Node) -> None:
     try:
-        made = node.inferred
+        made = node.inferred_types
     except ValueError as e:
         raise CompileError(f"{graph.name}: {node.name} = {node.op.name}: {e}", node.loc) from None
     same_count = len(made) == len(node.results)
-    need(same_count, graph, f"{node.op.name} makes {len(made)} results, not {len(node.results)}", node.loc)
+    require(same_count, graph, f"{node.op.name} makes {len(made)} results, not {len(node.results)}", node.loc)
     for value, type in zip(node.results, made, strict=True):
-        need(value.type == type, graph, f"{value.name} is {value.type}, and {node.op.name} makes {type}", node.loc)
+        require(value.type == type, graph, f"{value.name} is {value.type}, and {node.op.name} makes {type}", node.loc)
 
 
 def verify_layouts(graph: Graph, node: Node) -> None:
     """Images of one node lie alike, unless the node is there to change that; reading by rows needs nchw."""
     images = [v for v in (*node.inputs, *node.results) if v.layout is not None]
     for value in images:
-        need(value.layout in LAYOUTS, graph, f"{value.name} has a layout {value.layout}, which is none", node.loc)
-        need(value.type.rank == 4, graph, f"{value.name} has a layout, and is no image [n, c, h, w]", node.loc)
-        need(not isinstance(value, Constant), graph, f"the weight {value.name} has a layout", node.loc)
+        require(value.layout in LAYOUTS, graph, f"{value.name} has a layout {value.layout}, which is none", node.loc)
+        require(value.type.rank == 4, graph, f"{value.name} has a layout, and is no image [n, c, h, w]", node.loc)
+        require(not isinstance(value, Constant), graph, f"the weight {value.name} has a layout", node.loc)
     if node.op.name == "relayout":
         to = node.results[0].layout
-        need(to in (None, node.op.all_attributes()["to"]), graph, f"{node.name} is laid out as {to}", node.loc)
-    elif node.op.rows:
+        require(to in (None, node.op.all_attributes()["to"]), graph, f"{node.name} is laid out as {to}", node.loc)
+    elif node.op.row_major_only:
         for value in images:
-            plain = value.layout == "nchw" or flat(value)
-            need(plain, graph, f"{node.op.name} goes by rows, and {value.name} is {value.layout}", node.loc)
-    elif not node.op.strided and len({v.layout for v in alike(node, images) if not flat(v)}) > 1:
+            plain = value.layout == "nchw" or is_layout_invariant(value)
+            require(plain, graph, f"{node.op.name} goes by rows, and {value.name} is {value.layout}", node.loc)
+    elif (
+        not node.op.layout_agnostic
+        and len({v.layout for v in images_of_one_layout(node, images) if not is_layout_invariant(v)}) > 1
+    ):
         listed = ", ".join(f"{v.name} {v.layout}" for v in images)
-        need(False, graph, f"{node.op.name} mixes layouts: {listed}", node.loc)
+        require(False, graph, f"{node.op.name} mixes layouts: {listed}", node.loc)
 
 
-def alike(node: Node, images: list[Value]) -> list[Value]:
+def images_of_one_layout(node: Node, images: list[Value]) -> list[Value]:
     """The images of a node that have to lie alike: all but one that it gathers."""
-    return [v for v in images if v is not node.inputs[0]] if node.op.gathers else images
+    return [v for v in images if v is not node.inputs[0]] if node.op.reads_any_layout else images
 
 
-def flat(value: Value) -> bool:
+def is_layout_invariant(value: Value) -> bool:
     """True if nchw and nhwc are the same bytes: one channel, or one pixel."""
     _, c, h, w = value.type.bounds
     return c == 1 or h * w == 1
@@ -84,11 +87,11 @@ def verify_returns(graph: Graph, seen: set[Value]) -> None:
     names: set[str] = set()
     for name, value in graph.returns:
         known = value in seen or isinstance(value, Constant)
-        need(known, graph, f"the output {name} is never made")
-        need(name not in names, graph, f"two outputs are called {name}")
+        require(known, graph, f"the output {name} is never made")
+        require(name not in names, graph, f"two outputs are called {name}")
         names.add(name)
 
 
-def need(truth: bool, graph: Graph, message: str, loc: Loc | None = None) -> None:
+def require(truth: bool, graph: Graph, message: str, loc: Loc | None = None) -> None:
     if not truth:
         raise CompileError(f"{graph.name}: {message}", loc)

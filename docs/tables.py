@@ -28,7 +28,7 @@ from cortado.frontends.caffe import data, layers  # noqa: E402
 from cortado.frontends.caffe.layer import LAYERS, MANY, Kind  # noqa: E402
 
 PAGES = ("README.md", "docs/layers.md", "docs/passes.md", "docs/kernels_and_precision.md", "benchmarks/README.md")
-PART = re.compile(r"(<!-- worked out: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PART_PATTERN = re.compile(r"(<!-- worked out: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BENCHMARKS, DOCS = ROOT / "benchmarks", ROOT / "docs"
 TEMPLATES = ROOT / "compiler" / "codegen" / "templates"
 
@@ -36,51 +36,59 @@ TEMPLATES = ROOT / "compiler" / "codegen" / "templates"
 def main() -> None:
     for page in PAGES:
         path = ROOT / page
-        path.write_text(current(path.read_text("utf-8")), "utf-8")
+        path.write_text(update_parts(path.read_text("utf-8")), "utf-8")
 
 
-def current(text: str) -> str:
+def update_parts(text: str) -> str:
     """A page with its parts brought up to date."""
-    return PART.sub(lambda m: f"{m[1]}\n{PARTS[m[2]]().strip()}\n\n{m[3]}", text)
+    return PART_PATTERN.sub(lambda m: f"{m[1]}\n{PARTS[m[2]]().strip()}\n\n{m[3]}", text)
 
 
-def families() -> str:
+def layer_families() -> str:
     """The layers that are computed, a row for each file that knows some."""
     found: dict[str, list[str]] = defaultdict(list)
     for type, kind in sorted(LAYERS.items()):
         found[kind.function.__module__].append(type)
     rows = [(first_sentence(sys.modules[m].__doc__), ", ".join(types)) for m, types in found.items()]
     rows.append(("Data layers: declared inputs.", ", ".join(sorted({"Input", *data.KINDS}))))
-    return f"{table(('family', 'layers'), rows)}\n\n{len(LAYERS)} layers, in files of `frontends/caffe/layers`."
+    return (
+        f"{markdown_table(('family', 'layers'), rows)}\n\n{len(LAYERS)} layers, in files of `frontends/caffe/layers`."
+    )
 
 
-def each_layer() -> str:
+def layer_table() -> str:
     """Every layer with its counts, its settings and what its function says about itself."""
     assert layers.__all__
     rows = [
-        (f"`{type}`", count(kind.bottoms), count(kind.tops), f"`{kind.param}`" if kind.param else "", meaning(kind))
+        (
+            f"`{type}`",
+            format_count_range(kind.bottoms),
+            format_count_range(kind.tops),
+            f"`{kind.param}`" if kind.param else "",
+            layer_description(kind),
+        )
         for type, kind in sorted(LAYERS.items())
     ]
-    return table(("layer", "bottoms", "tops", "settings", "what it means here"), rows)
+    return markdown_table(("layer", "bottoms", "tops", "settings", "what it means here"), rows)
 
 
-def meaning(kind: Kind) -> str:
+def layer_description(kind: Kind) -> str:
     """A layer's own words or, where the operator says it all, the operator's."""
     if kind.function.__doc__:
-        return flowing(kind.function.__doc__)
+        return first_paragraph(kind.function.__doc__)
     called = {n.id for n in ast.walk(ast.parse(inspect.getsource(kind.function))) if isinstance(n, ast.Name)}
-    return " ".join(flowing(op.__doc__).split("\n")[0] for op in REGISTRY.values() if op.__name__ in called)
+    return " ".join(first_paragraph(op.__doc__).split("\n")[0] for op in REGISTRY.values() if op.__name__ in called)
 
 
-def operators() -> str:
+def operator_table() -> str:
     rows = [
         (f"`{name}`", f"`{op.__module__.split('.')[-1]}.py`", first_sentence(op.__doc__))
         for name, op in sorted(REGISTRY.items())
     ]
-    return table(("operator", "in compiler/ops", "what it means"), rows)
+    return markdown_table(("operator", "in compiler/ops", "what it means"), rows)
 
 
-def pipeline() -> str:
+def pass_pages() -> str:
     """Every pass in its order: why it stands there, and its own page."""
     reasons = dict(re.findall(r"^    (\w+),(?:  # (.*))?$", inspect.getsource(passes), re.M))
     parts = []
@@ -91,25 +99,25 @@ def pipeline() -> str:
     return "\n".join(parts)
 
 
-def templates() -> str:
+def template_table() -> str:
     files = sorted(p for p in TEMPLATES.glob("*.py") if "def kernel(" in p.read_text("utf-8"))
     rows = [(f"`{p.name}`", first_sentence(ast.get_docstring(ast.parse(p.read_text("utf-8"))))) for p in files]
-    return table(("template", "what it is"), rows)
+    return markdown_table(("template", "what it is"), rows)
 
 
-def measured() -> str:
+def measured_results() -> str:
     """What each committed result says, with its file and the command that makes it."""
-    parts = list(exactness())
-    for file, told in MEASURED.items():
+    parts = list(accuracy_summaries())
+    for file, told in RESULT_RENDERERS.items():
         if (path := BENCHMARKS / file).exists():
-            command = COMMANDS.get(file, f"python benchmarks/{path.stem}.py")
+            command = RESULT_COMMANDS.get(file, f"python benchmarks/{path.stem}.py")
             parts.append(
                 f"{told(json.loads(path.read_text('utf-8')))}\n\nFrom `benchmarks/{file}`; `{command}` makes it."
             )
     return "\n\n".join(parts) or "No result is committed yet."
 
 
-def exactness() -> Iterator[str]:
+def accuracy_summaries() -> Iterator[str]:
     """The summaries of the pages that compare with real Caffe, which benchmarks write whole."""
     layers, nets = DOCS / "opencv_layers.md", DOCS / "zoo.md"
     if layers.exists() and (line := re.search(r"^cortado: .*", layers.read_text("utf-8"), re.MULTILINE)):
@@ -128,7 +136,7 @@ def compile_time(found: Mapping[str, Any]) -> str:
     where = f"{machine['cores']} cores, {machine['processor']}, torch {found['torch']}"
     where = f"{found['net']}; {where}; medians of {found['runs']} fresh processes"
     times = f"{ratio['median']} times as long as importing torch in the same process; at most {ratio['largest']}"
-    shown = table(("", "time"), rows)
+    shown = markdown_table(("", "time"), rows)
     told = f"**Compiling SqueezeNet v1.1 for the CPU** ({where}):\n\n{shown}\n\nCompiling took {times}."
     if big := found.get("largest published nets"):
         told += f"\n\n{largest_nets(big)}"
@@ -143,10 +151,10 @@ def largest_nets(found: list[Any]) -> str:
     about = "**Compiling the published nets of most layers**, from the prototxt, with weights in memory"
     head = ("net", "layers", "steps", *(f"seconds, {clock}" for clock in found[0]["seconds"]))
     how = f"medians of {found[0]['runs']} fresh processes that take turns; one thread"
-    return f"{about} ({how}):\n\n{table(head, rows)}"
+    return f"{about} ({how}):\n\n{markdown_table(head, rows)}"
 
 
-def growth(found: Mapping[str, Any]) -> str:
+def pass_growth(found: Mapping[str, Any]) -> str:
     *_, largest = map(str, found["sizes"])
     rows = []
     for net, stages in found["nets"].items():
@@ -156,7 +164,7 @@ def growth(found: Mapping[str, Any]) -> str:
         rows.append((net, f"{total:.1f} s", slowest, f"{seconds:.1f} s", exponent))
     head = ("kind of net", "all stages", "the slowest of them", "takes", "exponent of its growth")
     about = f"**Reading, all passes and building, on generated nets of {int(largest):,} nodes**"
-    return f"{about} (one thread; an exponent of 1 is linear):\n\n{table(head, rows)}"
+    return f"{about} (one thread; an exponent of 1 is linear):\n\n{markdown_table(head, rows)}"
 
 
 def kernel_table(found: Mapping[str, Any]) -> str:
@@ -168,7 +176,7 @@ def kernel_table(found: Mapping[str, Any]) -> str:
         rows.append((net, made["launches"], len(kernels), max(k["registers"] for k in kernels), spilled, tensor_cores))
     head = ("net, batch and target", "launches", "kernels", "most registers", "bytes spilled", "kernels with wgmma")
     about = f"**Kernels as machine code** ({found['architecture']}, Triton {found['triton']}; compiled, not run)"
-    return f"{about}:\n\n{table(head, rows)}"
+    return f"{about}:\n\n{markdown_table(head, rows)}"
 
 
 def random_nets(found: Mapping[str, Any]) -> str:
@@ -185,7 +193,7 @@ def nets() -> str:
     return nets_table(json.loads((BENCHMARKS / "results" / "nets.json").read_text("utf-8")))
 
 
-def stages() -> str:
+def stage_times() -> str:
     """Seconds of every stage on the largest nets of benchmarks/passes.py, with the exponents of growth that matter."""
     found = json.loads((BENCHMARKS / "results" / "passes.json").read_text("utf-8"))
     largest, kinds = str(max(found["sizes"])), found["nets"]
@@ -197,45 +205,47 @@ def stages() -> str:
         return f"{seconds:.2f} s" + (f" ({stage['exponent']})" if seconds > 0.1 else "")
 
     names = list(dict.fromkeys(name for kind in kinds.values() for name in kind))
-    return table(("stage", *kinds), [(name, *(cell(kind.get(name)) for kind in kinds.values())) for name in names])
+    return markdown_table(
+        ("stage", *kinds), [(name, *(cell(kind.get(name)) for kind in kinds.values())) for name in names]
+    )
 
 
-MEASURED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+RESULT_RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "results/compile_time.json": compile_time,
-    "results/passes.json": growth,
+    "results/passes.json": pass_growth,
     "results/random_nets.json": random_nets,
     "kernel_table.json": kernel_table,
 }
-COMMANDS = {"results/random_nets.json": "python -m tests.proof 0:20000 --jobs 2 --json FILE"}
+RESULT_COMMANDS = {"results/random_nets.json": "python -m tests.proof 0:20000 --jobs 2 --json FILE"}
 PARTS: Mapping[str, Callable[[], str]] = {
-    "families": families,
-    "layers": each_layer,
-    "operators": operators,
-    "pipeline": pipeline,
-    "templates": templates,
-    "measured": measured,
+    "families": layer_families,
+    "layers": layer_table,
+    "operators": operator_table,
+    "pipeline": pass_pages,
+    "templates": template_table,
+    "measured": measured_results,
     "nets": nets,
-    "stages": stages,
+    "stages": stage_times,
 }
 
 
-def table(head: tuple[str, ...], rows: list[Any]) -> str:
+def markdown_table(head: tuple[str, ...], rows: list[Any]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def count(pair: tuple[int, int]) -> str:
+def format_count_range(pair: tuple[int, int]) -> str:
     least, most = pair
     return str(least) if least == most else f"{least} or more" if most == MANY else f"{least} to {most}"
 
 
-def flowing(text: str | None) -> str:
+def first_paragraph(text: str | None) -> str:
     """The first paragraph of a docstring on one line."""
     return " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split())
 
 
 def first_sentence(text: str | None) -> str:
-    return re.split(r"(?<!\bal\.)(?<=\.) (?=[A-Z])", flowing(text), maxsplit=1)[0]
+    return re.split(r"(?<!\bal\.)(?<=\.) (?=[A-Z])", first_paragraph(text), maxsplit=1)[0]
 
 
 if __name__ == "__main__":

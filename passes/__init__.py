@@ -6,37 +6,37 @@ from collections.abc import Callable, Sequence
 
 from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
-from ..compiler.op import near
+from ..compiler.op import did_you_mean
 from .assign_layout import assign_layout
 from .assign_precision import assign_precision
 from .context import Context, Note
-from .drop_training import drop_training
+from .eliminate_common_subexpressions import eliminate_common_subexpressions
 from .failure import PassFailed
 from .fold_batchnorm import fold_batchnorm
 from .fold_constants import fold_constants
 from .fold_forward import fold_forward
 from .fuse import fuse
+from .hoist_scale import hoist_scale
 from .merge_convolutions import merge_convolutions
-from .merge_equal import merge_equal
 from .plan_memory import plan_memory
-from .push_scale import push_scale
+from .remove_dropout import remove_dropout
 from .reuse_storage import reuse_storage
 from .schedule import schedule
 from .share_weights import share_weights
 from .simplify import simplify
-from .sink_order import sink_order
+from .sink_transpose import sink_transpose
 from .subsample import subsample
 
 Pass = Callable[[Graph, Context], Graph]
 
 PIPELINE: tuple[Pass, ...] = (
-    drop_training,  # first: what is gone stands in nobody's way
-    sink_order,  # before folding: a layer above a change of order meets what made its operand
-    push_scale,  # before folding: it brings layers to where they can be folded
+    remove_dropout,  # first: what is gone stands in nobody's way
+    sink_transpose,  # before folding: a layer above a change of order meets what made its operand
+    hoist_scale,  # before folding: it brings layers to where they can be folded
     fold_batchnorm,  # before sharing: what is folded into two equal weights may differ
     fold_forward,  # after folding back, which asks nothing of the padding
     share_weights,
-    merge_equal,  # after sharing: equal work is work on the same weights
+    eliminate_common_subexpressions,  # after sharing: equal work is work on the same weights
     fold_constants,  # what shapes alone decide; before layouts, which weights do not have
     simplify,
     subsample,  # before layouts: the small value is laid out as its readers want it
@@ -63,7 +63,7 @@ def run(
     """The graph after these passes; `seen` is shown it after each. PassFailed if one raises anything."""
     for p in passes:
         try:
-            after = p(graph, context.during(p.__name__))
+            after = p(graph, context.for_pass(p.__name__))
         except Exception as e:
             raise PassFailed(p.__name__, graph, e) from e
         graph = after
@@ -76,6 +76,6 @@ def select(names: Sequence[str]) -> tuple[Pass, ...]:
     known = {p.__name__: p for p in PIPELINE}
     for name in names:
         if name not in known:
-            message = f"no pass is called {name}{near(name, known)}"
+            message = f"no pass is called {name}{did_you_mean(name, known)}"
             raise CompileError(message, advice=f"The passes are {', '.join(known)}.")
     return tuple(known[name] for name in names)

@@ -19,8 +19,8 @@ from dataclasses import replace
 from ..compiler.ir import Constant, Graph, Node, Place, Value
 from ..compiler.ops.moving import Transpose
 from ..compiler.ops.shape import Relayout
-from ..compiler.rewrite import Names, Writer
-from ..compiler.verify import flat
+from ..compiler.rewrite import UniqueNames, Writer
+from ..compiler.verify import is_layout_invariant
 from .context import Context
 
 
@@ -28,15 +28,15 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
     values = [v for n in graph.nodes for v in n.results]
     if any(v.layout for v in (*graph.inputs, *values)) or not any(v.type.rank == 4 for v in values):
         return graph
-    writer, names = Writer(graph), Names(graph)
-    inputs = tuple(laid_out(v, "nchw") for v in graph.inputs)
+    writer, names = Writer(graph), UniqueNames(graph)
+    inputs = tuple(with_layout(v, "nchw") for v in graph.inputs)
     for old, new in zip(graph.inputs, inputs, strict=True):
         writer[old] = new
     changed: dict[tuple[Value, str], Value] = {}
 
     def lying(value: Value, layout: str, node: Node) -> Value:
         """The value in that layout: itself, or a copy, made once."""
-        if value.layout in (None, layout) or flat(value):
+        if value.layout in (None, layout) or is_layout_invariant(value):
             return value
         if (value, layout) not in changed:
             name, place = names.fresh(f"{value.name}.{layout}"), Place(layout)
@@ -46,13 +46,13 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
 
     for node in graph.nodes:
         inputs_here = [writer[v] for v in node.inputs]
-        layout = "nchw" if turned(node, graph, context) else wanted(node, inputs_here, context)
-        layout = "nhwc" if retold(node, inputs_here, graph) else layout
-        first = as_it_lies(node, inputs_here, context)
+        layout = "nchw" if can_write_row_major(node, graph, context) else preferred_layout(node, inputs_here, context)
+        layout = "nhwc" if can_alias_as_nhwc(node, inputs_here, graph) else layout
+        first = count_operands_of_any_layout(node, inputs_here, context)
         read = tuple(
             v if i < first or isinstance(v, Constant) else lying(v, layout, node) for i, v in enumerate(inputs_here)
         )
-        results = tuple(laid_out(v, layout) for v in node.results)
+        results = tuple(with_layout(v, layout) for v in node.results)
         for old, new in zip(node.results, results, strict=True):
             writer[old] = new
         writer.add(Node(node.op, read, results, node.loc))
@@ -60,42 +60,51 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
     return writer.finish()
 
 
-def laid_out(value: Value, layout: str) -> Value:
+def with_layout(value: Value, layout: str) -> Value:
     return replace(value, place=replace(value.place, layout=layout)) if value.type.rank == 4 else value
 
 
-def as_it_lies(node: Node, operands: list[Value], context: Context) -> int:
+def count_operands_of_any_layout(node: Node, operands: list[Value], context: Context) -> int:
     """How many operands, from the first on, the node reads in whatever layout they lie."""
-    if node.op.strided or isinstance(node.op, Relayout):
+    if node.op.layout_agnostic or isinstance(node.op, Relayout):
         return len(operands)
-    return int(node.op.gathers and operands[0].type.rank == 4 and context.target.gathers(node.op, operands[0].type))
+    return int(
+        node.op.reads_any_layout
+        and operands[0].type.rank == 4
+        and context.target.reads_any_layout(node.op, operands[0].type)
+    )
 
 
-def turned(node: Node, graph: Graph, context: Context) -> bool:
+def can_write_row_major(node: Node, graph: Graph, context: Context) -> bool:
     """Does a node write rows for all that read it, whatever it reads? Only what has no wish of its own does."""
     op, x = node.op, node.inputs[0] if node.inputs else None
-    if x is None or not op.gathers or context.target.layouts(op) or not context.target.gathers(op, x.type):
+    if (
+        x is None
+        or not op.reads_any_layout
+        or context.target.layouts(op)
+        or not context.target.reads_any_layout(op, x.type)
+    ):
         return False
-    if all(v.type.rank != 4 or flat(v) for v in node.results):
+    if all(v.type.rank != 4 or is_layout_invariant(v) for v in node.results):
         return False
     readers = [reader for v in node.results for reader in graph.users[v]]
-    return bool(readers) and all(reader.op.rows for reader in readers)
+    return bool(readers) and all(reader.op.row_major_only for reader in readers)
 
 
-def retold(node: Node, operands: list[Value], graph: Graph) -> bool:
+def can_alias_as_nhwc(node: Node, operands: list[Value], graph: Graph) -> bool:
     """Would a transposed image in nhwc be its operand's bytes, in their order? Not asked where only rows are read."""
     if not isinstance(node.op, Transpose) or node.output.type.rank != 4:
         return False
     readers = graph.users[node.output]
-    told = Node(node.op, tuple(operands), (laid_out(node.output, "nhwc"),)).reinterprets
-    return told and not flat(node.output) and not all(reader.op.rows for reader in readers)
+    told = Node(node.op, tuple(operands), (with_layout(node.output, "nhwc"),)).can_alias_operand
+    return told and not is_layout_invariant(node.output) and not all(reader.op.row_major_only for reader in readers)
 
 
-def wanted(node: Node, operands: list[Value], context: Context) -> str:
+def preferred_layout(node: Node, operands: list[Value], context: Context) -> str:
     """The layout that a node reads and writes; only writes, if it reads any."""
     if isinstance(node.op, Relayout):
         return node.op.to
-    if node.op.rows or node.op.strided:
+    if node.op.row_major_only or node.op.layout_agnostic:
         return "nchw"
     images = [v.layout for v in operands if v.layout]
     wishes = context.target.layouts(node.op)

@@ -16,9 +16,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ..compiler.ir import Constant, Graph, Value
-from ..compiler.kernel import named
+from ..compiler.kernel import name_by_content
 from ..compiler.ops.fused import Fused
-from ..compiler.rewrite import Names, Writer, retyped
+from ..compiler.rewrite import UniqueNames, Writer, retype
 from ..compiler.types import DTYPES, TensorType
 from .context import Context
 
@@ -30,58 +30,60 @@ def assign_precision(graph: Graph, context: Context) -> Graph:
     floats = [v for v in (*graph.inputs, *graph.constants) if v.type.dtype == "f32"]
     if dtype is None or not floats:
         return graph
-    writer, weights = Writer(graph), Weights(graph, dtype)
+    writer, weights = Writer(graph), RoundedWeights(graph, dtype)
     for value in graph.inputs:
-        writer[value] = converted(value, dtype)
+        writer[value] = convert(value, dtype)
     for node in graph.nodes:
         first = next((writer[v] for v in node.inputs if not isinstance(v, Constant)), None)
         stays = first is not None and first.type.dtype == "f32"
         for value in node.inputs:
             if isinstance(value, Constant):
-                writer[value] = weights.whole(value) if stays else weights.rounded(value)
+                writer[value] = weights.in_f32(value) if stays else weights.in_target_dtype(value)
         operands = [writer[v] for v in node.inputs]
-        writer.copy(replace(node, op=Fused(reading(node.op.body, operands))) if isinstance(node.op, Fused) else node)
+        writer.copy(
+            replace(node, op=Fused(retype_kernel(node.op.body, operands))) if isinstance(node.op, Fused) else node
+        )
     for value in graph.outputs:
         if isinstance(value, Constant):
-            writer[value] = weights.rounded(value)
+            writer[value] = weights.in_target_dtype(value)
     writer.graph = replace(graph, inputs=tuple(writer[v] for v in graph.inputs))
     if weights.used or any(v.type.dtype == "f32" for v in graph.inputs):
         context.did(floats[0], f"and all that follows is {dtype}")
     return writer.finish()
 
 
-class Weights:
+class RoundedWeights:
     """Each weight in both precisions, as far as it is read in them; the first that is asked for has its name."""
 
     def __init__(self, graph: Graph, dtype: str) -> None:
-        self.names, self.dtype = Names(graph), dtype
+        self.names, self.dtype = UniqueNames(graph), dtype
         self.used: dict[Constant, Constant] = {}  # rounded
         self.kept: dict[Constant, Constant] = {}
 
-    def rounded(self, weight: Constant) -> Constant:
+    def in_target_dtype(self, weight: Constant) -> Constant:
         if weight.type.dtype != "f32":
             return weight
         if weight not in self.used:
-            made = converted(weight, self.dtype)
-            self.used[weight] = self.beside(made, self.dtype) if weight in self.kept else made
+            made = convert(weight, self.dtype)
+            self.used[weight] = self.rename_copy(made, self.dtype) if weight in self.kept else made
         return self.used[weight]
 
-    def whole(self, weight: Constant) -> Constant:
+    def in_f32(self, weight: Constant) -> Constant:
         if weight not in self.kept:
-            self.kept[weight] = self.beside(weight, "f32") if weight in self.used else weight
+            self.kept[weight] = self.rename_copy(weight, "f32") if weight in self.used else weight
         return self.kept[weight]
 
-    def beside(self, weight: Constant, dtype: str) -> Constant:
+    def rename_copy(self, weight: Constant, dtype: str) -> Constant:
         return replace(weight, name=self.names.fresh(f"{weight.name}.{dtype}"))
 
 
-def reading(body: Graph, operands: Sequence[Value]) -> Graph:
+def retype_kernel(body: Graph, operands: Sequence[Value]) -> Graph:
     """A kernel that was there before, for operands of these types."""
     types = {inner.name: v.type for inner, v in zip(body.inputs, operands, strict=True)}
-    return body if all(types[v.name] == v.type for v in body.inputs) else named(retyped(body, types))
+    return body if all(types[v.name] == v.type for v in body.inputs) else name_by_content(retype(body, types))
 
 
-def converted(value: V, dtype: str) -> V:
+def convert(value: V, dtype: str) -> V:
     if value.type.dtype != "f32":
         return value
     type = TensorType(dtype, value.type.dims)

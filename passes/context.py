@@ -29,7 +29,7 @@ class Context:
     notes: list[Note] = field(default_factory=list)
     rule: str = ""
 
-    def during(self, rule: str) -> Context:
+    def for_pass(self, rule: str) -> Context:
         """The same circumstances, for the pass of that name."""
         return Context(self.target, self.notes, rule)
 

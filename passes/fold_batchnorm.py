@@ -28,9 +28,9 @@ from torch import Tensor
 from ..compiler.ir import Constant, Graph, Node, Value
 from ..compiler.ops.channels import Affine, BatchNorm, Scale
 from ..compiler.ops.weighted import Weighted
-from ..compiler.rewrite import Names, Writer, constant
+from ..compiler.rewrite import UniqueNames, Writer, make_constant
 from ..compiler.types import DTYPES
-from .affine import coefficients, known, numbers, row_pieces
+from .affine import are_constants, coefficients, constant_data, row_chunks
 from .context import Context
 
 Constants = dict[tuple[object, ...], tuple[Constant, Constant]]
@@ -42,7 +42,7 @@ class Chain:
 
     anchor: Node
     layers: tuple[Node, ...]
-    twins: tuple[Node, ...] = ()
+    duplicates: tuple[Node, ...] = ()
     ends: tuple[Value, ...] = ()  # what the last layer makes, and its twins
 
     @property
@@ -51,11 +51,11 @@ class Chain:
 
 
 def fold_batchnorm(graph: Graph, context: Context) -> Graph:
-    chains = {c.anchor: c for c in found(graph, context)}
-    absorbed = {n for c in chains.values() for n in (*c.layers, *c.twins)}
+    chains = {c.anchor: c for c in find_chains(graph, context)}
+    absorbed = {n for c in chains.values() for n in (*c.layers, *c.duplicates)}
     if not chains:
         return graph
-    writer, names, made = Writer(graph), Names(graph), Constants()
+    writer, names, made = Writer(graph), UniqueNames(graph), Constants()
     needed = {v for n in graph.nodes if n not in chains and n not in absorbed for v in n.inputs}
     for node in graph.nodes:
         if node in chains:
@@ -65,24 +65,24 @@ def fold_batchnorm(graph: Graph, context: Context) -> Graph:
     return writer.finish()
 
 
-def found(graph: Graph, context: Context) -> list[Chain]:
+def find_chains(graph: Graph, context: Context) -> list[Chain]:
     chains, taken = list[Chain](), set[Node]()
     for node in graph.nodes:
-        if node in taken or not foldable(node):
+        if node in taken or not can_fold_into(node):
             continue
-        chain = behind(node, graph, context)
-        taken.update(chain.layers, chain.twins)
+        chain = grow_chain(node, graph, context)
+        taken.update(chain.layers, chain.duplicates)
         if chain.layers or isinstance(node.op, BatchNorm):
             chains.append(chain)
     return chains
 
 
-def foldable(node: Node) -> bool:
+def can_fold_into(node: Node) -> bool:
     """Can something be folded into this node, as far as it alone is concerned?"""
-    return isinstance(node.op, Weighted | Affine) and known(node.inputs[1:])
+    return isinstance(node.op, Weighted | Affine) and are_constants(node.inputs[1:])
 
 
-def behind(anchor: Node, graph: Graph, context: Context) -> Chain:
+def grow_chain(anchor: Node, graph: Graph, context: Context) -> Chain:
     """The affine nodes that follow, each the only one to read what is before it, but for its twins."""
     layers, twins, values = list[Node](), list[Node](), [anchor.output]
 
@@ -95,14 +95,14 @@ def behind(anchor: Node, graph: Graph, context: Context) -> Chain:
         if reader is None:
             return chain()
         others = [n for n in readers if n is not reader]
-        different = [n for n in others if not (n.inputs[0] in values and twin(n, reader))]
-        returned = [v for v in values if v in graph.kept]
+        different = [n for n in others if not (n.inputs[0] in values and is_duplicate(n, reader))]
+        returned = [v for v in values if v in graph.output_set]
         if different or returned:
             read = "is also read by " + ", ".join(n.name for n in different)
             why = f"{returned[0].name} is an output of the net" if returned else f"{reader.inputs[0].name} {read}"
             context.declined(reader, f"not folded into {anchor.op.name}: {why}")
             return chain()
-        if not known(reader.inputs[1:]) or not fits(anchor, reader):
+        if not are_constants(reader.inputs[1:]) or not matches_output_channels(anchor, reader):
             context.declined(reader, f"not folded into {anchor.op.name}: its numbers are not one constant per channel")
             return chain()
         for node in others:
@@ -112,15 +112,20 @@ def behind(anchor: Node, graph: Graph, context: Context) -> Chain:
         values = [n.output for n in (reader, *others)]
 
 
-def twin(a: Node, b: Node) -> bool:
+def is_duplicate(a: Node, b: Node) -> bool:
     """Do two layers say the same, by their bytes?"""
-    if a.op != b.op or not known(a.inputs[1:]) or not known(b.inputs[1:]) or len(a.inputs) != len(b.inputs):
+    if (
+        a.op != b.op
+        or not are_constants(a.inputs[1:])
+        or not are_constants(b.inputs[1:])
+        or len(a.inputs) != len(b.inputs)
+    ):
         return False
     pairs = zip(a.inputs[1:], b.inputs[1:], strict=True)
     return all(isinstance(v, Constant) and isinstance(w, Constant) and v.digest == w.digest for v, w in pairs)
 
 
-def fits(anchor: Node, layer: Node) -> bool:
+def matches_output_channels(anchor: Node, layer: Node) -> bool:
     """True if the layer's numbers stand one for each output channel of the anchor."""
     rank, shape = anchor.output.type.rank, layer.inputs[1].type.dims
     assert isinstance(layer.op, Affine)
@@ -132,10 +137,10 @@ def fits(anchor: Node, layer: Node) -> bool:
     return not shape or (axis == anchor.op.channel_axis(rank) and len(shape) == 1)
 
 
-def fold(chain: Chain, out: Writer, names: Names, made: Constants, needed: set[Value], context: Context) -> None:
+def fold(chain: Chain, out: Writer, names: UniqueNames, made: Constants, needed: set[Value], context: Context) -> None:
     """Write the chain as one node. `needed` are the values that others read as they are, or in a fold of their own."""
     anchor, last = chain.anchor, chain.last
-    a, b = composed(chain.layers)
+    a, b = compose(chain.layers)
     op, weight, bias = anchor.op, anchor.inputs[1] if len(anchor.inputs) > 1 else None, anchor.inputs[2:]
     key = (op, anchor.inputs[1:], *((n.op, n.inputs[1:]) for n in chain.layers))
     if key not in made:
@@ -144,14 +149,14 @@ def fold(chain: Chain, out: Writer, names: Names, made: Constants, needed: set[V
             more = f"{weight.type.nbytes} bytes more"
             context.did(weight, f"is shared, and {last.name} folds other numbers into it: {more}")
         needed.add(weight)
-        w, c = folded(anchor, a, b)
+        w, c = fold_weights(anchor, a, b)
         if isinstance(op, Affine):
             first, second = f"{last.name}.gamma", f"{last.name}.beta"
         else:
             first, second = f"{weight.name}.folded", f"{bias[0].name if bias else f'{weight.name}.bias'}.folded"
         first, second = names.fresh(first), names.fresh(second)
         dtype = DTYPES[anchor.output.type.dtype]  # not the weight's: preprocessing is written in f64
-        made[key] = constant(first, w.to(dtype)), constant(second, c.to(dtype))
+        made[key] = make_constant(first, w.to(dtype)), make_constant(second, c.to(dtype))
     if isinstance(op, Affine):
         op = Scale(axis=op.axis)
     inputs = (out[anchor.inputs[0]], *made[key])
@@ -162,7 +167,7 @@ def fold(chain: Chain, out: Writer, names: Names, made: Constants, needed: set[V
     context.did(last, f"{layers} folded into {anchor.op.name}" if layers else f"{anchor.op.name} is one scale")
 
 
-def composed(layers: tuple[Node, ...]) -> tuple[Tensor, Tensor]:
+def compose(layers: tuple[Node, ...]) -> tuple[Tensor, Tensor]:
     """The layers as one a·x + b, in float64."""
     a, b = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     for node in layers:
@@ -171,7 +176,7 @@ def composed(layers: tuple[Node, ...]) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def folded(anchor: Node, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def fold_weights(anchor: Node, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Weight and bias of the anchor with a·y + b behind it, worked out in float64."""
     if isinstance(anchor.op, Affine):
         scale, shift = coefficients(anchor)
@@ -180,14 +185,14 @@ def folded(anchor: Node, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     made = anchor.output.type
     (outputs,) = made.with_shape(made.dims[anchor.op.channel_axis(made.rank)]).shape
     a, b = a.expand(outputs), b.expand(outputs)
-    weight, bias = anchor.inputs[1], numbers(anchor.inputs[2:])
+    weight, bias = anchor.inputs[1], constant_data(anchor.inputs[2:])
     assert isinstance(weight, Constant)
-    return multiplied(weight.data, anchor.op.factors(weight.type.shape, a)), (bias[0] * a if bias else 0) + b
+    return multiply_rows(weight.data, anchor.op.factors(weight.type.shape, a)), (bias[0] * a if bias else 0) + b
 
 
-def multiplied(weight: Tensor, factors: Tensor) -> Tensor:
+def multiply_rows(weight: Tensor, factors: Tensor) -> Tensor:
     """The product, worked out in the precision of the factors and stored in the weight's."""
     made, factors = torch.empty_like(weight), factors.expand(-1, *weight.shape[1:])
-    for piece in row_pieces(weight):
+    for piece in row_chunks(weight):
         made[piece] = weight[piece] * (factors if len(factors) == 1 else factors[piece])
     return made

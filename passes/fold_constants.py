@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..compiler.ir import Constant, Graph, Node
-from ..compiler.rewrite import Writer, constant
+from ..compiler.rewrite import Writer, make_constant
 from ..compiler.types import DTYPES
 from .context import Context
 
@@ -24,27 +24,27 @@ LARGEST = 1 << 24  # bytes: a file should not grow by what a step computes in a 
 
 
 def fold_constants(graph: Graph, context: Context) -> Graph:
-    writer, placed = Writer(graph), looked_at(graph)
+    writer, placed = Writer(graph), placed_names(graph)
     for node in graph.nodes:
-        operands = known(node, writer)
-        if operands is None or (not node.op.by_shape and placed.intersection(v.name for v in node.results)):
+        operands = known_operands(node, writer)
+        if operands is None or (not node.op.shape_only and placed.intersection(v.name for v in node.results)):
             writer.copy(node)
-        elif not node.op.by_shape and (size := growth(node)) > LARGEST:
+        elif not node.op.shape_only and (size := growth(node)) > LARGEST:
             context.declined(node, f"is the same at every run, and would be stored as {size} bytes more")
             writer.copy(node)
         else:
             for value, data in zip(node.results, node.op.compute(operands), strict=True):
-                writer[value] = constant(value.name, data)
+                writer[value] = make_constant(value.name, data)
             context.did(node, f"{node.op.name} is worked out: the same at every run")
     return writer.finish() if len(writer.nodes) < len(graph.nodes) else graph
 
 
-def known(node: Node, writer: Writer) -> list[Tensor] | None:
+def known_operands(node: Node, writer: Writer) -> list[Tensor] | None:
     """A node's operands as tensors, or None if they are not all known. Of shapes alone, tensors without numbers."""
-    if node.op.by_shape:
+    if node.op.shape_only:
         return [torch.empty(v.type.bounds, dtype=DTYPES[v.type.dtype], device="meta") for v in node.inputs]
     found = [writer[v] for v in node.inputs]
-    numbers = [v.data for v in found if isinstance(v, Constant) and v.bound]
+    numbers = [v.data for v in found if isinstance(v, Constant) and v.is_bound]
     return numbers if len(numbers) == len(found) else None
 
 
@@ -53,7 +53,7 @@ def growth(node: Node) -> int:
     return sum(v.type.nbytes for v in node.results) - sum(v.type.nbytes for v in node.inputs)
 
 
-def looked_at(graph: Graph) -> set[str]:
+def placed_names(graph: Graph) -> set[str]:
     """Values that have a place in memory, or give one to others."""
-    places = [(v, v.place) for n in graph.nodes for v in n.results if v.place.decided]
+    places = [(v, v.place) for n in graph.nodes for v in n.results if v.place.is_placed]
     return {name for v, p in places for name in (v.name, p.over, p.within.root if p.within else None) if name}

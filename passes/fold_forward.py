@@ -20,27 +20,27 @@ from ..compiler.ir import Constant, Graph, Node
 from ..compiler.ops.channels import Affine
 from ..compiler.ops.conv import Conv
 from ..compiler.ops.dense import Linear
-from ..compiler.rewrite import Names, Writer, constant
-from .affine import coefficients, known, row_pieces
+from ..compiler.rewrite import UniqueNames, Writer, make_constant
+from .affine import are_constants, coefficients, row_chunks
 from .context import Context
 
 
 def fold_forward(graph: Graph, context: Context) -> Graph:
-    while (made := folded_once(graph, context)) is not graph:
+    while (made := fold_once(graph, context)) is not graph:
         graph = made
     return graph
 
 
-def folded_once(graph: Graph, context: Context) -> Graph:
+def fold_once(graph: Graph, context: Context) -> Graph:
     """Every layer that its readers can take in; behind it, one that could not be before may be next."""
-    folded = {n.output: n for n in graph.nodes if isinstance(n.op, Affine) and folds(n, graph, context)}
+    folded = {n.output: n for n in graph.nodes if isinstance(n.op, Affine) and can_fold_forward(n, graph, context)}
     if not folded:
         return graph
-    writer, names = Writer(graph), Names(graph)
+    writer, names = Writer(graph), UniqueNames(graph)
     made: dict[tuple[object, ...], tuple[Constant, Constant]] = {}
     for node in graph.nodes:
         source = node.inputs[0] if node.inputs else None
-        if node.op.by_shape:
+        if node.op.shape_only:
             writer.copy(replace(node, inputs=tuple(folded[v].inputs[0] if v in folded else v for v in node.inputs)))
             continue
         if source not in folded:
@@ -49,22 +49,22 @@ def folded_once(graph: Graph, context: Context) -> Graph:
         layer = folded[source]
         key = (layer.op, layer.inputs[1:], node.op, node.inputs[1:])
         if key not in made:
-            made[key] = parameters(layer, node, names)
+            made[key] = fold_parameters(layer, node, names)
         x = writer[layer.inputs[0]]
         writer[node.output] = writer.emit(node.op, x, *made[key], name=node.name, loc=node.loc)
         context.did(node, f"{layer.op.name} {layer.name} folded into the {node.op.name} behind it")
     return writer.finish()
 
 
-def folds(layer: Node, graph: Graph, context: Context) -> bool:
+def can_fold_forward(layer: Node, graph: Graph, context: Context) -> bool:
     """True if every reader of an affine layer's numbers can take it in."""
-    readers = [n for n in graph.users[layer.output] if not n.op.by_shape]
+    readers = [n for n in graph.users[layer.output] if not n.op.shape_only]
     if not readers or not all(isinstance(n.op, Conv | Linear) and n.inputs.count(layer.output) == 1 for n in readers):
         return False
-    if layer.output in graph.kept:
+    if layer.output in graph.output_set:
         context.declined(layer, "not folded forward: it is an output of the net")
         return False
-    if not known(layer.inputs[1:]) or not all(known(n.inputs[1:]) for n in readers):
+    if not are_constants(layer.inputs[1:]) or not all(are_constants(n.inputs[1:]) for n in readers):
         return False
     channel = layer.inputs[1].type.dims == layer.output.type.dims[1:2] and layer.op.all_attributes()["axis"] == 1
     if not channel or any(isinstance(n.op, Linear) and n.op.axis != 1 for n in readers):
@@ -78,7 +78,7 @@ def folds(layer: Node, graph: Graph, context: Context) -> bool:
     return True
 
 
-def parameters(layer: Node, reader: Node, names: Names) -> tuple[Constant, Constant]:
+def fold_parameters(layer: Node, reader: Node, names: UniqueNames) -> tuple[Constant, Constant]:
     """Weight and bias of the reader, with the layer in them; a few rows at a time, see `row_pieces`."""
     weight, *rest = (v for v in reader.inputs[1:] if isinstance(v, Constant))
     turned = isinstance(reader.op, Linear) and reader.op.transpose
@@ -87,7 +87,7 @@ def parameters(layer: Node, reader: Node, names: Names) -> tuple[Constant, Const
     a, b = coefficients(layer)
     taken = before.shape[1] if isinstance(reader.op, Conv) else len(a)  # channels that each output reads
     bias = torch.zeros(len(before), dtype=torch.float64)
-    for piece in row_pieces(before):
+    for piece in row_chunks(before):
         rows = before[piece].double()
         read = rows.reshape(len(rows), taken, -1)
         group = torch.arange(len(before))[piece] * len(a) // (taken * len(before))
@@ -97,4 +97,4 @@ def parameters(layer: Node, reader: Node, names: Names) -> tuple[Constant, Const
         bias += rest[0].data.double()
     first = names.fresh(f"{weight.name}.folded")
     second = names.fresh(f"{rest[0].name if rest else f'{weight.name}.bias'}.folded")
-    return constant(first, made), constant(second, bias.to(made.dtype))
+    return make_constant(first, made), make_constant(second, bias.to(made.dtype))

@@ -17,7 +17,7 @@ inside a kernel are canonical, so that kernels which do the same are the same te
 from __future__ import annotations
 
 from ..compiler.ir import Graph, Node, Value
-from ..compiler.kernel import assembled, body, operands
+from ..compiler.kernel import build_kernel, build_unnamed_kernel, external_operands
 from ..compiler.op import Elementwise
 from ..compiler.ops.fused import Fused
 from ..compiler.rewrite import Writer
@@ -25,7 +25,7 @@ from .context import Context
 
 
 def fuse(graph: Graph, context: Context) -> Graph:
-    groups = grouped(graph, context)
+    groups = group_nodes(graph, context)
     if all(len(g) == 1 for g in groups.values()):
         return graph
     writer = Writer(graph)
@@ -36,23 +36,23 @@ def fuse(graph: Graph, context: Context) -> Graph:
         if len(group) == 1:
             writer.copy(node)
             continue
-        kernel, reads = body(group, node.results), operands(group)
+        kernel, reads = build_kernel(group, node.results), external_operands(group)
         writer.add(Node(Fused(kernel), tuple(writer[v] for v in reads), node.results, group[0].loc))
     return writer.finish()
 
 
-def grouped(graph: Graph, context: Context) -> dict[Node, list[Node]]:
+def group_nodes(graph: Graph, context: Context) -> dict[Node, list[Node]]:
     """For each node the nodes of its kernel, in order."""
     groups: dict[Node, list[Node]] = {}
     position = {n: i for i, n in enumerate(graph.nodes)}
     for node in graph.nodes:
         groups[node] = [node]
-        if not isinstance(node.op, Elementwise) and not node.pieces:
+        if not isinstance(node.op, Elementwise) and not node.slice_ranges:
             continue
-        carriers = [graph.producer[v] for v in dict.fromkeys(node.inputs) if carries(v, node, graph)]
+        carriers = [graph.producer[v] for v in dict.fromkeys(node.inputs) if can_anchor(v, node, graph)]
         for carrier in sorted(carriers, key=lambda n: -position[groups[n][-1]]):
             grown = [*groups[carrier], node]
-            reason = context.target.accepts(assembled(grown, node.results))
+            reason = context.target.accepts(build_unnamed_kernel(grown, node.results))
             if reason is None:
                 groups.update((n, grown) for n in grown)
                 break
@@ -60,9 +60,9 @@ def grouped(graph: Graph, context: Context) -> dict[Node, list[Node]]:
     return groups
 
 
-def carries(value: Value, node: Node, graph: Graph) -> bool:
+def can_anchor(value: Value, node: Node, graph: Graph) -> bool:
     """Could this operand's kernel make the node's result instead?"""
     made = graph.producer.get(value)
     if made is None or isinstance(made.op, Fused) or len(made.results) > 1:
         return False
-    return graph.only_feeds(value, node) and (bool(node.pieces) or value.type == node.output.type)
+    return graph.is_only_used_by(value, node) and (bool(node.slice_ranges) or value.type == node.output.type)

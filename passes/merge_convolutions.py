@@ -22,19 +22,19 @@ import torch
 from torch import Tensor
 
 from ..compiler.ir import Constant, Graph, Node, Place, Value
-from ..compiler.kernel import assembled
+from ..compiler.kernel import build_unnamed_kernel
 from ..compiler.op import Elementwise, Op
 from ..compiler.ops.activation import AtLeast, Relu
 from ..compiler.ops.conv import Conv
 from ..compiler.ops.shape import Slice
-from ..compiler.rewrite import Names, Writer, constant
+from ..compiler.rewrite import UniqueNames, Writer, make_constant
 from ..compiler.types import DTYPES
-from .affine import known
+from .affine import are_constants
 from .context import Context
-from .fuse import carries
+from .fuse import can_anchor
 
 
-class Step(NamedTuple):
+class MergedLayer(NamedTuple):
     """A layer behind all branches, its numbers for each of their channels, and the layers that it stands for."""
 
     op: Op
@@ -48,7 +48,7 @@ class Branches:
 
     convs: list[Node]
     ends: list[Value]
-    steps: list[Step] = field(default_factory=list)
+    steps: list[MergedLayer] = field(default_factory=list)
 
     @property
     def layers(self) -> list[Node]:
@@ -56,14 +56,14 @@ class Branches:
 
 
 def merge_convolutions(graph: Graph, context: Context) -> Graph:
-    if any(n.place_decided for n in graph.nodes):
+    if any(n.is_placed for n in graph.nodes):
         return graph
-    merged = (merging(convs, graph, context) for convs in alike(graph))
+    merged = (select_branches(convs, graph, context) for convs in find_candidates(graph))
     found = {b.convs[0]: b for b in merged if b is not None}
     if not found:
         return graph
     gone = {n for b in found.values() for n in b.layers}
-    writer, names = Writer(graph), Names(graph)
+    writer, names = Writer(graph), UniqueNames(graph)
     for node in graph.nodes:
         if node in found:
             merge(found[node], writer, names)
@@ -74,25 +74,27 @@ def merge_convolutions(graph: Graph, context: Context) -> Graph:
     return writer.finish()
 
 
-def alike(graph: Graph) -> list[list[Node]]:
+def find_candidates(graph: Graph) -> list[list[Node]]:
     """Convolutions of the same value that differ in nothing but their output channels; two at least."""
     groups = dict[object, list[Node]]()
     for node in graph.nodes:
-        if isinstance(node.op, Conv) and node.op.groups == 1 and known(node.inputs[1:]):
+        if isinstance(node.op, Conv) and node.op.groups == 1 and are_constants(node.inputs[1:]):
             x, w = node.inputs[:2]
             groups.setdefault((x, node.op, w.type.dtype, w.type.dims[1:], node.output.layout), []).append(node)
     return [convs for convs in groups.values() if len(convs) > 1]
 
 
-def merging(convs: list[Node], graph: Graph, context: Context) -> Branches | None:
+def select_branches(convs: list[Node], graph: Graph, context: Context) -> Branches | None:
     """Those of them that become one; None if none do."""
     groups = ([n, *(o for o in convs[i:] if context.target.merges(n, o))] for i, n in enumerate(convs, 1))
     convs, first = next((group for group in groups if len(group) > 1), []), convs[0]
     if not convs:
         context.declined(first, f"stays by itself: on {context.target.name} it would not pay to merge it")
     while len(convs) > 1:
-        branches = followed(convs, graph)
-        stranded = [n for n, v in zip(convs, branches.ends, strict=True) if strands(v, branches, graph, context)]
+        branches = collect_common_layers(convs, graph)
+        stranded = [
+            n for n, v in zip(convs, branches.ends, strict=True) if would_lose_fusion(v, branches, graph, context)
+        ]
         if not stranded:
             return branches
         for node in stranded:
@@ -101,40 +103,40 @@ def merging(convs: list[Node], graph: Graph, context: Context) -> Branches | Non
     return None
 
 
-def followed(convs: list[Node], graph: Graph) -> Branches:
+def collect_common_layers(convs: list[Node], graph: Graph) -> Branches:
     """The branches with as much of what follows them as can be said of the whole."""
     made = Branches(convs, [n.output for n in convs])
     while True:
-        readers = [follower(v, graph) for v in made.ends]
-        step = same(readers) or rectified(readers, made.ends)
+        readers = [elementwise_consumer(v, graph) for v in made.ends]
+        step = merge_same_layer(readers) or merge_relus(readers, made.ends)
         if step is None:
             return made
         made.steps.append(step)
         made.ends = [v if n is None else n.output for v, n in zip(made.ends, step.layers, strict=True)]
 
 
-def follower(value: Value, graph: Graph) -> Node | None:
+def elementwise_consumer(value: Value, graph: Graph) -> Node | None:
     """The elementwise layer that alone reads a value, with no other operand than numbers for each channel."""
     readers = graph.users[value]
-    if len(readers) != 1 or not graph.only_feeds(value, readers[0]) or not isinstance(readers[0].op, Elementwise):
+    if len(readers) != 1 or not graph.is_only_used_by(value, readers[0]) or not isinstance(readers[0].op, Elementwise):
         return None
     node, channels = readers[0], value.type.dims[1:2]
     rest = node.inputs[1:]
-    each = known(rest) and all(v.type.dims == channels for v in rest)
+    each = are_constants(rest) and all(v.type.dims == channels for v in rest)
     at_channels = not rest or getattr(node.op, "axis", None) == 1
     return node if node.inputs[0] is value and each and at_channels else None
 
 
-def same(readers: Sequence[Node | None]) -> Step | None:
+def merge_same_layer(readers: Sequence[Node | None]) -> MergedLayer | None:
     """One layer for the whole where the same follows everywhere; its constants joined."""
     first = readers[0]
     if first is None or any(n is None or n.op != first.op or len(n.inputs) != len(first.inputs) for n in readers):
         return None
     rows = zip(*(n.inputs[1:] for n in readers if n is not None), strict=True)
-    return Step(first.op, [torch.cat([v.data for v in row if isinstance(v, Constant)]) for row in rows], readers)
+    return MergedLayer(first.op, [torch.cat([v.data for v in row if isinstance(v, Constant)]) for row in rows], readers)
 
 
-def rectified(readers: Sequence[Node | None], ends: Sequence[Value]) -> Step | None:
+def merge_relus(readers: Sequence[Node | None], ends: Sequence[Value]) -> MergedLayer | None:
     """A bound for each channel where ReLUs follow some branches: 0 there, and none elsewhere."""
     relus = [n if n is not None and n.op == Relu() else None for n in readers]
     if not any(relus):
@@ -143,42 +145,42 @@ def rectified(readers: Sequence[Node | None], ends: Sequence[Value]) -> Step | N
         torch.full((v.type.bounds[1],), 0.0 if relu else -inf, dtype=DTYPES[v.type.dtype])
         for relu, v in zip(relus, ends, strict=True)
     ]
-    return Step(AtLeast(), [torch.cat(bounds)], relus)
+    return MergedLayer(AtLeast(), [torch.cat(bounds)], relus)
 
 
-def strands(value: Value, branches: Branches, graph: Graph, context: Context) -> bool:
+def would_lose_fusion(value: Value, branches: Branches, graph: Graph, context: Context) -> bool:
     """Would an elementwise layer that rides on this branch now have nothing to ride on?"""
     node = graph.users[value][0] if graph.users[value] else None
     if node is None or not isinstance(node.op, Elementwise):
         return False
 
     def carried(by: Value) -> bool:
-        pair = [graph.producer[by], node] if carries(by, node, graph) else []
-        return bool(pair) and context.target.accepts(assembled(pair, node.results)) is None
+        pair = [graph.producer[by], node] if can_anchor(by, node, graph) else []
+        return bool(pair) and context.target.accepts(build_unnamed_kernel(pair, node.results)) is None
 
     return carried(value) and not any(v not in branches.ends and carried(v) for v in node.inputs)
 
 
-def merge(branches: Branches, writer: Writer, names: Names) -> None:
+def merge(branches: Branches, writer: Writer, names: UniqueNames) -> None:
     first, convs = branches.convs[0], branches.convs
     x, place, loc = writer[first.inputs[0]], Place(first.output.layout), first.loc
 
     def joined(rows: Sequence[Tensor], name: str) -> Value:
-        return constant(names.fresh(name), torch.cat(list(rows)))
+        return make_constant(names.fresh(name), torch.cat(list(rows)))
 
     name = names.fresh(f"{x.name}.all")
     weights = [joined([n.inputs[1].data for n in convs if isinstance(n.inputs[1], Constant)], f"{name}.w")]
     if any(len(n.inputs) > 2 for n in convs):
-        weights.append(joined([bias(n) for n in convs], f"{name}.b"))
+        weights.append(joined([bias_or_zeros(n) for n in convs], f"{name}.b"))
     whole = writer.emit(first.op, x, *weights, name=name, loc=loc, place=place)
     for step in branches.steps:
-        rest = [constant(names.fresh(f"{name}.{step.op.name}"), t) for t in step.numbers]
+        rest = [make_constant(names.fresh(f"{name}.{step.op.name}"), t) for t in step.numbers]
         whole = writer.emit(step.op, whole, *rest, name=names.fresh(name), loc=loc, place=place)
     points = tuple(accumulate(v.type.bounds[1] for v in branches.ends))[:-1]
     writer.add(Node(Slice(points=points), (whole,), tuple(branches.ends), loc))
 
 
-def bias(conv: Node) -> Tensor:
+def bias_or_zeros(conv: Node) -> Tensor:
     """A convolution's bias; zeros if it has none."""
     weight, *rest = conv.inputs[1:]
     given = next((v.data for v in rest if isinstance(v, Constant)), None)

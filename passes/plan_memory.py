@@ -20,44 +20,44 @@ import numpy as np
 
 from ..compiler.ir import Graph, Value
 from ..compiler.memory import ALIGN
-from ..compiler.rewrite import living
-from ..compiler.storage import Life, lives, reserved, storages
+from ..compiler.rewrite import eliminate_dead_code
+from ..compiler.storage import LiveRange, live_ranges, reserved_ranges, resolve_storage
 from ..compiler.verify import verify
 from .context import Context
-from .reuse_storage import moved
+from .reuse_storage import with_places
 
 Order = Callable[[Value], tuple[int, ...]]
 EFFORT = 20_000  # values placed in tries that mend the best of the known orders: under a second in any net
 
 
 def plan_memory(graph: Graph, context: Context) -> Graph:
-    graph = living(graph)
-    spans = spans_of(graph)
+    graph = eliminate_dead_code(graph)
+    spans = root_live_ranges(graph)
     least = lower_bound(spans)
-    best, size = packed(spans, least)
+    best, size = pack(spans, least)
     if size > least:
         context.declined(graph.nodes[-1], f"the arena is {size} bytes, {size - least} above the bound of this schedule")
-    placed = moved(replace(graph, arena=None), {v: replace(v.place, at=at) for v, at in best.items()})
+    placed = with_places(replace(graph, arena=None), {v: replace(v.place, at=at) for v, at in best.items()})
     return verify(replace(placed, arena=size))
 
 
-def packed(spans: dict[Value, Life], least: int) -> tuple[dict[Value, int], int]:
+def pack(spans: dict[Value, LiveRange], least: int) -> tuple[dict[Value, int], int]:
     """The best plan that was found, and the bytes that it takes."""
     if not spans:
         return {}, 0
     orders: list[Order] = [
-        lambda v: (-aligned(v),),
-        lambda v: (-aligned(v) * (spans[v].last - spans[v].first + 1),),
-        lambda v: (spans[v].last - spans[v].first, -aligned(v)),
+        lambda v: (-aligned_size(v),),
+        lambda v: (-aligned_size(v) * (spans[v].last - spans[v].first + 1),),
+        lambda v: (spans[v].last - spans[v].first, -aligned_size(v)),
         lambda v: (spans[v].first,),
     ]
     waiting = deque(sorted(spans, key=lambda v: (*order(v), spans[v].first)) for order in orders)
     best, size = dict[Value, int](), -1
     for _ in range(len(orders) + EFFORT // len(spans)):
         order = waiting.popleft()
-        found = offsets(spans, order)
-        top = max(found, key=lambda v: found[v] + aligned(v))
-        total = found[top] + aligned(top)
+        found = assign_offsets(spans, order)
+        top = max(found, key=lambda v: found[v] + aligned_size(v))
+        total = found[top] + aligned_size(top)
         waiting = waiting or deque([[top, *(v for v in order if v is not top)]])  # what stuck out goes first
         if size < 0 or total < size:
             best, size = found, total
@@ -66,34 +66,34 @@ def packed(spans: dict[Value, Life], least: int) -> tuple[dict[Value, int], int]
     return best, size
 
 
-def spans_of(graph: Graph) -> dict[Value, Life]:
+def root_live_ranges(graph: Graph) -> dict[Value, LiveRange]:
     """For each value that needs bytes of its own, when it needs them."""
-    return reserved(graph, storages(graph), lives(graph))
+    return reserved_ranges(graph, resolve_storage(graph), live_ranges(graph))
 
 
-def lower_bound(spans: dict[Value, Life]) -> int:
+def lower_bound(spans: dict[Value, LiveRange]) -> int:
     """The most bytes that live at one step: no plan of this schedule is smaller."""
     steps = max((s.last for s in spans.values()), default=0) + 2
     change = np.zeros(steps, dtype=np.int64)
     for value, span in spans.items():
-        change[span.first] += aligned(value)
-        change[span.last + 1] -= aligned(value)
+        change[span.first] += aligned_size(value)
+        change[span.last + 1] -= aligned_size(value)
     return int(change.cumsum().max(initial=0))
 
 
-def aligned(value: Value) -> int:
+def aligned_size(value: Value) -> int:
     """Bytes, up to the next place that another value may begin at."""
     return -(-value.type.nbytes // ALIGN) * ALIGN
 
 
-def offsets(spans: dict[Value, Life], order: Sequence[Value]) -> dict[Value, int]:
+def assign_offsets(spans: dict[Value, LiveRange], order: Sequence[Value]) -> dict[Value, int]:
     """Each value in that order to the lowest free offset. What is placed is kept sorted by offset, in arrays."""
     count = len(order)
     first, last = np.empty(count, np.int64), np.empty(count, np.int64)
     start, stop = np.empty(count, np.int64), np.empty(count, np.int64)
     place: dict[Value, int] = {}
     for used, value in enumerate(order):
-        span, size = spans[value], aligned(value)
+        span, size = spans[value], aligned_size(value)
         meet = np.flatnonzero((first[:used] <= span.last) & (last[:used] >= span.first))
         ends = np.maximum.accumulate(stop[meet], out=np.empty(len(meet), np.int64))
         before = np.concatenate(([0], ends))  # where the busy bytes so far end, before each that is met

@@ -18,63 +18,63 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from ..compiler.ir import Graph, Node, Place, Value, Within
+from ..compiler.ir import Graph, Node, Place, Subview, Value
 from ..compiler.ops.shape import Concat, Slice
-from ..compiler.rewrite import Writer, living
-from ..compiler.storage import Life, in_a_row, lives, storages
+from ..compiler.rewrite import Writer, eliminate_dead_code
+from ..compiler.storage import LiveRange, has_contiguous_channels, live_ranges, resolve_storage
 from .context import Context
 
 Places = dict[Value, Place]
 
 
 def reuse_storage(graph: Graph, context: Context) -> Graph:
-    graph = living(graph)
-    life, places, taken, over = lives(graph), Places(), settled(graph), overlaid(graph)
+    graph = eliminate_dead_code(graph)
+    life, places, taken, over = live_ranges(graph), Places(), placed_names(graph), aliased_names(graph)
     for node in graph.nodes:
-        if node.place_decided:
+        if node.is_placed:
             continue
         if isinstance(node.op, Concat):
-            join(node, graph, places, taken | over, context)
+            place_in_concat(node, graph, places, taken | over, context)
         elif isinstance(node.op, Slice):
-            split(node, graph, places, taken | over, context)
+            place_slices(node, graph, places, taken | over, context)
     viewed, joined = {p.within.root for p in places.values() if p.within} | taken, set(places)
     for node in graph.nodes:
         value = node.results[0]
-        if value in places or value.place.decided or value.name in viewed:
+        if value in places or value.place.is_placed or value.name in viewed:
             continue
         for i, operand in enumerate(node.inputs):
             if operand.name in viewed or operand in joined:
                 continue
-            if overwritable(node, i, graph, life, context):
+            if can_overwrite(node, i, graph, life, context):
                 places[value] = replace(value.place, over=operand.name)
                 context.did(value, f"is written over {operand.name}: {value.type.nbytes} bytes")
                 break
-    return moved(graph, places) if places else graph
+    return with_places(graph, places) if places else graph
 
 
-def settled(graph: Graph) -> set[str]:
+def placed_names(graph: Graph) -> set[str]:
     """The names of values whose bytes were chosen before: those with an offset, and all that lie in part of another."""
-    where = storages(graph)
+    where = resolve_storage(graph)
     roots = {s.root for v, s in where.items() if s.channels is not None or s.root.place.at is not None}
     return {v.name for v, s in where.items() if s.root in roots}
 
 
-def overlaid(graph: Graph) -> set[str]:
+def aliased_names(graph: Graph) -> set[str]:
     """The names of values that lie over others, and of those: their bytes are written again."""
     placed = [v for n in graph.nodes for v in n.results if v.place.over is not None]
     return {name for v in placed for name in (v.name, v.place.over or "")}
 
 
-def join(node: Node, graph: Graph, places: Places, taken: set[str], context: Context) -> None:
+def place_in_concat(node: Node, graph: Graph, places: Places, taken: set[str], context: Context) -> None:
     """Place a concat's operands in its result."""
     root = node.output
     if root.name in taken:
         return
     for operand in node.inputs:
-        parts = node.joined.get(operand, [])
-        *told, made = readings(operand, graph) if in_a_row(root) else [operand]
-        reason = joins(made, graph, places, parts, context)
-        if taken.intersection(v.name for v in (*told, made)) or (told and holds(made, graph, places)):
+        parts = node.concat_ranges.get(operand, [])
+        *told, made = reinterpretation_chain(operand, graph) if has_contiguous_channels(root) else [operand]
+        reason = reason_not_in_concat(made, graph, places, parts, context)
+        if taken.intersection(v.name for v in (*told, made)) or (told and holds_its_operands(made, graph, places)):
             reason = "it has a place already"
         if reason is None and operand.type.dtype != root.type.dtype:
             reason = f"it is {operand.type.dtype}"
@@ -84,39 +84,41 @@ def join(node: Node, graph: Graph, places: Places, taken: set[str], context: Con
             context.declined(root, f"{operand.name} is copied: {reason}")
         else:
             (part,) = parts
-            places[made] = replace(made.place, within=Within(root.name, part.start, part.stop))
+            places[made] = replace(made.place, within=Subview(root.name, part.start, part.stop))
             for value, below in pairwise((*told, made)):
                 places[value] = replace(value.place, over=below.name)
             context.did(made, f"is made in its place in {root.name}: {operand.type.nbytes} bytes not copied")
 
 
-def readings(value: Value, graph: Graph) -> list[Value]:
+def reinterpretation_chain(value: Value, graph: Graph) -> list[Value]:
     """A value, and those before it that are its bytes under another shape, if nobody else needs them."""
     found, made = [value], graph.producer.get(value)
-    while made is not None and made.reinterprets and not made.place_decided and made.output.type.known:
+    while made is not None and made.can_alias_operand and not made.is_placed and made.output.type.is_static:
         below = made.inputs[0]
-        if below not in graph.producer or not graph.only_feeds(below, made):
+        if below not in graph.producer or not graph.is_only_used_by(below, made):
             break
         found.append(below)
         made = graph.producer[below]
     return found
 
 
-def holds(value: Value, graph: Graph, places: Places) -> bool:
+def holds_its_operands(value: Value, graph: Graph, places: Places) -> bool:
     """Do operands of what makes a value lie in it?"""
     made = graph.producer.get(value)
     within = [places[v].within for v in made.inputs if v in places] if made else []
     return any(part is not None and part.root == value.name for part in within)
 
 
-def joins(operand: Value, graph: Graph, places: Places, parts: list[range], context: Context) -> str | None:
+def reason_not_in_concat(
+    operand: Value, graph: Graph, places: Places, parts: list[range], context: Context
+) -> str | None:
     """Why an operand cannot be made in its place in the concat, or its places."""
     maker = graph.producer.get(operand)
     if not parts:
         return "only channels can be joined in place"
     if maker is None:
         return "it is not computed here"
-    if operand in places or operand.place.decided:
+    if operand in places or operand.place.is_placed:
         return "it has a place already"
     if len(parts) > 1:
         return "it is joined twice"
@@ -127,18 +129,18 @@ def joins(operand: Value, graph: Graph, places: Places, parts: list[range], cont
     return None
 
 
-def split(node: Node, graph: Graph, places: Places, taken: set[str], context: Context) -> None:
+def place_slices(node: Node, graph: Graph, places: Places, taken: set[str], context: Context) -> None:
     """Let a slice's results be what they are: pieces of its operand."""
     source = node.inputs[0]
     if source not in graph.producer or source.name in taken or not context.target.writes_views(node.op):
         return
-    for value, part in node.pieces.items():
+    for value, part in node.slice_ranges.items():
         if value not in places and value.name not in taken and value.layout == source.layout:
-            places[value] = replace(value.place, within=Within(source.name, part.start, part.stop))
+            places[value] = replace(value.place, within=Subview(source.name, part.start, part.stop))
             context.did(value, f"is a piece of {source.name}: {value.type.nbytes} bytes not copied")
 
 
-def overwritable(node: Node, i: int, graph: Graph, life: dict[Value, Life], context: Context) -> bool:
+def can_overwrite(node: Node, i: int, graph: Graph, life: dict[Value, LiveRange], context: Context) -> bool:
     """May the first result be written over operand i?"""
     operand, value = node.inputs[i], node.results[0]
     if operand not in life or value.type.nbytes != operand.type.nbytes:
@@ -146,21 +148,21 @@ def overwritable(node: Node, i: int, graph: Graph, life: dict[Value, Life], cont
     places = [j for j, v in enumerate(node.inputs) if v is operand]
     pointwise = all(node.op.pointwise_in(j) for j in places)
     alike = pointwise and value.type == operand.type and value.layout == operand.layout
-    if not alike and not (node.reinterprets and i == 0):
+    if not alike and not (node.can_alias_operand and i == 0):
         return False
     if life[operand].last > life[value].first:
-        context.declined(value, f"not over {operand.name}, which is {still(operand, node, graph)}")
+        context.declined(value, f"not over {operand.name}, which is {describe_use(operand, node, graph)}")
         return False
     return True
 
 
-def still(operand: Value, node: Node, graph: Graph) -> str:
-    if operand in graph.kept:
+def describe_use(operand: Value, node: Node, graph: Graph) -> str:
+    if operand in graph.output_set:
         return "an output of the net"
     return "read again by " + ", ".join(n.name for n in graph.users[operand] if n is not node)
 
 
-def moved(graph: Graph, places: Places) -> Graph:
+def with_places(graph: Graph, places: Places) -> Graph:
     """The same graph with these values in these places."""
     writer = Writer(graph)
     for node in graph.nodes:

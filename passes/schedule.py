@@ -21,39 +21,39 @@ from ..compiler.ir import Graph, Node
 from ..compiler.ops.fused import Fused
 from .context import Context
 from .fuse import fuse
-from .plan_memory import lower_bound, spans_of
+from .plan_memory import lower_bound, root_live_ranges
 from .reuse_storage import reuse_storage
 
 First = Callable[[Node], tuple[int, ...]]
 
 
 def schedule(graph: Graph, context: Context) -> Graph:
-    if any(n.place_decided or isinstance(n.op, Fused) for n in graph.nodes) or not branches(graph):
+    if any(n.is_placed or isinstance(n.op, Fused) for n in graph.nodes) or not has_branches(graph):
         return graph
-    best, least = graph, peak(graph, context)
+    best, least = graph, peak_memory(graph, context)
     found = True
     while found:  # until no candidate of the best order is better: then the pass leaves its own result alone
         found = False
-        for order in candidates(best):
+        for order in candidate_orders(best):
             graph = replace(best, nodes=order)
-            if (size := peak(graph, context)) < least:
+            if (size := peak_memory(graph, context)) < least:
                 context.did(order[0], f"is the first in a new order: {size} bytes live at most, {least} before")
                 best, least, found = graph, size, True
     return best
 
 
-def branches(graph: Graph) -> bool:
+def has_branches(graph: Graph) -> bool:
     """True if some node joins what several others made."""
     return any(len({graph.producer[v] for v in n.inputs if v in graph.producer}) > 1 for n in graph.nodes)
 
 
-def peak(graph: Graph, context: Context) -> int:
+def peak_memory(graph: Graph, context: Context) -> int:
     """The most bytes that live at one step, once kernels are fused and storage is reused."""
     quiet = Context(context.target)
-    return lower_bound(spans_of(reuse_storage(fuse(graph, quiet), quiet)))
+    return lower_bound(root_live_ranges(reuse_storage(fuse(graph, quiet), quiet)))
 
 
-def candidates(graph: Graph) -> Iterator[tuple[Node, ...]]:
+def candidate_orders(graph: Graph) -> Iterator[tuple[Node, ...]]:
     """Other orders of the same nodes, each once."""
     position = {n: i for i, n in enumerate(graph.nodes)}
     depth, above = depths(graph)
@@ -66,7 +66,7 @@ def candidates(graph: Graph) -> Iterator[tuple[Node, ...]]:
     ]
     seen = {graph.nodes}
     for first in senses:
-        order = depth_first(graph, first)
+        order = depth_first_order(graph, first)
         if order not in seen:
             seen.add(order)
             yield order
@@ -87,7 +87,7 @@ def depths(graph: Graph) -> tuple[dict[Node, int], dict[Node, int]]:
     return depth, largest
 
 
-def depth_first(graph: Graph, first: First) -> tuple[Node, ...]:
+def depth_first_order(graph: Graph, first: First) -> tuple[Node, ...]:
     """Each node after all that it needs, one operand's branch finished before the next begins."""
     order, done = list[Node](), set[Node]()
     returned = [graph.producer[v] for v in graph.outputs if v in graph.producer]

@@ -18,7 +18,7 @@ from .context import Context
 def share_weights(graph: Graph, context: Context) -> Graph:
     writer, first = Writer(graph), dict[str, Constant]()
     for c in graph.constants:
-        if c.bound and (kept := first.setdefault(c.handle, c)) is not c:
+        if c.is_bound and (kept := first.setdefault(c.handle, c)) is not c:
             context.did(c, f"is {kept.name} again: {c.type.nbytes} bytes saved")
             writer[c] = kept
     if not writer.replaced:

@@ -32,7 +32,7 @@ def simplify(graph: Graph, context: Context) -> Graph:
     writer, changed = Writer(graph), False
     for node in graph.nodes:
         made = None
-        if len(node.results) == 1 and not node.place_decided:
+        if len(node.results) == 1 and not node.is_placed:
             for rule in RULES:
                 if (made := rule(node, writer)) is not None:
                     context.did(node, f"simplified: {rule.__doc__}".rstrip("."))
@@ -44,59 +44,59 @@ def simplify(graph: Graph, context: Context) -> Graph:
     return writer.finish() if changed else graph
 
 
-def producer(value: Value, out: Writer) -> Node | None:
+def producer_of(value: Value, out: Writer) -> Node | None:
     return out.producer.get(value)
 
 
-def same_shape(node: Node, out: Writer) -> Value | None:
+def remove_identity_reshape(node: Node, out: Writer) -> Value | None:
     """its result has the shape of its operand."""
     x = out[node.inputs[0]] if node.inputs else None
     return x if isinstance(node.op, Reinterpret) and x is not None and x.type == node.output.type else None
 
 
-def alone(node: Node, out: Writer) -> Value | None:
+def remove_single_concat(node: Node, out: Writer) -> Value | None:
     """it joins one value, or cuts one piece."""
     single = (isinstance(node.op, Concat) and len(node.inputs) == 1) or isinstance(node.op, Slice)
     return out[node.inputs[0]] if single else None
 
 
-def one_pixel_window(node: Node, out: Writer) -> Value | None:
+def remove_unit_pool(node: Node, out: Writer) -> Value | None:
     """its windows hold one number each, next to each other."""
     if not isinstance(node.op, MaxPool | AvgPool):
         return None
-    windows = node.op.windows(node.inputs[0].type.shape[2:]) if node.inputs[0].type.known else ()
+    windows = node.op.windows(node.inputs[0].type.shape[2:]) if node.inputs[0].type.is_static else ()
     still = bool(windows) and all(w.kernel == 1 and w.stride == 1 and w.pad == 0 for w in windows)
     return out[node.inputs[0]] if still else None
 
 
-def relu_again(node: Node, out: Writer) -> Value | None:
+def remove_repeated_relu(node: Node, out: Writer) -> Value | None:
     """what it reads is positive already."""
     x = out[node.inputs[0]] if node.inputs else None
-    made = producer(x, out) if x is not None else None
+    made = producer_of(x, out) if x is not None else None
     positive = made is not None and made.op == Relu()
     return x if isinstance(node.op, Relu) and positive else None
 
 
-def there_and_back(node: Node, out: Writer) -> Value | None:
+def cancel_relayouts(node: Node, out: Writer) -> Value | None:
     """it undoes the change of layout before it."""
     if not isinstance(node.op, Relayout):
         return None
     x = out[node.inputs[0]]
     if x.layout == node.op.to and x.layout is not None:
         return x
-    before = producer(x, out)
+    before = producer_of(x, out)
     if before is None or not isinstance(before.op, Relayout):
         return None
     source = before.inputs[0]
     return source if source.layout == node.op.to else None
 
 
-def flat_before_linear(node: Node, out: Writer) -> Value | None:
+def absorb_flatten(node: Node, out: Writer) -> Value | None:
     """a matrix product takes images as they are."""
     if not isinstance(node.op, Linear):
         return None
-    before = producer(out[node.inputs[0]], out)
-    if before is None or not isinstance(before.op, Flatten) or before.results[0].place.decided:
+    before = producer_of(out[node.inputs[0]], out)
+    if before is None or not isinstance(before.op, Flatten) or before.results[0].place.is_placed:
         return None
     axis, image = node.op.axis % before.output.type.rank, before.inputs[0]
     if axis != before.op.axis % image.type.rank or image.layout == "nhwc":
@@ -105,12 +105,12 @@ def flat_before_linear(node: Node, out: Writer) -> Value | None:
     return out.emit(op, image, *(out[v] for v in node.inputs[1:]), name=node.name, loc=node.loc)
 
 
-def reshaped_again(node: Node, out: Writer) -> Value | None:
+def merge_reshapes(node: Node, out: Writer) -> Value | None:
     """the shape before the last does not matter."""
-    if not isinstance(node.op, Reinterpret) or not node.output.type.known:
+    if not isinstance(node.op, Reinterpret) or not node.output.type.is_static:
         return None
-    before = producer(out[node.inputs[0]], out)
-    if before is None or not isinstance(before.op, Reinterpret) or before.output.place.decided:
+    before = producer_of(out[node.inputs[0]], out)
+    if before is None or not isinstance(before.op, Reinterpret) or before.output.place.is_placed:
         return None
     if before.inputs[0].type == node.output.type:
         return before.inputs[0]
@@ -122,7 +122,7 @@ def reshaped_again(node: Node, out: Writer) -> Value | None:
     return out.emit(op, before.inputs[0], name=node.name, loc=node.loc)
 
 
-def lent_sizes(node: Node, out: Writer) -> Value | None:
+def fix_crop_sizes(node: Node, out: Writer) -> Value | None:
     """what lends it its sizes need not be there."""
     if not isinstance(node.op, Crop) or len(node.inputs) < 2:
         return None
@@ -134,19 +134,19 @@ def lent_sizes(node: Node, out: Writer) -> Value | None:
     return out.emit(op, x, name=node.name, loc=node.loc)
 
 
-def all_of_it(node: Node, out: Writer) -> Value | None:
+def remove_identity_copy(node: Node, out: Writer) -> Value | None:
     """it cuts nothing off, or repeats once, or keeps the size."""
     kind = isinstance(node.op, Crop | Tile | Upsample) or (isinstance(node.op, Interp) and not any(node.op.trim))
     return out[node.inputs[0]] if kind and node.output.type == node.inputs[0].type else None
 
 
-def ordered_again(node: Node, out: Writer) -> Value | None:
+def merge_transposes(node: Node, out: Writer) -> Value | None:
     """the order before the last does not matter."""
     if not isinstance(node.op, Transpose):
         return None
     x, order = out[node.inputs[0]], node.op.order
-    before = producer(x, out)
-    if before is not None and isinstance(before.op, Transpose) and not x.place.decided:
+    before = producer_of(x, out)
+    if before is not None and isinstance(before.op, Transpose) and not x.place.is_placed:
         x, order = before.inputs[0], tuple(before.op.order[i] for i in order)
     if order == tuple(range(len(order))) and x.layout == node.output.layout:
         return x
@@ -156,14 +156,14 @@ def ordered_again(node: Node, out: Writer) -> Value | None:
 
 
 RULES: tuple[Rule, ...] = (
-    all_of_it,
-    lent_sizes,
-    ordered_again,
-    same_shape,
-    alone,
-    one_pixel_window,
-    relu_again,
-    there_and_back,
-    reshaped_again,
-    flat_before_linear,
+    remove_identity_copy,
+    fix_crop_sizes,
+    merge_transposes,
+    remove_identity_reshape,
+    remove_single_concat,
+    remove_unit_pool,
+    remove_repeated_relu,
+    cancel_relayouts,
+    merge_reshapes,
+    absorb_flatten,
 )

@@ -15,7 +15,7 @@ from ..compiler.ir import Graph, Value
 from ..compiler.op import Ints
 from ..compiler.ops.conv import Conv
 from ..compiler.ops.pool import MaxPool
-from ..compiler.rewrite import Names, Writer
+from ..compiler.rewrite import UniqueNames, Writer
 from .context import Context
 
 
@@ -25,7 +25,7 @@ def subsample(graph: Graph, context: Context) -> Graph:
         for value in strides:
             context.declined(value, f"is read at a stride: {context.target.name} would rather launch one kernel less")
         return graph
-    writer, names, small = Writer(graph), Names(graph), dict[Value, Value]()
+    writer, names, small = Writer(graph), UniqueNames(graph), dict[Value, Value]()
     for node in graph.nodes:
         source = node.inputs[0] if node.inputs else None
         if source not in strides:
@@ -45,7 +45,12 @@ def subsample(graph: Graph, context: Context) -> Graph:
 def common_stride(value: Value, graph: Graph) -> Ints:
     """The stride at which every reader of a value, all of them 1×1 convolutions, looks at it; () if there is none."""
     readers = graph.users[value]
-    if len(readers) < 2 or value in graph.kept or value.layout or not all(isinstance(n.op, Conv) for n in readers):
+    if (
+        len(readers) < 2
+        or value in graph.output_set
+        or value.layout
+        or not all(isinstance(n.op, Conv) for n in readers)
+    ):
         return ()
     strides = {n.op.geometry(value.type.rank - 2)[0] for n in readers if isinstance(n.op, Conv)}
     pointwise = all(set(n.inputs[1].type.bounds[2:]) == {1} and n.inputs.count(value) == 1 for n in readers)

@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from .plan import DTYPES, ArtifactError, Shape, Slot, bound
+from .plan import DTYPES, ArtifactError, Shape, Slot, upper_bound
 
 
 def allocate(nbytes: int) -> Tensor:
@@ -21,7 +21,7 @@ def allocate(nbytes: int) -> Tensor:
 
 
 def view(arena: Tensor, slot: Slot, shape: Shape | None = None) -> Tensor:
-    """The value that lies in `slot`, at its largest or of the given actual shape (`fits` says whether it may be)."""
+    """The value that lies in `slot`, at its largest or of the given shape (`can_hold` says whether it may be)."""
     assert slot.at is not None
     dims = slot.bounds if shape is None else shape
     first, total = slot.channels or (0, dims[1] if len(dims) > 1 else 0)
@@ -43,8 +43,9 @@ def strides_of(shape: Shape, layout: str) -> tuple[int, ...]:
     return tuple(made)
 
 
-def fits(slot: Slot, shape: Shape) -> bool:
+def can_hold(slot: Slot, shape: Shape) -> bool:
     """True if an actual shape is one that the slot was planned for."""
     return len(shape) == len(slot.dims) and all(
-        0 <= n <= bound(dim) if isinstance(dim, str) else n == dim for n, dim in zip(shape, slot.dims, strict=True)
+        0 <= n <= upper_bound(dim) if isinstance(dim, str) else n == dim
+        for n, dim in zip(shape, slot.dims, strict=True)
     )

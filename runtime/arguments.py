@@ -7,23 +7,23 @@ from math import isfinite
 from typing import Any
 
 
-def parameter(value: Any) -> bool:
-    """True for one parameter, {KIND: CONTENT} as in PARAMETERS."""
+def is_parameter(value: Any) -> bool:
+    """True for one parameter, {KIND: CONTENT} as in PARAMETER_KINDS."""
     if not isinstance(value, dict) or len(value) != 1:
         return False
     ((kind, content),) = value.items()
-    return kind in PARAMETERS and PARAMETERS[kind](content)
+    return kind in PARAMETER_KINDS and PARAMETER_KINDS[kind](content)
 
 
-def integer(bits: int) -> Callable[[Any], bool]:
+def integer_of(bits: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and -(1 << bits - 1) <= value < 1 << bits - 1
 
 
-def index(value: Any) -> bool:
+def is_index(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 16
 
 
-def descriptor(value: Any) -> bool:
+def is_descriptor(value: Any) -> bool:
     """What a tiled tensor map is made of, axes outermost first."""
     if not isinstance(value, dict) or set(value) != {"of", "dtype", "shape", "strides", "box", "swizzle"}:
         return False
@@ -32,17 +32,17 @@ def descriptor(value: Any) -> bool:
         return False
     sizes = 1 <= len(shape) <= 5 and len(box) == len(shape) == len(strides) + 1
     whole = all(type(n) is int and 0 < n < 1 << 40 for n in (*shape, *strides, *box))
-    placed = parameter(of) and set(of) <= {"operand", "result"}
+    placed = is_parameter(of) and set(of) <= {"operand", "result"}
     return sizes and whole and placed and value["dtype"] in ("f32", "f16", "bf16") and value["swizzle"] in range(4)
 
 
-PARAMETERS: Mapping[str, Callable[[Any], bool]] = {
-    "operand": index,
-    "result": index,
-    "i32": integer(32),
-    "i64": integer(64),
+PARAMETER_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "operand": is_index,
+    "result": is_index,
+    "i32": integer_of(32),
+    "i64": integer_of(64),
     "f32": lambda value: type(value) in (int, float) and isfinite(value),
-    "descriptor": descriptor,
+    "descriptor": is_descriptor,
 }
 """By kind: `operand` and `result`, by number, are the address of that value's first element (of a view: where the view
 begins), which is a multiple of 16 for inputs and weights; `i32`, `i64`, `f32` are numbers.

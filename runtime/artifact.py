@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .check import CUBIN, check_cubins
+from .check import CUBIN_NAME, check_cubins
 from .check import check as check
 from .container import digest, read_tensors, write_tensors
 from .encoding import decode, encode, parse
@@ -25,12 +25,12 @@ from .plan import Preprocessing as Preprocessing
 from .plan import Slot as Slot
 from .plan import Step as Step
 from .plan import Weight as Weight
-from .signatures import ACTIVATIONS as ACTIVATIONS
-from .signatures import FUNCTIONS as FUNCTIONS
-from .signatures import PRIMITIVES as PRIMITIVES
+from .primitive_table import ACTIVATIONS as ACTIVATIONS
+from .primitive_table import EXPR_FUNCTIONS as EXPR_FUNCTIONS
+from .primitive_table import PRIMITIVE_TABLE as PRIMITIVE_TABLE
 
-FORMAT = 1
-TEXTS = ("plan", "primitives", "source", "net", "kernels", "preprocessing", "version")
+FORMAT_VERSION = 1
+TEXT_KEYS = ("plan", "primitives", "source", "net", "kernels", "preprocessing", "version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def write(path: str | Path, artifact: Artifact) -> None:
     artifact.check()
     texts = {
         "plan": encode(artifact.plan),
-        "primitives": encode({s.primitive: PRIMITIVES[s.primitive].version for s in artifact.plan.steps}),
+        "primitives": encode({s.primitive: PRIMITIVE_TABLE[s.primitive].version for s in artifact.plan.steps}),
         "source": artifact.source,
         "net": artifact.net,
         "kernels": encode(dict(artifact.kernels)),
@@ -92,7 +92,7 @@ def write(path: str | Path, artifact: Artifact) -> None:
     tensors = {**artifact.weights, **artifact.cubins}
     hashes = {name: artifact.hashes.get(name) or digest(tensor) for name, tensor in tensors.items()}
     hashes["texts"] = texts_digest(texts)
-    write_tensors(Path(path), tensors, texts | {"cortado": str(FORMAT), "hashes": encode(hashes)})
+    write_tensors(Path(path), tensors, texts | {"cortado": str(FORMAT_VERSION), "hashes": encode(hashes)})
 
 
 def read(path: str | Path, verify: bool = False) -> Artifact:
@@ -109,9 +109,9 @@ def read(path: str | Path, verify: bool = False) -> Artifact:
         if set(hashes) != {"texts", *tensors}:
             raise ArtifactError("its weights are not those that it states, so it is damaged")
         for name, version in decode(dict[str, int], parse(texts["primitives"]), "primitives").items():
-            if name not in PRIMITIVES or version != PRIMITIVES[name].version:
+            if name not in PRIMITIVE_TABLE or version != PRIMITIVE_TABLE[name].version:
                 raise ArtifactError(f"it needs version {version} of primitive {name!r}, which this cortado lacks")
-        cubins = {name: tensor for name, tensor in tensors.items() if CUBIN.fullmatch(name)}
+        cubins = {name: tensor for name, tensor in tensors.items() if CUBIN_NAME.fullmatch(name)}
         weights = {name: tensor for name, tensor in tensors.items() if name not in cubins}
         artifact = Artifact(
             decode(Plan, parse(texts["plan"]), "plan"),
@@ -136,11 +136,11 @@ def read_texts(metadata: Mapping[str, str]) -> dict[str, str]:
     version = metadata.get("cortado")
     if version is None:
         raise ArtifactError("it is a safetensors file, but no net compiled by cortado")
-    if version != str(FORMAT):
-        raise ArtifactError(f"it has format {version[:20]!r} and this cortado reads {FORMAT}; update cortado")
-    if missing := [name for name in (*TEXTS, "hashes") if name not in metadata]:
+    if version != str(FORMAT_VERSION):
+        raise ArtifactError(f"it has format {version[:20]!r} and this cortado reads {FORMAT_VERSION}; update cortado")
+    if missing := [name for name in (*TEXT_KEYS, "hashes") if name not in metadata]:
         raise ArtifactError(f"its {missing[0]} is missing")
-    return {name: metadata[name] for name in TEXTS}
+    return {name: metadata[name] for name in TEXT_KEYS}
 
 
 def texts_digest(texts: Mapping[str, Any]) -> str:

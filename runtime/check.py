@@ -10,62 +10,65 @@ import torch
 from torch import Tensor
 
 from .plan import DTYPES, ArtifactError, Dim, Plan, Slot, Step
-from .signatures import PRIMITIVES
+from .primitive_table import PRIMITIVE_TABLE
 
-LARGEST = 1 << 48
-CUBIN = re.compile(r"\w+\.sm_\d+")
+MAX_SIZE = 1 << 48
+CUBIN_NAME = re.compile(r"\w+\.sm_\d+")
 
 
 def check(plan: Plan) -> None:
     """Every name resolves, every slot lies in the arena, every step is one that we have. ArtifactError if not."""
-    insist(0 <= plan.arena < LARGEST, f"the arena cannot be {plan.arena} bytes")
-    insist(len(set(plan.inputs)) == len(plan.inputs), "an input is named twice")
+    require(0 <= plan.arena < MAX_SIZE, f"the arena cannot be {plan.arena} bytes")
+    require(len(set(plan.inputs)) == len(plan.inputs), "an input is named twice")
     for name in plan.inputs:
-        insist(name in plan.slots and plan.slots[name].at is None, f"input {name!r} needs a slot without a place")
+        require(name in plan.slots and plan.slots[name].at is None, f"input {name!r} needs a slot without a place")
     for name, slot in plan.slots.items():
         check_slot(name, slot, plan)
     for name, weight in plan.weights.items():
-        insist(name not in plan.slots, f"{name!r} is both a weight and a value")
-        insist(weight.dtype in DTYPES, f"weight {name!r} has the unknown dtype {weight.dtype!r}")
-        insist(all(0 <= d < LARGEST for d in weight.shape), f"weight {name!r} has a dimension below 0")
+        require(name not in plan.slots, f"{name!r} is both a weight and a value")
+        require(weight.dtype in DTYPES, f"weight {name!r} has the unknown dtype {weight.dtype!r}")
+        require(all(0 <= d < MAX_SIZE for d in weight.shape), f"weight {name!r} has a dimension below 0")
     known = {*plan.inputs, *plan.weights}
     for step in plan.steps:
         check_step(step, plan, known)
         known.update(step.results)
     for blob, name in plan.outputs:
-        insist(name in known, f"output {blob!r} is {name!r}, which nothing computes")
-    insist(len({blob for blob, _ in plan.outputs}) == len(plan.outputs), "an output is named twice")
+        require(name in known, f"output {blob!r} is {name!r}, which nothing computes")
+    require(len({blob for blob, _ in plan.outputs}) == len(plan.outputs), "an output is named twice")
 
 
 def check_slot(name: str, slot: Slot, plan: Plan) -> None:
-    insist(slot.dtype in DTYPES, f"{name!r} has the unknown dtype {slot.dtype!r}")
-    insist(all(map(plausible, slot.dims)), f"{name!r} has dimensions that cannot be: {list(slot.dims)}")
-    insist(slot.layout in ("nchw", "nhwc"), f"{name!r} has the unknown layout {slot.layout!r}")
-    insist(slot.layout == "nchw" or len(slot.dims) >= 3, f"{name!r} has too few dimensions for nhwc")
+    require(slot.dtype in DTYPES, f"{name!r} has the unknown dtype {slot.dtype!r}")
+    require(all(map(is_valid_dim, slot.dims)), f"{name!r} has dimensions that cannot be: {list(slot.dims)}")
+    require(slot.layout in ("nchw", "nhwc"), f"{name!r} has the unknown layout {slot.layout!r}")
+    require(slot.layout == "nchw" or len(slot.dims) >= 3, f"{name!r} has too few dimensions for nhwc")
     if slot.channels is not None:
         first, total = slot.channels
         fits = len(slot.dims) >= 2 and isinstance(slot.dims[1], int) and 0 <= first <= total - slot.dims[1]
-        insist(fits, f"{name!r} cannot be channels {first} and on of {total}")
+        require(fits, f"{name!r} cannot be channels {first} and on of {total}")
     if slot.at is None:
-        insist(name in plan.inputs and slot.channels is None, f"{name!r} is computed and has no place")
+        require(name in plan.inputs and slot.channels is None, f"{name!r} is computed and has no place")
     else:
-        insist(slot.at >= 0 and slot.at % DTYPES[slot.dtype].itemsize == 0, f"{name!r} cannot lie at {slot.at}")
-        insist(slot.at + slot.nbytes <= plan.arena, f"{name!r} at {slot.at} does not lie inside the arena")
+        require(slot.at >= 0 and slot.at % DTYPES[slot.dtype].itemsize == 0, f"{name!r} cannot lie at {slot.at}")
+        require(slot.at + slot.nbytes <= plan.arena, f"{name!r} at {slot.at} does not lie inside the arena")
 
 
 def check_step(step: Step, plan: Plan, known: set[str]) -> None:
     what = f"step {step.label!r} ({step.primitive})"
-    signature = PRIMITIVES.get(step.primitive)
+    signature = PRIMITIVE_TABLE.get(step.primitive)
     if signature is None:
         raise ArtifactError(f"{what}: there is no such primitive here; compile the net again with this cortado")
     for name in step.operands:
-        insist(name in known, f"{what} reads {name!r}, which nothing has computed before")
+        require(name in known, f"{what} reads {name!r}, which nothing has computed before")
     for name in step.results:
-        insist(name in plan.slots and name not in known, f"{what} cannot write {name!r}")
-    insist(len(set(step.results)) == len(step.results), f"{what} writes one value twice")
-    fits = signature.count[0] <= len(step.operands) <= signature.count[1]
-    insist(fits, f"{what} has {len(step.operands)} operands; it takes {signature.operands}")
-    insist(signature.results[0] <= len(step.results) <= signature.results[1], f"{what} has {len(step.results)} results")
+        require(name in plan.slots and name not in known, f"{what} cannot write {name!r}")
+    require(len(set(step.results)) == len(step.results), f"{what} writes one value twice")
+    fits = signature.operand_count[0] <= len(step.operands) <= signature.operand_count[1]
+    require(fits, f"{what} has {len(step.operands)} operands; it takes {signature.description}")
+    require(
+        signature.result_count[0] <= len(step.results) <= signature.result_count[1],
+        f"{what} has {len(step.results)} results",
+    )
     try:
         attributes = signature.complete(step.attributes)
         if step.primitive == "expr":
@@ -98,22 +101,22 @@ def check_arguments(arguments: Sequence[Mapping[str, Any]], operands: int, resul
 def check_cubins(plan: Plan, cubins: Mapping[str, Tensor]) -> None:
     """Every kernel that is launched is there for some architecture, as bytes. ArtifactError if not."""
     for name, cubin in cubins.items():
-        insist(CUBIN.fullmatch(name) is not None, f"a cubin is called {name!r}, not KERNEL.sm_NUMBER")
-        insist(cubin.dtype == torch.uint8 and cubin.ndim == 1, f"cubin {name!r} is no row of bytes")
+        require(CUBIN_NAME.fullmatch(name) is not None, f"a cubin is called {name!r}, not KERNEL.sm_NUMBER")
+        require(cubin.dtype == torch.uint8 and cubin.ndim == 1, f"cubin {name!r} is no row of bytes")
     there = {name.rpartition(".")[0] for name in cubins}
     for step in plan.steps:
         if step.primitive == "launch":
             for variant in (step.attributes, *step.attributes.get("variants", {}).values()):
                 kernel = variant.get("kernel", step.attributes["kernel"])
-                insist(kernel in there, f"step {step.label!r} launches {kernel!r}, of which there is no cubin")
+                require(kernel in there, f"step {step.label!r} launches {kernel!r}, of which there is no cubin")
 
 
-def plausible(dim: Dim) -> bool:
+def is_valid_dim(dim: Dim) -> bool:
     if isinstance(dim, str):
         return dim.startswith("?") and dim[1:].isascii() and dim[1:].isdecimal() and len(dim) < 16
-    return 0 <= dim < LARGEST
+    return 0 <= dim < MAX_SIZE
 
 
-def insist(holds: bool, sentence: str) -> None:
+def require(holds: bool, sentence: str) -> None:
     if not holds:
         raise ArtifactError(sentence)

@@ -17,8 +17,8 @@ from torch import Tensor
 from .plan import DTYPES, ArtifactError
 
 ALIGNMENT = 64
-SPELLING = {dtype: name.upper() for name, dtype in DTYPES.items()}
-LARGEST_HEADER = 100_000_000  # the library refuses more
+SAFETENSORS_DTYPES = {dtype: name.upper() for name, dtype in DTYPES.items()}
+MAX_HEADER_BYTES = 100_000_000  # the library refuses more
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -37,10 +37,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
             header[f"pad.{len(gaps)}"] = {"dtype": "U8", "shape": [gap], "data_offsets": [end, end + gap]}
             end += gap
         begin, end = end, end + tensor.numel() * tensor.dtype.itemsize
-        header[name] = {"dtype": SPELLING[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+        header[name] = {
+            "dtype": SAFETENSORS_DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
     head = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     head += b" " * (-(8 + len(head)) % ALIGNMENT)
-    if len(head) > LARGEST_HEADER:
+    if len(head) > MAX_HEADER_BYTES:
         raise ValueError(f"{path}: {len(head)} bytes of plan and text are more than a safetensors file can hold")
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +78,7 @@ def memory_of(tensor: Tensor) -> memoryview:
 def digest(tensor: Tensor) -> str:
     """sha256, in hex, of a tensor's dtype, shape and bytes: of `f32[2,3]` and what follows it in the file."""
     shape = ",".join(map(str, tensor.shape))
-    made = hashlib.sha256(f"{SPELLING[tensor.dtype].lower()}[{shape}]".encode())
+    made = hashlib.sha256(f"{SAFETENSORS_DTYPES[tensor.dtype].lower()}[{shape}]".encode())
     made.update(memory_of(tensor))
     return made.hexdigest()
 
@@ -87,7 +91,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             names = [name for name in file.keys() if not name.startswith("pad.")]  # noqa: SIM118
             for name in names:
                 form = file.get_slice(name)
-                if form.get_dtype() not in SPELLING.values():
+                if form.get_dtype() not in SAFETENSORS_DTYPES.values():
                     raise ArtifactError(f"tensor {name!r} has the unknown dtype {form.get_dtype()}")
                 if prod(form.get_shape()) >= 1 << 48:
                     raise ArtifactError(f"tensor {name!r} has the shape {form.get_shape()}")

@@ -21,12 +21,12 @@ def encode(value: Any) -> str:
 def parse(text: str) -> Any:
     """Any JSON. ArtifactError if it is none."""
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=reject_constant)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"damaged JSON ({error})") from None
 
 
-def refuse(name: str) -> Any:
+def reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 

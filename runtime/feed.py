@@ -12,7 +12,7 @@ from torch import Tensor
 from .arena import strides_of
 from .plan import DTYPES, Dim, Shape, Slot
 
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def tensor_of(name: str, given: Any, gpu: bool = False) -> Tensor:
     return torch.from_numpy(ready)
 
 
-def converted(name: str, data: Tensor, slot: Slot) -> Tensor:
+def convert_input(name: str, data: Tensor, slot: Slot) -> Tensor:
     """In the slot's dtype and layout. ValueError if whole numbers are due and others come."""
     dtype = DTYPES[slot.dtype]
     if data.dtype.is_complex:
@@ -59,10 +59,10 @@ def converted(name: str, data: Tensor, slot: Slot) -> Tensor:
         if data.dtype.is_floating_point and not dtype.is_floating_point and not torch.equal(made.to(data.dtype), data):
             raise ValueError(f"input {name!r} should hold whole numbers ({slot.dtype}) and holds others")
         data = made
-    return laid_out(data, slot.layout)
+    return relayout(data, slot.layout)
 
 
-def laid_out(data: Tensor, layout: str) -> Tensor:
+def relayout(data: Tensor, layout: str) -> Tensor:
     strides = strides_of(tuple(data.shape), layout)
     if all(s == t or n == 1 for n, s, t in zip(data.shape, data.stride(), strides, strict=True)):
         return data

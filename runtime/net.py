@@ -11,14 +11,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .arena import fits
+from .arena import can_hold
 from .artifact import Artifact, read
-from .feed import Spec, array_of, converted, shape_of, tensor_of
+from .feed import Spec, array_of, convert_input, shape_of, tensor_of
 from .plan import Dim, Plan, Shape
-from .primitives import Layer, Packings
+from .primitives import LayerFunction, PackedWeights
 from .program import Program
 
-Shapes = Mapping[str, Shape]
+InputShapes = Mapping[str, Shape]
 
 
 class Runner(Protocol):
@@ -30,18 +30,18 @@ class Runner(Protocol):
         """Fresh tensors by blob name; inputs have the planned dtypes, shapes and layouts."""
 
 
-class Compile(Protocol):
+class CompileFunction(Protocol):
     """How a net is compiled again for other input shapes. The runtime has no compiler: whoever has one passes it in."""
 
-    def __call__(self, source: str, shapes: Shapes, weights: Mapping[str, Tensor], target: str, /) -> Artifact:
+    def __call__(self, source: str, shapes: InputShapes, weights: Mapping[str, Tensor], target: str, /) -> Artifact:
         """`source` is the artifact's, `shapes` those of all inputs, `weights` its tensors by handle."""
 
 
 def load(
     path: str | Path,
     *,
-    compile: Compile | None = None,
-    layers: Mapping[str, Layer] | None = None,
+    compile: CompileFunction | None = None,
+    layers: Mapping[str, LayerFunction] | None = None,
     threads: int | None = None,
 ) -> Net:
     """Map a compiled file and make it ready to run: `load("net.cortado")(data=x)["prob"]`.
@@ -57,24 +57,28 @@ class Net:
     """A plan and its packed weights; immutable but for the shapes that it learns. Each call has memory of its own."""
 
     def __init__(
-        self, artifact: Artifact, compile: Compile | None, layers: Mapping[str, Layer], threads: int | None
+        self,
+        artifact: Artifact,
+        compile: CompileFunction | None,
+        layers: Mapping[str, LayerFunction],
+        threads: int | None,
     ) -> None:
         self.artifact = artifact
         self.compile = compile
         self.layers = dict(layers)
         self.threads = threads
-        self.packings = Packings()
+        self.packed_weights = PackedWeights()
         self.lock = threading.Lock()
-        with thread_count(threads):  # how oneDNN wants its weights depends on it
-            first = prepared(artifact, self.packings, self.layers)
+        with torch_threads(threads):  # how oneDNN wants its weights depends on it
+            first = make_runner(artifact, self.packed_weights, self.layers)
         self.programs: dict[tuple[Shape, ...], Runner] = {key_of(artifact.plan): first}
 
     @classmethod
     def from_artifact(
         cls,
         artifact: Artifact,
-        compile: Compile | None = None,
-        layers: Mapping[str, Layer] | None = None,
+        compile: CompileFunction | None = None,
+        layers: Mapping[str, LayerFunction] | None = None,
         threads: int | None = None,
     ) -> Net:
         """A net from memory. Arguments and errors are those of `load`."""
@@ -117,9 +121,9 @@ class Net:
         none of them to the host, and then gives torch tensors on the GPU. ValueError if a name, a shape or a kind of
         number does not fit.
         """
-        given = self.named(inputs, named)
-        program, ready = self.fed(given)
-        with thread_count(self.threads):
+        given = self.inputs_by_name(inputs, named)
+        program, ready = self.prepare_run(given)
+        with torch_threads(self.threads):
             results = program(ready)
         if any(isinstance(value, Tensor) for value in given.values()):
             return dict(results)
@@ -132,14 +136,14 @@ class Net:
         It has memory of its own, and is one thread's; its work is in order on torch's current stream. ValueError if an
         array is not in the input's dtype and layout, or the net is for no GPU.
         """
-        if not for_gpu(self.plan):
+        if not is_for_gpu(self.plan):
             raise ValueError(
                 f"net {self.plan.net!r} was compiled for {self.plan.target!r}, and only nets for a GPU are bound"
             )
         from .cuda import CudaProgram
 
-        given = self.named(inputs, named)
-        program, ready = self.fed(given)
+        given = self.inputs_by_name(inputs, named)
+        program, ready = self.prepare_run(given)
         assert isinstance(program, CudaProgram)
         for name, tensor in ready.items():
             if tensor.data_ptr() != tensor_of(name, given[name], gpu=True).data_ptr():
@@ -147,75 +151,75 @@ class Net:
                 raise ValueError(f"input {name!r} cannot be read as it is: it should be {spec} in {layout} order")
         return program.bind(ready)
 
-    def fed(self, given: Mapping[str, Any]) -> tuple[Runner, dict[str, Tensor]]:
+    def prepare_run(self, given: Mapping[str, Any]) -> tuple[Runner, dict[str, Tensor]]:
         """The program for what is given, and that in the form that it reads."""
-        gpu = for_gpu(self.plan)
+        gpu = is_for_gpu(self.plan)
         tensors = {name: tensor_of(name, given[name], gpu) for name in self.plan.inputs}
-        program = self.program({name: shape_of(data) for name, data in tensors.items()})
+        program = self.program_for({name: shape_of(data) for name, data in tensors.items()})
         slots = program.plan.slots
-        return program, {name: converted(name, data, slots[name]) for name, data in tensors.items()}
+        return program, {name: convert_input(name, data, slots[name]) for name, data in tensors.items()}
 
-    def named(self, inputs: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+    def inputs_by_name(self, inputs: Any, named: Mapping[str, Any]) -> dict[str, Any]:
         if inputs is not None and not isinstance(inputs, Mapping):
             if len(self.plan.inputs) != 1:
-                raise ValueError(f"the net takes {self.wanted()}: give them by name")
+                raise ValueError(f"the net takes {self.describe_inputs()}: give them by name")
             inputs = {self.plan.inputs[0]: inputs}
         given = {**(inputs or {}), **named}
         if unknown := [name for name in given if name not in self.plan.inputs]:
-            raise ValueError(f"the net has no input {unknown[0]!r}; it takes {self.wanted()}")
+            raise ValueError(f"the net has no input {unknown[0]!r}; it takes {self.describe_inputs()}")
         if missing := [name for name in self.plan.inputs if name not in given]:
-            raise ValueError(f"input {missing[0]!r} is missing; the net takes {self.wanted()}")
+            raise ValueError(f"input {missing[0]!r} is missing; the net takes {self.describe_inputs()}")
         return given
 
-    def wanted(self) -> str:
+    def describe_inputs(self) -> str:
         return ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items()) or "no inputs"
 
-    def program(self, shapes: Shapes) -> Runner:
+    def program_for(self, shapes: InputShapes) -> Runner:
         """The program for these shapes, compiled now if there is none yet."""
         key = tuple(shapes[name] for name in self.plan.inputs)
-        if (found := self.held(key)) is not None:
+        if (found := self.find_program(key)) is not None:
             return found
         for name, shape in shapes.items():
             rank = len(self.plan.slots[name].dims)
             if len(shape) != rank:
                 raise ValueError(
-                    f"input {name!r} has {len(shape)} dimensions, {list(shape)}; the net takes {self.wanted()}"
+                    f"input {name!r} has {len(shape)} dimensions, {list(shape)}; the net takes {self.describe_inputs()}"
                 )
         if self.compile is None:
             names = self.plan.inputs
             plans = [program.plan for program in self.programs.values()]
-            held = "; ".join(signature(names, [plan.slots[name].dims for name in names]) for plan in plans)
-            asked = signature(names, key)
+            held = "; ".join(describe_shapes(names, [plan.slots[name].dims for name in names]) for plan in plans)
+            asked = describe_shapes(names, key)
             raise ValueError(f"this net holds the shapes {held} and was given {asked}; compile it for those too")
         with self.lock:  # one compiles, the others wait and find it
-            if (found := self.held(key)) is None:
+            if (found := self.find_program(key)) is None:
                 artifact = self.compile(self.artifact.source, dict(shapes), self.artifact.weights, self.plan.target)
                 artifact.check()
                 if (made := key_of(artifact.plan)) != key or artifact.plan.inputs != self.plan.inputs:
-                    raise ValueError(f"the net was compiled for {signature(artifact.plan.inputs, made)} instead")
-                with thread_count(self.threads):
-                    found = self.programs[key] = prepared(artifact, self.packings, self.layers)
+                    raise ValueError(f"the net was compiled for {describe_shapes(artifact.plan.inputs, made)} instead")
+                with torch_threads(self.threads):
+                    found = self.programs[key] = make_runner(artifact, self.packed_weights, self.layers)
             return found
 
-    def held(self, key: tuple[Shape, ...]) -> Runner | None:
+    def find_program(self, key: tuple[Shape, ...]) -> Runner | None:
         if key in self.programs:
             return self.programs[key]
         slots = [self.plan.slots[name] for name in self.plan.inputs]
-        if all(map(fits, slots, key)):  # sizes that are only known when the net runs
+        if all(map(can_hold, slots, key)):  # sizes that are only known when the net runs
             return next(iter(self.programs.values()))
         return None
 
 
-def prepared(artifact: Artifact, packings: Packings, layers: Mapping[str, Layer]) -> Runner:
+def make_runner(artifact: Artifact, packed_weights: PackedWeights, layers: Mapping[str, LayerFunction]) -> Runner:
     """What runs the plan. ArtifactError if this machine cannot."""
-    if not for_gpu(artifact.plan):
-        return Program(artifact, packings, layers)
+    if not is_for_gpu(artifact.plan):
+        return Program(artifact, packed_weights, layers)
     from .cuda import CudaProgram  # only here: most nets need no GPU's driver
 
-    return CudaProgram(artifact, packings, layers)
+    return CudaProgram(artifact, packed_weights, layers)
 
 
-def for_gpu(plan: Plan) -> bool:
+def is_for_gpu(plan: Plan) -> bool:
     """True for "cuda" and for its precisions, as in "cuda-f16"."""
     return plan.target.partition("-")[0] == "cuda"
 
@@ -224,12 +228,12 @@ def key_of(plan: Plan) -> tuple[Shape, ...]:
     return tuple(plan.slots[name].bounds for name in plan.inputs)
 
 
-def signature(names: Sequence[str], shapes: Sequence[Sequence[Dim]]) -> str:
+def describe_shapes(names: Sequence[str], shapes: Sequence[Sequence[Dim]]) -> str:
     return ", ".join(f"{name} [{', '.join(map(str, dims))}]" for name, dims in zip(names, shapes, strict=True))
 
 
 @contextmanager
-def thread_count(count: int | None) -> Iterator[None]:
+def torch_threads(count: int | None) -> Iterator[None]:
     """torch's threads for this thread's work, put back afterwards."""
     before = torch.get_num_threads()
     if count is None or count == before:

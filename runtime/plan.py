@@ -26,7 +26,7 @@ class ArtifactError(ValueError):
     """A compiled file cannot be used. One sentence: which file or step, what is wrong, what to do."""
 
 
-def bound(dim: Dim) -> int:
+def upper_bound(dim: Dim) -> int:
     """How large a dimension can get: "?200" is at most 200 and known when the net runs."""
     return int(dim[1:]) if isinstance(dim, str) else dim
 
@@ -48,14 +48,14 @@ class Slot:
 
     @property
     def bounds(self) -> Shape:
-        return tuple(map(bound, self.dims))
+        return tuple(map(upper_bound, self.dims))
 
     @property
-    def known(self) -> bool:
+    def is_static(self) -> bool:
         return all(isinstance(d, int) for d in self.dims)
 
     @property
-    def stored(self) -> Shape:
+    def stored_shape(self) -> Shape:
         """The shape of the stored tensor that this value is, or is a part of."""
         whole = self.bounds
         return (whole[0], self.channels[1], *whole[2:]) if self.channels else whole
@@ -63,7 +63,7 @@ class Slot:
     @property
     def nbytes(self) -> int:
         """Bytes of the stored tensor, at most."""
-        return prod(self.stored) * DTYPES[self.dtype].itemsize
+        return prod(self.stored_shape) * DTYPES[self.dtype].itemsize
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,12 +85,12 @@ def prepare(picture: Image, size: tuple[int, int], form: Preprocessing, mean_ima
         data *= np.float32(form.raw_scale / 255)
     if mean_image is not None and mean_image.shape[1:] == data.shape[1:]:
         data -= mean_image  # a mean of whole pictures, before they are cut
-        return np.ascontiguousarray(centre(data, crop) * np.float32(form.scale))
-    data = centre(data, crop)
+        return np.ascontiguousarray(center_crop(data, crop) * np.float32(form.scale))
+    data = center_crop(data, crop)
     if mean_image is not None:
         if mean_image.shape[0] != len(data):
             raise ValueError(f"the mean picture has {mean_image.shape[0]} channels, the net takes {len(data)}")
-        data = data - centre(mean_image, crop)
+        data = data - center_crop(mean_image, crop)
     if form.mean:
         if len(form.mean) not in (1, len(data)):
             raise ValueError(f"there are {len(form.mean)} mean values, and the net takes {len(data)} channels")
@@ -98,7 +98,7 @@ def prepare(picture: Image, size: tuple[int, int], form: Preprocessing, mean_ima
     return np.ascontiguousarray(data * np.float32(form.scale))
 
 
-def centre(data: Array, crop: tuple[int, int]) -> Array:
+def center_crop(data: Array, crop: tuple[int, int]) -> Array:
     """The middle of [C,H,W]; an odd pixel stays at the bottom and right, as in caffe's CenterCrop of a data layer."""
     top, left = ((size - wanted) // 2 for size, wanted in zip(data.shape[1:], crop, strict=True))
     if top < 0 or left < 0:

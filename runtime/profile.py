@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from .net import Net, thread_count
+from .net import Net, torch_threads
 from .plan import Plan
 from .program import Instance, Program
 
-WARM_UP = 3  # runs before any is timed: caches fill, and oneDNN makes its kernels at the first call
+WARM_UP_RUNS = 3  # runs before any is timed: caches fill, and oneDNN makes its kernels at the first call
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,17 @@ def profile(net: Net, inputs: Mapping[str, Any], repeat: int = 20) -> Profile:
     """
     if repeat < 1:
         raise ValueError(f"a net is profiled in one run or more, not {repeat}")
-    if sentence := gpu_only(net.plan.net, net.plan.target):
+    if sentence := reason_not_profiled(net.plan.net, net.plan.target):
         raise ValueError(sentence)
-    program, ready = net.fed(net.named(inputs, {}))
+    program, ready = net.prepare_run(net.inputs_by_name(inputs, {}))
     assert isinstance(program, Program)
     instance = Instance(program)
     steps, runs = [], []
-    with thread_count(net.threads):
-        for _ in range(WARM_UP):
+    with torch_threads(net.threads):
+        for _ in range(WARM_UP_RUNS):
             instance(ready)
         for _ in range(repeat):
-            steps.append(instance.clocked(ready))
+            steps.append(instance.time_steps(ready))
             start = perf_counter()
             instance(ready)
             runs.append(perf_counter() - start)
@@ -56,7 +56,7 @@ def profile(net: Net, inputs: Mapping[str, Any], repeat: int = 20) -> Profile:
     return Profile(program.plan, threads, tuple(zip(*steps, strict=True)), tuple(runs))
 
 
-def gpu_only(net: str, target: str) -> str | None:
+def reason_not_profiled(net: str, target: str) -> str | None:
     """Why a net has no profile here, and what makes one instead; None for a net that has."""
     if target.partition("-")[0] != "cuda":
         return None

@@ -11,40 +11,49 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from .arena import allocate, fits, view
+from .arena import allocate, can_hold, view
 from .artifact import Artifact
 from .plan import DTYPES, ArtifactError, Plan, Shape, Step
-from .primitives import TABLE, Call, Layer, Operand, Packings, Primitive, Run, user
-from .signatures import PRIMITIVES
+from .primitive_table import PRIMITIVE_TABLE
+from .primitives import (
+    IMPLEMENTATIONS,
+    CallSite,
+    LayerFunction,
+    Operand,
+    PackedWeights,
+    Primitive,
+    Run,
+    make_user_primitive,
+)
 
 TARGET = "cpu"
-NOTHING = torch.empty(0)  # where an input will be
+INPUT_PLACEHOLDER = torch.empty(0)  # where an input will be
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class PreparedStep:
     """A step with its primitive and what that made of the weights.
 
-    `loose`: a shape in it is known only when the net runs."""
+    `has_dynamic_shape`: a shape in it is known only when the net runs."""
 
     step: Step
     primitive: Primitive
-    call: Call
+    call: CallSite
     run: Run
-    loose: bool
+    has_dynamic_shape: bool
 
 
 class Program:
     """A plan with packed weights. Shared by threads: each call takes an instance from the pool, or makes one."""
 
-    def __init__(self, artifact: Artifact, packings: Packings, layers: Mapping[str, Layer]) -> None:
+    def __init__(self, artifact: Artifact, packed_weights: PackedWeights, layers: Mapping[str, LayerFunction]) -> None:
         self.plan = artifact.plan
         if self.plan.target != TARGET:
             raise ArtifactError(
                 f"net {self.plan.net!r} was compiled for {self.plan.target!r}, and this runs on {TARGET!r}"
             )
         self.weights = {name: artifact.weights[w.handle].reshape(w.shape) for name, w in self.plan.weights.items()}
-        self.steps = [ready(step, self.plan, self.weights, packings, layers) for step in self.plan.steps]
+        self.steps = [prepare_step(step, self.plan, self.weights, packed_weights, layers) for step in self.plan.steps]
         self.pool: deque[Instance] = deque()
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -60,13 +69,17 @@ class Program:
                 for blob, name in self.plan.outputs
             }
         finally:
-            instance.forget()
+            instance.release_inputs()
             self.pool.append(instance)
 
 
-def ready(
-    step: Step, plan: Plan, weights: Mapping[str, Tensor], packings: Packings, layers: Mapping[str, Layer]
-) -> Ready:
+def prepare_step(
+    step: Step,
+    plan: Plan,
+    weights: Mapping[str, Tensor],
+    packed_weights: PackedWeights,
+    layers: Mapping[str, LayerFunction],
+) -> PreparedStep:
     """Prove that the step's tensors fit together, then prepare it. ArtifactError if they do not."""
 
     def known(name: str) -> Operand:
@@ -77,14 +90,14 @@ def ready(
         return Operand(DTYPES[slot.dtype], slot.bounds, slot.layout)
 
     operands, results = tuple(map(known, step.operands)), tuple(map(known, step.results))
-    if step.primitive not in (*TABLE, "user"):
+    if step.primitive not in (*IMPLEMENTATIONS, "user"):
         raise ArtifactError(f"step {step.label!r} ({step.primitive}) is nothing that the {TARGET} does")
-    primitive = user(layers) if step.primitive == "user" else TABLE[step.primitive]
-    call = Call(PRIMITIVES[step.primitive].complete(step.attributes), operands, results, packings)
+    primitive = make_user_primitive(layers) if step.primitive == "user" else IMPLEMENTATIONS[step.primitive]
+    call = CallSite(PRIMITIVE_TABLE[step.primitive].complete(step.attributes), operands, results, packed_weights)
     try:
-        if primitive.shapes is not None:
+        if primitive.infer_shapes is not None:
             planned = [plan.slots[name].dims for name in step.results]
-            made = primitive.shapes(call.attributes, [o.shape for o in operands], planned)
+            made = primitive.infer_shapes(call.attributes, [o.shape for o in operands], planned)
             for name, dims, shape in zip(step.results, planned, made, strict=True):
                 if len(dims) != len(shape) or any(
                     isinstance(d, int) and d != n for d, n in zip(dims, shape, strict=True)
@@ -94,7 +107,9 @@ def ready(
     except (ValueError, RuntimeError, TypeError, IndexError, ZeroDivisionError, OverflowError) as error:
         raise ArtifactError(f"step {step.label!r} ({step.primitive}): {error}") from error
     slots = [plan.slots[name] for name in (*step.operands, *step.results) if name in plan.slots]
-    return Ready(step, primitive, call, run, primitive.shapes is None or not all(slot.known for slot in slots))
+    return PreparedStep(
+        step, primitive, call, run, primitive.infer_shapes is None or not all(slot.is_static for slot in slots)
+    )
 
 
 class Instance:
@@ -105,22 +120,22 @@ class Instance:
         self.arena = allocate(self.plan.arena)
         self.values: dict[str, Tensor] = dict(program.weights)
         for name, slot in self.plan.slots.items():
-            if slot.at is not None and slot.known:
+            if slot.at is not None and slot.is_static:
                 self.values[name] = view(self.arena, slot)
-        self.places: dict[str, list[tuple[list[Tensor], int]]] = {name: [] for name in self.plan.inputs}
-        self.calls = [self.loose(r) if r.loose else self.bind(r) for r in program.steps]
+        self.input_uses: dict[str, list[tuple[list[Tensor], int]]] = {name: [] for name in self.plan.inputs}
+        self.calls = [self.bind_dynamic(r) if r.has_dynamic_shape else self.bind(r) for r in program.steps]
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """All values of this run, until the next. Inputs are used where they are, not copied."""
-        self.take(inputs)
+        self.set_inputs(inputs)
         with torch.inference_mode():
             for call in self.calls:
                 call()
         return self.values
 
-    def clocked(self, inputs: Mapping[str, Tensor]) -> list[float]:
+    def time_steps(self, inputs: Mapping[str, Tensor]) -> list[float]:
         """Run once, for the seconds that each step took, in plan order."""
-        self.take(inputs)
+        self.set_inputs(inputs)
         with torch.inference_mode():
             times = [perf_counter()]
             for call in self.calls:
@@ -128,45 +143,45 @@ class Instance:
                 times.append(perf_counter())
         return [after - before for before, after in pairwise(times)]
 
-    def watched(self, inputs: Mapping[str, Tensor], seen: Callable[[str, Tensor], None]) -> None:
+    def observe_steps(self, inputs: Mapping[str, Tensor], seen: Callable[[str, Tensor], None]) -> None:
         """Run once, and show what each step makes before later steps write over it."""
-        self.take(inputs)
+        self.set_inputs(inputs)
         with torch.inference_mode():
             for step, call in zip(self.plan.steps, self.calls, strict=True):
                 call()
                 for name in step.results:
                     seen(name, self.values[name])
 
-    def take(self, inputs: Mapping[str, Tensor]) -> None:
+    def set_inputs(self, inputs: Mapping[str, Tensor]) -> None:
         """Put the caller's arrays where steps read them."""
         self.values.update(inputs)
-        for name, places in self.places.items():
+        for name, places in self.input_uses.items():
             for operands, i in places:
                 operands[i] = inputs[name]
 
-    def forget(self) -> None:
+    def release_inputs(self) -> None:
         """Let go of the caller's arrays."""
-        for name, places in self.places.items():
+        for name, places in self.input_uses.items():
             self.values.pop(name, None)
             for operands, i in places:
-                operands[i] = NOTHING
+                operands[i] = INPUT_PLACEHOLDER
 
-    def bind(self, ready: Ready) -> Callable[[], object]:
+    def bind(self, ready: PreparedStep) -> Callable[[], object]:
         """A step whose tensors stay the same; those that are inputs are put in at each run."""
-        operands = [self.values.get(name, NOTHING) for name in ready.step.operands]
+        operands = [self.values.get(name, INPUT_PLACEHOLDER) for name in ready.step.operands]
         for i, name in enumerate(ready.step.operands):
-            if name in self.places:
-                self.places[name].append((operands, i))
+            if name in self.input_uses:
+                self.input_uses[name].append((operands, i))
         results, run = [self.values[name] for name in ready.step.results], ready.run
         return lambda: run(results, operands)
 
-    def loose(self, ready: Ready) -> Callable[[], object]:
+    def bind_dynamic(self, ready: PreparedStep) -> Callable[[], object]:
         """A step of which some shape is known only when it runs: it is prepared, and its views made, at each run."""
         step, primitive = ready.step, ready.primitive
         slots = [self.plan.slots[name] for name in step.results]
 
         def place(i: int, shape: Shape) -> Tensor:
-            if not fits(slots[i], shape):
+            if not can_hold(slots[i], shape):
                 due = f"planned for {list(slots[i].dims)}"
                 raise ValueError(f"step {step.label!r}: {step.results[i]!r} came out as {list(shape)}, {due}")
             self.values[step.results[i]] = made = view(self.arena, slots[i], shape)
@@ -174,7 +189,7 @@ class Instance:
 
         def call() -> None:
             operands = [self.values[name] for name in step.operands]
-            if primitive.shapes is None:
+            if primitive.infer_shapes is None:
                 made = ready.run((), operands) or ()
                 if len(made) != len(slots):
                     raise ValueError(f"step {step.label!r} returned {len(made)} results, not {len(slots)}")
@@ -183,17 +198,17 @@ class Instance:
                 return
             actual = [tuple(x.shape) for x in operands]
             try:
-                found = primitive.shapes(ready.call.attributes, actual, [slot.dims for slot in slots])
+                found = primitive.infer_shapes(ready.call.attributes, actual, [slot.dims for slot in slots])
             except ValueError as error:
                 raise ValueError(f"step {step.label!r}: {error}") from None
             results = [place(i, tuple(shape)) for i, shape in enumerate(found)]
             if any(result.numel() for result in results):
-                primitive.prepare(resized(ready.call, operands, results))(results, operands)
+                primitive.prepare(with_shapes(ready.call, operands, results))(results, operands)
 
         return call
 
 
-def resized(call: Call, operands: Sequence[Tensor], results: Sequence[Tensor]) -> Call:
+def with_shapes(call: CallSite, operands: Sequence[Tensor], results: Sequence[Tensor]) -> CallSite:
     """The call with the shapes of this run. Packed weights are found again, not made again."""
     return replace(
         call,

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .net import Net, thread_count
+from .net import Net, torch_threads
 from .program import Instance, Program
 
 
@@ -17,12 +17,12 @@ def trace(net: Net, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
     Inputs are as for calling the net. ValueError if they do not fit. Of a net for a GPU there are the outputs alone: it
     runs as one graph, in memory of its own.
     """
-    program, ready = net.fed(net.named(inputs, {}))
+    program, ready = net.prepare_run(net.inputs_by_name(inputs, {}))
     found = {name: tensor.clone() for name, tensor in ready.items()}
-    with thread_count(net.threads):
+    with torch_threads(net.threads):
         if not isinstance(program, Program):
             return found | {name: tensor.cpu() for name, tensor in program(ready).items()}
         instance = Instance(program)
-        instance.watched(ready, lambda name, tensor: found.__setitem__(name, tensor.clone()))
+        instance.observe_steps(ready, lambda name, tensor: found.__setitem__(name, tensor.clone()))
     constants = {blob: program.weights[name] for blob, name in program.plan.outputs if name in program.weights}
     return found | {blob: found[name] for blob, name in program.plan.outputs if name in found} | constants

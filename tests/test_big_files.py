@@ -86,10 +86,10 @@ def test_a_large_blob_gives_its_memory_back_alone(tmp_path: Path) -> None:
 
 
 def test_a_compiled_net_lets_go_of_what_was_folded(tmp_path: Path) -> None:
-    prototxt, caffemodel = big_nets.files(tmp_path, "folding", 16)
+    prototxt, caffemodel = big_nets.make_files(tmp_path, "folding", 16)
     gc.disable()  # it is to go at once, not when a cycle is found
     try:
-        made = driver.compiled(prototxt, caffemodel, driver.Options(), driver.Report(), {})
+        made = driver.compile_files(prototxt, caffemodel, driver.Options(), driver.Report(), {})
     finally:
         gc.enable()
     assert sum(t.nbytes for t in made.weights.values()) > 16_000_000
@@ -99,7 +99,7 @@ def test_a_compiled_net_lets_go_of_what_was_folded(tmp_path: Path) -> None:
 def test_a_weight_is_hashed_once_from_the_caffemodel_to_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = driver.compiled(*big_nets.files(tmp_path, "folding", 2), driver.Options(), driver.Report(), {})
+    made = driver.compile_files(*big_nets.make_files(tmp_path, "folding", 2), driver.Options(), driver.Report(), {})
     with monkeypatch.context() as patched:
         patched.setattr(artifact, "digest", lambda tensor: pytest.fail("is hashed again"))
         artifact.write(tmp_path / "net.cortado", made)
@@ -116,5 +116,5 @@ def test_compiler_and_runtime_hash_alike(dtype: torch.dtype) -> None:
 
 
 def test_the_nets_are_as_large_as_asked_for_and_hardly_larger(tmp_path: Path) -> None:
-    for kind in big_nets.KINDS:
-        assert 5 <= big_nets.files(tmp_path, kind, 5)[1].stat().st_size / big_nets.MB < 7
+    for kind in big_nets.NET_KINDS:
+        assert 5 <= big_nets.make_files(tmp_path, kind, 5)[1].stat().st_size / big_nets.MB < 7

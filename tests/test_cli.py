@@ -19,7 +19,7 @@ from PIL import Image
 from cortado.cli import main
 from cortado.cli.files import save_arrays
 from cortado.cli.options import TARGETS
-from cortado.cli.screen import columns
+from cortado.cli.screen import print_columns
 from cortado.compiler import targets
 from cortado.passes import PIPELINE
 from cortado.runtime.artifact import Preprocessing, read
@@ -315,7 +315,9 @@ def test_a_column_is_not_squeezed(
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("TERM", "xterm")
     reason = "each number of its result needs many of its bottom, " * 2
-    columns([("layer", "a column of some width", "because"), ("conv1", "and what it has to say", reason)], indent="")
+    print_columns(
+        [("layer", "a column of some width", "because"), ("conv1", "and what it has to say", reason)], indent=""
+    )
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).rstrip("\n").split("\n")
     assert len(lines) == 2 and lines[1].rstrip().endswith(reason.strip()), "no line is folded here"
     assert lines[0].startswith("layer  a column of some width  because")

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from cortado import driver
 from cortado.cli import main
-from cortado.cli.differences import compared, difference
+from cortado.cli.differences import compare_values, measure_difference
 from cortado.runtime.trace import trace
 
 from .shared import ROOT, SHARED
@@ -180,16 +180,18 @@ def test_refused(words: list[object], said: str) -> None:
 
 def test_how_far_two_arrays_are_apart() -> None:
     nan, inf = float("nan"), float("inf")
-    equal = difference("x", np.array([1.0, nan, inf]), np.array([1.0, nan, inf]), 0)
+    equal = measure_difference("x", np.array([1.0, nan, inf]), np.array([1.0, nan, inf]), 0)
     assert (equal.by, equal.largest, equal.reason) == (0, 1, "")
     for wrong in ([nan, 1.0], [inf, 1.0], [1.0, nan]):
-        found = difference("x", np.array([1.0, 1.0]), np.array(wrong), 1.0)
+        found = measure_difference("x", np.array([1.0, 1.0]), np.array(wrong), 1.0)
         assert found.reason and found.by == inf, wrong
-    far = difference("x", np.array([[100.0, -200.0]]), np.array([100.0, -199.0]), 1e-2)
+    far = measure_difference("x", np.array([[100.0, -200.0]]), np.array([100.0, -199.0]), 1e-2)
     assert (far.by, far.relative, far.at, far.reason) == (1, 0.005, (0, 1), "")
-    assert difference("x", np.zeros(2), np.array([0, 1e-3]), 1e-4).reason, "beside zeros the difference itself counts"
-    assert difference("x", np.zeros((0, 7)), np.zeros((0, 7)), 0).reason == ""
-    found = compared(
+    assert measure_difference("x", np.zeros(2), np.array([0, 1e-3]), 1e-4).reason, (
+        "beside zeros the difference itself counts"
+    )
+    assert measure_difference("x", np.zeros((0, 7)), np.zeros((0, 7)), 0).reason == ""
+    found = compare_values(
         ("a", "b"), {"i": np.ones(1), "y": np.ones(1), "p": np.ones(1)}, {"y": np.ones(1), "q": 0}, 0, ["i"]
     )
     assert found.only == (("p",), ("q",)) and [d.name for d in found.values] == ["y"]

@@ -12,13 +12,13 @@ import torch
 
 pytest.importorskip("triton")
 
-from cortado.compiler.rewrite import Writer, constant
+from cortado.compiler.rewrite import Writer, make_constant
 from cortado.compiler.text import parse
-from cortado.driver import Options, Report, lowered
+from cortado.driver import Options, Report, lower_graph
 from cortado.runtime import Net
 from cortado.runtime.artifact import Artifact
-from cortado.runtime.cuda.launch import values_of
-from cortado.runtime.signatures import PRIMITIVES
+from cortado.runtime.cuda.launch import argument_values
+from cortado.runtime.primitive_table import PRIMITIVE_TABLE
 
 from .cubins import parameter_sizes
 from .gpu import Gpu, cubin
@@ -47,10 +47,10 @@ def artifact() -> Artifact:
     declared = parse(TEXT)
     writer = Writer(declared)
     for c in declared.constants:
-        writer[c] = constant(c.name, torch.randn(c.type.shape))
+        writer[c] = make_constant(c.name, torch.randn(c.type.shape))
     for node in declared.nodes:
         writer.copy(node)
-    return lowered(writer.finish(), Options(target="cuda"), Report())
+    return lower_graph(writer.finish(), Options(target="cuda"), Report())
 
 
 class Encoder:
@@ -64,14 +64,14 @@ def launches(artifact: Artifact, architecture: str) -> Iterator[dict[str, Any]]:
     """The attributes of every launch, as they hold on an architecture."""
     for step in artifact.plan.steps:
         if step.primitive == "launch":
-            attributes = PRIMITIVES["launch"].complete(step.attributes)
+            attributes = PRIMITIVE_TABLE["launch"].complete(step.attributes)
             yield {**attributes, **attributes["variants"].get(architecture, {})}
 
 
 def sizes(attributes: dict[str, Any]) -> list[int]:
     """Bytes of each parameter that the launcher would give, the two scratch addresses last."""
     places = {"operand": [0] * 64, "result": [0] * 64}
-    values = [v for a in attributes["arguments"] for v in values_of(Encoder(), a, places)]  # type: ignore[arg-type]
+    values = [v for a in attributes["arguments"] for v in argument_values(Encoder(), a, places)]  # type: ignore[arg-type]
     return [ctypes.sizeof(value) for value in values] + [8, 8]
 
 

@@ -51,7 +51,7 @@ def test_a_thread_keeps_its_own_context(gpu: Gpu) -> None:
     calls, found = device().driver, c_void_p(1)
     calls.cuCtxGetCurrent(byref(found))
     assert found.value is None
-    with device().current():
+    with device().make_current():
         net(np.zeros((ROWS, 4)))
         calls.cuCtxGetCurrent(byref(found))
         assert found.value == device().context.value
@@ -187,14 +187,14 @@ def to_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[Tensor], Tensor]:
         return torch.frombuffer(memory, dtype=torch.uint8)
 
     def moved(tensor: Tensor) -> Tensor:
-        with device().current():
+        with device().make_current():
             buffer = device().allocate(tensor.numel() * tensor.element_size(), "a tensor")
         return tensor_over(buffer, device()).view(tensor.dtype).view(tensor.shape).copy_(tensor)
 
-    monkeypatch.setattr(program, "on_gpu", lambda tensor: True)
-    monkeypatch.setattr(program, "check_home", lambda name, tensor, device: None)
+    monkeypatch.setattr(program, "is_on_gpu", lambda tensor: True)
+    monkeypatch.setattr(program, "require_same_device", lambda name, tensor, device: None)
     monkeypatch.setattr(program, "current_stream", lambda device: 0)
-    monkeypatch.setattr(program, "home", lambda device: "cpu")
+    monkeypatch.setattr(program, "torch_device", lambda device: "cpu")
     monkeypatch.setattr(instance, "tensor_over", tensor_over)
     return moved
 

@@ -101,7 +101,7 @@ def test_readme_states_the_same(train: ModuleType) -> None:
 
 def test_pictures_are_held_out(train: ModuleType, held_out: Any) -> None:
     pytest.importorskip("sklearn")
-    x, labels = train.pictures()
+    x, labels = train.load_pictures()
     assert torch.equal(x[-train.HELD_OUT :], held_out[0])
     assert torch.equal(labels[-train.HELD_OUT :], held_out[1])
 

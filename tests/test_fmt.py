@@ -106,7 +106,7 @@ def test_what_the_compiler_prints_is_laid_out(stage: str) -> None:
     report, options = driver.Report(), driver.Options()
     digits = ROOT / "examples" / "digits"
     graph = driver.read_net(digits / "digits.prototxt", digits / "digits.caffemodel", options, report)
-    driver.optimized(graph, options, report, options.passes)
+    driver.run_passes(graph, options, report, options.passes)
     text = show(report.stages[stage], weights="weights.safetensors")
     assert formatted(text) == text
 

@@ -46,7 +46,7 @@ def net(body: str) -> Graph:
 
 def folded(graph: Graph, form: Preprocessing, **options: Any) -> tuple[Net, driver.Report]:
     report = driver.Report()
-    return Net.from_artifact(driver.folded(graph, driver.Options(**options), report, {"x": form})), report
+    return Net.from_artifact(driver.compile_with_folding(graph, driver.Options(**options), report, {"x": form})), report
 
 
 def pixels() -> np.ndarray:
@@ -68,7 +68,7 @@ def test_the_same_numbers_without_preparing(body: str, form: Preprocessing) -> N
     left = made.artifact.preprocessing["x"]
     assert (left.mean, left.scale, left.raw_scale) == ((), 1.0, 255.0)
     assert (left.bgr, left.resize, left.crop) == (form.bgr, form.resize, form.crop)
-    plain = driver.optimized(graph, driver.Options(), driver.Report(), driver.PIPELINE)
+    plain = driver.run_passes(graph, driver.Options(), driver.Report(), driver.PIPELINE)
     assert len(report.stages["plan_memory"].nodes) == len(plain.nodes), "it costs nothing at run time"
 
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_is_refused(body: str, form: Preprocessing, options: dict
 def test_an_input_that_is_none_and_one_that_is_returned() -> None:
     graph = net("return conv(x, w)")
     with pytest.raises(CompileError, match='no input "data"'):
-        driver.folded(graph, driver.Options(), driver.Report(), {"data": FORM})
+        driver.compile_with_folding(graph, driver.Options(), driver.Report(), {"data": FORM})
     returned = parse("net n(x: f32[1,3,2,2]) {\nreturn x\n}", "n.net")
     with pytest.raises(CompileError, match="the net's caller reads it"):
         folded(returned, FORM)

@@ -15,8 +15,8 @@ import torch
 from cortado import driver
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Graph
-from cortado.compiler.poison import poisoned
-from cortado.compiler.reference import blobs
+from cortado.compiler.poison import run_poisoned
+from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.targets import target
 from cortado.compiler.text import parse, show
 from cortado.compiler.text.weights import by_handle
@@ -65,10 +65,10 @@ def test_case(case: Case, optimize: bool) -> None:
     case.compare(net(case.inputs))  # in an arena full of the first run
     last = list(report.stages.values())[-1]
     case.compare(reference(last, case))
-    if last.inputs == () or all(v.type.known for n in last.nodes for v in n.results):
+    if last.inputs == () or all(v.type.is_static for n in last.nodes for v in n.results):
         tensors = [torch.from_numpy(case.inputs[v.name]) for v in last.inputs]
         names = [name for name, _ in last.returns]
-        case.compare(dict(zip(names, (t.numpy() for t in poisoned(last, *tensors)), strict=True)))
+        case.compare(dict(zip(names, (t.numpy() for t in run_poisoned(last, *tensors)), strict=True)))
 
 
 def test_every_dump_is_a_program(case: Case) -> None:
@@ -96,4 +96,4 @@ def compiled(case: Case, report: driver.Report, optimize: bool = True) -> Net:
 
 def reference(graph: Graph, case: Case) -> dict[str, np.ndarray]:
     given = {v.name: torch.from_numpy(case.inputs[v.name]) for v in graph.inputs}
-    return {name: t.numpy() for name, t in blobs(graph, given).items()}
+    return {name: t.numpy() for name, t in evaluate_blobs(graph, given).items()}

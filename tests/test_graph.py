@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from cortado.compiler.errors import CompileError, CompileErrors, raise_all
-from cortado.compiler.ir import Constant, Graph, Place, Value, declared, handle
-from cortado.compiler.kernel import letters
+from cortado.compiler.ir import Constant, Graph, Place, Value, declare_weight, handle
+from cortado.compiler.kernel import canonical_names
 from cortado.compiler.ops.activation import Relu
-from cortado.compiler.poison import poisoned
-from cortado.compiler.reference import blobs, evaluate
-from cortado.compiler.rewrite import Names, Writer, retyped, rewrite
-from cortado.compiler.storage import Life, lives, reserved, storages
+from cortado.compiler.poison import run_poisoned
+from cortado.compiler.reference import evaluate, evaluate_blobs
+from cortado.compiler.rewrite import UniqueNames, Writer, retype, rewrite
+from cortado.compiler.storage import LiveRange, live_ranges, reserved_ranges, resolve_storage
 from cortado.compiler.text import parse, show
 from cortado.compiler.text.show import KEYWORDS
 from cortado.compiler.types import AtMost, TensorType, type_of
@@ -37,15 +37,15 @@ def test_what_a_graph_is_asked() -> None:
     graph = parse(NET)
     v = graph.values
     assert [*v] == ["x", "unused", "w", "a", "p", "q", "y", "dead"]
-    assert graph.outputs == (v["y"], v["y"], v["w"], v["x"]) and graph.kept == {v["y"], v["w"], v["x"]}
+    assert graph.outputs == (v["y"], v["y"], v["w"], v["x"]) and graph.output_set == {v["y"], v["w"], v["x"]}
     assert graph.constants == (v["w"],)
     assert [n.name for n in graph.users[v["a"]]] == ["p", "dead"]
     assert [n.name for n in graph.users[v["p"]]] == ["y"]  # once, though it is read twice
     assert graph.users[v["unused"]] == []
     assert graph.producer[v["q"]] is graph.nodes[1] and v["x"] not in graph.producer
-    assert graph.only_feeds(v["p"], graph.nodes[2])
-    assert not graph.only_feeds(v["a"], graph.nodes[1])
-    assert not graph.only_feeds(v["x"], graph.nodes[0])  # the net returns it
+    assert graph.is_only_used_by(v["p"], graph.nodes[2])
+    assert not graph.is_only_used_by(v["a"], graph.nodes[1])
+    assert not graph.is_only_used_by(v["x"], graph.nodes[0])  # the net returns it
     with pytest.raises(ValueError, match="too many values to unpack"):
         graph.nodes[1].output  # noqa: B018
 
@@ -78,8 +78,8 @@ def test_a_handle_is_a_hash_of_type_and_numbers() -> None:
 
 
 def test_weights_that_are_only_declared() -> None:
-    w = declared("w", F4)
-    assert not w.bound and w.data.shape == (4,)
+    w = declare_weight("w", F4)
+    assert not w.is_bound and w.data.shape == (4,)
     graph = Graph("t", (), (), (("w", w),))
     with pytest.raises(CompileError, match="the weight w has no numbers yet"):
         evaluate(graph)
@@ -88,7 +88,7 @@ def test_weights_that_are_only_declared() -> None:
 def test_types() -> None:
     t = TensorType("f16", (2, AtMost(3), 4))
     assert str(t) == "f16[2,?3,4]" and t.bounds == (2, 3, 4) and (t.numel, t.nbytes, t.rank) == (24, 48, 3)
-    assert not t.known and F4.known and F4.shape == (4,)
+    assert not t.is_static and F4.is_static and F4.shape == (4,)
     with pytest.raises(ValueError, match=r"dimension 1 of f16\[2,\?3,4\] has to be known before the net runs"):
         t.shape  # noqa: B018
     assert TensorType("f32", ()).numel == 1
@@ -122,7 +122,7 @@ def test_places_that_mean_nothing_any_more_are_forgotten() -> None:
     fewer = rewrite(graph, lambda node, writer: writer[node.inputs[0]] if node.name == "b" else None)
     assert fewer.arena is None  # the offsets were a plan for other values
     assert [v.place for n in fewer.nodes for v in n.results] == [Place(), Place(), Place(over="c")]
-    larger = retyped(graph, {"x": TensorType("f32", (9, 4, 1, 1))})
+    larger = retype(graph, {"x": TensorType("f32", (9, 4, 1, 1))})
     assert larger.arena is None and larger.values["d"].place == Place(over="c")
 
 
@@ -139,21 +139,21 @@ def test_a_place_that_a_pass_gives_is_judged() -> None:
 
 def test_another_input_shape_changes_all_that_follows() -> None:
     graph = parse("net t(x: f32[1,3,8,8]) { weight w: f32[4,3,3,3] c = conv(x, w) f = flatten(c) return f }")
-    larger = retyped(graph, {"x": TensorType("f32", (2, 3, 9, 5))})
+    larger = retype(graph, {"x": TensorType("f32", (2, 3, 9, 5))})
     assert str(larger.values["f"].type) == "f32[2,84]"
     with pytest.raises(ValueError, match="c = conv: the weight takes 3 channels, the data has 4"):
-        retyped(graph, {"x": TensorType("f32", (1, 4, 8, 8))})
+        retype(graph, {"x": TensorType("f32", (1, 4, 8, 8))})
 
 
 def test_names() -> None:
-    names = Names(parse(NET))
+    names = UniqueNames(parse(NET))
     assert [names.fresh("a"), names.fresh("a"), names.fresh("new"), names.fresh("a.2")] == [
         "a.2",
         "a.3",
         "new",
         "a.2.2",
     ]
-    found = [w for w, _ in zip(letters(), range(30_000), strict=False)]
+    found = [w for w, _ in zip(canonical_names(), range(30_000), strict=False)]
     assert found[:3] == ["a", "b", "c"] and found[26:28] == ["aa", "ab"] and "aaa" in found
     assert KEYWORDS.isdisjoint(found) and len({*found}) == len(found)
 
@@ -161,10 +161,10 @@ def test_names() -> None:
 def test_meaning_in_another_precision_and_by_name() -> None:
     graph = parse(NET)
     x = torch.ones(1, 2, 2, 2)
-    found = blobs(graph, {"x": x, "unused": torch.zeros(3)}, torch.float64)
+    found = evaluate_blobs(graph, {"x": x, "unused": torch.zeros(3)}, torch.float64)
     assert found["a"].dtype == torch.float64 and found["a"][0, :, 0, 0].tolist() == [3, 7]
     assert found["again"].equal(found["y"]) and found["w"].dtype == torch.float64
-    assert blobs(graph, {"x": x, "unused": torch.zeros(3)})["y"].dtype == torch.float32
+    assert evaluate_blobs(graph, {"x": x, "unused": torch.zeros(3)})["y"].dtype == torch.float32
 
 
 def test_where_values_lie_and_how_long() -> None:
@@ -172,11 +172,16 @@ def test_where_values_lie_and_how_long() -> None:
         "net t(x: f32[1,4,1,1]) { a = relu(x) in y[0:4] b = tanh(a) in y[4:8] c = abs(b) y = concat(a, b)"
         " p, q = slice(y, points=6) in y[0:6], in y[6:8] d = tanh(q) over q return c, d }"
     )
-    v, where, life = graph.values, storages(graph), lives(graph)
+    v, where, life = graph.values, resolve_storage(graph), live_ranges(graph)
     assert {where[v[n]].root for n in "abypqd"} == {v["y"]} and where[v["c"]].root is v["c"]
     assert [where[v[n]].channels for n in "abqdy"] == [range(4), range(4, 8), range(6, 8), range(6, 8), None]
-    assert (life[v["a"]], life[v["c"]], life[v["p"]], life[v["d"]]) == (Life(0, 3), Life(2, 6), Life(4, 4), Life(5, 6))
-    assert reserved(graph, where, life) == {v["y"]: Life(0, 6), v["c"]: Life(2, 6)}
+    assert (life[v["a"]], life[v["c"]], life[v["p"]], life[v["d"]]) == (
+        LiveRange(0, 3),
+        LiveRange(2, 6),
+        LiveRange(4, 4),
+        LiveRange(5, 6),
+    )
+    assert reserved_ranges(graph, where, life) == {v["y"]: LiveRange(0, 6), v["c"]: LiveRange(2, 6)}
 
 
 def test_the_poisoned_run_finds_what_is_overwritten_too_early() -> None:
@@ -197,8 +202,8 @@ def test_the_poisoned_run_finds_what_is_overwritten_too_early() -> None:
         for n in graph.nodes
     )
     x = torch.tensor([1.0, 2, 3, 4])
-    (right,), (wrong,) = evaluate(graph, x), poisoned(replace(graph, nodes=nodes), x)
-    torch.testing.assert_close(poisoned(graph, x)[0], right)
+    (right,), (wrong,) = evaluate(graph, x), run_poisoned(replace(graph, nodes=nodes), x)
+    torch.testing.assert_close(run_poisoned(graph, x)[0], right)
     assert not torch.allclose(wrong, right)
 
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from cortado import driver
-from cortado.compiler.reference import blobs
-from cortado.compiler.rewrite import retyped
+from cortado.compiler.reference import evaluate_blobs
+from cortado.compiler.rewrite import retype
 from cortado.compiler.types import TensorType
 from cortado.runtime import Net
 
@@ -117,9 +117,9 @@ def test_what_it_means(model: Model) -> None:
     compiled(model, report, shapes=shapes)
     given = {name: torch.from_numpy(x) for name, x in inputs.items()}
     stages = list(report.stages.values())
-    plain = {name: t.numpy() for name, t in blobs(stages[0], given).items()}
+    plain = {name: t.numpy() for name, t in evaluate_blobs(stages[0], given).items()}
     compare(model, plain, outputs | along)
-    compare(model, {name: t.numpy() for name, t in blobs(stages[-1], given).items()}, outputs)
+    compare(model, {name: t.numpy() for name, t in evaluate_blobs(stages[-1], given).items()}, outputs)
 
 
 def test_lenet_reads_the_same_digits_as_caffe() -> None:
@@ -140,8 +140,8 @@ def test_mtcnn_takes_pictures_of_any_size(size: tuple[int, int]) -> None:
     picture = np.ascontiguousarray(golden(det1.golden)[0]["data"][:, :, 100 : 100 + size[0], 100 : 100 + size[1]])
     report = driver.Report()
     net = compiled(det1, report)
-    asked = retyped(report.stages["read"], {"data": TensorType("f32", picture.shape)})
-    expected = {name: t.numpy() for name, t in blobs(asked, {"data": torch.from_numpy(picture)}).items()}
+    asked = retype(report.stages["read"], {"data": TensorType("f32", picture.shape)})
+    expected = {name: t.numpy() for name, t in evaluate_blobs(asked, {"data": torch.from_numpy(picture)}).items()}
     compare(det1, net(data=picture), {name: expected[name] for name in net.outputs})
 
 

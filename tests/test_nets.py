@@ -17,7 +17,7 @@ from cortado.compiler.reference import evaluate
 from cortado.compiler.text import parse
 from cortado.passes import PIPELINE
 from cortado.passes.merge_convolutions import merge_convolutions
-from cortado.reading import returning
+from cortado.reading import with_outputs
 from cortado.runtime import Net
 
 from .shared import SHARED
@@ -120,14 +120,14 @@ def test_the_same_as_published(name: str, tmp_path: Path) -> None:
 )
 def test_the_compiled_net_gives_what_the_text_means(name: str) -> None:
     """Before a softmax or a detector chooses, which random numbers may turn either way."""
-    graph = nets.filled(declared(name))
-    graph = returning(graph, UNDECIDED[name]) if name in UNDECIDED else graph
-    given = nets.inputs(graph, 0)
+    graph = nets.with_random_weights(declared(name))
+    graph = with_outputs(graph, UNDECIDED[name]) if name in UNDECIDED else graph
+    given = nets.random_inputs(graph, 0)
     expected = evaluate(graph, *(given[v.name] for v in graph.inputs))
-    found = Net.from_artifact(driver.lowered(graph, driver.Options(), driver.Report()))(given)
+    found = Net.from_artifact(driver.lower_graph(graph, driver.Options(), driver.Report()))(given)
     for (output, _), tensor in zip(graph.returns, expected, strict=True):
         assert found[output].shape == tensor.shape
-        assert nets.error(found[output], tensor) < 1e-4
+        assert nets.relative_error(found[output], tensor) < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_the_compiled_net_gives_what_the_text_means(name: str) -> None:
 )
 def test_launches_and_memory_got_no_worse(name: str) -> None:
     """Not above what is asked of a net, nor above the committed table."""
-    graph, stated = nets.filled(declared(name)), json.loads(table.RESULTS.read_text("utf-8"))[name]
+    graph, stated = nets.with_random_weights(declared(name)), json.loads(table.RESULTS.read_text("utf-8"))[name]
     for target in table.TARGETS:
-        found = table.counted(table.compiled(graph, target, PIPELINE), target)
+        found = table.collect_counts(table.compile_graph(graph, target, PIPELINE), target)
         assert found["arena"] == found["bound"]
         worse = {
             key: (number, stated[target][key][1]) for key, number in found.items() if number > stated[target][key][1]
@@ -147,7 +147,7 @@ def test_launches_and_memory_got_no_worse(name: str) -> None:
         if target == "cpu":
             assert round(found["arena"] / 2**20, 3) <= ARENA.get(name, inf)
         elif name in LAUNCHES:
-            unmerged = table.counted(table.compiled(graph, target, UNMERGED), target)
+            unmerged = table.collect_counts(table.compile_graph(graph, target, UNMERGED), target)
             most, after = LAUNCHES[name]
             assert unmerged["launches"] <= most
             assert found["launches"] <= after

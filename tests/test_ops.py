@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cortado.compiler.op import REGISTRY, make
+from cortado.compiler.op import REGISTRY, make_op
 from cortado.compiler.ops.fused import Fused
 from cortado.compiler.text import parse
 from cortado.compiler.types import type_of
@@ -22,9 +22,9 @@ from cortado.compiler.types import type_of
 
 def compute(name: str, *operands: Tensor, **attributes: Any) -> list[Tensor]:
     """All results, after a proof that their types are those that `infer` says."""
-    op = make(name, attributes)
+    op = make_op(name, attributes)
     made = op.compute(operands)
-    assert op.types([type_of(t) for t in operands]) == tuple(map(type_of, made))
+    assert op.infer_types([type_of(t) for t in operands]) == tuple(map(type_of, made))
     return list(made)
 
 

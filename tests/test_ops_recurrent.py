@@ -12,7 +12,7 @@ import torch
 
 from cortado import driver
 from cortado.compiler.errors import CompileError
-from cortado.compiler.op import make
+from cortado.compiler.op import make_op
 from cortado.compiler.ops.recurrent import Lstm, LstmUnit, Rnn
 from cortado.compiler.types import TensorType
 
@@ -205,4 +205,4 @@ def test_wrong_settings_are_refused(tmp_path: Path, change: tuple[str, str], sen
 )
 def test_shapes_that_do_not_fit(operator: str, shapes: list[tuple[int, ...]], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        make(operator, {}).types([TensorType("f32", s) for s in shapes])
+        make_op(operator, {}).infer_types([TensorType("f32", s) for s in shapes])

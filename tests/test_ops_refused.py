@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cortado.compiler.errors import CompileError
-from cortado.compiler.op import make
+from cortado.compiler.op import make_op
 from cortado.compiler.text import parse
 from cortado.compiler.types import AtMost, TensorType
 
@@ -102,7 +102,7 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[TensorType, ...], str]] = [
 @pytest.mark.parametrize("name, attributes, types, sentence", REFUSED)
 def test_refused(name: str, attributes: dict[str, Any], types: tuple[TensorType, ...], sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        make(name, attributes).types(types)
+        make_op(name, attributes).infer_types(types)
 
 
 def test_attributes_are_what_their_fields_say() -> None:
@@ -116,9 +116,9 @@ def test_attributes_are_what_their_fields_say() -> None:
         ("slice", {"points": 1.5}, "points is a whole number or a list of them, not 1.5"),
     ]:
         with pytest.raises(ValueError, match=re.escape(sentence)):
-            make(name, given)
-    assert make("conv", {"pad": (1, 1)}) == make("conv", {"pad": 1})
-    assert make("relu", {"slope": 0}).attributes() == {}
+            make_op(name, given)
+    assert make_op("conv", {"pad": (1, 1)}) == make_op("conv", {"pad": 1})
+    assert make_op("relu", {"slope": 0}).attributes() == {}
 
 
 def test_both_producers_are_named() -> None:

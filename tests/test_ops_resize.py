@@ -12,8 +12,8 @@ from cortado import driver
 from cortado.compiler.ops.pool import MaxPool
 from cortado.compiler.ops.resize import Interp, Unpool, Upsample
 from cortado.compiler.types import AtMost, TensorType
-from cortado.runtime.primitives import TABLE, Call, Operand, Packings
-from cortado.runtime.signatures import PRIMITIVES
+from cortado.runtime.primitive_table import PRIMITIVE_TABLE
+from cortado.runtime.primitives import IMPLEMENTATIONS, CallSite, Operand, PackedWeights
 
 from .small_nets import Nets, counted, data, f32, layer
 
@@ -122,7 +122,7 @@ CASES = [
 @pytest.mark.parametrize("op, shape", CASES, ids=str)
 def test_primitives_mean_the_same(op: Any, shape: tuple[int, ...], layout: str) -> None:
     operands = [torch.randn(shape)]
-    (type,) = op.types([f32(*shape)] * (2 if isinstance(op, Unpool) else 1))
+    (type,) = op.infer_types([f32(*shape)] * (2 if isinstance(op, Unpool) else 1))
     if isinstance(op, Unpool):
         operands.append(torch.randint(0, int(np.prod(type.shape[2:])), shape).float())
 
@@ -133,13 +133,13 @@ def test_primitives_mean_the_same(op: Any, shape: tuple[int, ...], layout: str) 
 
     given, result = [laid(t) for t in operands], laid(torch.full(type.shape, torch.nan))
     attributes = {k: list(v) if isinstance(v, tuple) else v for k, v in op.all_attributes().items()}
-    complete = PRIMITIVES[op.name].complete(attributes)
-    shapes = TABLE[op.name].shapes
+    complete = PRIMITIVE_TABLE[op.name].complete(attributes)
+    shapes = IMPLEMENTATIONS[op.name].infer_shapes
     assert shapes is not None and list(shapes(complete, [shape] * len(given), [type.shape])) == [type.shape]
-    made = Call(
-        complete, tuple(Operand(t.dtype, shape) for t in given), (Operand(torch.float32, type.shape),), Packings()
+    made = CallSite(
+        complete, tuple(Operand(t.dtype, shape) for t in given), (Operand(torch.float32, type.shape),), PackedWeights()
     )
-    run = TABLE[op.name].prepare(made)
+    run = IMPLEMENTATIONS[op.name].prepare(made)
     for _ in range(2):  # nothing is left over from a run
         run([result], given)
         torch.testing.assert_close(result, op.reference(*operands), rtol=0, atol=2e-6)

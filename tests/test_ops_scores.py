@@ -15,8 +15,8 @@ import torch
 from cortado import driver
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Graph
-from cortado.compiler.op import make
-from cortado.compiler.reference import blobs
+from cortado.compiler.op import make_op
+from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.text import parse
 from cortado.runtime import Net
 
@@ -97,7 +97,7 @@ def test_by_hand(tmp_path: Path, call: str, operands: list[Any], results: list[A
     inputs = ", ".join(f"{name}: {dims(x)}" for name, x in given.items())
     path = tmp_path / "case.net"
     path.write_text(f"net case({inputs}) {{\n    {made} = {call}\n    return {made}\n}}\n")
-    reference = blobs(parse(path.read_text()), {name: torch.from_numpy(x) for name, x in given.items()})
+    reference = evaluate_blobs(parse(path.read_text()), {name: torch.from_numpy(x) for name, x in given.items()})
     found = driver.compile(path)(given)
     for i, wanted in enumerate(map(array, results)):
         for got in (reference[f"r{i}"].numpy(), found[f"r{i}"]):
@@ -138,9 +138,9 @@ def test_images_that_lie_with_channels_innermost(tmp_path: Path, call: str) -> N
     given = {"x": random.standard_normal((2, 3, 5, 4), np.float32), "one": array([5, 0])}
     given |= {"label": array(random.integers(0, 6, (2, 1, 5, 4))), "wide": array(random.integers(0, 2, (2, 6, 5, 4)))}
     text = path.read_text()
-    by_hand = blobs(bound(text, weight), {name: torch.from_numpy(x) for name, x in given.items()})
+    by_hand = evaluate_blobs(bound(text, weight), {name: torch.from_numpy(x) for name, x in given.items()})
     report = driver.Report()
-    artifact = driver.lowered(bound(text, weight), driver.Options(), report)
+    artifact = driver.lower_graph(bound(text, weight), driver.Options(), report)
     assert artifact.plan.slots["c"].layout == "nhwc" or "c" not in artifact.plan.slots
     np.testing.assert_allclose(Net.from_artifact(artifact)(given)["y"], by_hand["y"], rtol=2e-6, atol=2e-6)
 
@@ -161,7 +161,7 @@ def test_a_clip_rides_on_a_convolution(tmp_path: Path) -> None:
         y = clip(c, low=-1, high=6)
         return y
     }"""
-    artifact = driver.lowered(parse(text), driver.Options(), driver.Report())
+    artifact = driver.lower_graph(parse(text), driver.Options(), driver.Report())
     assert [s.primitive for s in artifact.plan.steps if s.primitive != "relayout"] == ["conv_packed"]
     made = Net.from_artifact(artifact)(x=array([[[[-9, -0.25, 0, 2, 9]]]]))["y"]
     np.testing.assert_allclose(made, [[[[-1, -0.5, 0, 4, 6]]]])
@@ -173,7 +173,7 @@ def test_a_label_that_names_no_class(tmp_path: Path, name: str, label: float) ->
     """Caffe, compiled for release, reads beyond the blob."""
     x, y = torch.zeros(2, 2), torch.tensor([0.0, label])
     with pytest.raises(ValueError, match="the classes are 0 to 1"):
-        make(name, {}).compute([x, y])
+        make_op(name, {}).compute([x, y])
     path = tmp_path / "case.net"
     path.write_text(f"net case(x: f32[2,2], y: f32[2]) {{\n    r = {name}(x, y)\n    return r\n}}\n")
     with pytest.raises(ValueError, match="the classes are 0 to 1"):

@@ -13,11 +13,11 @@ import torch
 
 import cortado
 from cortado import runtime
-from cortado.cli.sides import Meaning
+from cortado.cli.runners import ReferenceRunner
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ops.user import USERS, User
 from cortado.compiler.text import parse, show
-from cortado.driver import Options, Report, lowered, read_net
+from cortado.driver import Options, Report, lower_graph, read_net
 from cortado.frontends.caffe.layer import LAYERS
 from cortado.registering import register_layer
 
@@ -89,7 +89,7 @@ def test_it_runs_between_other_layers(net: Path, optimize: bool) -> None:
     assert step.attributes["layer"] == "Mirror" and step.attributes["attributes"]["param_str"] == '{"axis": 3}'
     report = Report()
     graph = read_net(net, weights, Options(), report)
-    right(Meaning("", graph, "reference-f64").values({"data": X}), X)
+    right(ReferenceRunner("", graph, "reference-f64").run({"data": X}), X)
 
 
 def test_a_file_names_it_and_holds_nothing_of_it(net: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_its_text_reads_back(net: Path) -> None:
 
 def test_on_a_gpu_it_is_a_step_on_the_host(net: Path) -> None:
     options, report = Options(target="cuda"), Report()
-    artifact = lowered(read_net(net, weights, options, report), options, report)
+    artifact = lower_graph(read_net(net, weights, options, report), options, report)
     steps = [s.primitive for s in artifact.plan.steps]
     assert steps.count("user") == 1 and set(steps) == {"user", "launch"}
 

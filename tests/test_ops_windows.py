@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from cortado.compiler.ops.conv import Deconv, Im2col
 from cortado.compiler.ops.norm import L2Normalize
 from cortado.compiler.ops.pool import AvgPool, PyramidPool, StochasticPool
-from cortado.runtime.primitives import TABLE, Call, Operand, Packings
-from cortado.runtime.signatures import PRIMITIVES
+from cortado.runtime.primitive_table import PRIMITIVE_TABLE
+from cortado.runtime.primitives import IMPLEMENTATIONS, CallSite, Operand, PackedWeights
 
 from .small_nets import Nets, counted, data, f32, layer
 
@@ -65,8 +65,8 @@ def test_columns_of_an_image() -> None:
 def deconvolved(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, layout: str, **attributes: Any) -> torch.Tensor:
     """The primitive, prepared and run as the runtime does, into memory full of NaN."""
     format = torch.channels_last if layout == "nhwc" else torch.contiguous_format
-    complete = PRIMITIVES["deconv_packed"].complete({**attributes, "bias": True})
-    shapes = TABLE["deconv_packed"].shapes
+    complete = PRIMITIVE_TABLE["deconv_packed"].complete({**attributes, "bias": True})
+    shapes = IMPLEMENTATIONS["deconv_packed"].infer_shapes
     assert shapes is not None
     (shape,) = shapes(complete, [tuple(t.shape) for t in (x, w, b)], [()])
     result = torch.full(shape, torch.nan).to(memory_format=format)
@@ -74,7 +74,9 @@ def deconvolved(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, layout: str, 
         Operand(x.dtype, tuple(x.shape), layout),
         *(Operand(t.dtype, tuple(t.shape), data=t, handle=str(i)) for i, t in enumerate((w, b))),
     )
-    run = TABLE["deconv_packed"].prepare(Call(complete, operands, (Operand(x.dtype, shape, layout),), Packings()))
+    run = IMPLEMENTATIONS["deconv_packed"].prepare(
+        CallSite(complete, operands, (Operand(x.dtype, shape, layout),), PackedWeights())
+    )
     with torch.inference_mode():
         run([result], [x.to(memory_format=format), w, b])
     return result

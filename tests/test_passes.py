@@ -22,7 +22,7 @@ from _pytest.mark import ParameterSet
 from cortado import passes
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Constant, Graph
-from cortado.compiler.poison import poisoned
+from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate
 from cortado.compiler.rewrite import Writer
 from cortado.compiler.target import Target
@@ -80,7 +80,7 @@ def outcome(graph: Graph, name: str, text: str) -> tuple[str, Graph | None]:
 def apply(graph: Graph, name: str, text: str) -> tuple[Graph, Context]:
     asked = re.search(r"^# target: (\S+)$", text, re.MULTILINE)
     chosen = Target() if asked and asked[1] == Target.name else target(asked[1] if asked else "cpu")
-    context = Context(chosen).during(name)
+    context = Context(chosen).for_pass(name)
     return getattr(passes, name)(graph, context), context
 
 
@@ -92,8 +92,8 @@ def same_numbers(graph: Graph, name: str, text: str) -> None:
     expected = evaluate(bound, *inputs)
     given = [x.to(DTYPES[v.type.dtype]) for x, v in zip(inputs, after.inputs, strict=True)]
     runs = [evaluate(after, *given)]
-    if all(v.type.known for v in after.values.values()):
-        runs.append(poisoned(passes.plan_memory(after, Context()), *given))
+    if all(v.type.is_static for v in after.values.values()):
+        runs.append(run_poisoned(passes.plan_memory(after, Context()), *given))
     assert [name for name, _ in after.returns] == [name for name, _ in graph.returns]
     for run in runs:
         for a, b in zip(expected, run, strict=True):
@@ -105,7 +105,7 @@ def filled(graph: Graph) -> Graph:
     """The net with random numbers, all positive, for the weights that it only declares."""
     writer = Writer(graph)
     for c in graph.constants:
-        if not c.bound:
+        if not c.is_bound:
             writer[c] = Constant(c.name, c.type, data=torch.rand(c.type.shape) + 0.25)
     for node in graph.nodes:
         writer.copy(node)

@@ -14,23 +14,23 @@ from click.testing import CliRunner, Result
 
 from cortado import driver
 from cortado.cli import main
-from cortado.cli.random_numbers import POSITIVE, inputs, with_weights
-from cortado.cli.timings import Spent, Timings, timings
+from cortado.cli.random_numbers import POSITIVE_OPERANDS, random_inputs, with_random_weights
+from cortado.cli.timings import Measurement, Timings, make_timings
 from cortado.compiler.cost import cost
 from cortado.compiler.ir import Constant
 from cortado.compiler.reference import evaluate
 from cortado.compiler.text import parse
-from cortado.runtime import Net, ceilings, load
+from cortado.runtime import Net, load, roofline
 from cortado.runtime.artifact import read, write
-from cortado.runtime.ceilings import Ceilings
 from cortado.runtime.profile import Profile, profile
 from cortado.runtime.program import Instance
+from cortado.runtime.roofline import Roofline
 
 from .shared import ROOT
 
 DIGITS = ROOT / "examples" / "digits"
 NET, WEIGHTS = DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel"
-BEST = Ceilings(flops=100e9, bytes=20e9, cached=50e9)
+BEST = Roofline(flops=100e9, memory_bandwidth=20e9, cache_bandwidth=50e9)
 SMALL = """net small(data: f32[2,3,8,8]) {
     weight conv.w: f32[4,3,3,3]
     weight conv.b: f32[4]
@@ -49,7 +49,7 @@ NUMBERS = {"seconds", "median", "share", "flops", "bytes", "gflops", "of_best", 
 @pytest.fixture(autouse=True)
 def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fixed ceilings: measuring them takes a second each time, and has a test of its own."""
-    monkeypatch.setattr(ceilings, "ceilings", lambda threads=None: BEST)
+    monkeypatch.setattr(roofline, "measure_roofline", lambda threads=None: BEST)
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +132,14 @@ def test_what_moves_nothing_has_no_rate() -> None:
 
 
 def test_rates_and_what_they_are_of() -> None:
-    spent = Spent(seconds=2.0, median=3.0, flops=50_000_000_000, bytes=10_000_000_000)
+    spent = Measurement(seconds=2.0, median=3.0, flops=50_000_000_000, bytes=10_000_000_000)
     assert spent.rates(BEST) == {"gflops": 25, "of_best": 0.25, "gbytes": 5, "of_copy": 0.25}
-    assert Spent(0.0, 0.0, 5, 5).rates(BEST)["gflops"] is None
+    assert Measurement(0.0, 0.0, 5, 5).rates(BEST)["gflops"] is None
 
 
 def by_hand(digits: Net, *seconds: tuple[float, ...], runs: tuple[float, ...]) -> Timings:
     times = tuple(seconds) + (((0.001,) * len(runs)),) * (len(digits.plan.steps) - len(seconds))
-    return timings(digits.artifact, Profile(digits.plan, 1, times, runs), BEST)
+    return make_timings(digits.artifact, Profile(digits.plan, 1, times, runs), BEST)
 
 
 def test_the_best_counts_and_the_median_is_told(digits: Net) -> None:
@@ -152,7 +152,7 @@ def test_the_best_counts_and_the_median_is_told(digits: Net) -> None:
 
 
 def test_a_busy_machine_is_told(digits: Net) -> None:
-    quiet, busy = (dict(by_hand(digits, runs=runs).sentences()) for runs in ((0.01, 0.012), (0.01, 0.03)))
+    quiet, busy = (dict(by_hand(digits, runs=runs).summary_rows()) for runs in ((0.01, 0.012), (0.01, 0.03)))
     assert "other work" in busy["a run"] and "other work" not in quiet["a run"]
 
 
@@ -211,9 +211,11 @@ def test_random_weights_keep_numbers_in_size() -> None:
     """The same for each call; variances and gains are positive, and no number is lost or infinite."""
     text = (ROOT / "benchmarks" / "nets" / "open_nsfw.net").read_text("utf-8")
     declared = parse(text, "open_nsfw.net")
-    made, again = with_weights(declared), with_weights(declared)
+    made, again = with_random_weights(declared), with_random_weights(declared)
     assert [c.handle for c in made.constants] == [c.handle for c in again.constants]
-    positive = [n.inputs[{"batch_norm": 2, "scale": 1}[n.op.name]] for n in made.nodes if n.op.name in POSITIVE]
+    positive = [
+        n.inputs[{"batch_norm": 2, "scale": 1}[n.op.name]] for n in made.nodes if n.op.name in POSITIVE_OPERANDS
+    ]
     assert positive and all(isinstance(c, Constant) and 0.5 <= c.data.min() <= c.data.max() <= 1.5 for c in positive)
     (answer,) = evaluate(made, torch.rand(made.inputs[0].type.shape))
     assert answer.isfinite().all() and answer.std() > 0
@@ -228,20 +230,20 @@ def test_nets_for_a_gpu_are_not_timed_here(tmp_path: Path, digits: Net) -> None:
 
 
 def test_each_step_is_timed_once_a_run(digits: Net) -> None:
-    made = profile(digits, inputs(digits), repeat=3)
+    made = profile(digits, random_inputs(digits), repeat=3)
     assert (len(made.steps), {len(times) for times in made.steps}, len(made.runs)) == (len(digits.plan.steps), {3}, 3)
     assert made.plan is digits.plan and made.threads == torch.get_num_threads()
     with pytest.raises(ValueError, match="one run or more"):
-        profile(digits, inputs(digits), repeat=0)
+        profile(digits, random_inputs(digits), repeat=0)
     with pytest.raises(ValueError, match="is missing"):
         profile(digits, {})
 
 
 def test_a_timed_run_computes_the_same(digits: Net) -> None:
     given = {"data": torch.rand(1, 1, 8, 8)}
-    program, ready = digits.fed(given)
+    program, ready = digits.prepare_run(given)
     instance = Instance(program)
-    assert len(instance.clocked(ready)) == len(digits.plan.steps)
+    assert len(instance.time_steps(ready)) == len(digits.plan.steps)
     assert torch.equal(instance.values["prob"], digits(given)["prob"])
 
 
@@ -255,12 +257,12 @@ def test_a_net_without_steps(tmp_path: Path) -> None:
 
 def test_ceilings_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(ceilings, "LARGE", 1 << 20)
-    monkeypatch.setattr(ceilings, "PATIENCE", 0.0)
+    monkeypatch.setattr(roofline, "MEMORY_BYTES", 1 << 20)
+    monkeypatch.setattr(roofline, "MIN_SECONDS", 0.0)
     before = torch.get_num_threads()
-    found = ceilings.ceilings(threads=1)
-    assert min(found.flops, found.bytes, found.cached) > 0 and torch.get_num_threads() == before
-    assert found.or_better(Ceilings(1e30, 0, 1e30)) == Ceilings(1e30, found.bytes, 1e30)
+    found = roofline.measure_roofline(threads=1)
+    assert min(found.flops, found.memory_bandwidth, found.cache_bandwidth) > 0 and torch.get_num_threads() == before
+    assert found.max_with(Roofline(1e30, 0, 1e30)) == Roofline(1e30, found.memory_bandwidth, 1e30)
 
 
 def test_the_runtime_profiles_a_file(tmp_path: Path, digits: Net) -> None:

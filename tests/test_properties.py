@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cortado.compiler.build import build
 from cortado.compiler.ir import Constant, Graph
-from cortado.compiler.poison import poisoned
+from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate
 from cortado.compiler.rewrite import Writer
 from cortado.compiler.targets import target
@@ -19,7 +19,7 @@ from cortado.compiler.text import parse, show
 from cortado.compiler.text.weights import by_handle
 from cortado.compiler.verify import verify
 from cortado.passes import PIPELINE, Context, run
-from cortado.passes.plan_memory import lower_bound, spans_of
+from cortado.passes.plan_memory import lower_bound, root_live_ranges
 from cortado.runtime import Net
 
 STEPS = [
@@ -115,7 +115,7 @@ def test_any_net_keeps_its_meaning_through_all_passes(text: str) -> None:
         alike(evaluate(verify(made), x), expected, name)
         again = run(again, Context(target("cpu")), PIPELINE)
         assert show(again) == show(final), f"compiled from the dump after {name} it is another net"
-    alike(poisoned(final, x), expected, "poisoned")
+    alike(run_poisoned(final, x), expected, "poisoned")
     net = Net.from_artifact(build(final, graph, "cpu"))
     for _ in range(2):
         results = net(x=x)
@@ -126,7 +126,7 @@ def test_any_net_keeps_its_meaning_through_all_passes(text: str) -> None:
 @QUICK
 def test_no_plan_is_smaller_than_its_bound(text: str) -> None:
     final = run(filled(parse(text)), Context(target("cpu")))
-    bound = lower_bound(spans_of(final))
+    bound = lower_bound(root_live_ranges(final))
     assert final.arena is not None and bound <= final.arena <= 1.5 * bound
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cortado.runtime.arena import allocate, view
-from cortado.runtime.artifact import ACTIVATIONS, FUNCTIONS, PRIMITIVES, Slot
-from cortado.runtime.primitives import TABLE, Call, Operand, Packings
+from cortado.runtime.artifact import ACTIVATIONS, EXPR_FUNCTIONS, PRIMITIVE_TABLE, Slot
+from cortado.runtime.primitives import IMPLEMENTATIONS, CallSite, Operand, PackedWeights
 
 LAYOUTS = ("nchw", "nhwc")
 
@@ -41,14 +41,14 @@ def call(
 ) -> None:
     """Prepare and run a step as the runtime does, after the same proof of shapes."""
     given = [Operand(x.dtype, tuple(x.shape), data=x if i in constants else None) for i, x in enumerate(operands)]
-    complete = PRIMITIVES[primitive].complete(attributes)
-    shapes = TABLE[primitive].shapes
+    complete = PRIMITIVE_TABLE[primitive].complete(attributes)
+    shapes = IMPLEMENTATIONS[primitive].infer_shapes
     assert shapes is not None
     assert [*map(tuple, shapes(complete, [o.shape for o in given], [r.shape for r in results]))] == [
         r.shape for r in results
     ]
     made = tuple(Operand(r.dtype, tuple(r.shape)) for r in results)
-    run = TABLE[primitive].prepare(Call(complete, tuple(given), made, Packings()))
+    run = IMPLEMENTATIONS[primitive].prepare(CallSite(complete, tuple(given), made, PackedWeights()))
     for _ in range(2):  # nothing may be left over from a run
         with torch.inference_mode():
             run(results, operands)
@@ -68,7 +68,7 @@ def close(found: Tensor, wanted: Tensor, tolerance: float = 1e-6) -> None:
 
 
 def test_the_table_is_the_signatures() -> None:
-    assert set(TABLE) | {"user", "launch", "view"} == set(PRIMITIVES)
+    assert set(IMPLEMENTATIONS) | {"user", "launch", "view"} == set(PRIMITIVE_TABLE)
 
 
 CONVOLUTIONS = [  # x, w, stride, pad, dilation, groups
@@ -119,8 +119,8 @@ def test_a_residual_is_added_in_place(layout: str) -> None:
     place = placed(r, layout, spare=4)
     given = [Operand(t.dtype, tuple(t.shape), data=w if t is w else None) for t in (x, w, r)]
     made = (Operand(r.dtype, tuple(r.shape)),)
-    run = TABLE["conv_packed"].prepare(
-        Call(PRIMITIVES["conv_packed"].complete(attributes), tuple(given), made, Packings())
+    run = IMPLEMENTATIONS["conv_packed"].prepare(
+        CallSite(PRIMITIVE_TABLE["conv_packed"].complete(attributes), tuple(given), made, PackedWeights())
     )
     run([place], [placed(x, layout), w, place])
     close(place, wanted, 3e-6)
@@ -376,7 +376,7 @@ BY_HAND: dict[str, tuple[Any, ...]] = {  # function: first operand, second opera
 }
 
 
-@pytest.mark.parametrize("function", list(FUNCTIONS))
+@pytest.mark.parametrize("function", list(EXPR_FUNCTIONS))
 def test_functions_by_hand(function: str) -> None:
     a, b, wanted = BY_HAND[function]
     operands = [torch.tensor(v) for v in (a, b) if v is not None]
@@ -408,8 +408,8 @@ def test_expr_with_operands_per_channel_in_place(layout: str) -> None:
         operands = [placed(x, layout), a, b, placed(r, layout)]
         result = placed(torch.full_like(x, torch.nan), layout) if over is None else operands[over]
         given = tuple(Operand(t.dtype, tuple(t.shape)) for t in operands)
-        call_ = Call({"code": code, "axes": axes}, given, (Operand(x.dtype, tuple(x.shape)),))
-        TABLE["expr"].prepare(call_)([result], operands)
+        call_ = CallSite({"code": code, "axes": axes}, given, (Operand(x.dtype, tuple(x.shape)),))
+        IMPLEMENTATIONS["expr"].prepare(call_)([result], operands)
         close(result, wanted)
     a = torch.randn(2, 1, 4)
     found = outcome("expr", {"code": [["mul", 0, 1]], "axes": [None, 0]}, [placed(x, layout), a], x)
@@ -443,8 +443,8 @@ def test_large_tensors_are_computed_in_pieces(
 ) -> None:
     if layout == "nhwc" and len(shape) < 3:
         pytest.skip("no image")
-    monkeypatch.setattr("cortado.runtime.primitives.pieces.PIECE", 1 << 10)
-    monkeypatch.setattr("cortado.runtime.primitives.pieces.GRAIN", 1)
+    monkeypatch.setattr("cortado.runtime.primitives.chunks.CHUNK", 1 << 10)
+    monkeypatch.setattr("cortado.runtime.primitives.chunks.GRAIN_SIZE", 1)
     x = torch.randn(shape)
     per_channel = torch.randn(shape[1:2] or shape)
     aligned = per_channel.reshape(-1, *[1] * (len(shape) - 2))
@@ -502,27 +502,33 @@ WRONG: list[tuple[str, dict[str, Any], list[tuple[int, ...]], str]] = [
 
 @pytest.mark.parametrize(("primitive", "attributes", "operands", "sentence"), WRONG)
 def test_shapes_that_do_not_fit_are_refused(primitive: str, attributes: Any, operands: Any, sentence: str) -> None:
-    shapes = TABLE[primitive].shapes
+    shapes = IMPLEMENTATIONS[primitive].infer_shapes
     assert shapes is not None
     with pytest.raises(ValueError, match=sentence):
-        shapes(PRIMITIVES[primitive].complete(attributes), operands, [(1, 5)] * 3 if primitive == "slice" else [(1, 5)])
+        shapes(
+            PRIMITIVE_TABLE[primitive].complete(attributes),
+            operands,
+            [(1, 5)] * 3 if primitive == "slice" else [(1, 5)],
+        )
 
 
 def test_a_convolution_is_packed_in_the_form_for_its_image() -> None:
     """oneDNN would repack any other at each run. Sizes that want the same form share one tensor."""
-    weight, packings = torch.randn(512, 256, 1, 1), Packings()
+    weight, packed_weights = torch.randn(512, 256, 1, 1), PackedWeights()
     ones, zeros = [1, 1], [0, 0]
     form = torch.ops.mkldnn._get_mkldnn_serialized_md
-    attributes = PRIMITIVES["conv_packed"].complete({"stride": ones, "pad": zeros, "dilation": ones})
+    attributes = PRIMITIVE_TABLE["conv_packed"].complete({"stride": ones, "pad": zeros, "dilation": ones})
     wanted = set()
     for side in (7, 10, 19, 38, 19):
         x, y = placed(torch.randn(1, 256, side, side), "nhwc"), placed(torch.zeros(1, 512, side, side), "nhwc")
         operands = (Operand(x.dtype, tuple(x.shape)), Operand(weight.dtype, tuple(weight.shape), "nchw", weight, "w"))
-        run = TABLE["conv_packed"].prepare(Call(attributes, operands, (Operand(y.dtype, tuple(y.shape)),), packings))
+        run = IMPLEMENTATIONS["conv_packed"].prepare(
+            CallSite(attributes, operands, (Operand(y.dtype, tuple(y.shape)),), packed_weights)
+        )
         with torch.inference_mode():
             run([y], [x, weight])
         torch.testing.assert_close(y, F.conv2d(x, weight), atol=1e-3, rtol=1e-5)
         best = torch.ops.mkldnn._reorder_convolution_weight(weight, zeros, ones, ones, 1, x.shape)
         wanted.add(form(best).numpy().tobytes())
-    held = [form(made).numpy().tobytes() for made in packings.made.values() if isinstance(made, Tensor)]
+    held = [form(made).numpy().tobytes() for made in packed_weights.cache.values() if isinstance(made, Tensor)]
     assert len(held) == len(wanted) and set(held) == wanted

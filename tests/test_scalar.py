@@ -25,7 +25,7 @@ from cortado.compiler.text import parse
 from cortado.compiler.types import TensorType
 from cortado.passes import Context, run
 from cortado.runtime import Net
-from cortado.runtime.artifact import FUNCTIONS as RUNTIME_FUNCTIONS
+from cortado.runtime.artifact import EXPR_FUNCTIONS as RUNTIME_FUNCTIONS
 
 INF, NAN = math.inf, math.nan
 E = math.e

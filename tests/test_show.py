@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from cortado import driver, passes
 from cortado.cli import main
-from cortado.compiler.build import launches
+from cortado.compiler.build import count_launches
 from cortado.compiler.cost import cost, flops, traffic
 from cortado.compiler.ir import Graph
 from cortado.compiler.text import parse, show
@@ -104,12 +104,12 @@ def test_what_stands_in_its_place_costs_nothing() -> None:
     half = parse(text.format("in z[0:4]", "at 256"))
     moved = [sum(traffic(n, g) for n in g.nodes) - 4 * 16 * 4 for g in (copied, half, placed)]
     assert moved == [2 * 32 * 4, 2 * 16 * 4, 0]
-    assert [launches(g, "cpu").kernels for g in (copied, half, placed)] == [3, 3, 2]
+    assert [count_launches(g, "cpu").kernels for g in (copied, half, placed)] == [3, 3, 2]
 
 
 def test_any_passes_on_any_dump(tmp_path: Path) -> None:
     cortado("show", NET, WEIGHTS, "--after-all", tmp_path)
-    stage = tmp_path / f"{STAGES.index('drop_training'):02}_drop_training.net"
+    stage = tmp_path / f"{STAGES.index('remove_dropout'):02}_remove_dropout.net"
     folded = cortado("opt", stage, "-p", "fold_batchnorm")
     after = cortado("show", NET, WEIGHTS, "--before", "fold_batchnorm").stdout
     assert folded.exit_code == 0 and folded.stdout == cortado("opt", stage, "-p", " fold_batchnorm ,").stdout
@@ -159,7 +159,7 @@ def test_a_failure_tells_its_cause(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         raise ZeroDivisionError
 
     with pytest.raises(PassFailed) as caught:
-        driver.optimized(graph, driver.Options(), driver.Report(), [broken])
+        driver.run_passes(graph, driver.Options(), driver.Report(), [broken])
     assert (caught.value.name, caught.value.graph, caught.value.folder) == ("broken", graph, "")
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ir import Constant, Graph, Node, Place, Value, Within, handle
-from cortado.compiler.op import make
+from cortado.compiler.ir import Constant, Graph, Node, Place, Subview, Value, handle
+from cortado.compiler.op import make_op
 from cortado.compiler.ops.activation import Relu
 from cortado.compiler.reference import evaluate
 from cortado.compiler.text import parse, show
@@ -58,10 +58,10 @@ def test_every_construct(numbers: torch.Tensor) -> None:
     assert show(graph) == text
     assert [v.name for v in graph.inputs] == ["data", "3A/p_1x1", "weight"]
     assert graph.inputs[1].layout == "nhwc" and graph.inputs[0].layout is None
-    assert graph.arena == 4096 and graph.values["at"].place == Place(within=Within("c", 3, 6))
+    assert graph.arena == 4096 and graph.values["at"].place == Place(within=Subview("c", 3, 6))
     assert graph.values["u"].place == Place(over="t")
     assert [name for name, _ in graph.returns][1:3] == ["return", "blob with spaces"]
-    bound = {c.name: c.bound for c in graph.constants}
+    bound = {c.name: c.is_bound for c in graph.constants}
     assert bound == {"conv1/w": True, "b": True, "open": False, "one": True}
     assert graph.values["conv1/w"].data.equal(numbers)  # type: ignore[attr-defined]
 
@@ -176,7 +176,7 @@ def test_a_kernel_by_itself_is_a_graph() -> None:
 def test_places_may_be_given_to_some_of_the_results() -> None:
     head = "net t(x: f32[1,4,1,1]) { a = relu(x) p, q = slice(a, parts=2)"
     graph = parse(f"{head} _, in a[2:4] return p, q }}")
-    assert [v.place.decided for v in graph.nodes[1].results] == [False, True]
+    assert [v.place.is_placed for v in graph.nodes[1].results] == [False, True]
     assert "= slice(a, parts=2) _, in a[2:4]\n" in show(graph)
     assert show(parse(show(graph))) == show(graph)
     graph = parse(f"{head} in a[0:2] return p, q }}")
@@ -221,7 +221,7 @@ def weighted(numbers: torch.Tensor) -> Graph:
     w = Constant("w", TensorType("f32", tuple(numbers.shape)), data=numbers)
     x = Value("x", TensorType("f32", (1, 1, 3, 3)))
     y = Value("y", TensorType("f32", (1, 3, 1, 1)))
-    return Graph("t", (x,), (Node(make("conv", {}), (x, w), (y,)),), (("y", y),))
+    return Graph("t", (x,), (Node(make_op("conv", {}), (x, w), (y,)),), (("y", y),))
 
 
 def test_reading_a_dump_computes_the_same() -> None:

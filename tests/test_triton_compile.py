@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from cortado import driver
-from cortado.compiler.build import kernels
+from cortado.compiler.build import kernel_sources
 from cortado.compiler.codegen.gpu import aot, source, tiles
 from cortado.compiler.codegen.gpu.aot import machine_code
 from cortado.compiler.codegen.gpu.text import Calls, Text
@@ -58,14 +58,16 @@ def optimized(graph: Graph, on: str = "cuda") -> Graph:
 @pytest.fixture(scope="module")
 def conv() -> dict[str, str]:
     """The files of a convolution with its bias and a leaky relu: Hopper's, and the older one."""
-    return {name: text for name, text in kernels(optimized(parse(CONV, "t.net")), "cuda").items() if "conv" in name}
+    return {
+        name: text for name, text in kernel_sources(optimized(parse(CONV, "t.net")), "cuda").items() if "conv" in name
+    }
 
 
 @pytest.fixture(scope="module")
 def digits(cache: Path) -> Artifact:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CORTADO_CACHE", str(cache))
-        return driver.lowered(net("digits"), driver.Options(target="cuda"), driver.Report())
+        return driver.lower_graph(net("digits"), driver.Options(target="cuda"), driver.Report())
 
 
 def test_a_file_says_what_it_computes(conv: dict[str, str]) -> None:
@@ -91,7 +93,7 @@ def test_kernels_are_named_by_what_they_are() -> None:
     """Another batch is the same kernels, another size the same for the older GPUs, another slope is others."""
 
     def named(old: str, new: str, on: str = "sm_") -> set[str]:
-        files = kernels(optimized(parse(CONV.replace(old, new), "t.net")), "cuda")
+        files = kernel_sources(optimized(parse(CONV.replace(old, new), "t.net")), "cuda")
         return {name for name, text in files.items() if "conv" in name and on in text.split("ARCHITECTURES")[1]}
 
     assert len(named("", "")) == 2
@@ -251,16 +253,16 @@ def kernel_table() -> object:
 def test_the_table_is_of_today(row: tuple[str, int, str], kernel_table: object) -> None:
     """Launches and kernels are those of the table; two of the kernels are compiled, and take no more than it says."""
     name, batch, on = row
-    launches, files = kernel_table.lowered(name, batch, on)  # type: ignore[attr-defined]
+    launches, files = kernel_table.lower_net(name, batch, on)  # type: ignore[attr-defined]
     stated = json.loads(TABLE.read_text())
     before = stated["nets"][f"{name} b{batch} {on}"]
     assert launches <= {"squeezenet_v1.1": 31, "open_nsfw": 57}[name]
     assert set(files) == set(before["kernels"]), "run python benchmarks/kernel_table.py, and read what changed"
     chosen = [n for n in sorted(files) if before["kernels"][n]["wgmma"]][:2]
     code = machine_code(files, [(n, "sm_90") for n in chosen])
-    now = {n: kernel_table.row(code[n, "sm_90"]) for n in chosen}  # type: ignore[attr-defined]
+    now = {n: kernel_table.kernel_row(code[n, "sm_90"]) for n in chosen}  # type: ignore[attr-defined]
     same = stated["triton"] == importlib.metadata.version("triton")
-    faults = kernel_table.worse({"launches": launches, "kernels": now}, before, same)  # type: ignore[attr-defined]
+    faults = kernel_table.find_regressions({"launches": launches, "kernels": now}, before, same)  # type: ignore[attr-defined]
     assert not faults, faults
 
 
@@ -273,7 +275,7 @@ def test_no_kernel_of_the_table_spills() -> None:
 def test_worse_is_found(kernel_table: object) -> None:
     was = {"registers": 90, "spilled": 0, "shared": 100, "wgmma": 2}
     before = {"launches": 3, "kernels": {"k": was}}
-    worse = kernel_table.worse  # type: ignore[attr-defined]
+    worse = kernel_table.find_regressions  # type: ignore[attr-defined]
     assert worse(before, before, True) == []
     assert worse(before | {"launches": 4}, before, True) == ["4 launches, and were 3"]
     more = {"launches": 3, "kernels": {"k": was | {"registers": 91, "wgmma": 0, "spilled": 8}}}

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ir import Graph, Node, Place, Value, declared
+from cortado.compiler.ir import Graph, Node, Place, Value, declare_weight
 from cortado.compiler.ops.activation import Relu
 from cortado.compiler.ops.shape import Slice
-from cortado.compiler.poison import poisoned
+from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate
 from cortado.compiler.text import parse
 from cortado.compiler.types import TensorType
@@ -49,7 +49,7 @@ def test_allowed(case: str) -> None:
     graph = parse(ALLOWED[case], "allowed.net")
     inputs = [torch.randn(v.type.shape) for v in graph.inputs]
     plan = plan_memory(graph, Context())
-    for a, b in zip(evaluate(graph, *inputs), poisoned(plan, *inputs), strict=True):
+    for a, b in zip(evaluate(graph, *inputs), run_poisoned(plan, *inputs), strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -66,7 +66,7 @@ def cut(count: int) -> Node:
 
 
 A, OTHER = node("a", X), Value("a", X.type)
-W = replace(declared("w", X.type), place=Place(at=0))
+W = replace(declare_weight("w", X.type), place=Place(at=0))
 BROKEN = {
     "two values are called a": Graph("t", (X,), (A, node("a", X)), (("y", A.output),)),
     "two values are called x": Graph("t", (X, Value("x", X.type)), (), ()),

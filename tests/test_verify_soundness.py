@@ -14,9 +14,9 @@ import torch
 
 from cortado.compiler.build import build
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ir import Graph, Node, Place, Value, Within
+from cortado.compiler.ir import Graph, Node, Place, Subview, Value
 from cortado.compiler.memory import ALIGN
-from cortado.compiler.poison import poisoned
+from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate
 from cortado.compiler.targets import target
 from cortado.compiler.text import parse, show
@@ -43,7 +43,7 @@ def test_what_is_let_pass_computes_the_right_numbers(seed: int) -> None:
             refused += 1
             continue
         on_the_cpu = Net.from_artifact(build(broken, broken, "cpu"))({"x": inputs[0]})
-        for got in (poisoned(broken, *inputs), on_the_cpu.values()):
+        for got in (run_poisoned(broken, *inputs), on_the_cpu.values()):
             for a, b in zip(expected, got, strict=True):
                 assert torch.allclose(a, b, atol=1e-4), show(broken)
     assert refused >= 8, f"{refused} of 25 broken plans were refused"
@@ -99,10 +99,10 @@ def mutated(graph: Graph, chance: random.Random) -> Graph:
         options.append(Place(value.layout, over=chance.choice(node.inputs).name))
     if value.type.rank == other.type.rank == 4:
         first = chance.randrange(0, other.type.shape[1])
-        options.append(Place(value.layout, within=Within(other.name, first, first + value.type.shape[1])))
+        options.append(Place(value.layout, within=Subview(other.name, first, first + value.type.shape[1])))
     if (part := value.place.within) is not None:
         step = chance.choice([-2, -1, 1, 2])
-        options.append(replace(value.place, within=Within(part.root, max(part.first + step, 0), part.stop + step)))
+        options.append(replace(value.place, within=Subview(part.root, max(part.first + step, 0), part.stop + step)))
     return moved(graph, value, chance.choice(options))
 
 

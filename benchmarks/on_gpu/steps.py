@@ -12,13 +12,13 @@ from cortado.runtime.artifact import Artifact
 from cortado.runtime.cuda import CudaProgram
 from cortado.runtime.cuda.launch import Launch
 from cortado.runtime.plan import Step
-from cortado.runtime.primitives import Packings
+from cortado.runtime.primitives import PackedWeights
 from cortado.runtime.program import Instance, Program
 
 Work = Callable[[], object]
 
 
-class Steps(Protocol):
+class StepRunner(Protocol):
     """The steps in order, and the values of the plan by name; all sizes are known."""
 
     def steps(self) -> list[tuple[Step, Work]]: ...
@@ -32,10 +32,10 @@ class Steps(Protocol):
         """A copy, on the host."""
 
 
-class CpuSteps:
+class CpuStepRunner:
     def __init__(self, artifact: Artifact) -> None:
         self.plan = artifact.plan
-        program = Program(artifact, Packings(), {})
+        program = Program(artifact, PackedWeights(), {})
         self.instance = Instance(program)
         self.inputs = {name: torch.zeros(program.plan.slots[name].bounds) for name in program.plan.inputs}
 
@@ -44,7 +44,7 @@ class CpuSteps:
 
     def with_inputs(self, call: Work) -> Work:
         def run() -> None:
-            for name, places in self.instance.places.items():
+            for name, places in self.instance.input_uses.items():
                 for operands, i in places:
                     operands[i] = self.inputs[name]
             with torch.inference_mode():
@@ -67,33 +67,33 @@ class CpuSteps:
         return self.instance.values[name].clone()
 
 
-class GpuSteps:
+class GpuStepRunner:
     def __init__(self, artifact: Artifact) -> None:
-        self.program = CudaProgram(artifact, Packings(), {})
+        self.program = CudaProgram(artifact, PackedWeights(), {})
         self.instance = self.program.pool[0]
-        self.instance.device.enter()
+        self.instance.device.set_current()
         self.stream = self.instance.stream.handle
 
     def steps(self) -> list[tuple[Step, Work]]:
-        return [(step, self.call(work)) for step, work in self.instance.steps]
+        return [(step, self.make_call(work)) for step, work in self.instance.steps]
 
-    def call(self, work: Any) -> Work:
+    def make_call(self, work: Any) -> Work:
         if work is None:  # it only gives bytes another name
             return lambda: None
         arguments = () if isinstance(work, Launch) else ({},)
         return lambda: work(self.stream, *arguments)
 
     def write(self, name: str, value: Tensor) -> None:
-        place = self.instance.places[name]
-        memory = place.host()
-        place.fetch(memory, self.stream)
+        place = self.instance.device_values[name]
+        memory = place.allocate_host()
+        place.copy_to_host(memory, self.stream)
         self.synchronize()
-        place.seen(memory).copy_(value)
-        place.send(memory, self.stream)
+        place.view_in(memory).copy_(value)
+        place.copy_from_host(memory, self.stream)
         self.synchronize()
 
     def poison(self, name: str) -> None:
-        self.instance.places[name].poison(self.stream)
+        self.instance.device_values[name].poison(self.stream)
 
     def read(self, name: str) -> Tensor:
         return self.instance.to_host(name, self.stream, {})

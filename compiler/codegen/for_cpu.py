@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...runtime.artifact import PRIMITIVES
+from ...runtime.artifact import PRIMITIVE_TABLE
 from ..errors import CompileError
 from ..ir import Graph, Node, Value
 from ..op import Elementwise, Ints
@@ -35,7 +35,7 @@ def lower(kernel: Graph) -> Call:
     if isinstance(anchor.op, Elementwise):
         return Call("expr", {"code": record(kernel), "axes": axes(kernel)}, tuple(range(len(kernel.inputs))))
     name, attributes = alone(anchor)
-    if riders or name not in PRIMITIVES:
+    if riders or name not in PRIMITIVE_TABLE:
         raise CompileError(f"the cpu target has no primitive for {kernel.name}", anchor.loc)
     return Call(name, attributes, tuple(kernel.inputs.index(v) for v in anchor.inputs))
 
@@ -79,7 +79,7 @@ def alone(node: Node) -> tuple[str, dict[str, Any]]:
             attributes = {}
         case User(layer=layer):
             attributes = {"layer": layer, "attributes": node.op.read}
-    if node.op.reinterprets:
+    if node.op.is_reinterpretation:
         return "reshape", {}
     return node.op.name, attributes
 

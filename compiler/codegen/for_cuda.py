@@ -12,7 +12,7 @@ from torch import Tensor
 from ...runtime.artifact import Slot, Step, Weight
 from ..errors import CompileError
 from ..ir import Constant, Graph, Node, Value, handle
-from ..kernel import kernel, operands
+from ..kernel import external_operands, kernel_graph
 from ..ops.fused import Fused
 from ..types import TensorType
 from . import for_cpu
@@ -69,8 +69,8 @@ def sources(graph: Graph, places: Places, strict: bool = False) -> dict[str, str
 
 def lowered(node: Node, places: Places, strict: bool) -> Lowered | Step:
     """A node's launches, or its step on the host if there is no kernel for it and it runs alone."""
-    body, results = kernel(node), tuple(v.name for v in node.results)
-    outside = node.inputs if isinstance(node.op, Fused) else operands([node])
+    body, results = kernel_graph(node), tuple(v.name for v in node.results)
+    outside = node.inputs if isinstance(node.op, Fused) else external_operands([node])
     try:
         views = [view_of(places[v.name]) for v in outside], [view_of(places[name]) for name in results]
         launches = lower(body, *views, strict)

@@ -67,7 +67,7 @@ def lower(kernel: Graph, operands: Sequence[View], results: Sequence[View], stri
 def family_of(node: Node) -> Family | None:
     if isinstance(node.op, Elementwise):
         return moves.elementwise
-    return moves.reshape if node.op.reinterprets else FAMILIES.get(type(node.op))
+    return moves.reshape if node.op.is_reinterpretation else FAMILIES.get(type(node.op))
 
 
 def rides(kernel: Graph) -> str | None:
@@ -75,10 +75,10 @@ def rides(kernel: Graph) -> str | None:
     anchor, *riders = kernel.nodes
     if not isinstance(anchor.op, (*ANCHORS, Elementwise)) or len(anchor.results) > 1:
         return f"nothing rides on {anchor.op.name}"
-    others = [v for v in (*kernel.inputs, *kernel.outputs) if v.type.dtype not in DTYPES or not v.type.known]
+    others = [v for v in (*kernel.inputs, *kernel.outputs) if v.type.dtype not in DTYPES or not v.type.is_static]
     if others:
         return f"{others[0].type} is computed alone"
-    if riders[-1].pieces:
+    if riders[-1].slice_ranges:
         *riders, _ = riders
         if not isinstance(anchor.op, Conv):
             return f"{anchor.op.name} is not written in pieces"

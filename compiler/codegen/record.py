@@ -119,7 +119,7 @@ def axes(kernel: Graph) -> list[int | None]:
     found: dict[Value, int | None] = {}
     for node in kernel.nodes:
         assert isinstance(node.op, Elementwise), node.op.name
-        for value, axis in zip(node.inputs, node.op.aligned([v.type for v in node.inputs]), strict=True):
+        for value, axis in zip(node.inputs, node.op.operand_axes([v.type for v in node.inputs]), strict=True):
             found.setdefault(value, axis)
     return [found[v] for v in kernel.inputs]
 
@@ -128,7 +128,7 @@ def aligned(nodes: Sequence[Any]) -> bool:
     """True if every operand is read at one axis by all nodes."""
     found: dict[Value, int | None] = {}
     for node in nodes:
-        for value, axis in zip(node.inputs, node.op.aligned([v.type for v in node.inputs]), strict=True):
+        for value, axis in zip(node.inputs, node.op.operand_axes([v.type for v in node.inputs]), strict=True):
             if found.setdefault(value, axis) != axis:
                 return False
     return True

@@ -113,7 +113,7 @@ class Abs(Elementwise):
 
 @op("dropout")
 class Dropout(Elementwise):
-    """Nothing: what training drops, inference keeps. `drop_training` takes it out."""
+    """Nothing: what training drops, inference keeps. `remove_dropout` takes it out."""
 
     ratio: float = 0.5
 

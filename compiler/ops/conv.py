@@ -65,7 +65,7 @@ class Conv(Geometry, Weighted):
     pad: Ints = (0,)
     dilation: Ints = (1,)
     groups: int = 1
-    gathers = True
+    reads_any_layout = True
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
         n, c, sizes = image(x)

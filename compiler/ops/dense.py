@@ -29,7 +29,7 @@ class Linear(Weighted):
 
     axis: int = 1
     transpose: bool = False
-    rows = True
+    row_major_only = True
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
         if w.rank != 2:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..op import Op, op
-from ..types import AtMost, TensorType, bound
+from ..types import AtMost, TensorType, upper_bound
 
 CODES = ("corner", "center_size", "corner_size")
 LOWEST = -3.4028234663852886e38  # -FLT_MAX: every score is above it
@@ -42,7 +42,7 @@ class DetectionOutput(Op):
     eta: float = 1.0
     keep_top_k: int = -1
     confidence: float = LOWEST
-    rows = True
+    row_major_only = True
     # Made for the host: how many boxes survive, and which comes next, is known only from the one before.
 
     def infer(self, loc: TensorType, conf: TensorType, prior: TensorType) -> TensorType:
@@ -64,7 +64,7 @@ class DetectionOutput(Op):
         self.need(conf, priors * self.classes, f"{self.classes} scores of {priors} priors")
         if loc.dims[0] != conf.dims[0]:
             raise ValueError(f"the locations are {loc}, the scores {conf}: their first dimensions differ")
-        images = bound(loc.dims[0])
+        images = upper_bound(loc.dims[0])
         return loc.with_shape(1, 1, AtMost(max(images * self.most(priors), images)), 7)
 
     def need(self, x: TensorType, count: int, what: str) -> None:

@@ -21,15 +21,15 @@ class Fused(Op):
     body: Graph
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fused) and (self.body is other.body or self.body.form == other.body.form)
+        return isinstance(other, Fused) and (self.body is other.body or self.body.structure == other.body.structure)
 
     def __hash__(self) -> int:
-        return hash(self.body.form)
+        return hash(self.body.structure)
 
     @property
-    def gathers(self) -> bool:  # type: ignore[override]
+    def reads_any_layout(self) -> bool:  # type: ignore[override]
         """As its anchor does, whose first operand is the kernel's."""
-        return self.body.nodes[0].op.gathers
+        return self.body.nodes[0].op.reads_any_layout
 
     def pointwise_in(self, operand: int) -> bool:
         """True if every way from that operand to a result is pointwise."""
@@ -42,7 +42,7 @@ class Fused(Op):
                 reached.update(node.results)
         return True
 
-    def types(self, operands: object) -> tuple[TensorType, ...]:
+    def infer_types(self, operands: object) -> tuple[TensorType, ...]:
         given, wanted = list(operands), [v.type for v in self.body.inputs]  # type: ignore[call-overload]
         if len(given) != len(wanted):
             raise ValueError(f"takes {plural(len(wanted), 'operand')}, not {len(given)}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..op import Ints, Op, op, per_axis
-from ..types import AtMost, TensorType, bound
+from ..types import AtMost, TensorType, upper_bound
 from .dense import axis_of
 from .image import plural
 
@@ -18,14 +18,14 @@ class Transpose(Op):
     """The dimensions in another order: dimension i of the result is dimension `order[i]` of x."""
 
     order: tuple[int, ...]
-    strided = True
+    layout_agnostic = True
 
     def infer(self, x: TensorType) -> TensorType:
         if sorted(self.order) != list(range(x.rank)):
             raise ValueError(f"order {list(self.order)} does not name each of the {plural(x.rank, 'dimension')} once")
         return x.with_shape(*(x.dims[i] for i in self.order))
 
-    def reorders(self, rank: int) -> Ints:
+    def axis_permutation(self, rank: int) -> Ints:
         return self.order
 
     def reference(self, x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Crop(Op):
         wanted = self.sizes if like is None else like.dims[axis : x.rank]
         for i, (start, size) in enumerate(zip(self.starts(x.rank), wanted, strict=True), axis):
             has = x.with_shape(x.dims[i]).shape[0]
-            if start < 0 or bound(size) < 1 or start + bound(size) > has:
+            if start < 0 or upper_bound(size) < 1 or start + upper_bound(size) > has:
                 raise ValueError(f"axis {i} has {has}: no {size} can be cut out of it from {start} on")
         return x.with_shape(*x.dims[:axis], *wanted)
 
@@ -124,7 +124,7 @@ class Filter(Op):
         for i, x in enumerate(values):
             if x.rank < 1 or x.dims[0] != rows:
                 raise ValueError(f"operand {i + 1} is {x}, and the selector has {rows} rows")
-        return tuple(x.with_shape(AtMost(bound(rows)), *x.dims[1:]) for x in values)
+        return tuple(x.with_shape(AtMost(upper_bound(rows)), *x.dims[1:]) for x in values)
 
     def reference(self, *operands: Tensor) -> tuple[Tensor, ...]:
         *values, selector = operands

@@ -43,7 +43,7 @@ class Pool(Op):
     stride: Ints = (1,)
     pad: Ints = (0,)
     round: str = "up"
-    gathers = True
+    reads_any_layout = True
 
     def windows(self, sizes: tuple[int, ...]) -> tuple[Window, ...]:
         """The windows along each image axis."""

@@ -34,7 +34,7 @@ class PriorBox(Op):
     image: tuple[int, ...] = ()
     step: tuple[float, ...] = ()
     offset: float = 0.5
-    by_shape = True
+    shape_only = True
 
     def infer(self, features: TensorType, image: TensorType) -> TensorType:
         if not self.min_size or min(self.min_size) <= 0:

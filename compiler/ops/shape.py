@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..op import Ints, Op, op
-from ..types import AtMost, Dim, TensorType, bound
+from ..types import AtMost, Dim, TensorType, upper_bound
 from .dense import axis_of
 
 
@@ -36,10 +36,10 @@ class Concat(Op):
     def reference(self, *operands: Tensor) -> Tensor:
         return torch.cat(operands, self.axis)
 
-    def joined(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
+    def concat_ranges(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
         if axis_of(self.axis, operands[0]) != 1:
             return ()
-        stops = list(accumulate(bound(t.dims[1]) for t in operands))
+        stops = list(accumulate(upper_bound(t.dims[1]) for t in operands))
         return tuple(range(a, b) for a, b in pairwise([0, *stops]))
 
 
@@ -71,7 +71,7 @@ class Slice(Op):
         cuts = self.cuts(TensorType("f32", tuple(x.shape)))
         return tuple(x.narrow(self.axis, a, b - a) for a, b in pairwise(cuts))
 
-    def pieces(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
+    def slice_ranges(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
         if axis_of(self.axis, operands[0]) != 1:
             return ()
         return tuple(range(a, b) for a, b in pairwise(self.cuts(operands[0])))
@@ -80,11 +80,11 @@ class Slice(Op):
 class Reinterpret(Op):
     """The same numbers in the same (Caffe's) order, under another shape."""
 
-    reinterprets = True
-    rows = True
+    is_reinterpretation = True
+    row_major_only = True
 
     def reference(self, x: Tensor) -> Tensor:
-        made = self.types([TensorType("f32", tuple(x.shape))])
+        made = self.infer_types([TensorType("f32", tuple(x.shape))])
         return x.reshape(made[0].shape)
 
 
@@ -158,7 +158,7 @@ class Relayout(Op):
             raise ValueError(f"only images [n, c, h, w] have layouts, not {x}")
         return x
 
-    def reorders(self, rank: int) -> Ints:
+    def axis_permutation(self, rank: int) -> Ints:
         return tuple(range(rank))
 
     def reference(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..op import Op, near, op
+from ..op import Op, did_you_mean, op
 from ..types import TensorType
 
 Settings = Mapping[str, Any]
@@ -36,7 +36,7 @@ class User(Op):
     layer: str
     settings: str = "{}"
 
-    rows = True  # the function sees images as Caffe has them
+    row_major_only = True  # the function sees images as Caffe has them
 
     @property
     def read(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class User(Op):
     @property
     def registered(self) -> Registered:
         if self.layer not in USERS:
-            known = near(self.layer, USERS)
+            known = did_you_mean(self.layer, USERS)
             raise ValueError(f'no layer "{self.layer}" is registered{known}: cortado.register_layer makes it known')
         return USERS[self.layer]
 

@@ -18,7 +18,7 @@ from ..ops.conv import Conv, Deconv
 from ..ops.dense import Linear
 from ..ops.pool import Pool
 from ..target import Target
-from ..types import TensorType, bound
+from ..types import TensorType, upper_bound
 
 LONGEST = 16  # nodes in one expr: growing a kernel node by node stays linear in the net, and files readable
 PICTURE = 3  # channels at most
@@ -43,12 +43,14 @@ class Cpu(Target):
     def layouts(self, op: Op) -> tuple[str, ...]:
         return ("nhwc",) if isinstance(op, Conv | Deconv) else ()
 
-    def gathers(self, op: Op, image: TensorType) -> bool:
+    def reads_any_layout(self, op: Op, image: TensorType) -> bool:
         """A picture, which oneDNN convolves in nchw as fast; what torch pools, which is copied to its place anyway."""
-        return isinstance(op, Pool) or (isinstance(op, Conv) and op.groups == 1 and bound(image.dims[1]) <= PICTURE)
+        return isinstance(op, Pool) or (
+            isinstance(op, Conv) and op.groups == 1 and upper_bound(image.dims[1]) <= PICTURE
+        )
 
     def writes_views(self, op: Op) -> bool:
-        return not op.reinterprets
+        return not op.is_reinterpretation
 
 
 def refused(kernel: Graph, anchor: Node, riders: list[Node]) -> str | None:

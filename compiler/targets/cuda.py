@@ -10,7 +10,7 @@ from ..op import Op
 from ..ops.conv import Conv
 from ..ops.pool import Pool
 from ..target import Target
-from ..types import TensorType, bound
+from ..types import TensorType, upper_bound
 
 LONGEST = 16  # nodes in one kernel: growing it node by node stays linear in the net, and files readable
 WIDE = 8  # channels: 16 bytes of f16, and what follows them lies as well in memory as they do
@@ -41,12 +41,12 @@ class Cuda(Target):
     def layouts(self, op: Op) -> tuple[str, ...]:
         return ("nhwc",) if isinstance(op, Conv) else ()
 
-    def gathers(self, op: Op, image: TensorType) -> bool:
-        return isinstance(op, Pool) or bound(image.dims[1]) < FEW
+    def reads_any_layout(self, op: Op, image: TensorType) -> bool:
+        return isinstance(op, Pool) or upper_bound(image.dims[1]) < FEW
 
     def merges(self, a: Node, b: Node) -> bool:
         """One launch for two, and the image read once; the pieces begin where a line of 16 bytes does."""
         return all(n.output.type.bounds[1] % WIDE == 0 for n in (a, b))
 
     def writes_views(self, op: Op) -> bool:
-        return not op.reinterprets
+        return not op.is_reinterpretation

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir import Graph, Value
-from ..op import REGISTRY, near
+from ..op import REGISTRY, did_you_mean
 from .frame import Frame, Visit, last_made
 from .scope import Scope
 from .tree import Call, Function, Line, Name, Repeat, Statements
@@ -113,7 +113,7 @@ class Expander(Scope):
             if key in given:
                 raise self.fault(call.target, f"{called} is given {key} twice")
             if key not in {p.name.text for p in parameters}:
-                known = near(key, [p.name.text for p in parameters])
+                known = did_you_mean(key, [p.name.text for p in parameters])
                 raise self.fault(call.target, f"{called} has no parameter {key}{known}")
             given[key] = value
         missing = [p.name.text for p in parameters if p.name.text not in given and not p.optional]

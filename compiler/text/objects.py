@@ -7,7 +7,7 @@ from typing import Any
 
 from lark import Token, Transformer
 
-from ..ir import NOWHERE, Place, Within
+from ..ir import UNPLACED, Place, Subview
 from ..types import DTYPES, AtMost, TensorType
 from .tree import (
     Block,
@@ -114,10 +114,10 @@ class Objects(Transformer[Token, Any]):
         return Place(over=parts[0].text)
 
     def within(self, parts: list[Any]) -> Place:
-        return Place(within=Within(parts[0].text, int(parts[1]), int(parts[2])))
+        return Place(within=Subview(parts[0].text, int(parts[1]), int(parts[2])))
 
     def nowhere(self, parts: list[Any]) -> Place:
-        return NOWHERE
+        return UNPLACED
 
     def call(self, parts: list[Any]) -> Call:
         attributes: dict[str, Any] = {}

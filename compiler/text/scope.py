@@ -10,8 +10,8 @@ import torch
 
 from .. import ops
 from ..errors import CompileError
-from ..ir import NOWHERE, Constant, Graph, Node, Place, Value, declared
-from ..op import REGISTRY, Op, make, near
+from ..ir import UNPLACED, Constant, Graph, Node, Place, Value, declare_weight
+from ..op import REGISTRY, Op, did_you_mean, make_op
 from ..types import DTYPES, TensorType
 from ..verify import verify
 from .frame import Frame, last_made
@@ -56,10 +56,10 @@ class Scope:
     def weight(self, weight: Weight) -> None:
         name, type, given = weight.typed.name, self.type(weight.typed), self.worked_out(weight.given)
         called = self.frame.weight(name.text)
-        if not type.known:
+        if not type.is_static:
             raise self.fault(name, f"{name.text} is {type}: all dimensions of a weight are known")
         if given is None:
-            self.define(name, declared(called, type))
+            self.define(name, declare_weight(called, type))
             return
         if isinstance(given, str):
             data = self.weights.get(given[1:])
@@ -89,7 +89,7 @@ class Scope:
         node = self.call(line.call, [self.frame.called(t) for t in line.targets])
         if len(line.places) > len(line.targets):
             raise self.fault(line.targets[0].name, f"{len(line.places)} places for {len(line.targets)} results")
-        places = (*line.places, *[NOWHERE] * (len(line.targets) - len(line.places)))
+        places = (*line.places, *[UNPLACED] * (len(line.targets) - len(line.places)))
         results = []
         for target, value, place in zip(line.targets, node.results, places, strict=True):
             self.check_type(target, value)
@@ -105,7 +105,7 @@ class Scope:
         inputs = tuple(self.operand(o, f"{names[0]}.{i}", call) for i, o in enumerate(call.operands))
         try:
             op = self.op(call)
-            types = op.types([v.type for v in inputs])
+            types = op.infer_types([v.type for v in inputs])
         except ValueError as e:
             given = ", ".join(f"{v.name} {v.type}" for v in inputs)
             raise self.fault(call.target, f"{call.target.text}: {e} (operands: {given})") from None
@@ -121,7 +121,7 @@ class Scope:
             return self.lookup(written)
         called = call.target.text
         if called not in REGISTRY and called not in self.kernels:
-            raise self.fault(call.target, f"{called}: nothing is called that{near(called, self.callable)}")
+            raise self.fault(call.target, f"{called}: nothing is called that{did_you_mean(called, self.callable)}")
         advice = f"An operator is given numbers by name, as in {called}(x, name=2)."
         raise self.fault(call.target, f"{called} takes values, and one operand is none", advice)
 
@@ -144,7 +144,7 @@ class Scope:
             return ops.fused.Fused(self.kernels[name])
         if name == ops.fused.Fused.name:
             raise ValueError("a kernel is called by its own name")
-        return make(name, {key: self.worked_out(value) for key, value in call.attributes.items()})
+        return make_op(name, {key: self.worked_out(value) for key, value in call.attributes.items()})
 
     def emit(self, names: list[Name], node: Node) -> None:
         self.nodes.append(node)
@@ -176,7 +176,7 @@ class Scope:
     def known(self, name: Name) -> Any:
         known = self.frame.known
         if name.text not in known:
-            raise self.fault(name, f"{name.text} is not made before this line{near(name.text, known)}")
+            raise self.fault(name, f"{name.text} is not made before this line{did_you_mean(name.text, known)}")
         return known[name.text]
 
     def type(self, typed: Typed) -> TensorType:

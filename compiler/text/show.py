@@ -81,7 +81,7 @@ def call(node: Node) -> str:
 
 
 def weight(constant: Constant) -> str:
-    if not constant.bound:
+    if not constant.is_bound:
         return f"weight {typed(constant)}"
     if constant.type.numel <= SMALL:
         return f"weight {typed(constant)} = [{', '.join(map(exact, constant.data.flatten()))}]"

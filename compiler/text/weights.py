@@ -32,7 +32,7 @@ def by_handle(*graphs: Graph) -> dict[str, torch.Tensor]:
     found = {}
     for graph in graphs:
         assert not any(n.op.body.constants for n in graph.nodes if isinstance(n.op, Fused)), "kernels take weights"
-        found.update({c.handle: c.data for c in graph.constants if c.bound and c.type.numel > SMALL})
+        found.update({c.handle: c.data for c in graph.constants if c.is_bound and c.type.numel > SMALL})
     return found
 
 

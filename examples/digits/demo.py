@@ -20,7 +20,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 SHADES = " .:-=+*#%@"
-NEXT = """Where to look next (after: . {activate}):
+NEXT_STEPS = """Where to look next (after: . {activate}):
     cortado show {net} --stats
                       how many operators each pass left, and how long it took
     cortado show {net} --after fuse
@@ -35,7 +35,11 @@ def main() -> int:
     arguments.add_argument("--out", type=Path, default=Path("build/digits"), help="where to put what is compiled")
     out: Path = arguments.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    net, weights, compiled = near(HERE / "digits.prototxt"), near(HERE / "digits.caffemodel"), out / "digits.cortado"
+    net, weights, compiled = (
+        short_path(HERE / "digits.prototxt"),
+        short_path(HERE / "digits.caffemodel"),
+        out / "digits.cortado",
+    )
 
     print("1. Compile a Caffe net and its weights to one file:\n")
     cortado("compile", net, weights, "-o", compiled)
@@ -43,20 +47,20 @@ def main() -> int:
     print("\n2. See which pass did what, and why:\n")
     cortado("show", net, weights, "--why")
 
-    pictures, labels = held_out()
+    pictures, labels = load_held_out()
     np.save(out / "one.npy", pictures[0])
     print("\n3. Run it. This is a picture that the net was not trained on:\n")
-    print("\n".join(drawn(pictures[0, 0])), end="\n\n")
+    print("\n".join(render_picture(pictures[0, 0])), end="\n\n")
     cortado("run", compiled, "--input", out / "one.npy", "--top", 3)
 
     print("\n4. From Python, on all held-out pictures:\n")
-    if not measured(compiled, pictures, labels):
+    if not check_accuracy(compiled, pictures, labels):
         return 1
-    print(NEXT.format(net=net, activate=near(Path(sys.prefix) / "bin" / "activate")))
+    print(NEXT_STEPS.format(net=net, activate=short_path(Path(sys.prefix) / "bin" / "activate")))
     return 0
 
 
-def near(path: Path) -> Path:
+def short_path(path: Path) -> Path:
     """The path as a person here would type it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
@@ -73,18 +77,18 @@ def cortado(*words: object) -> None:
         print(f"    {line}")
 
 
-def held_out() -> tuple[np.ndarray, np.ndarray]:
+def load_held_out() -> tuple[np.ndarray, np.ndarray]:
     """f32[360,1,8,8] in 0..1, and the digits that they show."""
     with np.load(HERE / "pictures.npz") as file:
         return file["pictures"], file["labels"]
 
 
-def drawn(picture: np.ndarray) -> list[str]:
+def render_picture(picture: np.ndarray) -> list[str]:
     """An 8x8 picture in letters, two for each point."""
     return ["    " + "".join(SHADES[round(float(v) * (len(SHADES) - 1))] * 2 for v in row) for row in picture]
 
 
-def measured(compiled: Path, pictures: np.ndarray, labels: np.ndarray) -> bool:
+def check_accuracy(compiled: Path, pictures: np.ndarray, labels: np.ndarray) -> bool:
     """Read all pictures, say how many are right and how long one takes. True if as many are right as expected."""
     import cortado
 
@@ -92,8 +96,8 @@ def measured(compiled: Path, pictures: np.ndarray, labels: np.ndarray) -> bool:
     print('    >>> net(data=pictures)["prob"].argmax(1)')
     net = cortado.load(compiled)
     right = int((net(data=pictures)["prob"].argmax(1) == labels).sum())
-    alone = timed(lambda: [net(data=picture[None]) for picture in pictures]) / len(pictures)
-    together = timed(lambda: net(data=pictures)) / len(pictures)
+    alone = best_time(lambda: [net(data=picture[None]) for picture in pictures]) / len(pictures)
+    together = best_time(lambda: net(data=pictures)) / len(pictures)
     print(f"    {right} of {len(labels)} pictures are read correctly, {right / len(labels):.2%}.")
     print(f"    One takes {alone * 1e6:.0f} µs alone, and {together * 1e6:.1f} µs in a batch of {len(pictures)}.\n")
     expected = json.loads((HERE / "expected.json").read_text())["correct"]
@@ -102,7 +106,7 @@ def measured(compiled: Path, pictures: np.ndarray, labels: np.ndarray) -> bool:
     return right == expected
 
 
-def timed(work: Callable[[], object]) -> float:
+def best_time(work: Callable[[], object]) -> float:
     """Seconds, the best of five."""
     best = float("inf")
     for _ in range(5):

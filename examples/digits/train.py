@@ -28,7 +28,7 @@ EPOCHS, BATCH, RATE = 60, 64, 0.01
 BATCHNORM_FACTOR = 999.98
 
 
-class Scale(nn.Module):
+class ScaleLayer(nn.Module):
     """Caffe's Scale with bias: channel c of f32[n,c,h,w] times gamma[c], plus beta[c]."""
 
     def __init__(self, channels: int) -> None:
@@ -46,15 +46,15 @@ class Digits(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 24, 3, padding=1, bias=False)
-        self.conv1_bn, self.conv1_scale = nn.BatchNorm2d(24, affine=False), Scale(24)
+        self.conv1_bn, self.conv1_scale = nn.BatchNorm2d(24, affine=False), ScaleLayer(24)
         self.look1 = nn.Conv2d(24, 24, 3, padding=1, bias=False)
-        self.look1_bn, self.look1_scale = nn.BatchNorm2d(24, affine=False), Scale(24)
+        self.look1_bn, self.look1_scale = nn.BatchNorm2d(24, affine=False), ScaleLayer(24)
         self.look2 = nn.Conv2d(24, 24, 3, padding=1, bias=False)
         self.look2.weight = self.look1.weight  # the parameter "look" of both
-        self.look2_bn, self.look2_scale = nn.BatchNorm2d(24, affine=False), Scale(24)
+        self.look2_bn, self.look2_scale = nn.BatchNorm2d(24, affine=False), ScaleLayer(24)
         self.point = nn.Conv2d(24, 16, 1)
         self.around = nn.Conv2d(24, 32, 3, padding=1, bias=False)
-        self.around_bn, self.around_scale = nn.BatchNorm2d(32, affine=False), Scale(32)
+        self.around_bn, self.around_scale = nn.BatchNorm2d(32, affine=False), ScaleLayer(32)
         self.drop = nn.Dropout(0.3)
         self.score = nn.Linear(48 * 2 * 2, 10)
 
@@ -98,7 +98,7 @@ def from_caffe(model: nn.Module, layers: Mapping[str, Blobs]) -> None:
                     parameter.copy_(blob)
 
 
-def pictures() -> tuple[Tensor, Tensor]:
+def load_pictures() -> tuple[Tensor, Tensor]:
     """All pictures f32[1797,1,8,8] in 0..1 (scikit-learn has whole numbers 0..16) and labels i64[1797], shuffled."""
     from sklearn.datasets import load_digits
 
@@ -108,7 +108,7 @@ def pictures() -> tuple[Tensor, Tensor]:
     return torch.from_numpy(scaled), torch.from_numpy(labels[order].astype(np.int64))
 
 
-def shifted(batch: Tensor) -> Tensor:
+def shift_randomly(batch: Tensor) -> Tensor:
     """Each picture moved by at most one point each way, so that the net sees more than 1,437 pictures."""
     around = F.pad(batch, (1, 1, 1, 1))
     places = torch.randint(3, (len(batch), 2)).tolist()
@@ -123,7 +123,7 @@ def train(model: Digits, x: Tensor, labels: Tensor) -> None:
     for epoch in range(EPOCHS):
         total = 0.0
         for batch in torch.randperm(len(x)).split(BATCH):
-            loss = F.cross_entropy(model(shifted(x[batch])), labels[batch], label_smoothing=0.05)
+            loss = F.cross_entropy(model(shift_randomly(x[batch])), labels[batch], label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -134,7 +134,7 @@ def train(model: Digits, x: Tensor, labels: Tensor) -> None:
     model.eval()
 
 
-def write(model: Digits, folder: Path) -> None:
+def write_caffemodel(model: Digits, folder: Path) -> None:
     """digits.caffemodel: every layer of digits.prototxt in order, as Caffe writes it; sharers hold their copy too."""
     from cortado.frontends.files import caffemodel, prototxt
 
@@ -161,7 +161,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    x, labels = pictures()
+    x, labels = load_pictures()
     model = Digits()
     train(model, x[:-HELD_OUT], labels[:-HELD_OUT])
     x, labels = x[-HELD_OUT:], labels[-HELD_OUT:]
@@ -169,7 +169,7 @@ def main() -> None:
         correct = int((model(x).argmax(1) == labels).sum())
     print(f"{correct} of {HELD_OUT} held-out pictures are read correctly: {correct / HELD_OUT:.2%}")
 
-    write(model, folder)
+    write_caffemodel(model, folder)
     np.savez_compressed(folder / "pictures.npz", pictures=x.numpy(), labels=labels.numpy())
     expected = {"correct": correct, "accuracy": correct / HELD_OUT}
     (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...compiler.errors import CompileError
-from ...compiler.op import near
+from ...compiler.op import did_you_mean
 from ...compiler.types import AtMost, Dim, TensorType
 from ..files.message import Message
 from . import data
@@ -75,7 +75,7 @@ def declared_inputs(
         names.append(name)
     for name in given:
         advice = f"The inputs are {', '.join(names) or 'none'}."
-        sentence = f'a shape is given for "{name}", which is no input{near(name, names)}'
+        sentence = f'a shape is given for "{name}", which is no input{did_you_mean(name, names)}'
         errors.append(message.fault(sentence, None, advice))
     return found
 

@@ -120,7 +120,7 @@ class Layer:
     def numbers(self, shape: Sequence[int], role: str) -> torch.Tensor | None:
         """The next learnt blob as numbers, for a layer that stores them in another form; None if there are none yet."""
         constant = self.weight(shape, f"{role}.stored")
-        return constant.data if constant.bound else None
+        return constant.data if constant.is_bound else None
 
     def constant(self, data: torch.Tensor | None, shape: Sequence[int], role: str) -> Constant:
         """A weight that is worked out from what the file stores."""

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...compiler.ir import Graph, Value
-from ...compiler.rewrite import Names, Writer
+from ...compiler.rewrite import UniqueNames, Writer
 
 
 def named(graph: Graph, versions: Sequence[tuple[str, Value]]) -> Graph:
     """The graph with such names; `versions` tells which blob each top was written to, in order."""
-    names = Names()
+    names = UniqueNames()
     for value in (*graph.inputs, *graph.constants):
         names.fresh(value.name)
     inputs = set(graph.inputs)

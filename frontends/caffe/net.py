@@ -12,9 +12,9 @@ import torch
 
 from ...compiler.errors import CompileError, Loc, raise_all
 from ...compiler.ir import Constant, Graph, Node, Value
-from ...compiler.op import Op, near
+from ...compiler.op import Op, did_you_mean
 from ...compiler.ops.shape import Reshape
-from ...compiler.rewrite import needed
+from ...compiler.rewrite import live_nodes
 from ...compiler.types import Dim
 from ...compiler.verify import verify
 from ..files.message import Message
@@ -135,7 +135,7 @@ class Importer:
     def known_type(self, message: Message) -> None:
         name, type = message["name"], message["type"]
         if type not in LAYERS:
-            sentence = f'layer "{name}": cortado has no layer type {type}{near(type, LAYERS)}'
+            sentence = f'layer "{name}": cortado has no layer type {type}{did_you_mean(type, LAYERS)}'
             if type == "Python":
                 code = message["python_param"]
                 sentence += f"; its code, {code['module']}.{code['layer']}, is not in the file"
@@ -152,7 +152,7 @@ class Importer:
                 sentence += f'; layer "{maker["name"]}" on line {maker.loc.line} does'
                 advice = "Put it before this one, or look at its rules: it may be there in another phase only."
             else:
-                sentence += near(name, self.blobs)
+                sentence += did_you_mean(name, self.blobs)
                 advice = f"Here are {', '.join(list(self.blobs)[-5:])}." if self.blobs else "The net has no input."
             raise message.fault(sentence, "bottom", advice, i)
         return self.blobs[name]
@@ -217,7 +217,7 @@ class Importer:
 
     def emit(self, op: Op, inputs: Sequence[Value], loc: Loc) -> tuple[Value, ...]:
         """Write a node. ValueError if the operator does not take these operands."""
-        types = op.types([v.type for v in inputs])
+        types = op.infer_types([v.type for v in inputs])
         results = tuple(Value(f"%{len(self.nodes)}.{i}", type) for i, type in enumerate(types))
         self.nodes.append(Node(op, tuple(inputs), results, loc))
         return results
@@ -242,14 +242,14 @@ class Importer:
         """The blobs that are asked for, or those that no layer reads."""
         missing = [name for name in wanted if name not in self.blobs and name not in self.broken]
         for name in missing:
-            sentence = f'there is no blob "{name}" to return{near(name, self.blobs)}'
+            sentence = f'there is no blob "{name}" to return{did_you_mean(name, self.blobs)}'
             self.errors.append(self.message.fault(sentence, None, f"The blobs are {', '.join(self.blobs)}."))
         unread = [n for n, b in self.blobs.items() if not b.consumed]
         names = [n for n in wanted if n in self.blobs] if wanted else unread
         return [(n, self.read(self.blobs[n], self.message)) for n in names]
 
     def finish(self, outputs: list[tuple[str, Value]]) -> Graph:
-        nodes = needed(self.nodes, [v for _, v in outputs])
+        nodes = live_nodes(self.nodes, [v for _, v in outputs])
         name = self.message["name"] or "net"
         return verify(named(Graph(name, tuple(self.inputs), nodes, tuple(outputs)), self.versions))
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 
 from ...compiler.errors import CompileError
-from ...compiler.ir import Constant, declared
-from ...compiler.rewrite import constant
+from ...compiler.ir import Constant, declare_weight
+from ...compiler.rewrite import make_constant
 from ...compiler.types import TensorType
 from ..files.message import Message
 from .layer import Layer
@@ -53,7 +53,7 @@ class Parameters:
     def sharing(self, layer: Layer, index: int, shape: Shape, name: str, spec: Message | None) -> Constant:
         """The owner's blob, if its shape is ours or, being PERMISSIVE, its count (net.cpp, AppendParam)."""
         owner, at, made = self.shared[name]
-        if made.bound and self.weights.differs(layer.name, index, made.data):
+        if made.is_bound and self.weights.differs(layer.name, index, made.data):
             sentence = f'blob {index} is shared with layer "{owner.name}", and the caffemodel has other numbers for it'
             advice = "Caffe keeps whichever comes last in the caffemodel. Take the name out to let each have its own."
             raise layer.fault(sentence, None, advice)
@@ -66,12 +66,12 @@ class Parameters:
             raise layer.fault(f"{theirs}; blob {index} here is {list(shape)}", None, advice)
         if made.type.numel != TensorType("f32", shape).numel:
             raise layer.fault(f"{theirs}; blob {index} here is {list(shape)}, of another count")
-        data = made.data.reshape(shape) if made.bound else None
+        data = made.data.reshape(shape) if made.is_bound else None
         return self.constant(f"{layer.name}.{index}", data, shape)
 
     def constant(self, name: str, data: torch.Tensor | None, shape: Shape) -> Constant:
         """A named constant; the same one again if the name was given before."""
-        made = declared(name, TensorType("f32", shape)) if data is None else constant(name, data)
+        made = declare_weight(name, TensorType("f32", shape)) if data is None else make_constant(name, data)
         return self.constants.setdefault(name, made)
 
     def faults(self) -> Iterator[CompileError]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...compiler.errors import CompileError
-from ...compiler.op import near
+from ...compiler.op import did_you_mean
 from ..files.message import Message
 from ..files.schema import kinds
 from .draft import Draft, changed
@@ -102,7 +102,7 @@ def without_v0(layer: Message, doubts: list[CompileError]) -> Message:
     own, result = layer["layer"], Draft("V1LayerParameter", layer)
     type, name = own["type"], own["name"]
     if type not in TYPES:
-        raise own.fault(f'layer "{name}": Caffe had no layer type {type} in 2013{near(type, TYPES)}', "type")
+        raise own.fault(f'layer "{name}": Caffe had no layer type {type} in 2013{did_you_mean(type, TYPES)}', "type")
     result.unknown += own.unknown
     result.take(layer, "bottom")
     result.take(layer, "top")

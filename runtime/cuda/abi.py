@@ -19,8 +19,8 @@ from typing import Any
 
 Pointer = c_uint64
 """A CUdeviceptr: an address in the GPU's memory, a number here."""
-handle_out = POINTER(c_void_p)
-FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
+HandleOut = POINTER(c_void_p)
+DRIVER_FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
     "cuInit": (c_uint,),
     "cuGetErrorName": (c_int, POINTER(c_char_p)),
     "cuGetErrorString": (c_int, POINTER(c_char_p)),
@@ -29,13 +29,13 @@ FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
     "cuDeviceGet": (POINTER(c_int), c_int),
     "cuDeviceGetName": (c_char_p, c_int, c_int),
     "cuDeviceGetAttribute": (POINTER(c_int), c_int, c_int),
-    "cuDevicePrimaryCtxRetain": (handle_out, c_int),
-    "cuCtxGetCurrent": (handle_out,),
+    "cuDevicePrimaryCtxRetain": (HandleOut, c_int),
+    "cuCtxGetCurrent": (HandleOut,),
     "cuCtxSetCurrent": (c_void_p,),
     "cuCtxSynchronize": (),
-    "cuModuleLoadData": (handle_out, c_void_p),
+    "cuModuleLoadData": (HandleOut, c_void_p),
     "cuModuleUnload": (c_void_p,),
-    "cuModuleGetFunction": (handle_out, c_void_p, c_char_p),
+    "cuModuleGetFunction": (HandleOut, c_void_p, c_char_p),
     "cuFuncSetAttribute": (c_void_p, c_int, c_int),
     "cuMemAlloc_v2": (POINTER(Pointer), c_size_t),
     "cuMemFree_v2": (Pointer,),
@@ -44,17 +44,17 @@ FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
     "cuMemcpyDtoHAsync_v2": (c_void_p, Pointer, c_size_t, c_void_p),
     "cuMemcpyDtoDAsync_v2": (Pointer, Pointer, c_size_t, c_void_p),
     "cuMemsetD8Async": (Pointer, c_ubyte, c_size_t, c_void_p),
-    "cuStreamCreate": (handle_out, c_uint),
+    "cuStreamCreate": (HandleOut, c_uint),
     "cuStreamDestroy_v2": (c_void_p,),
     "cuStreamSynchronize": (c_void_p,),
     "cuStreamWaitEvent": (c_void_p, c_void_p, c_uint),
-    "cuEventCreate": (handle_out, c_uint),
+    "cuEventCreate": (HandleOut, c_uint),
     "cuEventRecord": (c_void_p, c_void_p),
     "cuEventDestroy_v2": (c_void_p,),
     "cuLaunchKernel": (c_void_p, *[c_uint] * 7, c_void_p, POINTER(c_void_p), POINTER(c_void_p)),
     "cuStreamBeginCapture_v2": (c_void_p, c_int),
-    "cuStreamEndCapture": (c_void_p, handle_out),
-    "cuGraphInstantiateWithFlags": (handle_out, c_void_p, c_ulonglong),
+    "cuStreamEndCapture": (c_void_p, HandleOut),
+    "cuGraphInstantiateWithFlags": (HandleOut, c_void_p, c_ulonglong),
     "cuGraphUpload": (c_void_p, c_void_p),
     "cuGraphLaunch": (c_void_p, c_void_p),
     "cuGraphDestroy": (c_void_p,),
@@ -73,14 +73,14 @@ FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
 }
 """Arguments by name. All return a CUresult; 0 is success."""
 
-OPTIONAL = ("cuTensorMapEncodeTiled",)
+OPTIONAL_FUNCTIONS = ("cuTensorMapEncodeTiled",)
 """Not in drivers before 12.0, and needed only on sm_90."""
 
 SUCCESS = 0
 OUT_OF_MEMORY = 2
 COMPUTE_MAJOR, COMPUTE_MINOR, SHARED_PER_BLOCK_OPTIN = 75, 76, 97  # CUdevice_attribute
 MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-SHARED_WITHOUT_ASKING = 48 << 10
+DEFAULT_SHARED_LIMIT = 48 << 10
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: it does not wait for the legacy default stream
 DISABLE_TIMING = 2  # CU_EVENT_DISABLE_TIMING
 CAPTURE_RELAXED = 2  # a net that is collected while another is captured may give its memory back

@@ -51,19 +51,19 @@ class Device:
         self.driver.cuDeviceGetAttribute(byref(found), which, self.number)
         return found.value
 
-    def enter(self) -> None:
+    def set_current(self) -> None:
         """Make this thread's calls go to this GPU: a thread that never did so has no context."""
         self.driver.cuCtxSetCurrent(self.context)
 
     @contextmanager
-    def current(self) -> Iterator[None]:
-        """As `enter`, and afterwards what the thread had before: it may have chosen another GPU for its own work."""
+    def make_current(self) -> Iterator[None]:
+        """As `set_current`, and afterwards what the thread had before: it may have chosen another GPU for itself."""
         before = c_void_p()
         self.driver.cuCtxGetCurrent(byref(before))
         if before.value == self.context.value:
             yield
             return
-        self.enter()
+        self.set_current()
         try:
             yield
         finally:
@@ -93,7 +93,7 @@ class Buffer:
         try:
             device.driver.cuMemAlloc_v2(byref(address), max(nbytes, 1))  # CUDA refuses to allocate nothing
         except CudaError as error:
-            if not error.out_of_memory:
+            if not error.is_out_of_memory:
                 raise
             free, total = c_size_t(), c_size_t()
             device.driver.cuMemGetInfo_v2(byref(free), byref(total))
@@ -102,7 +102,7 @@ class Buffer:
                 f"{total.value / 2**20:,.0f} MiB only {free.value / 2**20:,.0f} are free: {error}"
             ) from None
         self.address = address.value
-        released_with(self, device, device.driver.cuMemFree_v2, self.address)
+        release_with_owner(self, device, device.driver.cuMemFree_v2, self.address)
 
 
 class Stream:
@@ -112,32 +112,32 @@ class Stream:
         handle = c_void_p()
         device.driver.cuStreamCreate(byref(handle), NON_BLOCKING)
         self.handle = handle.value or 0
-        released_with(self, device, device.driver.cuStreamDestroy_v2, self.handle)
+        release_with_owner(self, device, device.driver.cuStreamDestroy_v2, self.handle)
 
 
 class Event:
     """A mark in one stream's work that another can wait for."""
 
     def __init__(self, device: Device) -> None:
-        self.calls = device.driver
+        self.driver = device.driver
         handle = c_void_p()
-        self.calls.cuEventCreate(byref(handle), DISABLE_TIMING)
+        self.driver.cuEventCreate(byref(handle), DISABLE_TIMING)
         self.handle = handle.value or 0
-        released_with(self, device, self.calls.cuEventDestroy_v2, self.handle)
+        release_with_owner(self, device, self.driver.cuEventDestroy_v2, self.handle)
 
     def record(self, stream: int) -> None:
-        self.calls.cuEventRecord(self.handle, stream)
+        self.driver.cuEventRecord(self.handle, stream)
 
     def wait(self, stream: int) -> None:
         """`stream` goes on when what was marked is done; an event that was never recorded is."""
-        self.calls.cuStreamWaitEvent(stream, self.handle, 0)
+        self.driver.cuStreamWaitEvent(stream, self.handle, 0)
 
 
-def released_with(owner: object, device: Device, release: Callable[[int], None], handle: int) -> None:
+def release_with_owner(owner: object, device: Device, release: Callable[[int], None], handle: int) -> None:
     """Give a resource of the GPU back when its owner goes; when the process ends, the driver does that itself."""
 
     def let_go() -> None:
-        with suppress(CudaError), device.current():  # nobody is left to tell
+        with suppress(CudaError), device.make_current():  # nobody is left to tell
             release(handle)
 
     weakref.finalize(owner, let_go).atexit = False
@@ -145,9 +145,9 @@ def released_with(owner: object, device: Device, release: Callable[[int], None],
 
 def device() -> Device:
     """The first GPU that is visible (CUDA_VISIBLE_DEVICES chooses). ArtifactError if there is none."""
-    return opened(driver())
+    return open_device(driver())
 
 
 @cache
-def opened(calls: Driver) -> Device:
+def open_device(calls: Driver) -> Device:
     return Device(calls, 0)

@@ -11,11 +11,11 @@ from functools import cache
 from typing import Any
 
 from ..plan import ArtifactError
-from .abi import ADVICE, FUNCTIONS, OPTIONAL, OUT_OF_MEMORY, SUCCESS
+from .abi import ADVICE, DRIVER_FUNCTIONS, OPTIONAL_FUNCTIONS, OUT_OF_MEMORY, SUCCESS
 
-LIBRARY = "CORTADO_LIBCUDA"
+LIBRARY_VARIABLE = "CORTADO_LIBCUDA"
 """The environment variable that names another driver library than the system's."""
-DEFAULT = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+DEFAULT_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 class CudaError(RuntimeError):
@@ -26,12 +26,12 @@ class CudaError(RuntimeError):
         self.code = code
 
     @property
-    def out_of_memory(self) -> bool:
+    def is_out_of_memory(self) -> bool:
         return self.code == OUT_OF_MEMORY
 
 
 class Driver:
-    """The functions of abi.FUNCTIONS, by name: `driver.cuMemFree_v2(address)` raises CudaError if it fails."""
+    """The functions of abi.DRIVER_FUNCTIONS, by name: `driver.cuMemFree_v2(address)` raises CudaError if it fails."""
 
     def __init__(self, path: str) -> None:
         try:
@@ -41,30 +41,30 @@ class Driver:
                 f"the net was compiled for an NVIDIA GPU, and CUDA's driver cannot be loaded ({error}); install "
                 f"NVIDIA's driver, or compile the net for the target cpu"
             ) from None
-        for name, arguments in FUNCTIONS.items():
+        for name, arguments in DRIVER_FUNCTIONS.items():
             try:
                 function = getattr(self.library, name)
             except AttributeError:
-                if name in OPTIONAL:
+                if name in OPTIONAL_FUNCTIONS:
                     continue
                 raise ArtifactError(f"CUDA's driver is too old, it has no {name}; update it to 12.0 or newer") from None
             function.argtypes, function.restype = arguments, ctypes.c_int
-            setattr(self, name, self.checked(name, function))
+            setattr(self, name, self.wrap_checked(name, function))
 
-    def checked(self, name: str, function: Callable[..., int]) -> Callable[..., None]:
+    def wrap_checked(self, name: str, function: Callable[..., int]) -> Callable[..., None]:
         def call(*arguments: Any) -> None:
             if (code := function(*arguments)) != SUCCESS:
-                raise CudaError(self.sentence(name, code), code)
+                raise CudaError(self.error_message(name, code), code)
 
         return call
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         """Only for functions that the library lacks: the others were set when it was loaded."""
-        if name not in OPTIONAL:
+        if name not in OPTIONAL_FUNCTIONS:
             raise AttributeError(name)
         raise CudaError(f"CUDA's driver has no {name}; update it to 12.0 or newer", 0)
 
-    def sentence(self, name: str, code: int) -> str:
+    def error_message(self, name: str, code: int) -> str:
         words = []
         for ask in (self.library.cuGetErrorName, self.library.cuGetErrorString):
             text = c_char_p()
@@ -75,11 +75,11 @@ class Driver:
 
 def driver() -> Driver:
     """The system's driver, or the library that CORTADO_LIBCUDA names. ArtifactError if it cannot be used."""
-    return loaded(os.environ.get(LIBRARY) or DEFAULT)
+    return load_driver(os.environ.get(LIBRARY_VARIABLE) or DEFAULT_LIBRARY)
 
 
 @cache
-def loaded(path: str) -> Driver:
+def load_driver(path: str) -> Driver:
     made = Driver(path)
     try:
         made.cuInit(0)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from ctypes import byref, c_void_p
 
 from .abi import CAPTURE_RELAXED
-from .device import Device, Stream, released_with
+from .device import Device, Stream, release_with_owner
 
 
-class Recording:
+class CudaGraph:
     """What `launches` do on a stream, as one graph. Its kernels run in order; the addresses in it stay as they are."""
 
     def __init__(self, device: Device, stream: Stream, launches: Sequence[Callable[[int], None]]) -> None:
-        self.calls = calls = device.driver
+        self.driver = calls = device.driver
         graph, executable = c_void_p(), c_void_p()
         calls.cuStreamBeginCapture_v2(stream.handle, CAPTURE_RELAXED)
         try:
@@ -26,8 +26,8 @@ class Recording:
         finally:
             calls.cuGraphDestroy(graph)
         self.executable = executable.value or 0
-        released_with(self, device, calls.cuGraphExecDestroy, self.executable)
+        release_with_owner(self, device, calls.cuGraphExecDestroy, self.executable)
         calls.cuGraphUpload(self.executable, stream.handle)
 
     def __call__(self, stream: int) -> None:
-        self.calls.cuGraphLaunch(self.executable, stream)
+        self.driver.cuGraphLaunch(self.executable, stream)

@@ -7,72 +7,74 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..arena import fits
-from ..plan import Shape, Slot, Step, bound
-from ..program import Ready, resized
+from ..arena import can_hold
+from ..plan import Shape, Slot, Step, upper_bound
+from ..program import PreparedStep, with_shapes
 from .device import Device
-from .places import Place
+from .device_values import DeviceValue
 
 
 class HostStep:
     """One step: operands come to the host, a primitive computes, results go back. `shapes` are those of this run."""
 
     def __init__(
-        self, device: Device, ready: Ready, places: Mapping[str, Place], weights: Mapping[str, Tensor]
+        self, device: Device, ready: PreparedStep, places: Mapping[str, DeviceValue], weights: Mapping[str, Tensor]
     ) -> None:
-        self.device, self.ready, self.weights = device, ready, weights
+        self.device, self.prepared_step, self.weights = device, ready, weights
         names = dict.fromkeys((*ready.step.operands, *ready.step.results))
-        self.places = {name: places[name] for name in names if name in places}
-        self.memory = {name: place.host() for name, place in self.places.items()}
+        self.device_values = {name: places[name] for name in names if name in places}
+        self.host_memory = {name: place.allocate_host() for name, place in self.device_values.items()}
 
     def __call__(self, stream: int, shapes: dict[str, Shape]) -> None:
         """ValueError if a result's size is none that was planned for."""
-        step = self.ready.step
-        parts = [name for name in step.results if self.places[name].slot.channels]  # the rest of those must stay
+        step = self.prepared_step.step
+        parts = [name for name in step.results if self.device_values[name].slot.channels]  # the rest of those must stay
         for name in dict.fromkeys((*step.operands, *parts)):
-            if name in self.places:
-                self.places[name].fetch(self.memory[name], stream)
+            if name in self.device_values:
+                self.device_values[name].copy_to_host(self.host_memory[name], stream)
         self.device.driver.cuStreamSynchronize(stream)
         with torch.inference_mode():
             self.compute([self.value(name, shapes) for name in step.operands], shapes)
         for name in step.results:
-            self.places[name].send(self.memory[name], stream)
+            self.device_values[name].copy_from_host(self.host_memory[name], stream)
 
     def value(self, name: str, shapes: Mapping[str, Shape]) -> Tensor:
         if name in self.weights:
             return self.weights[name]
-        return self.places[name].seen(self.memory[name], shapes.get(name))
+        return self.device_values[name].view_in(self.host_memory[name], shapes.get(name))
 
     def compute(self, operands: list[Tensor], shapes: dict[str, Shape]) -> None:
-        ready, step = self.ready, self.ready.step
-        if not ready.loose:
+        ready, step = self.prepared_step, self.prepared_step.step
+        if not ready.has_dynamic_shape:
             ready.run([self.value(name, shapes) for name in step.results], operands)
             return
-        if ready.primitive.shapes is None:
+        if ready.primitive.infer_shapes is None:
             made = ready.run((), operands) or ()
             if len(made) != len(step.results):
                 raise ValueError(f"step {step.label!r} returned {len(made)} results, not {len(step.results)}")
             for name, tensor in zip(step.results, made, strict=True):
-                self.result(name, tuple(tensor.shape), shapes).copy_(tensor)
+                self.place_result(name, tuple(tensor.shape), shapes).copy_(tensor)
             return
-        slots = [self.places[name].slot for name in step.results]
-        found = ready.primitive.shapes(
+        slots = [self.device_values[name].slot for name in step.results]
+        found = ready.primitive.infer_shapes(
             ready.call.attributes, [tuple(x.shape) for x in operands], [slot.dims for slot in slots]
         )
-        results = [self.result(name, tuple(shape), shapes) for name, shape in zip(step.results, found, strict=True)]
+        results = [
+            self.place_result(name, tuple(shape), shapes) for name, shape in zip(step.results, found, strict=True)
+        ]
         if any(result.numel() for result in results):
-            ready.primitive.prepare(resized(ready.call, operands, results))(results, operands)
+            ready.primitive.prepare(with_shapes(ready.call, operands, results))(results, operands)
 
-    def result(self, name: str, shape: Shape, shapes: dict[str, Shape]) -> Tensor:
-        slot = self.places[name].slot
-        if not fits(slot, shape):
+    def place_result(self, name: str, shape: Shape, shapes: dict[str, Shape]) -> Tensor:
+        slot = self.device_values[name].slot
+        if not can_hold(slot, shape):
             due = f"planned for {list(slot.dims)}"
-            raise ValueError(f"step {self.ready.step.label!r}: {name!r} came out as {list(shape)}, {due}")
+            raise ValueError(f"step {self.prepared_step.step.label!r}: {name!r} came out as {list(shape)}, {due}")
         shapes[name] = shape
         return self.value(name, shapes)
 
 
-def follow(step: Step, slots: Mapping[str, Slot], shapes: dict[str, Shape]) -> None:
+def propagate_shapes(step: Step, slots: Mapping[str, Slot], shapes: dict[str, Shape]) -> None:
     """Note the sizes of what a kernel made: a dimension "?300" is as large as that of an operand that has it too."""
     sizes = {
         dim: size
@@ -82,5 +84,5 @@ def follow(step: Step, slots: Mapping[str, Slot], shapes: dict[str, Shape]) -> N
         if isinstance(dim, str)
     }
     for name in step.results:
-        if not slots[name].known:
-            shapes[name] = tuple(sizes.get(d, bound(d)) if isinstance(d, str) else d for d in slots[name].dims)
+        if not slots[name].is_static:
+            shapes[name] = tuple(sizes.get(d, upper_bound(d)) if isinstance(d, str) else d for d in slots[name].dims)

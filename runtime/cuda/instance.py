@@ -10,19 +10,19 @@ from torch import Tensor
 
 from ..arena import view
 from ..plan import ArtifactError, Plan, Shape, Slot, Step
-from ..program import Ready
+from ..program import PreparedStep
 from .device import Buffer, Device, Event, Stream
-from .graph import Recording
-from .host import HostStep, follow
+from .device_values import DeviceValue, leading_slice
+from .graph import CudaGraph
+from .host import HostStep, propagate_shapes
 from .interop import tensor_over
-from .launch import Launch, launch
+from .launch import Launch, make_launch
 from .modules import Kernel
-from .places import Place, corner
 
-Work = Launch | HostStep | None
+StepWork = Launch | HostStep | None
 
 
-class Shared(Protocol):
+class SharedState(Protocol):
     """What all instances of a program share, by step or by name; nothing of it changes."""
 
     plan: Plan
@@ -30,54 +30,54 @@ class Shared(Protocol):
     constants: dict[str, Tensor]
     weights: dict[str, Buffer]
     kernels: dict[int, tuple[Kernel, Mapping[str, Any]]]
-    ready: dict[int, Ready]
+    host_steps: dict[int, PreparedStep]
 
 
-class Instance:
+class CudaInstance:
     """One arena, a buffer for each input, and the plan's steps over them, recorded. Only one thread may use it.
 
     Inputs named in `bound` are read at those addresses instead, at each run.
     """
 
-    def __init__(self, program: Shared, bound: Mapping[str, int] | None = None) -> None:
+    def __init__(self, program: SharedState, bound: Mapping[str, int] | None = None) -> None:
         self.device, self.plan = program.device, program.plan
         self.arena = self.device.allocate(self.plan.arena, "its values")
-        self.bound = dict(bound or {})
-        self.places = {name: self.place(name, slot) for name, slot in self.plan.slots.items()}
+        self.bound_addresses = dict(bound or {})
+        self.device_values = {name: self.make_device_value(name, slot) for name, slot in self.plan.slots.items()}
         self.stream, self.done = Stream(self.device), Event(self.device)
-        self.steps = [(step, self.work(program, number)) for number, step in enumerate(self.plan.steps)]
-        self.parts = self.recorded()
-        self.memory: Tensor | None = None
+        self.steps = [(step, self.build_step(program, number)) for number, step in enumerate(self.plan.steps)]
+        self.parts = self.capture_graphs()
+        self.arena_tensor: Tensor | None = None
 
-    def place(self, name: str, slot: Slot) -> Place:
+    def make_device_value(self, name: str, slot: Slot) -> DeviceValue:
         calls = self.device.driver
         if slot.at is not None:
-            return Place(calls, self.arena, self.arena.address + slot.at, slot)
-        if name in self.bound:
-            return Place(calls, None, self.bound[name], slot)
+            return DeviceValue(calls, self.arena, self.arena.address + slot.at, slot)
+        if name in self.bound_addresses:
+            return DeviceValue(calls, None, self.bound_addresses[name], slot)
         buffer = self.device.allocate(slot.nbytes, f"input {name!r}")
-        return Place(calls, buffer, buffer.address, slot)
+        return DeviceValue(calls, buffer, buffer.address, slot)
 
-    def work(self, program: Shared, number: int) -> Work:
+    def build_step(self, program: SharedState, number: int) -> StepWork:
         """What a step does on a stream; None for one that only gives bytes another name."""
         step = self.plan.steps[number]
         if step.primitive == "view":
             return None
         if step.primitive != "launch":
-            return HostStep(self.device, program.ready[number], self.places, program.constants)
+            return HostStep(self.device, program.host_steps[number], self.device_values, program.constants)
         kernel, attributes = program.kernels[number]
         weights = program.weights
 
         def address(name: str) -> int:
-            return weights[name].address if name in weights else self.places[name].address
+            return weights[name].address if name in weights else self.device_values[name].address
 
         try:
             operands, results = list(map(address, step.operands)), list(map(address, step.results))
-            return launch(self.device.driver, kernel, attributes, operands, results)
+            return make_launch(self.device.driver, kernel, attributes, operands, results)
         except ValueError as error:
             raise ArtifactError(f"step {step.label!r} ({step.primitive}): {error}") from None
 
-    def recorded(self) -> list[HostStep | Segment]:
+    def capture_graphs(self) -> list[HostStep | Segment]:
         """The steps with each longest run that needs no host as one graph."""
         parts: list[HostStep | Segment] = []
         for on_host, group in groupby(self.steps, lambda pair: isinstance(pair[1], HostStep)):
@@ -93,7 +93,7 @@ class Instance:
 
         `shapes` are those of the inputs.
         """
-        found = {name: shape for name, shape in shapes.items() if not self.plan.slots[name].known}
+        found = {name: shape for name, shape in shapes.items() if not self.plan.slots[name].is_static}
         for part in self.parts:
             part(stream, found)
         return found
@@ -101,38 +101,38 @@ class Instance:
     def poison(self) -> None:
         """Fill the arena with bytes 255, NaN: a check that whatever a run reads has been written by it."""
         calls, stream = self.device.driver, self.stream.handle
-        with self.device.current():
+        with self.device.make_current():
             if self.arena.nbytes:
                 calls.cuMemsetD8Async(self.arena.address, 0xFF, self.arena.nbytes, stream)
             calls.cuStreamSynchronize(stream)
 
     def to_host(self, name: str, stream: int, shapes: Mapping[str, Shape]) -> Tensor:
         """A value of the last run, as a new tensor in Caffe's axis order. It is there when the stream has done it."""
-        place = self.places[name]
-        memory = place.host()
-        place.fetch(memory, stream)
+        place = self.device_values[name]
+        memory = place.allocate_host()
+        place.copy_to_host(memory, stream)
         self.device.driver.cuStreamSynchronize(stream)
-        return place.seen(memory, shapes.get(name)).contiguous()
+        return place.view_in(memory, shapes.get(name)).contiguous()
 
-    def seen(self, name: str, shapes: Mapping[str, Shape]) -> Tensor:
+    def view_of(self, name: str, shapes: Mapping[str, Shape]) -> Tensor:
         """A value of the last run where it lies on the GPU, as torch sees it: the next run overwrites it."""
-        if self.memory is None:
-            self.memory = tensor_over(self.arena, self.device)
-        whole = view(self.memory, self.plan.slots[name])
-        return corner(whole, shapes[name]) if name in shapes else whole
+        if self.arena_tensor is None:
+            self.arena_tensor = tensor_over(self.arena, self.device)
+        whole = view(self.arena_tensor, self.plan.slots[name])
+        return leading_slice(whole, shapes[name]) if name in shapes else whole
 
 
 class Segment:
     """Steps that the GPU does by itself: one graph, and how sizes that are known only then pass through it."""
 
-    def __init__(self, instance: Instance, pairs: Sequence[tuple[Step, Work]]) -> None:
+    def __init__(self, instance: CudaInstance, pairs: Sequence[tuple[Step, StepWork]]) -> None:
         self.slots = instance.plan.slots
         launches = [work for _, work in pairs if isinstance(work, Launch)]
-        self.graph = Recording(instance.device, instance.stream, launches) if launches else None
-        self.loose = [step for step, _ in pairs if not all(self.slots[name].known for name in step.results)]
+        self.graph = CudaGraph(instance.device, instance.stream, launches) if launches else None
+        self.dynamic_steps = [step for step, _ in pairs if not all(self.slots[name].is_static for name in step.results)]
 
     def __call__(self, stream: int, shapes: dict[str, Shape]) -> None:
         if self.graph is not None:
             self.graph(stream)
-        for step in self.loose:
-            follow(step, self.slots, shapes)
+        for step in self.dynamic_steps:
+            propagate_shapes(step, self.slots, shapes)

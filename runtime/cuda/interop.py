@@ -13,15 +13,15 @@ from torch import Tensor
 from .device import Buffer, Device
 
 
-def on_gpu(tensor: Tensor) -> bool:
+def is_on_gpu(tensor: Tensor) -> bool:
     return tensor.is_cuda
 
 
-def check_home(name: str, tensor: Tensor, device: Device) -> None:
+def require_same_device(name: str, tensor: Tensor, device: Device) -> None:
     """ValueError if a tensor lies on another GPU than the net."""
     if tensor.device.index != device.ordinal:
         raise ValueError(
-            f"input {name!r} lies on {tensor.device}, and the net on {home(device)}; "
+            f"input {name!r} lies on {tensor.device}, and the net on {torch_device(device)}; "
             "move it, or choose the net's GPU by CUDA_VISIBLE_DEVICES"
         )
 
@@ -32,7 +32,7 @@ def current_stream(device: Device) -> int:
     return handle
 
 
-def home(device: Device) -> str:
+def torch_device(device: Device) -> str:
     """torch's name for the GPU."""
     return f"cuda:{device.ordinal}"
 
@@ -40,11 +40,11 @@ def home(device: Device) -> str:
 def tensor_over(buffer: Buffer, device: Device) -> Tensor:
     """A tensor, u8 [nbytes], that is this memory, and keeps it."""
     if not buffer.nbytes:
-        return torch.empty(0, dtype=torch.uint8, device=home(device))
-    return torch.as_tensor(Memory(buffer), device=home(device))
+        return torch.empty(0, dtype=torch.uint8, device=torch_device(device))
+    return torch.as_tensor(CudaArray(buffer), device=torch_device(device))
 
 
-class Memory:
+class CudaArray:
     """A buffer, as libraries tell each other about memory on a GPU (CUDA array interface, version 3)."""
 
     def __init__(self, buffer: Buffer) -> None:

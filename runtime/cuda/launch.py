@@ -25,16 +25,16 @@ from .abi import (
 from .driver import CudaError, Driver
 from .modules import Kernel
 
-WARP = 32
-LARGEST_GRID = (2**31 - 1, 65535, 65535)
-SCALARS: Mapping[str, type[Any]] = {"i32": c_int32, "i64": c_int64, "f32": c_float}
+WARP_SIZE = 32
+MAX_GRID = (2**31 - 1, 65535, 65535)
+SCALAR_TYPES: Mapping[str, type[Any]] = {"i32": c_int32, "i64": c_int64, "f32": c_float}
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """One launch, ready. `parameters` are addresses of `values`, which therefore stay with it."""
 
-    calls: Driver
+    driver: Driver
     kernel: Kernel
     grid: tuple[int, int, int]
     block: int
@@ -42,12 +42,12 @@ class Launch:
     parameters: Any
 
     def __call__(self, stream: int) -> None:
-        self.calls.cuLaunchKernel(
+        self.driver.cuLaunchKernel(
             self.kernel.function, *self.grid, self.block, 1, 1, self.kernel.shared, stream, self.parameters, None
         )
 
 
-def launch(
+def make_launch(
     calls: Driver, kernel: Kernel, attributes: Mapping[str, Any], operands: Sequence[int], results: Sequence[int]
 ) -> Launch:
     """The launch of a step whose operands and results begin at these addresses of the GPU's memory.
@@ -55,31 +55,31 @@ def launch(
     ValueError if no GPU could run it: the grid is too large, or CUDA describes no such tensor.
     """
     x, y, z = attributes["grid"]
-    if any(n > most for n, most in zip((x, y, z), LARGEST_GRID, strict=True)):
-        raise ValueError(f"the grid is {[x, y, z]}, and CUDA's largest is {list(LARGEST_GRID)}")
+    if any(n > most for n, most in zip((x, y, z), MAX_GRID, strict=True)):
+        raise ValueError(f"the grid is {[x, y, z]}, and CUDA's largest is {list(MAX_GRID)}")
     places = {"operand": operands, "result": results}
-    values = [value for argument in attributes["arguments"] for value in values_of(calls, argument, places)]
+    values = [value for argument in attributes["arguments"] for value in argument_values(calls, argument, places)]
     values += [Pointer(0), Pointer(0)]
     parameters = (c_void_p * len(values))(*map(ctypes.addressof, values))
-    return Launch(calls, kernel, (x, y, z), WARP * attributes["warps"], tuple(values), parameters)
+    return Launch(calls, kernel, (x, y, z), WARP_SIZE * attributes["warps"], tuple(values), parameters)
 
 
-def values_of(calls: Driver, argument: Mapping[str, Any], places: Mapping[str, Sequence[int]]) -> list[Any]:
+def argument_values(calls: Driver, argument: Mapping[str, Any], places: Mapping[str, Sequence[int]]) -> list[Any]:
     """What one argument of a plan becomes: a C value for each parameter."""
     ((kind, content),) = argument.items()
     if kind in places:
         return [Pointer(places[kind][content])]
     if kind == "descriptor":
-        return descriptor(calls, content, places)
-    return [SCALARS[kind](content)]
+        return descriptor_values(calls, content, places)
+    return [SCALAR_TYPES[kind](content)]
 
 
-def descriptor(calls: Driver, form: Mapping[str, Any], places: Mapping[str, Sequence[int]]) -> list[Any]:
+def descriptor_values(calls: Driver, form: Mapping[str, Any], places: Mapping[str, Sequence[int]]) -> list[Any]:
     """The tensor map, the shape and the strides. CUDA counts axes from the innermost, whose stride is not told."""
     number, itemsize = TENSOR_MAP_DTYPES[form["dtype"]]
     shape, strides, box, rank = form["shape"], form["strides"], form["box"], len(form["shape"])
     ((kind, index),) = form["of"].items()
-    tensor_map = aligned(TENSOR_MAP_BYTES, TENSOR_MAP_ALIGNMENT)
+    tensor_map = allocate_aligned(TENSOR_MAP_BYTES, TENSOR_MAP_ALIGNMENT)
     try:
         calls.cuTensorMapEncodeTiled(
             ctypes.addressof(tensor_map),
@@ -101,7 +101,7 @@ def descriptor(calls: Driver, form: Mapping[str, Any], places: Mapping[str, Sequ
     return [tensor_map, *map(c_int32, shape), *map(c_int64, elements)]
 
 
-def aligned(nbytes: int, alignment: int) -> Any:
+def allocate_aligned(nbytes: int, alignment: int) -> Any:
     """Zeroed bytes whose address is a multiple of `alignment`; they keep alive the memory that they lie in."""
     memory = bytearray(nbytes + alignment)
     start = -ctypes.addressof(ctypes.c_char.from_buffer(memory)) % alignment

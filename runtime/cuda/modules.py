@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from ..plan import ArtifactError
-from ..primitives import Packings
-from .abi import MAX_DYNAMIC_SHARED, SHARED_WITHOUT_ASKING
-from .device import Device, released_with
+from ..primitives import PackedWeights
+from .abi import DEFAULT_SHARED_LIMIT, MAX_DYNAMIC_SHARED
+from .device import Device, release_with_owner
 from .driver import Driver
 
 ARCHITECTURE = re.compile(r"sm_(\d+)(\d)")
@@ -32,34 +32,34 @@ class Kernel:
         image = cubin.contiguous()
         module, function = c_void_p(), c_void_p()
         calls.cuModuleLoadData(byref(module), image.data_ptr())
-        released_with(self, device, partial(unload, calls), module.value or 0)
+        release_with_owner(self, device, partial(unload_module, calls), module.value or 0)
         calls.cuModuleGetFunction(byref(function), module, name.encode())
         self.function = function.value or 0
-        if shared > SHARED_WITHOUT_ASKING:
+        if shared > DEFAULT_SHARED_LIMIT:
             calls.cuFuncSetAttribute(self.function, MAX_DYNAMIC_SHARED, shared)
 
 
-def unload(calls: Driver, module: int) -> None:
+def unload_module(calls: Driver, module: int) -> None:
     """Give machine code back when the GPU is through with it."""
     calls.cuCtxSynchronize()
     calls.cuModuleUnload(module)
 
 
-def kernel_for(
-    device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any], packings: Packings
+def load_kernel(
+    device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any], packed_weights: PackedWeights
 ) -> tuple[Kernel, Mapping[str, Any]]:
     """The kernel of a `launch` on this GPU, loaded when it is first asked for, and the attributes that hold there.
 
     ArtifactError if no cubin suits the GPU.
     """
-    architecture = chosen(device, cubins, attributes)
+    architecture = choose_architecture(device, cubins, attributes)
     here = {**attributes, **attributes["variants"].get(architecture, {})}
     name, shared = here["kernel"], here["shared"]
     key = f"{name}.{architecture}"
-    return packings.get((key, shared), lambda: Kernel(device, name, cubins[key], shared)), here
+    return packed_weights.get((key, shared), lambda: Kernel(device, name, cubins[key], shared)), here
 
 
-def chosen(device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any]) -> str:
+def choose_architecture(device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any]) -> str:
     """The newest architecture that there is a cubin for and that the GPU runs.
 
     That is one of the same major version and no newer minor version: CUDA promises no more for machine code.

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ..artifact import Artifact
 from ..plan import Shape
-from ..primitives import Layer, Packings
-from ..program import Ready, ready
-from ..signatures import PRIMITIVES
+from ..primitive_table import PRIMITIVE_TABLE
+from ..primitives import LayerFunction, PackedWeights
+from ..program import PreparedStep, prepare_step
 from .device import Buffer, Device, device
-from .instance import Instance
-from .interop import check_home, current_stream, home, on_gpu
-from .modules import Kernel, kernel_for
+from .instance import CudaInstance
+from .interop import current_stream, is_on_gpu, require_same_device, torch_device
+from .modules import Kernel, load_kernel
 
 ALIGNMENT = 16  # what compiled kernels take for granted of an address
 
@@ -29,27 +29,29 @@ class CudaProgram:
     beyond that, once.
     """
 
-    def __init__(self, artifact: Artifact, packings: Packings, layers: Mapping[str, Layer]) -> None:
+    def __init__(self, artifact: Artifact, packed_weights: PackedWeights, layers: Mapping[str, LayerFunction]) -> None:
         self.plan = plan = artifact.plan
         self.device: Device = device()
         self.constants = {name: artifact.weights[w.handle].reshape(w.shape) for name, w in plan.weights.items()}
         self.kernels: dict[int, tuple[Kernel, Mapping[str, Any]]] = {}
-        self.ready: dict[int, Ready] = {}
+        self.host_steps: dict[int, PreparedStep] = {}
         self.weights: dict[str, Buffer] = {}
-        with self.device.current():
+        with self.device.make_current():
             for number, step in enumerate(plan.steps):
                 if step.primitive == "launch":
-                    attributes = PRIMITIVES["launch"].complete(step.attributes)
-                    self.kernels[number] = kernel_for(self.device, artifact.cubins, attributes, packings)
-                    self.weights |= {n: self.uploaded(n, packings) for n in step.operands if n in plan.weights}
+                    attributes = PRIMITIVE_TABLE["launch"].complete(step.attributes)
+                    self.kernels[number] = load_kernel(self.device, artifact.cubins, attributes, packed_weights)
+                    self.weights |= {
+                        n: self.upload_weight(n, packed_weights) for n in step.operands if n in plan.weights
+                    }
                 elif step.primitive != "view":
-                    self.ready[number] = ready(step, plan, self.constants, packings, layers)
-            self.pool: deque[Instance] = deque([Instance(self)])
+                    self.host_steps[number] = prepare_step(step, plan, self.constants, packed_weights, layers)
+            self.pool: deque[CudaInstance] = deque([CudaInstance(self)])
 
-    def uploaded(self, name: str, packings: Packings) -> Buffer:
+    def upload_weight(self, name: str, packed_weights: PackedWeights) -> Buffer:
         """A weight on the GPU; names and shapes of the net that share its content share it there too."""
         handle, data = self.plan.weights[name].handle, self.constants[name]
-        return packings.get(("on the GPU", handle), lambda: self.device.upload(data, f"weight {name!r}"))
+        return packed_weights.get(("on the GPU", handle), lambda: self.device.upload(data, f"weight {name!r}"))
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Fresh tensors in Caffe's axis order, by blob name, on the GPU if an input lay there.
@@ -57,78 +59,80 @@ class CudaProgram:
         Inputs have the planned dtypes, shapes and layouts. With all inputs on the GPU, the call returns as soon as
         the work is in order on torch's current stream.
         """
-        with self.device.current():
+        with self.device.make_current():
             try:
                 instance = self.pool.pop()
             except IndexError:
-                instance = Instance(self)
+                instance = CudaInstance(self)
             try:
                 return self.run(instance, inputs)
             finally:
                 self.pool.append(instance)
 
-    def run(self, instance: Instance, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        here = {name: on_gpu(tensor) for name, tensor in inputs.items()}
+    def run(self, instance: CudaInstance, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        here = {name: is_on_gpu(tensor) for name, tensor in inputs.items()}
         for name in (name for name, is_here in here.items() if is_here):
-            check_home(name, inputs[name], self.device)
+            require_same_device(name, inputs[name], self.device)
         stream = current_stream(self.device) if any(here.values()) else instance.stream.handle
         instance.done.wait(stream)  # the last run of this memory may have been in order on another stream
         try:
             for name, tensor in inputs.items():
-                instance.places[name].take(tensor, stream, here[name])
+                instance.device_values[name].copy_input(tensor, stream, here[name])
             shapes = instance.run(stream, {name: tuple(tensor.shape) for name, tensor in inputs.items()})
             if not any(here.values()):
-                return {blob: self.on_host(instance, name, inputs, stream, shapes) for blob, name in self.plan.outputs}
-            results = {blob: self.on_gpu(instance, name, inputs, shapes) for blob, name in self.plan.outputs}
+                return {
+                    blob: self.host_result(instance, name, inputs, stream, shapes) for blob, name in self.plan.outputs
+                }
+            results = {blob: self.gpu_result(instance, name, inputs, shapes) for blob, name in self.plan.outputs}
             if not all(here.values()):  # the caller may change what lies in the host's memory
                 self.device.driver.cuStreamSynchronize(stream)
             return results
         finally:
             instance.done.record(stream)
 
-    def on_host(
-        self, instance: Instance, name: str, inputs: Mapping[str, Tensor], stream: int, shapes: Mapping[str, Shape]
+    def host_result(
+        self, instance: CudaInstance, name: str, inputs: Mapping[str, Tensor], stream: int, shapes: Mapping[str, Shape]
     ) -> Tensor:
         if (given := inputs.get(name, self.constants.get(name))) is not None:
-            return fresh(given)
+            return clone_contiguous(given)
         return instance.to_host(name, stream, shapes)
 
-    def on_gpu(
-        self, instance: Instance, name: str, inputs: Mapping[str, Tensor], shapes: Mapping[str, Shape]
+    def gpu_result(
+        self, instance: CudaInstance, name: str, inputs: Mapping[str, Tensor], shapes: Mapping[str, Shape]
     ) -> Tensor:
         if (given := inputs.get(name, self.constants.get(name))) is not None:
-            return fresh(given.to(home(self.device)))
-        return fresh(instance.seen(name, shapes))
+            return clone_contiguous(given.to(torch_device(self.device)))
+        return clone_contiguous(instance.view_of(name, shapes))
 
     def bind(self, inputs: Mapping[str, Tensor]) -> Callable[[], dict[str, Tensor]]:
         """A call over these very tensors on the GPU: see `Net.bind`. ValueError if they cannot be read as they are."""
         for name, tensor in inputs.items():
-            if not on_gpu(tensor):
+            if not is_on_gpu(tensor):
                 raise ValueError(f"input {name!r} does not lie on a GPU")
-            check_home(name, tensor, self.device)
+            require_same_device(name, tensor, self.device)
             if tuple(tensor.shape) != (bounds := self.plan.slots[name].bounds):
                 raise ValueError(f"input {name!r} is {list(tensor.shape)}; only the largest, {list(bounds)}, is bound")
             if tensor.data_ptr() % ALIGNMENT:
                 raise ValueError(f"input {name!r} begins at no multiple of {ALIGNMENT} bytes; copy it")
-        with self.device.current():
-            instance = Instance(self, {name: tensor.data_ptr() for name, tensor in inputs.items()})
+        with self.device.make_current():
+            instance = CudaInstance(self, {name: tensor.data_ptr() for name, tensor in inputs.items()})
         lasting, sizes = {**self.constants, **inputs}, {name: tuple(x.shape) for name, x in inputs.items()}
 
         def outputs(shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
             return {
-                blob: lasting[name] if name in lasting else instance.seen(name, shapes)
+                blob: lasting[name] if name in lasting else instance.view_of(name, shapes)
                 for blob, name in self.plan.outputs
             }
 
-        always = outputs({}) if all(slot.known for slot in self.plan.slots.values()) else None
+        always = outputs({}) if all(slot.is_static for slot in self.plan.slots.values()) else None
 
         def call() -> dict[str, Tensor]:
-            with self.device.current():
+            with self.device.make_current():
                 shapes = instance.run(current_stream(self.device), sizes)
             return outputs(shapes) if always is None else dict(always)
 
         return call
 
 
-def fresh(tensor: Tensor) -> Tensor:
+def clone_contiguous(tensor: Tensor) -> Tensor:
     return tensor.detach().clone(memory_format=torch.contiguous_format)

@@ -1,23 +1,23 @@
-"""The runtime's closed table of primitives: pure functions on tensors. `signatures.py` says what each takes."""
+"""The runtime's closed table of primitives: pure functions on tensors. `primitive_table.py` says what each takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .choosing import CROP, FILTER, GATHER, IM2COL, TILE, TRANSPOSE
 from .convolution import CONV_PACKED
-from .custom import Layer as Layer
-from .custom import user as user
+from .custom import LayerFunction as LayerFunction
+from .custom import make_user_primitive as make_user_primitive
 from .deconvolution import DECONV_PACKED
 from .detection import DETECTION_OUTPUT
 from .expression import EXPR
+from .indexing import CROP, FILTER, GATHER, IM2COL, TILE, TRANSPOSE
 from .linear import LINEAR_PACKED
 from .movement import CONCAT, COPY, RESHAPE, SLICE
 from .normalization import L2_NORMALIZE, LRN, SOFTMAX
 from .pooling import AVG_POOL, MAX_POOL, STOCHASTIC_POOL
-from .primitive import Call as Call
+from .primitive import CallSite as CallSite
 from .primitive import Operand as Operand
-from .primitive import Packings as Packings
+from .primitive import PackedWeights as PackedWeights
 from .primitive import Primitive as Primitive
 from .primitive import Run as Run
 from .pyramid import PYRAMID_POOL
@@ -26,7 +26,7 @@ from .reduction import ARGMAX, REDUCE, STANDARDIZE
 from .resizing import INTERP, UNPOOL, UPSAMPLE
 from .scores import ACCURACY, CROSS_ENTROPY, HINGE, TOTAL_LOSS
 
-TABLE: Mapping[str, Primitive] = {
+IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "conv_packed": CONV_PACKED,
     "linear_packed": LINEAR_PACKED,
     "max_pool": MAX_POOL,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 POST_OPS = {"": "none", "clip": "hardtanh"}
-PACKABLE = (torch.float32, torch.bfloat16)  # what oneDNN computes on every processor that we know
+PACKABLE_DTYPES = (torch.float32, torch.bfloat16)  # what oneDNN computes on every processor that we know
 
 
 def post_op(attributes: Mapping[str, Any]) -> tuple[str, list[float], str]:

@@ -10,31 +10,31 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from ..signatures import ACTIVATIONS
-from .activation import PACKABLE, activate_, post_op
-from .primitive import Call, Packings, Primitive, Run, insist, per_axis, same_place
+from ..primitive_table import ACTIVATIONS
+from .activation import PACKABLE_DTYPES, activate_, post_op
+from .primitive import CallSite, PackedWeights, Primitive, Run, is_same_view, per_axis, require
 
 
-def shapes(
+def infer_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    insist(len(operands) == 2 + attributes["bias"] + attributes["add"], "it takes x and w, b if `bias`, r if `add`")
+    require(len(operands) == 2 + attributes["bias"] + attributes["add"], "it takes x and w, b if `bias`, r if `add`")
     x, w, groups = operands[0], operands[1], attributes["groups"]
-    insist(3 <= len(x) <= 5 and len(w) == len(x), f"a weight {list(w)} does not fit data {list(x)}")
-    insist(
+    require(3 <= len(x) <= 5 and len(w) == len(x), f"a weight {list(w)} does not fit data {list(x)}")
+    require(
         groups >= 1 and x[1] == w[1] * groups and w[0] % groups == 0,
         f"{groups} groups do not fit {list(w)} and {list(x)}",
     )
-    insist(w[0] > 0 and w[1] > 0, f"a weight {list(w)} has nothing in it")
+    require(w[0] > 0 and w[1] > 0, f"a weight {list(w)} has nothing in it")
     made = [x[0], w[0]]
     for i, k, s, p, d in zip(x[2:], w[2:], *geometry(attributes, len(x) - 2), strict=True):
-        insist(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} cannot be")
+        require(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} cannot be")
         made.append((i + 2 * p - d * (k - 1) - 1) // s + 1)
-        insist(made[-1] >= 1, f"a window of {k} does not fit into an image of {i}")
+        require(made[-1] >= 1, f"a window of {k} does not fit into an image of {i}")
     if attributes["bias"]:
-        insist(operands[2] == (w[0],), f"a bias {list(operands[2])} does not fit {w[0]} channels")
+        require(operands[2] == (w[0],), f"a bias {list(operands[2])} does not fit {w[0]} channels")
     if attributes["add"]:
-        insist(operands[-1] == tuple(made), f"what is added is {list(operands[-1])}, the result {made}")
+        require(operands[-1] == tuple(made), f"what is added is {list(operands[-1])}, the result {made}")
     return [tuple(made)]
 
 
@@ -46,23 +46,23 @@ def geometry(attributes: Mapping[str, Any], axes: int) -> tuple[list[int], list[
     )
 
 
-def prepare(call: Call) -> Run:
+def prepare(call: CallSite) -> Run:
     axes = len(call.operands[0].shape) - 2
     constant = all(o.data is not None for o in call.operands[1 : 2 + call.attributes["bias"]])
-    packable = call.operands[0].dtype in PACKABLE and len({o.dtype for o in call.operands}) == 1
-    if constant and packable and covering(call):
-        return product(call)
-    return packed(call, axes) if axes < 3 and constant and packable else plain(call, axes)
+    packable = call.operands[0].dtype in PACKABLE_DTYPES and len({o.dtype for o in call.operands}) == 1
+    if constant and packable and kernel_covers_input(call):
+        return prepare_matmul(call)
+    return prepare_packed(call, axes) if axes < 3 and constant and packable else prepare_unpacked(call, axes)
 
 
-def covering(call: Call) -> bool:
+def kernel_covers_input(call: CallSite) -> bool:
     """Does the window see the whole of its image, and nothing else? Then this is a matrix product."""
     image, window = call.operands[0].shape[2:], call.operands[1].shape[2:]
     attributes = call.attributes
     return image == window and attributes["groups"] == 1 and not any(attributes["pad"] or ()) and not attributes["add"]
 
 
-def product(call: Call) -> Run:
+def prepare_matmul(call: CallSite) -> Run:
     """A covering convolution as a matrix product, which reads each image as it lies: the weight is packed that way."""
     x, w = call.operands[:2]
     order = [0, *range(2, len(x.shape)), 1] if x.layout == "nhwc" else [*range(len(x.shape))]
@@ -73,7 +73,7 @@ def product(call: Call) -> Run:
         made: Tensor = torch.ops.mkldnn._reorder_linear_weight(logical.permute(order).reshape(len(logical), -1))
         return made
 
-    weight = call.packings.get(("covering", w.handle, w.shape, *order), pack)
+    weight = call.packed_weights.get(("covering", w.handle, w.shape, *order), pack)
     post = post_op(call.attributes)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -84,7 +84,7 @@ def product(call: Call) -> Run:
     return run
 
 
-def packed(call: Call, axes: int) -> Run:
+def prepare_packed(call: CallSite, axes: int) -> Run:
     """One or two image axes, by oneDNN. torch has no operator that stores a convolution in given memory: the result
     is copied into its place, save with an added operand, which oneDNN adds where it lies.
     """
@@ -107,8 +107,8 @@ def packed(call: Call, axes: int) -> Run:
         )
         return made
 
-    weight = shared(
-        call.packings, ("conv", operand.handle, operand.shape, *stride, *pad, *dilation, groups), size, pack
+    weight = get_packed_weight(
+        call.packed_weights, ("conv", operand.handle, operand.shape, *stride, *pad, *dilation, groups), size, pack
     )
     name, numbers, algorithm = post_op(attributes)
 
@@ -124,7 +124,7 @@ def packed(call: Call, axes: int) -> Run:
 
     def run_adding(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         result, added = results[0], operands[-1]
-        if not same_place(result, added):
+        if not is_same_view(result, added):
             result.copy_(added)
         x, place = (operands[0], result) if axes == 2 else (operands[0].unsqueeze(2), result.unsqueeze(2))
         torch.ops.mkldnn._convolution_pointwise_.binary(
@@ -136,7 +136,9 @@ def packed(call: Call, axes: int) -> Run:
     return run_adding if attributes["add"] else run
 
 
-def shared(packings: Packings, key: tuple[Hashable, ...], size: Shape, pack: Callable[[], Tensor]) -> Tensor:
+def get_packed_weight(
+    packed_weights: PackedWeights, key: tuple[Hashable, ...], size: Shape, pack: Callable[[], Tensor]
+) -> Tensor:
     """The weight in the form that oneDNN wants for this size and as many threads, one for all that want the same.
 
     There are two or so. In another one oneDNN repacks it at every run: 1x1 windows from 1024 to 1024 channels of 10x10
@@ -149,11 +151,11 @@ def shared(packings: Packings, key: tuple[Hashable, ...], size: Shape, pack: Cal
         made: bytes = torch.ops.mkldnn._get_mkldnn_serialized_md(fresh[0]).numpy().tobytes()
         return made
 
-    wanted = packings.get((*key, size, torch.get_num_threads()), form)
-    return packings.get((*key, wanted), lambda: fresh[0] if fresh else pack())
+    wanted = packed_weights.get((*key, size, torch.get_num_threads()), form)
+    return packed_weights.get((*key, wanted), lambda: fresh[0] if fresh else pack())
 
 
-def plain(call: Call, axes: int) -> Run:
+def prepare_unpacked(call: CallSite, axes: int) -> Run:
     """Three image axes, dtypes that oneDNN lacks, weights that are computed: torch's own convolution."""
     attributes = call.attributes
     convolve = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
@@ -169,4 +171,4 @@ def plain(call: Call, axes: int) -> Run:
     return run
 
 
-CONV_PACKED = Primitive(prepare, shapes)
+CONV_PACKED = Primitive(prepare, infer_shapes)

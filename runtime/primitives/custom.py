@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
-from .primitive import Call, Primitive, Run
+from .primitive import CallSite, Primitive, Run
 
-Layer = Callable[..., Tensor | Sequence[Tensor]]
+LayerFunction = Callable[..., Tensor | Sequence[Tensor]]
 """layer(attributes, *operands) -> the result or results, as new tensors in Caffe's axis order."""
 
 
-def user(layers: Mapping[str, Layer]) -> Primitive:
+def make_user_primitive(layers: Mapping[str, LayerFunction]) -> Primitive:
     """The primitive `user` over the caller's functions."""
 
-    def prepare(call: Call) -> Run:
+    def prepare(call: CallSite) -> Run:
         name = call.attributes["layer"]
         if name not in layers:
             raise ValueError(f"it needs your function {name!r}: give load(..., layers={{{name!r}: function}})")
@@ -27,4 +27,4 @@ def user(layers: Mapping[str, Layer]) -> Primitive:
 
         return run
 
-    return Primitive(prepare, shapes=None)
+    return Primitive(prepare, infer_shapes=None)

@@ -12,33 +12,35 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .activation import PACKABLE, activate_, post_op
+from .activation import PACKABLE_DTYPES, activate_, post_op
 from .convolution import geometry
-from .primitive import Call, Primitive, Run, insist
+from .primitive import CallSite, Primitive, Run, require
 
-FEW = 64  # strided convolutions: measured on one core, up to so many of them take less time than one deconvolution
-SHORT = 16  # and up to so many less than two matrix products
+MAX_PHASES = (
+    64  # strided convolutions: measured on one core, up to so many of them take less time than one deconvolution
+)
+MAX_PHASES_IF_SEPARABLE = 16  # and up to so many less than two matrix products
 
 
-def shapes(
+def infer_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    insist(len(operands) == 2 + attributes["bias"], "it takes x and w, and b if `bias`")
+    require(len(operands) == 2 + attributes["bias"], "it takes x and w, and b if `bias`")
     x, w, groups = operands[0], operands[1], attributes["groups"]
-    insist(3 <= len(x) <= 5 and len(w) == len(x), f"a weight {list(w)} does not fit data {list(x)}")
-    insist(groups >= 1 and x[1] == w[0] and x[1] % groups == 0, f"{groups} groups do not fit {list(w)} and {list(x)}")
-    insist(min(w) > 0, f"a weight {list(w)} has nothing in it")
+    require(3 <= len(x) <= 5 and len(w) == len(x), f"a weight {list(w)} does not fit data {list(x)}")
+    require(groups >= 1 and x[1] == w[0] and x[1] % groups == 0, f"{groups} groups do not fit {list(w)} and {list(x)}")
+    require(min(w) > 0, f"a weight {list(w)} has nothing in it")
     made = [x[0], w[1] * groups]
     for i, k, s, p, d in zip(x[2:], w[2:], *geometry(attributes, len(x) - 2), strict=True):
-        insist(s >= 1 and d >= 1 and p >= 0 and i >= 1, f"stride {s}, pad {p}, dilation {d} cannot be for {list(x)}")
+        require(s >= 1 and d >= 1 and p >= 0 and i >= 1, f"stride {s}, pad {p}, dilation {d} cannot be for {list(x)}")
         made.append(s * (i - 1) + d * (k - 1) + 1 - 2 * p)
-        insist(made[-1] >= 1, f"a pad of {p} leaves nothing of an image of {i}")
+        require(made[-1] >= 1, f"a pad of {p} leaves nothing of an image of {i}")
     if attributes["bias"]:
-        insist(operands[2] == (made[1],), f"a bias {list(operands[2])} does not fit {made[1]} channels")
+        require(operands[2] == (made[1],), f"a bias {list(operands[2])} does not fit {made[1]} channels")
     return [tuple(made)]
 
 
-def prepare(call: Call) -> Run:
+def prepare(call: CallSite) -> Run:
     """One or two image axes with constant weights by oneDNN, as two: a line is an image of one row."""
     attributes, x, weight = call.attributes, call.operands[0], call.operands[1].data
     axes = len(x.shape) - 2
@@ -47,27 +49,27 @@ def prepare(call: Call) -> Run:
         weight is None
         or not constant
         or axes > 2
-        or x.dtype not in PACKABLE
+        or x.dtype not in PACKABLE_DTYPES
         or len({o.dtype for o in call.operands}) > 1
     ):
-        return plain(call, axes)
+        return prepare_unpacked(call, axes)
     stride, pad, dilation = geometry(attributes, axes)
     image = x.shape[2:]
     if axes == 1:
         weight, image = weight.unsqueeze(2), (1, *image)
         stride, pad, dilation = [1, *stride], [0, *pad], [1, *dilation]
     bias = call.operands[2].data if attributes["bias"] else None
-    job = Job(call, weight, bias, image, stride, pad, dilation)
-    run = depthwise(job) or packed(job)
+    job = DeconvolutionProblem(call, weight, bias, image, stride, pad, dilation)
+    run = prepare_depthwise(job) or prepare_packed(job)
     if axes == 2:
         return run
     return lambda results, operands: run([results[0].unsqueeze(2)], [operands[0].unsqueeze(2)])
 
 
-class Job(NamedTuple):
+class DeconvolutionProblem(NamedTuple):
     """A deconvolution of images of two axes, weight [c, o / groups, kh, kw]."""
 
-    call: Call
+    call: CallSite
     weight: Tensor
     bias: Tensor | None
     image: Shape
@@ -81,7 +83,7 @@ class Job(NamedTuple):
         return way, handle, *self.weight.shape, *self.stride, *self.pad, *self.dilation, self.call.attributes["groups"]
 
 
-def packed(job: Job) -> Run:
+def prepare_packed(job: DeconvolutionProblem) -> Run:
     """Any deconvolution, by oneDNN's own."""
     _, weight, bias, _, stride, pad, dilation = job
     attributes, groups = job.call.attributes, job.call.attributes["groups"]
@@ -92,7 +94,7 @@ def packed(job: Job) -> Run:
         )
         return made
 
-    ready, post = job.call.packings.get(job.key("deconv"), pack), post_op(attributes)
+    ready, post = job.call.packed_weights.get(job.key("deconv"), pack), post_op(attributes)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         made = torch.ops.mkldnn._convolution_transpose_pointwise(
@@ -103,18 +105,18 @@ def packed(job: Job) -> Run:
     return run
 
 
-def depthwise(job: Job) -> Run | None:
+def prepare_depthwise(job: DeconvolutionProblem) -> Run | None:
     """One filter for each channel, if these are such: oneDNN takes 5 to 10 times as long as either way here."""
     channels, per_group = job.weight.shape[:2]
     if per_group > 1 or job.call.attributes["groups"] != channels or set(job.dilation) != {1}:
         return None
     area = prod(job.stride)
-    if area > SHORT and (parts := separated(job.weight)) is not None:
-        return by_axes(job, *parts)
-    return by_phases(job) if area <= FEW else None
+    if area > MAX_PHASES_IF_SEPARABLE and (parts := separate_filters(job.weight)) is not None:
+        return prepare_by_axes(job, *parts)
+    return prepare_by_phases(job) if area <= MAX_PHASES else None
 
 
-def by_phases(job: Job) -> Run:
+def prepare_by_phases(job: DeconvolutionProblem) -> Run:
     """Results whose place is equal modulo the stride are one small convolution; each is copied to where they stand."""
     call, weight, bias, _, stride, pad, _ = job
     channels = weight.shape[0]
@@ -130,7 +132,7 @@ def by_phases(job: Job) -> Run:
 
     phases = []
     for phase in product(*map(range, stride)):
-        ready = call.packings.get((*job.key("phase"), *phase), lambda phase=phase: pack(phase))  # type: ignore[misc]
+        ready = call.packed_weights.get((*job.key("phase"), *phase), lambda phase=phase: pack(phase))  # type: ignore[misc]
         first = [-((r - p) // s) for r, p, s in zip(phase, pad, stride, strict=True)]
         start = [s * q + r - p for r, p, s, q in zip(phase, pad, stride, first, strict=True)]
         phases.append((ready, first, start))
@@ -147,7 +149,7 @@ def by_phases(job: Job) -> Run:
     return run
 
 
-def separated(weight: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+def separate_filters(weight: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """A column, a row and a factor for each channel whose product the filters are, to rounding; bilinear ones are."""
     filters = weight[:, 0]
     place = int(filters[0].abs().argmax())
@@ -160,9 +162,9 @@ def separated(weight: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     return (column, row, factor) if error <= 4e-7 * filters.abs().max() else None
 
 
-def by_axes(job: Job, column: Tensor, row: Tensor, factor: Tensor) -> Run:
+def prepare_by_axes(job: DeconvolutionProblem, column: Tensor, row: Tensor, factor: Tensor) -> Run:
     """A filter that is a column times a row paints along one axis and then along the other: two matrix products."""
-    wide, high = painter(row, job, 1), painter(column, job, 0)
+    wide, high = deconvolution_matrix(row, job, 1), deconvolution_matrix(column, job, 0)
     bias, (h, w) = job.bias, job.image
     scaled = bool((factor != 1).any())
 
@@ -184,14 +186,14 @@ def by_axes(job: Job, column: Tensor, row: Tensor, factor: Tensor) -> Run:
     return run
 
 
-def painter(filter: Tensor, job: Job, axis: int) -> Tensor:
+def deconvolution_matrix(filter: Tensor, job: DeconvolutionProblem, axis: int) -> Tensor:
     """The deconvolution along one image axis as a matrix [size of the result, size]."""
     unit = torch.eye(job.image[axis], dtype=filter.dtype).unsqueeze(1)
     made = F.conv_transpose1d(unit, filter.reshape(1, 1, -1), stride=job.stride[axis], padding=job.pad[axis])
     return made.squeeze(1).t().contiguous()
 
 
-def plain(call: Call, axes: int) -> Run:
+def prepare_unpacked(call: CallSite, axes: int) -> Run:
     """Three image axes, dtypes that oneDNN lacks, weights that are computed: torch's own."""
     attributes = call.attributes
     deconvolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[axes - 1]
@@ -205,4 +207,4 @@ def plain(call: Call, axes: int) -> Run:
     return run
 
 
-DECONV_PACKED = Primitive(prepare, shapes)
+DECONV_PACKED = Primitive(prepare, infer_shapes)

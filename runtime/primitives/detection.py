@@ -16,17 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .primitive import Call, Primitive, Run, insist
+from .primitive import CallSite, Primitive, Run, require
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.intp]
-NOTHING = -1.0
+NO_DETECTION = -1.0
 
 
-def prepare(call: Call) -> Run:
+def prepare(call: CallSite) -> Run:
     """Rows [1, 1, found, 7] of image, class, score and box, as the SSD fork has them (detection_output_layer.cpp)."""
     attributes = call.attributes
-    insist(attributes["code"] in DECODERS, f"there is no code {attributes['code']!r}")
+    require(attributes["code"] in DECODERS, f"there is no code {attributes['code']!r}")
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> Sequence[Tensor]:
         loc, conf, prior = (o.contiguous().to(torch.float32).numpy() for o in operands)
@@ -38,17 +38,17 @@ def prepare(call: Call) -> Run:
             places = places * variances
         decode = DECODERS[attributes["code"]]
         with np.errstate(all="ignore"):  # boxes may be endless: the comparisons are right for infinities and NaN
-            found = [rows(attributes, i, decode(priors, places[i]), scores[i]) for i in range(images)]
+            found = [detect_image(attributes, i, decode(priors, places[i]), scores[i]) for i in range(images)]
         made = np.concatenate(found) if found else np.empty((0, 7), np.float32)
         if not len(made):
-            made = np.full((images, 7), NOTHING, np.float32)
+            made = np.full((images, 7), NO_DETECTION, np.float32)
             made[:, 0] = np.arange(images)
         return (torch.from_numpy(made)[None, None],)
 
     return run
 
 
-def rows(attributes: Mapping[str, Any], image: int, boxes: Floats, scores: Floats) -> Floats:
+def detect_image(attributes: Mapping[str, Any], image: int, boxes: Floats, scores: Floats) -> Floats:
     """What is kept of one image: boxes [p, 1 or classes, 4], scores [p, classes].
 
     Classes yield their boxes best first, and only as many as are asked for: with `keep_top_k` the merged stream is cut
@@ -58,9 +58,9 @@ def rows(attributes: Mapping[str, Any], image: int, boxes: Floats, scores: Float
     wanted = [c for c in np.flatnonzero(above.any(0)).tolist() if c != attributes["background"]]
 
     def kept(c: int) -> Iterator[tuple[float, int, int]]:
-        order = best_first(scores[:, c], np.flatnonzero(above[:, c]), attributes["top_k"])
+        order = sort_by_score(scores[:, c], np.flatnonzero(above[:, c]), attributes["top_k"])
         place = 0 if attributes["share_location"] else c
-        for i in suppressed(boxes[order, place], attributes["nms_threshold"], attributes["eta"]):
+        for i in non_max_suppression(boxes[order, place], attributes["nms_threshold"], attributes["eta"]):
             yield -float(scores[order[i], c]), c, int(order[i])
 
     best = merge(*map(kept, wanted), key=itemgetter(0))  # of equal scores the lower class comes first
@@ -73,7 +73,7 @@ def rows(attributes: Mapping[str, Any], image: int, boxes: Floats, scores: Float
     return made
 
 
-def best_first(scores: Floats, candidates: Ints, most: int) -> Ints:
+def sort_by_score(scores: Floats, candidates: Ints, most: int) -> Ints:
     """Candidates by falling score, at most so many; of equal scores the earlier first."""
     mine = scores[candidates]
     if 0 < most < len(mine):  # sort no more than can remain
@@ -83,14 +83,14 @@ def best_first(scores: Floats, candidates: Ints, most: int) -> Ints:
     return order if most < 0 else order[:most]
 
 
-def suppressed(boxes: Floats, threshold: float, eta: float) -> Iterator[int]:
+def non_max_suppression(boxes: Floats, threshold: float, eta: float) -> Iterator[int]:
     """The places of the boxes that are kept, of boxes [n, 4] that come best first.
 
     `left` are the candidates that overlap no kept box too much so far, `worst` how much each does at most. The
     threshold only falls, so whatever is dropped once would be dropped later too.
     """
     limit, factor = np.float32(threshold), np.float32(eta)
-    left, worst, areas = np.arange(len(boxes)), np.zeros(len(boxes), np.float32), area(boxes)
+    left, worst, areas = np.arange(len(boxes)), np.zeros(len(boxes), np.float32), box_areas(boxes)
     while len(left):
         yield int(left[0])
         if eta < 1 and limit > 0.5:
@@ -104,31 +104,31 @@ def suppressed(boxes: Floats, threshold: float, eta: float) -> Iterator[int]:
         left, boxes, areas, worst = left[1:][stay], boxes[1:][stay], areas[1:][stay], worst[stay]
 
 
-def area(boxes: Floats) -> Floats:
+def box_areas(boxes: Floats) -> Floats:
     """Nothing for a box that is turned inside out."""
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     made: Floats = np.where((width < 0) | (height < 0), np.float32(0), width * height)
     return made
 
 
-def corner(prior: Floats, x: Floats) -> Floats:
+def decode_corner(prior: Floats, x: Floats) -> Floats:
     return prior + x
 
 
-def corner_size(prior: Floats, x: Floats) -> Floats:
+def decode_corner_size(prior: Floats, x: Floats) -> Floats:
     size = prior[..., 2:] - prior[..., :2]
     made: Floats = prior + x * np.concatenate([size, size], -1)
     return made
 
 
-def center_size(prior: Floats, x: Floats) -> Floats:
+def decode_center_size(prior: Floats, x: Floats) -> Floats:
     size = prior[..., 2:] - prior[..., :2]
     centre = x[..., :2] * size + (prior[..., :2] + prior[..., 2:]) / 2
     half = np.exp(x[..., 2:]) * size / 2
     return np.concatenate([centre - half, centre + half], -1)
 
 
-DECODERS = {"corner": corner, "corner_size": corner_size, "center_size": center_size}
+DECODERS = {"corner": decode_corner, "corner_size": decode_corner_size, "center_size": decode_center_size}
 """How locations, already scaled by the variances, become boxes [..., 4] (bbox_util.cpp, DecodeBBox)."""
 
-DETECTION_OUTPUT = Primitive(prepare, shapes=None)
+DETECTION_OUTPUT = Primitive(prepare, infer_shapes=None)

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .pieces import piece, pieces
-from .primitive import Call, Primitive, Run, insist
+from .chunks import chunk, chunks
+from .primitive import CallSite, Primitive, Run, require
 
-SPELLING: Mapping[str, Callable[..., Tensor]] = {
+TORCH_FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     **{
         name: getattr(torch, name)
         for name in ("add", "sub", "mul", "div", "pow", "maximum", "minimum", "neg", "exp", "log")
@@ -26,13 +26,13 @@ SPELLING: Mapping[str, Callable[..., Tensor]] = {
     **{name: getattr(torch, name) for name in ("round", "sign", "erf", "gt", "ge", "lt", "le", "eq")},
     "where": lambda *arguments, **out: select(*arguments, **out),
 }
-BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+BIT_DTYPES = {torch.float32: torch.int32, torch.float64: torch.int64}
 COMPARISONS = ("gt", "ge", "lt", "le", "eq")
 Arg = int | Tensor | float
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ExprLine:
     """One call: arguments are places in the list of values so far, or constants.
 
     `into` is the place of a temporary that dies here, whose memory the result takes; None asks for new memory.
@@ -43,39 +43,40 @@ class Line:
     into: int | None
 
 
-def shapes(
+def infer_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     axes = attributes["axes"]
     whole = [shape for shape, axis in zip(operands, axes, strict=True) if axis is None]
     made = whole[0] if whole else tuple(d for d in planned[0] if isinstance(d, int))
-    insist(len(made) == len(planned[0]), "no operand tells the shape of the result")
+    require(len(made) == len(planned[0]), "no operand tells the shape of the result")
     for shape, axis in zip(operands, axes, strict=True):
         if axis is None:
-            insist(shape == made, f"an operand is {list(shape)}, the result {list(made)}")
+            require(shape == made, f"an operand is {list(shape)}, the result {list(made)}")
         else:
             start = axis % len(made) if made else 0
             along = made[start : start + len(shape)]
             fits = len(along) == len(shape) and all(d in (1, n) for d, n in zip(shape, along, strict=True))
-            insist(
+            require(
                 fits and (not made or -len(made) <= axis < len(made)),
                 f"an operand {list(shape)} at axis {axis} does not fit {list(made)}",
             )
     return [made]
 
 
-def prepare(call: Call) -> Run:
+def prepare(call: CallSite) -> Run:
     """The chain, line by line over whole tensors. The result may lie over any operand of its own shape: only the last
     line writes it, and that line is elementwise.
     """
     code, axes = call.attributes["code"], call.attributes["axes"]
-    if native := recognise(code, axes, [len(o.shape) for o in call.operands]):
+    if native := match_relu(code, axes, [len(o.shape) for o in call.operands]):
         return native
     rank = len(call.results[0].shape)
     aligned = [
-        None if axis is None else alignment(o.shape, axis, rank) for o, axis in zip(call.operands, axes, strict=True)
+        None if axis is None else aligned_shape(o.shape, axis, rank)
+        for o, axis in zip(call.operands, axes, strict=True)
     ]
-    lines, whole = schedule(call)
+    lines, whole = lower_code(call)
     *body, last = lines
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -84,10 +85,10 @@ def prepare(call: Call) -> Run:
         if not body:
             compute(result, values)
             return
-        for part in pieces(
+        for part in chunks(
             result, channels=rank < 3
         ):  # of an image they may be innermost, and are better kept together
-            compute(piece(result, *part), [piece(value, *part) for value in values])
+            compute(chunk(result, *part), [chunk(value, *part) for value in values])
 
     def compute(result: Tensor, values: list[Tensor]) -> None:
         for line in body:
@@ -103,13 +104,13 @@ def prepare(call: Call) -> Run:
     return run
 
 
-def alignment(shape: Shape, axis: int, rank: int) -> Shape:
+def aligned_shape(shape: Shape, axis: int, rank: int) -> Shape:
     """The shape with ones around it, so that its dims line up with the result's from `axis` on."""
     before = axis % rank if rank else 0
     return (*[1] * before, *shape, *[1] * (rank - before - len(shape)))
 
 
-def schedule(call: Call) -> tuple[list[Line], bool]:
+def lower_code(call: CallSite) -> tuple[list[ExprLine], bool]:
     """The lines as calls of torch, and whether the last one makes the result's shape and dtype, so that it may write
     there.
 
@@ -123,16 +124,17 @@ def schedule(call: Call) -> tuple[list[Line], bool]:
     last_use = {a: count + i for i, (_, *arguments) in enumerate(code) for a in arguments if isinstance(a, int)}
     whole = [axis is None for axis in axes]
     truth = [False] * count
-    lines = list[Line]()
+    lines = list[ExprLine]()
     for i, (name, *arguments) in enumerate(code):
         read = [a for a in arguments if isinstance(a, int)]
         dying = [a for a in read if a >= count and last_use[a] == count + i and whole[a] and not truth[a]]
         into = dying[0] if dying and uniform and name not in COMPARISONS else None
         truths = tuple(place for place, a in enumerate(arguments) if isinstance(a, int) and truth[a])
         made = tuple(
-            constant(a["c"], number, name, place) if isinstance(a, dict) else a for place, a in enumerate(arguments)
+            constant_argument(a["c"], number, name, place) if isinstance(a, dict) else a
+            for place, a in enumerate(arguments)
         )
-        lines.append(Line(typed(name, truths, dtype), made, into))
+        lines.append(ExprLine(wrap_with_casts(name, truths, dtype), made, into))
         whole.append(any(whole[a] for a in read))
         truth.append(name in COMPARISONS)
     return lines, whole[-1] and uniform
@@ -140,9 +142,9 @@ def schedule(call: Call) -> tuple[list[Line], bool]:
 
 def select(condition: Tensor, x: Tensor, y: Tensor, *, out: Tensor | None = None) -> Tensor:
     """torch.where, to the bit. That one branches at every number, and takes six times as long where signs are mixed."""
-    if x.dtype not in BITS or x.dtype != y.dtype or (out is not None and out.dtype != x.dtype):
+    if x.dtype not in BIT_DTYPES or x.dtype != y.dtype or (out is not None and out.dtype != x.dtype):
         return torch.where(condition, x, y) if out is None else out.copy_(torch.where(condition, x, y))
-    bits = BITS[x.dtype]
+    bits = BIT_DTYPES[x.dtype]
     mask = condition.to(bits).neg_() & (x.view(bits) ^ y.view(bits))
     if out is None:
         return (y.view(bits) ^ mask).view(x.dtype)
@@ -150,9 +152,9 @@ def select(condition: Tensor, x: Tensor, y: Tensor, *, out: Tensor | None = None
     return out
 
 
-def typed(name: str, truths: tuple[int, ...], dtype: torch.dtype) -> Callable[..., Tensor]:
+def wrap_with_casts(name: str, truths: tuple[int, ...], dtype: torch.dtype) -> Callable[..., Tensor]:
     """The function, made to see truth values where it expects them and numbers everywhere else."""
-    function = SPELLING[name]
+    function = TORCH_FUNCTIONS[name]
     if truths == ((0,) if name == "where" else ()):
         return function
 
@@ -165,7 +167,7 @@ def typed(name: str, truths: tuple[int, ...], dtype: torch.dtype) -> Callable[..
     return call
 
 
-def constant(given: Any, dtype: torch.dtype, name: str, place: int) -> Arg:
+def constant_argument(given: Any, dtype: torch.dtype, name: str, place: int) -> Arg:
     """A number as a tensor of rank 0, which every function takes; a power's exponent stays one, so that squares are
     fast.
     """
@@ -177,22 +179,22 @@ def constant(given: Any, dtype: torch.dtype, name: str, place: int) -> Arg:
     return torch.tensor(value, dtype=dtype)
 
 
-def recognise(code: Sequence[Sequence[Any]], axes: Sequence[int | None], ranks: Sequence[int]) -> Run | None:
+def match_relu(code: Sequence[Sequence[Any]], axes: Sequence[int | None], ranks: Sequence[int]) -> Run | None:
     """ReLU, leaky or with learnt slopes, as torch's own single pass."""
     slope: float
     match [list(line) for line in code], list(axes):
         case [["maximum", 0, {"c": 0 | 0.0}]], [None]:
-            return lambda results, operands: void(torch.clamp(operands[0], min=0, out=results[0]))
+            return lambda results, operands: discard(torch.clamp(operands[0], min=0, out=results[0]))
         case [["gt", 0, {"c": 0 | 0.0}], ["mul", 0, {"c": int() | float() as slope}], ["where", 1, 0, 2]], [None]:
             leaky = torch._C._nn.leaky_relu
-            return lambda results, operands: void(leaky(operands[0], slope, out=results[0]))
+            return lambda results, operands: discard(leaky(operands[0], slope, out=results[0]))
         case [["gt", 0, {"c": 0 | 0.0}], ["mul", 0, 1], ["where", 2, 0, 3]], [None, 1] if ranks[1] < 2:
-            return lambda results, operands: void(results[0].copy_(F.prelu(operands[0], operands[1])))
+            return lambda results, operands: discard(results[0].copy_(F.prelu(operands[0], operands[1])))
     return None
 
 
-def void(_: Tensor) -> None:
+def discard(_: Tensor) -> None:
     """What a run returns that has written its results."""
 
 
-EXPR = Primitive(prepare, shapes)
+EXPR = Primitive(prepare, infer_shapes)

@@ -11,32 +11,32 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .activation import PACKABLE, activate_, post_op
-from .primitive import Call, Operand, Primitive, Run, insist
+from .activation import PACKABLE_DTYPES, activate_, post_op
+from .primitive import CallSite, Operand, Primitive, Run, require
 
 
-def shapes(
+def infer_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    insist(len(operands) == 2 + attributes["bias"], "it takes x and w, and b if `bias`")
+    require(len(operands) == 2 + attributes["bias"], "it takes x and w, and b if `bias`")
     x, w = operands[0], operands[1]
-    insist(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
+    require(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
     axis = attributes["axis"] % len(x)
-    insist(len(w) == 2 and min(w) > 0, f"a weight {list(w)} is no matrix")
+    require(len(w) == 2 and min(w) > 0, f"a weight {list(w)} is no matrix")
     count, k = w[::-1] if attributes["transpose"] else w
-    insist(prod(x[axis:]) == k, f"a weight {list(w)} does not fit rows of {prod(x[axis:])} numbers")
-    insist(not attributes["bias"] or operands[2] == (count,), f"a bias does not fit {count} results")
+    require(prod(x[axis:]) == k, f"a weight {list(w)} does not fit rows of {prod(x[axis:])} numbers")
+    require(not attributes["bias"] or operands[2] == (count,), f"a bias does not fit {count} results")
     return [(*x[:axis], count)]
 
 
-def prepare(call: Call) -> Run:
+def prepare(call: CallSite) -> Run:
     attributes, (x, w, *rest) = call.attributes, call.operands
     k = w.shape[0] if attributes["transpose"] else w.shape[1]
     bias = rest[0].data if rest else None
     constant = w.data is not None and (bias is not None or not rest)
-    if not constant or x.dtype not in PACKABLE or len({o.dtype for o in call.operands}) != 1:
-        return plain(call, k)
-    weight = packed_weight(call, w, attributes["transpose"])
+    if not constant or x.dtype not in PACKABLE_DTYPES or len({o.dtype for o in call.operands}) != 1:
+        return prepare_unpacked(call, k)
+    weight = pack_weight(call, w, attributes["transpose"])
     post = post_op(attributes)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -46,12 +46,12 @@ def prepare(call: Call) -> Run:
     return run
 
 
-def packed_weight(call: Call, w: Operand, transpose: bool = False) -> Tensor | None:
+def pack_weight(call: CallSite, w: Operand, transpose: bool = False) -> Tensor | None:
     """The weight [n, k], or [k, n] with `transpose`, as oneDNN wants it; None if it is computed, or of a dtype that it
     lacks.
     """
     logical = w.data
-    if logical is None or w.dtype not in PACKABLE:
+    if logical is None or w.dtype not in PACKABLE_DTYPES:
         return None
 
     def pack() -> Tensor:
@@ -60,10 +60,10 @@ def packed_weight(call: Call, w: Operand, transpose: bool = False) -> Tensor | N
         made: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous())
         return made
 
-    return call.packings.get(("linear", w.handle, w.shape, transpose), pack)
+    return call.packed_weights.get(("linear", w.handle, w.shape, transpose), pack)
 
 
-def plain(call: Call, k: int) -> Run:
+def prepare_unpacked(call: CallSite, k: int) -> Run:
     """Dtypes that oneDNN lacks, weights that are computed."""
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -74,4 +74,4 @@ def plain(call: Call, k: int) -> Run:
     return run
 
 
-LINEAR_PACKED = Primitive(prepare, shapes)
+LINEAR_PACKED = Primitive(prepare, infer_shapes)

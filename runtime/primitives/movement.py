@@ -10,26 +10,26 @@ from typing import Any
 from torch import Tensor
 
 from ..plan import Dim, Shape
-from .primitive import Call, Primitive, Run, first_shape, insist, same_place, store
+from .primitive import CallSite, Primitive, Run, first_shape, is_same_view, require, store
 
 
 def axis_of(attributes: Mapping[str, Any], x: Shape) -> int:
-    insist(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
+    require(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
     axis: int = attributes["axis"] % len(x)
     return axis
 
 
-def concat_shapes(
+def infer_concat_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     axis = axis_of(attributes, operands[0])
     rest = [(*shape[:axis], *shape[axis + 1 :]) for shape in operands]
     alike = len(set(rest)) == 1 and len({len(shape) for shape in operands}) == 1
-    insist(alike, f"operands may differ along axis {axis} only: {[list(shape) for shape in operands]}")
+    require(alike, f"operands may differ along axis {axis} only: {[list(shape) for shape in operands]}")
     return [(*rest[0][:axis], sum(shape[axis] for shape in operands), *rest[0][axis:])]
 
 
-def prepare_concat(call: Call) -> Run:
+def prepare_concat(call: CallSite) -> Run:
     axis = axis_of(call.attributes, call.results[0].shape)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -42,23 +42,23 @@ def prepare_concat(call: Call) -> Run:
     return run
 
 
-def cuts(attributes: Mapping[str, Any], x: Shape, count: int) -> list[int]:
+def cut_points(attributes: Mapping[str, Any], x: Shape, count: int) -> list[int]:
     size, points = x[axis_of(attributes, x)], attributes["points"]
-    insist(bool(points) or size % count == 0, f"{size} cannot be cut into {count} equal parts")
+    require(bool(points) or size % count == 0, f"{size} cannot be cut into {count} equal parts")
     made = [0, *points, size] if points else [size * i // count for i in range(count + 1)]
-    insist(len(made) == count + 1 and made == sorted(made), f"cut points {points} do not fit {count} parts of {size}")
+    require(len(made) == count + 1 and made == sorted(made), f"cut points {points} do not fit {count} parts of {size}")
     return made
 
 
-def slice_shapes(
+def infer_slice_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     (x,) = operands
     axis = axis_of(attributes, x)
-    return [(*x[:axis], b - a, *x[axis + 1 :]) for a, b in pairwise(cuts(attributes, x, len(planned)))]
+    return [(*x[:axis], b - a, *x[axis + 1 :]) for a, b in pairwise(cut_points(attributes, x, len(planned)))]
 
 
-def prepare_slice(call: Call) -> Run:
+def prepare_slice(call: CallSite) -> Run:
     axis = axis_of(call.attributes, call.operands[0].shape)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -71,35 +71,35 @@ def prepare_slice(call: Call) -> Run:
     return run
 
 
-def reshape_shapes(
+def infer_reshape_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     (x,), (dims,) = operands, planned
     known = prod(d for d in dims if isinstance(d, int))
     unknown = [d for d in dims if isinstance(d, str)]
-    insist(len(unknown) <= 1, f"of {list(dims)} more than one is known only when the net runs")
+    require(len(unknown) <= 1, f"of {list(dims)} more than one is known only when the net runs")
     fits = prod(x) % known == 0 if unknown and known else prod(x) == known
-    insist(fits, f"{list(x)} cannot take the shape {list(dims)}")
+    require(fits, f"{list(x)} cannot take the shape {list(dims)}")
     return [tuple(prod(x) // known if isinstance(d, str) and known else 0 if isinstance(d, str) else d for d in dims)]
 
 
-def prepare_reshape(call: Call) -> Run:
+def prepare_reshape(call: CallSite) -> Run:
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         store(results[0], operands[0].reshape(results[0].shape))  # a view if it can be one
 
     return run
 
 
-def prepare_copy(call: Call) -> Run:
+def prepare_copy(call: CallSite) -> Run:
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         result, x = results[0], operands[0]
-        if not same_place(result, x):
+        if not is_same_view(result, x):
             result.copy_(x)
 
     return run
 
 
-CONCAT = Primitive(prepare_concat, concat_shapes)
-SLICE = Primitive(prepare_slice, slice_shapes)
-RESHAPE = Primitive(prepare_reshape, reshape_shapes)
+CONCAT = Primitive(prepare_concat, infer_concat_shapes)
+SLICE = Primitive(prepare_slice, infer_slice_shapes)
+RESHAPE = Primitive(prepare_reshape, infer_reshape_shapes)
 COPY = Primitive(prepare_copy, first_shape)

@@ -10,22 +10,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .pieces import piece, pieces
-from .pooling import AVERAGE
-from .primitive import Call, Primitive, Run, insist
+from .chunks import chunk, chunks
+from .pooling import AVG_POOL_FUNCTIONS
+from .primitive import CallSite, Primitive, Run, require
 
 
-def lrn_shapes(
+def infer_lrn_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     (x,) = operands
-    insist(attributes["size"] >= 1 and attributes["size"] % 2 == 1, f"size is odd, not {attributes['size']}")
-    insist(len(x) >= 2, f"{list(x)} has no channels")
-    insist(attributes["region"] == "across" or 3 <= len(x) <= 5, f"{list(x)} is no image")
+    require(attributes["size"] >= 1 and attributes["size"] % 2 == 1, f"size is odd, not {attributes['size']}")
+    require(len(x) >= 2, f"{list(x)} has no channels")
+    require(attributes["region"] == "across" or 3 <= len(x) <= 5, f"{list(x)} is no image")
     return [x]
 
 
-def prepare_lrn(call: Call) -> Run:
+def prepare_lrn(call: CallSite) -> Run:
     """Across channels: x / (k + alpha / size · Σ x²)^beta. Within: x / (1 + alpha · mean of x² over the window)^beta,
     where padding counts in the mean and k does not (Caffe, lrn_layer.cpp).
     """
@@ -34,8 +34,8 @@ def prepare_lrn(call: Call) -> Run:
     half = size // 2
 
     def run_across(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        for part in pieces(operands[0]):
-            across(piece(results[0], *part), piece(operands[0], *part))
+        for part in chunks(operands[0]):
+            across(chunk(results[0], *part), chunk(operands[0], *part))
 
     def across(result: Tensor, x: Tensor) -> None:
         squares = x * x
@@ -47,7 +47,7 @@ def prepare_lrn(call: Call) -> Run:
 
     def run_within(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         x = operands[0]
-        mean = AVERAGE[axes - 1](F.pad(x * x, [half] * (2 * axes)), size, 1)
+        mean = AVG_POOL_FUNCTIONS[axes - 1](F.pad(x * x, [half] * (2 * axes)), size, 1)
         torch.mul(x, inverse_power_(mean.mul_(alpha).add_(1), beta), out=results[0])
 
     return run_within if attributes["region"] == "within" else run_across
@@ -60,15 +60,15 @@ def inverse_power_(x: Tensor, beta: float) -> Tensor:
     return x.pow_(-beta)
 
 
-def softmax_shapes(
+def infer_softmax_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     (x,) = operands
-    insist(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
+    require(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
     return [x]
 
 
-def prepare_softmax(call: Call) -> Run:
+def prepare_softmax(call: CallSite) -> Run:
     axis = call.attributes["axis"]
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -77,15 +77,15 @@ def prepare_softmax(call: Call) -> Run:
     return run
 
 
-def norm_shapes(
+def infer_l2_normalize_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     (x,) = operands
-    insist(len(x) >= 2, f"{list(x)} has no channels")
+    require(len(x) >= 2, f"{list(x)} has no channels")
     return [x]
 
 
-def prepare_norm(call: Call) -> Run:
+def prepare_l2_normalize(call: CallSite) -> Run:
     """x / √(Σ x² + eps): over the channels at each place, or over all of a picture."""
     eps = call.attributes["eps"]
     over = tuple(range(1, len(call.operands[0].shape))) if call.attributes["across"] else (1,)
@@ -97,6 +97,6 @@ def prepare_norm(call: Call) -> Run:
     return run
 
 
-LRN = Primitive(prepare_lrn, lrn_shapes)
-SOFTMAX = Primitive(prepare_softmax, softmax_shapes)
-L2_NORMALIZE = Primitive(prepare_norm, norm_shapes)
+LRN = Primitive(prepare_lrn, infer_lrn_shapes)
+SOFTMAX = Primitive(prepare_softmax, infer_softmax_shapes)
+L2_NORMALIZE = Primitive(prepare_l2_normalize, infer_l2_normalize_shapes)

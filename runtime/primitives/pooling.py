@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .primitive import Call, Primitive, Run, insist, per_axis
+from .primitive import CallSite, Primitive, Run, per_axis, require
 
 LOWEST = torch.finfo(torch.float32).min  # what Caffe starts a maximum from
-MAXIMUM: Sequence[Callable[..., Any]] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
-AVERAGE: Sequence[Callable[..., Tensor]] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
+MAX_POOL_FUNCTIONS: Sequence[Callable[..., Any]] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
+AVG_POOL_FUNCTIONS: Sequence[Callable[..., Tensor]] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +27,22 @@ class Windows:
     stride: list[int]
     pad: list[int]
     count: list[int]
-    up: bool
+    ceil_mode: bool
 
     @property
-    def native(self) -> bool:
+    def is_native(self) -> bool:
         """True if torch makes the same windows: it pads by half of one at most, and drops any that starts outside."""
         fits = zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True)
         return all(2 * p <= k and (n - 1) * s < i + p for i, k, s, p, n in fits)
 
-    def picked(self) -> tuple[slice, ...] | None:
+    def strided_copy_slices(self) -> tuple[slice, ...] | None:
         """Where windows of one number lie in [n, c, ...], if these are such: pooling is no more than a strided copy."""
         axes = list(zip(self.sizes, self.kernel, self.stride, self.count, strict=True))
         if any(self.pad) or any(k != 1 or (n - 1) * s >= i for i, k, s, n in axes):
             return None
         return (slice(None), slice(None), *(slice(0, (n - 1) * s + 1, s) for _, _, s, n in axes))
 
-    def fringe(self) -> list[int]:
+    def tiling_padding(self) -> list[int]:
         """What F.pad adds around the image so that the windows tile it; negative where they leave a rest."""
         made = list[int]()
         for i, k, s, p, n in zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True):
@@ -61,44 +61,44 @@ class Windows:
 
 def windows_of(attributes: Mapping[str, Any], x: Shape) -> Windows:
     """Caffe's rule: round up (or down); with any padding, drop a last window that would start in it."""
-    insist(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
+    require(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
     sizes, axes, up = x[2:], len(x) - 2, attributes["round"] == "up"
     kernel = list(sizes) if attributes["kernel"] is None else per_axis(attributes["kernel"], axes, 1, "kernel")
     stride, pad = per_axis(attributes["stride"], axes, 1, "stride"), per_axis(attributes["pad"], axes, 0, "pad")
     count = []
     for i, k, s, p in zip(sizes, kernel, stride, pad, strict=True):
-        insist(k >= 1 and s >= 1 and 0 <= p < k and i >= 1, f"kernel {k}, stride {s}, pad {p} cannot be")
+        require(k >= 1 and s >= 1 and 0 <= p < k and i >= 1, f"kernel {k}, stride {s}, pad {p} cannot be")
         room = i + 2 * p - k
         n = (-(-room // s) if up else room // s) + 1
         if any(pad) and (n - 1) * s >= i + p:
             n -= 1
-        insist(n >= 1, f"a window of {k} does not fit into an image of {i}")
+        require(n >= 1, f"a window of {k} does not fit into an image of {i}")
         count.append(n)
     return Windows(sizes, kernel, stride, pad, count, up)
 
 
-def shapes(
+def infer_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     (x,) = operands
     return [(*x[:2], *windows_of(attributes, x).count)] * len(planned)
 
 
-def prepare_max(call: Call) -> Run:
+def prepare_max(call: CallSite) -> Run:
     windows, axes = windows_of(call.attributes, call.operands[0].shape), len(call.operands[0].shape) - 2
-    pool, native, fringe = MAXIMUM[axes - 1], windows.native, windows.fringe()
+    pool, native, fringe = MAX_POOL_FUNCTIONS[axes - 1], windows.is_native, windows.tiling_padding()
     whole = not any(windows.pad) and all(
         n == 1 and k >= i for n, k, i in zip(windows.count, windows.kernel, windows.sizes, strict=True)
     )
-    options = {"padding": windows.pad, "ceil_mode": windows.up} if native else {}
-    image, picked = tuple(range(2, 2 + axes)), windows.picked()
+    options = {"padding": windows.pad, "ceil_mode": windows.ceil_mode} if native else {}
+    image, picked = tuple(range(2, 2 + axes)), windows.strided_copy_slices()
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         x = operands[0]
         if len(results) == 2:
             padded = x if native else F.pad(x, fringe, value=LOWEST)
             made, places = pool(padded, windows.kernel, windows.stride, return_indices=True, **options)
-            results[1].copy_(places if native else unpadded(places, padded.shape[2:], windows))
+            results[1].copy_(places if native else unpad_indices(places, padded.shape[2:], windows))
             results[0].copy_(made)
         elif picked:
             results[0].copy_(x[picked])
@@ -111,7 +111,7 @@ def prepare_max(call: Call) -> Run:
     return run
 
 
-def unpadded(places: Tensor, padded: Sequence[int], windows: Windows) -> Tensor:
+def unpad_indices(places: Tensor, padded: Sequence[int], windows: Windows) -> Tensor:
     """Row-major places in a padded plane as places in the image; -1, as Caffe has it, for a maximum in the padding."""
     made, inside, factor = torch.zeros_like(places), torch.ones_like(places, dtype=torch.bool), 1
     for outer, i, p in reversed(list(zip(padded, windows.sizes, windows.pad, strict=True))):
@@ -123,16 +123,16 @@ def unpadded(places: Tensor, padded: Sequence[int], windows: Windows) -> Tensor:
     return made.where(inside, -1)
 
 
-def prepare_avg(call: Call) -> Run:
+def prepare_avg(call: CallSite) -> Run:
     x, include_pad = call.operands[0], call.attributes["include_pad"]
     windows, axes = windows_of(call.attributes, x.shape), len(x.shape) - 2
-    pool, fringe, image = AVERAGE[axes - 1], windows.fringe(), tuple(range(2, 2 + axes))
+    pool, fringe, image = AVG_POOL_FUNCTIONS[axes - 1], windows.tiling_padding(), tuple(range(2, 2 + axes))
     area = 1
     for k in windows.kernel:
         area *= k
 
     def run_native(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        made = pool(operands[0], windows.kernel, windows.stride, windows.pad, windows.up, include_pad)
+        made = pool(operands[0], windows.kernel, windows.stride, windows.pad, windows.ceil_mode, include_pad)
         results[0].copy_(made)
 
     def run_whole(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -149,16 +149,16 @@ def prepare_avg(call: Call) -> Run:
     if windows.kernel == list(windows.sizes) and not any(windows.pad):
         return run_whole
     # torch refuses a volume smaller than the window, padding or not
-    native = windows.native and (axes < 3 or all(k <= i for k, i in zip(windows.kernel, windows.sizes, strict=True)))
+    native = windows.is_native and (axes < 3 or all(k <= i for k, i in zip(windows.kernel, windows.sizes, strict=True)))
     return run_native if native else run_padded
 
 
-def prepare_stochastic(call: Call) -> Run:
+def prepare_stochastic(call: CallSite) -> Run:
     """Σ x² / Σ x of each window, 0 where Σ x is not above 0: as two averages, whose equal divisors cancel out."""
     x = call.operands[0].shape
-    windows, pool = windows_of(call.attributes, x), AVERAGE[len(x) - 3]
-    insist(not any(windows.pad), "stochastic pooling has no padding")
-    fringe = windows.fringe()
+    windows, pool = windows_of(call.attributes, x), AVG_POOL_FUNCTIONS[len(x) - 3]
+    require(not any(windows.pad), "stochastic pooling has no padding")
+    fringe = windows.tiling_padding()
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         padded = F.pad(operands[0], fringe)
@@ -169,6 +169,6 @@ def prepare_stochastic(call: Call) -> Run:
     return run
 
 
-MAX_POOL = Primitive(prepare_max, shapes)
-AVG_POOL = Primitive(prepare_avg, shapes)
-STOCHASTIC_POOL = Primitive(prepare_stochastic, shapes)
+MAX_POOL = Primitive(prepare_max, infer_shapes)
+AVG_POOL = Primitive(prepare_avg, infer_shapes)
+STOCHASTIC_POOL = Primitive(prepare_stochastic, infer_shapes)

@@ -17,21 +17,21 @@ Run = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor] | None]
 """run(results, operands) fills the results. A counted primitive gets none and returns tensors of shapes it found."""
 
 
-class Packings:
+class PackedWeights:
     """Weights, and kernels, as the processor wants them, each made once and shared by all that run with it.
 
     A key holds the weight's handle and whatever its packed form depends on.
     """
 
     def __init__(self) -> None:
-        self.made: dict[Hashable, Any] = {}
+        self.cache: dict[Hashable, Any] = {}
         self.lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
         with self.lock:
-            if key not in self.made:
-                self.made[key] = make()
-            made: Made = self.made[key]
+            if key not in self.cache:
+                self.cache[key] = make()
+            made: Made = self.cache[key]
             return made
 
 
@@ -47,16 +47,16 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One step as `prepare` sees it. Attributes are complete and of the right types, shapes agree with `shapes`."""
+class CallSite:
+    """One step as `prepare` sees it. Attributes are complete and typed, shapes agree with `infer_shapes`."""
 
     attributes: Mapping[str, Any]
     operands: tuple[Operand, ...]
     results: tuple[Operand, ...]
-    packings: Packings = field(default_factory=Packings)
+    packed_weights: PackedWeights = field(default_factory=PackedWeights)
 
 
-Shapes = Callable[[Mapping[str, Any], Sequence[Shape], Sequence[Sequence[Dim]]], Sequence[Shape]]
+ShapeFunction = Callable[[Mapping[str, Any], Sequence[Shape], Sequence[Sequence[Dim]]], Sequence[Shape]]
 """The results' shapes from the attributes, the operands' shapes and what is planned. ValueError if they cannot be."""
 
 
@@ -65,15 +65,15 @@ class Primitive:
     """`prepare` packs and precomputes, once per net; what it returns is called by many threads at once, so it keeps
     no state.
 
-    `shapes` proves at load that a step's tensors fit together, whoever wrote the plan, and finds the shapes that are
-    known only when the net runs. None: the primitive is counted, that is, its results' shapes depend on the data.
+    `infer_shapes` proves at load that a step's tensors fit together, whoever wrote the plan, and finds the shapes that
+    are known only when the net runs. None: the primitive is counted, that is, its results' shapes depend on the data.
     """
 
-    prepare: Callable[[Call], Run]
-    shapes: Shapes | None
+    prepare: Callable[[CallSite], Run]
+    infer_shapes: ShapeFunction | None
 
 
-def same_place(a: Tensor, b: Tensor) -> bool:
+def is_same_view(a: Tensor, b: Tensor) -> bool:
     """True if the two are the same bytes, read in the same order."""
     if a.data_ptr() != b.data_ptr() or a.shape != b.shape or a.dtype != b.dtype:
         return False
@@ -81,11 +81,11 @@ def same_place(a: Tensor, b: Tensor) -> bool:
 
 
 def store(result: Tensor, made: Tensor) -> None:
-    if not same_place(result, made):
+    if not is_same_view(result, made):
         result.copy_(made)
 
 
-def apart(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
+def split_axis(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
     """A view with one axis split into several."""
     return x.view(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])
 
@@ -98,7 +98,7 @@ def per_axis(values: Sequence[int] | None, axes: int, default: int, name: str) -
     return given * axes if len(given) == 1 else given
 
 
-def insist(holds: bool, sentence: str) -> None:
+def require(holds: bool, sentence: str) -> None:
     if not holds:
         raise ValueError(sentence)
 

@@ -13,44 +13,52 @@ import torch
 from torch import Tensor
 
 from ..plan import Dim, Shape
-from .linear import packed_weight
-from .primitive import Call, Primitive, Run, insist
+from .linear import pack_weight
+from .primitive import CallSite, Primitive, Run, require
 
-STREAMS = 8  # with fewer, oneDNN's packed product is slower than a plain one: measured, 256 to 1024 numbers a stream
+MIN_PACKED_STREAMS = (
+    8  # with fewer, oneDNN's packed product is slower than a plain one: measured, 256 to 1024 numbers a stream
+)
 Product = Callable[[Tensor, Tensor], Tensor]
 
 
-def lstm_shapes(
+def infer_lstm_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    return stepped(attributes, operands, gates=4, states=2)
+    return infer_recurrent_shapes(attributes, operands, gates=4, states=2)
 
 
-def rnn_shapes(
+def infer_rnn_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    return stepped(attributes, operands, gates=1, states=1)
+    return infer_recurrent_shapes(attributes, operands, gates=1, states=1)
 
 
-def stepped(attributes: Mapping[str, Any], operands: Sequence[Shape], gates: int, states: int) -> Sequence[Shape]:
+def infer_recurrent_shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], gates: int, states: int
+) -> Sequence[Shape]:
     """The shapes of h for all steps and of the state after the last, if that is a result."""
     x, cont, w, *state = operands
-    insist(len(x) == 3 and cont == x[:2], f"cont is {list(cont)}, and the inputs are {list(x)}")
+    require(len(x) == 3 and cont == x[:2], f"cont is {list(cont)}, and the inputs are {list(x)}")
     steps, streams, width = x
     d = width // gates
-    insist(w == (width, d) and d * gates == width, f"a weight {list(w)} does not fit inputs {list(x)}")
-    insist(len(state) in (0, states), f"the state is {states} operands, not {len(state)}")
-    insist(all(s == (1, streams, d) for s in state), f"the state is {list(map(list, state))}, not [1, {streams}, {d}]")
+    require(w == (width, d) and d * gates == width, f"a weight {list(w)} does not fit inputs {list(x)}")
+    require(len(state) in (0, states), f"the state is {states} operands, not {len(state)}")
+    require(all(s == (1, streams, d) for s in state), f"the state is {list(map(list, state))}, not [1, {streams}, {d}]")
     return [(steps, streams, d)] + [(1, streams, d)] * (states if attributes["state"] else 0)
 
 
-def prepare_lstm(call: Call) -> Run:
+def prepare_lstm(call: CallSite) -> Run:
     """Gates in the order input, forget, output, candidate; a forget gate is 0 where cont is (lstm_unit_layer.cpp)."""
     product = product_for(call)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         gates, cont, w, *state = operands
-        h, c = (s[0].to(gates.dtype, copy=True) for s in state) if state else (start(gates, w), start(gates, w))
+        h, c = (
+            (s[0].to(gates.dtype, copy=True) for s in state)
+            if state
+            else (initial_state(gates, w), initial_state(gates, w))
+        )
         d, going, stops = w.shape[1], cont[..., None], cont[..., None] == 0
         scaled = torch.empty_like(h)
         for t in range(gates.shape[0]):
@@ -65,12 +73,12 @@ def prepare_lstm(call: Call) -> Run:
     return run
 
 
-def prepare_rnn(call: Call) -> Run:
+def prepare_rnn(call: CallSite) -> Run:
     product = product_for(call)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         inputs, cont, w, *state = operands
-        h = state[0][0].to(inputs.dtype) if state else start(inputs, w)
+        h = state[0][0].to(inputs.dtype) if state else initial_state(inputs, w)
         going, scaled = cont[..., None], torch.empty_like(h)
         for t in range(inputs.shape[0]):
             sums = product(torch.mul(h, going[t], out=scaled), w).add_(inputs[t])
@@ -81,29 +89,29 @@ def prepare_rnn(call: Call) -> Run:
     return run
 
 
-def product_for(call: Call) -> Product:
+def product_for(call: CallSite) -> Product:
     """The state of all streams [n, d] times the weight [.., d]: packed, where that is faster."""
     x, _, w, *_ = call.operands
-    if x.shape[1] < STREAMS or (weight := packed_weight(call, w)) is None:
+    if x.shape[1] < MIN_PACKED_STREAMS or (weight := pack_weight(call, w)) is None:
         return lambda h, w: torch.mm(h, w.t())
     return lambda h, w: torch.ops.mkldnn._linear_pointwise(h, weight, None, "none", [], "")
 
 
-def start(x: Tensor, w: Tensor) -> Tensor:
+def initial_state(x: Tensor, w: Tensor) -> Tensor:
     """The state before the first step where none is given."""
     return x.new_zeros(x.shape[1], w.shape[1])
 
 
-def unit_shapes(
+def infer_lstm_unit_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     c, gates, cont = operands
     fits = len(c) == 3 and c[0] == 1 and gates == (*c[:2], 4 * c[2]) and cont == c[:2]
-    insist(fits, f"a cell {list(c)}, gates {list(gates)} and cont {list(cont)} do not go together")
+    require(fits, f"a cell {list(c)}, gates {list(gates)} and cont {list(cont)} do not go together")
     return [c, c]
 
 
-def prepare_unit(call: Call) -> Run:
+def prepare_lstm_unit(call: CallSite) -> Run:
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         c, gates, cont = operands
         d, going = c.shape[2], cont[..., None]
@@ -115,6 +123,6 @@ def prepare_unit(call: Call) -> Run:
     return run
 
 
-LSTM = Primitive(prepare_lstm, lstm_shapes)
-RNN = Primitive(prepare_rnn, rnn_shapes)
-LSTM_UNIT = Primitive(prepare_unit, unit_shapes)
+LSTM = Primitive(prepare_lstm, infer_lstm_shapes)
+RNN = Primitive(prepare_rnn, infer_rnn_shapes)
+LSTM_UNIT = Primitive(prepare_lstm_unit, infer_lstm_unit_shapes)

@@ -9,24 +9,24 @@ import torch
 from torch import Tensor
 
 from ..plan import Dim, Shape
-from .primitive import Call, Primitive, Run, insist
+from .primitive import CallSite, Primitive, Run, require
 
 
-def axis_in(attributes: Mapping[str, Any], x: Shape) -> int:
-    insist(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
+def axis_of(attributes: Mapping[str, Any], x: Shape) -> int:
+    require(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
     axis: int = attributes["axis"] % len(x)
     return axis
 
 
-def reduce_shapes(
+def infer_reduce_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    return [operands[0][: axis_in(attributes, operands[0])]]
+    return [operands[0][: axis_of(attributes, operands[0])]]
 
 
-def prepare_reduce(call: Call) -> Run:
+def prepare_reduce(call: CallSite) -> Run:
     how, coeff, rank = call.attributes["how"], call.attributes["coeff"], len(call.operands[0].shape)
-    over = tuple(range(axis_in(call.attributes, call.operands[0].shape), rank))
+    over = tuple(range(axis_of(call.attributes, call.operands[0].shape), rank))
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         x, result = operands[0], results[0]
@@ -38,18 +38,18 @@ def prepare_reduce(call: Call) -> Run:
     return run
 
 
-def argmax_shapes(
+def infer_argmax_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     (x,) = operands
-    axis, top = axis_in(attributes, x), attributes["top"]
-    insist(1 <= top <= x[axis], f"top is 1 to {x[axis]}, not {top}")
+    axis, top = axis_of(attributes, x), attributes["top"]
+    require(1 <= top <= x[axis], f"top is 1 to {x[axis]}, not {top}")
     return [(*x[:axis], top, *x[axis + 1 :])] * len(planned)
 
 
-def prepare_argmax(call: Call) -> Run:
+def prepare_argmax(call: CallSite) -> Run:
     """Turned round first, so that of equal numbers the last is the first that is met."""
-    axis, top = axis_in(call.attributes, call.operands[0].shape), call.attributes["top"]
+    axis, top = axis_of(call.attributes, call.operands[0].shape), call.attributes["top"]
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         turned = operands[0].flip(axis)
@@ -65,15 +65,17 @@ def prepare_argmax(call: Call) -> Run:
     return run
 
 
-def standardize_shapes(
+def infer_standardize_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     (x,) = operands
-    insist(all(-len(x) <= axis < len(x) for axis in attributes["per"]), f"{attributes['per']} are no axes of {list(x)}")
+    require(
+        all(-len(x) <= axis < len(x) for axis in attributes["per"]), f"{attributes['per']} are no axes of {list(x)}"
+    )
     return [x]
 
 
-def prepare_standardize(call: Call) -> Run:
+def prepare_standardize(call: CallSite) -> Run:
     """In two passes, as Caffe does. (torch.var_mean was measured to take twenty times as long as these together.)"""
     rank, eps, scaled = len(call.operands[0].shape), call.attributes["eps"], call.attributes["scaled"]
     in_variance = call.attributes["eps_in"] == "variance"
@@ -93,6 +95,6 @@ def prepare_standardize(call: Call) -> Run:
     return run
 
 
-REDUCE = Primitive(prepare_reduce, reduce_shapes)
-ARGMAX = Primitive(prepare_argmax, argmax_shapes)
-STANDARDIZE = Primitive(prepare_standardize, standardize_shapes)
+REDUCE = Primitive(prepare_reduce, infer_reduce_shapes)
+ARGMAX = Primitive(prepare_argmax, infer_argmax_shapes)
+STANDARDIZE = Primitive(prepare_standardize, infer_standardize_shapes)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..plan import Dim, Shape
-from .primitive import Call, Primitive, Run, insist
-from .reduction import axis_in
+from .primitive import CallSite, Primitive, Run, require
+from .reduction import axis_of
 
 
 def classes_of(label: Tensor, count: int, ignore: int | None) -> tuple[Tensor, Tensor | None]:
@@ -31,33 +31,33 @@ def classes_of(label: Tensor, count: int, ignore: int | None) -> tuple[Tensor, T
     return classes, counts
 
 
-def table_of(x: Tensor, axis: int) -> Tensor:
+def flatten_places(x: Tensor, axis: int) -> Tensor:
     """[places, classes]: a view where the memory allows it."""
     return x.movedim(axis, -1).flatten(0, -2) if x.ndim > 1 else x[None]
 
 
-def beside(attributes: Mapping[str, Any], x: Shape, label: Shape) -> tuple[Shape, int]:
+def places_and_classes(attributes: Mapping[str, Any], x: Shape, label: Shape) -> tuple[Shape, int]:
     """The shape of the places beside `axis`, and how many classes. ValueError for another number of labels."""
-    axis = axis_in(attributes, x)
+    axis = axis_of(attributes, x)
     places = (*x[:axis], *x[axis + 1 :])
-    insist(prod(label) == prod(places), f"labels {list(label)} do not fit {list(places)} places")
+    require(prod(label) == prod(places), f"labels {list(label)} do not fit {list(places)} places")
     return places, x[axis]
 
 
-def cross_entropy_shapes(
+def infer_cross_entropy_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    places, classes = beside(attributes, *operands[:2])
+    places, classes = places_and_classes(attributes, *operands[:2])
     gains = [prod(gain) for gain in operands[2:]]
-    insist(gains in ([], [classes * classes]), f"{classes} classes take {classes * classes} gains")
+    require(gains in ([], [classes * classes]), f"{classes} classes take {classes * classes} gains")
     return [places]
 
 
-def prepare_cross_entropy(call: Call) -> Run:
-    axis, ignore, floor = axis_in(call.attributes, call.operands[0].shape), *pick(call, "ignore", "floor")
+def prepare_cross_entropy(call: CallSite) -> Run:
+    axis, ignore, floor = axis_of(call.attributes, call.operands[0].shape), *pick(call, "ignore", "floor")
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        table = table_of(operands[0], axis)
+        table = flatten_places(operands[0], axis)
         classes, counts = classes_of(operands[1], table.shape[1], ignore)
         if len(operands) == 2:
             lost = table.gather(1, classes[:, None])[:, 0].clamp_(min=floor).log_()
@@ -71,15 +71,15 @@ def prepare_cross_entropy(call: Call) -> Run:
     return run
 
 
-def hinge_shapes(
+def infer_hinge_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     x, label = operands
-    insist(len(x) > 0 and prod(label) == x[0], f"labels {list(label)} do not fit the rows of {list(x)}")
+    require(len(x) > 0 and prod(label) == x[0], f"labels {list(label)} do not fit the rows of {list(x)}")
     return [x]
 
 
-def prepare_hinge(call: Call) -> Run:
+def prepare_hinge(call: CallSite) -> Run:
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         rows = operands[0].flatten(1) if operands[0].ndim > 1 else operands[0][:, None]
         classes, _ = classes_of(operands[1], rows.shape[1], None)
@@ -90,17 +90,17 @@ def prepare_hinge(call: Call) -> Run:
     return run
 
 
-def total_loss_shapes(
+def infer_total_loss_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     losses, *label = operands
-    insist(0 <= attributes["axis"] <= len(losses), f"axis {attributes['axis']} is not 0 to {len(losses)}")
-    insist(all(prod(s) == prod(losses) for s in label), f"labels do not fit {list(losses)} places")
-    insist(bool(label) or attributes["ignore"] is None, "ignore needs labels")
+    require(0 <= attributes["axis"] <= len(losses), f"axis {attributes['axis']} is not 0 to {len(losses)}")
+    require(all(prod(s) == prod(losses) for s in label), f"labels do not fit {list(losses)} places")
+    require(bool(label) or attributes["ignore"] is None, "ignore needs labels")
     return [()]
 
 
-def prepare_total_loss(call: Call) -> Run:
+def prepare_total_loss(call: CallSite) -> Run:
     by, axis, ignore, scale = pick(call, "by", "axis", "ignore", "scale")
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -118,19 +118,19 @@ def prepare_total_loss(call: Call) -> Run:
     return run
 
 
-def accuracy_shapes(
+def infer_accuracy_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    _, classes = beside(attributes, *operands)
-    insist(1 <= attributes["top"] <= classes, f"top is 1 to {classes}, not {attributes['top']}")
+    _, classes = places_and_classes(attributes, *operands)
+    require(1 <= attributes["top"] <= classes, f"top is 1 to {classes}, not {attributes['top']}")
     return [(), (classes,)] if attributes["classes"] else [()]
 
 
-def prepare_accuracy(call: Call) -> Run:
-    axis, ignore, top = axis_in(call.attributes, call.operands[0].shape), *pick(call, "ignore", "top")
+def prepare_accuracy(call: CallSite) -> Run:
+    axis, ignore, top = axis_of(call.attributes, call.operands[0].shape), *pick(call, "ignore", "top")
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        table = table_of(operands[0], axis)
+        table = flatten_places(operands[0], axis)
         classes, counts = classes_of(operands[1], table.shape[1], ignore)
         own = table.gather(1, classes[:, None])
         right = (table >= own).sum(1) <= top  # its own place is one of them
@@ -146,11 +146,11 @@ def prepare_accuracy(call: Call) -> Run:
     return run
 
 
-def pick(call: Call, *names: str) -> tuple[Any, ...]:
+def pick(call: CallSite, *names: str) -> tuple[Any, ...]:
     return tuple(call.attributes[name] for name in names)
 
 
-CROSS_ENTROPY = Primitive(prepare_cross_entropy, cross_entropy_shapes)
-HINGE = Primitive(prepare_hinge, hinge_shapes)
-TOTAL_LOSS = Primitive(prepare_total_loss, total_loss_shapes)
-ACCURACY = Primitive(prepare_accuracy, accuracy_shapes)
+CROSS_ENTROPY = Primitive(prepare_cross_entropy, infer_cross_entropy_shapes)
+HINGE = Primitive(prepare_hinge, infer_hinge_shapes)
+TOTAL_LOSS = Primitive(prepare_total_loss, infer_total_loss_shapes)
+ACCURACY = Primitive(prepare_accuracy, infer_accuracy_shapes)

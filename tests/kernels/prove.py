@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cortado.compiler.build import places, strict
+from cortado.compiler.build import is_strict, slots_and_weights
 from cortado.compiler.codegen import for_cuda
 from cortado.compiler.codegen.gpu.aot import Job, Machine
 from cortado.compiler.ir import Constant, Graph, Place, Value
-from cortado.compiler.reference import blobs
+from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.rewrite import Writer
 from cortado.compiler.targets import target
 from cortado.compiler.text import parse
@@ -60,7 +60,7 @@ def compared(graph: Graph, case: Case) -> str:
     tensors = {c.handle: c.data for c in final.constants} | made.tensors
     given = {name: stored(t, plan.slots[name].layout) for name, t in inputs.items()}
     got = interpreter.run(plan, made.sources, tensors, given, case.architecture)
-    meant = blobs(final, inputs, torch.float64)
+    meant = evaluate_blobs(final, inputs, torch.float64)
     worst = 0.0
     for name, value in final.returns:
         worst = max(worst, apart(name, got[name], meant[name], TOLERANCE[value.type.dtype]))
@@ -85,8 +85,8 @@ def apart(name: str, got: Tensor, meant: Tensor, tolerance: float) -> float:
 
 def lowered(graph: Graph, on: str) -> tuple[Plan, for_cuda.Compiled]:
     """The plan and the kernels' files, without machine code."""
-    slots, weights = places(graph)
-    made = for_cuda.compiled(graph, {**slots, **weights}, strict(on), uncompiled)
+    slots, weights = slots_and_weights(graph)
+    made = for_cuda.compiled(graph, {**slots, **weights}, is_strict(on), uncompiled)
     returns = tuple((name, v.name) for name, v in graph.returns)
     names = tuple(v.name for v in graph.inputs)
     return Plan("case", on, graph.arena or 0, names, slots, weights | made.weights, tuple(made.steps), returns), made
@@ -102,7 +102,7 @@ def filled(graph: Graph, seed: str) -> Graph:
     """The graph with random numbers for the weights that have none, as large as keeps sums near 1."""
     writer = Writer(graph)
     for c in graph.constants:
-        if not c.bound:
+        if not c.is_bound:
             scale = (c.type.numel // c.type.shape[0]) ** -0.5 if c.type.rank > 1 else 1.0
             data = (torch.randn(c.type.shape, generator=generator(seed + c.name)) * scale).to(DTYPES[c.type.dtype])
             writer[c] = Constant(c.name, c.type, data=data.abs() + 0.5 if "variance" in c.name else data)

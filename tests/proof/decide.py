@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ir import Constant, Graph, Node, Place, Value, Within
+from cortado.compiler.ir import Constant, Graph, Node, Place, Subview, Value
 from cortado.compiler.memory import ALIGN
 from cortado.compiler.ops.shape import Relayout
-from cortado.compiler.rewrite import Names
-from cortado.compiler.storage import storages
+from cortado.compiler.rewrite import UniqueNames
+from cortado.compiler.storage import resolve_storage
 from cortado.compiler.targets.cpu import Cpu
-from cortado.compiler.verify import flat, verify
+from cortado.compiler.verify import is_layout_invariant, verify
 from cortado.passes import Context
 from cortado.passes.fuse import fuse
 
@@ -36,10 +36,10 @@ def decided(graph: Graph, dice: Dice) -> Graph:
 
 def laid_out(graph: Graph, dice: Dice) -> Graph:
     """Every image in a layout of its own, with changes of layout wherever a node needs them."""
-    names, now, nodes = Names(graph), dict[Value, Value](), list[Node]()
+    names, now, nodes = UniqueNames(graph), dict[Value, Value](), list[Node]()
 
     def lying(value: Value, layout: str) -> Value:
-        if value.layout in (None, layout) or flat(value):
+        if value.layout in (None, layout) or is_layout_invariant(value):
             return value
         copy = Value(names.fresh(f"{value.name}.{layout}"), value.type, Place(layout))
         nodes.append(Node(Relayout(to=layout), (value,), (copy,)))
@@ -51,11 +51,11 @@ def laid_out(graph: Graph, dice: Dice) -> Graph:
     for value in graph.inputs:
         now[value] = placed(value, dice.pick(("nchw", "nchw", "nhwc")))
     for node in graph.nodes:
-        layout = "nchw" if node.op.rows else dice.pick(("nchw", "nhwc"))
+        layout = "nchw" if node.op.row_major_only else dice.pick(("nchw", "nhwc"))
         inputs = [now.get(v, v) for v in node.inputs]
         if isinstance(node.op, Relayout):
             layout = node.op.to
-        elif not node.op.strided:
+        elif not node.op.layout_agnostic:
             inputs = [lying(v, layout) for v in inputs]
         now.update((v, placed(v, layout)) for v in node.results)
         nodes.append(Node(node.op, tuple(inputs), tuple(now[v] for v in node.results)))
@@ -79,29 +79,29 @@ def candidates(graph: Graph, dice: Dice) -> Iterator[tuple[Value, Place]]:
     for node in graph.nodes:
         computed = [v in graph.producer for v in node.inputs]
         types = [v.type for v in node.inputs]
-        if not node.results[0].place.decided:
+        if not node.results[0].place.is_placed:
             yield from (
                 (node.results[0], Place(over=v.name)) for v, here in zip(node.inputs, computed, strict=True) if here
             )
-        for part, operand, here in zip(node.op.joined(types), node.inputs, computed, strict=False):
-            if here and not operand.place.decided:
-                yield operand, Place(within=Within(node.results[0].name, part.start, part.stop))
-        for piece, value in zip(node.op.pieces(types) if any(computed[:1]) else (), node.results, strict=False):
-            if not value.place.decided:
-                yield value, Place(within=Within(node.inputs[0].name, piece.start, piece.stop))
-    made = [v for v in graph.producer if v.type.rank > 1 and v.type.known and not v.place.decided]
+        for part, operand, here in zip(node.op.concat_ranges(types), node.inputs, computed, strict=False):
+            if here and not operand.place.is_placed:
+                yield operand, Place(within=Subview(node.results[0].name, part.start, part.stop))
+        for piece, value in zip(node.op.slice_ranges(types) if any(computed[:1]) else (), node.results, strict=False):
+            if not value.place.is_placed:
+                yield value, Place(within=Subview(node.inputs[0].name, piece.start, piece.stop))
+    made = [v for v in graph.producer if v.type.rank > 1 and v.type.is_static and not v.place.is_placed]
     for value in made:
         root = dice.pick(made)
         room = root.type.shape[1] - value.type.shape[1]
         if value is not root and room >= 0:
             first = dice.between(0, room)
-            yield value, Place(within=Within(root.name, first, first + value.type.shape[1]))
+            yield value, Place(within=Subview(root.name, first, first + value.type.shape[1]))
 
 
 def planned(graph: Graph, dice: Dice) -> Graph:
     """Every root at a place of its own, in any order and with gaps: sound, and larger than need be."""
     at, places = 0, dict[Value, Place]()
-    roots = dict.fromkeys(s.root for s in storages(graph).values())
+    roots = dict.fromkeys(s.root for s in resolve_storage(graph).values())
     for value in dice.shuffled(list(roots)):
         at += ALIGN * dice.pick((0, 0, 0, 1, 3))
         places[value] = replace(value.place, at=at)

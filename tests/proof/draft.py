@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from cortado.compiler.ir import Constant, Node, Value, declared
+from cortado.compiler.ir import Constant, Node, Value, declare_weight
 from cortado.compiler.op import Op
 from cortado.compiler.types import AtMost, Dim, TensorType
 
@@ -57,9 +57,9 @@ class Draft:
             shared = self.dice.pick(known)
             if self.dice.chance(0.6):
                 return shared
-            return declared(self.name(f"{shared.name.partition('_again')[0]}_again"), type)
+            return declare_weight(self.name(f"{shared.name.partition('_again')[0]}_again"), type)
         late = kind == "w" and self.dice.chance(0.04)
-        return declared(self.name("late" if late else kind), type)
+        return declare_weight(self.name("late" if late else kind), type)
 
     def value(self, fits: Fits = lambda v: True) -> Value:
         """One of the values so far, the last of them most likely. Unfit if there is none that fits."""
@@ -74,7 +74,7 @@ class Draft:
 
     def alike(self, x: Value, constant: float = 0.1) -> Value:
         """Another of the type of x, or x itself; sometimes a weight."""
-        if x.type.known and self.dice.chance(constant):
+        if x.type.is_static and self.dice.chance(constant):
             return self.weight("w", *x.type.shape)
         return self.value(lambda v: v.type == x.type)
 
@@ -84,7 +84,7 @@ class Draft:
 
     def add_all(self, op: Op, *operands: Value) -> tuple[Value, ...]:
         try:
-            types = op.types([v.type for v in operands])
+            types = op.infer_types([v.type for v in operands])
         except ValueError:
             raise Unfit from None
         if not types or any(t.numel > LARGEST for t in types):

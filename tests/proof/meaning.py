@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cortado.compiler.ir import Constant, Graph, Value
-from cortado.compiler.reference import bound, read, step
+from cortado.compiler.reference import bound_data, read_value, run_node
 
 from .numbers import filled
 from .shaken import largest, moved, shaken
@@ -51,11 +51,11 @@ def meaning(graph: Graph, inputs: Inputs, by: Callable[[Tensor], Tensor] = shake
 def evaluated(graph: Graph, inputs: Inputs, by: Callable[[Tensor], Tensor] = lambda x: x) -> tuple[Tensor, ...]:
     """The outputs in float64, every value passed through `by`."""
     env: dict[Value, Tensor] = {v: by(inputs[v.name].double()) for v in graph.inputs}
-    env.update((c, by(wide(bound(c)))) for c in graph.constants if isinstance(c, Constant))
+    env.update((c, by(wide(bound_data(c)))) for c in graph.constants if isinstance(c, Constant))
     for node in graph.nodes:
-        made = step(node, [read(env, v) for v in node.inputs])
+        made = run_node(node, [read_value(env, v) for v in node.inputs])
         env.update((v, by(x)) for v, x in zip(node.results, made, strict=True))
-    return tuple(read(env, v) for v in graph.outputs)
+    return tuple(read_value(env, v) for v in graph.outputs)
 
 
 def wide(x: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def filled(graph: Graph, late: bool = False) -> Graph:
     """The net with its weights; with `late`, also those that passes are to find without numbers."""
     now: dict[Value, Value] = {}
     for c in graph.constants:
-        if not c.bound and (late or not is_late(c)):
+        if not c.is_bound and (late or not is_late(c)):
             now[c] = Constant(c.name, c.type, data=numbers(c.name, c.type.shape).to(DTYPES[c.type.dtype]))
     nodes = tuple(replace(n, inputs=tuple(now.get(v, v) for v in n.inputs)) for n in graph.nodes)
     return replace(graph, nodes=nodes, returns=tuple((name, now.get(v, v)) for name, v in graph.returns))

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ir import NOWHERE, Constant, Graph, Node, Value, declared
+from cortado.compiler.ir import UNPLACED, Constant, Graph, Node, Value, declare_weight
 from cortado.compiler.ops.shape import Relayout
-from cortado.compiler.rewrite import Names, needed
-from cortado.compiler.types import TensorType, bound
+from cortado.compiler.rewrite import UniqueNames, live_nodes
+from cortado.compiler.types import TensorType, upper_bound
 from cortado.compiler.verify import verify
 
 from .trial import Failure, Subject, Trial
@@ -50,9 +50,9 @@ def reduced(graph: Graph, failure: Failure) -> tuple[Graph, Trial]:
 def size(graph: Graph) -> tuple[int, ...]:
     """What makes a net large, in order of weight."""
     values = [*graph.inputs, *(v for n in graph.nodes for v in n.results)]
-    decisions = sum(v.place.decided for v in values) + sum(v.layout is not None for v in values)
+    decisions = sum(v.place.is_placed for v in values) + sum(v.layout is not None for v in values)
     operands, attributes = sum(len(n.inputs) for n in graph.nodes), sum(len(n.op.attributes()) for n in graph.nodes)
-    numbers = sum(bound(d) for v in (*graph.inputs, *graph.constants) for d in v.type.dims)
+    numbers = sum(upper_bound(d) for v in (*graph.inputs, *graph.constants) for d in v.type.dims)
     return len(graph.nodes), len(graph.returns), decisions, operands, attributes, numbers
 
 
@@ -77,19 +77,19 @@ def fewer_nodes(graph: Graph) -> Iterator[Graph]:
         for operand in node.inputs:
             if len(node.results) == 1 and (operand.type, operand.layout) == (node.output.type, node.output.layout):
                 yield pruned(substituted(replace(graph, nodes=others), {node.output: operand}))
-        names = Names(graph)
-        outside = {v: Value(names.fresh("x1"), v.type, replace(NOWHERE, layout=v.layout)) for v in node.results}
+        names = UniqueNames(graph)
+        outside = {v: Value(names.fresh("x1"), v.type, replace(UNPLACED, layout=v.layout)) for v in node.results}
         yield pruned(substituted(replace(graph, inputs=(*graph.inputs, *outside.values()), nodes=others), outside))
 
 
 def fewer_decisions(graph: Graph) -> Iterator[Graph]:
-    made = [v for n in graph.nodes for v in n.results if v.place.decided]
+    made = [v for n in graph.nodes for v in n.results if v.place.is_placed]
     yield substituted(
-        replace(graph, arena=None), {v: replace(v, place=replace(NOWHERE, layout=v.layout)) for v in made}
+        replace(graph, arena=None), {v: replace(v, place=replace(UNPLACED, layout=v.layout)) for v in made}
     )
     for value in made:
         yield substituted(
-            replace(graph, arena=None), {value: replace(value, place=replace(NOWHERE, layout=value.layout))}
+            replace(graph, arena=None), {value: replace(value, place=replace(UNPLACED, layout=value.layout))}
         )
     if not any(isinstance(n.op, Relayout) for n in graph.nodes):
         every = [*graph.inputs, *(v for n in graph.nodes for v in n.results)]
@@ -118,14 +118,14 @@ def plainer_attributes(graph: Graph) -> Iterator[Graph]:
 def smaller_sizes(graph: Graph) -> Iterator[Graph]:
     """Every dimension of one size, in inputs and weights alike, becomes another: 1, or one less."""
     outside = [*graph.inputs, *graph.constants]
-    for size in sorted({bound(d) for v in outside for d in v.type.dims} - {1}, reverse=True):
+    for size in sorted({upper_bound(d) for v in outside for d in v.type.dims} - {1}, reverse=True):
         for other in dict.fromkeys((1, 2, size // 2, size - 1)):
             if 0 < other < size:
                 dims = {v: tuple(other if d == size else d for d in v.type.dims) for v in outside}
                 yield from retyped(graph, {v: v.type.with_shape(*dims[v]) for v in outside})
     for value in outside:
         for axis, dim in enumerate(value.type.dims):
-            if bound(dim) > 1:
+            if upper_bound(dim) > 1:
                 smaller = (*value.type.dims[:axis], 1, *value.type.dims[axis + 1 :])
                 yield from retyped(graph, {value: value.type.with_shape(*smaller)})
 
@@ -142,7 +142,7 @@ CHANGES: tuple[Change, ...] = (
 
 def pruned(graph: Graph) -> Graph:
     """Without what no output needs, inputs included."""
-    nodes = needed(list(graph.nodes), list(graph.outputs))
+    nodes = live_nodes(list(graph.nodes), list(graph.outputs))
     read = {v for n in nodes for v in n.inputs} | set(graph.outputs)
     return replace(graph, nodes=nodes, inputs=tuple(v for v in graph.inputs if v in read))
 
@@ -160,12 +160,12 @@ def retyped(graph: Graph, types: dict[Value, TensorType]) -> Iterator[Graph]:
     """The net with other types for inputs and weights; nothing if some node cannot take them."""
     now: dict[Value, Value] = {}
     for value, type in types.items():
-        now[value] = declared(value.name, type) if isinstance(value, Constant) else replace(value, type=type)
+        now[value] = declare_weight(value.name, type) if isinstance(value, Constant) else replace(value, type=type)
     nodes = list[Node]()
     for node in graph.nodes:
         inputs = tuple(now.get(v, v) for v in node.inputs)
         try:
-            made = node.op.types([v.type for v in inputs])
+            made = node.op.infer_types([v.type for v in inputs])
         except ValueError:
             return
         if len(made) != len(node.results):

@@ -15,8 +15,8 @@ import torch
 from cortado import passes as all_passes
 from cortado.compiler.build import build
 from cortado.compiler.ir import Constant, Graph, Value
-from cortado.compiler.poison import poisoned
-from cortado.compiler.rewrite import living
+from cortado.compiler.poison import run_poisoned
+from cortado.compiler.rewrite import eliminate_dead_code
 from cortado.compiler.target import Target
 from cortado.compiler.targets import TARGETS
 from cortado.compiler.text import parse, show
@@ -24,8 +24,8 @@ from cortado.compiler.text.weights import by_handle
 from cortado.compiler.types import DTYPES
 from cortado.compiler.verify import verify
 from cortado.passes import PIPELINE, REQUIRED, Context
-from cortado.passes.plan_memory import aligned, offsets, spans_of
-from cortado.passes.reuse_storage import moved
+from cortado.passes.plan_memory import aligned_size, assign_offsets, root_live_ranges
+from cortado.passes.reuse_storage import with_places
 from cortado.passes.simplify import simplify
 from cortado.runtime import Net
 
@@ -136,10 +136,10 @@ class Subject:
         found = checked("numbers", lambda: meaning(again, inputs).results)
         if difference := expected.differs(found, names):
             raise Broken("numbers", difference)
-        if all(v.type.known for v in graph.values.values()) and f32(graph):
+        if all(v.type.is_static for v in graph.values.values()) and f32(graph):
             bound = filled(graph, late=True)
             plan = checked("poison", lambda: bound if bound.arena is not None else packed(bound))
-            found = checked("poison", lambda: poisoned(plan, *inputs.values()))
+            found = checked("poison", lambda: run_poisoned(plan, *inputs.values()))
             if difference := expected.differs(found, names):
                 raise Broken("poison", difference)
         self.sound[text] = again
@@ -157,11 +157,11 @@ class Subject:
 
 def packed(graph: Graph) -> Graph:
     """A tight plan, by the first of the orders that `plan_memory` tries."""
-    graph = living(graph)
-    spans = spans_of(graph)
-    at = offsets(spans, sorted(spans, key=lambda v: -aligned(v)))
-    placed = moved(replace(graph, arena=None), {v: replace(v.place, at=at[v]) for v in at})
-    return verify(replace(placed, arena=max((at[v] + aligned(v) for v in at), default=0)))
+    graph = eliminate_dead_code(graph)
+    spans = root_live_ranges(graph)
+    at = assign_offsets(spans, sorted(spans, key=lambda v: -aligned_size(v)))
+    placed = with_places(replace(graph, arena=None), {v: replace(v.place, at=at[v]) for v in at})
+    return verify(replace(placed, arena=max((at[v] + aligned_size(v) for v in at), default=0)))
 
 
 def checked(kind: str, work: Any) -> Any:
@@ -175,7 +175,7 @@ def checked(kind: str, work: Any) -> Any:
 
 
 def applied(graph: Graph, name: str, target: Target) -> Graph:
-    made: Graph = checked("pass", lambda: getattr(all_passes, name)(graph, Context(target).during(name)))
+    made: Graph = checked("pass", lambda: getattr(all_passes, name)(graph, Context(target).for_pass(name)))
     return made
 
 
@@ -192,8 +192,8 @@ def settles(graph: Graph) -> bool:
     nothing for these shapes, which `fold_constants` works out and `simplify` takes out after the passes that fold
     layers (they do not wait for shapes); one whose place was decided, and is forgotten when others change.
     """
-    still = living(graph) is graph and simplify(graph, Context()) is graph
-    return still and not any(n.op.by_shape or n.place_decided for n in graph.nodes)
+    still = eliminate_dead_code(graph) is graph and simplify(graph, Context()) is graph
+    return still and not any(n.op.shape_only or n.is_placed for n in graph.nodes)
 
 
 def target_of(name: str) -> Target:

@@ -37,7 +37,7 @@ def refused(nodes: Sequence[Node], space: Space, views: dict[Value, View]) -> st
 def placed(node: Node) -> list[Operand]:
     """The operands of an elementwise node, each with the axis at which its shape starts."""
     assert isinstance(node.op, Elementwise), node.op.name
-    return list(zip(node.inputs, node.op.aligned([v.type for v in node.inputs]), strict=True))
+    return list(zip(node.inputs, node.op.operand_axes([v.type for v in node.inputs]), strict=True))
 
 
 def write(
@@ -89,18 +89,18 @@ def write(
         lines.append(f"{name} = {Text('acc') + read(*bias) if bias else 'acc'}")
         env[anchor.results[0], None] = Text(name)
     *riders, last = kernel.nodes
-    for node in (*riders, *(() if last.pieces else (last,)))[anchor is not None :]:
+    for node in (*riders, *(() if last.slice_ranges else (last,)))[anchor is not None :]:
         assert isinstance(node.op, Elementwise)
         operands = [read(v, s) for v, s in placed(node)]
         lines.append(f"{node.output.name} = {node.op.scalar(calls, *operands)}")
         env[node.output, None] = Text(node.output.name)
-    for i, (value, part) in enumerate(list(last.pieces.items())[1:], 1):
+    for i, (value, part) in enumerate(list(last.slice_ranges.items())[1:], 1):
         steps = space.steps(pieces[i - 1], None)
         assert steps is not None, f"{kernel.name} cannot write {value.name}"
         place = stepped(value.name, Pointer(("result", i), pieces[i - 1]), steps, part.start)
         lines.append(f"mine = channels & (channel >= {part.start}) & (channel < {part.stop})")
         lines.append(f"tl.store({place}, {last.inputs[0].name}, mask=pixels & mine)")
-    lines.append(f"return {(last.inputs if last.pieces else last.results)[0].name}")
+    lines.append(f"return {(last.inputs if last.slice_ranges else last.results)[0].name}")
     if extra:
         names = ", ".join(name for name, _ in extra)
         lines.insert(0, f"({names},) = extra" if len(extra) == 1 else f"{names} = extra")

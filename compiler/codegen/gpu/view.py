@@ -77,12 +77,12 @@ def view_of(place: Slot | Weight) -> View:
     """A value's place in the arena, or a weight, as a kernel sees it. CompileError for a size that is not known."""
     if isinstance(place, Weight):
         return contiguous(place.dtype, place.shape)
-    if not place.known:
+    if not place.is_static:
         raise CompileError(
             f"a value of shape {list(place.dims)} has a size that is known only when the net runs",
             advice="Compile for cuda with every size given: cortado compile --shape.",
         )
-    stored = place.stored
+    stored = place.stored_shape
     steps = strides(stored, 1 if place.layout == "nhwc" else None)
     first = place.channels[0] * steps[1] if place.channels else 0
     at = None if place.at is None else place.at + first * DTYPES[place.dtype].itemsize

@@ -100,7 +100,7 @@ def strided_pair(d: Draft) -> Value:
 
 def siamese(d: Draft) -> Value:
     """Two inputs of one shape through the same weights."""
-    a = d.value(lambda v: v.type.rank == 2 and v.type.known)
+    a = d.value(lambda v: v.type.rank == 2 and v.type.is_static)
     b, c, outputs = d.fresh("x", *a.type.dims), channels(a), d.dice.between(1, 4)
     w, gamma = d.weight("w", outputs, c), d.weight("w", outputs)
 
@@ -115,7 +115,7 @@ def head(d: Draft) -> Value:
         told = d.add(Transpose(order=(0, 2, 3, 1)), conv(d, x, d.dice.pick((2, 3, 4))))
         rows.append(d.add(Flatten(), activated(d, told) if d.dice.chance(0.4) else told))
     if d.dice.chance(0.5):
-        rows.append(d.value(lambda v: v.type.rank == 2 and v.type.known and v.type.dims[0] == x.type.dims[0]))
+        rows.append(d.value(lambda v: v.type.rank == 2 and v.type.is_static and v.type.dims[0] == x.type.dims[0]))
     return d.add(Concat(), *d.dice.shuffled(rows))
 
 

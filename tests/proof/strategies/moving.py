@@ -22,7 +22,7 @@ def concat(d: Draft) -> Value:
         return len(dims) == rank and (*dims[:along], *dims[along + 1 :]) == rest
 
     others = [d.value(joins) for _ in range(d.dice.pick((0, 1, 1, 1, 2, 3)))]
-    if others and x.type.known and d.dice.chance(0.1):
+    if others and x.type.is_static and d.dice.chance(0.1):
         others[0] = d.weight("w", *x.type.shape)
     made = d.dice.shuffled([x, *others])
     return d.add(Concat(axis=along - rank if d.dice.chance(0.1) else along), *made)
@@ -44,7 +44,7 @@ def cut(d: Draft, x: Value | None = None) -> tuple[Value, ...]:
 def reshape(d: Draft) -> Value:
     """The first dimensions as they are, the rest in other factors; or all that is left in one -1."""
     x = d.value(lambda v: v.type.rank > 0 and known(v, 1))
-    keep = d.dice.between(0 if x.type.known else 1, min(2, x.type.rank))
+    keep = d.dice.between(0 if x.type.is_static else 1, min(2, x.type.rank))
     left = x.type.with_shape(*x.type.dims[keep:]).numel
     shape, rest = [0] * keep, max(left, 1)
     for _ in range(d.dice.between(0, 2)):
@@ -79,7 +79,7 @@ def crop(d: Draft) -> Value:
     if d.dice.chance(0.5):
         return d.add(Crop(axis=start), x, d.value(lambda v: v.type.rank >= x.type.rank))
     has = x.type.with_shape(*x.type.dims[start:])
-    if not has.known:
+    if not has.is_static:
         raise Unfit
     sizes = tuple(d.dice.between(1, max(n, 1)) for n in has.shape)
     room = [n - s for n, s in zip(has.shape, sizes, strict=True)]

@@ -38,7 +38,7 @@ def unpool(d: Draft) -> Value:
         x = pooled if d.dice.chance(0.5) else d.value(lambda v: v.type == pooled.type)
         return d.add(Unpool(sizes=whole.type.bounds[2:]), x, mask)
     x = d.image()
-    if not x.type.known:
+    if not x.type.is_static:
         raise Unfit
     op = Unpool(scale=(2,), cut=(d.dice.pick((0, 1)),))
     plane = op.plane(x.type.shape[2:])

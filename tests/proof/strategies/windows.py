@@ -25,7 +25,7 @@ def windows(d: Draft, x: Value, padded: bool = True) -> dict[str, object]:
 
 def max_pool(d: Draft) -> object:
     x = d.image()
-    mask = d.dice.chance(0.15) and x.type.known
+    mask = d.dice.chance(0.15) and x.type.is_static
     return d.add_all(MaxPool(mask=mask, **windows(d, x)), x)  # type: ignore[arg-type]
 
 

@@ -14,12 +14,12 @@ import torch
 from ..compiler import reference
 from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
-from ..driver import Options, Report, loaded, lowered
+from ..driver import Options, Report, load_artifact, lower_graph
+from ..file_types import is_artifact
 from ..frontends.caffe.lint import wired
 from ..frontends.caffe.rules import State
 from ..frontends.files.prototxt import read as read_prototxt
-from ..kinds import is_artifact
-from ..reading import reshaped
+from ..reading import reshape_inputs
 from ..runtime import Net
 from ..runtime.feed import array_of
 from ..runtime.preprocess import Array
@@ -27,31 +27,31 @@ from ..runtime.trace import trace
 
 Arrays = dict[str, Array]
 Shapes = dict[str, tuple[int, ...]]
-SPLIT = re.compile(r".+_[0-9]+_split_[0-9]+")  # Caffe's own copies of a blob (insert_splits.cpp)
-PRECISIONS = {"reference": None, "reference-f64": torch.float64}
+SPLIT_COPY = re.compile(r".+_[0-9]+_split_[0-9]+")  # Caffe's own copies of a blob (insert_splits.cpp)
+REFERENCE_DTYPES = {"reference": None, "reference-f64": torch.float64}
 
 
-class Side(Protocol):
+class NetRunner(Protocol):
     """`label` is what people call it; `shapes` are those of its inputs, as it is without being asked for others.
 
-    `known` are the names of all values before any pass, as far as the side is a net.
+    `value_names` are the names of all values before any pass, as far as the side is a net.
     """
 
     @property
     def label(self) -> str: ...
 
     @property
-    def known(self) -> Collection[str]: ...
+    def value_names(self) -> Collection[str]: ...
 
     @property
     def shapes(self) -> Shapes: ...
 
-    def values(self, inputs: Mapping[str, Array]) -> Arrays:
+    def run(self, inputs: Mapping[str, Array]) -> Arrays:
         """Inputs, values and outputs by name, in the order in which they are made."""
 
 
 @dataclass(frozen=True)
-class Meaning:
+class ReferenceRunner:
     """The operators' own meaning, run plainly: with the numbers as they come, or in float64."""
 
     label: str
@@ -59,45 +59,45 @@ class Meaning:
     target: str
 
     @property
-    def known(self) -> Collection[str]:
+    def value_names(self) -> Collection[str]:
         return self.graph.values
 
     @property
     def shapes(self) -> Shapes:
         return {v.name: v.type.bounds for v in self.graph.inputs}
 
-    def values(self, inputs: Mapping[str, Array]) -> Arrays:
+    def run(self, inputs: Mapping[str, Array]) -> Arrays:
         graph = self.graph
         wanted = {v.name: inputs[v.name].shape for v in graph.inputs}
         if any(v.type.dims != wanted[v.name] for v in graph.inputs):
-            graph = reshaped(graph, wanted)
+            graph = reshape_inputs(graph, wanted)
         tensors = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in inputs.items() if name in wanted}
-        return arrays(reference.blobs(graph, tensors, PRECISIONS[self.target]))
+        return to_arrays(reference.evaluate_blobs(graph, tensors, REFERENCE_DTYPES[self.target]))
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledRunner:
     """A compiled net, as it runs."""
 
     label: str
     net: Net
-    known: Collection[str] = ()
+    value_names: Collection[str] = ()
 
     @property
     def shapes(self) -> Shapes:
         return {name: self.net.plan.slots[name].bounds for name in self.net.plan.inputs}
 
-    def values(self, inputs: Mapping[str, Array]) -> Arrays:
-        return arrays(trace(self.net, {name: inputs[name] for name in self.net.plan.inputs}))
+    def run(self, inputs: Mapping[str, Array]) -> Arrays:
+        return to_arrays(trace(self.net, {name: inputs[name] for name in self.net.plan.inputs}))
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedRunner:
     """Numbers of an .npz: `blob:NAME`, `out:NAME` or NAME, as pycaffe's net.blobs are called; inputs also `in:NAME`."""
 
     label: str
-    stored: Mapping[str, Array]
-    known: Collection[str] = ()
+    arrays: Mapping[str, Array]
+    value_names: Collection[str] = ()
 
     @property
     def shapes(self) -> Shapes:
@@ -105,33 +105,33 @@ class Recorded:
 
     def inputs(self, names: Collection[str]) -> Arrays:
         """What inputs of these names were fed with, and all that are called `in:NAME`."""
-        given = {name: self.stored[name] for name in names if name in self.stored}
-        return given | {key[3:]: x for key, x in self.stored.items() if key.startswith("in:")}
+        given = {name: self.arrays[name] for name in names if name in self.arrays}
+        return given | {key[3:]: x for key, x in self.arrays.items() if key.startswith("in:")}
 
-    def values(self, inputs: Mapping[str, Array]) -> Arrays:
+    def run(self, inputs: Mapping[str, Array]) -> Arrays:
         found: Arrays = {}
-        for key, x in self.stored.items():
-            foreign = key.startswith(("in:", "param:", "shape:", "outshape:")) or SPLIT.fullmatch(key)
+        for key, x in self.arrays.items():
+            foreign = key.startswith(("in:", "param:", "shape:", "outshape:")) or SPLIT_COPY.fullmatch(key)
             if x.dtype.kind in "fiub" and not foreign:
                 found[key.removeprefix("blob:").removeprefix("out:")] = x
         return found
 
 
 @dataclass(frozen=True)
-class OpenCV:
+class OpenCVRunner:
     """OpenCV's own reading of the same files, a layer at a time: what it fuses would not be seen."""
 
     label: str
     prototxt: Path
     caffemodel: Path
     state: State
-    known: Collection[str] = ()
+    value_names: Collection[str] = ()
 
     @property
     def shapes(self) -> Shapes:
         return {}
 
-    def values(self, inputs: Mapping[str, Array]) -> Arrays:
+    def run(self, inputs: Mapping[str, Array]) -> Arrays:
         try:
             import cv2  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
@@ -151,14 +151,14 @@ class OpenCV:
         return {blob: np.asarray(x) for blob, x in zip(layers, found, strict=True)}
 
 
-def of_graph(label: str, graph: Graph, options: Options) -> Side:
+def make_graph_runner(label: str, graph: Graph, options: Options) -> NetRunner:
     """A net on a target, `reference` or `reference-f64`; `options` say with which passes."""
-    if options.target in PRECISIONS:
-        return Meaning(label, graph, options.target)
-    return Compiled(label, loaded(lowered(graph, options, Report()), options), graph.values)
+    if options.target in REFERENCE_DTYPES:
+        return ReferenceRunner(label, graph, options.target)
+    return CompiledRunner(label, load_artifact(lower_graph(graph, options, Report()), options), graph.values)
 
 
-def maker(net: Path, state: State, blob: str) -> str:
+def describe_producer(net: Path, state: State, blob: str) -> str:
     """The layer of a prototxt that makes what a blob holds in the end, and its line; "" if that cannot be told."""
     if net.suffix in (".net", ".npz", ".caffemodel") or is_artifact(net):
         return ""
@@ -172,5 +172,5 @@ def maker(net: Path, state: State, blob: str) -> str:
     return f"{writing.maker.said} in line {loc.line}" if loc else writing.maker.said
 
 
-def arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:
+def to_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:
     return {name: array_of(tensor) for name, tensor in tensors.items()}

@@ -19,10 +19,10 @@ from .driver import Driver
 
 
 @dataclass(frozen=True)
-class Place:
+class DeviceValue:
     """`slot` in a buffer, which is the arena or, for an input, its own."""
 
-    calls: Driver
+    driver: Driver
     buffer: Buffer | None
     base: int
     slot: Slot
@@ -32,48 +32,48 @@ class Place:
         """Of the first element: in a part of the channels of a stored tensor, that is not where the tensor begins."""
         if self.slot.channels is None:
             return self.base
-        stride = strides_of(self.slot.stored, self.slot.layout)[1]
+        stride = strides_of(self.slot.stored_shape, self.slot.layout)[1]
         return self.base + self.slot.channels[0] * stride * DTYPES[self.slot.dtype].itemsize
 
     @cached_property
-    def alone(self) -> Slot:
+    def slot_at_zero(self) -> Slot:
         """The slot, as if the stored tensor began where memory does."""
         return replace(self.slot, at=0)
 
-    def host(self) -> Tensor:
+    def allocate_host(self) -> Tensor:
         """Host memory for the stored tensor, u8."""
         return torch.empty(self.slot.nbytes, dtype=torch.uint8)
 
-    def seen(self, memory: Tensor, shape: Shape | None = None) -> Tensor:
+    def view_in(self, memory: Tensor, shape: Shape | None = None) -> Tensor:
         """The value in a copy of its stored tensor, u8; with `shape`, the corner of it that counts."""
-        whole = view(memory, self.alone)
-        return whole if shape is None else corner(whole, shape)
+        whole = view(memory, self.slot_at_zero)
+        return whole if shape is None else leading_slice(whole, shape)
 
-    def fetch(self, memory: Tensor, stream: int) -> None:
+    def copy_to_host(self, memory: Tensor, stream: int) -> None:
         """Copy the stored tensor to host memory, once the stream gets there."""
         if self.slot.nbytes:
-            self.calls.cuMemcpyDtoHAsync_v2(memory.data_ptr(), self.base, self.slot.nbytes, stream)
+            self.driver.cuMemcpyDtoHAsync_v2(memory.data_ptr(), self.base, self.slot.nbytes, stream)
 
-    def send(self, memory: Tensor, stream: int) -> None:
+    def copy_from_host(self, memory: Tensor, stream: int) -> None:
         """Copy the stored tensor from host memory."""
         if self.slot.nbytes:
-            self.calls.cuMemcpyHtoDAsync_v2(self.base, memory.data_ptr(), self.slot.nbytes, stream)
+            self.driver.cuMemcpyHtoDAsync_v2(self.base, memory.data_ptr(), self.slot.nbytes, stream)
 
-    def take(self, tensor: Tensor, stream: int, on_gpu: bool) -> None:
+    def copy_input(self, tensor: Tensor, stream: int, on_gpu: bool) -> None:
         """Copy an input of the slot's dtype and layout, from the GPU's memory or the host's, to where it is due."""
         if tuple(tensor.shape) != self.slot.bounds:
-            whole = view(torch.zeros(self.slot.nbytes, dtype=torch.uint8, device=tensor.device), self.alone)
-            corner(whole, tuple(tensor.shape)).copy_(tensor)
+            whole = view(torch.zeros(self.slot.nbytes, dtype=torch.uint8, device=tensor.device), self.slot_at_zero)
+            leading_slice(whole, tuple(tensor.shape)).copy_(tensor)
             tensor = whole
         if self.slot.nbytes:
-            copy = self.calls.cuMemcpyDtoDAsync_v2 if on_gpu else self.calls.cuMemcpyHtoDAsync_v2
+            copy = self.driver.cuMemcpyDtoDAsync_v2 if on_gpu else self.driver.cuMemcpyHtoDAsync_v2
             copy(self.base, tensor.data_ptr(), self.slot.nbytes, stream)
 
     def poison(self, stream: int) -> None:
         """Fill the stored tensor with bytes 255: NaN, and -1."""
         if self.slot.nbytes:
-            self.calls.cuMemsetD8Async(self.base, 0xFF, self.slot.nbytes, stream)
+            self.driver.cuMemsetD8Async(self.base, 0xFF, self.slot.nbytes, stream)
 
 
-def corner(whole: Tensor, shape: Shape) -> Tensor:
+def leading_slice(whole: Tensor, shape: Shape) -> Tensor:
     return whole[tuple(map(slice, shape))]

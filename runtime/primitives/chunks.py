@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-PIECE = 1 << 16  # elements: 256 KiB of f32
-GRAIN = 1 << 15  # torch gives no thread less than this
+CHUNK = 1 << 16  # elements: 256 KiB of f32
+GRAIN_SIZE = 1 << 15  # torch gives no thread less than this
 
 
-def pieces(x: Tensor, channels: bool = False) -> Iterator[tuple[int, int, int]]:
+def chunks(x: Tensor, channels: bool = False) -> Iterator[tuple[int, int, int]]:
     """(axis, start, length) along the longest axis; the channels (axis 1) are cut only if `channels` allows it."""
-    size = max(PIECE, GRAIN * torch.get_num_threads())
+    size = max(CHUNK, GRAIN_SIZE * torch.get_num_threads())
     axes = [axis for axis in range(x.ndim) if axis != 1 or channels]
     if not axes or x.numel() <= size:
         yield 0, 0, x.shape[0] if axes else 1
@@ -28,6 +28,6 @@ def pieces(x: Tensor, channels: bool = False) -> Iterator[tuple[int, int, int]]:
         yield axis, start, min(length, x.shape[axis] - start)
 
 
-def piece(x: Tensor, axis: int, start: int, length: int) -> Tensor:
+def chunk(x: Tensor, axis: int, start: int, length: int) -> Tensor:
     """That piece of x, which has either that axis whole or a single element along it for all pieces."""
     return x if not x.ndim or x.shape[axis] in (1, length) else x.narrow(axis, start, length)

@@ -12,29 +12,29 @@ import numpy as np
 from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
 from ..driver import Options, Report, read_net, recompile
+from ..file_types import is_artifact
 from ..frontends.caffe.rules import State
-from ..kinds import is_artifact
 from ..runtime import Net
 from ..runtime.artifact import read
 from ..runtime.preprocess import Array, read_array
-from .feed import everything, opened
-from .options import options_of
-from .random_numbers import with_weights
+from .feed import open_npz, read_all_arrays
+from .options import make_options
+from .random_numbers import with_random_weights
+from .runners import CompiledRunner, NetRunner, OpenCVRunner, RecordedRunner, describe_producer, make_graph_runner
 from .screen import warn
-from .sides import Compiled, OpenCV, Recorded, Side, maker, of_graph
 
-WEIGHTS = (".caffemodel", ".safetensors", ".h5", ".hdf5")  # a file that belongs to the net before it
-File = tuple[str, str | None]  # a net, and its weights
+WEIGHT_SUFFIXES = (".caffemodel", ".safetensors", ".h5", ".hdf5")  # a file that belongs to the net before it
+NetFiles = tuple[str, str | None]  # a net, and its weights
 
 
-class Way(NamedTuple):
+class RunConfig(NamedTuple):
     """How a side is run: a target, None for its own, and `all` or `none` of the passes."""
 
     target: str | None
     passes: str
 
 
-def pair(text: str, option: str) -> tuple[str, str]:
+def parse_pair(text: str, option: str) -> tuple[str, str]:
     """One word for both sides, or one for each."""
     words = [word.strip() for word in text.split(",")]
     if len(words) > 2 or not all(words):
@@ -42,34 +42,34 @@ def pair(text: str, option: str) -> tuple[str, str]:
     return words[0], words[-1]
 
 
-def sides(
-    files: Sequence[str], reading: dict[str, Any], ways: Sequence[Way], opencv: bool, seed: int | None
-) -> tuple[Side, Side]:
+def make_runners(
+    files: Sequence[str], reading: dict[str, Any], ways: Sequence[RunConfig], opencv: bool, seed: int | None
+) -> tuple[NetRunner, NetRunner]:
     """The two sides that the command line means. `seed` is for weights to be drawn, None if none are."""
-    nets = grouped(files)
+    nets = group_files(files)
     if opencv:
         (net, weights), *more = nets
         if more or weights is None:
             raise click.UsageError("--opencv compares one net with OpenCV: give its prototxt and its caffemodel.")
         state = State(reading["phase"], reading["level"], frozenset(reading["stages"]))
-        ours = side(nets[0], reading, ways[0], "cortado", seed)
-        return ours, OpenCV("OpenCV", Path(net), Path(weights), state)
+        ours = make_runner(nets[0], reading, ways[0], "cortado", seed)
+        return ours, OpenCVRunner("OpenCV", Path(net), Path(weights), state)
     if len(nets) == 1 and ways[0] == ways[1]:
         advice = (
             "Give another net, an .npz of blobs, two targets (--target reference,cpu), --passes none,all or --opencv."
         )
         raise CompileError(f"what is {nets[0][0]} to be compared with?", advice=advice)
-    labels = named(nets, ways)
-    first, second = (side(nets[i % len(nets)], reading, ways[i], labels[i], seed) for i in range(2))
+    labels = runner_labels(nets, ways)
+    first, second = (make_runner(nets[i % len(nets)], reading, ways[i], labels[i], seed) for i in range(2))
     return first, second
 
 
-def grouped(files: Sequence[str]) -> list[File]:
+def group_files(files: Sequence[str]) -> list[NetFiles]:
     """Nets with their weights: a file of weights belongs to the net before it."""
-    nets: list[File] = []
+    nets: list[NetFiles] = []
     for file in files:
         takes = bool(nets) and nets[-1][1] is None and not is_artifact(nets[-1][0]) and nets[-1][0][-4:] != ".npz"
-        if Path(file).suffix in WEIGHTS and takes:
+        if Path(file).suffix in WEIGHT_SUFFIXES and takes:
             nets[-1] = (nets[-1][0], file)
         else:
             nets.append((file, None))
@@ -79,68 +79,68 @@ def grouped(files: Sequence[str]) -> list[File]:
     return nets
 
 
-def named(nets: Sequence[File], ways: Sequence[Way]) -> list[str]:
+def runner_labels(nets: Sequence[NetFiles], ways: Sequence[RunConfig]) -> list[str]:
     """What tells the sides from each other."""
     if len(nets) == 2:
         short = [Path(net).name for net, _ in nets]
         return short if short[0] != short[1] else [net for net, _ in nets]
     said = {"all": "with all passes", "none": "without passes"}
-    targets = [way.target or own_target(nets[0][0]) for way in ways]
+    targets = [way.target or default_target(nets[0][0]) for way in ways]
     if ways[0].passes == ways[1].passes:
         return targets
     return [f"{target} {said.get(way.passes, '')}" for target, way in zip(targets, ways, strict=True)]
 
 
-def own_target(net: str) -> str:
+def default_target(net: str) -> str:
     """What a compiled net was compiled for; of anything else, the target that every machine has."""
     return read(net).plan.target if is_artifact(net) else "cpu"
 
 
-def side(file: File, reading: dict[str, Any], way: Way, label: str, seed: int | None) -> Side:
+def make_runner(file: NetFiles, reading: dict[str, Any], way: RunConfig, label: str, seed: int | None) -> NetRunner:
     """One side, ready to run."""
     if way.passes not in ("all", "none"):
         raise click.UsageError(f"--passes {way.passes}: it is all or none.")
     net, weights = file
     if net.endswith(".npz"):
-        return Recorded(label, everything(Path(net)))
-    target = way.target or own_target(net)
-    again = reading["shapes"] or reading["outputs"] or target != own_target(net) or way.passes == "none"
+        return RecordedRunner(label, read_all_arrays(Path(net)))
+    target = way.target or default_target(net)
+    again = reading["shapes"] or reading["outputs"] or target != default_target(net) or way.passes == "none"
     if is_artifact(net) and not again:
-        return Compiled(label, Net.from_artifact(read(net), compile=recompile), reading_names(net))
-    options = options_of(reading | {"target": target}, optimize=way.passes == "all")
-    return of_graph(label, graph_of(net, weights, options, seed), options)
+        return CompiledRunner(label, Net.from_artifact(read(net), compile=recompile), source_value_names(net))
+    options = make_options(reading | {"target": target}, optimize=way.passes == "all")
+    return make_graph_runner(label, read_graph(net, weights, options, seed), options)
 
 
-def reading_names(net: str) -> Collection[str]:
+def source_value_names(net: str) -> Collection[str]:
     """The values of the source that a compiled file keeps."""
     return read_net(Path(net), None, Options(), Report()).values
 
 
-def made_by(files: Sequence[str], reading: dict[str, Any], blob: str) -> str:
+def find_producer(files: Sequence[str], reading: dict[str, Any], blob: str) -> str:
     """The layer that makes a blob, from the first net that has layers; "" if none has."""
     state = State(reading["phase"], reading["level"], frozenset(reading["stages"]))
-    return next((said for net, _ in grouped(files) if (said := maker(Path(net), state, blob))), "")
+    return next((said for net, _ in group_files(files) if (said := describe_producer(Path(net), state, blob))), "")
 
 
-def graph_of(net: str, weights: str | None, options: Options, seed: int | None) -> Graph:
+def read_graph(net: str, weights: str | None, options: Options, seed: int | None) -> Graph:
     """A net from its files, with numbers for all weights. CompileError if it has none, and none are to be drawn."""
     report = Report()
     graph = read_net(Path(net), weights, options, report)
     warn(report.warnings)
-    missing = [c.name for c in graph.constants if not c.bound]
+    missing = [c.name for c in graph.constants if not c.is_bound]
     if missing and seed is None:
         advice = "Give the file of its weights, or --random-weights: equal weights for equal nets."
         raise CompileError(f"{net}: the weight {missing[0]} has no numbers", advice=advice)
-    return with_weights(graph, seed or 0) if missing else graph
+    return with_random_weights(graph, seed or 0) if missing else graph
 
 
-def fed(a: Side, b: Side, given: Sequence[str], seed: int) -> dict[str, Array]:
+def collect_inputs(a: NetRunner, b: NetRunner, given: Sequence[str], seed: int) -> dict[str, Array]:
     """The inputs of both: what is given, what a side has recorded, and random numbers in 0..1 for the rest."""
-    recorded = [s for s in (a, b) if isinstance(s, Recorded)]
+    recorded = [s for s in (a, b) if isinstance(s, RecordedRunner)]
     shapes = b.shapes | a.shapes
     found = {name: x for s in recorded for name, x in s.inputs(shapes).items()}
     for word in given:
-        found |= read_input(word, list(shapes))
+        found |= read_input_argument(word, list(shapes))
     missing = [name for name in shapes if name not in found]
     if recorded and missing and not any(word.rpartition("=")[2] == "random" for word in given):
         name, file = missing[0], recorded[0].label
@@ -154,13 +154,13 @@ def fed(a: Side, b: Side, given: Sequence[str], seed: int) -> dict[str, Array]:
     return drawn | {name: np.asarray(x, np.float32) for name, x in found.items()}
 
 
-def read_input(word: str, names: list[str]) -> dict[str, Array]:
+def read_input_argument(word: str, names: list[str]) -> dict[str, Array]:
     """What one --input gives: `NAME=FILE.npy`, an .npz of several, or `random`, which is nothing."""
     name, equals, file = word.rpartition("=")
     if file == "random":
         return {}
     if not equals and file.endswith(".npz"):
-        with opened(Path(file)) as stored:
+        with open_npz(Path(file)) as stored:
             return {n: stored[n] for n in names if n in stored.files}
     if equals or len(names) == 1:
         return {name or names[0]: read_array(Path(file))}

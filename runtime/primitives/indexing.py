@@ -13,19 +13,19 @@ from torch.nn import functional as F
 from ..plan import Dim, Shape
 from .convolution import geometry
 from .movement import axis_of
-from .primitive import Call, Primitive, Run, apart, insist, per_axis, store
+from .primitive import CallSite, Primitive, Run, per_axis, require, split_axis, store
 
 Attributes = Mapping[str, Any]
-Planned = Sequence[Sequence[Dim]]
+PlannedDims = Sequence[Sequence[Dim]]
 
 
-def transpose_shapes(attributes: Attributes, operands: Sequence[Shape], planned: Planned) -> Sequence[Shape]:
+def infer_transpose_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
     (x,), order = operands, attributes["order"]
-    insist(sorted(order) == list(range(len(x))), f"order {order} does not name each axis of {list(x)} once")
+    require(sorted(order) == list(range(len(x))), f"order {order} does not name each axis of {list(x)} once")
     return [tuple(x[i] for i in order)]
 
 
-def prepare_transpose(call: Call) -> Run:
+def prepare_transpose(call: CallSite) -> Run:
     order = call.attributes["order"]
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -34,17 +34,17 @@ def prepare_transpose(call: Call) -> Run:
     return run
 
 
-def crop_shapes(attributes: Attributes, operands: Sequence[Shape], planned: Planned) -> Sequence[Shape]:
+def infer_crop_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
     x, axis = operands[0], axis_of(attributes, operands[0])
     sizes = operands[1][axis : len(x)] if len(operands) == 2 else tuple(attributes["sizes"])
     offset = per_axis(attributes["offset"], len(x) - axis, 0, "offset")
-    insist(len(sizes) == len(x) - axis, f"{list(sizes)} are not the sizes of {len(x) - axis} axes")
+    require(len(sizes) == len(x) - axis, f"{list(sizes)} are not the sizes of {len(x) - axis} axes")
     fits = all(o >= 0 and s >= 0 and o + s <= n for o, s, n in zip(offset, sizes, x[axis:], strict=True))
-    insist(fits, f"sizes {list(sizes)} cannot be cut out of {list(x[axis:])} from {offset} on")
+    require(fits, f"sizes {list(sizes)} cannot be cut out of {list(x[axis:])} from {offset} on")
     return [(*x[:axis], *sizes)]
 
 
-def prepare_crop(call: Call) -> Run:
+def prepare_crop(call: CallSite) -> Run:
     shape, whole = call.results[0].shape, call.operands[0].shape
     axis = axis_of(call.attributes, whole)
     offset = per_axis(call.attributes["offset"], len(whole) - axis, 0, "offset")
@@ -58,34 +58,34 @@ def prepare_crop(call: Call) -> Run:
     return run
 
 
-def tile_shapes(attributes: Attributes, operands: Sequence[Shape], planned: Planned) -> Sequence[Shape]:
+def infer_tile_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
     (x,), axis, tiles = operands, axis_of(attributes, operands[0]), attributes["tiles"]
-    insist(tiles >= 1, f"tiles is 1 or more, not {tiles}")
+    require(tiles >= 1, f"tiles is 1 or more, not {tiles}")
     return [(*x[:axis], x[axis] * tiles, *x[axis + 1 :])]
 
 
-def prepare_tile(call: Call) -> Run:
+def prepare_tile(call: CallSite) -> Run:
     axis = axis_of(call.attributes, call.operands[0].shape)
     sizes = (call.attributes["tiles"], call.operands[0].shape[axis])
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        apart(results[0], axis, sizes).copy_(operands[0].unsqueeze(axis))
+        split_axis(results[0], axis, sizes).copy_(operands[0].unsqueeze(axis))
 
     return run
 
 
-def im2col_shapes(attributes: Attributes, operands: Sequence[Shape], planned: Planned) -> Sequence[Shape]:
+def infer_im2col_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
     (x,) = operands
-    insist(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
+    require(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
     kernel, made = per_axis(attributes["kernel"], len(x) - 2, 1, "kernel"), list[int]()
     for i, k, s, p, d in zip(x[2:], kernel, *geometry(attributes, len(x) - 2), strict=True):
-        insist(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} cannot be")
+        require(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} cannot be")
         made.append((i + 2 * p - d * (k - 1) - 1) // s + 1)
-        insist(made[-1] >= 1, f"a window of {k} does not fit into an image of {i}")
+        require(made[-1] >= 1, f"a window of {k} does not fit into an image of {i}")
     return [(x[0], x[1] * prod(kernel), *made)]
 
 
-def prepare_im2col(call: Call) -> Run:
+def prepare_im2col(call: CallSite) -> Run:
     x = call.operands[0].shape
     axes = len(x) - 2
     kernel = per_axis(call.attributes["kernel"], axes, 1, "kernel")
@@ -97,18 +97,18 @@ def prepare_im2col(call: Call) -> Run:
         windows = F.pad(operands[0], edges) if any(edges) else operands[0]
         for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), 2):
             windows = windows.unfold(axis, d * (k - 1) + 1, s)[..., ::d]
-        apart(results[0], 1, (x[1], *kernel)).copy_(windows.permute(order))
+        split_axis(results[0], 1, (x[1], *kernel)).copy_(windows.permute(order))
 
     return run
 
 
-def gather_shapes(attributes: Attributes, operands: Sequence[Shape], planned: Planned) -> Sequence[Shape]:
+def infer_gather_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
     table, index = operands
-    insist(len(table) >= 1, "the table has no rows")
+    require(len(table) >= 1, "the table has no rows")
     return [(*index, *table[1:])]
 
 
-def prepare_gather(call: Call) -> Run:
+def prepare_gather(call: CallSite) -> Run:
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         table, index = operands
         wanted = index.trunc() if index.is_floating_point() else index
@@ -120,12 +120,12 @@ def prepare_gather(call: Call) -> Run:
     return run
 
 
-def prepare_filter(call: Call) -> Run:
+def prepare_filter(call: CallSite) -> Run:
     """Counted: how many rows are chosen is known only here."""
     *values, selector = (o.shape for o in call.operands)
-    insist(len(values) == len(call.results), f"{len(values)} operands give {len(call.results)} results")
-    insist(prod(selector[1:]) == 1, f"the selector is one number for each row, not {list(selector)}")
-    insist(all(x[:1] == selector[:1] for x in values), f"the selector has {selector[0]} rows, the others not")
+    require(len(values) == len(call.results), f"{len(values)} operands give {len(call.results)} results")
+    require(prod(selector[1:]) == 1, f"the selector is one number for each row, not {list(selector)}")
+    require(all(x[:1] == selector[:1] for x in values), f"the selector has {selector[0]} rows, the others not")
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> Sequence[Tensor]:
         chosen = (operands[-1].flatten() != 0).nonzero().squeeze(1)
@@ -134,9 +134,9 @@ def prepare_filter(call: Call) -> Run:
     return run
 
 
-TRANSPOSE = Primitive(prepare_transpose, transpose_shapes)
-CROP = Primitive(prepare_crop, crop_shapes)
-TILE = Primitive(prepare_tile, tile_shapes)
-IM2COL = Primitive(prepare_im2col, im2col_shapes)
-GATHER = Primitive(prepare_gather, gather_shapes)
-FILTER = Primitive(prepare_filter, shapes=None)
+TRANSPOSE = Primitive(prepare_transpose, infer_transpose_shapes)
+CROP = Primitive(prepare_crop, infer_crop_shapes)
+TILE = Primitive(prepare_tile, infer_tile_shapes)
+IM2COL = Primitive(prepare_im2col, infer_im2col_shapes)
+GATHER = Primitive(prepare_gather, infer_gather_shapes)
+FILTER = Primitive(prepare_filter, infer_shapes=None)

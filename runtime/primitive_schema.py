@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-from .arguments import parameter
+from .arguments import is_parameter
 
-FUNCTIONS: Mapping[str, int] = {
+EXPR_FUNCTIONS: Mapping[str, int] = {
     **dict.fromkeys(("add", "sub", "mul", "div", "pow", "maximum", "minimum", "gt", "ge", "lt", "le", "eq"), 2),
     **dict.fromkeys(("neg", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "abs", "tanh", "sigmoid"), 1),
     **dict.fromkeys(("floor", "ceil", "round", "sign", "erf"), 1),
@@ -45,20 +45,20 @@ REQUIRED: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A JSON type, one of KINDS, and what is meant where the attribute is left out."""
+    """A JSON type, one of ATTRIBUTE_TYPES, and what is meant where the attribute is left out."""
 
-    kind: str
+    type: str
     default: Any = REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class PrimitiveSchema:
     """`operands` and `results` say in words what they are; the pairs how many there may be, least and most."""
 
-    operands: str
-    count: tuple[int, int]
+    description: str
+    operand_count: tuple[int, int]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    results: tuple[int, int] = (1, 1)
+    result_count: tuple[int, int] = (1, 1)
     version: int = 1
 
     def complete(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,19 +70,19 @@ class Signature:
             made[name] = value = attributes.get(name, attribute.default)
             if value is REQUIRED:
                 raise ValueError(f"its attribute {name!r} is missing")
-            if not KINDS[attribute.kind](value):
-                raise ValueError(f"its attribute {name!r} should be {attribute.kind}, not {str(value)[:80]!r}")
+            if not ATTRIBUTE_TYPES[attribute.type](value):
+                raise ValueError(f"its attribute {name!r} should be {attribute.type}, not {str(value)[:80]!r}")
         return made
 
 
 MANY = 1 << 16
 
 
-def whole(value: Any) -> bool:
+def is_whole_number(value: Any) -> bool:
     return type(value) is int and abs(value) < 1 << 40
 
 
-def number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return type(value) in (int, float) and isfinite(value)
 
 
@@ -90,19 +90,19 @@ def list_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list | tuple) and all(map(test, value))
 
 
-def argument(value: Any) -> bool:
+def is_argument(value: Any) -> bool:
     """An index, or {"c": a constant}; JSON has no infinities, so these three are spelled."""
     if isinstance(value, dict):
-        return set(value) == {"c"} and (number(value["c"]) or value["c"] in ("inf", "-inf", "nan"))
-    return whole(value) and value >= 0
+        return set(value) == {"c"} and (is_number(value["c"]) or value["c"] in ("inf", "-inf", "nan"))
+    return is_whole_number(value) and value >= 0
 
 
-def line(value: Any) -> bool:
-    known = isinstance(value, list | tuple) and bool(value) and isinstance(value[0], str) and value[0] in FUNCTIONS
-    return known and len(value) == 1 + FUNCTIONS[value[0]] and all(map(argument, value[1:]))
+def is_line(value: Any) -> bool:
+    known = isinstance(value, list | tuple) and bool(value) and isinstance(value[0], str) and value[0] in EXPR_FUNCTIONS
+    return known and len(value) == 1 + EXPR_FUNCTIONS[value[0]] and all(map(is_argument, value[1:]))
 
 
-LAUNCH: Mapping[str, Attribute] = {
+LAUNCH_ATTRIBUTES: Mapping[str, Attribute] = {
     "kernel": Attribute("a text"),
     "warps": Attribute("a number of warps"),
     "shared": Attribute("bytes of shared memory", 0),
@@ -112,19 +112,19 @@ LAUNCH: Mapping[str, Attribute] = {
 """How a kernel is launched on a GPU."""
 
 
-def variants(value: Any) -> bool:
+def is_variants(value: Any) -> bool:
     """By architecture ("sm_80"), the attributes of `launch` that differ there."""
-    tests = {name: KINDS[attribute.kind] for name, attribute in LAUNCH.items()}
+    tests = {name: ATTRIBUTE_TYPES[attribute.type] for name, attribute in LAUNCH_ATTRIBUTES.items()}
     return isinstance(value, dict) and all(
         isinstance(one, dict) and all(name in tests and tests[name](v) for name, v in one.items())
         for one in value.values()
     )
 
 
-KINDS: Mapping[str, Callable[[Any], bool]] = {
+ATTRIBUTE_TYPES: Mapping[str, Callable[[Any], bool]] = {
     "a truth value": lambda value: type(value) is bool,
-    "a whole number": whole,
-    "a number": number,
+    "a whole number": is_whole_number,
+    "a number": is_number,
     "a text": lambda value: isinstance(value, str),
     "an activation": lambda value: isinstance(value, str) and value in ACTIVATIONS,
     "nchw or nhwc": lambda value: value in ("nchw", "nhwc"),
@@ -134,15 +134,17 @@ KINDS: Mapping[str, Callable[[Any], bool]] = {
     "sum, asum, sumsq or mean": lambda value: value in ("sum", "asum", "sumsq", "mean"),
     "deviation or variance": lambda value: value in ("deviation", "variance"),
     "all, valid, batch or none": lambda value: value in ("all", "valid", "batch", "none"),
-    "a whole number or null": lambda value: value is None or whole(value),
-    "a list of whole numbers": list_of(whole),
-    "a list of whole numbers or null": lambda value: value is None or list_of(whole)(value),
-    "a list of axes or nulls": list_of(lambda axis: axis is None or whole(axis)),
-    "lines of [function, argument, ...]": lambda value: list_of(line)(value) and len(value) > 0,
-    "a kernel's parameters": list_of(parameter),
-    "a grid of three numbers": lambda value: list_of(whole)(value) and len(value) == 3 and all(n > 0 for n in value),
+    "a whole number or null": lambda value: value is None or is_whole_number(value),
+    "a list of whole numbers": list_of(is_whole_number),
+    "a list of whole numbers or null": lambda value: value is None or list_of(is_whole_number)(value),
+    "a list of axes or nulls": list_of(lambda axis: axis is None or is_whole_number(axis)),
+    "lines of [function, argument, ...]": lambda value: list_of(is_line)(value) and len(value) > 0,
+    "a kernel's parameters": list_of(is_parameter),
+    "a grid of three numbers": lambda value: (
+        list_of(is_whole_number)(value) and len(value) == 3 and all(n > 0 for n in value)
+    ),
     "a number of warps": lambda value: value in (1, 2, 4, 8, 16, 32),
-    "bytes of shared memory": lambda value: whole(value) and 0 <= value <= 232_448,
-    "attributes by architecture": variants,
+    "bytes of shared memory": lambda value: is_whole_number(value) and 0 <= value <= 232_448,
+    "attributes by architecture": is_variants,
     "anything": lambda value: True,
 }

@@ -21,17 +21,17 @@ from dataclasses import replace
 from ..compiler.ir import Graph, Node, Value
 from ..compiler.ops.activation import Dropout
 from ..compiler.ops.arithmetic import Power
-from ..compiler.rewrite import Writer, living
+from ..compiler.rewrite import Writer, eliminate_dead_code
 from .context import Context
 
-NOTHING = (Power(),)
+IDENTITIES = (Power(),)
 
 
-def drop_training(graph: Graph, context: Context) -> Graph:
+def remove_dropout(graph: Graph, context: Context) -> Graph:
     writer = Writer(graph)
-    renamed = inherited(graph)
+    renamed = inherited_names(graph)
     for node in graph.nodes:
-        if idle(node):
+        if is_identity(node):
             context.did(node, f"{node.op.name} is nothing at inference")
             writer[node.output] = writer[node.inputs[0]]
             continue
@@ -40,18 +40,18 @@ def drop_training(graph: Graph, context: Context) -> Graph:
                 writer[value] = replace(value, name=renamed[value])
         results = tuple(writer[v] for v in node.results)
         writer.add(Node(node.op, tuple(writer[v] for v in node.inputs), results, node.loc))
-    return writer.finish() if any(map(idle, graph.nodes)) else living(graph)
+    return writer.finish() if any(map(is_identity, graph.nodes)) else eliminate_dead_code(graph)
 
 
-def idle(node: Node) -> bool:
-    return isinstance(node.op, Dropout) or node.op in NOTHING
+def is_identity(node: Node) -> bool:
+    return isinstance(node.op, Dropout) or node.op in IDENTITIES
 
 
-def inherited(graph: Graph) -> dict[Value, str]:
+def inherited_names(graph: Graph) -> dict[Value, str]:
     """Values that take the name of the idle node behind them, which alone reads them."""
     names: dict[Value, str] = {}
     for node in reversed(graph.nodes):
         source = node.inputs[0] if node.inputs else None
-        if idle(node) and source in graph.producer and graph.only_feeds(source, node):
+        if is_identity(node) and source in graph.producer and graph.is_only_used_by(source, node):
             names[source] = names.get(node.output, node.name)
     return names

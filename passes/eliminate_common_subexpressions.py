@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from ..compiler.ir import Graph, Node
 from ..compiler.rewrite import Writer
-from ..compiler.storage import bearers
+from ..compiler.storage import alias_roots
 from .context import Context
 
 
-def merge_equal(graph: Graph, context: Context) -> Graph:
-    writer, first, bearing = Writer(graph), dict[tuple[object, ...], Node](), bearers(graph)
+def eliminate_common_subexpressions(graph: Graph, context: Context) -> Graph:
+    writer, first, bearing = Writer(graph), dict[tuple[object, ...], Node](), alias_roots(graph)
     for node in graph.nodes:
         layouts = tuple(v.layout for v in node.results)
         key = (node.op, layouts, tuple(writer[v] for v in node.inputs))
-        settled = node.place_decided or not bearing.isdisjoint(v.name for v in node.results)
+        settled = node.is_placed or not bearing.isdisjoint(v.name for v in node.results)
         known = None if settled else first.get(key)
         if known is None:
             first.setdefault(key, writer.copy(node))

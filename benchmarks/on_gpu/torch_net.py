@@ -13,13 +13,13 @@ from cortado.compiler.ir import Constant, Graph, Node
 from cortado.compiler.target import Target
 
 
-class Peer(nn.Module):
+class TorchNet(nn.Module):
     """The operators of a net with one input, one after another. Weights are buffers, so that they move with it."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         context = passes.Context(Target())
-        self.graph = graph = passes.fold_batchnorm(passes.drop_training(graph, context), context)
+        self.graph = graph = passes.fold_batchnorm(passes.remove_dropout(graph, context), context)
         self.names = {c: f"w{i}" for i, c in enumerate(graph.constants)}
         for constant, name in self.names.items():
             self.register_buffer(name, constant.data.clone())
@@ -31,18 +31,18 @@ class Peer(nn.Module):
             return getattr(self, self.names[value]) if isinstance(value, Constant) else values[value]
 
         for node in self.graph.nodes:
-            values[node.output] = applied(node, [read(v) for v in node.inputs])
+            values[node.output] = apply_node(node, [read(v) for v in node.inputs])
         return tuple(read(v) for v in self.graph.outputs)
 
 
-def peer(graph: Graph, device: str) -> tuple[nn.Module, bool]:
+def make_torch_net(graph: Graph, device: str) -> tuple[nn.Module, bool]:
     """A module without Python's overhead between its operators, and whether all of them are torch's own."""
-    traced = torch.fx.symbolic_trace(Peer(graph)).eval().to(device=device, memory_format=torch.channels_last)
-    return traced, all(node.op.name in OWN for node in Peer(graph).graph.nodes)
+    traced = torch.fx.symbolic_trace(TorchNet(graph)).eval().to(device=device, memory_format=torch.channels_last)
+    return traced, all(node.op.name in TORCH_FUNCTIONS for node in TorchNet(graph).graph.nodes)
 
 
-def applied(node: Node, operands: list[Tensor]) -> Tensor:
-    own = OWN.get(node.op.name)
+def apply_node(node: Node, operands: list[Tensor]) -> Tensor:
+    own = TORCH_FUNCTIONS.get(node.op.name)
     return node.op.compute(operands)[0] if own is None else own(node.op, node, operands)
 
 
@@ -58,23 +58,23 @@ def linear(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
 
 
 def max_pool(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
-    kernel, stride, pad = window(op, node)
-    if same_windows(node, kernel, stride, pad, op.round == "up"):
+    kernel, stride, pad = window_settings(op, node)
+    if has_same_windows(node, kernel, stride, pad, op.round == "up"):
         return F.max_pool2d(operands[0], kernel, stride, pad, ceil_mode=op.round == "up")
     return node.op.compute(operands)[0]
 
 
 def avg_pool(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
-    kernel, stride, pad = window(op, node)
+    kernel, stride, pad = window_settings(op, node)
     height, width = node.inputs[0].type.shape[2:]
     if kernel == [height, width] and not any(pad):
         return operands[0].mean((2, 3), keepdim=True)
-    if same_windows(node, kernel, stride, pad, op.round == "up"):
+    if has_same_windows(node, kernel, stride, pad, op.round == "up"):
         return F.avg_pool2d(operands[0], kernel, stride, pad, op.round == "up", op.include_pad)
     return node.op.compute(operands)[0]
 
 
-def window(op: Any, node: Node) -> tuple[list[int], list[int], list[int]]:
+def window_settings(op: Any, node: Node) -> tuple[list[int], list[int], list[int]]:
     def two(numbers: Any) -> list[int]:
         return list(numbers) * 2 if len(numbers) == 1 else list(numbers)
 
@@ -82,7 +82,7 @@ def window(op: Any, node: Node) -> tuple[list[int], list[int], list[int]]:
     return kernel, two(op.stride), two(op.pad)
 
 
-def same_windows(node: Node, kernel: list[int], stride: list[int], pad: list[int], up: bool) -> bool:
+def has_same_windows(node: Node, kernel: list[int], stride: list[int], pad: list[int], up: bool) -> bool:
     """True if torch makes windows of the same number here, and allows this padding."""
     sizes, count = node.inputs[0].type.shape[2:], node.output.type.shape[2:]
     if len(sizes) != 2 or len(node.results) != 1:
@@ -92,7 +92,7 @@ def same_windows(node: Node, kernel: list[int], stride: list[int], pad: list[int
     return fits and F.avg_pool2d(probe, kernel, stride, pad, up).shape[2:] == torch.Size(count)
 
 
-OWN: dict[str, Any] = {
+TORCH_FUNCTIONS: dict[str, Any] = {
     "conv": conv,
     "linear": linear,
     "max_pool": max_pool,

@@ -18,29 +18,33 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..compiler.ir import Graph, Node, Place, Value
-from ..compiler.op import Elementwise, Ints, Op, make
+from ..compiler.op import Elementwise, Ints, Op, make_op
 from ..compiler.ops.moving import Transpose
 from ..compiler.ops.shape import Concat
-from ..compiler.rewrite import Names, Writer
+from ..compiler.rewrite import UniqueNames, Writer
 from .context import Context
 
 
-def sink_order(graph: Graph, context: Context) -> Graph:
-    while (made := sunk_once(graph, context)) is not graph:
+def sink_transpose(graph: Graph, context: Context) -> Graph:
+    while (made := sink_once(graph, context)) is not graph:
         graph = made
     return graph
 
 
-def sunk_once(graph: Graph, context: Context) -> Graph:
+def sink_once(graph: Graph, context: Context) -> Graph:
     """Every layer above the order right before it; orders that then stand one behind another become one."""
-    writer, names, changed = Writer(graph), Names(graph), False
+    writer, names, changed = Writer(graph), UniqueNames(graph), False
     for node in graph.nodes:
-        if isinstance(node.op, Transpose) and (earlier := orders(node.inputs[0], writer)) and not node.place_decided:
-            writer[node.output], changed = again(node, earlier, writer), True
+        if (
+            isinstance(node.op, Transpose)
+            and (earlier := movable_transpose(node.inputs[0], writer))
+            and not node.is_placed
+        ):
+            writer[node.output], changed = compose_transposes(node, earlier, writer), True
             context.did(node, f"changes the order of {earlier.name} again: both are one")
             continue
-        before = {v: made for v in node.inputs if (made := turned(v, node, writer)) is not None}
-        op = below(node, before)
+        before = {v: made for v in node.inputs if (made := exclusive_transpose(v, node, writer)) is not None}
+        op = sunk_operator(node, before)
         if op is None:
             writer.copy(node)
             continue
@@ -54,48 +58,48 @@ def sunk_once(graph: Graph, context: Context) -> Graph:
     return writer.finish() if changed else graph
 
 
-def orders(value: Value, out: Writer) -> Node | None:
+def movable_transpose(value: Value, out: Writer) -> Node | None:
     """The transpose that makes a value, as it stands in the new graph, if it does not have to stand there."""
     made = out.producer.get(out[value])
-    return made if made is not None and isinstance(made.op, Transpose) and not made.place_decided else None
+    return made if made is not None and isinstance(made.op, Transpose) and not made.is_placed else None
 
 
-def turned(value: Value, reader: Node, out: Writer) -> Node | None:
+def exclusive_transpose(value: Value, reader: Node, out: Writer) -> Node | None:
     """The same of an operand that nobody else reads."""
-    made = orders(value, out)
-    return made if made and made.name == value.name and out.old.only_feeds(value, reader) else None
+    made = movable_transpose(value, out)
+    return made if made and made.name == value.name and out.old.is_only_used_by(value, reader) else None
 
 
-def again(node: Node, before: Node, out: Writer) -> Value:
+def compose_transposes(node: Node, before: Node, out: Writer) -> Value:
     """Two changes of order as one; none, if the second takes the first back."""
-    source, first = before.inputs[0], before.op.reorders(node.output.type.rank)
-    order = tuple(first[a] for a in node.op.reorders(node.output.type.rank))
+    source, first = before.inputs[0], before.op.axis_permutation(node.output.type.rank)
+    order = tuple(first[a] for a in node.op.axis_permutation(node.output.type.rank))
     if order == tuple(range(len(order))) and source.layout == node.output.layout:
         return source
     return out.emit(Transpose(order=order), source, name=node.name, loc=node.loc, place=node.output.place)
 
 
-def below(node: Node, moves: dict[Value, Node]) -> Op | None:
+def sunk_operator(node: Node, moves: dict[Value, Node]) -> Op | None:
     """The operator that does the node's work before the change of order; None if there is none that does."""
-    found = {made.op.reorders(made.output.type.rank) for made in moves.values()}
+    found = {made.op.axis_permutation(made.output.type.rank) for made in moves.values()}
     alike = len({made.inputs[0].layout for made in moves.values()}) == 1
-    if len(found) != 1 or not alike or node.place_decided:
+    if len(found) != 1 or not alike or node.is_placed:
         return None
     (order,) = found
     if isinstance(node.op, Concat):
         joins = all(v in moves for v in node.inputs) and order[node.op.axis % len(order)] == 1
         return replace(node.op, axis=1) if joins else None
-    return reordered(node, order, moves) if isinstance(node.op, Elementwise) else None
+    return permute_elementwise(node, order, moves) if isinstance(node.op, Elementwise) else None
 
 
-def reordered(node: Node, order: Ints, moves: dict[Value, Node]) -> Op | None:
+def permute_elementwise(node: Node, order: Ints, moves: dict[Value, Node]) -> Op | None:
     """An elementwise operator for operands of the whole shape before that change of order."""
     assert isinstance(node.op, Elementwise)
-    starts = node.op.aligned([v.type for v in node.inputs])
+    starts = node.op.operand_axes([v.type for v in node.inputs])
     parts = [(v, a) for v, a in zip(node.inputs, starts, strict=True) if a is not None]
     if any(v not in moves for v, a in zip(node.inputs, starts, strict=True) if a is None):
         return None
     if any(v.type.rank != 1 for v, _ in parts):
         return None
     axis = {"axis": order[parts[0][1]]} if parts else {}  # one for all of them, as the operator has one
-    return make(node.op.name, node.op.all_attributes() | axis)
+    return make_op(node.op.name, node.op.all_attributes() | axis)
