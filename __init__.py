@@ -15,8 +15,10 @@ from .version import VERSION as __version__
 
 if TYPE_CHECKING:
     from .compiler.errors import CompileError as CompileError
-    from .driver import Report as Report
+    from .driver import Compilation as Compilation
+    from .driver import Options as Options
     from .driver import compile as compile
+    from .driver import compile_net as compile_net
     from .driver import load as load
     from .driver import save as save
     from .registering import register_layer as register_layer
@@ -26,23 +28,27 @@ if TYPE_CHECKING:
 
 HOMES = {
     "ArtifactError": "runtime",
+    "Compilation": "driver",
     "CompileError": "compiler.errors",
     "Net": "runtime",
     "Preprocessing": "runtime.artifact",
-    "Report": "driver",
+    "Options": "driver",
     "compile": "driver",
+    "compile_net": "driver",
     "load": "driver",
     "register_layer": "registering",
     "save": "driver",
 }
 __all__ = [
     "ArtifactError",
+    "Compilation",
     "CompileError",
     "Net",
+    "Options",
     "Preprocessing",
-    "Report",
     "__version__",
     "compile",
+    "compile_net",
     "load",
     "register_layer",
     "save",

@@ -18,11 +18,12 @@ from . import passes as all_passes
 from .compiler.build import build
 from .compiler.errors import CompileError
 from .compiler.ir import Graph
+from .compiler.plan import MemoryPlan, PlannedGraph
 from .compiler.targets import target as target_named
 from .compiler.text import parse
 from .file_types import is_artifact
 from .frontends.caffe.rules import State
-from .passes import PIPELINE, REQUIRED, WITHOUT_SHAPES, Context, Note, Pass, PassFailed
+from .passes import PIPELINE, REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFailed
 from .reading import STDIN, WeightsGiven, read_caffe, read_language, read_source_of_artifact, reshape_inputs
 from .registering import registered_layers
 from .runtime.artifact import Artifact, Preprocessing, read, write
@@ -30,23 +31,9 @@ from .runtime.net import Net
 from .version import VERSION
 
 
-@dataclass
-class Report:
-    """What a compilation did: the graph after each pass, what the passes noted, warnings, seconds by stage.
-
-    `layers` is how many the file has, in the state asked for; of a text in the language, how many operators.
-    """
-
-    layers: int = 0
-    stages: dict[str, Graph] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class Options:
-    """How to read and compile a net; see `cortado.compile`."""
+    """How to read and compile a net; `cortado.compile` says what each means."""
 
     target: str = "cpu"
     shapes: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
@@ -56,10 +43,72 @@ class Options:
     level: int = 0
     stages: Sequence[str] = ()
     lenient: bool = False
+    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    fold_preprocessing: bool = False
 
     @property
     def passes(self) -> tuple[Pass, ...]:
         return PIPELINE if self.optimize else REQUIRED
+
+
+@dataclass(frozen=True)
+class NetFile:
+    """A net as its files say it, before any pass.
+
+    `layers` is how many the file has, in the state asked for; of a text in the language, how many operators.
+    `preprocessing` says by input how pictures become it, with the tensors of mean pictures by handle beside it;
+    `seconds` is what reading took.
+    """
+
+    planned: PlannedGraph
+    layers: int
+    warnings: tuple[str, ...] = ()
+    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    mean_images: Mapping[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def graph(self) -> Graph:
+        return self.planned.graph
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The net as it was read ("read") and after each pass, by name; what passes noted; seconds by stage."""
+
+    by_name: dict[str, PlannedGraph]
+    notes: tuple[Note, ...]
+    seconds: Mapping[str, float]
+
+    @property
+    def final(self) -> PlannedGraph:
+        return next(reversed(self.by_name.values()))
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What a compilation made: the file that it read, every stage, the artifact, and seconds by stage."""
+
+    file: NetFile
+    stages: Stages
+    artifact: Artifact
+    options: Options
+    seconds: Mapping[str, float]
+
+    @property
+    def graph(self) -> Graph:
+        """The final graph."""
+        return self.stages.final.graph
+
+    @property
+    def plan(self) -> MemoryPlan:
+        """The memory plan of the final graph."""
+        return self.stages.final.plan
+
+    def load(self) -> Net:
+        """The net, ready to run; for other input shapes it is compiled with the same passes."""
+        again = partial(recompile, optimize=self.options.optimize)
+        return Net.from_artifact(self.artifact, compile=again, layers=registered_layers())
 
 
 def compile(
@@ -76,7 +125,6 @@ def compile(
     lenient: bool = False,
     preprocessing: Mapping[str, Preprocessing] | None = None,
     fold_preprocessing: bool = False,
-    report: Report | None = None,
 ) -> Net:
     """A Caffe net, or one in cortado's own language, compiled and loaded: `compile(p, c)(data=x)["prob"]`.
 
@@ -88,26 +136,22 @@ def compile(
     `optimize=False` runs only the passes that a net cannot run without. `phase`, `level` and `stages` choose layers by
     their rules. `lenient` passes over fields that Caffe does not have. `preprocessing` says by input how pictures
     become it, and is kept; with `fold_preprocessing` mean and scale go into the weights of the first layers, and the
-    net takes pictures as they are (0..255): where that is not exact, it is refused. What happened is written to
-    `report`.
+    net takes pictures as they are (0..255): where that is not exact, it is refused.
 
-    CompileError tells everything that is wrong with the files, with places and advice.
+    CompileError tells everything that is wrong with the files, with places and advice. `compile_net` returns all that
+    a compilation makes: every stage, the passes' notes, the artifact.
     """
-    options = Options(target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient)
-    report = report or Report()
-    if fold_preprocessing:
-        artifact = compile_with_folding(
-            read_net(Path(prototxt), caffemodel, options, report), options, report, preprocessing or {}
-        )
-    else:
-        artifact = compile_files(Path(prototxt), caffemodel, options, report, preprocessing or {})
-    return load_artifact(artifact, options)
+    options = Options(
+        target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient, preprocessing or {},
+        fold_preprocessing,
+    )  # fmt: skip
+    return compile_net(prototxt, caffemodel, options).load()
 
 
-def load_artifact(artifact: Artifact, options: Options) -> Net:
-    """The net of an artifact; for other input shapes it is compiled with the same passes, or without them."""
-    again = partial(recompile, optimize=options.optimize)
-    return Net.from_artifact(artifact, compile=again, layers=registered_layers())
+def compile_net(prototxt: str | Path, caffemodel: WeightsGiven = None, options: Options | None = None) -> Compilation:
+    """Read, optimize and build a net. Arguments and errors are those of `compile`."""
+    options = options or Options()
+    return compile_file(read_net(prototxt, caffemodel, options), options)
 
 
 def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: int | None = None) -> Net:
@@ -119,95 +163,73 @@ def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: 
     return Net.from_artifact(read(path), compile=recompile, layers=layers, threads=threads)
 
 
-def compile_files(
-    prototxt: Path,
-    weights: WeightsGiven,
-    options: Options,
-    report: Report,
-    preprocessing: Mapping[str, Preprocessing],
-) -> Artifact:
-    graph = read_net(prototxt, weights, options, report)
-    artifact = lower_graph(graph, options, report)
-    return (
-        replace(artifact, preprocessing=dict(preprocessing))
-        if preprocessing
-        else keep_preprocessing(prototxt, artifact)
-    )
-
-
-def compile_with_folding(
-    graph: Graph, options: Options, report: Report, preprocessing: Mapping[str, Preprocessing]
-) -> Artifact:
-    """The artifact of a net with mean and scale of its pictures in its weights. CompileError where they cannot be."""
-    if not options.optimize:
-        raise CompileError("preprocessing is folded by passes, and they are turned off")
-    graph, names, left = folding.insert_preprocessing(graph, preprocessing)
-    report.stages["read"] = graph
-    return replace(lower_graph(graph, options, report, names), preprocessing=left)
-
-
-def keep_preprocessing(path: Path, artifact: Artifact) -> Artifact:
-    """The artifact with what a compiled file at `path` says about pictures: compiled again, it still says so."""
-    if not is_artifact(path):
-        return artifact
-    before = read(path)
-    images = {f.mean_image: before.weights[f.mean_image] for f in before.preprocessing.values() if f.mean_image}
-    forms = {name: form for name, form in before.preprocessing.items() if name in artifact.plan.inputs}
-    return replace(artifact, preprocessing=forms, weights={**artifact.weights, **images})
-
-
-def read_net(path: Path, weights: WeightsGiven, options: Options, report: Report) -> Graph:
-    """The graph of a net's files, before any pass."""
-    start = perf_counter()
+def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | None = None) -> NetFile:
+    """A net from its files, before any pass. CompileError tells all that is wrong with them."""
+    path, options, start = Path(path), options or Options(), perf_counter()
     if is_artifact(path):
-        graph = read_source_of_artifact(path, weights, options.shapes, options.outputs)
-        report.layers = len(graph.nodes)
-    elif path.suffix == ".net" or path == STDIN:
-        graph = read_language(path, weights, options.shapes, options.outputs)
-        report.layers = len(graph.nodes)
-    else:
-        state = State(options.phase, options.level, frozenset(options.stages))
-        graph, report.layers = read_caffe(
-            path, weights, state, options.shapes, options.outputs, options.lenient, report.warnings.append
-        )
-    report.seconds["read"] = perf_counter() - start
-    report.stages["read"] = graph
-    return graph
+        artifact = read(path)
+        planned = read_source_of_artifact(artifact, path, weights, options.shapes, options.outputs)
+        forms = {
+            name: f for name, f in artifact.preprocessing.items() if name in {v.name for v in planned.graph.inputs}
+        }
+        images = {f.mean_image: artifact.weights[f.mean_image] for f in forms.values() if f.mean_image}
+        return NetFile(planned, len(planned.graph.nodes), (), forms, images, perf_counter() - start)
+    if path.suffix == ".net" or path == STDIN:
+        planned = read_language(path, weights, options.shapes, options.outputs)
+        return NetFile(planned, len(planned.graph.nodes), seconds=perf_counter() - start)
+    state, warnings = State(options.phase, options.level, frozenset(options.stages)), list[str]()
+    graph, layers = read_caffe(path, weights, state, options.shapes, options.outputs, options.lenient, warnings.append)
+    return NetFile(PlannedGraph(graph), layers, tuple(warnings), seconds=perf_counter() - start)
 
 
-def lower_graph(graph: Graph, options: Options, report: Report, absorbed: Sequence[str] = ()) -> Artifact:
-    """Passes and build. `source` is the net as the passes that look at no shape leave it.
+def compile_file(file: NetFile, options: Options) -> Compilation:
+    """Passes and build. The artifact's `source` is the net as the passes that look at no shape leave it.
 
-    CompileError if one of the values `absorbed` outlives `fold_forward`.
+    CompileError if preprocessing that was to be folded cannot be, with the reason.
     """
-    final = run_passes(graph, options, report, options.passes)
-    folding.require_absorbed(absorbed, report.stages.get("fold_forward", graph), report.notes)
+    planned, absorbed = file.planned, tuple[str, ...]()
+    forms = {**file.preprocessing, **options.preprocessing}
+    if options.fold_preprocessing:
+        if not options.optimize:
+            raise CompileError("preprocessing is folded by passes, and they are turned off")
+        graph, absorbed, forms = folding.insert_preprocessing(planned.graph, forms)
+        planned = planned if graph is planned.graph else PlannedGraph(graph)
+    stages = run_passes(planned, options, options.passes)
+    folding.require_absorbed(absorbed, stages.by_name.get("fold_forward", planned).graph, stages.notes)
     start = perf_counter()
-    source = report.stages[PIPELINE[WITHOUT_SHAPES - 1].__name__] if options.optimize else graph
-    artifact = build(final, source, options.target, versions())
-    report.seconds["build"] = perf_counter() - start
-    return artifact
+    source = stages.by_name[SHAPE_FREE[-1].__name__] if options.optimize else planned
+    artifact = build(stages.final, source.graph, options.target, versions())
+    images = {f.mean_image: file.mean_images[f.mean_image] for f in forms.values() if f.mean_image in file.mean_images}
+    artifact = replace(artifact, preprocessing=dict(forms), weights={**artifact.weights, **images})
+    seconds = {"read": file.seconds, **stages.seconds, "build": perf_counter() - start}
+    return Compilation(file, stages, artifact, options, seconds)
 
 
-def run_passes(graph: Graph, options: Options, report: Report, passes: Sequence[Pass]) -> Graph:
-    """The graph after these passes; each one's result and time are in the report.
+def compile_graph(graph: Graph, options: Options) -> Compilation:
+    """Compile a graph that is at hand already."""
+    return compile_file(NetFile(PlannedGraph(graph), len(graph.nodes)), options)
+
+
+def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] = PIPELINE) -> Stages:
+    """The net after each of these passes.
 
     PassFailed if one fails; a reproducer of that is then in its `folder`.
     """
-    clock = [perf_counter()]
+    by_name, seconds, clock, notes = {"read": planned}, dict[str, float](), [perf_counter()], list[Note]()
 
-    def seen(name: str, after: Graph) -> None:
-        report.stages[name] = after
-        report.seconds[name] = perf_counter() - clock[0]
+    def seen(name: str, after: PlannedGraph) -> None:
+        by_name[name] = after
+        seconds[name] = perf_counter() - clock[0]
         clock[0] = perf_counter()
 
-    context = Context(target_named(options.target), report.notes)
     try:
-        return all_passes.run(graph, context, passes, seen)
+        context = Context(target_named(options.target), notes)
+        all_passes.run(planned.graph, context, passes, seen, plan=planned.plan)
     except PassFailed as e:
         with suppress(OSError):  # it would hide the failure itself
             e.folder = str(reproducer.write_reproducer(e, options.target))
         raise
+    return Stages(by_name, tuple(notes), seconds)
 
 
 def recompile(
@@ -223,7 +245,7 @@ def recompile(
         graph = reshape_inputs(parse(source, "source.net", weights), shapes)
     except CompileError as e:
         raise ValueError(e.message) from None
-    return lower_graph(graph, Options(target=target, optimize=optimize), Report())
+    return compile_graph(graph, Options(target=target, optimize=optimize)).artifact
 
 
 def versions() -> dict[str, str]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.op import did_you_mean
+from .compiler.plan import PlannedGraph
 from .compiler.rewrite import live_nodes, retype
-from .compiler.text import parse
+from .compiler.text import parse_planned
 from .compiler.text import weights as text_weights
 from .compiler.types import AtMost, Dim, TensorType
 from .file_types import is_artifact
@@ -23,7 +24,7 @@ from .frontends.caffe.weights import Fill, source
 from .frontends.files.caffemodel import Weights
 from .frontends.files.caffemodel import read as read_caffemodel
 from .frontends.files.prototxt import read as read_prototxt
-from .runtime.artifact import read as read_artifact
+from .runtime.artifact import Artifact
 
 WeightsGiven = str | Path | Fill | Weights | None
 Shapes = Mapping[str, Sequence[int | str]]
@@ -55,8 +56,8 @@ def read_caffe(
     return graph, len(included(upgraded(message, [])["layer"], state, []))
 
 
-def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> Graph:
-    """The net of a .net file, or of standard input.
+def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> PlannedGraph:
+    """The net of a .net file, or of standard input, with the memory plan that its places say.
 
     `weights` is a file of tensors by handle, read in place of the one that the text names. A compiled net is such a
     file too, so that what `cortado show` prints of it can be compiled again.
@@ -78,22 +79,25 @@ def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Se
         advice = "A net in cortado's language is a text in UTF-8."
         raise CompileError(f"{path}: byte {e.start} is of no text in UTF-8", advice=advice) from None
     tensors = text_weights.load(Path(weights)) if weights is not None else None
-    graph = parse(text, "<stdin>" if path == STDIN else str(path), tensors)
-    return specialize(graph, shapes, outputs)
+    planned = parse_planned(text, "<stdin>" if path == STDIN else str(path), tensors)
+    return specialize(planned, shapes, outputs)
 
 
-def read_source_of_artifact(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> Graph:
+def read_source_of_artifact(
+    artifact: Artifact, path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]
+) -> PlannedGraph:
     """The net that a compiled file keeps for compiling it again: as the passes that look at no shape left it."""
     if weights is not None:
         raise CompileError(f"{path}: a compiled file holds its weights", advice="Give no other ones beside it.")
-    artifact = read_artifact(path)
-    return specialize(parse(artifact.source, f"the source of {path}", artifact.weights), shapes, outputs)
+    return specialize(parse_planned(artifact.source, f"the source of {path}", artifact.weights), shapes, outputs)
 
 
-def specialize(graph: Graph, shapes: Shapes, outputs: Sequence[str]) -> Graph:
-    """The same net for the shapes and with the answers that are asked for, if any are."""
+def specialize(planned: PlannedGraph, shapes: Shapes, outputs: Sequence[str]) -> PlannedGraph:
+    """The net for the shapes and with the outputs that are asked for; another net has no memory plan yet."""
+    graph = planned.graph
     graph = with_outputs(graph, outputs) if outputs else graph
-    return reshape_inputs(graph, {name: parse_dims(shape) for name, shape in shapes.items()}) if shapes else graph
+    graph = reshape_inputs(graph, {name: parse_dims(shape) for name, shape in shapes.items()}) if shapes else graph
+    return planned if graph is planned.graph else PlannedGraph(graph)
 
 
 def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:

@@ -16,9 +16,10 @@ from .version import VERSION
 def write_reproducer(failure: PassFailed, target: str) -> Path:
     """The folder, in $CORTADO_FAILURES or among the system's temporary files; the same failure, the same folder."""
     parent = Path(os.environ.get("CORTADO_FAILURES") or Path(tempfile.gettempdir()) / "cortado-failures")
-    digest = sha256(f"{failure.name} {target} {show(failure.graph)}".encode()).hexdigest()[:8]
+    graph, plan = failure.planned
+    digest = sha256(f"{failure.name} {target} {show(graph, plan)}".encode()).hexdigest()[:8]
     folder = parent / f"{failure.name}-{digest}"
-    (path,) = dump(folder, {"before": failure.graph})
+    (path,) = dump(folder, {"before": failure.planned})
     command = f"cortado opt {path.name} -p {failure.name} --target {target}"
     told = f"{failure}\n\nwith cortado {VERSION}, in this folder:\n\n    {command}\n"
     (folder / "README.txt").write_text(told, encoding="utf-8")

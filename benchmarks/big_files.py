@@ -158,7 +158,7 @@ def write(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
     out, bare = artifact_path(caffemodel), caffemodel.with_suffix(".bare")
 
     def work() -> dict[str, Any]:
-        made = driver.compile_files(prototxt, caffemodel, driver.Options(), driver.Report(), {})
+        made = driver.compile_net(prototxt, caffemodel).artifact
 
         def ours() -> None:
             out.unlink(missing_ok=True)

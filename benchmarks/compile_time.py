@@ -127,18 +127,17 @@ def time_compilation(path: str) -> dict[str, Any]:
     from cortado.benchmarks.zoo import random_weight
 
     torch.set_num_threads(1)
-    options, kept = driver.Options(), dict[tuple[str, int], Any]()
+    kept = dict[tuple[str, int], Any]()
 
     def made(layer: str, type: str, index: int, shape: tuple[int, ...]) -> Any:
         return kept.setdefault((layer, index), random_weight(layer, type, index, shape))
 
-    driver.read_net(Path(path), made, options, driver.Report())
-    report, wall, processor = driver.Report(), perf_counter(), process_time()
-    artifact = driver.compile_files(
-        Path(path), lambda layer, type, index, shape: kept[layer, index], options, report, {}
-    )
+    driver.read_net(path, made)
+    wall, processor = perf_counter(), process_time()
+    compiled = driver.compile_net(path, lambda layer, type, index, shape: kept[layer, index])
     seconds = {"wall": perf_counter() - wall, "processor": process_time() - processor}
-    return seconds | {"layers": report.layers, "steps": len(artifact.plan.steps), "stages": report.seconds}
+    layers, steps = compiled.file.layers, len(compiled.artifact.plan.steps)
+    return seconds | {"layers": layers, "steps": steps, "stages": dict(compiled.seconds)}
 
 
 def run_fresh_process(files: list[str], *flags: str) -> dict[str, Any]:
@@ -160,10 +159,11 @@ def run_once(files: list[str]) -> dict[str, Any]:
 
     seconds["import cortado"] = perf_counter() - start
     for name in ("compile", "compile again"):
-        report, start = driver.Report(), perf_counter()
-        driver.compile(*files, report=report)
+        start = perf_counter()
+        compiled = driver.compile_net(*files)
+        compiled.load()
         seconds[name] = perf_counter() - start
-        seconds[f"stages of {name}"] = report.seconds
+        seconds[f"stages of {name}"] = dict(compiled.seconds)
     return seconds | {"torch": torch.__version__}
 
 

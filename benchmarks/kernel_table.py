@@ -25,7 +25,6 @@ from benchmarks.on_gpu.nets import BenchmarkCase, build_graph  # noqa: E402
 from cortado.compiler.build import is_strict, slots_and_weights  # noqa: E402
 from cortado.compiler.codegen import for_cuda  # noqa: E402
 from cortado.compiler.codegen.gpu.aot import Machine, machine_code  # noqa: E402
-from cortado.compiler.ir import Graph  # noqa: E402
 from cortado.compiler.targets import target  # noqa: E402
 from cortado.passes import PIPELINE, Context, run  # noqa: E402
 
@@ -49,9 +48,9 @@ def cases() -> Iterator[tuple[str, str, int, str]]:
 
 def lower_net(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
     """How many kernels the net launches, and the file of each that Hopper runs, by name."""
-    final: Graph = run(build_graph(BenchmarkCase(net, batch, "f32")), Context(target(on)), PIPELINE)
+    final = run(build_graph(BenchmarkCase(net, batch, "f32")), Context(target(on)), PIPELINE)
     slots, weights = slots_and_weights(final)
-    found = [for_cuda.lowered(node, {**slots, **weights}, is_strict(on)) for node in final.nodes]
+    found = [for_cuda.lowered(node, {**slots, **weights}, is_strict(on)) for node in final.graph.nodes]
     newest = [l.launches[0] for l in found if isinstance(l, for_cuda.Lowered) and l.launches]
     on_host = [l.label for l in found if not isinstance(l, for_cuda.Lowered)]
     assert not on_host, f"{net} leaves the GPU for {', '.join(on_host)}"

@@ -28,12 +28,13 @@ import torch  # noqa: E402
 
 from cortado.compiler.build import build  # noqa: E402
 from cortado.compiler.ir import Constant, Graph  # noqa: E402
+from cortado.compiler.plan import PlannedGraph  # noqa: E402
 from cortado.compiler.rewrite import Writer  # noqa: E402
 from cortado.compiler.targets import target  # noqa: E402
 from cortado.compiler.text import parse, show  # noqa: E402
 from cortado.compiler.text.weights import by_handle  # noqa: E402
 from cortado.compiler.verify import verify  # noqa: E402
-from cortado.passes import PIPELINE, Context  # noqa: E402
+from cortado.passes import PIPELINE, Context, apply  # noqa: E402
 
 
 def chain(nodes: int) -> list[str]:
@@ -146,11 +147,11 @@ def time_stages(written: str, gpu: bool) -> dict[str, float]:
 
     graph = with_random_weights(timed("parse", lambda: parse(written)))
     timed("verify", lambda: verify(graph))
-    context, made = Context(target("cuda" if gpu else "cpu")), graph
+    context, made = Context(target("cuda" if gpu else "cpu")), PlannedGraph(graph)
     for p in PIPELINE:
-        made = timed(p.__name__, lambda p=p, made=made: p(made, context.for_pass(p.__name__)))
-    timed("verify the plan", lambda: verify(made))
-    dumped, weights = timed("show", lambda: show(made)), by_handle(made)
+        made = timed(p.__name__, lambda p=p, made=made: apply(p, made, context))
+    timed("verify the plan", lambda: verify(*made))
+    dumped, weights = timed("show", lambda: show(*made)), by_handle(made.graph)
     timed("parse the dump", lambda: parse(dumped, weights=weights))
     if not gpu:
         timed("build", lambda: build(made, graph, "cpu"))

@@ -24,6 +24,7 @@ from cortado.compiler.build import count_launches, kernel_sources  # noqa: E402
 from cortado.compiler.cost import cost  # noqa: E402
 from cortado.compiler.ir import Graph  # noqa: E402
 from cortado.compiler.kernel import kernel_graph  # noqa: E402
+from cortado.compiler.plan import PlannedGraph  # noqa: E402
 from cortado.compiler.text import parse  # noqa: E402
 from cortado.passes import PIPELINE, REQUIRED, Pass  # noqa: E402
 from cortado.passes.plan_memory import lower_bound, root_live_ranges  # noqa: E402
@@ -47,13 +48,13 @@ def measure_net(name: str) -> Row:
     """The row of a net. Two numbers are before and after."""
     written = nets.with_random_weights(parse(nets.texts()[name], f"{name}.net"))
     spent = time_compilation(name, written)  # first, as nothing is remembered of the net yet
-    plain = {target: collect_counts(compile_graph(written, target, REQUIRED), target) for target in TARGETS}
-    best = {target: compile_graph(written, target, PIPELINE) for target in TARGETS}
+    plain = {target: collect_counts(plan_graph(written, target, REQUIRED), target) for target in TARGETS}
+    best = {target: plan_graph(written, target, PIPELINE) for target in TARGETS}
     found = {target: collect_counts(graph, target) for target, graph in best.items()}
-    before, after = cost(written), cost(best["cpu"])
+    before, after = cost(PlannedGraph(written)), cost(best["cpu"])
     return {
         "parameters": before.parameters,
-        "operators": [len(written.nodes), len(best["cpu"].nodes)],
+        "operators": [len(written.nodes), len(best["cpu"].graph.nodes)],
         "flops": [before.flops, after.flops],
         "bytes": [before.bytes, after.bytes],
         **{target: {key: [plain[target][key], found[target][key]] for key in found[target]} for target in TARGETS},
@@ -61,20 +62,22 @@ def measure_net(name: str) -> Row:
     }
 
 
-def compile_graph(written: Graph, target: str, passes: tuple[Pass, ...]) -> Graph:
-    """The net after these passes, its memory planned."""
-    return driver.run_passes(written, driver.Options(target), driver.Report(), passes)
+def plan_graph(written: Graph, target: str, passes: tuple[Pass, ...]) -> PlannedGraph:
+    """The net after these passes, with its memory plan."""
+    return driver.run_passes(PlannedGraph(written), driver.Options(target), passes).final
 
 
-def collect_counts(final: Graph, target: str) -> Row:
+def collect_counts(final: PlannedGraph, target: str) -> Row:
     """Launches, of the target's own kernels and of steps on the host, different kernels, arena and bound in bytes."""
     found = count_launches(final, target)
-    different = {kernel_graph(node).name for node in final.nodes} if target == "cpu" else kernel_sources(final, target)
+    different = (
+        {kernel_graph(node).name for node in final.graph.nodes} if target == "cpu" else kernel_sources(final, target)
+    )
     return {
         "launches": found.kernels,
         "host": found.host,
         "kernels": len(different),
-        "arena": final.arena or 0,
+        "arena": final.plan.arena or 0,
         "bound": lower_bound(root_live_ranges(final)),
     }
 
@@ -83,7 +86,7 @@ def time_compilation(name: str, written: Graph) -> float:
     """What it takes to compile the net for the CPU, from its text to an artifact; its weights are there already."""
     start = perf_counter()
     parse(nets.texts()[name], f"{name}.net")
-    driver.lower_graph(written, driver.Options(), driver.Report())
+    driver.compile_graph(written, driver.Options())
     return perf_counter() - start
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,21 +56,19 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
 def collect_findings(net: str, weights: str | None, wiring: Wiring, options: Options) -> list[Finding]:
     """What the rules find, and why the net is refused, if it is."""
     from ..compiler.errors import CompileError, CompileErrors
-    from ..driver import Report, read_net
+    from ..driver import read_net
     from ..frontends.caffe.data import KINDS
     from ..frontends.caffe.lint import Finding, findings
 
     found = findings(wiring, options.outputs)
     if not options.shapes and any(layer.type in KINDS for layer in wiring.layers):
         return found  # its inputs come from elsewhere, and so do their shapes
-    report = Report()
     try:
-        read_net(Path(net), weights, options, report)
+        warn(read_net(net, weights, options).warnings)
     except CompileErrors as e:
         found += [Finding("refused", error) for error in e.errors]
     except CompileError as e:
         found.append(Finding("refused", e))
-    warn(report.warnings)
     return found
 
 
@@ -80,10 +77,10 @@ def infer_blob_types(net: str, wiring: Wiring, options: Options) -> dict[str, Te
     from dataclasses import replace
 
     from ..compiler.errors import CompileError
-    from ..driver import Report, read_net
+    from ..driver import read_net
 
     try:
-        graph = read_net(Path(net), None, replace(options, outputs=tuple(wiring.last)), Report())
+        graph = read_net(net, None, replace(options, outputs=tuple(wiring.last))).graph
     except CompileError as e:
         warn([f"sizes are not known, for the net cannot be compiled as it is: {e.message}"])
         return {}

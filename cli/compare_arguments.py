@@ -11,7 +11,7 @@ import numpy as np
 
 from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
-from ..driver import Options, Report, read_net, recompile
+from ..driver import Options, read_net, recompile
 from ..file_types import is_artifact
 from ..frontends.caffe.rules import State
 from ..runtime import Net
@@ -113,7 +113,7 @@ def make_runner(file: NetFiles, reading: dict[str, Any], way: RunConfig, label: 
 
 def source_value_names(net: str) -> Collection[str]:
     """The values of the source that a compiled file keeps."""
-    return read_net(Path(net), None, Options(), Report()).values
+    return read_net(net).graph.values
 
 
 def find_producer(files: Sequence[str], reading: dict[str, Any], blob: str) -> str:
@@ -124,9 +124,9 @@ def find_producer(files: Sequence[str], reading: dict[str, Any], blob: str) -> s
 
 def read_graph(net: str, weights: str | None, options: Options, seed: int | None) -> Graph:
     """A net from its files, with numbers for all weights. CompileError if it has none, and none are to be drawn."""
-    report = Report()
-    graph = read_net(Path(net), weights, options, report)
-    warn(report.warnings)
+    file = read_net(net, weights, options)
+    graph = file.graph
+    warn(file.warnings)
     missing = [c.name for c in graph.constants if not c.is_bound]
     if missing and seed is None:
         advice = "Give the file of its weights, or --random-weights: equal weights for equal nets."

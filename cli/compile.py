@@ -47,24 +47,19 @@ def compile(
         raise click.UsageError("--fold: nothing is said that could be folded. Give --mean, --scale or --raw-scale.")
     require_writable(file)
     with show_progress(f"compiling {net}"):
-        from ..driver import Report, compile_files, compile_with_folding, read_net
+        from ..driver import compile_file, read_net
         from ..runtime.artifact import write
-        from .pictures import add_preprocessing, preprocessing_by_input
+        from .pictures import with_preprocessing
         from .summary import summarize
 
-        report, options = Report(), make_options(reading, optimize=passes == "all", net=net)
-        if fold:
-            graph = read_net(Path(net), weights, options, report)
-            artifact = compile_with_folding(
-                graph, options, report, preprocessing_by_input(graph, pictures, picture_input)
-            )
-        else:
-            artifact = compile_files(Path(net), weights, options, report, {})
-        if not fold and (pictures.is_given or picture_input):
-            artifact = add_preprocessing(artifact, pictures, picture_input)
+        options = make_options(reading, optimize=passes == "all", fold_preprocessing=fold, net=net)
+        read = read_net(net, weights, options)
+        if pictures.is_given or picture_input:
+            read = with_preprocessing(read, pictures, picture_input)
+        compilation = compile_file(read, options)
         with report_write_errors(file):
-            write(file, artifact)
-    made = summarize(report, artifact)
+            write(file, compilation.artifact)
+    made = summarize(compilation)
     if as_json:
         click.echo(json.dumps(made.json() | {"file": file}, indent=1))
         return

@@ -27,20 +27,21 @@ def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | Non
     with show_progress(f"reading {net}"):
         from ..compiler.text import show
         from ..compiler.text.weights import dump
-        from ..driver import Report, read_net, run_passes
+        from ..driver import read_net, run_passes
         from ..passes import PIPELINE, select
 
-        report, options = Report(), make_options(reading, net=net)
+        options = make_options(reading, net=net)
         words = [word.strip() for word in names.split(",") if word.strip()] if names is not None else []
         passes = PIPELINE if names is None else select(words)
-        graph = run_passes(read_net(Path(net), weights, options, report), options, report, passes)
-    warn(report.warnings)
+        read = read_net(net, weights, options)
+        final = run_passes(read.planned, options, passes).final
+    warn(read.warnings)
     if file is None:
-        click.echo(show(graph), nl=False)
+        click.echo(show(*final), nl=False)
         return
     path = Path(file)
     with report_write_errors(file):
-        (made,) = dump(path.parent, {path.stem: graph}, f"{path.stem}.safetensors")
+        (made,) = dump(path.parent, {path.stem: final}, f"{path.stem}.safetensors")
         if made != path:
             made.replace(path)
     click.echo(path)

@@ -164,7 +164,9 @@ def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return decorate(wrapper)
 
 
-def make_options(reading: dict[str, Any], *, optimize: bool = True, net: str = "") -> Options:
+def make_options(
+    reading: dict[str, Any], *, optimize: bool = True, fold_preprocessing: bool = False, net: str = ""
+) -> Options:
     """What `net_options` gathered, as the driver takes it. A compiled `net` stays with its target unless one is named.
 
     Layers were chosen when it was compiled: UsageError for what would choose them now.
@@ -180,4 +182,4 @@ def make_options(reading: dict[str, Any], *, optimize: bool = True, net: str = "
             from ..runtime.artifact import read
 
             reading = reading | {"target": read(net).plan.target}
-    return Options(**reading, optimize=optimize)
+    return Options(**reading, optimize=optimize, fold_preprocessing=fold_preprocessing)

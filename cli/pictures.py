@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from ..compiler.errors import CompileError
-from ..compiler.ir import Graph, handle
+from ..compiler.ir import handle
 from ..compiler.types import type_of
-from ..runtime.artifact import Artifact, Preprocessing
+from ..driver import NetFile
+from ..runtime.artifact import Preprocessing
 from ..runtime.preprocess import Array, read_mean
 from .options import PictureOptions
 
@@ -70,16 +71,11 @@ def image_input(inputs: Mapping[str, Sequence[object]], wanted: str | None) -> s
     return wanted or images[0]
 
 
-def add_preprocessing(artifact: Artifact, pictures: PictureOptions, wanted: str | None) -> Artifact:
-    """The artifact with what was said about pictures, and with the mean picture among its weights."""
+def with_preprocessing(file: NetFile, pictures: PictureOptions, wanted: str | None) -> NetFile:
+    """The net with what was said about its pictures, in place of what it kept, and with the mean picture."""
     form, images = make_preprocessing(pictures)
-    name = image_input({name: artifact.plan.slots[name].dims for name in artifact.plan.inputs}, wanted)
-    return replace(artifact, preprocessing={name: form}, weights={**artifact.weights, **images})
-
-
-def preprocessing_by_input(graph: Graph, pictures: PictureOptions, wanted: str | None) -> dict[str, Preprocessing]:
-    """What was said about pictures, by the input of a net that it is for."""
-    return {image_input({v.name: v.type.dims for v in graph.inputs}, wanted): make_preprocessing(pictures)[0]}
+    name = image_input({v.name: v.type.dims for v in file.graph.inputs}, wanted)
+    return replace(file, preprocessing={name: form}, mean_images=images)
 
 
 def make_preprocessing(pictures: PictureOptions) -> tuple[Preprocessing, dict[str, torch.Tensor]]:

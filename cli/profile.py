@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -98,13 +97,14 @@ def read_artifact(path: str, weights: str | None, random_weights: bool) -> Artif
 def compile_net(net: str, weights: str | None, reading: Mapping[str, Any], random_weights: bool) -> Artifact:
     """A net from its files. CompileError if it has no weights, and nobody asked for random ones."""
     from ..compiler.errors import CompileError
-    from ..driver import Report, lower_graph, read_net
+    from ..driver import compile_graph, read_net
     from .random_numbers import with_random_weights
 
-    options, report = make_options(dict(reading)), Report()
+    options = make_options(dict(reading))
     refuse_gpu(net, options.target)
-    graph = read_net(Path(net), weights, options, report)
-    warn(report.warnings)
+    file = read_net(net, weights, options)
+    graph = file.graph
+    warn(file.warnings)
     missing = [c.name for c in graph.constants if not c.is_bound]
     if missing and not random_weights:
         advice = "Give the file of its weights or, since times hardly depend on numbers, --random-weights."
@@ -112,7 +112,7 @@ def compile_net(net: str, weights: str | None, reading: Mapping[str, Any], rando
         raise CompileError(f"{net}: {said}", advice=advice)
     if random_weights and not missing:
         raise click.UsageError(f"--random-weights is for a net without weights, and those of {net} are known.")
-    return lower_graph(with_random_weights(graph) if missing else graph, options, report)
+    return compile_graph(with_random_weights(graph) if missing else graph, options).artifact
 
 
 def refuse_gpu(net: str, target: str) -> None:

@@ -27,7 +27,7 @@ def with_random_weights(graph: Graph, seed: int = 0) -> Graph:
     for constant in graph.constants:
         if not constant.is_bound:
             data = draw_weight(constant, constant in positive, random)
-            writer[constant] = Constant(constant.name, constant.type, constant.place, data=data)
+            writer[constant] = Constant(constant.name, constant.type, data=data)
     for node in graph.nodes:
         writer.copy(node)
     return writer.finish()

@@ -14,7 +14,7 @@ import torch
 from ..compiler import reference
 from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
-from ..driver import Options, Report, load_artifact, lower_graph
+from ..driver import Options, compile_graph
 from ..file_types import is_artifact
 from ..frontends.caffe.lint import wired
 from ..frontends.caffe.rules import State
@@ -155,7 +155,7 @@ def make_graph_runner(label: str, graph: Graph, options: Options) -> NetRunner:
     """A net on a target, `reference` or `reference-f64`; `options` say with which passes."""
     if options.target in REFERENCE_DTYPES:
         return ReferenceRunner(label, graph, options.target)
-    return CompiledRunner(label, load_artifact(lower_graph(graph, options, Report()), options), graph.values)
+    return CompiledRunner(label, compile_graph(graph, options).load(), graph.values)
 
 
 def describe_producer(net: Path, state: State, blob: str) -> str:

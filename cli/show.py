@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,33 +66,34 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
     """A view of a net that is compiled as far as the view asks for."""
     with show_progress(f"reading {net}"):
         from ..compiler.build import kernel_sources
-        from ..driver import Report, read_net, run_passes
-        from ..passes import PIPELINE, WITHOUT_SHAPES
+        from ..driver import read_net, run_passes
+        from ..passes import PIPELINE, SHAPED
         from . import views
         from .statistics import collect_statistics
 
-        report, options = Report(), make_options(reading, net=net)
+        options = make_options(reading, net=net)
         stage = value if wanted in ("after", "diff") else views.stage_before(value) if wanted == "before" else "read"
         passes = passes_until(stage) if wanted in ("", "after", "before", "diff") else PIPELINE
-        graph = run_passes(read_net(Path(net), weights, options, report), options, report, passes)
+        read = read_net(net, weights, options)
+        stages = run_passes(read.planned, options, passes)
         match wanted:
             case "folder":
-                view: View = views.StageFolder(value, report.stages)
+                view: View = views.StageFolder(value, stages.by_name)
             case "why":
-                view = views.PassNotes(report.notes)
+                view = views.PassNotes(stages.notes)
             case "stats":
-                view = views.StatisticsView(collect_statistics(report, options))
+                view = views.StatisticsView(collect_statistics(read, stages, options))
             case "kernels":
-                view = views.KernelSources(kernel_sources(graph, options.target))
+                view = views.KernelSources(kernel_sources(stages.final, options.target))
             case "diff":
-                view = views.make_text_diff(value, report)
+                view = views.make_text_diff(value, stages)
             case _:
-                view = views.NetText(graph, stage)
-    warn(report.warnings)
+                view = views.NetText(stages.final, stage)
+    warn(read.warnings)
     if is_artifact(net) and wanted in ("why", "stats", "diff"):
-        first = PIPELINE[WITHOUT_SHAPES].__name__
+        first = SHAPED[0].__name__
         click.echo(f"note: what the passes before {first} did is in the file's source already", err=True)
-    elif wanted in ("why", "stats") and not all(c.is_bound for c in report.stages["read"].constants):
+    elif wanted in ("why", "stats") and not all(c.is_bound for c in read.graph.constants):
         click.echo("note: no weights are given, so nothing is done that depends on their numbers", err=True)
     return view
 

@@ -9,9 +9,8 @@ from typing import Any
 from ..compiler.build import count_launches
 from ..compiler.cost import cost
 from ..compiler.errors import CompileError
-from ..compiler.ir import Graph
-from ..driver import Options, Report, run_passes
-from ..passes import PIPELINE
+from ..compiler.plan import PlannedGraph
+from ..driver import NetFile, Options, Stages, run_passes
 from ..passes.plan_memory import lower_bound, root_live_ranges
 from .screen import format_count, format_size
 from .summary import count_in_place
@@ -93,33 +92,33 @@ def format_change(now: int, before: int | None) -> str:
     return "" if before is None or now == before else f" ({now - before:+})"
 
 
-def collect_statistics(report: Report, options: Options) -> Statistics:
+def collect_statistics(file: NetFile, stages: Stages, options: Options) -> Statistics:
     """Of a net that all passes have seen."""
-    stages = tuple(measure_stage(name, graph, report.seconds[name]) for name, graph in report.stages.items())
-    final = next(reversed(report.stages.values()))
+    seconds = {"read": file.seconds, **stages.seconds}
+    final = stages.final
     return Statistics(
-        net=final.name,
+        net=final.graph.name,
         target=options.target,
-        stages=stages,
-        arena=final.arena or 0,
+        stages=tuple(measure_stage(name, planned, seconds[name]) for name, planned in stages.by_name.items()),
+        arena=final.plan.arena or 0,
         bound=lower_bound(root_live_ranges(final)),
-        launches={
-            t: launches_or_reason(report, final, t, options.target) for t in dict.fromkeys((options.target, *TARGETS))
-        },
+        launches={t: launches_or_reason(stages, t, options.target) for t in dict.fromkeys((options.target, *TARGETS))},
     )
 
 
-def measure_stage(name: str, graph: Graph, seconds: float) -> Stage:
-    found = cost(graph)
-    live = lower_bound(root_live_ranges(graph))
-    operators = len(graph.nodes)
-    return Stage(name, operators, count_in_place(graph), found.parameters, found.flops, found.bytes, live, seconds)
+def measure_stage(name: str, planned: PlannedGraph, seconds: float) -> Stage:
+    found = cost(planned)
+    live = lower_bound(root_live_ranges(planned))
+    operators = len(planned.graph.nodes)
+    return Stage(
+        name, operators, count_in_place(planned.plan), found.parameters, found.flops, found.bytes, live, seconds
+    )
 
 
-def launches_or_reason(report: Report, final: Graph, target: str, chosen: str) -> dict[str, int] | str:
+def launches_or_reason(stages: Stages, target: str, chosen: str) -> dict[str, int] | str:
     try:
-        graph = final if target == chosen else run_passes(report.stages["read"], Options(target), Report(), PIPELINE)
-        found = count_launches(graph, target)
+        others = stages if target == chosen else run_passes(stages.by_name["read"], Options(target))
+        found = count_launches(others.final, target)
     except CompileError as e:
         return e.message
     return {"kernels": found.kernels, "host": found.host}

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..compiler.ir import Graph
-from ..driver import Report
+from ..compiler.plan import Alias, MemoryPlan, Subview
+from ..driver import Compilation
 from ..passes.plan_memory import lower_bound, root_live_ranges
-from ..runtime.artifact import Artifact
 from ..runtime.feed import Spec
 from .screen import format_count, format_size
 
@@ -64,12 +63,11 @@ class Summary:
         yield "time", f"{sum(self.seconds.values()):.3f} s: {times}"
 
 
-def summarize(report: Report, artifact: Artifact) -> Summary:
+def summarize(compilation: Compilation) -> Summary:
     """Of a compilation that has just ended."""
-    plan = artifact.plan
-    stages = list(report.stages.items())
-    final = stages[-1][1]
-    removed = {name: len(a.nodes) - len(b.nodes) for (_, a), (name, b) in pairwise(stages)}
+    artifact, plan = compilation.artifact, compilation.artifact.plan
+    stages = compilation.stages.by_name.items()
+    removed = {name: len(a.graph.nodes) - len(b.graph.nodes) for (_, a), (name, b) in pairwise(stages)}
 
     def spec(name: str) -> str:
         known = plan.weights.get(name)
@@ -78,21 +76,21 @@ def summarize(report: Report, artifact: Artifact) -> Summary:
     return Summary(
         net=plan.net,
         target=plan.target,
-        layers=report.layers,
+        layers=compilation.file.layers,
         removed={name: count for name, count in removed.items() if count > 0},
-        in_place=count_in_place(final),
+        in_place=count_in_place(compilation.plan),
         steps=len(plan.steps),
         kernels=len({s.label for s in plan.steps}),
         arena=plan.arena,
-        bound=lower_bound(root_live_ranges(final)),
+        bound=lower_bound(root_live_ranges(compilation.stages.final)),
         weights=sum(artifact.weights[handle].nbytes for handle in {w.handle for w in plan.weights.values()}),
         inputs={name: spec(name) for name in plan.inputs},
         outputs={blob: spec(name) for blob, name in plan.outputs},
-        warnings=tuple(report.warnings),
-        seconds=dict(report.seconds),
+        warnings=compilation.file.warnings,
+        seconds=dict(compilation.seconds),
     )
 
 
-def count_in_place(graph: Graph) -> int:
+def count_in_place(plan: MemoryPlan) -> int:
     """Values that have no bytes of their own."""
-    return sum(v.place.over is not None or v.place.within is not None for n in graph.nodes for v in n.results)
+    return sum(isinstance(p, Alias | Subview) for p in plan.placements.values())

@@ -8,9 +8,10 @@ from statistics import median
 from typing import Any
 
 from ..compiler.cost import flops, traffic
-from ..compiler.ir import Graph, Node
+from ..compiler.ir import Node
+from ..compiler.plan import PlannedGraph
 from ..compiler.storage import resolve_storage
-from ..compiler.text import parse
+from ..compiler.text import parse_planned
 from ..runtime.artifact import Artifact, Plan
 from ..runtime.feed import Spec
 from ..runtime.profile import Profile
@@ -184,10 +185,10 @@ def sum_measurements(spent: Iterable[Measurement]) -> Measurement:
 
 def make_timings(artifact: Artifact, profile: Profile, roofline: Roofline, drawn: Sequence[str] = ()) -> Timings:
     """What was timed beside what was counted. The counts are of the net's text in the file, a node for each step."""
-    graph = parse(artifact.net, f"{artifact.plan.net}.net", artifact.weights)
-    costs = compute_costs(graph)
+    planned = parse_planned(artifact.net, f"{artifact.plan.net}.net", artifact.weights)
+    costs = compute_costs(planned)
     steps = []
-    for step, node, times in zip(artifact.plan.steps, graph.nodes, profile.steps, strict=True):
+    for step, node, times in zip(artifact.plan.steps, planned.graph.nodes, profile.steps, strict=True):
         spent = Measurement(min(times), median(times), *costs[node])
         steps.append(TimedStep(node.name, step.primitive, step.label, str(node.results[0].type), spent))
     return Timings(
@@ -202,7 +203,7 @@ def make_timings(artifact: Artifact, profile: Profile, roofline: Roofline, drawn
     )
 
 
-def compute_costs(graph: Graph) -> dict[Node, tuple[int, int]]:
+def compute_costs(planned: PlannedGraph) -> dict[Node, tuple[int, int]]:
     """For each node its operations, and the bytes that it reads and writes."""
-    where = resolve_storage(graph)
-    return {node: (flops(node), traffic(node, graph, where)) for node in graph.nodes}
+    storages = resolve_storage(planned)
+    return {node: (flops(node), traffic(node, planned, storages)) for node in planned.graph.nodes}

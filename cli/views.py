@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from ..compiler.errors import CompileError
-from ..compiler.ir import Graph
+from ..compiler.plan import PlannedGraph
 from ..compiler.text import show as text_of
 from ..compiler.text.weights import dump
-from ..driver import Report
+from ..driver import Stages
 from ..passes import PIPELINE, Note, select
 from ..runtime.artifact import Artifact
 from .files import report_write_errors
@@ -26,18 +26,23 @@ from .statistics import Statistics
 class NetText:
     """The net itself."""
 
-    graph: Graph
+    planned: PlannedGraph
     stage: str
 
+    @property
+    def text(self) -> str:
+        return text_of(*self.planned)
+
     def json(self) -> Any:
+        graph = self.planned.graph
         types = {
-            "inputs": {v.name: str(v.type) for v in self.graph.inputs},
-            "outputs": {name: str(v.type) for name, v in self.graph.returns},
+            "inputs": {v.name: str(v.type) for v in graph.inputs},
+            "outputs": {name: str(v.type) for name, v in graph.returns},
         }
-        return {"net": self.graph.name, "stage": self.stage, **types, "text": text_of(self.graph)}
+        return {"net": graph.name, "stage": self.stage, **types, "text": self.text}
 
     def print(self) -> None:
-        click.echo(text_of(self.graph), nl=False)
+        click.echo(self.text, nl=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class TextDiff:
 class PassNotes:
     """What the passes did, and what they did not do and why."""
 
-    notes: list[Note]
+    notes: Sequence[Note]
 
     def json(self) -> Any:
         return [asdict(note) for note in self.notes]
@@ -126,11 +131,11 @@ class StageFolder:
     """A file for each stage, and one for the weights."""
 
     folder: str
-    stages: Mapping[str, Graph]
+    stages: Mapping[str, PlannedGraph]
 
     def write(self) -> list[Path]:
         with report_write_errors(self.folder):
-            return dump(Path(self.folder), {f"{i:02}_{name}": g for i, (name, g) in enumerate(self.stages.items())})
+            return dump(Path(self.folder), {f"{i:02}_{name}": p for i, (name, p) in enumerate(self.stages.items())})
 
     def json(self) -> Any:
         return [str(path) for path in self.write()]
@@ -143,12 +148,12 @@ class StageFolder:
 View = NetText | ArtifactText | KernelSources | TextDiff | PassNotes | StatisticsView | StageFolder
 
 
-def make_text_diff(name: str, report: Report) -> TextDiff:
+def make_text_diff(name: str, stages: Stages) -> TextDiff:
     """Around a pass. CompileError if there is none of that name."""
     select([name])
-    names = list(report.stages)
+    names = list(stages.by_name)
     i = names.index(name)
-    return TextDiff(name, *(text_of(report.stages[n]) for n in (names[i - 1], name)))
+    return TextDiff(name, *(NetText(stages.by_name[n], n).text for n in (names[i - 1], name)))
 
 
 def stage_before(name: str) -> str:

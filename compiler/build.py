@@ -13,24 +13,25 @@ from .cost import is_free
 from .errors import CompileError
 from .ir import Graph, Node, Value
 from .kernel import external_operands, kernel_graph
-from .memory import root_channels
 from .ops.fused import Fused
-from .storage import Storage, resolve_storage
+from .plan import MemoryPlan, PlannedGraph
+from .storage import Storages, resolve_storage, root_channels
 from .text import show
 from .text.show import kernel_of
 from .types import AtMost, TensorType
 
 
-def build(graph: Graph, source: Graph, target: str, version: dict[str, str] | None = None) -> Artifact:
-    """The artifact of a graph whose memory is planned. `source` is the net to compile again for other shapes.
+def build(planned: PlannedGraph, source: Graph, target: str, version: dict[str, str] | None = None) -> Artifact:
+    """The artifact of a graph with its memory plan. `source` is the net to compile again for other shapes.
 
     CompileError if a weight has no numbers, memory is not planned, or the target has nothing for a kernel.
     """
+    graph, memory = planned
     if unbound := [c.name for c in graph.constants if not c.is_bound]:
         more = f" and {len(unbound) - 1} more" if len(unbound) > 1 else ""
         advice = "Give the caffemodel, or a function that makes weights."
         raise CompileError(f"{graph.name}: the weight {unbound[0]}{more} has no numbers", advice=advice)
-    slots, weights = slots_and_weights(graph)
+    slots, weights = slots_and_weights(planned)
     constants = (*graph.constants, *source.constants)
     tensors, hashes = {c.handle: c.data for c in constants}, {c.handle: c.digest for c in constants}
     if target == "cpu":
@@ -42,14 +43,14 @@ def build(graph: Graph, source: Graph, target: str, version: dict[str, str] | No
     plan = Plan(
         net=graph.name,
         target=target,
-        arena=graph.arena or 0,
+        arena=memory.arena or 0,
         inputs=tuple(v.name for v in graph.inputs),
         slots=slots,
         weights=weights,
         steps=tuple(steps),
         outputs=tuple((name, v.name) for name, v in graph.returns),
     )
-    return Artifact(plan, tensors, show(source), show(graph), sources, {}, version or {}, hashes, cubins)
+    return Artifact(plan, tensors, show(source), show(*planned), sources, {}, version or {}, hashes, cubins)
 
 
 def lower_node(node: Node) -> Step:
@@ -71,12 +72,12 @@ def keep_used_weights(
     return weights, {h: tensor for h, tensor in tensors.items() if h in handles}
 
 
-def kernel_sources(graph: Graph, target: str) -> dict[str, str]:
+def kernel_sources(planned: PlannedGraph, target: str) -> dict[str, str]:
     """For people to read: each kernel of a graph by name; for a GPU (memory has to be planned) as its Triton file."""
     if target == "cpu":
-        return kernel_texts(graph)
-    slots, weights = slots_and_weights(graph)
-    return for_cuda.sources(graph, {**slots, **weights}, is_strict(target))
+        return kernel_texts(planned.graph)
+    slots, weights = slots_and_weights(planned)
+    return for_cuda.sources(planned.graph, {**slots, **weights}, is_strict(target))
 
 
 class LaunchCount(NamedTuple):
@@ -86,13 +87,13 @@ class LaunchCount(NamedTuple):
     host: int = 0
 
 
-def count_launches(graph: Graph, target: str) -> LaunchCount:
+def count_launches(planned: PlannedGraph, target: str) -> LaunchCount:
     """What a planned graph costs in launches; what stands in its place already costs none. Nothing is compiled."""
     if target == "cpu":
-        where = resolve_storage(graph)
-        return LaunchCount(sum(not is_free(node, graph, where) for node in graph.nodes))
-    slots, weights = slots_and_weights(graph)
-    found = [for_cuda.lowered(node, {**slots, **weights}, is_strict(target)) for node in graph.nodes]
+        storages = resolve_storage(planned)
+        return LaunchCount(sum(not is_free(node, planned, storages) for node in planned.graph.nodes))
+    slots, weights = slots_and_weights(planned)
+    found = [for_cuda.lowered(node, {**slots, **weights}, is_strict(target)) for node in planned.graph.nodes]
     kernels = sum(bool(one.launches) for one in found if isinstance(one, for_cuda.Lowered))
     return LaunchCount(kernels, sum(isinstance(one, Step) for one in found))
 
@@ -104,28 +105,29 @@ def is_strict(target: str) -> bool:
 
 def kernel_texts(graph: Graph) -> dict[str, str]:
     """The kernels of fused nodes, in our language."""
-    return {b.name: show(b, "kernel") for n in graph.nodes if (b := kernel_of(n.op)) is not None}
+    return {b.name: show(b, kind="kernel") for n in graph.nodes if (b := kernel_of(n.op)) is not None}
 
 
-def slots_and_weights(graph: Graph) -> tuple[dict[str, Slot], dict[str, Weight]]:
+def slots_and_weights(planned: PlannedGraph) -> tuple[dict[str, Slot], dict[str, Weight]]:
     """Where every input and computed value lies, and what every weight is."""
-    where = resolve_storage(graph)
+    graph, plan = planned
+    storages = resolve_storage(planned)
     slots = {v.name: Slot(v.type.dtype, plan_dims(v.type), v.layout or "nchw") for v in graph.inputs}
-    slots |= {v.name: slot_of(v, where) for v in where}
+    slots |= {v.name: slot_of(v, storages, plan) for v in storages}
     return slots, {c.name: Weight(c.type.dtype, c.type.shape, c.handle if c.is_bound else "") for c in graph.constants}
 
 
-def slot_of(value: Value, where: dict[Value, Storage]) -> Slot:
+def slot_of(value: Value, storages: Storages, plan: MemoryPlan) -> Slot:
     """Where the runtime finds a value: its root's bytes, and which channels of them."""
-    storage = where[value]
-    root, at = storage.root, storage.root.place.at
+    storage = storages[value]
+    root, at = storage.root, plan.offset(storage.root)
     if at is None:
         raise CompileError(f"{value.name} has no place in the arena: plan_memory comes before build")
     part = None
     if (begin := storage.start(value)) is not None:
         at += begin
     elif storage.channels is not None:
-        start = root_channels(value, where).start
+        start = root_channels(value, storages).start
         part = (start, root.type.bounds[1])
     return Slot(value.type.dtype, plan_dims(value.type), value.layout or "nchw", at, part)
 

@@ -13,7 +13,7 @@ from math import prod
 from .codegen.record import record
 from .ir import Graph, Node, Value
 from .kernel import build_kernel
-from .memory import root_channels, written_channels
+from .memory import written_channels
 from .op import Elementwise
 from .ops.conv import Conv, Deconv
 from .ops.dense import Linear, Softmax
@@ -23,7 +23,8 @@ from .ops.pool import AvgPool, MaxPool, Pool
 from .ops.recurrent import Lstm, LstmUnit, Rnn
 from .ops.reduce import Reduce, Standardize
 from .ops.resize import Interp
-from .storage import Storage, resolve_storage
+from .plan import MemoryPlan, PlannedGraph
+from .storage import Storages, resolve_storage, root_channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,10 @@ class Cost:
     parameters: int
 
 
-def cost(graph: Graph) -> Cost:
-    where = resolve_storage(graph)
+def cost(planned: PlannedGraph) -> Cost:
+    graph, storages = planned.graph, resolve_storage(planned)
     parameters = sum(c.type.numel for c in graph.constants)
-    return Cost(sum(map(flops, graph.nodes)), sum(traffic(n, graph, where) for n in graph.nodes), parameters)
+    return Cost(sum(map(flops, graph.nodes)), sum(traffic(n, planned, storages) for n in graph.nodes), parameters)
 
 
 def flops(node: Node) -> int:
@@ -94,30 +95,28 @@ def count_scalar_calls(op: Elementwise, types: tuple[object, ...]) -> int:
     return len(record(build_kernel([Node(op, values, (result,))], (result,))))
 
 
-def traffic(node: Node, graph: Graph, where: dict[Value, Storage] | None = None) -> int:
+def traffic(node: Node, planned: PlannedGraph, storages: Storages) -> int:
     """Bytes that a node reads and writes."""
-    where = where if where is not None else resolve_storage(graph)
-    if is_pure_alias(node, where):
+    if is_pure_alias(node, planned.plan):
         return 0
     if node.concat_ranges or node.slice_ranges:  # moves as much as it writes
-        return 2 * sum(bytes_written(graph, v, where) for v in node.results)
+        return 2 * sum(bytes_written(planned.graph, v, storages) for v in node.results)
     return sum(v.type.nbytes for v in dict.fromkeys(node.inputs)) + sum(v.type.nbytes for v in node.results)
 
 
-def is_pure_alias(node: Node, where: dict[Value, Storage]) -> bool:
+def is_pure_alias(node: Node, plan: MemoryPlan) -> bool:
     """True if the results are their operand's bytes under another name."""
-    return node.can_alias_operand and all(v.place.over is not None or v not in where for v in node.results)
+    return node.can_alias_operand and all(plan.alias(v) is not None for v in node.results)
 
 
-def bytes_written(graph: Graph, value: Value, where: dict[Value, Storage]) -> int:
+def bytes_written(graph: Graph, value: Value, storages: Storages) -> int:
     """Bytes of a value that its node writes."""
-    mine = root_channels(value, where)
-    count = sum(len(part) for part in written_channels(graph, value, where))
+    mine = root_channels(value, storages)
+    count = sum(len(part) for part in written_channels(graph, value, storages))
     return value.type.nbytes * count // max(len(mine), 1)
 
 
-def is_free(node: Node, graph: Graph, where: dict[Value, Storage]) -> bool:
+def is_free(node: Node, planned: PlannedGraph, storages: Storages) -> bool:
     """True if there is nothing to do at this node: all that it makes stands in its place already."""
-    return is_pure_alias(node, where) or (
-        (bool(node.concat_ranges) or bool(node.slice_ranges)) and not traffic(node, graph, where)
-    )
+    copies = bool(node.concat_ranges or node.slice_ranges)
+    return is_pure_alias(node, planned.plan) or (copies and not traffic(node, planned, storages))

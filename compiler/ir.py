@@ -7,7 +7,7 @@ kept, compared or printed at any time, and what is derived from it (users, produ
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -16,32 +16,6 @@ from .errors import Loc
 from .op import Op
 from .types import DTYPES, TensorType
 
-
-@dataclass(frozen=True, slots=True)
-class Subview:
-    """Channels [first, stop) of another value's storage. By name: the whole is made later than its parts."""
-
-    root: str
-    first: int
-    stop: int
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value lies, as far as it is decided: a layout, and at most one of `at`, `over`, `within`."""
-
-    layout: str | None = None  # nchw, nhwc
-    at: int | None = None  # byte offset in the arena
-    over: str | None = None  # in place: the bytes of this operand, which dies here
-    within: Subview | None = None
-
-    @property
-    def is_placed(self) -> bool:
-        """True if it is known which bytes these are, or whose."""
-        return self.at is not None or self.over is not None or self.within is not None
-
-
-UNPLACED = Place()
 LAYOUTS = ("nchw", "nhwc")
 HANDLE = 12  # hex digits of a weight's hash
 
@@ -52,11 +26,7 @@ class Value:
 
     name: str
     type: TensorType
-    place: Place = UNPLACED
-
-    @property
-    def layout(self) -> str | None:
-        return self.place.layout
+    layout: str | None = None  # "nchw" or "nhwc", once a pass has chosen; None: row-major, in Caffe's axis order
 
     @property
     def physical_axes(self) -> list[int]:
@@ -118,11 +88,6 @@ class Node:
         """What people call this node: the name of what it makes."""
         return self.results[0].name
 
-    @property
-    def is_placed(self) -> bool:
-        """True if a pass has said where some result lies."""
-        return any(v.place.is_placed for v in self.results)
-
     @cached_property
     def inferred_types(self) -> tuple[TensorType, ...]:
         """The types that the operator makes of these operands, worked out once. ValueError if it cannot."""
@@ -162,7 +127,6 @@ class Graph:
     inputs: tuple[Value, ...]
     nodes: tuple[Node, ...]
     returns: tuple[tuple[str, Value], ...]  # what the net answers, and under which name (a Caffe blob)
-    arena: int | None = None  # bytes, once memory is planned
 
     @property
     def outputs(self) -> tuple[Value, ...]:
@@ -202,7 +166,7 @@ class Graph:
         """All but the names: equal forms, the same work on operands that lie alike."""
         values = (*self.inputs, *self.constants, *(v for n in self.nodes for v in n.results))
         number: dict[Value, object] = {v: i for i, v in enumerate(values)} | {c: c for c in self.constants}
-        kinds = tuple((v.type, v.place) for v in values)
+        kinds = tuple((v.type, v.layout) for v in values)
         nodes = tuple((n.op, *(number[v] for v in n.inputs)) for n in self.nodes)
         return len(self.inputs), kinds, nodes, tuple(number[v] for v in self.outputs)
 
@@ -214,8 +178,3 @@ class Graph:
 def declare_weight(name: str, type: TensorType) -> Constant:
     """A weight that is known by name and type, and has no numbers yet."""
     return Constant(name, type, data=torch.empty(type.shape, dtype=DTYPES[type.dtype], device="meta"))
-
-
-def with_place(value: Value, place: Place) -> Value:
-    """The same value in another place."""
-    return replace(value, place=place)

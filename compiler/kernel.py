@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import count, product
 from string import ascii_lowercase
 
-from .ir import Graph, Node, Place, Value
+from .ir import Graph, Node, Value
 from .ops.fused import Fused
 from .text.show import KEYWORDS, show
 
@@ -36,10 +36,10 @@ def build_unnamed_kernel(nodes: list[Node], results: tuple[Value, ...]) -> Graph
     made = {v for n in nodes for v in n.results}
     outside = dict.fromkeys(v for n in nodes for v in n.inputs if v not in made)
     names = canonical_names()
-    inner = {v: Value(next(names), v.type, Place(v.layout)) for v in outside}
+    inner = {v: Value(next(names), v.type, v.layout) for v in outside}
     copies = []
     for n in nodes:
-        inner.update((v, Value(next(names), v.type, Place(v.layout))) for v in n.results)
+        inner.update((v, Value(next(names), v.type, v.layout)) for v in n.results)
         copies.append(Node(n.op, tuple(inner[v] for v in n.inputs), tuple(inner[v] for v in n.results), n.loc))
     returns = tuple((inner[v].name, inner[v]) for v in results)
     return Graph("kernel", tuple(inner[v] for v in outside), tuple(copies), returns)
@@ -53,6 +53,6 @@ def external_operands(nodes: list[Node]) -> tuple[Value, ...]:
 
 def name_by_content(graph: Graph) -> Graph:
     """Called by what it does and a hash of its text: the same work has the same name, and one file."""
-    digest = hashlib.sha256(show(replace(graph, name="kernel"), "kernel").encode()).hexdigest()[:12]
+    digest = hashlib.sha256(show(replace(graph, name="kernel"), kind="kernel").encode()).hexdigest()[:12]
     words = [n.op.name for n in graph.nodes]
     return replace(graph, name="_".join(words[:4] + (["more"] if len(words) > 4 else [])) + f"_{digest}")

@@ -12,20 +12,22 @@ from math import prod
 import torch
 from torch import Tensor
 
-from .ir import Graph, Value
+from .ir import Value
+from .plan import MemoryPlan, PlannedGraph
 from .reference import bound_data
 from .storage import Storage, live_ranges, resolve_storage
 from .types import DTYPES
 
 
-def run_poisoned(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
+def run_poisoned(planned: PlannedGraph, *inputs: Tensor) -> tuple[Tensor, ...]:
     """The outputs of a graph with planned memory and known shapes, each step run between poisoned bytes."""
-    assert graph.arena is not None, "plan_memory comes first"
-    where, life = resolve_storage(graph), live_ranges(graph)
-    arena = torch.full((graph.arena,), 0xFF, dtype=torch.uint8)
-    mask = torch.ones(graph.arena, dtype=torch.uint8)
-    views = {v: arena_view(arena, v, where[v]) for v in where}
-    needed = {v: arena_view(mask.reshape(-1), v, where[v], as_bytes=True) for v in where}
+    graph, plan = planned
+    assert plan.arena is not None, "plan_memory comes first"
+    storages, live = resolve_storage(planned), live_ranges(graph)
+    arena = torch.full((plan.arena,), 0xFF, dtype=torch.uint8)
+    mask = torch.ones(plan.arena, dtype=torch.uint8)
+    views = {v: arena_view(arena, v, storages[v], plan) for v in storages}
+    needed = {v: arena_view(mask.reshape(-1), v, storages[v], plan, as_bytes=True) for v in storages}
     given = dict(zip(graph.inputs, inputs, strict=True))
 
     def read(value: Value) -> Tensor:
@@ -35,7 +37,7 @@ def run_poisoned(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
 
     for i, node in enumerate(graph.nodes):
         mask.fill_(1)
-        for value, span in life.items():
+        for value, span in live.items():
             if span.first < i <= span.last:
                 needed[value].zero_()
         arena[mask.bool()] = 0xFF
@@ -45,10 +47,10 @@ def run_poisoned(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
     return tuple(read(v).clone() for v in graph.outputs)
 
 
-def arena_view(arena: Tensor, value: Value, storage: Storage, as_bytes: bool = False) -> Tensor:
+def arena_view(arena: Tensor, value: Value, storage: Storage, plan: MemoryPlan, as_bytes: bool = False) -> Tensor:
     """The value's bytes of the arena as a tensor of its shape (with a last axis of bytes, if so asked)."""
     root, dtype = storage.root, DTYPES[value.type.dtype]
-    at, begin = root.place.at, storage.start(value)
+    at, begin = plan.offset(root), storage.start(value)
     assert at is not None, root.name
     raw = arena[at : at + root.type.nbytes] if begin is None else arena[at + begin : at + begin + value.type.nbytes]
     raw = raw.view(-1, dtype.itemsize) if as_bytes else raw.view(dtype)[:, None]

@@ -1,18 +1,19 @@
 """The invariants of a graph. `verify` holds a graph to them, and is run after every pass and every parse.
 
-What a graph says: names are unique, a value is made once and before it is read, types are what the operators make.
-What a graph places: see memory.py.
+Of a graph: names are unique, a value is made once and before it is read, types are what the operators make, images of
+one node have one layout. Of its memory plan: see memory.py.
 """
 
 from __future__ import annotations
 
 from .errors import CompileError, Loc
 from .ir import LAYOUTS, Constant, Graph, Node, Value
-from .memory import verify_memory
+from .memory import verify_plan
+from .plan import UNPLANNED, MemoryPlan, PlannedGraph
 
 
-def verify(graph: Graph) -> Graph:
-    """Return the graph as it came, or raise CompileError on the first broken rule."""
+def verify(graph: Graph, plan: MemoryPlan = UNPLANNED) -> Graph:
+    """Return the graph as it came, or raise CompileError on the first broken rule of it or of its memory plan."""
     names: dict[str, Value] = {}
 
     def define(value: Value, loc: Loc | None = None) -> None:
@@ -21,7 +22,6 @@ def verify(graph: Graph) -> Graph:
 
     for value in (*graph.inputs, *graph.constants):
         define(value)
-        require(not value.place.is_placed, graph, f"{value.name} is not computed here: it cannot have a place")
     seen: set[Value] = {*graph.inputs, *graph.constants}
     require(len(seen) == len(graph.inputs) + len(graph.constants), graph, "an input is given twice")
     for node in graph.nodes:
@@ -34,8 +34,8 @@ def verify(graph: Graph) -> Graph:
         verify_types(graph, node)
         verify_layouts(graph, node)
     verify_returns(graph, seen)
-    if graph.arena is not None or any(v.place.is_placed for n in graph.nodes for v in n.results):
-        verify_memory(graph)
+    if plan:
+        verify_plan(PlannedGraph(graph, plan))
     return graph
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..compiler.ir import Constant, Graph, Node, Place, Value
+from ..compiler.ir import Constant, Graph, Node, Value
 from ..compiler.ops.moving import Transpose
 from ..compiler.ops.shape import Relayout
 from ..compiler.rewrite import UniqueNames, Writer
@@ -39,8 +39,8 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
         if value.layout in (None, layout) or is_layout_invariant(value):
             return value
         if (value, layout) not in changed:
-            name, place = names.fresh(f"{value.name}.{layout}"), Place(layout)
-            changed[value, layout] = writer.emit(Relayout(to=layout), value, name=name, loc=node.loc, place=place)
+            name = names.fresh(f"{value.name}.{layout}")
+            changed[value, layout] = writer.emit(Relayout(to=layout), value, name=name, loc=node.loc, layout=layout)
             context.did(value, f"{value.type.nbytes} bytes laid out as {layout} for {node.name}")
         return changed[value, layout]
 
@@ -61,7 +61,7 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
 
 
 def with_layout(value: Value, layout: str) -> Value:
-    return replace(value, place=replace(value.place, layout=layout)) if value.type.rank == 4 else value
+    return replace(value, layout=layout) if value.type.rank == 4 else value
 
 
 def count_operands_of_any_layout(node: Node, operands: list[Value], context: Context) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..compiler.ir import Node, Value
+from ..compiler.ir import Graph, Node, Value
 from ..compiler.target import Target
 
 
@@ -33,7 +33,7 @@ class Context:
         """The same circumstances, for the pass of that name."""
         return Context(self.target, self.notes, rule)
 
-    def did(self, subject: Node | Value, sentence: str) -> None:
+    def did(self, subject: Graph | Node | Value, sentence: str) -> None:
         self.notes.append(Note(self.rule, subject.name, True, sentence))
 
     def declined(self, subject: Node | Value, sentence: str) -> None:

@@ -6,8 +6,7 @@
     return r
 
 Known are constants, and the results of operators that look at shapes alone. Left alone: weights without numbers,
-computed values that have a place in memory already, and whatever would be stored larger than LARGEST and than what it
-is made of.
+and whatever would be stored larger than LARGEST and than what it is made of.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ LARGEST = 1 << 24  # bytes: a file should not grow by what a step computes in a 
 
 
 def fold_constants(graph: Graph, context: Context) -> Graph:
-    writer, placed = Writer(graph), placed_names(graph)
+    writer = Writer(graph)
     for node in graph.nodes:
         operands = known_operands(node, writer)
-        if operands is None or (not node.op.shape_only and placed.intersection(v.name for v in node.results)):
+        if operands is None:
             writer.copy(node)
         elif not node.op.shape_only and (size := growth(node)) > LARGEST:
             context.declined(node, f"is the same at every run, and would be stored as {size} bytes more")
@@ -51,9 +50,3 @@ def known_operands(node: Node, writer: Writer) -> list[Tensor] | None:
 def growth(node: Node) -> int:
     """Bytes by which what is stored would grow."""
     return sum(v.type.nbytes for v in node.results) - sum(v.type.nbytes for v in node.inputs)
-
-
-def placed_names(graph: Graph) -> set[str]:
-    """Values that have a place in memory, or give one to others."""
-    places = [(v, v.place) for n in graph.nodes for v in n.results if v.place.is_placed]
-    return {name for v, p in places for name in (v.name, p.over, p.within.root if p.within else None) if name}

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..compiler.ir import Constant, Graph, Node, Place, Value
+from ..compiler.ir import Constant, Graph, Node, Value
 from ..compiler.kernel import build_unnamed_kernel
 from ..compiler.op import Elementwise, Op
 from ..compiler.ops.activation import AtLeast, Relu
@@ -56,8 +56,6 @@ class Branches:
 
 
 def merge_convolutions(graph: Graph, context: Context) -> Graph:
-    if any(n.is_placed for n in graph.nodes):
-        return graph
     merged = (select_branches(convs, graph, context) for convs in find_candidates(graph))
     found = {b.convs[0]: b for b in merged if b is not None}
     if not found:
@@ -163,7 +161,7 @@ def would_lose_fusion(value: Value, branches: Branches, graph: Graph, context: C
 
 def merge(branches: Branches, writer: Writer, names: UniqueNames) -> None:
     first, convs = branches.convs[0], branches.convs
-    x, place, loc = writer[first.inputs[0]], Place(first.output.layout), first.loc
+    x, layout, loc = writer[first.inputs[0]], first.output.layout, first.loc
 
     def joined(rows: Sequence[Tensor], name: str) -> Value:
         return make_constant(names.fresh(name), torch.cat(list(rows)))
@@ -172,10 +170,10 @@ def merge(branches: Branches, writer: Writer, names: UniqueNames) -> None:
     weights = [joined([n.inputs[1].data for n in convs if isinstance(n.inputs[1], Constant)], f"{name}.w")]
     if any(len(n.inputs) > 2 for n in convs):
         weights.append(joined([bias_or_zeros(n) for n in convs], f"{name}.b"))
-    whole = writer.emit(first.op, x, *weights, name=name, loc=loc, place=place)
+    whole = writer.emit(first.op, x, *weights, name=name, loc=loc, layout=layout)
     for step in branches.steps:
         rest = [make_constant(names.fresh(f"{name}.{step.op.name}"), t) for t in step.numbers]
-        whole = writer.emit(step.op, whole, *rest, name=names.fresh(name), loc=loc, place=place)
+        whole = writer.emit(step.op, whole, *rest, name=names.fresh(name), loc=loc, layout=layout)
     points = tuple(accumulate(v.type.bounds[1] for v in branches.ends))[:-1]
     writer.add(Node(Slice(points=points), (whole,), tuple(branches.ends), loc))
 

@@ -14,31 +14,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from ..compiler.ir import Graph, Value
 from ..compiler.memory import ALIGN
-from ..compiler.rewrite import eliminate_dead_code
+from ..compiler.plan import MemoryPlan, Offset, PlannedGraph
 from ..compiler.storage import LiveRange, live_ranges, reserved_ranges, resolve_storage
-from ..compiler.verify import verify
 from .context import Context
-from .reuse_storage import with_places
 
 Order = Callable[[Value], tuple[int, ...]]
 EFFORT = 20_000  # values placed in tries that mend the best of the known orders: under a second in any net
 
 
-def plan_memory(graph: Graph, context: Context) -> Graph:
-    graph = eliminate_dead_code(graph)
-    spans = root_live_ranges(graph)
+def plan_memory(graph: Graph, plan: MemoryPlan, context: Context) -> MemoryPlan:
+    spans = root_live_ranges(PlannedGraph(graph, plan))
     least = lower_bound(spans)
     best, size = pack(spans, least)
     if size > least:
         context.declined(graph.nodes[-1], f"the arena is {size} bytes, {size - least} above the bound of this schedule")
-    placed = with_places(replace(graph, arena=None), {v: replace(v.place, at=at) for v, at in best.items()})
-    return verify(replace(placed, arena=size))
+    kept = {v: p for v, p in plan.placements.items() if not isinstance(p, Offset)}
+    return MemoryPlan({**kept, **{v: Offset(at) for v, at in best.items()}}, size)
 
 
 def pack(spans: dict[Value, LiveRange], least: int) -> tuple[dict[Value, int], int]:
@@ -66,9 +62,9 @@ def pack(spans: dict[Value, LiveRange], least: int) -> tuple[dict[Value, int], i
     return best, size
 
 
-def root_live_ranges(graph: Graph) -> dict[Value, LiveRange]:
+def root_live_ranges(planned: PlannedGraph) -> dict[Value, LiveRange]:
     """For each value that needs bytes of its own, when it needs them."""
-    return reserved_ranges(graph, resolve_storage(graph), live_ranges(graph))
+    return reserved_ranges(resolve_storage(planned), live_ranges(planned.graph))
 
 
 def lower_bound(spans: dict[Value, LiveRange]) -> int:

@@ -21,7 +21,7 @@ from dataclasses import replace
 from ..compiler.ir import Graph, Node, Value
 from ..compiler.ops.activation import Dropout
 from ..compiler.ops.arithmetic import Power
-from ..compiler.rewrite import Writer, eliminate_dead_code
+from ..compiler.rewrite import Writer
 from .context import Context
 
 IDENTITIES = (Power(),)
@@ -40,7 +40,7 @@ def remove_dropout(graph: Graph, context: Context) -> Graph:
                 writer[value] = replace(value, name=renamed[value])
         results = tuple(writer[v] for v in node.results)
         writer.add(Node(node.op, tuple(writer[v] for v in node.inputs), results, node.loc))
-    return writer.finish() if any(map(is_identity, graph.nodes)) else eliminate_dead_code(graph)
+    return writer.finish() if any(map(is_identity, graph.nodes)) else graph
 
 
 def is_identity(node: Node) -> bool:

@@ -1,80 +1,81 @@
-"""Write in place where nobody can tell.
+"""Alias outputs to dead operands, concat parts or slice sources.
 
     y = relu(x)               =>   y = relu(x) over x
     z = concat(a, b)               a, b made `in z[0:4]`, `in z[4:6]`: the concat copies nothing
     p, q = slice(z)           =>   p, q `in z[0:4]`, `in z[4:6]`: neither does the slice
     f = reshape(y)            =>   f = reshape(y) over y
-    t = transpose(c)          =>   t = transpose(c) over c: an nhwc image, told pixel by pixel
+    t = transpose(c)          =>   t = transpose(c) over c: an nhwc image, read pixel by pixel
     z = concat(f, g)               and, for one picture, c made `in z[0:72]` if f is c's bytes under another shape
 
-Over an operand that dies here, was made in this graph, lies as the result does, and is read only at the place
-that is being written; or whose bytes, in their order, the result is. In a concat along the channels, if the target
-writes such views; a value lies in one concat at most. Left alone: inputs, constants, bytes that another value looks at,
-and bytes that were chosen before.
+A value is written over an operand that dies here, was computed in this graph, has the result's layout, and is read only
+at the place that is being written; or whose bytes, in their order, the result is. A value is made in a concat along the
+channels if the target writes such views; it lies in one concat at most. Left alone: inputs, constants, values whose
+bytes others look at, and values that are placed already.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Set
 from itertools import pairwise
 
-from ..compiler.ir import Graph, Node, Place, Subview, Value
+from ..compiler.ir import Graph, Node, Value
 from ..compiler.ops.shape import Concat, Slice
-from ..compiler.rewrite import Writer, eliminate_dead_code
-from ..compiler.storage import LiveRange, has_contiguous_channels, live_ranges, resolve_storage
+from ..compiler.plan import Alias, MemoryPlan, Placement, PlannedGraph, Subview
+from ..compiler.storage import LiveRanges, has_contiguous_channels, live_ranges, resolve_storage
 from .context import Context
 
-Places = dict[Value, Place]
+Placements = dict[Value, Placement]
 
 
-def reuse_storage(graph: Graph, context: Context) -> Graph:
-    graph = eliminate_dead_code(graph)
-    life, places, taken, over = live_ranges(graph), Places(), placed_names(graph), aliased_names(graph)
+def reuse_storage(graph: Graph, plan: MemoryPlan, context: Context) -> MemoryPlan:
+    planned, live, made = PlannedGraph(graph, plan), live_ranges(graph), Placements()
+    fixed = fixed_values(planned)
+    taken = fixed | aliased_values(plan)
     for node in graph.nodes:
-        if node.is_placed:
+        if plan.places_any_of(node):
             continue
         if isinstance(node.op, Concat):
-            place_in_concat(node, graph, places, taken | over, context)
+            place_in_concat(node, planned, made, taken, context)
         elif isinstance(node.op, Slice):
-            place_slices(node, graph, places, taken | over, context)
-    viewed, joined = {p.within.root for p in places.values() if p.within} | taken, set(places)
+            place_slices(node, graph, made, taken, context)
+    viewed = {p.root for p in made.values() if isinstance(p, Subview)} | fixed
+    joined = frozenset(made)
     for node in graph.nodes:
         value = node.results[0]
-        if value in places or value.place.is_placed or value.name in viewed:
+        if value in made or value in plan or value in viewed:
             continue
         for i, operand in enumerate(node.inputs):
-            if operand.name in viewed or operand in joined:
+            if operand in viewed or operand in joined:
                 continue
-            if can_overwrite(node, i, graph, life, context):
-                places[value] = replace(value.place, over=operand.name)
+            if can_overwrite(node, i, graph, live, context):
+                made[value] = Alias(operand)
                 context.did(value, f"is written over {operand.name}: {value.type.nbytes} bytes")
                 break
-    return with_places(graph, places) if places else graph
+    return plan.extend(made)
 
 
-def placed_names(graph: Graph) -> set[str]:
-    """The names of values whose bytes were chosen before: those with an offset, and all that lie in part of another."""
-    where = resolve_storage(graph)
-    roots = {s.root for v, s in where.items() if s.channels is not None or s.root.place.at is not None}
-    return {v.name for v, s in where.items() if s.root in roots}
+def fixed_values(planned: PlannedGraph) -> Set[Value]:
+    """Values whose bytes were chosen before: those with an offset, and all of a root that has subviews."""
+    storages, plan = resolve_storage(planned), planned.plan
+    roots = {s.root for s in storages.values() if s.channels is not None or plan.offset(s.root) is not None}
+    return {v for v, s in storages.items() if s.root in roots}
 
 
-def aliased_names(graph: Graph) -> set[str]:
-    """The names of values that lie over others, and of those: their bytes are written again."""
-    placed = [v for n in graph.nodes for v in n.results if v.place.over is not None]
-    return {name for v in placed for name in (v.name, v.place.over or "")}
+def aliased_values(plan: MemoryPlan) -> Set[Value]:
+    """Values that are written over others, and those others: their bytes are written again."""
+    return {v for value, p in plan.placements.items() if isinstance(p, Alias) for v in (value, p.operand)}
 
 
-def place_in_concat(node: Node, graph: Graph, places: Places, taken: set[str], context: Context) -> None:
+def place_in_concat(node: Node, planned: PlannedGraph, made: Placements, taken: Set[Value], context: Context) -> None:
     """Place a concat's operands in its result."""
-    root = node.output
-    if root.name in taken:
+    root, graph = node.output, planned.graph
+    if root in taken:
         return
     for operand in node.inputs:
         parts = node.concat_ranges.get(operand, [])
-        *told, made = reinterpretation_chain(operand, graph) if has_contiguous_channels(root) else [operand]
-        reason = reason_not_in_concat(made, graph, places, parts, context)
-        if taken.intersection(v.name for v in (*told, made)) or (told and holds_its_operands(made, graph, places)):
+        *views, source = reinterpretation_chain(operand, planned) if has_contiguous_channels(root) else [operand]
+        reason = reason_not_in_concat(source, planned, made, parts, context)
+        if not taken.isdisjoint((*views, source)) or (views and holds_its_operands(source, graph, made)):
             reason = "it has a place already"
         if reason is None and operand.type.dtype != root.type.dtype:
             reason = f"it is {operand.type.dtype}"
@@ -84,41 +85,41 @@ def place_in_concat(node: Node, graph: Graph, places: Places, taken: set[str], c
             context.declined(root, f"{operand.name} is copied: {reason}")
         else:
             (part,) = parts
-            places[made] = replace(made.place, within=Subview(root.name, part.start, part.stop))
-            for value, below in pairwise((*told, made)):
-                places[value] = replace(value.place, over=below.name)
-            context.did(made, f"is made in its place in {root.name}: {operand.type.nbytes} bytes not copied")
+            made[source] = Subview(root, part.start, part.stop)
+            made.update((view, Alias(below)) for view, below in pairwise((*views, source)))
+            context.did(source, f"is made in its place in {root.name}: {operand.type.nbytes} bytes not copied")
 
 
-def reinterpretation_chain(value: Value, graph: Graph) -> list[Value]:
+def reinterpretation_chain(value: Value, planned: PlannedGraph) -> list[Value]:
     """A value, and those before it that are its bytes under another shape, if nobody else needs them."""
-    found, made = [value], graph.producer.get(value)
-    while made is not None and made.can_alias_operand and not made.is_placed and made.output.type.is_static:
-        below = made.inputs[0]
-        if below not in graph.producer or not graph.is_only_used_by(below, made):
+    graph, plan = planned
+    found, node = [value], graph.producer.get(value)
+    while node is not None and node.can_alias_operand and node.output.type.is_static and node.output not in plan:
+        below = node.inputs[0]
+        if below not in graph.producer or not graph.is_only_used_by(below, node):
             break
         found.append(below)
-        made = graph.producer[below]
+        node = graph.producer[below]
     return found
 
 
-def holds_its_operands(value: Value, graph: Graph, places: Places) -> bool:
-    """Do operands of what makes a value lie in it?"""
-    made = graph.producer.get(value)
-    within = [places[v].within for v in made.inputs if v in places] if made else []
-    return any(part is not None and part.root == value.name for part in within)
+def holds_its_operands(value: Value, graph: Graph, made: Placements) -> bool:
+    """True if operands of what makes a value lie in it."""
+    node = graph.producer.get(value)
+    parts = [made.get(v) for v in node.inputs] if node else []
+    return any(isinstance(part, Subview) and part.root is value for part in parts)
 
 
 def reason_not_in_concat(
-    operand: Value, graph: Graph, places: Places, parts: list[range], context: Context
+    operand: Value, planned: PlannedGraph, made: Placements, parts: list[range], context: Context
 ) -> str | None:
-    """Why an operand cannot be made in its place in the concat, or its places."""
-    maker = graph.producer.get(operand)
+    """Why an operand cannot be made in its place in the concat; None if it can."""
+    maker = planned.graph.producer.get(operand)
     if not parts:
         return "only channels can be joined in place"
     if maker is None:
         return "it is not computed here"
-    if operand in places or operand.place.is_placed:
+    if operand in made or operand in planned.plan:
         return "it has a place already"
     if len(parts) > 1:
         return "it is joined twice"
@@ -129,28 +130,28 @@ def reason_not_in_concat(
     return None
 
 
-def place_slices(node: Node, graph: Graph, places: Places, taken: set[str], context: Context) -> None:
-    """Let a slice's results be what they are: pieces of its operand."""
+def place_slices(node: Node, graph: Graph, made: Placements, taken: Set[Value], context: Context) -> None:
+    """Make a slice's results subviews of its operand."""
     source = node.inputs[0]
-    if source not in graph.producer or source.name in taken or not context.target.writes_views(node.op):
+    if source not in graph.producer or source in taken or not context.target.writes_views(node.op):
         return
     for value, part in node.slice_ranges.items():
-        if value not in places and value.name not in taken and value.layout == source.layout:
-            places[value] = replace(value.place, within=Subview(source.name, part.start, part.stop))
+        if value not in made and value not in taken and value.layout == source.layout:
+            made[value] = Subview(source, part.start, part.stop)
             context.did(value, f"is a piece of {source.name}: {value.type.nbytes} bytes not copied")
 
 
-def can_overwrite(node: Node, i: int, graph: Graph, life: dict[Value, LiveRange], context: Context) -> bool:
-    """May the first result be written over operand i?"""
+def can_overwrite(node: Node, i: int, graph: Graph, live: LiveRanges, context: Context) -> bool:
+    """True if the first result may be written over operand i."""
     operand, value = node.inputs[i], node.results[0]
-    if operand not in life or value.type.nbytes != operand.type.nbytes:
+    if operand not in live or value.type.nbytes != operand.type.nbytes:
         return False
     places = [j for j, v in enumerate(node.inputs) if v is operand]
     pointwise = all(node.op.pointwise_in(j) for j in places)
     alike = pointwise and value.type == operand.type and value.layout == operand.layout
     if not alike and not (node.can_alias_operand and i == 0):
         return False
-    if life[operand].last > life[value].first:
+    if live[operand].last > live[value].first:
         context.declined(value, f"not over {operand.name}, which is {describe_use(operand, node, graph)}")
         return False
     return True
@@ -160,15 +161,3 @@ def describe_use(operand: Value, node: Node, graph: Graph) -> str:
     if operand in graph.output_set:
         return "an output of the net"
     return "read again by " + ", ".join(n.name for n in graph.users[operand] if n is not node)
-
-
-def with_places(graph: Graph, places: Places) -> Graph:
-    """The same graph with these values in these places."""
-    writer = Writer(graph)
-    for node in graph.nodes:
-        for value in node.results:
-            if value in places:
-                writer[value] = replace(value, place=places[value])
-        results = tuple(writer[v] for v in node.results)
-        writer.add(Node(node.op, tuple(writer[v] for v in node.inputs), results, node.loc))
-    return writer.finish()

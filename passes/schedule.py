@@ -9,7 +9,7 @@ On the left p waits while a and b are made; on the right it can be added into b 
 as it is, and orders that finish one branch before they begin the next, in several senses of which comes first; each is
 judged by what fusing and reusing storage make of it, and only a strictly smaller peak changes anything.
 
-Left alone: a net that has kernels or places already, and one without branches.
+Left alone: a net that has fused kernels already, and one without branches.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import replace
 
 from ..compiler.ir import Graph, Node
 from ..compiler.ops.fused import Fused
+from ..compiler.plan import UNPLANNED, PlannedGraph
 from .context import Context
 from .fuse import fuse
 from .plan_memory import lower_bound, root_live_ranges
@@ -28,7 +29,7 @@ First = Callable[[Node], tuple[int, ...]]
 
 
 def schedule(graph: Graph, context: Context) -> Graph:
-    if any(n.is_placed or isinstance(n.op, Fused) for n in graph.nodes) or not has_branches(graph):
+    if any(isinstance(n.op, Fused) for n in graph.nodes) or not has_branches(graph):
         return graph
     best, least = graph, peak_memory(graph, context)
     found = True
@@ -50,7 +51,8 @@ def has_branches(graph: Graph) -> bool:
 def peak_memory(graph: Graph, context: Context) -> int:
     """The most bytes that live at one step, once kernels are fused and storage is reused."""
     quiet = Context(context.target)
-    return lower_bound(root_live_ranges(reuse_storage(fuse(graph, quiet), quiet)))
+    fused = fuse(graph, quiet)
+    return lower_bound(root_live_ranges(PlannedGraph(fused, reuse_storage(fused, UNPLANNED, quiet))))
 
 
 def candidate_orders(graph: Graph) -> Iterator[tuple[Node, ...]]:

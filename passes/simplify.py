@@ -8,7 +8,7 @@
     y = relu(b)
 
 Each rule below says what it sees and what it leaves. A value that an output is named after keeps its numbers under that
-name: the output then returns the value that is left. Left alone: nodes whose place is decided.
+name: the output then returns the value that is left.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def simplify(graph: Graph, context: Context) -> Graph:
     writer, changed = Writer(graph), False
     for node in graph.nodes:
         made = None
-        if len(node.results) == 1 and not node.is_placed:
+        if len(node.results) == 1:
             for rule in RULES:
                 if (made := rule(node, writer)) is not None:
                     context.did(node, f"simplified: {rule.__doc__}".rstrip("."))
@@ -96,7 +96,7 @@ def absorb_flatten(node: Node, out: Writer) -> Value | None:
     if not isinstance(node.op, Linear):
         return None
     before = producer_of(out[node.inputs[0]], out)
-    if before is None or not isinstance(before.op, Flatten) or before.results[0].place.is_placed:
+    if before is None or not isinstance(before.op, Flatten):
         return None
     axis, image = node.op.axis % before.output.type.rank, before.inputs[0]
     if axis != before.op.axis % image.type.rank or image.layout == "nhwc":
@@ -110,7 +110,7 @@ def merge_reshapes(node: Node, out: Writer) -> Value | None:
     if not isinstance(node.op, Reinterpret) or not node.output.type.is_static:
         return None
     before = producer_of(out[node.inputs[0]], out)
-    if before is None or not isinstance(before.op, Reinterpret) or before.output.place.is_placed:
+    if before is None or not isinstance(before.op, Reinterpret):
         return None
     if before.inputs[0].type == node.output.type:
         return before.inputs[0]
@@ -146,13 +146,13 @@ def merge_transposes(node: Node, out: Writer) -> Value | None:
         return None
     x, order = out[node.inputs[0]], node.op.order
     before = producer_of(x, out)
-    if before is not None and isinstance(before.op, Transpose) and not x.place.is_placed:
+    if before is not None and isinstance(before.op, Transpose):
         x, order = before.inputs[0], tuple(before.op.order[i] for i in order)
     if order == tuple(range(len(order))) and x.layout == node.output.layout:
         return x
     if order == node.op.order:
         return None
-    return out.emit(Transpose(order=order), x, name=node.name, loc=node.loc, place=node.output.place)
+    return out.emit(Transpose(order=order), x, name=node.name, loc=node.loc, layout=node.output.layout)
 
 
 RULES: tuple[Rule, ...] = (

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..compiler.ir import Graph, Node, Place, Value
+from ..compiler.ir import Graph, Node, Value
 from ..compiler.op import Elementwise, Ints, Op, make_op
 from ..compiler.ops.moving import Transpose
 from ..compiler.ops.shape import Concat
@@ -35,11 +35,7 @@ def sink_once(graph: Graph, context: Context) -> Graph:
     """Every layer above the order right before it; orders that then stand one behind another become one."""
     writer, names, changed = Writer(graph), UniqueNames(graph), False
     for node in graph.nodes:
-        if (
-            isinstance(node.op, Transpose)
-            and (earlier := movable_transpose(node.inputs[0], writer))
-            and not node.is_placed
-        ):
+        if isinstance(node.op, Transpose) and (earlier := movable_transpose(node.inputs[0], writer)):
             writer[node.output], changed = compose_transposes(node, earlier, writer), True
             context.did(node, f"changes the order of {earlier.name} again: both are one")
             continue
@@ -50,9 +46,9 @@ def sink_once(graph: Graph, context: Context) -> Graph:
             continue
         changed, moves = True, list(before.values())
         inputs = [before[v].inputs[0] if v in before else writer[v] for v in node.inputs]
-        name, place = names.fresh(f"{node.name}.0"), Place(inputs[0].layout)
-        layer = writer.emit(op, *inputs, name=name, loc=node.loc, place=place)
-        ordered = writer.emit(moves[0].op, layer, name=node.name, loc=moves[0].loc, place=node.output.place)
+        name = names.fresh(f"{node.name}.0")
+        layer = writer.emit(op, *inputs, name=name, loc=node.loc, layout=inputs[0].layout)
+        ordered = writer.emit(moves[0].op, layer, name=node.name, loc=moves[0].loc, layout=node.output.layout)
         writer[node.output] = ordered
         context.did(node, f"comes before the change of order {', '.join(n.name for n in moves)}")
     return writer.finish() if changed else graph
@@ -61,7 +57,7 @@ def sink_once(graph: Graph, context: Context) -> Graph:
 def movable_transpose(value: Value, out: Writer) -> Node | None:
     """The transpose that makes a value, as it stands in the new graph, if it does not have to stand there."""
     made = out.producer.get(out[value])
-    return made if made is not None and isinstance(made.op, Transpose) and not made.is_placed else None
+    return made if made is not None and isinstance(made.op, Transpose) else None
 
 
 def exclusive_transpose(value: Value, reader: Node, out: Writer) -> Node | None:
@@ -76,14 +72,14 @@ def compose_transposes(node: Node, before: Node, out: Writer) -> Value:
     order = tuple(first[a] for a in node.op.axis_permutation(node.output.type.rank))
     if order == tuple(range(len(order))) and source.layout == node.output.layout:
         return source
-    return out.emit(Transpose(order=order), source, name=node.name, loc=node.loc, place=node.output.place)
+    return out.emit(Transpose(order=order), source, name=node.name, loc=node.loc, layout=node.output.layout)
 
 
 def sunk_operator(node: Node, moves: dict[Value, Node]) -> Op | None:
     """The operator that does the node's work before the change of order; None if there is none that does."""
     found = {made.op.axis_permutation(made.output.type.rank) for made in moves.values()}
     alike = len({made.inputs[0].layout for made in moves.values()}) == 1
-    if len(found) != 1 or not alike or node.is_placed:
+    if len(found) != 1 or not alike:
         return None
     (order,) = found
     if isinstance(node.op, Concat):

@@ -23,11 +23,16 @@ class Nets:
         self.folder = folder
 
     def compile(self, text: str, weights: Mapping[str, Any] | None = None, **options: Any) -> Net:
+        return self.compilation(text, weights, **options).load()
+
+    def compilation(self, text: str, weights: Mapping[str, Any] | None = None, **options: Any) -> driver.Compilation:
         path = self.folder / "net.prototxt"
         path.write_text(text)
         given = {name: np.asarray(value, np.float32) for name, value in (weights or {}).items()}
-        return driver.compile(
-            path, lambda layer, type, index, shape: given[f"{layer}:{index}"].reshape(shape), **options
+        return driver.compile_net(
+            path,
+            lambda layer, type, index, shape: given[f"{layer}:{index}"].reshape(shape),
+            driver.Options(**options),
         )
 
     def run(

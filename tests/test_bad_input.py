@@ -300,7 +300,7 @@ def test_a_fault_of_our_own_is_told_as_one(monkeypatch: pytest.MonkeyPatch, tmp_
     def broken(*given: object) -> None:
         raise KeyError("no such thing")
 
-    monkeypatch.setattr("cortado.driver.compile_files", broken)
+    monkeypatch.setattr("cortado.driver.compile_file", broken)
     words = ["compile", str(NET), str(WEIGHTS), "-o", str(tmp_path / "out.cortado")]
     done = cortado(*words)
     assert done.exit_code == 3
@@ -313,7 +313,7 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path:
     def interrupted(*given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cortado.driver.compile_files", interrupted)
+    monkeypatch.setattr("cortado.driver.compile_file", interrupted)
     done = cortado("compile", NET, WEIGHTS, "-o", tmp_path / "out.cortado")
     assert (done.exit_code, done.output) == (130, "interrupted\n")
     assert list(tmp_path.iterdir()) == []

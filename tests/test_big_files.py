@@ -89,7 +89,7 @@ def test_a_compiled_net_lets_go_of_what_was_folded(tmp_path: Path) -> None:
     prototxt, caffemodel = big_nets.make_files(tmp_path, "folding", 16)
     gc.disable()  # it is to go at once, not when a cycle is found
     try:
-        made = driver.compile_files(prototxt, caffemodel, driver.Options(), driver.Report(), {})
+        made = driver.compile_net(prototxt, caffemodel).artifact
     finally:
         gc.enable()
     assert sum(t.nbytes for t in made.weights.values()) > 16_000_000
@@ -99,7 +99,7 @@ def test_a_compiled_net_lets_go_of_what_was_folded(tmp_path: Path) -> None:
 def test_a_weight_is_hashed_once_from_the_caffemodel_to_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = driver.compile_files(*big_nets.make_files(tmp_path, "folding", 2), driver.Options(), driver.Report(), {})
+    made = driver.compile_net(*big_nets.make_files(tmp_path, "folding", 2)).artifact
     with monkeypatch.context() as patched:
         patched.setattr(artifact, "digest", lambda tensor: pytest.fail("is hashed again"))
         artifact.write(tmp_path / "net.cortado", made)

@@ -289,9 +289,10 @@ def test_it_is_quiet_in_a_pipe_and_ends_well_when_nobody_reads(compiled: Path) -
 def test_the_python_face() -> None:
     import cortado as package
 
-    report = package.Report()
-    net = package.compile(NET, WEIGHTS, report=report)
-    assert isinstance(net, package.Net) and report.layers == 26 and list(report.stages) == STAGES
+    made = package.compile_net(NET, WEIGHTS)
+    assert made.file.layers == 26 and list(made.stages.by_name) == STAGES
+    net = package.compile(NET, WEIGHTS)
+    assert isinstance(net, package.Net)
     got = net(data=torch.zeros(2, 1, 8, 8))["prob"]
     assert got.shape == (2, 10) and isinstance(got, torch.Tensor)
 

@@ -14,7 +14,7 @@ pytest.importorskip("triton")
 
 from cortado.compiler.rewrite import Writer, make_constant
 from cortado.compiler.text import parse
-from cortado.driver import Options, Report, lower_graph
+from cortado.driver import Options, compile_graph
 from cortado.runtime import Net
 from cortado.runtime.artifact import Artifact
 from cortado.runtime.cuda.launch import argument_values
@@ -50,7 +50,7 @@ def artifact() -> Artifact:
         writer[c] = make_constant(c.name, torch.randn(c.type.shape))
     for node in declared.nodes:
         writer.copy(node)
-    return lower_graph(writer.finish(), Options(target="cuda"), Report())
+    return compile_graph(writer.finish(), Options(target="cuda")).artifact
 
 
 class Encoder:

@@ -103,11 +103,10 @@ def test_spaces_do_not_matter(seed: int) -> None:
 
 @pytest.mark.parametrize("stage", ["read", "fuse", "plan_memory"])
 def test_what_the_compiler_prints_is_laid_out(stage: str) -> None:
-    report, options = driver.Report(), driver.Options()
     digits = ROOT / "examples" / "digits"
-    graph = driver.read_net(digits / "digits.prototxt", digits / "digits.caffemodel", options, report)
-    driver.run_passes(graph, options, report, options.passes)
-    text = show(report.stages[stage], weights="weights.safetensors")
+    net = driver.read_net(digits / "digits.prototxt", digits / "digits.caffemodel")
+    stages = driver.run_passes(net.planned, driver.Options()).by_name
+    text = show(*stages[stage], weights="weights.safetensors")
     assert formatted(text) == text
 
 

@@ -16,9 +16,9 @@ from cortado import driver
 from cortado.cli import main
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Constant, Graph
+from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.reference import evaluate
-from cortado.compiler.text import parse
-from cortado.runtime import Net
+from cortado.compiler.text import parse, parse_planned
 from cortado.runtime.artifact import Preprocessing, read
 from cortado.runtime.preprocess import prepare
 
@@ -41,12 +41,12 @@ def net(body: str) -> Graph:
     declared = "\n".join(f"weight {name}: f32[{sizes}]" for name, sizes in WEIGHTS.items() if f" {name}" in body)
     value = body.removeprefix("return ")
     torch.manual_seed(3)
-    return filled(parse(f"net n(x: f32[2,3,8,10]) {{\n{declared}\ny = {value}\nreturn y\n}}", "n.net"))
+    return filled(parse_planned(f"net n(x: f32[2,3,8,10]) {{\n{declared}\ny = {value}\nreturn y\n}}", "n.net")).graph
 
 
-def folded(graph: Graph, form: Preprocessing, **options: Any) -> tuple[Net, driver.Report]:
-    report = driver.Report()
-    return Net.from_artifact(driver.compile_with_folding(graph, driver.Options(**options), report, {"x": form})), report
+def folded(graph: Graph, form: Preprocessing, input: str = "x", **options: Any) -> driver.Compilation:
+    forms = {input: form}
+    return driver.compile_graph(graph, driver.Options(preprocessing=forms, fold_preprocessing=True, **options))
 
 
 def pixels() -> np.ndarray:
@@ -62,22 +62,22 @@ def test_the_same_numbers_without_preparing(body: str, form: Preprocessing) -> N
     graph, x = net(body), pixels()
     done = ((x * (form.raw_scale / 255) - np.reshape(form.mean, (-1, 1, 1))) * form.scale).astype(np.float32)
     (wanted,) = evaluate(graph, torch.from_numpy(done))
-    made, report = folded(graph, form)
-    found = made(x=x)["y"]
+    made = folded(graph, form)
+    found = made.load()(x=x)["y"]
     np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * float(wanted.abs().max()) + 1e-4)
     left = made.artifact.preprocessing["x"]
     assert (left.mean, left.scale, left.raw_scale) == ((), 1.0, 255.0)
     assert (left.bgr, left.resize, left.crop) == (form.bgr, form.resize, form.crop)
-    plain = driver.run_passes(graph, driver.Options(), driver.Report(), driver.PIPELINE)
-    assert len(report.stages["plan_memory"].nodes) == len(plain.nodes), "it costs nothing at run time"
+    plain = driver.run_passes(PlannedGraph(graph), driver.Options()).final.graph
+    assert len(made.graph.nodes) == len(plain.nodes), "it costs nothing at run time"
 
 
 def test_it_is_worked_out_in_float64() -> None:
     graph = net("return conv(x, w, b)")
-    _, report = folded(graph, FORM)
+    made = folded(graph, FORM)
     w, b = (v.data.double() for v in graph.nodes[0].inputs[1:] if isinstance(v, Constant))
     mean = torch.tensor(FORM.mean, dtype=torch.float64)
-    now = {v.name: v for v in report.stages["fold_forward"].constants}
+    now = {v.name: v for v in made.stages.by_name["fold_forward"].graph.constants}
     assert torch.equal(now["w.folded"].data, (w * 0.017).float())
     assert torch.equal(now["b.folded"].data, (b + (w * (-mean * 0.017)[:, None, None]).sum((1, 2, 3))).float())
 
@@ -91,7 +91,7 @@ def test_padding_sees_a_mean_but_no_scale() -> None:
     assert "compile without folding" in str(e.value)
     x = pixels()
     (wanted,) = evaluate(graph, torch.from_numpy(x * np.float32(0.5)))
-    found = folded(graph, Preprocessing(scale=0.5))[0](x=x)["y"]
+    found = folded(graph, Preprocessing(scale=0.5)).load()(x=x)["y"]
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-3)
 
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_is_refused(body: str, form: Preprocessing, options: dict
 def test_an_input_that_is_none_and_one_that_is_returned() -> None:
     graph = net("return conv(x, w)")
     with pytest.raises(CompileError, match='no input "data"'):
-        driver.compile_with_folding(graph, driver.Options(), driver.Report(), {"data": FORM})
+        folded(graph, FORM, input="data")
     returned = parse("net n(x: f32[1,3,2,2]) {\nreturn x\n}", "n.net")
     with pytest.raises(CompileError, match="the net's caller reads it"):
         folded(returned, FORM)
@@ -125,7 +125,7 @@ def test_an_input_that_is_none_and_one_that_is_returned() -> None:
 
 def test_nothing_to_fold_changes_nothing() -> None:
     graph = net("return relu(x)")
-    assert folded(graph, PLAIN)[0].artifact.preprocessing == {"x": PLAIN}
+    assert folded(graph, PLAIN).artifact.preprocessing == {"x": PLAIN}
 
 
 def test_by_the_face(tmp_path: Path) -> None:

@@ -18,12 +18,11 @@ from cortado.compiler.ir import Graph
 from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.targets import target
-from cortado.compiler.text import parse, show
+from cortado.compiler.text import parse_planned, show
 from cortado.compiler.text.weights import by_handle
 from cortado.frontends.caffe.layer import LAYERS
 from cortado.frontends.files.prototxt import read
 from cortado.passes import PIPELINE, Context, run
-from cortado.runtime import Net
 
 FOLDER = Path(__file__).with_name("goldens")
 CASES = sorted(p for kind in ("layers", "random", "forks") for p in FOLDER.glob(f"{kind}/*.prototxt"))
@@ -59,39 +58,38 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.mark.parametrize("optimize", [True, False], ids=["optimized", "plain"])
 def test_case(case: Case, optimize: bool) -> None:
-    report = driver.Report()
-    net = compiled(case, report, optimize)
+    made = compiled(case, optimize)
+    net = made.load()
     case.compare(net(case.inputs))
     case.compare(net(case.inputs))  # in an arena full of the first run
-    last = list(report.stages.values())[-1]
+    last = made.graph
     case.compare(reference(last, case))
     if last.inputs == () or all(v.type.is_static for n in last.nodes for v in n.results):
         tensors = [torch.from_numpy(case.inputs[v.name]) for v in last.inputs]
         names = [name for name, _ in last.returns]
-        case.compare(dict(zip(names, (t.numpy() for t in run_poisoned(last, *tensors)), strict=True)))
+        case.compare(dict(zip(names, (t.numpy() for t in run_poisoned(made.stages.final, *tensors)), strict=True)))
 
 
 def test_every_dump_is_a_program(case: Case) -> None:
     """Each stage prints, reads back, prints itself, means what Caffe computed, and compiles to the same plan."""
-    report = driver.Report()
-    plan = compiled(case, report).plan
-    for stage, graph in report.stages.items():
-        text = show(graph)
-        again = parse(text, f"{stage}.net", by_handle(graph))
-        assert show(again) == text, stage
-        case.compare(reference(again, case))
-        final = run(again, Context(target("cpu")), PIPELINE)
-        assert driver.build(final, final, "cpu").plan == plan, stage
+    made = compiled(case)
+    for stage, planned in made.stages.by_name.items():
+        text = show(*planned)
+        again = parse_planned(text, f"{stage}.net", by_handle(planned.graph))
+        assert show(*again) == text, stage
+        case.compare(reference(again.graph, case))
+        final = run(again.graph, Context(target("cpu")), PIPELINE, plan=again.plan)
+        assert driver.build(final, final.graph, "cpu").plan == made.artifact.plan, stage
 
 
-def compiled(case: Case, report: driver.Report, optimize: bool = True) -> Net:
+def compiled(case: Case, optimize: bool = True) -> driver.Compilation:
     """The net, compiled; a case with a layer that is not there yet is refused, and its test ends."""
     types = {layer["type"] for layer in read(case.path)["layer"]}
     if types - LAYERS.keys() - {"Input"}:
         with pytest.raises(CompileError, match="has no layer type"):
             driver.compile(case.path, case.weights)
         pytest.skip(f"refused: {', '.join(sorted(types - LAYERS.keys() - {'Input'}))}")
-    return driver.compile(case.path, case.weights, optimize=optimize, report=report)
+    return driver.compile_net(case.path, case.weights, driver.Options(optimize=optimize))
 
 
 def reference(graph: Graph, case: Case) -> dict[str, np.ndarray]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from cortado.compiler.errors import CompileError, CompileErrors, raise_all
-from cortado.compiler.ir import Constant, Graph, Place, Value, declare_weight, handle
+from cortado.compiler.ir import Constant, Graph, Value, declare_weight, handle
 from cortado.compiler.kernel import canonical_names
 from cortado.compiler.ops.activation import Relu
+from cortado.compiler.plan import UNPLANNED, Alias, MemoryPlan, Offset, PlannedGraph
 from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate, evaluate_blobs
-from cortado.compiler.rewrite import UniqueNames, Writer, retype, rewrite
+from cortado.compiler.rewrite import UniqueNames, retype, rewrite
 from cortado.compiler.storage import LiveRange, live_ranges, reserved_ranges, resolve_storage
-from cortado.compiler.text import parse, show
+from cortado.compiler.text import parse, parse_planned, show
 from cortado.compiler.text.show import KEYWORDS
 from cortado.compiler.types import AtMost, TensorType, type_of
+from cortado.compiler.verify import verify
+from cortado.passes import Context, PassFailed, apply, run
 
 F4 = TensorType("f32", (4,))
 NET = """
@@ -112,29 +116,45 @@ def test_what_the_outputs_do_not_need_is_left_behind() -> None:
     assert [n.name for n in made.nodes] == ["a", "p", "y"]
 
 
-def test_places_that_mean_nothing_any_more_are_forgotten() -> None:
-    graph = parse(
-        "net t(x: f32[1,4,1,1]) arena 128 { a = relu(x) at 0 b = tanh(a) over a c = abs(b) at 64 d = sigmoid(c) over c"
-        " return d }"
-    )
-    same = rewrite(graph, lambda node, writer: None)
-    assert show(same) == show(graph)
-    fewer = rewrite(graph, lambda node, writer: writer[node.inputs[0]] if node.name == "b" else None)
-    assert fewer.arena is None  # the offsets were a plan for other values
-    assert [v.place for n in fewer.nodes for v in n.results] == [Place(), Place(), Place(over="c")]
-    larger = retype(graph, {"x": TensorType("f32", (9, 4, 1, 1))})
-    assert larger.arena is None and larger.values["d"].place == Place(over="c")
+PLANNED = (
+    "net t(x: f32[1,4,1,1]) arena 128 { a = relu(x) at 0 b = tanh(a) over a c = abs(b) at 64 d = sigmoid(c) over c"
+    " return d }"
+)
 
 
-def test_a_place_that_a_pass_gives_is_judged() -> None:
+def test_another_graph_has_no_plan_yet() -> None:
+    planned = parse_planned(PLANNED)
+    graph = planned.graph
+
+    def drop_b(graph: Graph, context: Context) -> Graph:
+        return rewrite(graph, lambda node, writer: writer[node.inputs[0]] if node.name == "b" else None)
+
+    context = Context()
+    same = apply(lambda_named("keep", lambda graph, context: graph), planned, context)
+    assert same is planned and context.notes == []
+    fewer = apply(drop_b, planned, context)
+    assert [n.name for n in fewer.graph.nodes] == ["a", "c", "d"] and not fewer.plan
+    assert [n.sentence for n in context.notes] == ["is another net now: its memory plan is dropped"]
+    assert planned.plan.alias(graph.values["d"]) is graph.values["c"], "what was read is as it was"
+
+
+def lambda_named(name: str, function: Any) -> Any:
+    function.__name__ = name
+    return function
+
+
+def test_what_a_pass_leaves_is_judged() -> None:
+    def reverse(graph: Graph, context: Context) -> Graph:
+        return replace(graph, nodes=graph.nodes[::-1])
+
+    def overlay(graph: Graph, plan: MemoryPlan, context: Context) -> MemoryPlan:
+        return plan.extend({graph.values["y"]: Alias(graph.values["a"])})
+
     graph = parse("net t(x: f32[4]) { a = relu(x) y = tanh(a) return y, a }")
-    writer = Writer(graph)
-    writer.copy(graph.nodes[0])
-    y = replace(graph.values["y"], place=Place(over="a"))
-    writer[graph.values["y"]] = y
-    writer.add(replace(graph.nodes[1], results=(y,)))
+    with pytest.raises(PassFailed, match=r"the pass reverse failed on the net t: .*tanh reads a before it is made"):
+        run(graph, Context(), (reverse,))
     with pytest.raises(CompileError, match="y over a: a is still needed afterwards"):
-        writer.finish()
+        verify(graph, overlay(graph, UNPLANNED, Context()))
 
 
 def test_another_input_shape_changes_all_that_follows() -> None:
@@ -168,11 +188,11 @@ def test_meaning_in_another_precision_and_by_name() -> None:
 
 
 def test_where_values_lie_and_how_long() -> None:
-    graph = parse(
+    planned = parse_planned(
         "net t(x: f32[1,4,1,1]) { a = relu(x) in y[0:4] b = tanh(a) in y[4:8] c = abs(b) y = concat(a, b)"
         " p, q = slice(y, points=6) in y[0:6], in y[6:8] d = tanh(q) over q return c, d }"
     )
-    v, where, life = graph.values, resolve_storage(graph), live_ranges(graph)
+    v, where, life = planned.graph.values, resolve_storage(planned), live_ranges(planned.graph)
     assert {where[v[n]].root for n in "abypqd"} == {v["y"]} and where[v["c"]].root is v["c"]
     assert [where[v[n]].channels for n in "abqdy"] == [range(4), range(4, 8), range(6, 8), range(6, 8), None]
     assert (life[v["a"]], life[v["c"]], life[v["p"]], life[v["d"]]) == (
@@ -181,29 +201,20 @@ def test_where_values_lie_and_how_long() -> None:
         LiveRange(4, 4),
         LiveRange(5, 6),
     )
-    assert reserved_ranges(graph, where, life) == {v["y"]: LiveRange(0, 6), v["c"]: LiveRange(2, 6)}
+    assert reserved_ranges(where, life) == {v["y"]: LiveRange(0, 6), v["c"]: LiveRange(2, 6)}
 
 
 def test_the_poisoned_run_finds_what_is_overwritten_too_early() -> None:
     """A plan that `verify` would refuse, built by hand: both values in the same bytes."""
-    graph = parse(
+    graph, plan = parse_planned(
         "net t(x: f32[4]) arena 128 { a = relu(x) at 0 b = tanh(x) at 64 y = add(a, b) at 64 return y }".replace(
             "at 64 return", "over b return"
         )
     )
-    b = graph.values["b"]
-    broken = replace(b, place=Place(at=0))
-    nodes = tuple(
-        replace(
-            n,
-            inputs=tuple(broken if i is b else i for i in n.inputs),
-            results=tuple(broken if r is b else r for r in n.results),
-        )
-        for n in graph.nodes
-    )
+    broken = MemoryPlan({**plan.placements, graph.values["b"]: Offset(0)}, plan.arena)
     x = torch.tensor([1.0, 2, 3, 4])
-    (right,), (wrong,) = evaluate(graph, x), run_poisoned(replace(graph, nodes=nodes), x)
-    torch.testing.assert_close(run_poisoned(graph, x)[0], right)
+    (right,), (wrong,) = evaluate(graph, x), run_poisoned(PlannedGraph(graph, broken), x)
+    torch.testing.assert_close(run_poisoned(PlannedGraph(graph, plan), x)[0], right)
     assert not torch.allclose(wrong, right)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ from cortado import driver
 from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.rewrite import retype
 from cortado.compiler.types import TensorType
-from cortado.runtime import Net
 
 from .shared import SHARED
 
@@ -74,8 +74,8 @@ def golden(name: str) -> tuple[Arrays, Arrays, Arrays]:
     return inputs, outputs, along
 
 
-def compiled(model: Model, report: driver.Report, **options: object) -> Net:
-    return driver.compile(MODELS / model.prototxt, MODELS / model.caffemodel, report=report, **options)  # type: ignore[arg-type]
+def compiled(model: Model, **options: Any) -> driver.Compilation:
+    return driver.compile_net(MODELS / model.prototxt, MODELS / model.caffemodel, driver.Options(**options))
 
 
 def compare(model: Model, found: Arrays, expected: Arrays) -> None:
@@ -95,7 +95,7 @@ def model(request: pytest.FixtureRequest) -> Model:
 def test_the_answers(model: Model) -> None:
     """As the model is published: its own batch and size first, then Caffe's input, compiled when it is met."""
     inputs, outputs, _ = golden(model.golden)
-    net = compiled(model, driver.Report())
+    net = compiled(model).load()
     assert net.outputs.keys() == outputs.keys()
     compare(model, net(inputs), outputs)
     compare(model, net(inputs), outputs)  # in an arena full of the first run
@@ -105,27 +105,25 @@ def test_the_answers(model: Model) -> None:
 def test_every_blob_along_the_way(model: Model, optimize: bool) -> None:
     inputs, outputs, along = golden(model.golden)
     expected = outputs | along
-    report, shapes = driver.Report(), {name: x.shape for name, x in inputs.items()}
-    net = compiled(model, report, optimize=optimize, outputs=[*expected], shapes=shapes)
+    shapes = {name: x.shape for name, x in inputs.items()}
+    net = compiled(model, optimize=optimize, outputs=[*expected], shapes=shapes).load()
     compare(model, net(inputs), expected)
 
 
 def test_what_it_means(model: Model) -> None:
     """The operators' own meaning, before and after the passes."""
     inputs, outputs, along = golden(model.golden)
-    report, shapes = driver.Report(), {name: x.shape for name, x in inputs.items()}
-    compiled(model, report, shapes=shapes)
+    stages = [*compiled(model, shapes={name: x.shape for name, x in inputs.items()}).stages.by_name.values()]
     given = {name: torch.from_numpy(x) for name, x in inputs.items()}
-    stages = list(report.stages.values())
-    plain = {name: t.numpy() for name, t in evaluate_blobs(stages[0], given).items()}
+    plain = {name: t.numpy() for name, t in evaluate_blobs(stages[0].graph, given).items()}
     compare(model, plain, outputs | along)
-    compare(model, {name: t.numpy() for name, t in evaluate_blobs(stages[-1], given).items()}, outputs)
+    compare(model, {name: t.numpy() for name, t in evaluate_blobs(stages[-1].graph, given).items()}, outputs)
 
 
 def test_lenet_reads_the_same_digits_as_caffe() -> None:
     stored = np.load(GOLDENS / "lenet-mnist_1000_labelled.npz")
     for batch in (1000, 64, 1):
-        net = compiled(CASES[0], driver.Report(), shapes={"data": (batch, 1, 28, 28)})
+        net = compiled(CASES[0], shapes={"data": (batch, 1, 28, 28)}).load()
         right = 0
         pieces = [slice(i, i + batch) for i in range(0, 1000, batch)]
         for piece in pieces if batch > 1 else islice(pieces, 100):
@@ -138,9 +136,9 @@ def test_mtcnn_takes_pictures_of_any_size(size: tuple[int, int]) -> None:
     """Against the net's meaning, worked out for that size."""
     det1 = next(m for m in CASES if m.golden == "mtcnn-det1_test1")
     picture = np.ascontiguousarray(golden(det1.golden)[0]["data"][:, :, 100 : 100 + size[0], 100 : 100 + size[1]])
-    report = driver.Report()
-    net = compiled(det1, report)
-    asked = retype(report.stages["read"], {"data": TensorType("f32", picture.shape)})
+    made = compiled(det1)
+    net = made.load()
+    asked = retype(made.file.graph, {"data": TensorType("f32", picture.shape)})
     expected = {name: t.numpy() for name, t in evaluate_blobs(asked, {"data": torch.from_numpy(picture)}).items()}
     compare(det1, net(data=picture), {name: expected[name] for name in net.outputs})
 
@@ -148,12 +146,12 @@ def test_mtcnn_takes_pictures_of_any_size(size: tuple[int, int]) -> None:
 def test_open_nsfw_is_convolutions_and_nothing_between() -> None:
     """53 BatchNorms and Scales are folded; activations and the 16 residual sums ride on the convolutions."""
     model = next(m for m in CASES if m.golden == "open-nsfw-cat")
-    report = driver.Report()
-    plan = compiled(model, report).plan
-    layers = [n.op.name for n in report.stages["read"].nodes]
+    made = compiled(model)
+    plan = made.artifact.plan
+    layers = [n.op.name for n in made.file.graph.nodes]
     assert layers.count("batch_norm") == layers.count("scale") == 53
     steps = [s.primitive for s in plan.steps]
     assert "expr" not in steps
     assert steps.count("conv_packed") == 53
     assert sum(bool(s.attributes.get("add")) for s in plan.steps) == 16
-    assert {n.op.name for n in report.stages["fold_batchnorm"].nodes}.isdisjoint({"batch_norm", "scale"})
+    assert {n.op.name for n in made.stages.by_name["fold_batchnorm"].graph.nodes}.isdisjoint({"batch_norm", "scale"})

@@ -18,7 +18,6 @@ from cortado.compiler.text import parse
 from cortado.passes import PIPELINE
 from cortado.passes.merge_convolutions import merge_convolutions
 from cortado.reading import with_outputs
-from cortado.runtime import Net
 
 from .shared import SHARED
 
@@ -110,7 +109,7 @@ def test_the_same_as_published(name: str, tmp_path: Path) -> None:
         path = tmp_path / path.name
         path.write_text(text, "utf-8")
     options = driver.Options(shapes={v.name: v.type.shape for v in ours.inputs}, outputs=OUTPUTS.get(name, ()))
-    theirs = driver.read_net(path, None, options, driver.Report())
+    theirs = driver.read_net(path, None, options).graph
     for mine, published in zip(wiring(ours), wiring(theirs), strict=True):
         assert mine == published
 
@@ -124,7 +123,7 @@ def test_the_compiled_net_gives_what_the_text_means(name: str) -> None:
     graph = with_outputs(graph, UNDECIDED[name]) if name in UNDECIDED else graph
     given = nets.random_inputs(graph, 0)
     expected = evaluate(graph, *(given[v.name] for v in graph.inputs))
-    found = Net.from_artifact(driver.lower_graph(graph, driver.Options(), driver.Report()))(given)
+    found = driver.compile_graph(graph, driver.Options()).load()(given)
     for (output, _), tensor in zip(graph.returns, expected, strict=True):
         assert found[output].shape == tensor.shape
         assert nets.relative_error(found[output], tensor) < 1e-4
@@ -138,7 +137,7 @@ def test_launches_and_memory_got_no_worse(name: str) -> None:
     """Not above what is asked of a net, nor above the committed table."""
     graph, stated = nets.with_random_weights(declared(name)), json.loads(table.RESULTS.read_text("utf-8"))[name]
     for target in table.TARGETS:
-        found = table.collect_counts(table.compile_graph(graph, target, PIPELINE), target)
+        found = table.collect_counts(table.plan_graph(graph, target, PIPELINE), target)
         assert found["arena"] == found["bound"]
         worse = {
             key: (number, stated[target][key][1]) for key, number in found.items() if number > stated[target][key][1]
@@ -147,7 +146,7 @@ def test_launches_and_memory_got_no_worse(name: str) -> None:
         if target == "cpu":
             assert round(found["arena"] / 2**20, 3) <= ARENA.get(name, inf)
         elif name in LAUNCHES:
-            unmerged = table.collect_counts(table.compile_graph(graph, target, UNMERGED), target)
+            unmerged = table.collect_counts(table.plan_graph(graph, target, UNMERGED), target)
             most, after = LAUNCHES[name]
             assert unmerged["launches"] <= most
             assert found["launches"] <= after

@@ -79,10 +79,10 @@ def test_a_rank_that_its_caffe_has_not(nets: Nets) -> None:
 
 def test_two_params_and_the_settings_of_four_blobs(nets: Nets) -> None:
     """As TSN's files have it: a fork with two blobs reads them too, so that only a caffemodel can tell for sure."""
-    report = driver.Report()
     text = data(2, 2) + layer("BN", "param {} param {} bn_param { frozen: true }")
-    np.testing.assert_allclose(nets.compile(text, STORED, report=report)(data=X)["y"], BY_BATCH, atol=1e-5)
-    (said,) = report.warnings
+    made = nets.compilation(text, STORED)
+    np.testing.assert_allclose(made.load()(data=X)["y"], BY_BATCH, atol=1e-5)
+    (said,) = made.file.warnings
     assert "has frozen, which is PSPNet's, and param for two blobs" in said
 
 
@@ -91,8 +91,7 @@ def test_in_place_and_folded_away(nets: Nets) -> None:
     text = data(1, 3, 4, 4) + layer("Convolution", "convolution_param { num_output: 2 kernel_size: 3 }", tops="y")
     text += layer("BN", "bn_param { icnet: true }", ("y",), ("y",)).replace('"l"', '"bn"')
     weights = {"l:0": torch.randn(2, 3, 3, 3), "l:1": [0.5, -0.5], **{f"bn{k[1:]}": v for k, v in STORED.items()}}
-    report = driver.Report()
-    net = nets.compile(text, weights, report=report)
+    net = nets.compile(text, weights)
     assert [step.primitive for step in net.plan.steps] == ["conv_packed"]
     x = counted(1, 3, 4, 4).numpy() / 48
     plain = nets.compile(text, weights, optimize=False)

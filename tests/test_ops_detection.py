@@ -40,8 +40,8 @@ def detect(
 
     inputs = tuple(Value(n, TensorType("f32", tuple(t.shape))) for n, t in zip(("l", "c", "p"), given, strict=True))
     out = Value("out", type)
-    graph = run(Graph("n", inputs, (Node(op, inputs, (out,)),), (("out", out),)), Context(), PIPELINE)
-    net = Net.from_artifact(build(graph, graph, "cpu"))
+    final = run(Graph("n", inputs, (Node(op, inputs, (out,)),), (("out", out),)), Context(), PIPELINE)
+    net = Net.from_artifact(build(final, final.graph, "cpu"))
     made: np.ndarray = net({v.name: t.numpy() for v, t in zip(inputs, given, strict=True)})["out"]
     np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
     return made[0, 0]

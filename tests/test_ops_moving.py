@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cortado import driver
 from cortado.compiler.ops.moving import Crop, Filter, Gather, Tile, Transpose
 
 from .small_nets import Nets, counted, data, f32, layer
@@ -49,9 +48,7 @@ def test_permute_of_what_a_convolution_makes(nets: Nets) -> None:
     x = torch.randn(1, 5, 3, 4)
     wanted = F.conv2d(x, weights["l:0"].view(3, 5, 1, 1), weights["l:1"]).permute(0, 2, 3, 1)
     np.testing.assert_allclose(nets.run(text, {"data": x}, weights)["y"], wanted.numpy(), atol=1e-6)
-    report = driver.Report()
-    nets.compile(text, weights, report=report)
-    last = list(report.stages.values())[-1]
+    last = nets.compilation(text, weights).graph
     assert [n.op.name for n in last.nodes].count("relayout") == 1  # the input's
 
 
@@ -77,11 +74,11 @@ def test_crop_takes_sizes_from_its_second_bottom(nets: Nets) -> None:
 
 
 def test_crop_without_settings_is_bvlc_and_warned_of(nets: Nets) -> None:
-    report = driver.Report()
-    net = nets.compile(data(1, 1, 3, 3) + data(1, 1, 2, 2, name="b") + layer("Crop", "", ("data", "b")), report=report)
+    made = nets.compilation(data(1, 1, 3, 3) + data(1, 1, 2, 2, name="b") + layer("Crop", "", ("data", "b")))
     x, b = counted(1, 1, 3, 3).numpy(), np.zeros((1, 1, 2, 2), np.float32)
-    assert net(data=x, b=b)["y"].tolist() == [[[[0, 1], [3, 4]]]]
-    assert len(report.warnings) == 1 and 'layer "l" cuts from offset 0' in report.warnings[0]
+    assert made.load()(data=x, b=b)["y"].tolist() == [[[[0, 1], [3, 4]]]]
+    (warning,) = made.file.warnings
+    assert 'layer "l" cuts from offset 0' in warning
 
 
 def test_embed(nets: Nets) -> None:

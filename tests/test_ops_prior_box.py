@@ -91,9 +91,8 @@ def test_priors_are_folded_whatever_the_image_holds(tmp_path: Path) -> None:
         r = concat(p, q, axis=2)
         return r
     }""")
-    report = driver.Report()
-    net = driver.compile(path, report=report)
-    last = list(report.stages.values())[-1]
+    made = driver.compile_net(path)
+    net, last = made.load(), made.graph
     assert last.nodes == ()
     assert isinstance(last.outputs[0], Constant)
     expected = np.concatenate([priors(8, 8, (8, 8), min_size=(s,)).reshape(2, -1) for s in (2, 4)], 1)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from cortado import driver
 from cortado.compiler.ops.pool import MaxPool
 from cortado.compiler.ops.resize import Interp, Unpool, Upsample
 from cortado.compiler.types import AtMost, TensorType
@@ -207,11 +206,11 @@ def test_interp_refused(nets: Nets, settings: str, said: str) -> None:
 
 
 def test_a_factor_alone_wins_over_a_size_and_says_so(nets: Nets) -> None:
-    report = driver.Report()
     text = data(1, 1, 2, 3) + layer("Interp", "interp_param { height: 9 width: 9 zoom_factor: 2 }")
-    net = nets.compile(text, report=report)
-    assert net(data=np.zeros((1, 1, 2, 3), np.float32))["y"].shape == (1, 1, 3, 5)
-    assert report.warnings == ['layer "l" (Interp) has a zoom_factor, so Caffe does not look at its height and width']
+    made = nets.compilation(text)
+    assert made.load()(data=np.zeros((1, 1, 2, 3), np.float32))["y"].shape == (1, 1, 3, 5)
+    (warning,) = made.file.warnings
+    assert warning == 'layer "l" (Interp) has a zoom_factor, so Caffe does not look at its height and width'
 
 
 def test_a_zoom_follows_the_picture(nets: Nets) -> None:

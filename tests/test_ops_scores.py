@@ -139,8 +139,7 @@ def test_images_that_lie_with_channels_innermost(tmp_path: Path, call: str) -> N
     given |= {"label": array(random.integers(0, 6, (2, 1, 5, 4))), "wide": array(random.integers(0, 2, (2, 6, 5, 4)))}
     text = path.read_text()
     by_hand = evaluate_blobs(bound(text, weight), {name: torch.from_numpy(x) for name, x in given.items()})
-    report = driver.Report()
-    artifact = driver.lower_graph(bound(text, weight), driver.Options(), report)
+    artifact = driver.compile_graph(bound(text, weight), driver.Options()).artifact
     assert artifact.plan.slots["c"].layout == "nhwc" or "c" not in artifact.plan.slots
     np.testing.assert_allclose(Net.from_artifact(artifact)(given)["y"], by_hand["y"], rtol=2e-6, atol=2e-6)
 
@@ -161,7 +160,7 @@ def test_a_clip_rides_on_a_convolution(tmp_path: Path) -> None:
         y = clip(c, low=-1, high=6)
         return y
     }"""
-    artifact = driver.lower_graph(parse(text), driver.Options(), driver.Report())
+    artifact = driver.compile_graph(parse(text), driver.Options()).artifact
     assert [s.primitive for s in artifact.plan.steps if s.primitive != "relayout"] == ["conv_packed"]
     made = Net.from_artifact(artifact)(x=array([[[[-9, -0.25, 0, 2, 9]]]]))["y"]
     np.testing.assert_allclose(made, [[[[-1, -0.5, 0, 4, 6]]]])

@@ -17,7 +17,7 @@ from cortado.cli.runners import ReferenceRunner
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ops.user import USERS, User
 from cortado.compiler.text import parse, show
-from cortado.driver import Options, Report, lower_graph, read_net
+from cortado.driver import Options, compile_net, read_net
 from cortado.frontends.caffe.layer import LAYERS
 from cortado.registering import register_layer
 
@@ -87,8 +87,7 @@ def test_it_runs_between_other_layers(net: Path, optimize: bool) -> None:
     right(made(data=more), more)
     (step,) = [s for s in made.plan.steps if s.primitive == "user"]
     assert step.attributes["layer"] == "Mirror" and step.attributes["attributes"]["param_str"] == '{"axis": 3}'
-    report = Report()
-    graph = read_net(net, weights, Options(), report)
+    graph = read_net(net, weights).graph
     right(ReferenceRunner("", graph, "reference-f64").run({"data": X}), X)
 
 
@@ -106,14 +105,13 @@ def test_a_file_names_it_and_holds_nothing_of_it(net: Path, tmp_path: Path) -> N
 
 
 def test_its_text_reads_back(net: Path) -> None:
-    graph = read_net(net, None, Options(), Report())
+    graph = read_net(net).graph
     assert show(parse(show(graph))) == show(graph)
     assert 'user(conv, flip.blob0, layer="Mirror", settings=' in show(graph)
 
 
 def test_on_a_gpu_it_is_a_step_on_the_host(net: Path) -> None:
-    options, report = Options(target="cuda"), Report()
-    artifact = lower_graph(read_net(net, weights, options, report), options, report)
+    artifact = compile_net(net, weights, Options(target="cuda")).artifact
     steps = [s.primitive for s in artifact.plan.steps]
     assert steps.count("user") == 1 and set(steps) == {"user", "launch"}
 

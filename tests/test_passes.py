@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,16 +22,15 @@ from _pytest.mark import ParameterSet
 
 from cortado import passes
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ir import Constant, Graph
+from cortado.compiler.ir import Constant, Value
+from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate
-from cortado.compiler.rewrite import Writer
 from cortado.compiler.target import Target
 from cortado.compiler.targets import target
-from cortado.compiler.text import parse, show
+from cortado.compiler.text import parse_planned, show
 from cortado.compiler.text.weights import by_handle
 from cortado.compiler.types import DTYPES
-from cortado.compiler.verify import verify
 from cortado.passes import Context
 
 FOLDER = Path(__file__).with_name("passes")
@@ -49,8 +49,8 @@ def cases() -> Iterator[ParameterSet]:
 def test_case(path: Path, i: int, request: pytest.FixtureRequest) -> None:
     written = path.read_text("utf-8").split(BETWEEN)
     before, _, expected = written[i].partition(AFTER)
-    graph = parse(before, path.name)
-    printed, after = outcome(graph, path.stem, before)
+    planned = parse_planned(before, path.name)
+    printed, after = outcome(planned, path.stem, before)
     if request.config.getoption("--bless"):
         written[i] = f"{before.rstrip()}\n{AFTER.lstrip()}{printed}"
         path.write_text(BETWEEN.join(written), "utf-8")
@@ -58,42 +58,43 @@ def test_case(path: Path, i: int, request: pytest.FixtureRequest) -> None:
         assert printed.strip() == expected.strip()
     if after is None:
         return
-    assert show(parse(show(after), path.name, by_handle(graph, after))) == show(after)
-    assert show(apply(after, path.stem, before)[0]) == show(after), "run again, the pass changes more"
-    same_numbers(graph, path.stem, before)
+    weights = by_handle(planned.graph, after.graph)
+    assert show(*parse_planned(show(*after), path.name, weights)) == show(*after)
+    assert show(*apply(after, path.stem, before)[0]) == show(*after), "run again, the pass changes more"
+    same_numbers(planned, path.stem, before)
 
 
 def test_every_pass_has_cases() -> None:
     assert {p.stem for p in FOLDER.glob("*.net")} == {p.__name__ for p in passes.PIPELINE}
 
 
-def outcome(graph: Graph, name: str, text: str) -> tuple[str, Graph | None]:
+def outcome(planned: PlannedGraph, name: str, text: str) -> tuple[str, PlannedGraph | None]:
     """What a pass says and makes, as it is printed in a case; a refusal is its sentence alone."""
     try:
-        after, context = apply(graph, name, text)
+        after, context = apply(planned, name, text)
     except CompileError as e:
         return f"# refused: {e.message}\n", None
     notes = [f"# {'did' if n.done else 'declined'}: {n.value} {n.sentence}\n" for n in context.notes]
-    return "".join(notes) + show(verify(after)), after
+    return "".join(notes) + show(*after), after
 
 
-def apply(graph: Graph, name: str, text: str) -> tuple[Graph, Context]:
+def apply(planned: PlannedGraph, name: str, text: str) -> tuple[PlannedGraph, Context]:
     asked = re.search(r"^# target: (\S+)$", text, re.MULTILINE)
     chosen = Target() if asked and asked[1] == Target.name else target(asked[1] if asked else "cpu")
-    context = Context(chosen).for_pass(name)
-    return getattr(passes, name)(graph, context), context
+    context = Context(chosen)
+    return passes.apply(getattr(passes, name), planned, context), context
 
 
-def same_numbers(graph: Graph, name: str, text: str) -> None:
+def same_numbers(planned: PlannedGraph, name: str, text: str) -> None:
     torch.manual_seed(1)
-    bound = filled(graph)
-    after = apply(bound, name, text)[0]
+    graph, bound = planned.graph, filled(planned)
+    after, plan = apply(bound, name, text)[0]
     inputs = [torch.randn(v.type.bounds).to(DTYPES[v.type.dtype]) for v in graph.inputs]
-    expected = evaluate(bound, *inputs)
+    expected = evaluate(bound.graph, *inputs)
     given = [x.to(DTYPES[v.type.dtype]) for x, v in zip(inputs, after.inputs, strict=True)]
     runs = [evaluate(after, *given)]
     if all(v.type.is_static for v in after.values.values()):
-        runs.append(run_poisoned(passes.plan_memory(after, Context()), *given))
+        runs.append(run_poisoned(passes.run(after, Context(), (passes.plan_memory,), plan=plan), *given))
     assert [name for name, _ in after.returns] == [name for name, _ in graph.returns]
     for run in runs:
         for a, b in zip(expected, run, strict=True):
@@ -101,12 +102,12 @@ def same_numbers(graph: Graph, name: str, text: str) -> None:
             torch.testing.assert_close(a, b.to(a.dtype), rtol=near, atol=near, equal_nan=True)
 
 
-def filled(graph: Graph) -> Graph:
+def filled(planned: PlannedGraph) -> PlannedGraph:
     """The net with random numbers, all positive, for the weights that it only declares."""
-    writer = Writer(graph)
-    for c in graph.constants:
-        if not c.is_bound:
-            writer[c] = Constant(c.name, c.type, data=torch.rand(c.type.shape) + 0.25)
-    for node in graph.nodes:
-        writer.copy(node)
-    return writer.finish()
+    graph, plan = planned
+    now: dict[Value, Value] = {
+        c: Constant(c.name, c.type, data=torch.rand(c.type.shape) + 0.25) for c in graph.constants if not c.is_bound
+    }
+    nodes = tuple(replace(n, inputs=tuple(now.get(v, v) for v in n.inputs)) for n in graph.nodes)
+    returns = tuple((name, now.get(v, v)) for name, v in graph.returns)
+    return PlannedGraph(replace(graph, nodes=nodes, returns=returns), plan)

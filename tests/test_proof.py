@@ -15,9 +15,9 @@ from cortado import passes
 from cortado.compiler.ir import Graph
 from cortado.compiler.op import REGISTRY
 from cortado.compiler.ops.activation import Relu
+from cortado.compiler.plan import Alias, Offset, Subview
 from cortado.compiler.rewrite import UniqueNames, Writer
-from cortado.compiler.text import parse, show
-from cortado.compiler.verify import verify
+from cortado.compiler.text import parse_planned, show
 from cortado.passes import Context
 
 from .proof.check import check, order
@@ -72,11 +72,13 @@ def test_what_is_not_drawn_is_there() -> None:
 
 def test_nets_have_what_passes_have_to_respect() -> None:
     """Layouts, places, kernels, unknown dimensions, several results, dead nodes, shared weights, odd outputs."""
-    nets = [net(n) for n in range(150)]
+    found = [net(n) for n in range(150)]
+    nets, plans = [graph for graph, _ in found], [plan for _, plan in found]
+    placements = [p for plan in plans for p in plan.placements.values()]
     values = [[v for n in g.nodes for v in n.results] for g in nets]
     assert any(v.layout == "nhwc" for made in values for v in made)
-    assert any(v.place.over for made in values for v in made) and any(v.place.within for made in values for v in made)
-    assert any(g.arena is not None for g in nets) and any("kernel" in show(g) for g in nets)
+    assert {type(p) for p in placements} == {Alias, Offset, Subview}
+    assert any(plan.arena is not None for plan in plans) and any("kernel" in show(g) for g in nets)
     assert any(not v.type.is_static for made in values for v in made)
     assert any(len(n.results) > 1 for g in nets for n in g.nodes)
     assert any(set(g.outputs) & set(g.inputs) for g in nets) and any(set(g.outputs) & set(g.constants) for g in nets)
@@ -87,7 +89,7 @@ def test_nets_have_what_passes_have_to_respect() -> None:
 
 def test_a_number_names_a_net() -> None:
     assert text(17) == text(17) != text(18)
-    assert show(parse(text(17))) == text(17)
+    assert show(*parse_planned(text(17))) == text(17)
 
 
 def test_an_order_has_every_pass() -> None:
@@ -121,12 +123,15 @@ net large(x1: f32[2,4,6,6]) {
 
 def test_a_failure_is_shrunk_to_a_few_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(passes, "simplify", wrong)
-    graph, trial = verify(parse(LARGE)), Trial("cpu", ("share_weights", "simplify", "eliminate_common_subexpressions"))
-    failure = Subject(graph).fails(trial)
+    planned, trial = (
+        parse_planned(LARGE),
+        Trial("cpu", ("share_weights", "simplify", "eliminate_common_subexpressions")),
+    )
+    failure = Subject(planned).fails(trial)
     assert failure is not None and failure.kind == "numbers" and failure.after == "simplify"
-    small, shorter = reduced(graph, failure)
-    assert shorter.passes == ("simplify",) and [n.op.name for n in small.nodes] == ["tanh"]
-    assert small.inputs[0].type.numel <= 4
+    small, shorter = reduced(planned, failure)
+    assert shorter.passes == ("simplify",) and [n.op.name for n in small.graph.nodes] == ["tanh"]
+    assert small.graph.inputs[0].type.numel <= 4
     path = saved(small, shorter, failure, "net 1", tmp_path)
     again = fails(path)
     assert again is not None and again.sort == failure.sort

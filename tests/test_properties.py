@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from cortado.compiler.build import build
 from cortado.compiler.ir import Constant, Graph
+from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate
 from cortado.compiler.rewrite import Writer
 from cortado.compiler.targets import target
-from cortado.compiler.text import parse, show
+from cortado.compiler.text import parse, parse_planned, show
 from cortado.compiler.text.weights import by_handle
 from cortado.compiler.verify import verify
 from cortado.passes import PIPELINE, Context, run
@@ -107,14 +108,14 @@ def test_any_net_keeps_its_meaning_through_all_passes(text: str) -> None:
     graph = filled(parse(text))
     x = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(1))
     expected = evaluate(graph, x)
-    after: dict[str, Graph] = {}
+    after: dict[str, PlannedGraph] = {}
     final = run(graph, Context(target("cpu")), PIPELINE, after.__setitem__)
     for name, made in after.items():
-        again = parse(show(made), f"{name}.net", by_handle(made))
-        assert show(again) == show(made), name
-        alike(evaluate(verify(made), x), expected, name)
-        again = run(again, Context(target("cpu")), PIPELINE)
-        assert show(again) == show(final), f"compiled from the dump after {name} it is another net"
+        again = parse_planned(show(*made), f"{name}.net", by_handle(made.graph))
+        assert show(*again) == show(*made), name
+        alike(evaluate(verify(*made), x), expected, name)
+        again = run(again.graph, Context(target("cpu")), PIPELINE, plan=again.plan)
+        assert show(*again) == show(*final), f"compiled from the dump after {name} it is another net"
     alike(run_poisoned(final, x), expected, "poisoned")
     net = Net.from_artifact(build(final, graph, "cpu"))
     for _ in range(2):
@@ -127,7 +128,7 @@ def test_any_net_keeps_its_meaning_through_all_passes(text: str) -> None:
 def test_no_plan_is_smaller_than_its_bound(text: str) -> None:
     final = run(filled(parse(text)), Context(target("cpu")))
     bound = lower_bound(root_live_ranges(final))
-    assert final.arena is not None and bound <= final.arena <= 1.5 * bound
+    assert final.plan.arena is not None and bound <= final.plan.arena <= 1.5 * bound
 
 
 def alike(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...], where: str) -> None:

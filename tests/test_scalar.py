@@ -118,10 +118,10 @@ def test_on_tensors(function: str, i: int) -> None:
 def test_as_an_expression(function: str, i: int, repeat: int) -> None:
     """On the processor's vectors, and on what is left over of them, which torch computes by other code."""
     arguments, expected = EDGES[function][i]
-    graph = run(applied(function, tuple(a * repeat for a in arguments)), Context(target("cpu")))
-    artifact = build(graph, graph, "cpu")
+    final = run(applied(function, tuple(a * repeat for a in arguments)), Context(target("cpu")))
+    artifact = build(final, final.graph, "cpu")
     assert [s.primitive for s in artifact.plan.steps] == ["expr"]
-    given = {v.name: t for v, t in zip(graph.inputs, tensors(arguments, repeat), strict=True)}
+    given = {v.name: t for v, t in zip(final.graph.inputs, tensors(arguments, repeat), strict=True)}
     same(Net.from_artifact(artifact)(given)["y"], expected * repeat)
 
 

@@ -13,8 +13,10 @@ from cortado.cli import main
 from cortado.compiler.build import count_launches
 from cortado.compiler.cost import cost, flops, traffic
 from cortado.compiler.ir import Graph
-from cortado.compiler.text import parse, show
-from cortado.passes import PIPELINE, WITHOUT_SHAPES, Context, PassFailed
+from cortado.compiler.plan import PlannedGraph
+from cortado.compiler.storage import resolve_storage
+from cortado.compiler.text import parse, parse_planned, show
+from cortado.passes import PIPELINE, SHAPE_FREE, SHAPED, Context, PassFailed
 
 from .shared import ROOT
 
@@ -89,9 +91,10 @@ COSTS = {  # a line, and by hand: operations, bytes
 def test_costs_by_hand(line: str) -> None:
     weights = {"w": "f32[6,4,2,2]", "b": "f32[6]", "v": "f32[5,64]", "d": "f32[4,3,2,2]"}
     declared = "".join(f"    weight {name}: {type}\n" for name, type in weights.items())
-    graph = parse(f"net n(x: f32[1,4,4,4]) {{\n{declared}    {line}\n    return y\n}}\n")
-    assert (sum(map(flops, graph.nodes)), sum(traffic(n, graph) for n in graph.nodes)) == COSTS[line]
-    assert cost(graph).parameters == sum(c.type.numel for c in graph.constants)
+    planned = parse_planned(f"net n(x: f32[1,4,4,4]) {{\n{declared}    {line}\n    return y\n}}\n")
+    graph, storages = planned.graph, resolve_storage(planned)
+    assert (sum(map(flops, graph.nodes)), sum(traffic(n, planned, storages) for n in graph.nodes)) == COSTS[line]
+    assert cost(planned).parameters == sum(c.type.numel for c in graph.constants)
 
 
 def test_what_stands_in_its_place_costs_nothing() -> None:
@@ -99,10 +102,10 @@ def test_what_stands_in_its_place_costs_nothing() -> None:
         "net n(x: f32[1,4,2,2]) arena 512 {{\n    a: f32[1,4,2,2] = abs(x) {}\n    b: f32[1,4,2,2] = tanh(x) {}\n"
         "    z: f32[1,8,2,2] = concat(a, b) at 0\n    return z\n}}\n"
     )
-    copied = parse(text.format("at 128", "at 256"))
-    placed = parse(text.format("in z[0:4]", "in z[4:8]"))
-    half = parse(text.format("in z[0:4]", "at 256"))
-    moved = [sum(traffic(n, g) for n in g.nodes) - 4 * 16 * 4 for g in (copied, half, placed)]
+    copied = parse_planned(text.format("at 128", "at 256"))
+    placed = parse_planned(text.format("in z[0:4]", "in z[4:8]"))
+    half = parse_planned(text.format("in z[0:4]", "at 256"))
+    moved = [sum(traffic(n, p, resolve_storage(p)) for n in p.graph.nodes) - 4 * 16 * 4 for p in (copied, half, placed)]
     assert moved == [2 * 32 * 4, 2 * 16 * 4, 0]
     assert [count_launches(g, "cpu").kernels for g in (copied, half, placed)] == [3, 3, 2]
 
@@ -159,8 +162,8 @@ def test_a_failure_tells_its_cause(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         raise ZeroDivisionError
 
     with pytest.raises(PassFailed) as caught:
-        driver.run_passes(graph, driver.Options(), driver.Report(), [broken])
-    assert (caught.value.name, caught.value.graph, caught.value.folder) == ("broken", graph, "")
+        driver.run_passes(PlannedGraph(graph), driver.Options(), [broken])
+    assert (caught.value.name, caught.value.planned.graph, caught.value.folder) == ("broken", graph, "")
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
@@ -172,7 +175,7 @@ def test_every_stage_compiles_to_the_same_file(tmp_path: Path) -> None:
         made = driver.compile(tmp_path / f"{i:02}_{name}.net").artifact
         assert (made.net, made.plan, dict(made.kernels)) == (expected.net, expected.plan, dict(expected.kernels)), name
         assert made.weights.keys() >= {w.handle for w in made.plan.weights.values()}
-        assert i > WITHOUT_SHAPES or (made.source, set(made.weights)) == (expected.source, set(expected.weights)), name
+        assert i > len(SHAPE_FREE) or (made.source, set(made.weights)) == (expected.source, set(expected.weights)), name
 
 
 @pytest.fixture(scope="module")
@@ -185,17 +188,14 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_compiled_file_goes_through_the_passes_again(tmp_path: Path, compiled: Path) -> None:
     final = cortado("show", NET, WEIGHTS, "--after", STAGES[-1]).stdout
     assert cortado("show", compiled).stdout == final == cortado("show", compiled, "--after", STAGES[-1]).stdout
-    source = PIPELINE[WITHOUT_SHAPES - 1].__name__
+    source = SHAPE_FREE[-1].__name__
     assert (
         cortado("show", compiled, "--after", "read").stdout == cortado("show", NET, WEIGHTS, "--after", source).stdout
     )
     assert cortado("show", compiled, "--diff", "fuse").stdout == cortado("show", NET, WEIGHTS, "--diff", "fuse").stdout
     why = cortado("show", compiled, "--why")
     assert "sum    " in why.stdout and "is written over conv1" in why.stdout
-    assert (
-        "fold_batchnorm" not in why.stdout
-        and f"the passes before {PIPELINE[WITHOUT_SHAPES].__name__} did" in why.stderr
-    )
+    assert "fold_batchnorm" not in why.stdout and f"the passes before {SHAPED[0].__name__} did" in why.stderr
     assert [s["name"] for s in told("show", compiled, "--stats")["stages"]] == STAGES
     files = told("show", compiled, "--after-all", tmp_path)
     assert [Path(f).name for f in files] == [f"{i:02}_{name}.net" for i, name in enumerate(STAGES)]

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ir import Constant, Graph, Node, Place, Subview, Value, handle
+from cortado.compiler.ir import Constant, Graph, Node, Value, handle
 from cortado.compiler.op import make_op
 from cortado.compiler.ops.activation import Relu
+from cortado.compiler.plan import PlannedGraph, Subview
 from cortado.compiler.reference import evaluate
-from cortado.compiler.text import parse, show
+from cortado.compiler.text import parse, parse_planned, show
 from cortado.compiler.text.show import KEYWORDS
 from cortado.compiler.text.weights import dump
 from cortado.compiler.types import AtMost, TensorType
@@ -54,12 +55,13 @@ def numbers() -> torch.Tensor:
 def test_every_construct(numbers: torch.Tensor) -> None:
     key = handle(TensorType("f32", (3, 1, 3, 3)), numbers)
     text = EVERYTHING.replace("@H", f"@{key}").replace(" _, at 1024", " at 1536, at 1024")
-    graph = parse(text, "net.net", {key: numbers})
-    assert show(graph) == text
+    graph, plan = parse_planned(text, "net.net", {key: numbers})
+    assert show(graph, plan) == text
     assert [v.name for v in graph.inputs] == ["data", "3A/p_1x1", "weight"]
     assert graph.inputs[1].layout == "nhwc" and graph.inputs[0].layout is None
-    assert graph.arena == 4096 and graph.values["at"].place == Place(within=Subview("c", 3, 6))
-    assert graph.values["u"].place == Place(over="t")
+    v = graph.values
+    assert plan.arena == 4096 and plan.subview(v["at"]) == Subview(v["c"], 3, 6)
+    assert plan.alias(v["u"]) is v["t"]
     assert [name for name, _ in graph.returns][1:3] == ["return", "blob with spaces"]
     bound = {c.name: c.is_bound for c in graph.constants}
     assert bound == {"conv1/w": True, "b": True, "open": False, "one": True}
@@ -170,22 +172,21 @@ def test_a_net_may_return_nothing_and_do_nothing() -> None:
 def test_a_kernel_by_itself_is_a_graph() -> None:
     """So that a generated file can be read by the program that is its docstring."""
     body = parse("kernel k(a: f32[2]) { b = relu(a) return b }")
-    assert show(parse(show(body, "kernel")), "kernel") == show(body, "kernel")
+    assert show(parse(show(body, kind="kernel")), kind="kernel") == show(body, kind="kernel")
 
 
 def test_places_may_be_given_to_some_of_the_results() -> None:
     head = "net t(x: f32[1,4,1,1]) { a = relu(x) p, q = slice(a, parts=2)"
-    graph = parse(f"{head} _, in a[2:4] return p, q }}")
-    assert [v.place.is_placed for v in graph.nodes[1].results] == [False, True]
-    assert "= slice(a, parts=2) _, in a[2:4]\n" in show(graph)
-    assert show(parse(show(graph))) == show(graph)
-    graph = parse(f"{head} in a[0:2] return p, q }}")
-    assert "= slice(a, parts=2) in a[0:2], _\n" in show(graph)
+    graph, plan = parse_planned(f"{head} _, in a[2:4] return p, q }}")
+    assert [v in plan for v in graph.nodes[1].results] == [False, True]
+    assert "= slice(a, parts=2) _, in a[2:4]\n" in show(graph, plan)
+    assert show(*parse_planned(show(graph, plan))) == show(graph, plan)
+    assert "= slice(a, parts=2) in a[0:2], _\n" in show(*parse_planned(f"{head} in a[0:2] return p, q }}"))
 
 
 def test_a_dump_names_its_file_of_weights(tmp_path: Path, numbers: torch.Tensor) -> None:
     graph = weighted(numbers)
-    paths = dump(tmp_path, {"first": graph, "second": graph})
+    paths = dump(tmp_path, {"first": PlannedGraph(graph), "second": PlannedGraph(graph)})
     assert [p.name for p in paths] == ["first.net", "second.net"]
     text = paths[0].read_text("utf-8")
     assert text.startswith('weights "weights.safetensors"\n\nnet t(')
@@ -195,7 +196,7 @@ def test_a_dump_names_its_file_of_weights(tmp_path: Path, numbers: torch.Tensor)
 
 
 def test_another_file_of_weights_is_refused(tmp_path: Path, numbers: torch.Tensor) -> None:
-    path = dump(tmp_path, {"net": weighted(numbers)})[0]
+    path = dump(tmp_path, {"net": PlannedGraph(weighted(numbers))})[0]
     text, key = path.read_text("utf-8"), weighted(numbers).constants[0].handle
     from safetensors.torch import save_file
 

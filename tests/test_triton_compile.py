@@ -21,6 +21,7 @@ from cortado.compiler.codegen.gpu.text import Calls, Text
 from cortado.compiler.codegen.gpu.view import View, contiguous, view_of
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Graph
+from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.targets import target
 from cortado.compiler.text import parse, show
 from cortado.passes import PIPELINE, Context, run
@@ -51,7 +52,7 @@ def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTADO_CACHE", str(cache))
 
 
-def optimized(graph: Graph, on: str = "cuda") -> Graph:
+def optimized(graph: Graph, on: str = "cuda") -> PlannedGraph:
     return run(graph, Context(target(on)), PIPELINE)
 
 
@@ -67,7 +68,7 @@ def conv() -> dict[str, str]:
 def digits(cache: Path) -> Artifact:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CORTADO_CACHE", str(cache))
-        return driver.lower_graph(net("digits"), driver.Options(target="cuda"), driver.Report())
+        return driver.compile_graph(net("digits"), driver.Options(target="cuda")).artifact
 
 
 def test_a_file_says_what_it_computes(conv: dict[str, str]) -> None:
@@ -163,8 +164,8 @@ def test_weights_are_packed_once_and_kept_beside_their_source(digits: Artifact) 
 
 def test_what_has_no_kernel_runs_on_the_host() -> None:
     text = "net t(x: f32[2,3,4,4,4]) {\n    y = relu(max_pool(x, kernel=2, stride=2))\n    return y\n}\n"
-    graph = optimized(parse(text, "t.net"))
-    artifact = driver.build(graph, graph, "cuda")
+    final = optimized(parse(text, "t.net"))
+    artifact = driver.build(final, final.graph, "cuda")
     assert [s.primitive for s in artifact.plan.steps] == ["max_pool", "launch"]
 
 

@@ -7,22 +7,22 @@ is right. `====` stands between cases. What no text can say is built by hand bel
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ir import Graph, Node, Place, Value, declare_weight
+from cortado.compiler.ir import Graph, Node, Value, declare_weight
 from cortado.compiler.ops.activation import Relu
 from cortado.compiler.ops.shape import Slice
+from cortado.compiler.plan import MemoryPlan, Offset
 from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate
-from cortado.compiler.text import parse
+from cortado.compiler.text import parse, parse_planned
 from cortado.compiler.types import TensorType
 from cortado.compiler.verify import verify
-from cortado.passes import Context, plan_memory
+from cortado.passes import Context, eliminate_dead_code, plan_memory, run
 
 FOLDER = Path(__file__).with_name("verify")
 
@@ -46,10 +46,10 @@ def test_refused(case: str) -> None:
 
 @pytest.mark.parametrize("case", ALLOWED)
 def test_allowed(case: str) -> None:
-    graph = parse(ALLOWED[case], "allowed.net")
+    graph, plan = parse_planned(ALLOWED[case], "allowed.net")
     inputs = [torch.randn(v.type.shape) for v in graph.inputs]
-    plan = plan_memory(graph, Context())
-    for a, b in zip(evaluate(graph, *inputs), run_poisoned(plan, *inputs), strict=True):
+    final = run(graph, Context(), (eliminate_dead_code, plan_memory), plan=plan)
+    for a, b in zip(evaluate(graph, *inputs), run_poisoned(final, *inputs), strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -66,7 +66,7 @@ def cut(count: int) -> Node:
 
 
 A, OTHER = node("a", X), Value("a", X.type)
-W = replace(declare_weight("w", X.type), place=Place(at=0))
+W = declare_weight("w", X.type)
 BROKEN = {
     "two values are called a": Graph("t", (X,), (A, node("a", X)), (("y", A.output),)),
     "two values are called x": Graph("t", (X, Value("x", X.type)), (), ()),
@@ -81,11 +81,11 @@ BROKEN = {
     "slice makes 2 results, not 1": Graph("t", (X,), (cut(1),), ()),
     "slice makes 2 results, not 3": Graph("t", (X,), (cut(3),), ()),
     "a = relu: takes 1 operand, not 2": Graph("t", (X,), (node("a", X, X),), ()),
-    "x is not computed here: it cannot have a place": Graph("t", (replace(X, place=Place(at=0)),), (), ()),
-    "w is not computed here: it cannot have a place": Graph("t", (X,), (node("b", W),), ()),
-    "a at -64: places are multiples of 64": Graph(
-        "t", (X,), (Node(Relu(), (X,), (Value("a", X.type, Place(at=-64)),)),), (), 64
-    ),
+}
+BROKEN_PLANS = {
+    "x is not computed here: it cannot have a place": MemoryPlan({X: Offset(0)}),
+    "w is not computed here: it cannot have a place": MemoryPlan({W: Offset(0)}),
+    "a at -64: places are multiples of 64": MemoryPlan({A.output: Offset(-64)}, 64),
 }
 
 
@@ -94,6 +94,14 @@ def test_broken(sentence: str) -> None:
     """Graphs that no text can say."""
     with pytest.raises(CompileError, match=r"^t: ") as caught:
         verify(BROKEN[sentence])
+    assert sentence in caught.value.message
+
+
+@pytest.mark.parametrize("sentence", BROKEN_PLANS)
+def test_broken_plans(sentence: str) -> None:
+    """Plans that no text can say."""
+    with pytest.raises(CompileError, match=r"^t: ") as caught:
+        verify(Graph("t", (X,), (A, node("b", W)), ()), BROKEN_PLANS[sentence])
     assert sentence in caught.value.message
 
 

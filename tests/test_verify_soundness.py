@@ -14,8 +14,9 @@ import torch
 
 from cortado.compiler.build import build
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ir import Graph, Node, Place, Subview, Value
+from cortado.compiler.ir import Graph, Node, Value
 from cortado.compiler.memory import ALIGN
+from cortado.compiler.plan import Alias, MemoryPlan, Offset, Placement, PlannedGraph, Subview
 from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate
 from cortado.compiler.targets import target
@@ -32,20 +33,20 @@ def test_what_is_let_pass_computes_the_right_numbers(seed: int) -> None:
     """Plans of random nets with one place broken: refused, or as good as before between poisoned bytes."""
     chance, refused = random.Random(seed), 0
     torch.manual_seed(seed)
-    graph = run(parse(random_net(chance), "random.net"), Context(target("cpu")))
+    graph, plan = run(parse(random_net(chance), "random.net"), Context(target("cpu")))
     inputs = [torch.randn(v.type.shape) for v in graph.inputs]
     expected = evaluate(graph, *inputs)
     for _ in range(25):
-        broken = mutated(graph, chance)
+        broken = mutate(PlannedGraph(graph, plan), chance)
         try:
-            verify(broken)
+            verify(*broken)
         except CompileError:
             refused += 1
             continue
-        on_the_cpu = Net.from_artifact(build(broken, broken, "cpu"))({"x": inputs[0]})
+        on_the_cpu = Net.from_artifact(build(broken, broken.graph, "cpu"))({"x": inputs[0]})
         for got in (run_poisoned(broken, *inputs), on_the_cpu.values()):
             for a, b in zip(expected, got, strict=True):
-                assert torch.allclose(a, b, atol=1e-4), show(broken)
+                assert torch.allclose(a, b, atol=1e-4), show(*broken)
     assert refused >= 8, f"{refused} of 25 broken plans were refused"
 
 
@@ -86,32 +87,48 @@ def random_net(chance: random.Random) -> str:
     return f"net random(x: f32[1,4,6,6]) {{\n{body}\n    return {', '.join(sorted({values[-1], one()} - {'x'}))}\n}}\n"
 
 
-def mutated(graph: Graph, chance: random.Random) -> Graph:
-    """The graph with one computed value in another place, or a smaller arena."""
+def mutate(planned: PlannedGraph, chance: random.Random) -> PlannedGraph:
+    """The graph with one computed value in another place or layout."""
+    graph, plan = planned
     values = [v for n in graph.nodes for v in n.results]
     value = chance.choice(values)
-    assert graph.arena is not None
+    assert plan.arena is not None
     node = graph.producer[value]
-    anywhere = Place(value.layout, at=chance.randrange(0, graph.arena + ALIGN, ALIGN))
+    anywhere = Offset(chance.randrange(0, plan.arena + ALIGN, ALIGN))
     other = chance.choice(values)
-    options = [anywhere, anywhere, replace(value.place, layout=chance.choice(["nchw", "nhwc", None]))]
+    options: list[Placement | str | None] = [anywhere, anywhere, chance.choice(["nchw", "nhwc", None])]
     if node.inputs:
-        options.append(Place(value.layout, over=chance.choice(node.inputs).name))
+        options.append(Alias(chance.choice(node.inputs)))
     if value.type.rank == other.type.rank == 4:
         first = chance.randrange(0, other.type.shape[1])
-        options.append(Place(value.layout, within=Subview(other.name, first, first + value.type.shape[1])))
-    if (part := value.place.within) is not None:
+        options.append(Subview(other, first, first + value.type.shape[1]))
+    if (part := plan.subview(value)) is not None:
         step = chance.choice([-2, -1, 1, 2])
-        options.append(replace(value.place, within=Subview(part.root, max(part.first + step, 0), part.stop + step)))
-    return moved(graph, value, chance.choice(options))
+        options.append(Subview(part.root, max(part.first + step, 0), part.stop + step))
+    match chance.choice(options):
+        case Offset() | Alias() | Subview() as placement:
+            return PlannedGraph(graph, MemoryPlan({**plan.placements, value: placement}, plan.arena))
+        case layout:
+            return with_layout(planned, value, layout)
 
 
-def moved(graph: Graph, value: Value, place: Place) -> Graph:
-    new = replace(value, place=place)
+def with_layout(planned: PlannedGraph, value: Value, layout: str | None) -> PlannedGraph:
+    """The same graph with a value in another layout, and the plan for it."""
+    graph, plan = planned
+    new = replace(value, layout=layout)
 
-    def swapped(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    def swap(values: tuple[Value, ...]) -> tuple[Value, ...]:
         return tuple(new if v is value else v for v in values)
 
-    nodes = tuple(Node(n.op, swapped(n.inputs), swapped(n.results), n.loc) for n in graph.nodes)
+    def move(placement: Placement) -> Placement:
+        match placement:
+            case Alias(operand) if operand is value:
+                return Alias(new)
+            case Subview(root, first, stop) if root is value:
+                return Subview(new, first, stop)
+        return placement
+
+    nodes = tuple(Node(n.op, swap(n.inputs), swap(n.results), n.loc) for n in graph.nodes)
     returns = tuple((name, new if v is value else v) for name, v in graph.returns)
-    return Graph(graph.name, graph.inputs, nodes, returns, graph.arena)
+    placements = {new if v is value else v: move(placement) for v, placement in plan.placements.items()}
+    return PlannedGraph(Graph(graph.name, graph.inputs, nodes, returns), MemoryPlan(placements, plan.arena))

@@ -9,10 +9,10 @@ import pytest
 from cortado import driver
 from cortado.benchmarks import zoo
 from cortado.compiler.errors import CompileError
-from cortado.compiler.text import parse, show
+from cortado.compiler.text import parse_planned, show
 from cortado.compiler.text.weights import by_handle
 from cortado.frontends.files import prototxt
-from cortado.passes import PIPELINE, WITHOUT_SHAPES
+from cortado.passes import PIPELINE, SHAPE_FREE
 
 from .shared import SHARED
 
@@ -68,14 +68,14 @@ def test_what_is_printed_compiles_to_the_same(name: str) -> None:
     """As read, as compiled files keep it, fused, and with its memory planned: one text each, and one net at the end."""
     given = re.findall(r"--shape (\S+?)=([0-9,]+)", COMPILING[name])
     shapes = {blob: tuple(int(size) for size in sizes.split(",")) for blob, sizes in given}
-    report, options = driver.Report(), driver.Options(shapes=shapes)
-    graph = driver.read_net(entry(name).path, zoo.random_weight, options, report)
-    expected = driver.lower_graph(graph, options, report)
-    for stage in ("read", PIPELINE[WITHOUT_SHAPES - 1].__name__, "fuse", PIPELINE[-1].__name__):
-        text = show(report.stages[stage])
-        again = parse(text, f"{stage}.net", by_handle(report.stages[stage]))
-        assert show(again) == text
-        made = driver.lower_graph(again, driver.Options(), driver.Report())
+    compiled = driver.compile_net(entry(name).path, zoo.random_weight, driver.Options(shapes=shapes))
+    expected = compiled.artifact
+    for stage in ("read", SHAPE_FREE[-1].__name__, "fuse", PIPELINE[-1].__name__):
+        planned = compiled.stages.by_name[stage]
+        text = show(*planned)
+        again = parse_planned(text, f"{stage}.net", by_handle(planned.graph))
+        assert show(*again) == text
+        made = driver.compile_file(driver.NetFile(again, len(again.graph.nodes)), driver.Options()).artifact
         assert made.net == expected.net, stage
         assert (made.plan, made.kernels) == (expected.plan, expected.kernels), stage
         if stage == "read":

@@ -16,7 +16,7 @@ from cortado.compiler.ir import Constant, Graph, Node, Value
 from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.targets import target
 from cortado.compiler.types import DTYPES
-from cortado.driver import Options, Report, lower_graph
+from cortado.driver import Options, compile_graph
 from cortado.runtime.artifact import read, write
 from cortado.runtime.net import Net
 from cortado.runtime.plan import Step
@@ -47,7 +47,7 @@ def compile(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterato
         path = artifact_path(work, case)
         start = time.perf_counter()
         if not path.exists():
-            write(path, lower_graph(build_graph(case), Options(target=machine.target(case.dtype)), Report()))
+            write(path, compile_graph(build_graph(case), Options(target=machine.target(case.dtype))).artifact)
         artifact = read(path)
         launches = sum(step.primitive != "view" for step in artifact.plan.steps)
         yield {
@@ -65,7 +65,7 @@ def kernels(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterato
     seen = set[str]()
     for case in cases:
         artifact = read(artifact_path(work, case))
-        final = passes.run(build_graph(case), passes.Context(target(machine.target(case.dtype))))
+        final = passes.run(build_graph(case), passes.Context(target(machine.target(case.dtype)))).graph
         apart = machine.make_steps(artifact)
         makers = final.producer
         waiting = []

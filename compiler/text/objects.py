@@ -7,7 +7,6 @@ from typing import Any
 
 from lark import Token, Transformer
 
-from ..ir import UNPLACED, Place, Subview
 from ..types import DTYPES, AtMost, TensorType
 from .tree import (
     Block,
@@ -18,6 +17,9 @@ from .tree import (
     Name,
     Output,
     Parameter,
+    PlaceAt,
+    PlaceIn,
+    PlaceOver,
     Repeat,
     Rounds,
     Shaped,
@@ -107,17 +109,17 @@ class Objects(Transformer[Token, Any]):
     def output(self, parts: list[Name]) -> Output:
         return Output(parts[0], parts[-1])
 
-    def at(self, parts: list[Token]) -> Place:
-        return Place(at=int(parts[0]))
+    def at(self, parts: list[Token]) -> PlaceAt:
+        return PlaceAt(int(parts[0]))
 
-    def over(self, parts: list[Name]) -> Place:
-        return Place(over=parts[0].text)
+    def over(self, parts: list[Name]) -> PlaceOver:
+        return PlaceOver(parts[0])
 
-    def within(self, parts: list[Any]) -> Place:
-        return Place(within=Subview(parts[0].text, int(parts[1]), int(parts[2])))
+    def within(self, parts: list[Any]) -> PlaceIn:
+        return PlaceIn(parts[0], int(parts[1]), int(parts[2]))
 
-    def nowhere(self, parts: list[Any]) -> Place:
-        return UNPLACED
+    def nowhere(self, parts: list[Any]) -> None:
+        return None
 
     def call(self, parts: list[Any]) -> Call:
         attributes: dict[str, Any] = {}

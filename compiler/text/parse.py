@@ -9,6 +9,7 @@ import torch
 
 from ..ir import Graph
 from ..op import REGISTRY
+from ..plan import PlannedGraph
 from .expand import Expander
 from .syntax import read
 from .tree import File
@@ -16,7 +17,12 @@ from .weights import Tensors, load
 
 
 def parse(text: str, file: str = "<text>", weights: Mapping[str, torch.Tensor] | None = None) -> Graph:
-    """The net in `text`, after the kernels that it calls.
+    """The net in `text`, without the places that the text gives its values; see `parse_planned`."""
+    return parse_planned(text, file, weights).graph
+
+
+def parse_planned(text: str, file: str = "<text>", weights: Mapping[str, torch.Tensor] | None = None) -> PlannedGraph:
+    """The net in `text`, after the kernels that it calls, and the memory plan that its places say.
 
     `weights` holds the tensors that the text names by handle; without it they come from the safetensors file that
     the text names, looked for beside `file`. A handle is hashed again: other numbers under it are refused.
@@ -33,7 +39,7 @@ def parse(text: str, file: str = "<text>", weights: Mapping[str, torch.Tensor] |
         scope = Expander(text, file, tensors, known, tree.functions)
         if kernel.kind != "kernel" or kernel.name.text in known or kernel.name.text in REGISTRY:
             raise scope.fault(kernel.name, f"{kernel.name.text}: a text is kernels of different names, then one net")
-        known[kernel.name.text] = scope.graph(kernel)
+        known[kernel.name.text] = scope.kernel(kernel)
     return Expander(text, file, tensors, known, tree.functions).graph(net)
 
 

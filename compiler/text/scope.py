@@ -10,13 +10,29 @@ import torch
 
 from .. import ops
 from ..errors import CompileError
-from ..ir import UNPLACED, Constant, Graph, Node, Place, Value, declare_weight
+from ..ir import Constant, Graph, Node, Value, declare_weight
 from ..op import REGISTRY, Op, did_you_mean, make_op
+from ..plan import Alias, MemoryPlan, Offset, Placement, PlannedGraph, Subview
 from ..types import DTYPES, TensorType
 from ..verify import verify
 from .frame import Frame, last_made
 from .syntax import at
-from .tree import Block, Call, Line, Name, Shaped, Size, Statements, Sum, Typed, Weight
+from .tree import (
+    Block,
+    Call,
+    Line,
+    Name,
+    Place,
+    PlaceAt,
+    PlaceIn,
+    PlaceOver,
+    Shaped,
+    Size,
+    Statements,
+    Sum,
+    Typed,
+    Weight,
+)
 from .weights import Tensors
 
 
@@ -27,6 +43,7 @@ class Scope:
         self.text, self.file, self.weights, self.kernels = text, file, weights, kernels
         self.values: dict[str, Value] = {}
         self.nodes: list[Node] = []
+        self.places: list[tuple[Value, Place]] = []
         self.frame = Frame()
 
     @property
@@ -34,16 +51,34 @@ class Scope:
         """All that a line may call."""
         return [*REGISTRY, *self.kernels]
 
-    def graph(self, block: Block) -> Graph:
+    def graph(self, block: Block) -> PlannedGraph:
         self.frame = Frame(last=last_made(block.body))
-        inputs = tuple(self.define(i.name, Value(i.name.text, self.type(i), Place(i.layout))) for i in block.inputs)
+        inputs = tuple(self.define(i.name, Value(i.name.text, self.type(i), i.layout)) for i in block.inputs)
         self.statements(block.body)
         returns = tuple((o.name.text, self.lookup(o.value)) for o in block.outputs)
-        graph = Graph(block.name.text, inputs, tuple(self.nodes), returns, block.arena)
+        graph = Graph(block.name.text, inputs, tuple(self.nodes), returns)
+        plan = MemoryPlan({value: self.placement(value, place) for value, place in self.places}, block.arena)
         try:
-            return verify(graph)
+            return PlannedGraph(verify(graph, plan), plan)
         except CompileError as e:
             raise CompileError(e.message, e.loc or at(block.name.token, self.file), self.text, e.advice) from None
+
+    def kernel(self, block: Block) -> Graph:
+        """The body of a kernel, whose values have no places: the kernel's operands and results have."""
+        graph, plan = self.graph(block)
+        if plan:
+            raise self.fault(block.name, f"{block.name.text} is a kernel: places are for the values of a net")
+        return graph
+
+    def placement(self, value: Value, place: Place) -> Placement:
+        """A place with the values that its names stand for; the root of a part may be made later than the part."""
+        if isinstance(place, PlaceAt):
+            return Offset(place.start)
+        name = place.operand if isinstance(place, PlaceOver) else place.root
+        base = self.values.get(name.text)
+        if base is None:
+            raise self.fault(name, f"{value.name} is placed by {name.text}, which this net does not compute")
+        return Subview(base, place.first, place.stop) if isinstance(place, PlaceIn) else Alias(base)
 
     def statements(self, body: Statements) -> None:
         for part in body:
@@ -89,11 +124,11 @@ class Scope:
         node = self.call(line.call, [self.frame.called(t) for t in line.targets])
         if len(line.places) > len(line.targets):
             raise self.fault(line.targets[0].name, f"{len(line.places)} places for {len(line.targets)} results")
-        places = (*line.places, *[UNPLACED] * (len(line.targets) - len(line.places)))
         results = []
-        for target, value, place in zip(line.targets, node.results, places, strict=True):
+        for target, value in zip(line.targets, node.results, strict=True):
             self.check_type(target, value)
-            results.append(replace(value, place=replace(place, layout=target.layout)))
+            results.append(replace(value, layout=target.layout))
+        self.places += [(v, place) for v, place in zip(results, line.places, strict=False) if place is not None]
         self.emit([t.name for t in line.targets], replace(node, results=tuple(results)))
 
     def check_type(self, target: Typed, value: Value) -> None:

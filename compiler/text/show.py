@@ -10,8 +10,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..ir import Constant, Graph, Node, Place, Value
+from ..ir import Constant, Graph, Node, Value
 from ..op import Op
+from ..plan import UNPLANNED, Alias, MemoryPlan, Offset, Placement, Subview
 from ..types import DTYPES
 
 SMALL = 8  # weights up to this many numbers are printed whole; the others by handle
@@ -39,14 +40,17 @@ KEYWORDS = frozenset(
 )
 
 
-def show(graph: Graph, kind: str = "net", *, weights: str | None = None) -> str:
-    """The text of a graph, its kernels first. `weights` names the file that holds the numbers behind the handles."""
+def show(graph: Graph, plan: MemoryPlan = UNPLANNED, *, kind: str = "net", weights: str | None = None) -> str:
+    """The text of a graph and its memory plan, its kernels first.
+
+    `weights` names the file that holds the numbers behind the handles.
+    """
     bodies = {b.name: b for n in graph.nodes if (b := kernel_of(n.op)) is not None}
     parts = [f"weights {quoted(weights)}\n"] if weights else []
-    parts += [show(b, "kernel") for b in bodies.values()]
+    parts += [show(b, kind="kernel") for b in bodies.values()]
     answer = ", ".join(n(v.name) if name == v.name else f"{n(name)} = {n(v.name)}" for name, v in graph.returns)
-    lines = [*map(weight, graph.constants), *map(line, graph.nodes), f"return {answer}".rstrip()]
-    arena = "" if graph.arena is None else f" arena {graph.arena}"
+    lines = [*map(weight, graph.constants), *(line(n, plan) for n in graph.nodes), f"return {answer}".rstrip()]
+    arena = "" if plan.arena is None else f" arena {plan.arena}"
     head = f"{kind} {n(graph.name)}({', '.join(map(typed, graph.inputs))}){arena} {{\n"
     return "\n".join([*parts, head + "".join(f"    {l}\n" for l in lines) + "}\n"])
 
@@ -57,19 +61,20 @@ def kernel_of(op: Op) -> Graph | None:
     return body if isinstance(body, Graph) else None
 
 
-def line(node: Node) -> str:
-    places = [place(v.place) for v in node.results]
+def line(node: Node, plan: MemoryPlan = UNPLANNED) -> str:
+    places = [place(plan.placements.get(v)) for v in node.results]
     tail = " " + ", ".join(p or "_" for p in places) if any(places) else ""
     return f"{', '.join(map(typed, node.results))} = {call(node)}{tail}"
 
 
-def place(place: Place) -> str:
-    if place.at is not None:
-        return f"at {place.at}"
-    if place.over is not None:
-        return f"over {n(place.over)}"
-    if part := place.within:
-        return f"in {n(part.root)}[{part.first}:{part.stop}]"
+def place(placement: Placement | None) -> str:
+    match placement:
+        case Offset(start):
+            return f"at {start}"
+        case Alias(operand):
+            return f"over {n(operand.name)}"
+        case Subview(root, first, stop):
+            return f"in {n(root.name)}[{first}:{stop}]"
     return ""
 
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from lark import Token
 
-from ..ir import Place
 from ..types import TensorType
 
 
@@ -57,10 +56,33 @@ class Call(NamedTuple):
     attributes: dict[str, Any]
 
 
+class PlaceAt(NamedTuple):
+    """`at 4096`."""
+
+    start: int
+
+
+class PlaceOver(NamedTuple):
+    """`over a`."""
+
+    operand: Name
+
+
+class PlaceIn(NamedTuple):
+    """`in cat[64:128]`."""
+
+    root: Name
+    first: int
+    stop: int
+
+
+Place = PlaceAt | PlaceOver | PlaceIn
+
+
 class Line(NamedTuple):
     targets: tuple[Typed, ...]
     call: Call
-    places: tuple[Place, ...]
+    places: tuple[Place | None, ...]
 
 
 class Rounds(NamedTuple):

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from ..errors import CompileError
 from ..ir import Graph
 from ..ops.fused import Fused
+from ..plan import PlannedGraph
 from .show import SMALL, show
 
 Tensors = Mapping[str, torch.Tensor]
@@ -36,13 +37,13 @@ def by_handle(*graphs: Graph) -> dict[str, torch.Tensor]:
     return found
 
 
-def dump(folder: Path, graphs: Mapping[str, Graph], file: str = "weights.safetensors") -> list[Path]:
-    """One text for each graph and one file of weights for all of them. The paths of the texts, in order."""
+def dump(folder: Path, stages: Mapping[str, PlannedGraph], file: str = "weights.safetensors") -> list[Path]:
+    """One text for each stage and one file of weights for all of them. The paths of the texts, in order."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = by_handle(*graphs.values())
+    tensors = by_handle(*(stage.graph for stage in stages.values()))
     save_file({h: t.contiguous() for h, t in tensors.items()}, folder / file)
     paths = []
-    for name, graph in graphs.items():
+    for name, (graph, plan) in stages.items():
         paths.append(folder / f"{name}.net")
-        paths[-1].write_text(show(graph, weights=file if tensors else None), encoding="utf-8")
+        paths[-1].write_text(show(graph, plan, weights=file if tensors else None), encoding="utf-8")
     return paths

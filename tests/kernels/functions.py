@@ -58,4 +58,6 @@ def sweep(function: str) -> str:
 def computed(graph: Graph, given: list[Tensor]) -> Tensor:
     final = run(graph, Context(target("cuda")), PIPELINE)
     plan, made = lowered(final, "cuda")
-    return interpreter.run(plan, made.sources, {}, {v.name: t for v, t in zip(final.inputs, given, strict=True)})["y"]
+    return interpreter.run(plan, made.sources, {}, {v.name: t for v, t in zip(final.graph.inputs, given, strict=True)})[
+        "y"
+    ]

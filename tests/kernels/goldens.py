@@ -21,16 +21,16 @@ KERNELS |= {"concat", "slice", "reshape", "relayout", "copy"}  # primitives that
 def prove(name: str) -> str:
     """Compare all that the net returns; a net with a step that no kernel computes says which, and is not run."""
     case = Case(PATHS[name])
-    graph = driver.read_net(case.path, case.weights, driver.Options(target="cuda"), driver.Report())
+    graph = driver.read_net(case.path, case.weights).graph
     final = run(graph, Context(target("cuda")), PIPELINE)
     plan, made = lowered(final, "cuda")
     hosted = sorted({s.primitive for s in plan.steps if s.primitive not in ("launch", "view")})
     if hosted:
-        volumes = any(v.type.rank > 4 for v in final.values.values())  # images of three axes have no kernels
+        volumes = any(v.type.rank > 4 for v in final.graph.values.values())  # images of three axes have no kernels
         assert volumes or KERNELS.isdisjoint(hosted), f"{hosted} left the GPU"
         return ON_HOST + ", ".join(hosted)
-    tensors = {c.handle: c.data for c in final.constants} | made.tensors
-    inputs = {v.name: torch.from_numpy(case.inputs[v.name]) for v in final.inputs}
+    tensors = {c.handle: c.data for c in final.graph.constants} | made.tensors
+    inputs = {v.name: torch.from_numpy(case.inputs[v.name]) for v in final.graph.inputs}
     given = {n: stored(t, plan.slots[n].layout) for n, t in inputs.items()}
     got = interpreter.run(plan, made.sources, tensors, given)
     case.compare({n: t.numpy() for n, t in got.items()})

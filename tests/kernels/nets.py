@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cortado.compiler.ir import Graph
 from cortado.compiler.text import parse
-from cortado.driver import Options, Report, read_net
+from cortado.driver import read_net
 
 from .prove import Case, compared, filled
 
@@ -97,7 +97,7 @@ def graph(name: str) -> Graph:
     """A net with its weights: those of the example, else random ones."""
     if name == "digits":
         folder = EXAMPLES / "digits"
-        return read_net(folder / "digits.prototxt", folder / "digits.caffemodel", Options(target="cuda"), Report())
+        return read_net(folder / "digits.prototxt", folder / "digits.caffemodel").graph
     return filled(parse(NETS[name], f"{name}.net"), name)
 
 

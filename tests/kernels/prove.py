@@ -12,7 +12,8 @@ from torch import Tensor
 from cortado.compiler.build import is_strict, slots_and_weights
 from cortado.compiler.codegen import for_cuda
 from cortado.compiler.codegen.gpu.aot import Job, Machine
-from cortado.compiler.ir import Constant, Graph, Place, Value
+from cortado.compiler.ir import Constant, Graph, Value
+from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.rewrite import Writer
 from cortado.compiler.targets import target
@@ -53,16 +54,16 @@ def prove(case: Case) -> str:
 def compared(graph: Graph, case: Case) -> str:
     on, seed = case.target, case.text
     final = run(graph, Context(target(on)), PIPELINE)
-    inputs = {v.name: numbers(v, seed, case.special) for v in final.inputs}
+    inputs = {v.name: numbers(v, seed, case.special) for v in final.graph.inputs}
     plan, made = lowered(final, on)
     for word in case.kernels:
         assert any(word in text for text in made.sources.values()), f"no kernel has {word!r}"
-    tensors = {c.handle: c.data for c in final.constants} | made.tensors
+    tensors = {c.handle: c.data for c in final.graph.constants} | made.tensors
     given = {name: stored(t, plan.slots[name].layout) for name, t in inputs.items()}
     got = interpreter.run(plan, made.sources, tensors, given, case.architecture)
-    meant = evaluate_blobs(final, inputs, torch.float64)
+    meant = evaluate_blobs(final.graph, inputs, torch.float64)
     worst = 0.0
-    for name, value in final.returns:
+    for name, value in final.graph.returns:
         worst = max(worst, apart(name, got[name], meant[name], TOLERANCE[value.type.dtype]))
     return f"{worst:.1e}"
 
@@ -83,13 +84,14 @@ def apart(name: str, got: Tensor, meant: Tensor, tolerance: float) -> float:
     return ((got.double() - meant)[finite].abs().max().item() / max(largest, 1e-30)) if finite.any() else 0.0
 
 
-def lowered(graph: Graph, on: str) -> tuple[Plan, for_cuda.Compiled]:
+def lowered(planned: PlannedGraph, on: str) -> tuple[Plan, for_cuda.Compiled]:
     """The plan and the kernels' files, without machine code."""
-    slots, weights = slots_and_weights(graph)
+    graph, memory = planned
+    slots, weights = slots_and_weights(planned)
     made = for_cuda.compiled(graph, {**slots, **weights}, is_strict(on), uncompiled)
     returns = tuple((name, v.name) for name, v in graph.returns)
     names = tuple(v.name for v in graph.inputs)
-    return Plan("case", on, graph.arena or 0, names, slots, weights | made.weights, tuple(made.steps), returns), made
+    return Plan("case", on, memory.arena or 0, names, slots, weights | made.weights, tuple(made.steps), returns), made
 
 
 def uncompiled(texts: Mapping[str, str], jobs: Sequence[Job]) -> dict[Job, Machine]:
@@ -117,7 +119,7 @@ def laid(graph: Graph, layout: str) -> Graph:
 
     def lying(value: Value) -> Value:
         image = value.type.rank == 4 and not isinstance(value, Constant)
-        writer[value] = replace(value, place=Place(layout)) if image else value
+        writer[value] = replace(value, layout=layout) if image else value
         return writer[value]
 
     inputs = tuple(map(lying, graph.inputs))

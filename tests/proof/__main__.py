@@ -86,12 +86,12 @@ def answers(numbers: range, jobs: int, gpu: bool) -> Iterator[Answer]:
 
 def answer(number: int, gpu: bool) -> Answer:
     torch.set_num_threads(1)
-    return number, check(number, gpu), [n.op.name for n in net(number).nodes]
+    return number, check(number, gpu), [n.op.name for n in net(number).graph.nodes]
 
 
 def save(number: int, failure: Any) -> None:
-    graph, trial = reduced(net(number), failure)
-    print(f"    saved as {saved(graph, trial, failure, f'net {number}')}", flush=True)
+    planned, trial = reduced(net(number), failure)
+    print(f"    saved as {saved(planned, trial, failure, f'net {number}')}", flush=True)
 
 
 def report(numbers: range, failed: list[int], operators: Counter[str], seconds: float) -> dict[str, Any]:

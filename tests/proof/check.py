@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cortado.compiler.ir import Graph
+from cortado.compiler.plan import PlannedGraph
 
 from .dice import Dice
 from .generator import net
@@ -20,9 +20,9 @@ def check(number: int, gpu: bool = False) -> list[Failure]:
     return failures(net(number), Dice(0, number), gpu)
 
 
-def failures(graph: Graph, dice: Dice, gpu: bool = False) -> list[Failure]:
+def failures(planned: PlannedGraph, dice: Dice, gpu: bool = False) -> list[Failure]:
     found: dict[tuple[str, str, str], Failure] = {}
-    subject = Subject(graph)
+    subject = Subject(planned)
     for trial in trials(dice, gpu):
         if (failure := subject.fails(trial)) is not None:
             found.setdefault(failure.sort, failure)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ir import Constant, Graph, Node, Place, Subview, Value
+from cortado.compiler.ir import Constant, Graph, Node, Value
 from cortado.compiler.memory import ALIGN
 from cortado.compiler.ops.shape import Relayout
+from cortado.compiler.plan import UNPLANNED, Alias, MemoryPlan, Offset, Placement, PlannedGraph, Subview
 from cortado.compiler.rewrite import UniqueNames
 from cortado.compiler.storage import resolve_storage
 from cortado.compiler.targets.cpu import Cpu
@@ -24,14 +25,13 @@ from .dice import Dice
 PLACED = 6  # places that are tried
 
 
-def decided(graph: Graph, dice: Dice) -> Graph:
+def decided(graph: Graph, dice: Dice) -> PlannedGraph:
     if dice.chance(0.25):
         graph = laid_out(graph, dice)
     if dice.chance(0.12):
         graph = fuse(graph, Context(Cpu()))
-    if dice.chance(0.3):
-        graph = placed(graph, dice)
-    return planned(graph, dice) if dice.chance(0.1) else graph
+    plan = placed(graph, dice) if dice.chance(0.3) else UNPLANNED
+    return PlannedGraph(graph, planned(graph, plan, dice) if dice.chance(0.1) else plan)
 
 
 def laid_out(graph: Graph, dice: Dice) -> Graph:
@@ -41,12 +41,12 @@ def laid_out(graph: Graph, dice: Dice) -> Graph:
     def lying(value: Value, layout: str) -> Value:
         if value.layout in (None, layout) or is_layout_invariant(value):
             return value
-        copy = Value(names.fresh(f"{value.name}.{layout}"), value.type, Place(layout))
+        copy = Value(names.fresh(f"{value.name}.{layout}"), value.type, layout)
         nodes.append(Node(Relayout(to=layout), (value,), (copy,)))
         return copy
 
     def placed(value: Value, layout: str) -> Value:
-        return replace(value, place=Place(layout)) if value.type.rank == 4 else value
+        return replace(value, layout=layout) if value.type.rank == 4 else value
 
     for value in graph.inputs:
         now[value] = placed(value, dice.pick(("nchw", "nchw", "nhwc")))
@@ -62,60 +62,52 @@ def laid_out(graph: Graph, dice: Dice) -> Graph:
     return changed(graph, tuple(nodes), now, tuple(now[v] for v in graph.inputs))
 
 
-def placed(graph: Graph, dice: Dice) -> Graph:
+def placed(graph: Graph, dice: Dice) -> MemoryPlan:
     """Some values over an operand, or in channels of another value."""
+    plan = UNPLANNED
     for _ in range(PLACED):
-        if not (choices := list(candidates(graph, dice))):
-            return graph
-        value, place = dice.pick(choices)
+        if not (choices := list(candidates(graph, plan, dice))):
+            return plan
+        value, placement = dice.pick(choices)
+        more = plan.extend({value: placement})
         try:
-            graph = verify(moved(graph, {value: replace(place, layout=value.layout)}))
+            verify(graph, more)
         except CompileError:
             continue
-    return graph
+        plan = more
+    return plan
 
 
-def candidates(graph: Graph, dice: Dice) -> Iterator[tuple[Value, Place]]:
+def candidates(graph: Graph, plan: MemoryPlan, dice: Dice) -> Iterator[tuple[Value, Placement]]:
     for node in graph.nodes:
         computed = [v in graph.producer for v in node.inputs]
         types = [v.type for v in node.inputs]
-        if not node.results[0].place.is_placed:
-            yield from (
-                (node.results[0], Place(over=v.name)) for v, here in zip(node.inputs, computed, strict=True) if here
-            )
+        if node.results[0] not in plan:
+            yield from ((node.results[0], Alias(v)) for v, here in zip(node.inputs, computed, strict=True) if here)
         for part, operand, here in zip(node.op.concat_ranges(types), node.inputs, computed, strict=False):
-            if here and not operand.place.is_placed:
-                yield operand, Place(within=Subview(node.results[0].name, part.start, part.stop))
+            if here and operand not in plan:
+                yield operand, Subview(node.results[0], part.start, part.stop)
         for piece, value in zip(node.op.slice_ranges(types) if any(computed[:1]) else (), node.results, strict=False):
-            if not value.place.is_placed:
-                yield value, Place(within=Subview(node.inputs[0].name, piece.start, piece.stop))
-    made = [v for v in graph.producer if v.type.rank > 1 and v.type.is_static and not v.place.is_placed]
+            if value not in plan:
+                yield value, Subview(node.inputs[0], piece.start, piece.stop)
+    made = [v for v in graph.producer if v.type.rank > 1 and v.type.is_static and v not in plan]
     for value in made:
         root = dice.pick(made)
         room = root.type.shape[1] - value.type.shape[1]
         if value is not root and room >= 0:
             first = dice.between(0, room)
-            yield value, Place(within=Subview(root.name, first, first + value.type.shape[1]))
+            yield value, Subview(root, first, first + value.type.shape[1])
 
 
-def planned(graph: Graph, dice: Dice) -> Graph:
+def planned(graph: Graph, plan: MemoryPlan, dice: Dice) -> MemoryPlan:
     """Every root at a place of its own, in any order and with gaps: sound, and larger than need be."""
-    at, places = 0, dict[Value, Place]()
-    roots = dict.fromkeys(s.root for s in resolve_storage(graph).values())
+    at, placements = 0, dict[Value, Placement]()
+    roots = dict.fromkeys(s.root for s in resolve_storage(PlannedGraph(graph, plan)).values())
     for value in dice.shuffled(list(roots)):
         at += ALIGN * dice.pick((0, 0, 0, 1, 3))
-        places[value] = replace(value.place, at=at)
+        placements[value] = Offset(at)
         at += -(-value.type.nbytes // ALIGN) * ALIGN
-    return verify(replace(moved(graph, places), arena=at))
-
-
-def moved(graph: Graph, places: dict[Value, Place]) -> Graph:
-    """The same net with these values in these places, dead nodes and all."""
-    now = {v: replace(v, place=place) for v, place in places.items()}
-    nodes = [
-        Node(n.op, tuple(now.get(v, v) for v in n.inputs), tuple(now.get(v, v) for v in n.results)) for n in graph.nodes
-    ]
-    return changed(graph, tuple(nodes), now, graph.inputs)
+    return MemoryPlan({**plan.placements, **placements}, at)
 
 
 def changed(graph: Graph, nodes: tuple[Node, ...], now: dict[Value, Value], inputs: tuple[Value, ...]) -> Graph:

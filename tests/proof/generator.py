@@ -7,6 +7,7 @@ are; a net that fails is therefore kept as text (cases/*.net).
 from __future__ import annotations
 
 from cortado.compiler.ir import Graph, Value
+from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.text import show
 from cortado.compiler.types import AtMost, Dim, TensorType
 from cortado.compiler.verify import verify
@@ -20,8 +21,11 @@ MOST = 16  # operators or motifs that are tried for one net
 EDITION = 2  # counted up when the strategies change what a number names
 
 
-def net(number: int) -> Graph:
-    """The net of that number, verified. Its weights have no numbers: names say what they will be (numbers.py)."""
+def net(number: int) -> PlannedGraph:
+    """The net of that number, verified, with what is decided of its memory.
+
+    Its weights have no numbers: names say what they will be (numbers.py).
+    """
     dice = Dice(EDITION, number)
     draft = Draft(dice)
     drawn = list(table().values())
@@ -32,11 +36,13 @@ def net(number: int) -> Graph:
         if len(draft.nodes) >= wanted:
             break
         attempt(draft, drawn[dice.weighed([w for w, _ in drawn])][1])
-    return verify(decided(returning(draft, f"n{number}"), dice))
+    planned = decided(returning(draft, f"n{number}"), dice)
+    verify(*planned)
+    return planned
 
 
 def text(number: int) -> str:
-    return show(net(number))
+    return show(*net(number))
 
 
 def take_in(draft: Draft, value: Value) -> None:

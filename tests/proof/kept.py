@@ -6,15 +6,15 @@ import re
 import shlex
 from pathlib import Path
 
-from cortado.compiler.ir import Graph
-from cortado.compiler.text import parse, show
+from cortado.compiler.plan import PlannedGraph
+from cortado.compiler.text import parse_planned, show
 
 from .trial import Failure, Subject, Trial
 
 CASES = Path(__file__).with_name("cases")
 
 
-def saved(graph: Graph, trial: Trial, failure: Failure, origin: str, folder: Path = CASES) -> Path:
+def saved(planned: PlannedGraph, trial: Trial, failure: Failure, origin: str, folder: Path = CASES) -> Path:
     """Written as NAME.net, with what failed and the command that tries it again."""
     name = f"{failure.kind}_{failure.after.partition(',')[0] or 'reading'}_{origin}".replace(" ", "_")
     path = folder / f"{name}.net"
@@ -22,7 +22,7 @@ def saved(graph: Graph, trial: Trial, failure: Failure, origin: str, folder: Pat
     path.write_text(
         f"# {origin}, shrunk: {failure.sentence.splitlines()[0][:100]}\n"
         f"# python -m tests.proof --case {shlex.quote(path.stem)}\n"
-        f"# target: {trial.target}\n# passes: {', '.join(trial.passes)}\n{flags}{show(graph)}",
+        f"# target: {trial.target}\n# passes: {', '.join(trial.passes)}\n{flags}{show(*planned)}",
         "utf-8",
     )
     return path
@@ -35,4 +35,4 @@ def fails(path: Path) -> Failure | None:
     flags = set(re.findall(r"^# (run|again)$", text, re.MULTILINE))
     passes = tuple(name.strip() for name in given["passes"].split(",") if name.strip())
     trial = Trial(given["target"], passes, run="run" in flags, again="again" in flags)
-    return Subject(parse(text, path.name)).fails(trial)
+    return Subject(parse_planned(text, path.name)).fails(trial)

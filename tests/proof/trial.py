@@ -15,17 +15,17 @@ import torch
 from cortado import passes as all_passes
 from cortado.compiler.build import build
 from cortado.compiler.ir import Constant, Graph, Value
+from cortado.compiler.plan import MemoryPlan, Offset, PlannedGraph
 from cortado.compiler.poison import run_poisoned
-from cortado.compiler.rewrite import eliminate_dead_code
 from cortado.compiler.target import Target
 from cortado.compiler.targets import TARGETS
-from cortado.compiler.text import parse, show
+from cortado.compiler.text import parse_planned, show
 from cortado.compiler.text.weights import by_handle
 from cortado.compiler.types import DTYPES
 from cortado.compiler.verify import verify
-from cortado.passes import PIPELINE, REQUIRED, Context
+from cortado.passes import PIPELINE, REQUIRED, Context, apply
+from cortado.passes.eliminate_dead_code import eliminate_dead_code
 from cortado.passes.plan_memory import aligned_size, assign_offsets, root_live_ranges
-from cortado.passes.reuse_storage import with_places
 from cortado.passes.simplify import simplify
 from cortado.runtime import Net
 
@@ -77,33 +77,34 @@ class Broken(Exception):
 class Subject:
     """A net with its numbers, its meaning, and what was found sound already: equal texts are proved once."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = filled(graph)
-        self.inputs = fed(graph)
+    def __init__(self, planned: PlannedGraph) -> None:
+        self.graph = filled(planned.graph)
+        self.planned = PlannedGraph(self.graph, planned.plan)
+        self.inputs = fed(self.graph)
         self.meaning = meaning(self.graph, self.inputs)
-        self.sound: dict[str, Graph] = {}  # by its text, each as it is read back
-        self.settles = settles(self.graph)
+        self.sound: dict[str, PlannedGraph] = {}  # by its text, each as it is read back
+        self.settles = settles(self.graph) and not planned.plan
 
     def fails(self, trial: Trial) -> Failure | None:
         """Take the net through the trial; the first thing that is wrong."""
         after = ""
         try:
-            self.prove(self.graph, self.meaning)
-            graph, expected, target = self.graph, self.meaning, target_of(trial.target)
+            self.prove(self.planned, self.meaning)
+            planned, expected, target = self.planned, self.meaning, target_of(trial.target)
             for after in trial.passes:
-                before, graph = graph, applied(graph, after, target)
-                expected = self.rounded(before, graph, expected)
-                self.prove(graph, expected)
+                before, planned = planned, applied(planned, after, target)
+                expected = self.rounded(before.graph, planned.graph, expected)
+                self.prove(planned, expected)
             after = f"{after}, at the end"
             if trial.again and (self.settles or target.dtype is None):  # f16 would be rounded again
                 if not self.settles:
-                    graph = repeated(self.sound[show(graph)], trial, target)
-                    self.prove(graph, expected)
-                text = show(graph)
-                if (again := show(repeated(self.sound[text], trial, target))) != text:
+                    planned = repeated(self.sound[show(*planned)], trial, target)
+                    self.prove(planned, expected)
+                text = show(*planned)
+                if (again := show(*repeated(self.sound[text], trial, target))) != text:
                     raise Broken("again", f"run again, they change more: {first_difference(text, again)}")
             if trial.run:
-                self.run(graph, trial.target, expected)
+                self.run(planned, trial.target, expected)
         except Broken as e:
             return Failure(trial, e.kind, after, e.sentence)
         return None
@@ -122,31 +123,32 @@ class Subject:
     def given(self, graph: Graph) -> Inputs:
         return {v.name: self.inputs[v.name].to(DTYPES[v.type.dtype]) for v in graph.inputs}
 
-    def prove(self, graph: Graph, expected: Meaning) -> None:
-        text = show(graph)
+    def prove(self, planned: PlannedGraph, expected: Meaning) -> None:
+        graph, text = planned.graph, show(*planned)
         if text in self.sound:
             return
-        again = checked("text", lambda: parse(text, "dump.net", by_handle(graph)))
-        if (printed := show(again)) != text:
+        again = checked("text", lambda: parse_planned(text, "dump.net", by_handle(graph)))
+        if (printed := show(*again)) != text:
             raise Broken("text", f"what is read back prints otherwise: {first_difference(text, printed)}")
-        checked("verify", lambda: verify(graph))
+        checked("verify", lambda: verify(*planned))
         if [name for name, _ in graph.returns] != [name for name, _ in self.graph.returns]:
             raise Broken("numbers", "the outputs have other names")
         names, inputs = [name for name, _ in graph.returns], self.given(graph)
-        found = checked("numbers", lambda: meaning(again, inputs).results)
+        found = checked("numbers", lambda: meaning(again.graph, inputs).results)
         if difference := expected.differs(found, names):
             raise Broken("numbers", difference)
         if all(v.type.is_static for v in graph.values.values()) and f32(graph):
-            bound = filled(graph, late=True)
-            plan = checked("poison", lambda: bound if bound.arena is not None else packed(bound))
-            found = checked("poison", lambda: run_poisoned(plan, *inputs.values()))
+            bound = PlannedGraph(filled(graph, late=True), planned.plan)
+            final = checked("poison", lambda: bound if bound.plan.arena is not None else packed(bound))
+            found = checked("poison", lambda: run_poisoned(final, *inputs.values()))
             if difference := expected.differs(found, names):
                 raise Broken("poison", difference)
         self.sound[text] = again
 
-    def run(self, graph: Graph, target: str, expected: Meaning) -> None:
+    def run(self, planned: PlannedGraph, target: str, expected: Meaning) -> None:
         """The artifact, run twice: the second time in an arena full of the first run."""
-        bound = filled(graph, late=True)
+        graph = planned.graph
+        bound = PlannedGraph(filled(graph, late=True), planned.plan)
         net = checked("artifact", lambda: Net.from_artifact(build(bound, filled(self.graph, late=True), target)))
         for _ in range(2):
             results: dict[str, Any] = checked("artifact", lambda: net(self.given(graph)))
@@ -155,13 +157,15 @@ class Subject:
                 raise Broken("artifact", difference)
 
 
-def packed(graph: Graph) -> Graph:
+def packed(planned: PlannedGraph) -> PlannedGraph:
     """A tight plan, by the first of the orders that `plan_memory` tries."""
-    graph = eliminate_dead_code(graph)
-    spans = root_live_ranges(graph)
+    graph, plan = planned
+    spans = root_live_ranges(planned)
     at = assign_offsets(spans, sorted(spans, key=lambda v: -aligned_size(v)))
-    placed = with_places(replace(graph, arena=None), {v: replace(v.place, at=at[v]) for v in at})
-    return verify(replace(placed, arena=max((at[v] + aligned_size(v) for v in at), default=0)))
+    arena = max((at[v] + aligned_size(v) for v in at), default=0)
+    whole = MemoryPlan({**plan.placements, **{v: Offset(start) for v, start in at.items()}}, arena)
+    verify(graph, whole)
+    return PlannedGraph(graph, whole)
 
 
 def checked(kind: str, work: Any) -> Any:
@@ -174,15 +178,15 @@ def checked(kind: str, work: Any) -> Any:
         raise Broken(kind, f"{type(e).__name__}: {e}") from e
 
 
-def applied(graph: Graph, name: str, target: Target) -> Graph:
-    made: Graph = checked("pass", lambda: getattr(all_passes, name)(graph, Context(target).for_pass(name)))
+def applied(planned: PlannedGraph, name: str, target: Target) -> PlannedGraph:
+    made: PlannedGraph = checked("pass", lambda: apply(getattr(all_passes, name), planned, Context(target)))
     return made
 
 
-def repeated(graph: Graph, trial: Trial, target: Target) -> Graph:
+def repeated(planned: PlannedGraph, trial: Trial, target: Target) -> PlannedGraph:
     for name in trial.passes:
-        graph = applied(graph, name, target)
-    return graph
+        planned = applied(planned, name, target)
+    return planned
 
 
 def settles(graph: Graph) -> bool:
@@ -190,10 +194,10 @@ def settles(graph: Graph) -> bool:
 
     Not where a node stands in their way that is gone afterwards: a dead one; one that looks at shapes alone, or changes
     nothing for these shapes, which `fold_constants` works out and `simplify` takes out after the passes that fold
-    layers (they do not wait for shapes); one whose place was decided, and is forgotten when others change.
+    layers (they do not wait for shapes).
     """
-    still = eliminate_dead_code(graph) is graph and simplify(graph, Context()) is graph
-    return still and not any(n.op.shape_only or n.is_placed for n in graph.nodes)
+    still = eliminate_dead_code(graph, Context()) is graph and simplify(graph, Context()) is graph
+    return still and not any(n.op.shape_only for n in graph.nodes)
 
 
 def target_of(name: str) -> Target:

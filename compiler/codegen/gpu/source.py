@@ -40,7 +40,7 @@ def write(draft: Draft, kernel: Graph) -> tuple[str, str]:
     digest = hashlib.sha256(code.encode()).hexdigest()[:12]
     name = f"{kernel.name.rpartition('_')[0]}_{digest}"
     code = code.replace("\ndef kernel(", f"\ndef {name}(")
-    return name, f'"""{show(kernel, "kernel")}\n{about}"""\n\n{code}'
+    return name, f'"""{show(kernel, kind="kernel")}\n{about}"""\n\n{code}'
 
 
 def facts(draft: Draft) -> str:
