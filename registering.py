@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .compiler.ir import Value
 from .compiler.op import did_you_mean
-from .compiler.ops.user import USERS, Registered, Run, Shape, Shapes, User
+from .compiler.ops.user import REGISTERED_LAYERS, RegisteredLayer, RunFunction, Shape, ShapeFunction, User
 from .frontends.caffe import layers as layers  # which enter themselves in LAYERS, and are not to be replaced
 from .frontends.caffe.layer import LAYERS, Kind, Layer, pair, shortest
 from .frontends.files.message import Message
@@ -24,7 +24,7 @@ def register_layer(
     type: str,
     run: Callable[..., Any],
     *,
-    shapes: Shapes | None = None,
+    shapes: ShapeFunction | None = None,
     param: str | None = None,
     bottoms: int | tuple[int, int] = 1,
     tops: int | tuple[int, int] = 1,
@@ -42,7 +42,7 @@ def register_layer(
     A file compiled with it names the layer, and holds nothing of `run`: the program that loads it registers the layer
     too, or passes load(..., layers={type: run}). ValueError if cortado computes that type itself.
     """
-    if type in LAYERS and type not in USERS:
+    if type in LAYERS and type not in REGISTERED_LAYERS:
         raise ValueError(f"{type} is a layer that cortado computes itself; give yours a type of its own")
     fields = kinds("LayerParameter")
     if param is not None and (param not in fields or not fields[param].message):
@@ -58,7 +58,7 @@ def register_layer(
         learnt = [l.weight(shape, f"blob{i}") for i, shape in enumerate(blobs(settings, *known) if blobs else ())]
         return l.emit_all(User(layer=type, settings=json.dumps(settings, sort_keys=True)), *given, *learnt)
 
-    USERS[type] = Registered(shapes or shape_of_first, computed)
+    REGISTERED_LAYERS[type] = RegisteredLayer(shapes or shape_of_first, computed)
     LAYERS[type] = Kind(read, param, pair(bottoms), pair(tops))
 
 
@@ -82,6 +82,6 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def registered_layers() -> dict[str, Run]:
+def registered_layers() -> dict[str, RunFunction]:
     """What the runtime asks the caller for, of all that are registered."""
-    return {name: known.run for name, known in USERS.items()}
+    return {name: known.run for name, known in REGISTERED_LAYERS.items()}

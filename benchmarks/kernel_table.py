@@ -24,7 +24,7 @@ from benchmarks.on_gpu.nets import BenchmarkCase, build_graph  # noqa: E402
 
 from cortado.compiler.build import is_strict, slots_and_weights  # noqa: E402
 from cortado.compiler.codegen import for_cuda  # noqa: E402
-from cortado.compiler.codegen.gpu.aot import Machine, machine_code  # noqa: E402
+from cortado.compiler.codegen.gpu.aot import MachineCode, compile_machine_code  # noqa: E402
 from cortado.compiler.targets import target  # noqa: E402
 from cortado.passes import PIPELINE, Context, run  # noqa: E402
 
@@ -50,20 +50,20 @@ def lower_net(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
     """How many kernels the net launches, and the file of each that Hopper runs, by name."""
     final = run(build_graph(BenchmarkCase(net, batch, "f32")), Context(target(on)), PIPELINE)
     slots, weights = slots_and_weights(final)
-    found = [for_cuda.lowered(node, {**slots, **weights}, is_strict(on)) for node in final.graph.nodes]
-    newest = [l.launches[0] for l in found if isinstance(l, for_cuda.Lowered) and l.launches]
-    on_host = [l.label for l in found if not isinstance(l, for_cuda.Lowered)]
+    found = [for_cuda.lower_node(node, {**slots, **weights}, is_strict(on)) for node in final.graph.nodes]
+    newest = [l.kernels[0] for l in found if isinstance(l, for_cuda.LoweredNode) and l.kernels]
+    on_host = [l.label for l in found if not isinstance(l, for_cuda.LoweredNode)]
     assert not on_host, f"{net} leaves the GPU for {', '.join(on_host)}"
     return len(newest), {launch.name: launch.text for launch in newest}
 
 
 def measure_net(net: str, batch: int, on: str) -> Row:
     launches, files = lower_net(net, batch, on)
-    code = machine_code(files, [(name, ARCHITECTURE) for name in files])
+    code = compile_machine_code(files, [(name, ARCHITECTURE) for name in files])
     return {"launches": launches, "kernels": {name: kernel_row(code[name, ARCHITECTURE]) for name in sorted(files)}}
 
 
-def kernel_row(machine: Machine) -> Row:
+def kernel_row(machine: MachineCode) -> Row:
     return {column: getattr(machine, column) for column in COLUMNS}
 
 

@@ -32,7 +32,7 @@ from cortado.compiler.plan import PlannedGraph  # noqa: E402
 from cortado.compiler.rewrite import Writer  # noqa: E402
 from cortado.compiler.targets import target  # noqa: E402
 from cortado.compiler.text import parse, show  # noqa: E402
-from cortado.compiler.text.weights import by_handle  # noqa: E402
+from cortado.compiler.text.weights import weights_by_handle  # noqa: E402
 from cortado.compiler.verify import verify  # noqa: E402
 from cortado.passes import PIPELINE, Context, apply  # noqa: E402
 
@@ -151,7 +151,7 @@ def time_stages(written: str, gpu: bool) -> dict[str, float]:
     for p in PIPELINE:
         made = timed(p.__name__, lambda p=p, made=made: apply(p, made, context))
     timed("verify the plan", lambda: verify(*made))
-    dumped, weights = timed("show", lambda: show(*made)), by_handle(made.graph)
+    dumped, weights = timed("show", lambda: show(*made)), weights_by_handle(made.graph)
     timed("parse the dump", lambda: parse(dumped, weights=weights))
     if not gpu:
         timed("build", lambda: build(made, graph, "cpu"))

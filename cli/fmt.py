@@ -18,19 +18,19 @@ from .screen import format_count
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file would change, and name it.")
 def fmt(files: tuple[str, ...], check: bool) -> None:
     """Lay out each FILE in place; `-` reads standard input and prints the result."""
-    from ..compiler.text.format import formatted
+    from ..compiler.text.format import format_text
 
     changed = 0
     for file in files:
         if file == "-":
             text = sys.stdin.buffer.read().decode("utf-8", "replace")
-            made = formatted(text, "<stdin>")
+            made = format_text(text, "<stdin>")
             if not check:
                 click.echo(made, nl=False)
             changed += made != text
             continue
         text = read_net_text(file)
-        made = formatted(text, file)
+        made = format_text(text, file)
         if made != text:
             changed += 1
             click.echo(f"{file}: {'would change' if check else 'laid out'}", err=True)

@@ -17,7 +17,7 @@ from .ops.fused import Fused
 from .plan import MemoryPlan, PlannedGraph
 from .storage import Storages, resolve_storage, root_channels
 from .text import show
-from .text.show import kernel_of
+from .text.show import kernel_body
 from .types import AtMost, TensorType
 
 
@@ -37,7 +37,7 @@ def build(planned: PlannedGraph, source: Graph, target: str, version: dict[str, 
     if target == "cpu":
         steps, sources, cubins = [lower_node(n) for n in graph.nodes], kernel_texts(graph), dict[str, Tensor]()
     else:
-        made = for_cuda.compiled(graph, {**slots, **weights}, is_strict(target))
+        made = for_cuda.compile_kernels(graph, {**slots, **weights}, is_strict(target))
         steps, sources, cubins = made.steps, made.sources, made.cubins
         weights, tensors = keep_used_weights(weights | made.weights, tensors | made.tensors, steps, graph, source)
     plan = Plan(
@@ -77,7 +77,7 @@ def kernel_sources(planned: PlannedGraph, target: str) -> dict[str, str]:
     if target == "cpu":
         return kernel_texts(planned.graph)
     slots, weights = slots_and_weights(planned)
-    return for_cuda.sources(planned.graph, {**slots, **weights}, is_strict(target))
+    return for_cuda.generate_sources(planned.graph, {**slots, **weights}, is_strict(target))
 
 
 class LaunchCount(NamedTuple):
@@ -93,8 +93,8 @@ def count_launches(planned: PlannedGraph, target: str) -> LaunchCount:
         storages = resolve_storage(planned)
         return LaunchCount(sum(not is_free(node, planned, storages) for node in planned.graph.nodes))
     slots, weights = slots_and_weights(planned)
-    found = [for_cuda.lowered(node, {**slots, **weights}, is_strict(target)) for node in planned.graph.nodes]
-    kernels = sum(bool(one.launches) for one in found if isinstance(one, for_cuda.Lowered))
+    found = [for_cuda.lower_node(node, {**slots, **weights}, is_strict(target)) for node in planned.graph.nodes]
+    kernels = sum(bool(one.kernels) for one in found if isinstance(one, for_cuda.LoweredNode))
     return LaunchCount(kernels, sum(isinstance(one, Step) for one in found))
 
 
@@ -105,7 +105,7 @@ def is_strict(target: str) -> bool:
 
 def kernel_texts(graph: Graph) -> dict[str, str]:
     """The kernels of fused nodes, in our language."""
-    return {b.name: show(b, kind="kernel") for n in graph.nodes if (b := kernel_of(n.op)) is not None}
+    return {b.name: show(b, kind="kernel") for n in graph.nodes if (b := kernel_body(n.op)) is not None}
 
 
 def slots_and_weights(planned: PlannedGraph) -> tuple[dict[str, Slot], dict[str, Weight]]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..compiler.ir import Constant, Graph, Node, Value
-from ..compiler.ops.moving import Transpose
+from ..compiler.ops.indexing import Transpose
 from ..compiler.ops.shape import Relayout
 from ..compiler.rewrite import UniqueNames, Writer
 from ..compiler.verify import is_layout_invariant

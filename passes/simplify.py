@@ -18,7 +18,7 @@ from collections.abc import Callable
 from ..compiler.ir import Graph, Node, Value
 from ..compiler.ops.activation import Relu
 from ..compiler.ops.dense import Linear
-from ..compiler.ops.moving import Crop, Tile, Transpose
+from ..compiler.ops.indexing import Crop, Tile, Transpose
 from ..compiler.ops.pool import AvgPool, MaxPool
 from ..compiler.ops.resize import Interp, Upsample
 from ..compiler.ops.shape import Concat, Flatten, Reinterpret, Relayout, Reshape, Slice

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from ..compiler.ir import Graph, Node, Value
 from ..compiler.op import Elementwise, Ints, Op, make_op
-from ..compiler.ops.moving import Transpose
+from ..compiler.ops.indexing import Transpose
 from ..compiler.ops.shape import Concat
 from ..compiler.rewrite import UniqueNames, Writer
 from .context import Context

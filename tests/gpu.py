@@ -20,31 +20,31 @@ SOURCE = Path(__file__).resolve().parent / "fakecuda" / "libcuda.c"
 COMPILER = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), None)
 
 
-class Gpu:
+class GpuUnderTest:
     """One stand-in: a library of its own, so that what other tests did to theirs does not matter."""
 
     def __init__(self, library: Path, log: Path) -> None:
         self.library, self.log = library, log
 
-    def told(self, call: str = "") -> list[dict[str, Any]]:
+    def log_entries(self, call: str = "") -> list[dict[str, Any]]:
         """Everything that was asked of the driver, in order, or the calls of one kind."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         said = [json.loads(line) for line in lines]
         return [entry for entry in said if entry.get("call") == call] if call else said
 
-    def forget(self) -> None:
+    def clear_log(self) -> None:
         self.log.unlink(missing_ok=True)
 
     @property
     def refusals(self) -> list[dict[str, Any]]:
-        return [entry for entry in self.told() if "refused" in entry]
+        return [entry for entry in self.log_entries() if "refused" in entry]
 
     @property
-    def order(self) -> list[str]:
-        return [entry["call"] for entry in self.told() if "call" in entry]
+    def call_names(self) -> list[str]:
+        return [entry["call"] for entry in self.log_entries() if "call" in entry]
 
 
-def built(folder: Path) -> Path:
+def build_library(folder: Path) -> Path:
     """The stand-in's library. Skips where no C compiler is."""
     if COMPILER is None:
         pytest.skip("no C compiler is here")
@@ -60,7 +60,7 @@ def cubin(functions: dict[str, str], architecture: int = 90) -> Tensor:
     return torch.tensor(list(f"fake sm_{architecture}\n{text}\0".encode()), dtype=torch.uint8)
 
 
-def number(text: str, form: str) -> Any:
+def unpack_number(text: str, form: str) -> Any:
     """A parameter's bytes, in hex, as the number that they are."""
     (value,) = struct.unpack(f"<{form}", bytes.fromhex(text))
     return value
@@ -69,15 +69,15 @@ def number(text: str, form: str) -> Any:
 @pytest.fixture(scope="session")
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library, built once."""
-    return built(tmp_path_factory.mktemp("fakecuda"))
+    return build_library(tmp_path_factory.mktemp("fakecuda"))
 
 
 @pytest.fixture
-def gpu(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpu]:
+def gpu(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuUnderTest]:
     """A fresh one, whose refusals fail the test that does not ask for them."""
     own = tmp_path / "libcuda.so"
     shutil.copy(stand_in, own)
-    made = Gpu(own, tmp_path / "log.jsonl")
+    made = GpuUnderTest(own, tmp_path / "log.jsonl")
     monkeypatch.setenv("CORTADO_LIBCUDA", str(own))
     monkeypatch.setenv("FAKECUDA_LOG", str(made.log))
     yield made

@@ -44,7 +44,7 @@ def chain(rows: int = ROWS, **more: Any) -> Artifact:
     return Artifact(plan, {"w8": torch.arange(8.0), "u2": torch.ones(2)}, source=f"{rows}", cubins=cubins)
 
 
-TILED = {
+TILED_DESCRIPTOR = {
     "of": {"operand": 0},
     "dtype": "f32",
     "shape": [2, 5, 6, 8],
@@ -54,7 +54,7 @@ TILED = {
 }
 
 
-def tiled(form: Mapping[str, Any] = TILED) -> Artifact:
+def tiled_artifact(form: Mapping[str, Any] = TILED_DESCRIPTOR) -> Artifact:
     """A picture in nhwc through a tensor descriptor."""
     slots = {"data": Slot("f32", (2, 8, 5, 6), "nhwc"), "out": Slot("f32", (2, 8, 5, 6), "nhwc", 0)}
     arguments = [{"descriptor": dict(form)}, {"result": 0}]

@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / ".src"
 LANGUAGES = ("python", "sh", "net", "prototxt", "text")
 FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\w*) *(?P<rest>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", re.M | re.S)
-LEFT_OUT = re.compile(r"<!-- not run: ([^>]+?) -->\s*\Z")
+SKIP_COMMENT = re.compile(r"<!-- not run: ([^>]+?) -->\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class PageBlock:
     """One fenced block: `line` is that of its fence, `why` the reason for not running it."""
 
     page: str
@@ -45,33 +45,33 @@ class Block:
         return f"{self.page}:{self.line}"
 
 
-def blocks(path: Path) -> Iterator[Block]:
+def blocks(path: Path) -> Iterator[PageBlock]:
     """The blocks of a page in order."""
     text = path.read_text("utf-8")
     for found in FENCE.finditer(text):
-        before = LEFT_OUT.search(text[: found.start()])
+        before = SKIP_COMMENT.search(text[: found.start()])
         name = re.fullmatch(r"file=(\S+)", found["rest"].strip())
         line = text.count("\n", 0, found.start()) + 1
         why, file = before[1] if before else "", name[1] if name else ""
-        yield Block(str(path), line, found["language"], file, found["text"], why)
+        yield PageBlock(str(path), line, found["language"], file, found["text"], why)
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        command(Path(folder))
+        write_command(Path(folder))
         os.environ["PATH"] = os.pathsep.join((folder, os.environ["PATH"]))
         os.environ["PYTHONPATH"] = str(SOURCES)
         sys.path.insert(0, str(SOURCES))
-        return run(list(blocks(Path(sys.argv[1]))))
+        return run_page(list(blocks(Path(sys.argv[1]))))
 
 
-def command(folder: Path) -> None:
+def write_command(folder: Path) -> None:
     """The command `cortado` of this very checkout."""
     (folder / "cortado").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cortado "$@"\n')
     (folder / "cortado").chmod(0o755)
 
 
-def run(page: list[Block]) -> int:
+def run_page(page: list[PageBlock]) -> int:
     names: dict[str, Any] = {"__name__": "__page__"}
     printed: str | None = None
     for block in page:
@@ -83,7 +83,7 @@ def run(page: list[Block]) -> int:
                 compare(block, printed)
                 printed = None
             else:
-                printed = done(block, names)
+                printed = run_block(block, names)
         except BaseException as e:
             traceback.print_exception(e)
             print(f"{block}: this block does not do what the page says", file=sys.stderr)
@@ -91,7 +91,7 @@ def run(page: list[Block]) -> int:
     return 0
 
 
-def done(block: Block, names: dict[str, Any]) -> str:
+def run_block(block: PageBlock, names: dict[str, Any]) -> str:
     """What a block prints when it runs."""
     if block.file:
         Path(block.file).parent.mkdir(parents=True, exist_ok=True)
@@ -123,13 +123,13 @@ def done(block: Block, names: dict[str, Any]) -> str:
     raise ValueError(f"a block of {block.language or 'no language'}: it is one of {', '.join(LANGUAGES)}")
 
 
-def compare(expected: Block, printed: str | None) -> None:
+def compare(expected: PageBlock, printed: str | None) -> None:
     assert printed is not None, "this text stands behind no block that ran"
-    pattern = ".*?".join(map(re.escape, trimmed(expected.text).split("...")))
-    assert re.fullmatch(pattern, trimmed(printed), re.S), f"the block before printed\n{printed}"
+    pattern = ".*?".join(map(re.escape, trim_lines(expected.text).split("...")))
+    assert re.fullmatch(pattern, trim_lines(printed), re.S), f"the block before printed\n{printed}"
 
 
-def trimmed(text: str) -> str:
+def trim_lines(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
 
 

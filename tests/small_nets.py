@@ -44,7 +44,7 @@ class Nets:
             np.testing.assert_allclose(value, made[1][name], rtol=1e-6, atol=1e-6)
         return made[0]
 
-    def refused(self, text: str, **options: Any) -> str:
+    def expect_refusal(self, text: str, **options: Any) -> str:
         with pytest.raises(CompileError) as caught:
             self.compile(text, **options)
         return str(caught.value)
@@ -63,7 +63,7 @@ def layer(type: str, settings: str = "", bottoms: Sequence[str] = ("data",), top
     return f'layer {{ name: "l" type: "{type}" {ends} {settings} }}\n'
 
 
-def counted(*shape: int) -> torch.Tensor:
+def arange(*shape: int) -> torch.Tensor:
     """0, 1, 2, ... in that shape."""
     return torch.arange(int(np.prod(shape)), dtype=torch.float32).reshape(shape)
 

@@ -32,7 +32,7 @@ def cortado(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def refused(*words: object) -> str:
+def expect_refusal(*words: object) -> str:
     """What the command says when it refuses: no traceback, nothing on stdout, exit code 2."""
     done = cortado(*words)
     assert done.exit_code == 2, done.output
@@ -113,7 +113,7 @@ NETS = {
 def test_a_bad_net(kind: str, write: Write, tmp_path: Path) -> None:
     text, expected = NETS[kind]
     path = write(text)
-    said = refused("compile", path, "-o", tmp_path / "out.cortado")
+    said = expect_refusal("compile", path, "-o", tmp_path / "out.cortado")
     assert said.startswith(f"{path}:"), "the place comes first, as editors look for it"
     for words in expected:
         assert words in said
@@ -130,14 +130,14 @@ def test_all_problems_of_a_file_at_once(write: Write, tmp_path: Path) -> None:
         + 'layer { name: "z" type: "ReLU" bottom: "nowhere" top: "z" }\n'
         + 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { kernel_size: 9 } }\n'
     )
-    said = refused("compile", path, "-o", tmp_path / "out.cortado")
+    said = expect_refusal("compile", path, "-o", tmp_path / "out.cortado")
     assert [f"{path}:{line}:" in said for line in (1, 2, 3, 4, 5)] == [False, True, False, True, True]
     assert "3 problems; nothing was compiled." in said
 
 
 def test_values_of_a_wrong_kind_are_told_together(write: Write, tmp_path: Path) -> None:
     path = write(HEAD.replace("dim: 3", 'dim: "three"') + 'layer { name: 7 type: "ReLU" bottom: "data" top: "r" }')
-    said = refused("show", path)
+    said = expect_refusal("show", path)
     assert f"{path}:1:" in said and f"{path}:2:" in said and "2 problems" in said
 
 
@@ -145,7 +145,7 @@ def test_weights_of_another_net(tmp_path: Path) -> None:
     other = tmp_path / "other.caffemodel"
     layers = [caffemodel.Layer("fc9", "InnerProduct", [np.zeros((2, 3), np.float32)], ["a"], ["b"])]
     caffemodel.write(other, "other", layers)
-    said = refused("compile", NET, other, "-o", tmp_path / "out.cortado")
+    said = expect_refusal("compile", NET, other, "-o", tmp_path / "out.cortado")
     assert f'{NET}:14:3: layer "conv1"' in said
     assert f"{other} has no weights for it" in said
     assert "It has weights for fc9. Give the caffemodel that belongs to this prototxt." in said
@@ -156,13 +156,13 @@ def test_weights_of_another_shape(tmp_path: Path) -> None:
     text = NET.read_text().replace("num_output: 24 kernel_size: 3", "num_output: 24 kernel_size: 5", 1)
     net = tmp_path / "net.prototxt"
     net.write_text(text)
-    said = refused("compile", net, WEIGHTS, "-o", tmp_path / "out.cortado")
+    said = expect_refusal("compile", net, WEIGHTS, "-o", tmp_path / "out.cortado")
     assert f'{net}:14:3: layer "conv1"' in said
     assert f"blob 0 is [24, 1, 3, 3] in {WEIGHTS}, and the net needs [24, 1, 5, 5]" in said
 
 
 def test_no_weights(tmp_path: Path) -> None:
-    said = refused("compile", NET, "-o", tmp_path / "out.cortado")
+    said = expect_refusal("compile", NET, "-o", tmp_path / "out.cortado")
     assert "the weight conv1.weight and" in said and "more has no numbers" in said
     assert "Give the caffemodel" in said
     assert list(tmp_path.iterdir()) == []
@@ -180,14 +180,14 @@ MIXED_UP = {
 @pytest.mark.parametrize("kind", MIXED_UP)
 def test_files_mixed_up(kind: str, tmp_path: Path) -> None:
     net, weights, error, advice = MIXED_UP[kind]
-    said = refused("compile", net, weights, "-o", tmp_path / "out.cortado")
+    said = expect_refusal("compile", net, weights, "-o", tmp_path / "out.cortado")
     assert error in said and advice in said
 
 
 def test_a_caffemodel_cut_off(tmp_path: Path) -> None:
     cut = tmp_path / "cut.caffemodel"
     cut.write_bytes(WEIGHTS.read_bytes()[:-1000])
-    said = refused("compile", NET, cut, "-o", tmp_path / "out.cortado")
+    said = expect_refusal("compile", NET, cut, "-o", tmp_path / "out.cortado")
     assert f"{cut}: byte " in said and "cut off or damaged" in said and "Download or copy the file again" in said
 
 
@@ -211,7 +211,7 @@ OPTIONS = {
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_a_bad_option(kind: str, tmp_path: Path) -> None:
     words, error, advice = OPTIONS[kind]
-    said = refused("compile", NET, WEIGHTS, "-o", tmp_path / "out.cortado", *words)
+    said = expect_refusal("compile", NET, WEIGHTS, "-o", tmp_path / "out.cortado", *words)
     assert error in said and advice in said
     assert list(tmp_path.iterdir()) == []
 
@@ -222,7 +222,7 @@ def test_where_nothing_can_be_written(place: str, tmp_path: Path) -> None:
     path = {"folder": tmp_path, "below a file": tmp_path / "file" / "x", "unwritable": Path("/proc/x.cortado")}[place]
     if place == "unwritable" and not Path("/proc").is_dir():
         pytest.skip("there is no folder that nobody can write to")
-    said = refused("compile", NET, WEIGHTS, "-o", path)
+    said = expect_refusal("compile", NET, WEIGHTS, "-o", path)
     assert f"{path} cannot be written: " in said and "Give another path." in said
 
 
@@ -234,17 +234,19 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_running_what_is_not_compiled(compiled: Path, tmp_path: Path) -> None:
-    said = refused("run", NET, "--input", "x.npy")
+    said = expect_refusal("run", NET, "--input", "x.npy")
     assert "is no compiled net" in said and "cortado compile" in said
-    assert "is no compiled net" in refused("run", tmp_path, "--input", "x.npy")
+    assert "is no compiled net" in expect_refusal("run", tmp_path, "--input", "x.npy")
     np.savez(tmp_path / "whole.npz", data=np.zeros((1, 1, 8, 8), np.float32))
     for cut in (b"", (tmp_path / "whole.npz").read_bytes()[:200]):
         (tmp_path / "x.npz").write_bytes(cut)
-        assert "x.npz: this is no .npz, or not a whole one" in refused("run", compiled, "--input", tmp_path / "x.npz")
-    assert "there is no such file" in refused("run", tmp_path / "none.cortado", "--input", "x.npy")
+        assert "x.npz: this is no .npz, or not a whole one" in expect_refusal(
+            "run", compiled, "--input", tmp_path / "x.npz"
+        )
+    assert "there is no such file" in expect_refusal("run", tmp_path / "none.cortado", "--input", "x.npy")
     cut = tmp_path / "cut.cortado"
     cut.write_bytes(compiled.read_bytes()[:-100])
-    said = refused("run", cut, "--input", "x.npy")
+    said = expect_refusal("run", cut, "--input", "x.npy")
     assert "is no whole compiled net" in said and "compile the net again" in said
 
 
@@ -254,37 +256,37 @@ def test_bad_inputs_of_a_run(compiled: Path, tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(picture)
     np.save(wrong, np.zeros((1, 3, 8, 8), np.float32))
     takes = "data: f32[1,1,8,8]"
-    assert takes in refused("run", compiled)
-    said = refused("run", compiled, "--input", f"image={picture}")
+    assert takes in expect_refusal("run", compiled)
+    said = expect_refusal("run", compiled, "--input", f"image={picture}")
     assert 'the net has no input "image"' in said and takes in said
-    assert f"{no_picture}: it cannot be read as a picture" in refused("run", compiled, "--input", no_picture)
-    assert "there is no such file" in refused("run", compiled, "--input", tmp_path / "none.png")
-    assert "none.npy" in refused("run", compiled, "--input", tmp_path / "none.npy")
-    assert "data [1,3,8,8]" in refused("run", compiled, "--input", wrong)
-    said = refused("run", compiled, "--input", DIGITS / "pictures.npz")
+    assert f"{no_picture}: it cannot be read as a picture" in expect_refusal("run", compiled, "--input", no_picture)
+    assert "there is no such file" in expect_refusal("run", compiled, "--input", tmp_path / "none.png")
+    assert "none.npy" in expect_refusal("run", compiled, "--input", tmp_path / "none.npy")
+    assert "data [1,3,8,8]" in expect_refusal("run", compiled, "--input", wrong)
+    said = expect_refusal("run", compiled, "--input", DIGITS / "pictures.npz")
     assert "it holds pictures, labels" in said
-    said = refused("run", compiled, "--input", picture, "--mean", "1,2,3")
+    said = expect_refusal("run", compiled, "--input", picture, "--mean", "1,2,3")
     assert "3 mean values, and the net takes 1 channels" in said
-    said = refused("run", compiled, "--input", picture, "--labels", tmp_path / "none.txt")
+    said = expect_refusal("run", compiled, "--input", picture, "--labels", tmp_path / "none.txt")
     assert f"{tmp_path / 'none.txt'}: No such file or directory" in said
-    said = refused("run", compiled, "--input", picture, "--output-file", tmp_path)
+    said = expect_refusal("run", compiled, "--input", picture, "--output-file", tmp_path)
     assert "cannot be written" in said
 
 
 def test_bad_questions_of_show(compiled: Path) -> None:
-    assert "did you mean fuse?" in refused("show", NET, "--after", "fuze")
-    assert "--after and --why are two views" in refused("show", NET, "--after", "fuse", "--why")
-    assert "a compiled file holds its weights" in refused("show", compiled, WEIGHTS, "--after", "fuse")
+    assert "did you mean fuse?" in expect_refusal("show", NET, "--after", "fuze")
+    assert "--after and --why are two views" in expect_refusal("show", NET, "--after", "fuse", "--why")
+    assert "a compiled file holds its weights" in expect_refusal("show", compiled, WEIGHTS, "--after", "fuse")
 
 
 def test_a_net_in_the_language(write: Write, tmp_path: Path) -> None:
     path = write("net n(x: f32[1,4]) {\n    y = rellu(x)\n    return y\n}\n", "n.net")
-    said = refused("compile", path, "-o", tmp_path / "out.cortado")
+    said = expect_refusal("compile", path, "-o", tmp_path / "out.cortado")
     assert said.startswith(f"{path}:2:9: ") and "did you mean relu?" in said and "        ^" in said
     path = write("net n(x: f32[1,4]) {\n    y = relu(x)\n    return y\n}\n", "n.net")
-    said = refused("compile", path, WEIGHTS, "-o", tmp_path / "out.cortado")
+    said = expect_refusal("compile", path, WEIGHTS, "-o", tmp_path / "out.cortado")
     assert "this is no file of weights for" in said and ".safetensors" in said
-    assert 'no value "z"' in refused("show", path, "--output", "z")
+    assert 'no value "z"' in expect_refusal("show", path, "--output", "z")
 
 
 def test_a_real_process_says_the_same(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_folded_weights_are_held_once_beside_the_file(peaks: dict[str, Any], net
     assert row["more anonymous / size"] < 1.3
 
 
-def resident(path: Path) -> int:
+def resident_bytes(path: Path) -> int:
     """Bytes of a mapped file that are in this process's memory."""
     found, counts = 0, False
     for line in SMAPS.read_text("utf-8").splitlines():
@@ -77,11 +77,11 @@ def test_a_large_blob_gives_its_memory_back_alone(tmp_path: Path) -> None:
     weight, bias = np.arange(2_000_000, dtype=np.float32).reshape(2, -1), np.array([3, 4], np.float32)
     write(path, "two", [Layer("fc", "InnerProduct", [weight, bias])])
     kept, large = (read(path).layers[0].blobs[i].data for i in (1, 0))
-    assert np.array_equal(large, weight) and resident(path) > 8_000_000
+    assert np.array_equal(large, weight) and resident_bytes(path) > 8_000_000
     large[0, 1] = 7  # a blob can be written to; the file stays as it is
     assert read(path).layers[0].blobs[0].data[0, 1] == 1
     del large
-    assert resident(path) < 1_000_000
+    assert resident_bytes(path) < 1_000_000
     assert kept.tolist() == [3, 4]
 
 
@@ -93,7 +93,7 @@ def test_a_compiled_net_lets_go_of_what_was_folded(tmp_path: Path) -> None:
     finally:
         gc.enable()
     assert sum(t.nbytes for t in made.weights.values()) > 16_000_000
-    assert resident(caffemodel) < 5_000_000
+    assert resident_bytes(caffemodel) < 5_000_000
 
 
 def test_a_weight_is_hashed_once_from_the_caffemodel_to_the_file(

@@ -26,12 +26,12 @@ def message(type: str = "NetParameter") -> Any:
     return message_class(type)()
 
 
-def saved(path: Path, net: Any) -> Path:
+def save(path: Path, net: Any) -> Path:
     path.write_bytes(net if isinstance(net, bytes) else net.SerializeToString())
     return path
 
 
-def small() -> Any:
+def small_net() -> Any:
     """A net of two layers with a blob each."""
     net = message()
     net.name = "small"
@@ -43,9 +43,9 @@ def small() -> Any:
 
 
 def test_current_format(tmp_path: Path) -> None:
-    net = small()
+    net = small_net()
     net.layer[1].inner_product_param.num_output = 4
-    weights = caffemodel.read(saved(tmp_path / "x.caffemodel", net))
+    weights = caffemodel.read(save(tmp_path / "x.caffemodel", net))
     assert weights.net_name == "small"
     conv, ip = weights.layers
     assert (conv.name, conv.type, conv.bottoms, conv.tops) == ("conv", "Convolution", ("data",), ("conv",))
@@ -63,7 +63,7 @@ def test_the_two_old_generations(tmp_path: Path) -> None:
     old = net.layers.add(bottom=["conv1"], top=["ip"])
     old.layer.name, old.layer.type, old.layer.num_output = "ip", "innerproduct", 5
     old.layer.blobs.add(num=1, channels=1, height=5, width=2, data=range(10))
-    path = saved(tmp_path / "x", net.SerializeToString() + wire.field(2, wire.number(5 << 3) + wire.number(99)))
+    path = save(tmp_path / "x", net.SerializeToString() + wire.field(2, wire.number(5 << 3) + wire.number(99)))
     v1, v0, fork = caffemodel.read(path).layers
     assert (v1.name, v1.type, v1.bottoms, v1.tops) == ("conv1", "CONVOLUTION", ("data",), ("conv1",))
     assert (v1.blobs[0].shape, v1.blobs[0].legacy) == ((2, 1, 1, 3), True)
@@ -77,14 +77,14 @@ def test_the_two_old_generations(tmp_path: Path) -> None:
 
 def one_blob(path: Path, content: bytes) -> caffemodel.Blob:
     layer = wire.field(1, b"x") + wire.field(7, content)
-    return caffemodel.read(saved(path / "x", wire.field(100, layer))).layers[0].blobs[0]
+    return caffemodel.read(save(path / "x", wire.field(100, layer))).layers[0].blobs[0]
 
 
 def shape(*dims: int) -> bytes:
     return wire.field(7, wire.field(1, b"".join(map(wire.number, dims))))
 
 
-def tagged(numbers: Any, number: int) -> bytes:
+def tag_numbers(numbers: Any, number: int) -> bytes:
     form = wire.FLOAT if numbers.itemsize == 4 else wire.DOUBLE
     return b"".join(wire.number(number << 3 | form) + n.tobytes() for n in numbers)
 
@@ -92,11 +92,11 @@ def tagged(numbers: Any, number: int) -> bytes:
 X = np.arange(1, 7, dtype="f4") / 4
 HOW: dict[str, tuple[bytes, type]] = {
     "packed": (wire.field(5, X.tobytes()), np.float32),
-    "one by one": (tagged(X, 5), np.float32),
-    "one by one, then packed": (tagged(X[:2], 5) + wire.field(5, X[2:].tobytes()), np.float32),
+    "one by one": (tag_numbers(X, 5), np.float32),
+    "one by one, then packed": (tag_numbers(X[:2], 5) + wire.field(5, X[2:].tobytes()), np.float32),
     "in two pieces": (wire.field(5, X[:1].tobytes()) + wire.field(5, X[1:].tobytes()), np.float32),
     "double": (wire.field(8, X.astype("f8").tobytes()), np.float64),
-    "double, one by one": (tagged(X.astype("f8"), 8), np.float64),
+    "double, one by one": (tag_numbers(X.astype("f8"), 8), np.float64),
     "double beside float": (wire.field(5, b"\0" * 24) + wire.field(8, X.astype("f8").tobytes()), np.float64),
     "half": (wire.number(10 << 3) + b"\2" + wire.field(12, X.astype("f2").tobytes()), np.float16),
     "half, its type told last": (wire.field(12, X.astype("f2").tobytes()) + wire.number(10 << 3) + b"\2", np.float16),
@@ -126,7 +126,7 @@ def test_shapes(tmp_path: Path) -> None:
 
 
 def test_numbers_are_views_that_can_be_written_without_changing_the_file(tmp_path: Path) -> None:
-    path = saved(tmp_path / "x", small())
+    path = save(tmp_path / "x", small_net())
     before = path.read_bytes()
     data = caffemodel.read(path).layers[0].blobs[0].data
     assert not data.flags.owndata
@@ -136,18 +136,18 @@ def test_numbers_are_views_that_can_be_written_without_changing_the_file(tmp_pat
 
 def test_a_forks_field_under_a_number_of_ours(tmp_path: Path) -> None:
     layer = wire.field(1, b"x") + wire.field(139, wire.field(1, b"")) + wire.field(202, b"\xff\xff")
-    message = caffemodel.read(saved(tmp_path / "x", wire.field(100, layer))).layers[0].message()
+    message = caffemodel.read(save(tmp_path / "x", wire.field(100, layer))).layers[0].message()
     assert message.name == "x" and not message.HasField("permute_param")  # type: ignore[attr-defined]
 
 
 def test_damaged_settings_are_told(tmp_path: Path) -> None:
     layer = wire.field(1, b"x") + wire.field(106, b"\xff\xff")
     with pytest.raises(CompileError, match='layer "x": its settings'):
-        caffemodel.read(saved(tmp_path / "x", wire.field(100, layer))).layers[0].message()
+        caffemodel.read(save(tmp_path / "x", wire.field(100, layer))).layers[0].message()
 
 
-def broken() -> dict[str, tuple[bytes, str]]:
-    good = small().SerializeToString()
+def broken_files() -> dict[str, tuple[bytes, str]]:
+    good = small_net().SerializeToString()
     ip = good.rindex(b"\xa2\x06")  # where the last layer begins: field 100, of a length
 
     def blob(content: bytes) -> bytes:
@@ -180,10 +180,10 @@ def broken() -> dict[str, tuple[bytes, str]]:
     }
 
 
-@pytest.mark.parametrize("how", broken())
+@pytest.mark.parametrize("how", broken_files())
 def test_what_is_no_caffemodel_is_told(how: str, tmp_path: Path) -> None:
-    data, told = broken()[how]
-    path = saved(tmp_path / "x.caffemodel", data)
+    data, told = broken_files()[how]
+    path = save(tmp_path / "x.caffemodel", data)
     with pytest.raises(CompileError) as e:
         caffemodel.read(path)
     assert str(e.value).startswith(f"{path}: byte ") and told in str(e.value)
@@ -198,20 +198,20 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_mean_image(tmp_path: Path) -> None:
-    blob = caffemodel.read_blob(saved(tmp_path / "mean", broken()["mean"][0]))
+    blob = caffemodel.read_blob(save(tmp_path / "mean", broken_files()["mean"][0]))
     assert (blob.shape, blob.data.reshape(-1).tolist()) == ((1, 3, 2, 2), list(range(12)))
     with pytest.raises(CompileError):
-        caffemodel.read_blob(saved(tmp_path / "text", b"hello"))
+        caffemodel.read_blob(save(tmp_path / "text", b"hello"))
 
 
-def use(path: Path) -> None:
+def read_everything(path: Path) -> None:
     """Read all that can be read."""
     for layer in caffemodel.read(path).layers:
         [blob.data.copy() for blob in layer.blobs]
         layer.message()
 
 
-SEEDS = [small().SerializeToString(), *(wire.field(100, wire.field(7, shape(2, 3) + c)) for c, _ in HOW.values())]
+SEEDS = [small_net().SerializeToString(), *(wire.field(100, wire.field(7, shape(2, 3) + c)) for c, _ in HOW.values())]
 
 
 @settings(max_examples=400, deadline=2000)
@@ -224,7 +224,7 @@ def test_any_bytes_are_weights_or_a_complaint(tmp_path_factory: pytest.TempPathF
     path = tmp_path_factory.getbasetemp() / "fuzzed"
     path.write_bytes(seed)
     try:
-        use(path)
+        read_everything(path)
     except CompileError as e:
         assert str(e)
 
@@ -236,7 +236,7 @@ def test_any_noise_is_a_complaint_or_weights(tmp_path_factory: pytest.TempPathFa
     for content in (noise, wire.field(100, noise), wire.field(100, wire.field(7, noise)), wire.field(2, noise)):
         path.write_bytes(content)
         try:
-            use(path)
+            read_everything(path)
         except CompileError as e:
             assert str(e)
 

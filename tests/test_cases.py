@@ -33,7 +33,7 @@ def layer(name: str, type: str, bottoms: str, top: str = "", settings: str = "")
     return f'layer {{ name: "{name}" type: "{type}" {read} top: "{top or name}" {settings} }}\n'
 
 
-class Case:
+class PublicCase:
     """Small nets, compiled with all passes and with none, which have to agree."""
 
     def __init__(self, folder: Path) -> None:
@@ -56,28 +56,28 @@ class Case:
             np.testing.assert_allclose(best[name], values, rtol=1e-5, atol=1e-5)
         return best
 
-    def refused(self, text: str, weights: Any = None, **options: Any) -> str:
+    def expect_refusal(self, text: str, weights: Any = None, **options: Any) -> str:
         with pytest.raises(CompileError) as caught:
             self.net(text, weights, **options)
         return str(caught.value)
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> Case:
-    return Case(tmp_path)
+def case(tmp_path: Path) -> PublicCase:
+    return PublicCase(tmp_path)
 
 
 BN = layer("bn", "BatchNorm", "x", "y")
 
 
-def test_2_the_factor_divides_the_statistics(case: Case) -> None:
+def test_2_the_factor_divides_the_statistics(case: PublicCase) -> None:
     x, mean, variance = blob(2, 3, 4, 4), blob(3), np.abs(blob(3)) + 1
     got = case.run(head(2, 3, 4, 4) + BN, {"bn:0": mean * 8, "bn:1": variance * 8, "bn:2": [8]}, x=x)["y"]
     channels = (slice(None), None, None)
     np.testing.assert_allclose(got, (x - mean[channels]) / np.sqrt(variance[channels] + 1e-5), rtol=1e-4, atol=1e-5)
 
 
-def test_3_statistics_with_the_factor_0_are_told(case: Case) -> None:
+def test_3_statistics_with_the_factor_0_are_told(case: PublicCase) -> None:
     x = blob(1, 3, 4, 4)
     weights = {"bn:0": [1, 2, 3], "bn:1": [4, 5, 6], "bn:2": [0]}
     got = case.run(head(1, 3, 4, 4) + BN, weights, x=x)["y"]
@@ -88,12 +88,14 @@ def test_3_statistics_with_the_factor_0_are_told(case: Case) -> None:
 
 
 @pytest.mark.parametrize("setting", ["scale_bias: true", "scale_filler { value: 1 }", "disable_variance: true"])
-def test_4_a_forks_kind_of_batchnorm_is_refused(case: Case, setting: str) -> None:
-    error = case.refused(head(1, 3, 4, 4) + layer("bn", "BatchNorm", "x", "y", f"batch_norm_param {{ {setting} }}"))
+def test_4_a_forks_kind_of_batchnorm_is_refused(case: PublicCase, setting: str) -> None:
+    error = case.expect_refusal(
+        head(1, 3, 4, 4) + layer("bn", "BatchNorm", "x", "y", f"batch_norm_param {{ {setting} }}")
+    )
     assert f'layer "bn" (BatchNorm): cortado does not compute {setting.split()[0].rstrip(":")}' in error
 
 
-def test_10_a_sum_leaves_the_bottom_that_is_read_again(case: Case) -> None:
+def test_10_a_sum_leaves_the_bottom_that_is_read_again(case: PublicCase) -> None:
     text = head(2, 8, 6, 6)
     text += layer("a", "ReLU", "x") + layer("b", "Sigmoid", "a") + layer("s", "Eltwise", "a b")
     text += layer("again", "Eltwise", "s a")
@@ -102,7 +104,7 @@ def test_10_a_sum_leaves_the_bottom_that_is_read_again(case: Case) -> None:
     np.testing.assert_allclose(case.run(text, x=x)["again"], 2 * a + 1 / (1 + np.exp(-a)), rtol=1e-5, atol=1e-6)
 
 
-def test_14_a_layer_in_place_on_the_input_leaves_the_callers_array(case: Case) -> None:
+def test_14_a_layer_in_place_on_the_input_leaves_the_callers_array(case: PublicCase) -> None:
     text = head(1, 3, 4, 4) + layer("r", "ReLU", "x", "x") + layer("p", "Power", "x", "y", "power_param { scale: 2 }")
     x = blob(1, 3, 4, 4)
     before = x.copy()
@@ -111,14 +113,14 @@ def test_14_a_layer_in_place_on_the_input_leaves_the_callers_array(case: Case) -
         np.testing.assert_array_equal(x, before)
 
 
-def test_15_a_sum_in_place(case: Case) -> None:
+def test_15_a_sum_in_place(case: PublicCase) -> None:
     text = head(1, 3, 4, 4) + layer("a", "TanH", "x") + layer("b", "Sigmoid", "x") + layer("s", "Eltwise", "a b", "a")
     text += layer("r", "AbsVal", "a", "y")
     x = blob(1, 3, 4, 4)
     np.testing.assert_allclose(case.run(text, x=x)["y"], abs(np.tanh(x) + 1 / (1 + np.exp(-x))), rtol=1e-5, atol=1e-6)
 
 
-def test_16_in_place_on_five_dimensions(case: Case) -> None:
+def test_16_in_place_on_five_dimensions(case: PublicCase) -> None:
     text = (
         head(2, 3, 4, 5, 6) + layer("p", "Power", "x", "y", "power_param { shift: 0.1 }") + layer("r", "ReLU", "y", "y")
     )
@@ -134,13 +136,13 @@ def test_16_in_place_on_five_dimensions(case: Case) -> None:
     (7, "kernel_size: 1 stride: 3", 3),
 ])  # fmt: skip
 @pytest.mark.parametrize("pool", ["MAX", "AVE"])
-def test_19_21_sizes_of_pooling(case: Case, pool: str, size: int, settings: str, expected: int) -> None:
+def test_19_21_sizes_of_pooling(case: PublicCase, pool: str, size: int, settings: str, expected: int) -> None:
     text = head(1, 2, size, size) + layer("p", "Pooling", "x", "y", f"pooling_param {{ pool: {pool} {settings} }}")
     got = case.run(text, x=blob(1, 2, size, size))["y"]
     assert got.shape == (1, 2, expected, expected) and np.isfinite(got).all()
 
 
-def test_24_softmax_of_the_last_axis_after_reshape(case: Case) -> None:
+def test_24_softmax_of_the_last_axis_after_reshape(case: PublicCase) -> None:
     text = head(2, 12, 1, 1) + layer("r", "Reshape", "x", "r", "reshape_param { shape { dim: 0 dim: -1 dim: 3 } }")
     text += layer("s", "Softmax", "r", "y", "softmax_param { axis: 2 }")
     x = blob(2, 12, 1, 1)
@@ -148,7 +150,7 @@ def test_24_softmax_of_the_last_axis_after_reshape(case: Case) -> None:
     np.testing.assert_allclose(case.run(text, x=x)["y"], e / e.sum(2, keepdims=True), rtol=1e-5)
 
 
-def test_28_29_three_forms_of_input_and_other_shapes(case: Case) -> None:
+def test_28_29_three_forms_of_input_and_other_shapes(case: PublicCase) -> None:
     relu = layer("r", "ReLU", "x", "y")
     forms = [
         'input: "x" input_dim: 1 input_dim: 3 input_dim: 4 input_dim: 5 ',
@@ -159,17 +161,17 @@ def test_28_29_three_forms_of_input_and_other_shapes(case: Case) -> None:
     assert plans[0] == plans[1] == plans[2]
     for form in forms:
         assert case.net(form + relu, shapes={"x": (2, 3, 7, 7)})(x=blob(2, 3, 7, 7))["y"].shape == (2, 3, 7, 7)
-    assert 'the input "x" has no shape' in case.refused('input: "x"' + relu)
+    assert 'the input "x" has no shape' in case.expect_refusal('input: "x"' + relu)
 
 
-def test_34_one_name_for_training_and_for_testing(case: Case) -> None:
+def test_34_one_name_for_training_and_for_testing(case: PublicCase) -> None:
     both = [layer("d", "Power", "x", "y", f"power_param {{ scale: {n} }} include {{ phase: {phase} }}") for n, phase in
             ((5, "TRAIN"), (7, "TEST"))]  # fmt: skip
     x = blob(1, 3)
     np.testing.assert_array_equal(case.run(head(1, 3) + "".join(both), x=x)["y"], 7 * x)
 
 
-def test_36_40_weights_that_are_not_there(case: Case, tmp_path: Path) -> None:
+def test_36_40_weights_that_are_not_there(case: PublicCase, tmp_path: Path) -> None:
     text = head(1, 3, 4, 4) + BN + layer("sc", "Scale", "y", "z", "scale_param { bias_term: true }")
     file = tmp_path / "net.caffemodel"
     caffemodel.write(file, "n", [caffemodel.Layer("bn", "BatchNorm", [blob(3), blob(3)])])
@@ -179,11 +181,13 @@ def test_36_40_weights_that_are_not_there(case: Case, tmp_path: Path) -> None:
     assert short.startswith('layer "bn" (BatchNorm): ') and short.endswith("has 2 blobs for it, and blob 2 is needed")
     assert missing.startswith('layer "sc" (Scale): ') and missing.endswith("has no weights for it")
     caffemodel.write(file, "n", [caffemodel.Layer("bn", "BatchNorm", [blob(3), blob(3), blob(1), blob(3)])])
-    assert 'layer "bn" (BatchNorm): the caffemodel has 4 blobs for it, and it takes 3' in case.refused(text, file)
-    assert "No such file" in case.refused(text, tmp_path / "nte.caffemodel")
+    assert 'layer "bn" (BatchNorm): the caffemodel has 4 blobs for it, and it takes 3' in case.expect_refusal(
+        text, file
+    )
+    assert "No such file" in case.expect_refusal(text, tmp_path / "nte.caffemodel")
 
 
-def test_38_shapes_of_more_than_four_axes(case: Case, tmp_path: Path) -> None:
+def test_38_shapes_of_more_than_four_axes(case: PublicCase, tmp_path: Path) -> None:
     text = head(1, 3, 5, 5, 5) + layer(
         "c", "Convolution", "x", "y", "convolution_param { num_output: 4 kernel_size: 3 }"
     )
@@ -192,26 +196,26 @@ def test_38_shapes_of_more_than_four_axes(case: Case, tmp_path: Path) -> None:
     caffemodel.write(file, "n", [caffemodel.Layer("c", "Convolution", [weight, blob(4)])])
     assert case.net(text, file)(x=blob(1, 3, 5, 5, 5))["y"].shape == (1, 4, 3, 3, 3)
     caffemodel.write(file, "n", [caffemodel.Layer("c", "Convolution", [weight[:, :, 0], blob(4)])])
-    assert "blob 0 is [4, 3, 3, 3] in" in case.refused(text, file)
-    assert "and the net needs [4, 3, 3, 3, 3]" in case.refused(text, file)
+    assert "blob 0 is [4, 3, 3, 3] in" in case.expect_refusal(text, file)
+    assert "and the net needs [4, 3, 3, 3, 3]" in case.expect_refusal(text, file)
 
 
-def test_39_sharers_of_different_shapes(case: Case) -> None:
+def test_39_sharers_of_different_shapes(case: PublicCase) -> None:
     fc = 'param {{ name: "w" {} }} inner_product_param {{ num_output: {} bias_term: false }}'
     text = (
         head(1, 6) + layer("a", "InnerProduct", "x", "a", fc.format("", 4)) + layer("b", "InnerProduct", "a", "b", "%s")
     )
-    error = case.refused(text % fc.format("", 6))
+    error = case.expect_refusal(text % fc.format("", 6))
     assert '"w" belongs to layer "a" (blob 0), where it is [4, 6]; blob 0 here is [6, 4]' in error
     assert "PERMISSIVE" in error
     assert case.net(text % fc.format("share_mode: PERMISSIVE", 6), {"a:0": blob(4, 6)})(x=blob(1, 6))["b"].shape == (
         1,
         6,
     )
-    assert "of another count" in case.refused(text % fc.format("share_mode: PERMISSIVE", 5))
+    assert "of another count" in case.expect_refusal(text % fc.format("share_mode: PERMISSIVE", 5))
 
 
-def test_51_a_batch_is_its_pictures(case: Case) -> None:
+def test_51_a_batch_is_its_pictures(case: PublicCase) -> None:
     text = head(1, 3, 9, 9) + layer(
         "c", "Convolution", "x", "c", "convolution_param { num_output: 8 kernel_size: 3 pad: 1 }"
     )
@@ -223,7 +227,7 @@ def test_51_a_batch_is_its_pictures(case: Case) -> None:
     np.testing.assert_allclose(net(x=x)["f"], alone, rtol=1e-5, atol=1e-5)
 
 
-def test_52_the_largest_of_slices(case: Case) -> None:
+def test_52_the_largest_of_slices(case: PublicCase) -> None:
     text = head(2, 8, 5, 5) + 'layer { name: "s" type: "Slice" bottom: "x" top: "a" top: "b" }\n'
     text += layer("m", "Eltwise", "a b", "m", "eltwise_param { operation: MAX }") + layer("r", "ReLU", "m", "y")
     x = blob(2, 8, 5, 5)

@@ -31,7 +31,7 @@ def conv(name: str, bottom: str, more: str = "") -> str:
     return layer(name, "Convolution", bottom, more=settings)
 
 
-def found(text: str, phase: str = "TEST", outputs: tuple[str, ...] = ()) -> list[str]:
+def list_findings(text: str, phase: str = "TEST", outputs: tuple[str, ...] = ()) -> list[str]:
     """`rule:line: message` of each finding."""
     made = findings(wired(parse(text, "a.prototxt"), State(phase)), outputs)
     return [f"{f.rule}:{f.error.loc.line if f.error.loc else 0}: {f.error.message}" for f in made]
@@ -131,22 +131,22 @@ RULES = {
 @pytest.mark.parametrize("case", RULES)
 def test_rule(case: str) -> None:
     text, expected = RULES[case]
-    assert found(text) == expected
+    assert list_findings(text) == expected
 
 
 def test_what_leads_to_no_loss_is_dead_in_a_net_for_training() -> None:
     data = 'layer { name: "data" type: "Data" top: "data" top: "label" }\n'
     text = data + conv("c", "data") + conv("dead", "data") + layer("loss", "SoftmaxWithLoss", "c label")
-    assert found(text, "TRAIN") == [
+    assert list_findings(text, "TRAIN") == [
         'dead_layer:3: layer "dead" (Convolution) leads to no loss and to nothing else that is measured'
     ]
-    assert found(text.replace('"Data"', '"Input"').replace("dead", "more"))[-1].startswith("training_only:4")
+    assert list_findings(text.replace('"Data"', '"Input"').replace("dead", "more"))[-1].startswith("training_only:4")
 
 
 def test_what_an_output_does_not_need() -> None:
     text = INPUT + conv("c", "data") + conv("d", "c")
-    assert found(text) == []
-    assert found(text, outputs=("c",)) == ['dead_layer:3: layer "d" (Convolution) is not needed for c']
+    assert list_findings(text) == []
+    assert list_findings(text, outputs=("c",)) == ['dead_layer:3: layer "d" (Convolution) is not needed for c']
 
 
 VERDICTS = {

@@ -149,7 +149,7 @@ def image_net(tmp_path: Path) -> Path:
     return tmp_path / "image.net"
 
 
-def fed(net: Path, *options: object) -> list[float]:
+def run_on_picture(net: Path, *options: object) -> list[float]:
     """The three channels that `run` makes of the picture beside the net."""
     folder = net.parent
     given = ["--input", f"a={folder / 'p.png'}", "--input", folder / "b.npz", "--output-file", folder / "out.npz"]
@@ -165,11 +165,13 @@ def test_what_is_said_of_pictures_is_kept_and_can_be_overridden(image_net: Path)
     cortado("compile", image_net, "-o", out, "--mean", "1,2,3", "--scale", 2, "--bgr", "--crop", "4x6")
     kept = read(out).preprocessing
     assert kept == {"a": Preprocessing(mean=(1.0, 2.0, 3.0), scale=2.0, bgr=True, crop=(4, 6))}
-    assert fed(image_net) == [58, 36, 14]
-    assert fed(image_net, "--rgb") == [18, 36, 54]
-    assert fed(image_net, "--scale", 1, "--mean", "5") == [25, 15, 5]
-    np.testing.assert_allclose(fed(image_net, "--raw-scale", 25.5, "--mean", 0, "--scale", 1), [3, 2, 1], rtol=1e-6)
-    assert fed(image_net, "--resize", "8x12", "--rgb", "--mean", 0) == [20, 40, 60]
+    assert run_on_picture(image_net) == [58, 36, 14]
+    assert run_on_picture(image_net, "--rgb") == [18, 36, 54]
+    assert run_on_picture(image_net, "--scale", 1, "--mean", "5") == [25, 15, 5]
+    np.testing.assert_allclose(
+        run_on_picture(image_net, "--raw-scale", 25.5, "--mean", 0, "--scale", 1), [3, 2, 1], rtol=1e-6
+    )
+    assert run_on_picture(image_net, "--resize", "8x12", "--rgb", "--mean", 0) == [20, 40, 60]
 
 
 @pytest.mark.parametrize("kind", ["npy", "binaryproto"])
@@ -186,8 +188,8 @@ def test_a_mean_picture_goes_into_the_file(kind: str, image_net: Path) -> None:
         path.write_bytes(blob.SerializeToString())
     cortado("compile", image_net, "-o", image_net.with_suffix(".cortado"), "--mean", path, "--input", "a")
     path.unlink()
-    assert fed(image_net) == [30, 19, 8]
-    assert fed(image_net, "--mean", "1") == [29, 19, 9], "numbers take the place of the picture"
+    assert run_on_picture(image_net) == [30, 19, 8]
+    assert run_on_picture(image_net, "--mean", "1") == [29, 19, 9], "numbers take the place of the picture"
 
 
 def test_show_prints_a_net_at_any_stage() -> None:
@@ -286,7 +288,7 @@ def test_it_is_quiet_in_a_pipe_and_ends_well_when_nobody_reads(compiled: Path) -
     done.wait()
 
 
-def test_the_python_face() -> None:
+def test_the_python_api() -> None:
     import cortado as package
 
     made = package.compile_net(NET, WEIGHTS)

@@ -25,7 +25,7 @@ def cortado(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def told(*words: object, differs: bool = False) -> dict:
+def run_json(*words: object, differs: bool = False) -> dict:
     done = cortado("compare", *words, "--json")
     assert done.exit_code == int(differs), done.output
     return json.loads(done.stdout)
@@ -40,7 +40,7 @@ def net() -> driver.Net:
     "words", [("--target", "reference-f64,cpu"), ("--target", "reference,cpu"), ("--passes", "none,all")]
 )
 def test_one_net_in_two_ways(words: tuple[str, ...]) -> None:
-    found = told(NET, WEIGHTS, *words)
+    found = run_json(NET, WEIGHTS, *words)
     assert [v["name"] for v in found["values"]] == BLOBS, "in the net's order, inside the net too"
     assert found["equal"] and found["first"] is None
     assert 0 < max(v["relative"] for v in found["values"]) < 1e-5, "two ways to compute are never bit for bit the same"
@@ -49,7 +49,7 @@ def test_one_net_in_two_ways(words: tuple[str, ...]) -> None:
 def test_a_compiled_file_and_another_shape(tmp_path: Path, net: driver.Net) -> None:
     driver.save(net, tmp_path / "digits.cortado")
     np.save(tmp_path / "x.npy", np.random.default_rng(1).random((3, 1, 8, 8), dtype=np.float32))
-    found = told(NET, WEIGHTS, tmp_path / "digits.cortado", "--input", tmp_path / "x.npy")
+    found = run_json(NET, WEIGHTS, tmp_path / "digits.cortado", "--input", tmp_path / "x.npy")
     assert found["sides"] == ["digits.prototxt", "digits.cortado"]
     assert all(v["shape"][0] == 3 and v["by"] == 0 for v in found["values"])
     words = (NET, WEIGHTS, tmp_path / "digits.cortado")
@@ -62,12 +62,12 @@ def test_recorded_blobs(tmp_path: Path, net: driver.Net) -> None:
     values = {name: tensor.numpy() for name, tensor in trace(net, {"data": x}).items()}
     stored = {"in:data": x, "blob:conv1": values["conv1"], "out:prob": values["prob"], "pool1": values["pool1"]}
     np.savez(tmp_path / "blobs.npz", **stored)
-    found = told(NET, WEIGHTS, tmp_path / "blobs.npz")
+    found = run_json(NET, WEIGHTS, tmp_path / "blobs.npz")
     assert [v["name"] for v in found["values"]] == ["conv1", "pool1", "prob"] and found["equal"]
     wrong = values["pool1"].copy()
     wrong[1, 2, 3, 0] += 0.5
     np.savez(tmp_path / "blobs.npz", **{**stored, "pool1": wrong, "out:prob": values["prob"][:, :9]})
-    found = told(NET, WEIGHTS, tmp_path / "blobs.npz", differs=True)
+    found = run_json(NET, WEIGHTS, tmp_path / "blobs.npz", differs=True)
     assert found["first"] == "pool1"
     pool1, prob = found["values"][1:]
     assert pool1["at"] == [1, 2, 3, 0] and pool1["by"] == pytest.approx(0.5) and pool1["b"] == wrong[1, 2, 3, 0]
@@ -83,16 +83,16 @@ def test_blobs_as_pycaffe_has_them(tmp_path: Path, net: driver.Net) -> None:
     values = {name: tensor.numpy() for name, tensor in trace(net, {"data": x}).items()}
     file = tmp_path / "caffe.npz"
     np.savez(file, **values, conv1_conv1_relu_0_split_1=values["conv1"])
-    found = told(NET, WEIGHTS, file)
+    found = run_json(NET, WEIGHTS, file)
     assert [v["name"] for v in found["values"]] == BLOBS and found["only"] == {"a": [], "b": []}
     assert max(v["by"] for v in found["values"]) == 0, "it ran on the recorded input, and its batch"
-    assert [v["name"] for v in told(file, NET, WEIGHTS)["values"]] == BLOBS, "the order is the net's"
+    assert [v["name"] for v in run_json(file, NET, WEIGHTS)["values"]] == BLOBS, "the order is the net's"
 
     nan = values["pool1"].copy()
     nan[0, 1, 2, 3] = nan[1, 0, 0, 0] = np.nan
     wrong = {**values, "pool1": nan, "sum": values["sum"][:, :1], "look2": values["sum"], "other": x}
     np.savez(file, **{name: wrong[name] for name in sorted(wrong, reverse=True) if name != "prob"})
-    found = told(NET, WEIGHTS, file, differs=True)
+    found = run_json(NET, WEIGHTS, file, differs=True)
     reasons = {v["name"]: v["reason"] for v in found["values"]}
     assert list(reasons) == BLOBS[:-1] and found["first"] == "sum"
     assert found["maker"] == 'layer "sum_relu" (ReLU) in line 56'
@@ -102,7 +102,7 @@ def test_blobs_as_pycaffe_has_them(tmp_path: Path, net: driver.Net) -> None:
     assert "NaN or infinite" in said and "another shape" in said
     assert "Only digits.prototxt has prob." in said and "Only caffe.npz has other." in said
     assert "Only caffe.npz has look2: passes took that away in digits.prototxt, and --passes none keeps it." in said
-    assert "look2" in {v["name"] for v in told(NET, WEIGHTS, file, "--passes", "none", differs=True)["values"]}
+    assert "look2" in {v["name"] for v in run_json(NET, WEIGHTS, file, "--passes", "none", differs=True)["values"]}
 
 
 def test_an_input_that_nobody_recorded(tmp_path: Path) -> None:
@@ -127,10 +127,10 @@ def test_a_compiled_net_in_two_ways(tmp_path: Path, net: driver.Net) -> None:
     """A target that is named is the one that runs; a compiled net runs as it is where none is."""
     file = tmp_path / "digits.cortado"
     driver.save(net, file)
-    found = told(file, "--target", "reference-f64,cpu")
+    found = run_json(file, "--target", "reference-f64,cpu")
     assert found["sides"] == ["reference-f64", "cpu"] and 0 < max(v["by"] for v in found["values"]) < 1e-5
-    assert told(file, "--passes", "none,all")["sides"] == ["cpu without passes", "cpu with all passes"]
-    assert told(NET, WEIGHTS, file, "--shape", "data=5,1,8,8")["values"][0]["shape"][0] == 5
+    assert run_json(file, "--passes", "none,all")["sides"] == ["cpu without passes", "cpu with all passes"]
+    assert run_json(NET, WEIGHTS, file, "--shape", "data=5,1,8,8")["values"][0]["shape"][0] == 5
 
 
 def test_two_nets_with_drawn_weights(tmp_path: Path) -> None:
@@ -140,16 +140,16 @@ def test_two_nets_with_drawn_weights(tmp_path: Path) -> None:
     a, b = tmp_path / "relu.net", tmp_path / "tanh.net"
     refused = cortado("compare", a, b)
     assert refused.exit_code == 2 and "--random-weights" in refused.output
-    found = told(a, b, "--random-weights", "--passes", "none", differs=True)
+    found = run_json(a, b, "--random-weights", "--passes", "none", differs=True)
     assert [(v["name"], v["reason"] == "") for v in found["values"]] == [("y", True), ("z", False)]
-    assert told(a, a, "--random-weights")["equal"]
-    one, other = (told(a, b, "--random-weights", "--seed", s, differs=True)["values"] for s in (1, 2))
+    assert run_json(a, a, "--random-weights")["equal"]
+    one, other = (run_json(a, b, "--random-weights", "--seed", s, differs=True)["values"] for s in (1, 2))
     assert one != other, "the seed names the numbers"
 
 
 def test_opencv() -> None:
     pytest.importorskip("cv2")
-    found = told(NET, WEIGHTS, "--opencv")
+    found = run_json(NET, WEIGHTS, "--opencv")
     assert found["sides"] == ["cortado", "OpenCV"] and [v["name"] for v in found["values"]] == BLOBS
 
 
@@ -157,7 +157,7 @@ def test_published_model() -> None:
     model, golden = SHARED / "models" / "lenet", SHARED / "goldens" / "models" / "lenet-iter_10000_rand.npz"
     if not golden.exists():
         pytest.skip("the model is not at hand")
-    found = told(model / "lenet.prototxt", model / "lenet_iter_10000.caffemodel", golden, "--tolerance", 1e-5)
+    found = run_json(model / "lenet.prototxt", model / "lenet_iter_10000.caffemodel", golden, "--tolerance", 1e-5)
     assert {"conv1", "ip1", "prob"} <= {v["name"] for v in found["values"]}
 
 

@@ -12,60 +12,60 @@ import torch
 from cortado.runtime import ArtifactError, Net
 from cortado.runtime.artifact import Artifact, Plan, Weight
 
-from .gpu import Gpu, cubin
-from .launches import AFFINE, TILED, chain, tiled
+from .gpu import GpuUnderTest, cubin
+from .launches import AFFINE, TILED_DESCRIPTOR, chain, tiled_artifact
 
 
 @pytest.mark.parametrize("wrong", [{"strides": [960, 192, 36]}, {"box": [1, 4, 4, 16]}, {"box": [1, 300, 4, 8]}])
-def test_a_tensor_that_cuda_does_not_describe(gpu: Gpu, wrong: dict[str, Any]) -> None:
+def test_a_tensor_that_cuda_does_not_describe(gpu: GpuUnderTest, wrong: dict[str, Any]) -> None:
     with pytest.raises(ArtifactError, match=r"step 'move' \(launch\): CUDA describes no tensor of shape .*invalid arg"):
-        Net.from_artifact(tiled({**TILED, **wrong}))
+        Net.from_artifact(tiled_artifact({**TILED_DESCRIPTOR, **wrong}))
     assert len(gpu.refusals) == 1
-    gpu.forget()
+    gpu.clear_log()
 
 
 @pytest.mark.parametrize("capability, name", [("75", "sm_75"), ("100", "sm_100")])
 def test_a_gpu_that_the_net_was_not_compiled_for(
-    gpu: Gpu, monkeypatch: pytest.MonkeyPatch, capability: str, name: str
+    gpu: GpuUnderTest, monkeypatch: pytest.MonkeyPatch, capability: str, name: str
 ) -> None:
     monkeypatch.setenv("FAKECUDA_CAPABILITY", capability)
     with pytest.raises(ArtifactError, match=rf"'scale' was compiled for sm_80 and sm_90, .*\({name}\)"):
         Net.from_artifact(chain())
 
 
-def test_too_little_shared_memory(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_shared_memory(gpu: GpuUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKECUDA_CAPABILITY", "89")
     with pytest.raises(ArtifactError, match=r"needs 200,000 bytes of shared memory, and a block .* has 101,376"):
         Net.from_artifact(chain(shared=200_000))
 
 
-def test_too_little_memory(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory(gpu: GpuUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKECUDA_MEMORY", str(1 << 20))
     plan = replace(chain().plan, arena=1 << 22)
     with pytest.raises(ArtifactError, match=r"needs 4\.0 MiB for its values on Stand-in .* out of memory .*smaller"):
         Net.from_artifact(replace(chain(), plan=plan))
 
 
-def test_code_without_the_kernel(gpu: Gpu) -> None:
+def test_code_without_the_kernel(gpu: GpuUnderTest) -> None:
     made = chain()
     with pytest.raises(RuntimeError, match=r"cuModuleGetFunction: named symbol not found .*compile the net again"):
         Net.from_artifact(replace(made, cubins={**made.cubins, "offset.sm_90": cubin({"other": AFFINE})}))
 
 
-def test_damaged_code(gpu: Gpu) -> None:
+def test_damaged_code(gpu: GpuUnderTest) -> None:
     made = chain()
     with pytest.raises(RuntimeError, match="cuModuleLoadData: device kernel image is invalid"):
         Net.from_artifact(replace(made, cubins={**made.cubins, "offset.sm_90": torch.zeros(64, dtype=torch.uint8)}))
     assert len(gpu.refusals) == 1
-    gpu.forget()
+    gpu.clear_log()
 
 
-def test_a_grid_that_cannot_be(gpu: Gpu) -> None:
+def test_a_grid_that_cannot_be(gpu: GpuUnderTest) -> None:
     with pytest.raises(ArtifactError, match=r"'data>mid' \(launch\): the grid is \[1, 70000, 1\]"):
         Net.from_artifact(chain(grid=[1, 70000, 1]))
 
 
-def test_a_machine_without_a_gpu(gpu: Gpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_a_gpu(gpu: GpuUnderTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FAKECUDA_DEVICES", "0")
     with pytest.raises(ArtifactError, match=r"cuInit: no CUDA-capable device .*there is no NVIDIA GPU to be seen"):
         Net.from_artifact(chain())

@@ -15,11 +15,11 @@ from torch import Tensor
 from cortado.runtime import Net, load
 from cortado.runtime.artifact import write
 
-from .gpu import Gpu, cubin, number
-from .launches import AFFINE, ROWS, chain, tiled
+from .gpu import GpuUnderTest, cubin, unpack_number
+from .launches import AFFINE, ROWS, chain, tiled_artifact
 
 
-def test_from_file_to_numbers(gpu: Gpu, tmp_path: Path) -> None:
+def test_from_file_to_numbers(gpu: GpuUnderTest, tmp_path: Path) -> None:
     write(tmp_path / "net.cortado", chain())
     net = load(tmp_path / "net.cortado")
     x = np.random.default_rng(0).standard_normal((ROWS, 4)).astype("f4")
@@ -33,65 +33,72 @@ def test_from_file_to_numbers(gpu: Gpu, tmp_path: Path) -> None:
     assert net.arena_bytes == ROWS * 32 + 32
 
 
-def test_loading_does_everything_once_and_in_order(gpu: Gpu) -> None:
+def test_loading_does_everything_once_and_in_order(gpu: GpuUnderTest) -> None:
     Net.from_artifact(chain())
-    order = gpu.order
+    order = gpu.call_names
     assert order[:2] == ["cuInit", "cuDevicePrimaryCtxRetain"]
-    assert [entry["sm"] for entry in gpu.told("cuModuleLoadData")] == [90, 90]  # two kernels, three launches
+    assert [entry["sm"] for entry in gpu.log_entries("cuModuleLoadData")] == [90, 90]  # two kernels, three launches
     assert order.index("cuStreamBeginCapture") > max(i for i, call in enumerate(order) if call == "cuMemAlloc")
-    assert [entry["bytes"] for entry in gpu.told("cuMemAlloc")] == [32, ROWS * 32 + 32, ROWS * 16]  # w, arena, data
-    launches = gpu.told("cuLaunchKernel")
+    assert [entry["bytes"] for entry in gpu.log_entries("cuMemAlloc")] == [
+        32,
+        ROWS * 32 + 32,
+        ROWS * 16,
+    ]  # w, arena, data
+    launches = gpu.log_entries("cuLaunchKernel")
     assert [(entry["name"], entry["captured"]) for entry in launches] == [
         ("scale", True),
         ("offset", True),
         ("scale", True),
     ]
     assert order.count("cuStreamBeginCapture") == order.count("cuGraphInstantiate") == 1
-    assert gpu.told("cuStreamEndCapture")[0]["nodes"] == 3
+    assert gpu.log_entries("cuStreamEndCapture")[0]["nodes"] == 3
     assert "cuGraphLaunch" not in order
 
 
-def test_the_parameters_of_a_launch(gpu: Gpu) -> None:
+def test_the_parameters_of_a_launch(gpu: GpuUnderTest) -> None:
     Net.from_artifact(chain())
-    first, second, third = gpu.told("cuLaunchKernel")
-    weight, arena, data = (entry["address"] for entry in gpu.told("cuMemAlloc"))
+    first, second, third = gpu.log_entries("cuLaunchKernel")
+    weight, arena, data = (entry["address"] for entry in gpu.log_entries("cuMemAlloc"))
     assert first["grid"] == [ROWS * 4 // 8, 1, 1] and first["block"] == [128, 1, 1] and first["shared"] == 0
     x, y, n, a, b, *scratch = first["parameters"]
-    assert (number(x, "Q"), number(y, "Q"), number(n, "i")) == (data, arena, ROWS * 4)
-    assert (number(a, "f"), number(b, "f")) == (2.0, 1.0)
-    assert [number(s, "Q") for s in scratch] == [0, 0]
-    assert number(second["parameters"][0], "Q") == arena and number(second["parameters"][1], "Q") == arena + ROWS * 16
-    assert number(third["parameters"][0], "Q") == weight
+    assert (unpack_number(x, "Q"), unpack_number(y, "Q"), unpack_number(n, "i")) == (data, arena, ROWS * 4)
+    assert (unpack_number(a, "f"), unpack_number(b, "f")) == (2.0, 1.0)
+    assert [unpack_number(s, "Q") for s in scratch] == [0, 0]
+    assert (
+        unpack_number(second["parameters"][0], "Q") == arena
+        and unpack_number(second["parameters"][1], "Q") == arena + ROWS * 16
+    )
+    assert unpack_number(third["parameters"][0], "Q") == weight
 
 
-def test_a_call_is_one_graph_launch_and_allocates_nothing(gpu: Gpu) -> None:
+def test_a_call_is_one_graph_launch_and_allocates_nothing(gpu: GpuUnderTest) -> None:
     net = Net.from_artifact(chain())
-    (graph,) = gpu.told("cuStreamEndCapture")
-    gpu.forget()
+    (graph,) = gpu.log_entries("cuStreamEndCapture")
+    gpu.clear_log()
     for _ in range(3):
         net(np.zeros((ROWS, 4)))
-    assert [entry["graph"] for entry in gpu.told("cuGraphLaunch")] == [graph["graph"]] * 3
+    assert [entry["graph"] for entry in gpu.log_entries("cuGraphLaunch")] == [graph["graph"]] * 3
     never = {"cuMemAlloc", "cuMemFree", "cuModuleLoadData", "cuLaunchKernel", "cuStreamBeginCapture", "cuStreamCreate"}
-    assert not never & set(gpu.order)
-    one = gpu.order[: len(gpu.order) // 3]
+    assert not never & set(gpu.call_names)
+    one = gpu.call_names[: len(gpu.call_names) // 3]
     assert one.index("cuMemcpyHtoDAsync") < one.index("cuGraphLaunch") < one.index("cuMemcpyDtoHAsync")
-    assert gpu.order == one * 3
+    assert gpu.call_names == one * 3
 
 
-def test_much_shared_memory_is_asked_for(gpu: Gpu) -> None:
+def test_much_shared_memory_is_asked_for(gpu: GpuUnderTest) -> None:
     Net.from_artifact(chain(shared=100_000))
-    (asked,) = gpu.told("cuFuncSetAttribute")
+    (asked,) = gpu.log_entries("cuFuncSetAttribute")
     assert (asked["name"], asked["attribute"], asked["value"]) == ("scale", 8, 100_000)
-    order = gpu.order
+    order = gpu.call_names
     assert order.index("cuFuncSetAttribute") < order.index("cuStreamBeginCapture")
-    assert [entry["shared"] for entry in gpu.told("cuLaunchKernel")] == [100_000, 0, 0]
+    assert [entry["shared"] for entry in gpu.log_entries("cuLaunchKernel")] == [100_000, 0, 0]
 
 
-def test_tensor_descriptors(gpu: Gpu) -> None:
-    net = Net.from_artifact(tiled())
-    (asked,) = gpu.told("cuTensorMapEncodeTiled")
-    (launch,) = gpu.told("cuLaunchKernel")
-    data = gpu.told("cuMemAlloc")[1]["address"]
+def test_tensor_descriptors(gpu: GpuUnderTest) -> None:
+    net = Net.from_artifact(tiled_artifact())
+    (asked,) = gpu.log_entries("cuTensorMapEncodeTiled")
+    (launch,) = gpu.log_entries("cuLaunchKernel")
+    data = gpu.log_entries("cuMemAlloc")[1]["address"]
     assert asked == {
         "call": "cuTensorMapEncodeTiled",
         "type": 7,  # CU_TENSOR_MAP_DATA_TYPE_FLOAT32
@@ -104,20 +111,20 @@ def test_tensor_descriptors(gpu: Gpu) -> None:
     }
     tensor_map, *rest = launch["parameters"]
     assert len(tensor_map) == 256
-    assert [number(value, "i") for value in rest[:4]] == [2, 5, 6, 8]
-    assert [number(value, "q") for value in rest[4:8]] == [240, 48, 8, 1]  # elements
+    assert [unpack_number(value, "i") for value in rest[:4]] == [2, 5, 6, 8]
+    assert [unpack_number(value, "q") for value in rest[4:8]] == [240, 48, 8, 1]  # elements
     assert launch["grid"] == [2, 3, 4] and launch["block"] == [256, 1, 1]
     x = torch.randn(2, 8, 5, 6)
     assert torch.equal(net(x)["out"], x)
 
 
-def test_the_newest_code_that_the_gpu_runs(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_code_that_the_gpu_runs(gpu: GpuUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKECUDA_CAPABILITY", "86")
     variants = {"sm_80": {"kernel": "small", "warps": 2, "grid": [5, 1, 1]}}
     made = chain(variants=variants)
     net = Net.from_artifact(replace(made, cubins={**made.cubins, "small.sm_80": cubin({"small": AFFINE}, 80)}))
-    assert [entry["sm"] for entry in gpu.told("cuModuleLoadData")] == [80] * 3
-    first = gpu.told("cuLaunchKernel")[0]
+    assert [entry["sm"] for entry in gpu.log_entries("cuModuleLoadData")] == [80] * 3
+    first = gpu.log_entries("cuLaunchKernel")[0]
     assert (first["name"], first["block"], first["grid"]) == ("small", [64, 1, 1], [5, 1, 1])
     assert net(np.ones((ROWS, 4)))["out"][0, 0] == 5
 

@@ -21,7 +21,7 @@ from cortado.runtime.cuda.launch import argument_values
 from cortado.runtime.primitive_table import PRIMITIVE_TABLE
 
 from .cubins import parameter_sizes
-from .gpu import Gpu, cubin
+from .gpu import GpuUnderTest, cubin
 
 TEXT = """net tiny(data: f32[2,4,17,17]) {
     weight a.w: f32[16,4,3,3]
@@ -91,7 +91,7 @@ def test_parameters_are_those_of_the_machine_code(artifact: Artifact, architectu
 
 @pytest.mark.parametrize("capability", ["80", "90"])
 def test_a_plan_is_launched_in_order(
-    artifact: Artifact, gpu: Gpu, monkeypatch: pytest.MonkeyPatch, capability: str
+    artifact: Artifact, gpu: GpuUnderTest, monkeypatch: pytest.MonkeyPatch, capability: str
 ) -> None:
     """The stand-in refuses tensor maps, grids and shared memory that CUDA would; its kernels do nothing."""
     monkeypatch.setenv("FAKECUDA_CAPABILITY", capability)
@@ -104,10 +104,10 @@ def test_a_plan_is_launched_in_order(
     }
     net = Net.from_artifact(replace(artifact, cubins={**artifact.cubins, **code}))
     net(torch.randn(2, 4, 17, 17))
-    asked = gpu.told("cuLaunchKernel")
+    asked = gpu.log_entries("cuLaunchKernel")
     assert [entry["name"] for entry in asked] == [a["kernel"] for a in planned]
     assert [entry["grid"] for entry in asked] == [list(a["grid"]) for a in planned]
     assert [entry["block"][0] for entry in asked] == [32 * a["warps"] for a in planned]
     assert [entry["shared"] for entry in asked] == [a["shared"] for a in planned]
-    assert [entry["nodes"] for entry in gpu.told("cuStreamEndCapture")] == [len(planned)]
-    assert len(gpu.told("cuGraphLaunch")) == 1
+    assert [entry["nodes"] for entry in gpu.log_entries("cuStreamEndCapture")] == [len(planned)]
+    assert len(gpu.log_entries("cuGraphLaunch")) == 1

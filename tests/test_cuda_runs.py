@@ -20,11 +20,11 @@ from cortado.runtime.artifact import Artifact, Plan, Slot, Step
 from cortado.runtime.cuda import instance, program
 from cortado.runtime.cuda.device import device
 
-from .gpu import Gpu, cubin
+from .gpu import GpuUnderTest, cubin
 from .launches import AFFINE, ROWS, affine, chain
 
 
-def test_a_net_gives_its_memory_back(gpu: Gpu) -> None:
+def test_a_net_gives_its_memory_back(gpu: GpuUnderTest) -> None:
     """At once, without waiting for Python to look for circles: a GPU's memory is not what makes it look."""
     net = Net.from_artifact(chain())
     net(np.zeros((ROWS, 4)))
@@ -33,9 +33,9 @@ def test_a_net_gives_its_memory_back(gpu: Gpu) -> None:
         del net
     finally:
         gc.enable()
-    taken = sorted(entry["address"] for entry in gpu.told("cuMemAlloc"))
-    assert taken == sorted(entry["address"] for entry in gpu.told("cuMemFree"))
-    order = gpu.order
+    taken = sorted(entry["address"] for entry in gpu.log_entries("cuMemAlloc"))
+    assert taken == sorted(entry["address"] for entry in gpu.log_entries("cuMemFree"))
+    order = gpu.call_names
     for made, gone in [
         ("cuModuleLoadData", "cuModuleUnload"),
         ("cuStreamCreate", "cuStreamDestroy"),
@@ -45,7 +45,7 @@ def test_a_net_gives_its_memory_back(gpu: Gpu) -> None:
         assert order.count(made) == order.count(gone) > 0, made
 
 
-def test_a_thread_keeps_its_own_context(gpu: Gpu) -> None:
+def test_a_thread_keeps_its_own_context(gpu: GpuUnderTest) -> None:
     """One that chose another GPU for its work goes on with that one after a call."""
     net = Net.from_artifact(chain())
     calls, found = device().driver, c_void_p(1)
@@ -57,7 +57,7 @@ def test_a_thread_keeps_its_own_context(gpu: Gpu) -> None:
         assert found.value == device().context.value
 
 
-def test_threads_share_weights_and_not_memory(gpu: Gpu) -> None:
+def test_threads_share_weights_and_not_memory(gpu: GpuUnderTest) -> None:
     net = Net.from_artifact(chain())
     inputs = [np.full((ROWS, 4), i, "f4") for i in range(60)]
     barrier = threading.Barrier(3)
@@ -73,33 +73,38 @@ def test_threads_share_weights_and_not_memory(gpu: Gpu) -> None:
     (program,) = net.programs.values()
     instances = len(program.pool)  # type: ignore[attr-defined]
     assert 1 <= instances <= 3
-    assert gpu.order.count("cuMemAlloc") == 1 + 2 * instances and gpu.order.count("cuModuleLoadData") == 2
+    assert gpu.call_names.count("cuMemAlloc") == 1 + 2 * instances and gpu.call_names.count("cuModuleLoadData") == 2
 
 
-def test_a_run_waits_for_the_last_run_of_its_memory(gpu: Gpu) -> None:
+def test_a_run_waits_for_the_last_run_of_its_memory(gpu: GpuUnderTest) -> None:
     net = Net.from_artifact(chain())
     net(np.zeros((ROWS, 4)))
-    gpu.forget()
+    gpu.clear_log()
     net(np.zeros((ROWS, 4)))
-    wait, record = gpu.told("cuStreamWaitEvent")[0], gpu.told("cuEventRecord")[0]
+    wait, record = gpu.log_entries("cuStreamWaitEvent")[0], gpu.log_entries("cuEventRecord")[0]
     assert wait["event"] == record["event"]
-    assert gpu.order[0] == "cuStreamWaitEvent" and gpu.order[-1] == "cuEventRecord"
+    assert gpu.call_names[0] == "cuStreamWaitEvent" and gpu.call_names[-1] == "cuEventRecord"
 
 
-def test_other_shapes_share_weights_and_kernels(gpu: Gpu) -> None:
+def test_other_shapes_share_weights_and_kernels(gpu: GpuUnderTest) -> None:
     def compile(source: str, shapes: Mapping[str, Any], weights: Mapping[str, Tensor], target: str) -> Artifact:
         assert target == "cuda"
         return chain(shapes["data"][0])
 
     net = Net.from_artifact(chain(), compile=compile)
-    gpu.forget()
+    gpu.clear_log()
     for rows in (16, 128, 16):
         assert (net(np.ones((rows, 4)))["out"] == 5).all()
-    assert [entry["bytes"] for entry in gpu.told("cuMemAlloc")] == [16 * 32 + 32, 16 * 16, 128 * 32 + 32, 128 * 16]
-    assert "cuModuleLoadData" not in gpu.order
+    assert [entry["bytes"] for entry in gpu.log_entries("cuMemAlloc")] == [
+        16 * 32 + 32,
+        16 * 16,
+        128 * 32 + 32,
+        128 * 16,
+    ]
+    assert "cuModuleLoadData" not in gpu.call_names
 
 
-def cut() -> Artifact:
+def chain_with_host_steps() -> Artifact:
     """A layer of the caller's between two launches, and a softmax at the end, which the host computes too."""
     made = chain()
     slots = {**made.plan.slots, "user": Slot("f32", (ROWS, 4), at=0), "prob": Slot("f32", (ROWS, 4), at=0)}
@@ -114,21 +119,21 @@ def cut() -> Artifact:
     return replace(made, plan=replace(made.plan, slots=slots, steps=steps, outputs=outputs))
 
 
-def test_the_host_cuts_the_graph(gpu: Gpu) -> None:
-    net = Net.from_artifact(cut(), layers={"negate": lambda attributes, x: -x})
-    assert [entry["nodes"] for entry in gpu.told("cuStreamEndCapture")] == [1, 2]
-    gpu.forget()
+def test_the_host_cuts_the_graph(gpu: GpuUnderTest) -> None:
+    net = Net.from_artifact(chain_with_host_steps(), layers={"negate": lambda attributes, x: -x})
+    assert [entry["nodes"] for entry in gpu.log_entries("cuStreamEndCapture")] == [1, 2]
+    gpu.clear_log()
     x = np.random.default_rng(1).standard_normal((ROWS, 4)).astype("f4")
     found = net(x)
     np.testing.assert_allclose(found["out"], 3 * -(2 * x + 1) - 4, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found["prob"], torch.from_numpy(found["out"]).softmax(1), atol=1e-6)
     assert np.array_equal(found["data"], x) and found["w"].tolist() == list(range(8))
-    around = [c for c in gpu.order if c in ("cuGraphLaunch", "cuMemcpyDtoHAsync", "cuMemcpyHtoDAsync")]
+    around = [c for c in gpu.call_names if c in ("cuGraphLaunch", "cuMemcpyDtoHAsync", "cuMemcpyHtoDAsync")]
     assert around[:4] == ["cuMemcpyHtoDAsync", "cuGraphLaunch", "cuMemcpyDtoHAsync", "cuMemcpyHtoDAsync"]
-    assert around.count("cuGraphLaunch") == 2 and "cuMemAlloc" not in gpu.order
+    assert around.count("cuGraphLaunch") == 2 and "cuMemAlloc" not in gpu.call_names
 
 
-def test_counts_that_are_known_when_the_net_runs(gpu: Gpu) -> None:
+def test_counts_that_are_known_when_the_net_runs(gpu: GpuUnderTest) -> None:
     slots = {
         "data": Slot("f32", (9, 4)),
         "kept": Slot("f32", ("?6", 4), at=0),
@@ -152,7 +157,7 @@ def test_counts_that_are_known_when_the_net_runs(gpu: Gpu) -> None:
         net(torch.ones(9, 4))
 
 
-def test_a_part_of_the_channels_begins_where_it_lies(gpu: Gpu) -> None:
+def test_a_part_of_the_channels_begins_where_it_lies(gpu: GpuUnderTest) -> None:
     """Two launches write their channels of one stored tensor; a third value is seen by the host only."""
     slots = {
         "data": Slot("f32", (1, 4, 2, 2)),
@@ -199,32 +204,32 @@ def to_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[Tensor], Tensor]:
     return moved
 
 
-def test_arrays_on_the_gpu_stay_there(gpu: Gpu, to_gpu: Callable[[Tensor], Tensor]) -> None:
+def test_arrays_on_the_gpu_stay_there(gpu: GpuUnderTest, to_gpu: Callable[[Tensor], Tensor]) -> None:
     net, x = Net.from_artifact(chain()), to_gpu(torch.randn(ROWS, 4))
     net(x)
-    gpu.forget()
+    gpu.clear_log()
     found = net(x)
     torch.testing.assert_close(found["out"], 6 * x - 1)
-    assert gpu.order == ["cuStreamWaitEvent", "cuMemcpyDtoDAsync", "cuGraphLaunch", "cuEventRecord"]
-    assert {entry["stream"] for entry in gpu.told()} == {0}  # torch's, so that its work and ours are in order
+    assert gpu.call_names == ["cuStreamWaitEvent", "cuMemcpyDtoDAsync", "cuGraphLaunch", "cuEventRecord"]
+    assert {entry["stream"] for entry in gpu.log_entries()} == {0}  # torch's, so that its work and ours are in order
     kept = found["out"].clone()
     net(to_gpu(-x))
     assert torch.equal(found["out"], kept)
 
 
-def test_bound_arrays_are_read_where_they_lie(gpu: Gpu, to_gpu: Callable[[Tensor], Tensor]) -> None:
+def test_bound_arrays_are_read_where_they_lie(gpu: GpuUnderTest, to_gpu: Callable[[Tensor], Tensor]) -> None:
     net, x = Net.from_artifact(chain()), to_gpu(torch.zeros(ROWS, 4))
-    before = len(gpu.told("cuMemAlloc"))
+    before = len(gpu.log_entries("cuMemAlloc"))
     run = net.bind(data=x)
-    assert len(gpu.told("cuMemAlloc")) == before + 1  # an arena, and no input
-    gpu.forget()
+    assert len(gpu.log_entries("cuMemAlloc")) == before + 1  # an arena, and no input
+    gpu.clear_log()
     x.copy_(torch.randn(ROWS, 4))
     first = run()
     torch.testing.assert_close(first["out"], 6 * x - 1)
     x.fill_(7)
     run()
     assert (first["out"] == 41).all()  # overwritten by the next call, as told
-    assert set(gpu.order) == {"cuGraphLaunch"}
+    assert set(gpu.call_names) == {"cuGraphLaunch"}
     for wrong, sentence in [
         (x.double(), r"should be f32\[64,4\] in nchw order"),
         (torch.zeros(4, ROWS).t(), "cannot be read as it is"),

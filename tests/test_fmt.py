@@ -12,7 +12,7 @@ from cortado import driver
 from cortado.cli import main
 from cortado.compiler.errors import CompileError
 from cortado.compiler.text import parse, show
-from cortado.compiler.text.format import formatted
+from cortado.compiler.text.format import format_text
 
 from .shared import ROOT
 
@@ -86,8 +86,8 @@ NETS = sorted((ROOT / "benchmarks" / "nets").glob("*.net"))
 
 
 def test_an_untidy_text() -> None:
-    assert formatted(UNTIDY) == TIDY
-    assert formatted(TIDY) == TIDY
+    assert format_text(UNTIDY) == TIDY
+    assert format_text(TIDY) == TIDY
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -97,8 +97,8 @@ def test_spaces_do_not_matter(seed: int) -> None:
     text = "\n".join(["net n(a: f32[1,4,2,2]) {", *lines, "}\n"])
     dice = random.Random(seed)
     spaced = "".join(c + " " * dice.randrange(3) if c in ",(){}=" else c for c in text)
-    assert formatted(spaced) == text
-    assert show(parse(formatted(spaced))) == show(parse(text))
+    assert format_text(spaced) == text
+    assert show(parse(format_text(spaced))) == show(parse(text))
 
 
 @pytest.mark.parametrize("stage", ["read", "fuse", "plan_memory"])
@@ -107,18 +107,18 @@ def test_what_the_compiler_prints_is_laid_out(stage: str) -> None:
     net = driver.read_net(digits / "digits.prototxt", digits / "digits.caffemodel")
     stages = driver.run_passes(net.planned, driver.Options()).by_name
     text = show(*stages[stage], weights="weights.safetensors")
-    assert formatted(text) == text
+    assert format_text(text) == text
 
 
 @pytest.mark.parametrize("path", NETS, ids=lambda p: p.stem)
 def test_our_nets_are_laid_out(path: Path) -> None:
     text = path.read_text("utf-8")
-    assert formatted(text, path.name) == text
+    assert format_text(text, path.name) == text
 
 
 def test_a_text_that_cannot_be_read() -> None:
     with pytest.raises(CompileError, match="did not expect 'return' here") as caught:
-        formatted("net n(x: f32[1]) {\n    y = relu(x\n    return y\n}", "a.net")
+        format_text("net n(x: f32[1]) {\n    y = relu(x\n    return y\n}", "a.net")
     assert str(caught.value.loc) == "a.net:3:5"
 
 

@@ -22,7 +22,7 @@ from cortado.compiler.text import parse, parse_planned
 from cortado.runtime.artifact import Preprocessing, read
 from cortado.runtime.preprocess import prepare
 
-from .test_passes import filled
+from .test_passes import fill_weights
 
 FORM = Preprocessing(mean=(104.0, 117.5, 123.25), scale=0.017, bgr=True, resize=(9, 12), crop=(8, 10))
 PLAIN = Preprocessing(bgr=True, resize=(9, 12), crop=(8, 10))
@@ -41,10 +41,12 @@ def net(body: str) -> Graph:
     declared = "\n".join(f"weight {name}: f32[{sizes}]" for name, sizes in WEIGHTS.items() if f" {name}" in body)
     value = body.removeprefix("return ")
     torch.manual_seed(3)
-    return filled(parse_planned(f"net n(x: f32[2,3,8,10]) {{\n{declared}\ny = {value}\nreturn y\n}}", "n.net")).graph
+    return fill_weights(
+        parse_planned(f"net n(x: f32[2,3,8,10]) {{\n{declared}\ny = {value}\nreturn y\n}}", "n.net")
+    ).graph
 
 
-def folded(graph: Graph, form: Preprocessing, input: str = "x", **options: Any) -> driver.Compilation:
+def fold(graph: Graph, form: Preprocessing, input: str = "x", **options: Any) -> driver.Compilation:
     forms = {input: form}
     return driver.compile_graph(graph, driver.Options(preprocessing=forms, fold_preprocessing=True, **options))
 
@@ -62,7 +64,7 @@ def test_the_same_numbers_without_preparing(body: str, form: Preprocessing) -> N
     graph, x = net(body), pixels()
     done = ((x * (form.raw_scale / 255) - np.reshape(form.mean, (-1, 1, 1))) * form.scale).astype(np.float32)
     (wanted,) = evaluate(graph, torch.from_numpy(done))
-    made = folded(graph, form)
+    made = fold(graph, form)
     found = made.load()(x=x)["y"]
     np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * float(wanted.abs().max()) + 1e-4)
     left = made.artifact.preprocessing["x"]
@@ -74,7 +76,7 @@ def test_the_same_numbers_without_preparing(body: str, form: Preprocessing) -> N
 
 def test_it_is_worked_out_in_float64() -> None:
     graph = net("return conv(x, w, b)")
-    made = folded(graph, FORM)
+    made = fold(graph, FORM)
     w, b = (v.data.double() for v in graph.nodes[0].inputs[1:] if isinstance(v, Constant))
     mean = torch.tensor(FORM.mean, dtype=torch.float64)
     now = {v.name: v for v in made.stages.by_name["fold_forward"].graph.constants}
@@ -87,11 +89,11 @@ def test_padding_sees_a_mean_but_no_scale() -> None:
     with pytest.raises(
         CompileError, match='"x" cannot be part of the weights: y pads with zeros, which the shift'
     ) as e:
-        folded(graph, FORM)
+        fold(graph, FORM)
     assert "compile without folding" in str(e.value)
     x = pixels()
     (wanted,) = evaluate(graph, torch.from_numpy(x * np.float32(0.5)))
-    found = folded(graph, Preprocessing(scale=0.5)).load()(x=x)["y"]
+    found = fold(graph, Preprocessing(scale=0.5)).load()(x=x)["y"]
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-3)
 
 
@@ -108,27 +110,27 @@ def test_padding_sees_a_mean_but_no_scale() -> None:
 )
 def test_what_cannot_be_is_refused(body: str, form: Preprocessing, options: dict[str, Any], why: str) -> None:
     with pytest.raises(CompileError, match=why):
-        folded(net(body), form, **options)
+        fold(net(body), form, **options)
 
 
 def test_an_input_that_is_none_and_one_that_is_returned() -> None:
     graph = net("return conv(x, w)")
     with pytest.raises(CompileError, match='no input "data"'):
-        folded(graph, FORM, input="data")
+        fold(graph, FORM, input="data")
     returned = parse("net n(x: f32[1,3,2,2]) {\nreturn x\n}", "n.net")
     with pytest.raises(CompileError, match="the net's caller reads it"):
-        folded(returned, FORM)
+        fold(returned, FORM)
     flat = parse("net n(x: f32[3]) {\ny = relu(x)\nreturn y\n}", "n.net")
     with pytest.raises(CompileError, match="no channels"):
-        folded(flat, FORM)
+        fold(flat, FORM)
 
 
 def test_nothing_to_fold_changes_nothing() -> None:
     graph = net("return relu(x)")
-    assert folded(graph, PLAIN).artifact.preprocessing == {"x": PLAIN}
+    assert fold(graph, PLAIN).artifact.preprocessing == {"x": PLAIN}
 
 
-def test_by_the_face(tmp_path: Path) -> None:
+def test_by_the_python_api(tmp_path: Path) -> None:
     path = tmp_path / "n.net"
     path.write_text("net n(x: f32[1,3,1,1]) {\nweight w: f32[1,3,1,1] = [1, 2, 3]\ny = conv(x, w)\nreturn y\n}\n")
     forms = {"x": Preprocessing(mean=(1.0, 2.0, 3.0), scale=2.0)}

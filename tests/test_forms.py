@@ -56,13 +56,13 @@ def read(text: str, **options: Any) -> str:
     return show(caffe_net.graph(parse(text, "net.prototxt"), Unbound(), **options))
 
 
-def refused(text: str, **options: Any) -> str:
+def expect_refusal(text: str, **options: Any) -> str:
     with pytest.raises(CompileError) as caught:
         read(text, **options)
     return str(caught.value)
 
 
-def compiled(tmp_path: Path, text: str, weights: Any, **options: Any) -> Net:
+def compile_net(tmp_path: Path, text: str, weights: Any, **options: Any) -> Net:
     path = tmp_path / "net.prototxt"
     path.write_text(text, "utf-8")
     return driver.compile(path, weights, **options)
@@ -125,17 +125,17 @@ def test_transformations_of_data_layers_move(type: str, param: str) -> None:
 
 def test_complaints_point_at_the_text_that_was_given() -> None:
     text = V1.replace("kernel_size: 3 pad: 1", "kernel_size: 3 dilation: 9")
-    error = refused(text)
+    error = expect_refusal(text)
     assert error.startswith('net.prototxt:2:10: layer "conv" (Convolution)')
     assert 'layers { name: "conv" type: CONVOLUTION' in error
     axis = V1.replace("num_output: 5", "num_output: 5 axis: 7")
-    assert refused(axis).startswith(f"net.prototxt:6:{axis.splitlines()[5].index('axis') + 1}: ")
+    assert expect_refusal(axis).startswith(f"net.prototxt:6:{axis.splitlines()[5].index('axis') + 1}: ")
     flat = V0.replace("group", "x").replace("num_output: 4", "num_output: 4 group: 2")
-    assert refused(flat).startswith(f"net.prototxt:3:{flat.splitlines()[2].index('group') + 1}: ")
+    assert expect_refusal(flat).startswith(f"net.prototxt:3:{flat.splitlines()[2].index('group') + 1}: ")
 
 
 def test_a_mixed_file_is_refused_with_both_lines() -> None:
-    error = refused(TODAY + V1.split("\n", 1)[1])
+    error = expect_refusal(TODAY + V1.split("\n", 1)[1])
     assert "mixes `layer` and `layers` (`layer` on line 2, `layers` on line 8)" in error
     assert error.startswith("net.prototxt:8:1: ")
     assert "dropped every `layer`" in error
@@ -154,7 +154,7 @@ REFUSED_V0 = [
 @pytest.mark.parametrize(("was", "now", "sentence"), REFUSED_V0, ids=[r[2][:30] for r in REFUSED_V0])
 def test_what_caffe_would_drop_or_die_of_in_v0(was: str, now: str, sentence: str) -> None:
     assert was in V0
-    assert sentence in refused(V0.replace(was, now))
+    assert sentence in expect_refusal(V0.replace(was, now))
 
 
 def test_lenient_drops_what_caffe_drops() -> None:
@@ -193,7 +193,7 @@ def test_stages_of_the_file_count_and_its_phase_does_not() -> None:
 def test_outputs_ask_only_for_what_they_need() -> None:
     text = 'layer { name: "labels" type: "Input" top: "label" }\n' + TODAY
     text += 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }\n'
-    assert 'the input "label" has no shape' in refused(text)
+    assert 'the input "label" has no shape' in expect_refusal(text)
     assert "loss" not in read(text, outputs=["fc"])
 
 
@@ -219,26 +219,26 @@ PICTURE = np.random.default_rng(1).standard_normal((2, 3, 8, 8)).astype(np.float
 
 def expected(tmp_path: Path, stored: str = "f4") -> np.ndarray:
     blobs = {key: values.astype(stored) for key, values in fill().items()}
-    return compiled(tmp_path, TODAY, lambda layer, type, i, shape: blobs[layer, i])(data=PICTURE)["fc"]
+    return compile_net(tmp_path, TODAY, lambda layer, type, i, shape: blobs[layer, i])(data=PICTURE)["fc"]
 
 
-def packed(blob: Any, values: np.ndarray) -> None:
+def write_packed(blob: Any, values: np.ndarray) -> None:
     blob.shape.dim.extend(values.shape)
     blob.data.extend(values.ravel())
 
 
-def legacy(blob: Any, values: np.ndarray) -> None:
+def write_legacy(blob: Any, values: np.ndarray) -> None:
     sizes = (1,) * (4 - values.ndim) + values.shape
     blob.num, blob.channels, blob.height, blob.width = sizes
     blob.data.extend(values.ravel())
 
 
-def double(blob: Any, values: np.ndarray) -> None:
+def write_double(blob: Any, values: np.ndarray) -> None:
     blob.shape.dim.extend(values.shape)
     blob.double_data.extend(values.ravel())
 
 
-def half(blob: Any, values: np.ndarray) -> None:
+def write_half(blob: Any, values: np.ndarray) -> None:
     blob.shape.dim.extend(values.shape)
     blob.raw_data_type, blob.raw_data = 2, values.astype("<f2").tobytes()
 
@@ -247,7 +247,7 @@ GENERATIONS = {"layer": "layer", "layers": "layers", "V0": "layers"}
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-@pytest.mark.parametrize("write", [packed, legacy, double, half])
+@pytest.mark.parametrize("write", [write_packed, write_legacy, write_double, write_half])
 def test_caffemodels_of_all_forms(tmp_path: Path, write: Any, generation: str) -> None:
     net: Any = message_class("NetParameter")()
     for name in ("conv", "fc"):
@@ -258,8 +258,8 @@ def test_caffemodels_of_all_forms(tmp_path: Path, write: Any, generation: str) -
         for i in (0, 1):
             write(layer.blobs.add(), fill()[name, i])
     (tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
-    got = compiled(tmp_path, TODAY, tmp_path / "net.caffemodel")(data=PICTURE)["fc"]
-    np.testing.assert_array_equal(got, expected(tmp_path, "f2" if write is half else "f4"))
+    got = compile_net(tmp_path, TODAY, tmp_path / "net.caffemodel")(data=PICTURE)["fc"]
+    np.testing.assert_array_equal(got, expected(tmp_path, "f2" if write is write_half else "f4"))
 
 
 def test_hdf5(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_hdf5(tmp_path: Path) -> None:
         for (layer, i), values in fill().items():
             file[f"data/{layer}/{i}"] = values.astype("f8" if i else "f4")
         file.create_group("data/relu")
-    got = compiled(tmp_path, TODAY, tmp_path / "net.caffemodel.h5")(data=PICTURE)["fc"]
+    got = compile_net(tmp_path, TODAY, tmp_path / "net.caffemodel.h5")(data=PICTURE)["fc"]
     np.testing.assert_array_equal(got, expected(tmp_path))
 
 
@@ -284,14 +284,14 @@ def test_hdf5_lacks_a_shared_blob_only(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["data/a/0"], file["data/a/1"], file["data/b/1"] = weight, biases, biases
     x = np.ones((2, 8), np.float32)
-    np.testing.assert_array_equal(compiled(tmp_path, SIAMESE, tmp_path / "w.h5")(x=x)["b"], x + 2 * biases)
+    np.testing.assert_array_equal(compile_net(tmp_path, SIAMESE, tmp_path / "w.h5")(x=x)["b"], x + 2 * biases)
     apart = SIAMESE.replace('param { name: "w" }', "")
     with pytest.raises(CompileError, match=r'layer "b".*has no numbers for its blob 0'):
-        compiled(tmp_path, apart, tmp_path / "w.h5")
+        compile_net(tmp_path, apart, tmp_path / "w.h5")
     with h5py.File(tmp_path / "w.h5", "a") as file:
         file["data/b/0"] = 2 * weight
     with pytest.raises(CompileError, match='blob 0 is shared with layer "a", and the caffemodel has other numbers'):
-        compiled(tmp_path, SIAMESE, tmp_path / "w.h5")
+        compile_net(tmp_path, SIAMESE, tmp_path / "w.h5")
 
 
 def test_hdf5_files_of_other_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,21 +301,21 @@ def test_hdf5_files_of_other_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         file["iter"], file["learned_net"] = 5, "net.caffemodel.h5"
         file.create_group("history")
     with pytest.raises(CompileError, match=r"a \.solverstate\.h5, not weights"):
-        compiled(tmp_path, TODAY, path)
+        compile_net(tmp_path, TODAY, path)
     with h5py.File(path, "w") as file:
         file["label"] = np.zeros(3)
     with pytest.raises(CompileError, match="no weights of a Caffe net"):
-        compiled(tmp_path, TODAY, path)
+        compile_net(tmp_path, TODAY, path)
     with h5py.File(path, "w") as file:
         file["data/conv/0"] = np.zeros((4, 3, 3, 3), "i4")
     with pytest.raises(CompileError, match=r'layer "conv": blob 0 has numbers of type int32'):
-        compiled(tmp_path, TODAY, path)
+        compile_net(tmp_path, TODAY, path)
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(CompileError, match="cut off or damaged"):
-        compiled(tmp_path, TODAY, path)
+        compile_net(tmp_path, TODAY, path)
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(CompileError) as caught:
-        compiled(tmp_path, TODAY, path)
+        compile_net(tmp_path, TODAY, path)
     assert caught.value.advice == "pip install cortado[hdf5]"
 
 
@@ -348,7 +348,7 @@ def snapshot(tmp_path: Path, text: str, **blobs: Any) -> Path:
         layer.phase = 0
         for (name, _), values in fill().items():
             if name == layer.name:
-                packed(layer.blobs.add(), values)
+                write_packed(layer.blobs.add(), values)
     path = tmp_path / "net.caffemodel"
     path.write_bytes(net.SerializeToString())
     return path

@@ -14,7 +14,7 @@ from cortado.compiler.errors import CompileError
 from cortado.frontends.files import wire
 from cortado.frontends.files.schema import message_class
 
-from .small_nets import counted
+from .small_nets import arange
 
 VARINT, FLOAT = 0, 5
 
@@ -47,7 +47,7 @@ def snapshot(
     return path
 
 
-X = counted(1, 2, 2, 2).numpy()
+X = arange(1, 2, 2, 2).numpy()
 BLOBS = [[2.0, 3.0], [1.0, -1.0], [4.0, 5.0], [4.0, 0.25]]
 
 

@@ -19,7 +19,7 @@ from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.targets import target
 from cortado.compiler.text import parse_planned, show
-from cortado.compiler.text.weights import by_handle
+from cortado.compiler.text.weights import weights_by_handle
 from cortado.frontends.caffe.layer import LAYERS
 from cortado.frontends.files.prototxt import read
 from cortado.passes import PIPELINE, Context, run
@@ -29,7 +29,7 @@ CASES = sorted(p for kind in ("layers", "random", "forks") for p in FOLDER.glob(
 TOLERANCE = 1e-5  # of the largest output; Caffe's own float32 differs from float64 by 5e-7
 
 
-class Case:
+class GoldenCase:
     """One net with the numbers that Caffe gave it, and gave back."""
 
     def __init__(self, path: Path) -> None:
@@ -52,13 +52,13 @@ class Case:
 
 
 @pytest.fixture(params=CASES, ids=lambda p: p.stem)
-def case(request: pytest.FixtureRequest) -> Case:
-    return Case(request.param)
+def case(request: pytest.FixtureRequest) -> GoldenCase:
+    return GoldenCase(request.param)
 
 
 @pytest.mark.parametrize("optimize", [True, False], ids=["optimized", "plain"])
-def test_case(case: Case, optimize: bool) -> None:
-    made = compiled(case, optimize)
+def test_case(case: GoldenCase, optimize: bool) -> None:
+    made = compile_case(case, optimize)
     net = made.load()
     case.compare(net(case.inputs))
     case.compare(net(case.inputs))  # in an arena full of the first run
@@ -70,19 +70,19 @@ def test_case(case: Case, optimize: bool) -> None:
         case.compare(dict(zip(names, (t.numpy() for t in run_poisoned(made.stages.final, *tensors)), strict=True)))
 
 
-def test_every_dump_is_a_program(case: Case) -> None:
+def test_every_dump_is_a_program(case: GoldenCase) -> None:
     """Each stage prints, reads back, prints itself, means what Caffe computed, and compiles to the same plan."""
-    made = compiled(case)
+    made = compile_case(case)
     for stage, planned in made.stages.by_name.items():
         text = show(*planned)
-        again = parse_planned(text, f"{stage}.net", by_handle(planned.graph))
+        again = parse_planned(text, f"{stage}.net", weights_by_handle(planned.graph))
         assert show(*again) == text, stage
         case.compare(reference(again.graph, case))
         final = run(again.graph, Context(target("cpu")), PIPELINE, plan=again.plan)
         assert driver.build(final, final.graph, "cpu").plan == made.artifact.plan, stage
 
 
-def compiled(case: Case, optimize: bool = True) -> driver.Compilation:
+def compile_case(case: GoldenCase, optimize: bool = True) -> driver.Compilation:
     """The net, compiled; a case with a layer that is not there yet is refused, and its test ends."""
     types = {layer["type"] for layer in read(case.path)["layer"]}
     if types - LAYERS.keys() - {"Input"}:
@@ -92,6 +92,6 @@ def compiled(case: Case, optimize: bool = True) -> driver.Compilation:
     return driver.compile_net(case.path, case.weights, driver.Options(optimize=optimize))
 
 
-def reference(graph: Graph, case: Case) -> dict[str, np.ndarray]:
+def reference(graph: Graph, case: GoldenCase) -> dict[str, np.ndarray]:
     given = {v.name: torch.from_numpy(case.inputs[v.name]) for v in graph.inputs}
     return {name: t.numpy() for name, t in evaluate_blobs(graph, given).items()}

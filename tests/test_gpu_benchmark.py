@@ -15,7 +15,7 @@ import torch
 
 from cortado.runtime.artifact import Artifact, Plan, Slot, Step
 
-from .gpu import built, cubin
+from .gpu import build_library, cubin
 from .shared import ROOT
 
 COMMAND = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--dry", "--nets", "tiny", "--batches", "2"]
@@ -93,7 +93,7 @@ write(path, replace(net, weights={**net.weights, handle: net.weights[handle] * 1
 
 def test_steps_on_a_gpu_are_run_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """How single kernels are reached on a GPU, seen on the stand-in for its driver: y = 3x + 1, in some channels."""
-    monkeypatch.setenv("CORTADO_LIBCUDA", str(built(tmp_path)))
+    monkeypatch.setenv("CORTADO_LIBCUDA", str(build_library(tmp_path)))
     slots = {
         "x": Slot("f32", (1, 2, 2, 2)),
         "part": Slot("f32", (1, 2, 2, 2), "nchw", 0, (1, 4)),

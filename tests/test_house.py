@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FLOORS = ("cli", "compiler", "frontends", "passes", "runtime")
+PACKAGES = ("cli", "compiler", "frontends", "passes", "runtime")
 MAY_IMPORT = {
-    "face": {"face", "compiler", "frontends", "passes", "runtime"},
+    "api": {"api", "compiler", "frontends", "passes", "runtime"},
     "passes": {"passes", "compiler"},
     "frontends": {"frontends", "compiler"},
     "compiler": {"compiler", "runtime.artifact"},
     "runtime": {"runtime"},
 }
-LONGEST = 300  # lines: three screens
+MAX_LINES = 300  # lines: three screens
 MODULES = {
     ".".join(("cortado", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
-    for path in [*ROOT.glob("*.py"), *(p for floor in FLOORS for p in (ROOT / floor).rglob("*.py"))]
+    for path in [*ROOT.glob("*.py"), *(p for floor in PACKAGES for p in (ROOT / floor).rglob("*.py"))]
 }
 
 
@@ -40,50 +40,51 @@ def imports(source: str, module: str, package: bool) -> Iterator[str]:
                 yield f"{whole}.{alias.name}" if f"{whole}.{alias.name}" in MODULES else whole
 
 
-def floor(module: str) -> str:
+def package_of(module: str) -> str:
     """Where a module of ours lives; the modules at the root and the command line are the face."""
     first = module.split(".")[1:2]
-    return first[0] if first and first[0] in FLOORS[1:] else "face"
+    return first[0] if first and first[0] in PACKAGES[1:] else "api"
 
 
-def allowed(importer: str, imported: str) -> bool:
+def is_allowed(importer: str, imported: str) -> bool:
     inside = imported.removeprefix("cortado.")
     return any(
-        floor(imported) == way or inside == way or inside.startswith(f"{way}.") for way in MAY_IMPORT[floor(importer)]
+        package_of(imported) == way or inside == way or inside.startswith(f"{way}.")
+        for way in MAY_IMPORT[package_of(importer)]
     )
 
 
-def ours(module: str) -> list[str]:
+def own_imports(module: str) -> list[str]:
     path = MODULES[module]
     found = imports(path.read_text("utf-8"), module, path.name == "__init__.py")
     return [name for name in found if name.split(".")[0] == "cortado"]
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_go_down_the_floors(module: str) -> None:
-    assert [name for name in ours(module) if not allowed(module, name)] == []
+def test_imports_respect_the_package_order(module: str) -> None:
+    assert [name for name in own_imports(module) if not is_allowed(module, name)] == []
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_are_relative(module: str) -> None:
     """An absolute `import cortado.x` would find an installed cortado in place of this one."""
-    absolute = [n for n in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))) if named_absolutely(n)]
+    absolute = [n for n in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))) if is_absolute_import(n)]
     assert [n.lineno for n in absolute] == []  # type: ignore[attr-defined]
 
 
-def named_absolutely(node: ast.AST) -> bool:
+def is_absolute_import(node: ast.AST) -> bool:
     if isinstance(node, ast.Import):
-        return any(alias.name.split(".")[0] in ("cortado", *FLOORS) for alias in node.names)
+        return any(alias.name.split(".")[0] in ("cortado", *PACKAGES) for alias in node.names)
     return (
         isinstance(node, ast.ImportFrom)
         and not node.level
-        and (node.module or "").split(".")[0] in ("cortado", *FLOORS)
+        and (node.module or "").split(".")[0] in ("cortado", *PACKAGES)
     )
 
 
 def test_no_imports_go_in_a_circle() -> None:
     """Imports inside functions count too: they would hide a circle, not undo it."""
-    graph = {module: {name for name in ours(module) if name != module} for module in MODULES}
+    graph = {module: {name for name in own_imports(module) if name != module} for module in MODULES}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as e:
@@ -110,7 +111,7 @@ def test_no_imports_go_in_a_circle() -> None:
 )
 def test_a_wrong_import_would_be_caught(importer: str, written: str, caught: bool) -> None:
     found = list(imports(written, f"cortado.{importer}", package=False))
-    assert found and any(not allowed(f"cortado.{importer}", name) for name in found) is caught
+    assert found and any(not is_allowed(f"cortado.{importer}", name) for name in found) is caught
 
 
 @pytest.mark.parametrize("name", ["compiler", "frontends", "passes", "runtime"])
@@ -126,40 +127,49 @@ def test_lint_refuses_an_import_from_the_root(name: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_a_file_is_short_and_says_what_it_is(module: str) -> None:
     text = MODULES[module].read_text("utf-8")
-    assert len(text.splitlines()) <= LONGEST
+    assert len(text.splitlines()) <= MAX_LINES
     assert ast.get_docstring(ast.parse(text)), "no docstring: say in a sentence what this file is for"
 
 
-def loaded(statement: str) -> set[str]:
+def loaded_modules(statement: str) -> set[str]:
     """The modules that a fresh Python has after a statement, beyond those that it always has."""
     code = f"import sys; before = set(sys.modules); {statement}; print(*sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / ".src", capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
-def reached(modules: set[str], *unwanted: str) -> list[str]:
+def unwanted_modules(modules: set[str], *unwanted: str) -> list[str]:
     return sorted(m for m in modules if any(m == name or m.startswith(f"{name}.") for name in unwanted))
 
 
 def test_importing_cortado_imports_nothing() -> None:
-    assert {m for m in loaded("import cortado") if m.startswith("cortado")} == {"cortado", "cortado.version"}
-    assert reached(loaded("import cortado"), "torch", "numpy", "click", "lark", "google", "networkx") == []
+    assert {m for m in loaded_modules("import cortado") if m.startswith("cortado")} == {"cortado", "cortado.version"}
+    assert (
+        unwanted_modules(loaded_modules("import cortado"), "torch", "numpy", "click", "lark", "google", "networkx")
+        == []
+    )
 
 
 def test_the_command_line_starts_without_the_compiler() -> None:
     heavy = ("torch", "numpy", "lark", "google", "networkx", "rich", "PIL")
-    started = loaded("import cortado.__main__")
+    started = loaded_modules("import cortado.__main__")
     assert "click" in started
-    assert reached(started, *heavy, "cortado.driver", "cortado.compiler", "cortado.runtime", "cortado.passes") == []
+    assert (
+        unwanted_modules(started, *heavy, "cortado.driver", "cortado.compiler", "cortado.runtime", "cortado.passes")
+        == []
+    )
 
 
 def test_the_runtime_stands_alone() -> None:
     upstairs = [f"cortado.{name}" for name in ("compiler", "passes", "frontends", "driver", "cli", "reading")]
-    found = loaded("import cortado.runtime")
+    found = loaded_modules("import cortado.runtime")
     assert "cortado.runtime.net" in found
-    assert reached(found, *upstairs, "lark", "google.protobuf", "networkx", "triton", "click", "rich", "PIL") == []
+    assert (
+        unwanted_modules(found, *upstairs, "lark", "google.protobuf", "networkx", "triton", "click", "rich", "PIL")
+        == []
+    )
 
 
-def test_the_face_finds_its_names() -> None:
+def test_the_public_api_finds_its_names() -> None:
     names = "import cortado; [getattr(cortado, name) for name in cortado.__all__]; assert 'compile' in dir(cortado)"
-    assert "cortado.driver" in loaded(names)
+    assert "cortado.driver" in loaded_modules(names)

@@ -21,7 +21,7 @@ def array(numbers: Any) -> np.ndarray:
     return np.array(numbers, np.float32)
 
 
-def caffe(tmp_path: Path, layer: str, outputs: tuple[str, ...] = (), **inputs: Any) -> dict[str, np.ndarray]:
+def run_layer(tmp_path: Path, layer: str, outputs: tuple[str, ...] = (), **inputs: Any) -> dict[str, np.ndarray]:
     """The answers of a net of one layer, whose inputs have the shapes of these arrays."""
     arrays = {name: array(x) for name, x in inputs.items()}
     path = tmp_path / "case.prototxt"
@@ -38,7 +38,7 @@ def weights(layer: str, type: str, index: int, shape: tuple[int, ...]) -> np.nda
     return np.full(shape, (3.0, 8.0, 2.0)[index], np.float32)
 
 
-def scored(type: str, bottoms: str = "x y", tops: str = "out", more: str = "") -> str:
+def loss_layer(type: str, bottoms: str = "x y", tops: str = "out", more: str = "") -> str:
     names = [f'bottom: "{b}"' for b in bottoms.split()] + [f'top: "{t}"' for t in tops.split()]
     return f'layer {{ name: "l" type: "{type}" {" ".join(names)} {more} }}'
 
@@ -118,7 +118,7 @@ LOSSES = [  # type, settings, inputs, the loss
 
 @pytest.mark.parametrize(("type", "settings", "inputs", "loss"), LOSSES)
 def test_losses(tmp_path: Path, type: str, settings: str, inputs: dict[str, Any], loss: float) -> None:
-    out = caffe(tmp_path, scored(type, " ".join(inputs), more=settings), **inputs)["out"]
+    out = run_layer(tmp_path, loss_layer(type, " ".join(inputs), more=settings), **inputs)["out"]
     assert out.shape == ()
     np.testing.assert_allclose(out, loss, rtol=1e-6, atol=1e-7)
 
@@ -128,26 +128,26 @@ def test_the_softmax_is_the_second_top(tmp_path: Path) -> None:
         type, bottoms = ("InfogainLoss", "x y H") if more else ("SoftmaxWithLoss", "x y")
         inputs = {"x": [[0, log(3)]], "y": [0], "H": [[1, 0], [0, 1]]}
         inputs = {name: inputs[name] for name in bottoms.split()}
-        out = caffe(tmp_path, scored(type, bottoms, "out p", more), **inputs)
+        out = run_layer(tmp_path, loss_layer(type, bottoms, "out p", more), **inputs)
         np.testing.assert_allclose(out["p"], [[0.25, 0.75]], rtol=1e-6)
         np.testing.assert_allclose(out["out"], log(4), rtol=1e-6)
 
 
 def test_a_loss_without_a_top_is_seen_by_nobody(tmp_path: Path) -> None:
-    layer = scored("Softmax", "x", "p") + scored("SoftmaxWithLoss", "x y", "")
-    assert list(caffe(tmp_path, layer, x=[[0, 0]], y=[0])) == ["p"]
+    layer = loss_layer("Softmax", "x", "p") + loss_layer("SoftmaxWithLoss", "x y", "")
+    assert list(run_layer(tmp_path, layer, x=[[0, 0]], y=[0])) == ["p"]
 
 
 def test_infogain_reads_its_matrix_beside_the_prototxt(tmp_path: Path) -> None:
     blob = message_class("BlobProto")(num=1, channels=1, height=2, width=2, data=[7, 7, 1, 2])  # type: ignore[call-arg]
     (tmp_path / "gain.binaryproto").write_bytes(blob.SerializeToString())
-    layer = scored("InfogainLoss", more='infogain_loss_param { source: "gain.binaryproto" }')
-    np.testing.assert_allclose(caffe(tmp_path, layer, x=[[0, 0]], y=[1])["out"], 3 * log(2), rtol=1e-6)
+    layer = loss_layer("InfogainLoss", more='infogain_loss_param { source: "gain.binaryproto" }')
+    np.testing.assert_allclose(run_layer(tmp_path, layer, x=[[0, 0]], y=[1])["out"], 3 * log(2), rtol=1e-6)
     with pytest.raises(CompileError, match="holds 4 numbers, and 3 classes take 9"):
-        caffe(tmp_path, layer, x=[[0, 0, 0]], y=[1])
+        run_layer(tmp_path, layer, x=[[0, 0, 0]], y=[1])
     (tmp_path / "gain.binaryproto").write_bytes(b"<html>")
     with pytest.raises(CompileError, match="no blob in Caffe's binary format"):
-        caffe(tmp_path, layer, x=[[0, 0]], y=[1])
+        run_layer(tmp_path, layer, x=[[0, 0]], y=[1])
 
 
 @pytest.mark.parametrize("type", ["SoftmaxWithLoss", "EuclideanLoss", "SigmoidCrossEntropyLoss"])
@@ -156,15 +156,15 @@ def test_the_divisor_follows_the_batch(tmp_path: Path, type: str) -> None:
     y = [0, 0, 0] if type == "SoftmaxWithLoss" else [[1, 1]] * 3
     path = tmp_path / "case.prototxt"
     big, labels = np.zeros((3, 2), np.float32), array(y)
-    path.write_text(declaration("x", big) + declaration("y", labels) + scored(type))
+    path.write_text(declaration("x", big) + declaration("y", labels) + loss_layer(type))
     net = driver.compile(path)
     np.testing.assert_allclose(net(x=big[:1], y=labels[:1])["out"], net(x=big, y=labels)["out"], rtol=1e-6)
 
 
 def test_accuracy_by_class(tmp_path: Path) -> None:
     x, y = [[1, 3, 0], [5, 4, 0], [1, 2, 0], [0, 0, 9]], [1, 0, 0, 2]
-    layer = scored("Accuracy", tops="all each", more="accuracy_param { ignore_label: 2 }")
-    out = caffe(tmp_path, layer, x=x, y=[[[[n]]] for n in y])
+    layer = loss_layer("Accuracy", tops="all each", more="accuracy_param { ignore_label: 2 }")
+    out = run_layer(tmp_path, layer, x=x, y=[[[[n]]] for n in y])
     assert out["all"].shape == () and out["all"] == pytest.approx(2 / 3)
     np.testing.assert_allclose(out["each"], [0.5, 1, 0])
 
@@ -183,54 +183,54 @@ def test_shapes_of_argmax(tmp_path: Path) -> None:
         ("", x[0, 0], [[[0]]] * 4),
     ]
     for settings, data, wanted in cases:
-        out = caffe(tmp_path, scored("ArgMax", "x", more=settings), x=data)["out"]
+        out = run_layer(tmp_path, loss_layer("ArgMax", "x", more=settings), x=data)["out"]
         np.testing.assert_array_equal(out, array(wanted), err_msg=f"{settings} {data.shape}")
 
 
 def test_layers_on_data_of_one_dimension(tmp_path: Path) -> None:
     """One dimension is one channel to BatchNorm, and a batch to MVN."""
-    stored = caffe(tmp_path, scored("BatchNorm", "x", more="batch_norm_param { eps: 5 }"), x=[1.5, 4.5])["out"]
+    stored = run_layer(tmp_path, loss_layer("BatchNorm", "x", more="batch_norm_param { eps: 5 }"), x=[1.5, 4.5])["out"]
     np.testing.assert_allclose(stored, [0, 1], atol=1e-6)  # (x - 3/2) / sqrt(8/2 + 5)
-    own = scored("BatchNorm", "x", more="batch_norm_param { use_global_stats: false eps: 3 }")
-    np.testing.assert_allclose(caffe(tmp_path, own, x=[1, 3])["out"], [-0.5, 0.5])
-    np.testing.assert_allclose(caffe(tmp_path, scored("MVN", "x"), x=[1, 3])["out"], [0, 0])
+    own = loss_layer("BatchNorm", "x", more="batch_norm_param { use_global_stats: false eps: 3 }")
+    np.testing.assert_allclose(run_layer(tmp_path, own, x=[1, 3])["out"], [-0.5, 0.5])
+    np.testing.assert_allclose(run_layer(tmp_path, loss_layer("MVN", "x"), x=[1, 3])["out"], [0, 0])
 
 
 def test_scale_and_bias_by_a_number(tmp_path: Path) -> None:
     """A second bottom without dimensions is one number for all, whatever the axis says."""
     for type, wanted in (("Scale", [[2, 4]]), ("Bias", [[3, 4]])):
-        layer = scored("Reduction", "s", "r") + scored(type, "x r", more=f"{type.lower()}_param {{ axis: 7 }}")
-        np.testing.assert_allclose(caffe(tmp_path, layer, x=[[1, 2]], s=[2])["out"], wanted)
+        layer = loss_layer("Reduction", "s", "r") + loss_layer(type, "x r", more=f"{type.lower()}_param {{ axis: 7 }}")
+        np.testing.assert_allclose(run_layer(tmp_path, layer, x=[[1, 2]], s=[2])["out"], wanted)
 
 
 REFUSED = [  # a layer, why
-    (scored("Exp", "x", more="exp_param { base: 0 }"), "base is above 0, or -1"),
-    (scored("Log", "x", more="log_param { base: 1 }"), "no logarithm has the base 1"),
-    (scored("Clip", "x"), "it has no min"),
-    (scored("Bias", "x", more="bias_param { num_axes: 3 }"), "has no 3 axes from 1 on"),
-    (scored("Bias", "x y", more="bias_param { axis: 1 }"), "no part of"),
-    (scored("Reduction", "x", more="reduction_param { axis: 2 }"), "there is no axis 2"),
-    (scored("ArgMax", "x", more="argmax_param { top_k: 4 }"), "top_k is 1 to 3 here, not 4"),
-    (scored("Accuracy", more="accuracy_param { top_k: 0 }"), "top_k is 1 to 3 here, not 0"),
-    (scored("Accuracy", "x x"), "6 labels for 2 places"),
-    (scored("Accuracy", "x"), "it has 1 bottoms, and takes 2"),
-    (scored("SoftmaxWithLoss", "x z"), "not of one batch size"),
-    (scored("SoftmaxWithLoss", "x x"), "6 labels for 2 places"),
-    (scored("SoftmaxWithLoss", more="loss_param { label_smoothing: 0.1 }"), "label_smoothing is not supported"),
-    (scored("InfogainLoss"), "no matrix of information gain"),
-    (scored("InfogainLoss", more='infogain_loss_param { source: "absent" }'), "absent cannot be read"),
-    (scored("InfogainLoss", "x y z"), "3 classes take"),
-    (scored("InfogainLoss", "x y x", more="loss_param { normalize: true }"), "normalize is not for this layer"),
-    (scored("EuclideanLoss"), "cannot take the shape"),
-    (scored("SigmoidCrossEntropyLoss"), "cannot take the shape"),
-    (scored("HingeLoss", "x x"), "6 labels for 2 rows"),
-    (scored("ContrastiveLoss", "x x x"), "one label for each pair"),
-    (scored("Silence", "x"), "it has 1 tops, and takes 0"),
+    (loss_layer("Exp", "x", more="exp_param { base: 0 }"), "base is above 0, or -1"),
+    (loss_layer("Log", "x", more="log_param { base: 1 }"), "no logarithm has the base 1"),
+    (loss_layer("Clip", "x"), "it has no min"),
+    (loss_layer("Bias", "x", more="bias_param { num_axes: 3 }"), "has no 3 axes from 1 on"),
+    (loss_layer("Bias", "x y", more="bias_param { axis: 1 }"), "no part of"),
+    (loss_layer("Reduction", "x", more="reduction_param { axis: 2 }"), "there is no axis 2"),
+    (loss_layer("ArgMax", "x", more="argmax_param { top_k: 4 }"), "top_k is 1 to 3 here, not 4"),
+    (loss_layer("Accuracy", more="accuracy_param { top_k: 0 }"), "top_k is 1 to 3 here, not 0"),
+    (loss_layer("Accuracy", "x x"), "6 labels for 2 places"),
+    (loss_layer("Accuracy", "x"), "it has 1 bottoms, and takes 2"),
+    (loss_layer("SoftmaxWithLoss", "x z"), "not of one batch size"),
+    (loss_layer("SoftmaxWithLoss", "x x"), "6 labels for 2 places"),
+    (loss_layer("SoftmaxWithLoss", more="loss_param { label_smoothing: 0.1 }"), "label_smoothing is not supported"),
+    (loss_layer("InfogainLoss"), "no matrix of information gain"),
+    (loss_layer("InfogainLoss", more='infogain_loss_param { source: "absent" }'), "absent cannot be read"),
+    (loss_layer("InfogainLoss", "x y z"), "3 classes take"),
+    (loss_layer("InfogainLoss", "x y x", more="loss_param { normalize: true }"), "normalize is not for this layer"),
+    (loss_layer("EuclideanLoss"), "cannot take the shape"),
+    (loss_layer("SigmoidCrossEntropyLoss"), "cannot take the shape"),
+    (loss_layer("HingeLoss", "x x"), "6 labels for 2 rows"),
+    (loss_layer("ContrastiveLoss", "x x x"), "one label for each pair"),
+    (loss_layer("Silence", "x"), "it has 1 tops, and takes 0"),
 ]
 
 
 @pytest.mark.parametrize(("layer", "why"), REFUSED, ids=[why for _, why in REFUSED])
 def test_layers_refused(tmp_path: Path, layer: str, why: str) -> None:
     with pytest.raises(CompileError, match=why) as caught:
-        caffe(tmp_path, layer, x=[[1, 2, 3]] * 2, y=[0, 1], z=[0, 1, 2])
+        run_layer(tmp_path, layer, x=[[1, 2, 3]] * 2, y=[0, 1], z=[0, 1, 2])
     assert caught.value.loc is not None and 'layer "l"' in str(caught.value)

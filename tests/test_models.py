@@ -74,7 +74,7 @@ def golden(name: str) -> tuple[Arrays, Arrays, Arrays]:
     return inputs, outputs, along
 
 
-def compiled(model: Model, **options: Any) -> driver.Compilation:
+def compile_model(model: Model, **options: Any) -> driver.Compilation:
     return driver.compile_net(MODELS / model.prototxt, MODELS / model.caffemodel, driver.Options(**options))
 
 
@@ -95,7 +95,7 @@ def model(request: pytest.FixtureRequest) -> Model:
 def test_the_answers(model: Model) -> None:
     """As the model is published: its own batch and size first, then Caffe's input, compiled when it is met."""
     inputs, outputs, _ = golden(model.golden)
-    net = compiled(model).load()
+    net = compile_model(model).load()
     assert net.outputs.keys() == outputs.keys()
     compare(model, net(inputs), outputs)
     compare(model, net(inputs), outputs)  # in an arena full of the first run
@@ -106,14 +106,14 @@ def test_every_blob_along_the_way(model: Model, optimize: bool) -> None:
     inputs, outputs, along = golden(model.golden)
     expected = outputs | along
     shapes = {name: x.shape for name, x in inputs.items()}
-    net = compiled(model, optimize=optimize, outputs=[*expected], shapes=shapes).load()
+    net = compile_model(model, optimize=optimize, outputs=[*expected], shapes=shapes).load()
     compare(model, net(inputs), expected)
 
 
 def test_what_it_means(model: Model) -> None:
     """The operators' own meaning, before and after the passes."""
     inputs, outputs, along = golden(model.golden)
-    stages = [*compiled(model, shapes={name: x.shape for name, x in inputs.items()}).stages.by_name.values()]
+    stages = [*compile_model(model, shapes={name: x.shape for name, x in inputs.items()}).stages.by_name.values()]
     given = {name: torch.from_numpy(x) for name, x in inputs.items()}
     plain = {name: t.numpy() for name, t in evaluate_blobs(stages[0].graph, given).items()}
     compare(model, plain, outputs | along)
@@ -123,7 +123,7 @@ def test_what_it_means(model: Model) -> None:
 def test_lenet_reads_the_same_digits_as_caffe() -> None:
     stored = np.load(GOLDENS / "lenet-mnist_1000_labelled.npz")
     for batch in (1000, 64, 1):
-        net = compiled(CASES[0], shapes={"data": (batch, 1, 28, 28)}).load()
+        net = compile_model(CASES[0], shapes={"data": (batch, 1, 28, 28)}).load()
         right = 0
         pieces = [slice(i, i + batch) for i in range(0, 1000, batch)]
         for piece in pieces if batch > 1 else islice(pieces, 100):
@@ -136,7 +136,7 @@ def test_mtcnn_takes_pictures_of_any_size(size: tuple[int, int]) -> None:
     """Against the net's meaning, worked out for that size."""
     det1 = next(m for m in CASES if m.golden == "mtcnn-det1_test1")
     picture = np.ascontiguousarray(golden(det1.golden)[0]["data"][:, :, 100 : 100 + size[0], 100 : 100 + size[1]])
-    made = compiled(det1)
+    made = compile_model(det1)
     net = made.load()
     asked = retype(made.file.graph, {"data": TensorType("f32", picture.shape)})
     expected = {name: t.numpy() for name, t in evaluate_blobs(asked, {"data": torch.from_numpy(picture)}).items()}
@@ -146,7 +146,7 @@ def test_mtcnn_takes_pictures_of_any_size(size: tuple[int, int]) -> None:
 def test_open_nsfw_is_convolutions_and_nothing_between() -> None:
     """53 BatchNorms and Scales are folded; activations and the 16 residual sums ride on the convolutions."""
     model = next(m for m in CASES if m.golden == "open-nsfw-cat")
-    made = compiled(model)
+    made = compile_model(model)
     plan = made.artifact.plan
     layers = [n.op.name for n in made.file.graph.nodes]
     assert layers.count("batch_norm") == layers.count("scale") == 53

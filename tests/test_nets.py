@@ -72,7 +72,7 @@ ARENA = {
 }
 
 
-def declared(name: str) -> Graph:
+def parse_net(name: str) -> Graph:
     """The net as its text has it, without weights."""
     return parse(nets.texts()[name], f"{name}.net")
 
@@ -103,7 +103,7 @@ def test_every_net_has_its_published_file() -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_same_as_published(name: str, tmp_path: Path) -> None:
     """The same operators with the same settings and shapes, wired alike, in the same order."""
-    ours, path = declared(name), SHARED / f"{PUBLISHED[name]}.prototxt"
+    ours, path = parse_net(name), SHARED / f"{PUBLISHED[name]}.prototxt"
     if name in CLASSES:
         text = path.read_text("utf-8").replace(*CLASSES[name])
         path = tmp_path / path.name
@@ -119,7 +119,7 @@ def test_the_same_as_published(name: str, tmp_path: Path) -> None:
 )
 def test_the_compiled_net_gives_what_the_text_means(name: str) -> None:
     """Before a softmax or a detector chooses, which random numbers may turn either way."""
-    graph = nets.with_random_weights(declared(name))
+    graph = nets.with_random_weights(parse_net(name))
     graph = with_outputs(graph, UNDECIDED[name]) if name in UNDECIDED else graph
     given = nets.random_inputs(graph, 0)
     expected = evaluate(graph, *(given[v.name] for v in graph.inputs))
@@ -135,7 +135,7 @@ def test_the_compiled_net_gives_what_the_text_means(name: str) -> None:
 )
 def test_launches_and_memory_got_no_worse(name: str) -> None:
     """Not above what is asked of a net, nor above the committed table."""
-    graph, stated = nets.with_random_weights(declared(name)), json.loads(table.RESULTS.read_text("utf-8"))[name]
+    graph, stated = nets.with_random_weights(parse_net(name)), json.loads(table.RESULTS.read_text("utf-8"))[name]
     for target in table.TARGETS:
         found = table.collect_counts(table.plan_graph(graph, target, PIPELINE), target)
         assert found["arena"] == found["bound"]

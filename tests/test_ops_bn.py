@@ -11,7 +11,7 @@ import torch
 from cortado import driver
 from cortado.frontends.files.caffemodel import Layer, write
 
-from .small_nets import Nets, counted, data, layer
+from .small_nets import Nets, arange, data, layer
 
 GAMMA, BETA, MEAN, VARIANCE = [2.0, 3.0], [1.0, -1.0], [4.0, 5.0], [4.0, 0.25]
 STORED = {"l:0": GAMMA, "l:1": BETA, "l:2": MEAN, "l:3": VARIANCE}
@@ -43,7 +43,7 @@ def test_which_is_meant(nets: Nets, settings: str, wanted: list[list[float]]) ->
 @pytest.mark.parametrize("count, wanted", [(2, BY_BATCH), (4, BY_STATISTICS)])
 @pytest.mark.parametrize("settings", ["", "param { lr_mult: 1 } param { lr_mult: 1 }"])
 def test_a_caffemodel_tells_by_its_blobs(tmp_path: Path, count: int, wanted: list[list[float]], settings: str) -> None:
-    compiled = stored(tmp_path, data(2, 2) + layer("BN", settings), count)
+    compiled = compile_with_blobs(tmp_path, data(2, 2) + layer("BN", settings), count)
     np.testing.assert_allclose(compiled(data=X)["y"], wanted, atol=2e-4)  # eps, by default, is 1e-5
 
 
@@ -55,7 +55,7 @@ def test_a_caffemodel_tells_by_its_blobs(tmp_path: Path, count: int, wanted: lis
 ])  # fmt: skip
 def test_blobs_that_do_not_fit(tmp_path: Path, settings: str, count: int, said: str) -> None:
     with pytest.raises(driver.CompileError) as caught:
-        stored(tmp_path, data(2, 2) + layer("BN", settings), count)
+        compile_with_blobs(tmp_path, data(2, 2) + layer("BN", settings), count)
     assert 'layer "l" (BN)' in str(caught.value) and said in str(caught.value)
 
 
@@ -68,12 +68,12 @@ def test_blobs_that_do_not_fit(tmp_path: Path, settings: str, count: int, said: 
     ("bn_param { bn_mode: LEARN decay: 0.05 }", "Caffe has no field decay in BNParameter"),
 ])  # fmt: skip
 def test_refused(nets: Nets, settings: str, said: str) -> None:
-    refused = nets.refused(data(2, 2) + layer("BN", settings), weights=STORED)
+    refused = nets.expect_refusal(data(2, 2) + layer("BN", settings), weights=STORED)
     assert said in refused and "net.prototxt:2:" in refused
 
 
 def test_a_rank_that_its_caffe_has_not(nets: Nets) -> None:
-    said = nets.refused(data(1, 2, 1, 1, 1) + layer("BN", "bn_param { icnet: true }"), weights=STORED)
+    said = nets.expect_refusal(data(1, 2, 1, 1, 1) + layer("BN", "bn_param { icnet: true }"), weights=STORED)
     assert "it takes data [n, c] to [n, c, h, w], not f32[1,2,1,1,1]" in said
 
 
@@ -93,12 +93,12 @@ def test_in_place_and_folded_away(nets: Nets) -> None:
     weights = {"l:0": torch.randn(2, 3, 3, 3), "l:1": [0.5, -0.5], **{f"bn{k[1:]}": v for k, v in STORED.items()}}
     net = nets.compile(text, weights)
     assert [step.primitive for step in net.plan.steps] == ["conv_packed"]
-    x = counted(1, 3, 4, 4).numpy() / 48
+    x = arange(1, 3, 4, 4).numpy() / 48
     plain = nets.compile(text, weights, optimize=False)
     np.testing.assert_allclose(net(data=x)["y"], plain(data=x)["y"], rtol=1e-5, atol=1e-5)
 
 
-def stored(folder: Path, text: str, count: int) -> driver.Net:
+def compile_with_blobs(folder: Path, text: str, count: int) -> driver.Net:
     """The net with a caffemodel of so many blobs, in the shape in which the forks keep them."""
     (folder / "net.prototxt").write_text(text)
     blobs = [np.float32(STORED[f"l:{i}"]).reshape(1, 2, 1, 1) for i in range(count)]

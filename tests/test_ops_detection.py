@@ -47,31 +47,33 @@ def detect(
     return made[0, 0]
 
 
-def one(*scores: float) -> list[list[list[float]]]:
+def one_image_scores(*scores: float) -> list[list[list[float]]]:
     """One image, two classes of which 0 is the background."""
     return [[[1 - s, s] for s in scores]]
 
 
 def test_overlapping_boxes_fall_to_the_better() -> None:
-    rows = detect(one(0.6, 0.9, 0.8, 0.7), nms_threshold=0.45)
+    rows = detect(one_image_scores(0.6, 0.9, 0.8, 0.7), nms_threshold=0.45)
     np.testing.assert_allclose(rows, [[0, 1, 0.9, *BOXES[1]], [0, 1, 0.8, *BOXES[2]]], rtol=1e-6)
-    assert detect(one(0.6, 0.9, 0.8, 0.7), nms_threshold=0.55)[:, 2] == pytest.approx([0.9, 0.8, 0.6])
-    assert detect(one(0.6, 0.9, 0.8, 0.7), nms_threshold=0.45, confidence=0.85)[:, 2] == pytest.approx([0.9])
+    assert detect(one_image_scores(0.6, 0.9, 0.8, 0.7), nms_threshold=0.55)[:, 2] == pytest.approx([0.9, 0.8, 0.6])
+    assert detect(one_image_scores(0.6, 0.9, 0.8, 0.7), nms_threshold=0.45, confidence=0.85)[:, 2] == pytest.approx(
+        [0.9]
+    )
 
 
 def test_equal_scores_keep_the_order_of_the_priors() -> None:
-    rows = detect(one(0.5, 0.5, 0.5, 0.5), nms_threshold=0.9)
+    rows = detect(one_image_scores(0.5, 0.5, 0.5, 0.5), nms_threshold=0.9)
     np.testing.assert_array_equal(rows[:, 3:], BOXES)
-    rows = detect(one(0.5, 0.5, 0.5, 0.5), nms_threshold=0.9, keep_top_k=3)
+    rows = detect(one_image_scores(0.5, 0.5, 0.5, 0.5), nms_threshold=0.9, keep_top_k=3)
     np.testing.assert_array_equal(rows[:, 3:], BOXES[:3])
 
 
 def test_a_score_at_the_threshold_is_not_above_it() -> None:
-    assert len(detect(one(0.5, 0.25, 0.75, 0.1), confidence=0.5)) == 1
+    assert len(detect(one_image_scores(0.5, 0.25, 0.75, 0.1), confidence=0.5)) == 1
 
 
 def test_top_k_counts_before_suppression_and_keep_top_k_after() -> None:
-    scores = one(0.6, 0.9, 0.8, 0.7)
+    scores = one_image_scores(0.6, 0.9, 0.8, 0.7)
     assert detect(scores, nms_threshold=0.45, top_k=1)[:, 2] == pytest.approx([0.9])
     assert detect(scores, nms_threshold=0.45, top_k=3)[:, 2] == pytest.approx([0.9, 0.8])
     assert detect(scores, nms_threshold=1, keep_top_k=2)[:, 2] == pytest.approx([0.9, 0.8])
@@ -88,9 +90,9 @@ def test_what_is_kept_of_an_image_is_grouped_by_class() -> None:
 def test_eta_lowers_the_threshold_as_boxes_are_kept() -> None:
     """Squares that overlap their neighbour by a third; the threshold falls from 0.6 to 0.3 after one kept."""
     boxes = np.array([[0, 0, 1, 1], [0.5, 0, 1.5, 1]], np.float32)
-    assert len(detect(one(0.9, 0.8), boxes, nms_threshold=0.6)) == 2
-    assert len(detect(one(0.9, 0.8), boxes, nms_threshold=0.6, eta=0.5)) == 1
-    assert len(detect(one(0.9, 0.8), boxes, nms_threshold=0.5, eta=0.5)) == 2  # not above 0.5: it stays
+    assert len(detect(one_image_scores(0.9, 0.8), boxes, nms_threshold=0.6)) == 2
+    assert len(detect(one_image_scores(0.9, 0.8), boxes, nms_threshold=0.6, eta=0.5)) == 1
+    assert len(detect(one_image_scores(0.9, 0.8), boxes, nms_threshold=0.5, eta=0.5)) == 2  # not above 0.5: it stays
 
 
 def test_nothing_found_is_a_row_for_each_image() -> None:
@@ -98,27 +100,27 @@ def test_nothing_found_is_a_row_for_each_image() -> None:
     np.testing.assert_array_equal(rows, [[i] + [-1] * 6 for i in range(3)])
     rows = detect([[[0.5, 0.5]] * 4, [[0.5, 0.95]] * 4], confidence=0.9, nms_threshold=0.3)
     assert rows[:, 0].tolist() == [1, 1]  # one image with boxes is enough: the other has no row
-    assert detect(one(0.9, 0.9, 0.9, 0.9), keep_top_k=0).tolist() == [[0] + [-1] * 6]
+    assert detect(one_image_scores(0.9, 0.9, 0.9, 0.9), keep_top_k=0).tolist() == [[0] + [-1] * 6]
 
 
 def test_nan_scores_and_boxes() -> None:
     """No comparison holds for NaN: such a score is never taken, and such a box overlaps nothing."""
     boxes = np.where(np.arange(4)[:, None] == 1, np.nan, BOXES).astype(np.float32)
-    rows = detect(one(math.nan, 0.9, 0.8, 0.7), boxes, nms_threshold=0.3, confidence=0.1)
+    rows = detect(one_image_scores(math.nan, 0.9, 0.8, 0.7), boxes, nms_threshold=0.3, confidence=0.1)
     assert rows[:, 2] == pytest.approx([0.9, 0.8])
 
 
 def test_boxes_without_end() -> None:
     """e¹⁰⁰⁰ is infinite, and so is the box; what it overlaps, infinity by infinity, is no number: the other falls."""
     loc = np.array([[0, 0, 1000, 1000], [0, 0, 1000, 1000], [0, 0, 0, 0], [0, 0, 0, 0]])
-    rows = detect(one(0.9, 0.8, 0.7, 0.1), BOXES, loc, code="center_size", confidence=0.2)
+    rows = detect(one_image_scores(0.9, 0.8, 0.7, 0.1), BOXES, loc, code="center_size", confidence=0.2)
     assert rows[:, 2] == pytest.approx([0.9, 0.7])
     np.testing.assert_array_equal(rows[0, 3:], [-np.inf, -np.inf, np.inf, np.inf])
 
 
 def test_boxes_inside_out_have_no_area() -> None:
     boxes = np.array([[0.6, 0.6, 0.2, 0.2], [0.0, 0.0, 1.0, 1.0]], np.float32)
-    assert len(detect(one(0.9, 0.8), boxes, nms_threshold=0.0)) == 2
+    assert len(detect(one_image_scores(0.9, 0.8), boxes, nms_threshold=0.0)) == 2
 
 
 PRIOR = np.array([[0.2, 0.4, 0.6, 0.6]], np.float32)  # 0.4 × 0.2 around (0.4, 0.5)
@@ -142,9 +144,9 @@ PRIOR = np.array([[0.2, 0.4, 0.6, 0.6]], np.float32)  # 0.4 × 0.2 around (0.4, 
 )
 def test_codes(code: str, box: list[float]) -> None:
     loc = np.array([0.5, -1, 1.5, 2])
-    row = detect(one(0.9), PRIOR, loc, variance=0.1, code=code)
+    row = detect(one_image_scores(0.9), PRIOR, loc, variance=0.1, code=code)
     np.testing.assert_allclose(row[0, 3:], box, rtol=1e-5)
-    same = detect(one(0.9), PRIOR, loc / 10, variance=0.1, code=code, variance_in_target=True)
+    same = detect(one_image_scores(0.9), PRIOR, loc / 10, variance=0.1, code=code, variance_in_target=True)
     np.testing.assert_allclose(same, row, rtol=1e-5)
 
 

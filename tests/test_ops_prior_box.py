@@ -62,7 +62,7 @@ def test_sizes_are_cut_to_whole_pixels_as_the_fork_does() -> None:
 def test_ratios_are_not_repeated() -> None:
     assert PriorBox(min_size=(1,), aspect_ratio=(2, 2, 0.5, 1)).ratios == [2, 0.5]
     assert PriorBox(min_size=(1,), aspect_ratio=(2, 0.5), flip=False).ratios == [2, 0.5]
-    assert PriorBox(min_size=(3, 5), max_size=(4, 6), aspect_ratio=(2, 3)).count == 2 * (1 + 4) + 2
+    assert PriorBox(min_size=(3, 5), max_size=(4, 6), aspect_ratio=(2, 3)).boxes_per_cell == 2 * (1 + 4) + 2
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cortado.compiler.types import AtMost, TensorType
 from cortado.runtime.primitive_table import PRIMITIVE_TABLE
 from cortado.runtime.primitives import IMPLEMENTATIONS, CallSite, Operand, PackedWeights
 
-from .small_nets import Nets, counted, data, f32, layer
+from .small_nets import Nets, arange, data, f32, layer
 
 
 @pytest.fixture(autouse=True)
@@ -70,10 +70,8 @@ def test_interp_of_two_axes() -> None:
 
 
 def test_upsample_repeats() -> None:
-    assert Upsample(scale=(2,)).reference(counted(1, 1, 2)).tolist() == [[[0, 0, 1, 1]]]
-    assert Upsample(scale=(1, 3)).reference(counted(1, 1, 2, 2)).tolist() == [
-        [[[0, 0, 0, 1, 1, 1], [2, 2, 2, 3, 3, 3]]]
-    ]
+    assert Upsample(scale=(2,)).reference(arange(1, 1, 2)).tolist() == [[[0, 0, 1, 1]]]
+    assert Upsample(scale=(1, 3)).reference(arange(1, 1, 2, 2)).tolist() == [[[[0, 0, 0, 1, 1, 1], [2, 2, 2, 3, 3, 3]]]]
 
 
 def test_unpool_puts_back() -> None:
@@ -83,9 +81,9 @@ def test_unpool_puts_back() -> None:
     assert made.tolist() == [[[[0, 0, 2, 0], [0, 1, 0, 0]], [[3, 0, 0, 0], [0, 0, 0, 4]]]]
     assert Unpool(cut=(0, 1), scale=(2,)).infer(f32(2, 3, 4, 5), f32(2, 3, 4, 5)) == f32(2, 3, 8, 9)
     assert Unpool(sizes=(7, 9)).infer(f32(2, 3, 4, 5), f32(2, 3, 4, 5)) == f32(2, 3, 7, 9)
-    assert Unpool(sizes=(2,)).reference(counted(1, 1, 3), torch.tensor([[[1.9, 0.0, 1.0]]])).tolist() == [[[1, 2]]]
+    assert Unpool(sizes=(2,)).reference(arange(1, 1, 3), torch.tensor([[[1.9, 0.0, 1.0]]])).tolist() == [[[1, 2]]]
     with pytest.raises(ValueError, match="the mask names place 4 of a plane of 4"):
-        Unpool().reference(counted(1, 1, 2), torch.tensor([[[4.0, 0.0]]]))
+        Unpool().reference(arange(1, 1, 2), torch.tensor([[[4.0, 0.0]]]))
 
 
 def test_a_mask_of_f16_pictures_is_f32() -> None:
@@ -149,14 +147,14 @@ def test_a_mask_that_leaves_the_plane(nets: Nets, place: float) -> None:
     """Caffe ends the program there, or writes elsewhere."""
     text = data(1, 1, 1, 2) + data(1, 1, 1, 2, name="mask") + layer("Upsample", bottoms=("data", "mask"))
     net = nets.compile(text)
-    good = net(data=counted(1, 1, 1, 2).numpy() + 1, mask=np.float32([[[[0, 7]]]]))["y"]
+    good = net(data=arange(1, 1, 1, 2).numpy() + 1, mask=np.float32([[[[0, 7]]]]))["y"]
     assert good.tolist() == [[[[1, 0, 0, 0], [0, 0, 0, 2]]]]
     with pytest.raises(ValueError, match=r"the mask names place -?[0-9]+ of a plane of 8"):
         net(data=np.zeros((1, 1, 1, 2), np.float32), mask=np.float32([[[[place, 0]]]]))
 
 
 def test_upsample_with_one_bottom_and_with_two(nets: Nets) -> None:
-    x = counted(1, 1, 2, 2).numpy()
+    x = arange(1, 1, 2, 2).numpy()
     assert nets.run(data(1, 1, 2, 2) + layer("Upsample"), {"data": x})["y"].tolist() == x.tolist()
     twice = x.repeat(2, 2).repeat(2, 3).tolist()
     assert (
@@ -188,7 +186,9 @@ def test_upsample_by_the_mask_of_an_earlier_pool_with_rest(nets: Nets) -> None:
 ])  # fmt: skip
 def test_upsample_refused(nets: Nets, bottoms: int, settings: str, said: str) -> None:
     text = data(1, 1, 2, 2) + data(1, 1, 2, 2, name="m")
-    assert said in nets.refused(text + layer("Upsample", f"upsample_param {{ {settings} }}", ("data", "m")[:bottoms]))
+    assert said in nets.expect_refusal(
+        text + layer("Upsample", f"upsample_param {{ {settings} }}", ("data", "m")[:bottoms])
+    )
 
 
 @pytest.mark.parametrize("settings, said", [
@@ -201,7 +201,7 @@ def test_upsample_refused(nets: Nets, bottoms: int, settings: str, said: str) ->
     ("zoom_factor: 2 use_blob_size: true", "Caffe has no field use_blob_size in InterpParameter"),
 ])  # fmt: skip
 def test_interp_refused(nets: Nets, settings: str, said: str) -> None:
-    refused = nets.refused(data(1, 1, 4, 4) + layer("Interp", f"interp_param {{ {settings} }}"))
+    refused = nets.expect_refusal(data(1, 1, 4, 4) + layer("Interp", f"interp_param {{ {settings} }}"))
     assert said in refused and "net.prototxt:" in refused
 
 

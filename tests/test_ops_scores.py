@@ -86,7 +86,7 @@ def array(numbers: Any) -> np.ndarray:
     return np.array(numbers, np.float32)
 
 
-def dims(x: np.ndarray) -> str:
+def type_text(x: np.ndarray) -> str:
     return f"f32[{','.join(map(str, x.shape))}]"
 
 
@@ -94,7 +94,7 @@ def dims(x: np.ndarray) -> str:
 def test_by_hand(tmp_path: Path, call: str, operands: list[Any], results: list[Any]) -> None:
     given = dict(zip(NAMES, map(array, operands), strict=False))
     made = ", ".join(f"r{i}" for i in range(len(results)))
-    inputs = ", ".join(f"{name}: {dims(x)}" for name, x in given.items())
+    inputs = ", ".join(f"{name}: {type_text(x)}" for name, x in given.items())
     path = tmp_path / "case.net"
     path.write_text(f"net case({inputs}) {{\n    {made} = {call}\n    return {made}\n}}\n")
     reference = evaluate_blobs(parse(path.read_text()), {name: torch.from_numpy(x) for name, x in given.items()})
@@ -138,13 +138,13 @@ def test_images_that_lie_with_channels_innermost(tmp_path: Path, call: str) -> N
     given = {"x": random.standard_normal((2, 3, 5, 4), np.float32), "one": array([5, 0])}
     given |= {"label": array(random.integers(0, 6, (2, 1, 5, 4))), "wide": array(random.integers(0, 2, (2, 6, 5, 4)))}
     text = path.read_text()
-    by_hand = evaluate_blobs(bound(text, weight), {name: torch.from_numpy(x) for name, x in given.items()})
-    artifact = driver.compile_graph(bound(text, weight), driver.Options()).artifact
+    by_hand = evaluate_blobs(bind_weight(text, weight), {name: torch.from_numpy(x) for name, x in given.items()})
+    artifact = driver.compile_graph(bind_weight(text, weight), driver.Options()).artifact
     assert artifact.plan.slots["c"].layout == "nhwc" or "c" not in artifact.plan.slots
     np.testing.assert_allclose(Net.from_artifact(artifact)(given)["y"], by_hand["y"], rtol=2e-6, atol=2e-6)
 
 
-def bound(text: str, weight: np.ndarray) -> Graph:
+def bind_weight(text: str, weight: np.ndarray) -> Graph:
     """The net with numbers for its weight w."""
     graph = parse(text)
     (old,) = graph.constants
@@ -153,7 +153,7 @@ def bound(text: str, weight: np.ndarray) -> Graph:
     return replace(graph, nodes=nodes)
 
 
-def test_a_clip_rides_on_a_convolution(tmp_path: Path) -> None:
+def test_a_clip_is_fused_into_a_convolution(tmp_path: Path) -> None:
     text = """net case(x: f32[1,1,1,5]) {
         weight w: f32[1,1,1,1] = [2]
         c = conv(x, w)

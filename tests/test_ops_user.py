@@ -15,7 +15,7 @@ import cortado
 from cortado import runtime
 from cortado.cli.runners import ReferenceRunner
 from cortado.compiler.errors import CompileError
-from cortado.compiler.ops.user import USERS, User
+from cortado.compiler.ops.user import REGISTERED_LAYERS, User
 from cortado.compiler.text import parse, show
 from cortado.driver import Options, compile_net, read_net
 from cortado.frontends.caffe.layer import LAYERS
@@ -55,7 +55,7 @@ def alone() -> Iterator[None]:
     """No test sees what another one registered."""
     layers = dict(LAYERS)
     yield
-    USERS.clear()
+    REGISTERED_LAYERS.clear()
     LAYERS.clear()
     LAYERS.update(layers)
 
@@ -74,7 +74,7 @@ def net(tmp_path: Path) -> Path:
     return tmp_path / "net.prototxt"
 
 
-def right(made: dict[str, np.ndarray], x: np.ndarray) -> None:
+def assert_outputs(made: dict[str, np.ndarray], x: np.ndarray) -> None:
     for name, wanted in expected(x).items():
         np.testing.assert_allclose(made[name], wanted, rtol=1e-5, atol=1e-5)
 
@@ -82,22 +82,22 @@ def right(made: dict[str, np.ndarray], x: np.ndarray) -> None:
 @pytest.mark.parametrize("optimize", [True, False])
 def test_it_runs_between_other_layers(net: Path, optimize: bool) -> None:
     made = cortado.compile(net, weights, optimize=optimize)
-    right(made(data=X), X)
+    assert_outputs(made(data=X), X)
     more = np.concatenate([X, -X, X])
-    right(made(data=more), more)
+    assert_outputs(made(data=more), more)
     (step,) = [s for s in made.plan.steps if s.primitive == "user"]
     assert step.attributes["layer"] == "Mirror" and step.attributes["attributes"]["param_str"] == '{"axis": 3}'
     graph = read_net(net, weights).graph
-    right(ReferenceRunner("", graph, "reference-f64").run({"data": X}), X)
+    assert_outputs(ReferenceRunner("", graph, "reference-f64").run({"data": X}), X)
 
 
 def test_a_file_names_it_and_holds_nothing_of_it(net: Path, tmp_path: Path) -> None:
     file = tmp_path / "net.cortado"
     cortado.save(cortado.compile(net, weights), file)
-    right(cortado.load(file)(data=X), X)
-    run = USERS.pop("Mirror").run
-    right(runtime.load(file, layers={"Mirror": run})(data=X), X)
-    right(cortado.load(file, layers={"Mirror": run})(data=X), X)
+    assert_outputs(cortado.load(file)(data=X), X)
+    run = REGISTERED_LAYERS.pop("Mirror").run
+    assert_outputs(runtime.load(file, layers={"Mirror": run})(data=X), X)
+    assert_outputs(cortado.load(file, layers={"Mirror": run})(data=X), X)
     with pytest.raises(cortado.ArtifactError, match="needs your function 'Mirror'"):
         cortado.load(file)
     with pytest.raises(CompileError, match='no layer "Mirror" is registered'):
@@ -151,7 +151,7 @@ def test_what_cannot_be_registered() -> None:
         register_layer("Mirror", mirror, param="name")
     register_layer("Mirror", mirror)
     register_layer("Mirror", lambda settings, x: x)  # once more, as in a notebook: the last one counts
-    assert USERS["Mirror"].run({}, torch.ones(1))[0].item() == 1
+    assert REGISTERED_LAYERS["Mirror"].run({}, torch.ones(1))[0].item() == 1
 
 
 def test_a_step_that_keeps_no_word_is_found_out(net: Path) -> None:
@@ -163,4 +163,4 @@ def test_a_step_that_keeps_no_word_is_found_out(net: Path) -> None:
     wrong = cortado.compile(net, weights)
     with pytest.raises(ValueError, match="'sum' came out as \\[2\\], planned for \\[7\\]"):
         wrong(data=X)
-    right(made(data=X), X)
+    assert_outputs(made(data=X), X)

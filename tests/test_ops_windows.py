@@ -16,7 +16,7 @@ from cortado.compiler.ops.pool import AvgPool, PyramidPool, StochasticPool
 from cortado.runtime.primitive_table import PRIMITIVE_TABLE
 from cortado.runtime.primitives import IMPLEMENTATIONS, CallSite, Operand, PackedWeights
 
-from .small_nets import Nets, counted, data, f32, layer
+from .small_nets import Nets, arange, data, f32, layer
 
 
 @pytest.fixture(autouse=True)
@@ -57,12 +57,12 @@ def test_groups_of_a_deconvolution_have_columns_of_their_own() -> None:
 def test_columns_of_an_image() -> None:
     made = Im2col(kernel=(2,), stride=(2,), pad=(1,)).reference(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
     assert made.tolist() == [[[0, 2], [1, 0], [0, 4], [3, 0]]]
-    image = counted(2, 3, 5, 6)
+    image = arange(2, 3, 5, 6)
     made = Im2col(kernel=(3, 2), stride=(1, 2), dilation=(2, 1), pad=(1, 0)).reference(image)
     assert torch.equal(made.flatten(2), F.unfold(image, (3, 2), (2, 1), (1, 0), (1, 2)))
 
 
-def deconvolved(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, layout: str, **attributes: Any) -> torch.Tensor:
+def run_deconv(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, layout: str, **attributes: Any) -> torch.Tensor:
     """The primitive, prepared and run as the runtime does, into memory full of NaN."""
     format = torch.channels_last if layout == "nhwc" else torch.contiguous_format
     complete = PRIMITIVE_TABLE["deconv_packed"].complete({**attributes, "bias": True})
@@ -109,7 +109,7 @@ def test_every_way_to_deconvolve(way: str, layout: str, activation: str) -> None
     wanted = F.conv_transpose2d(x.double(), weight.double(), bias.double(), stride, pad, 0, groups, dilation)
     wanted = {"": wanted, "relu": wanted.relu(), "leaky_relu": F.leaky_relu(wanted, 0.25)}[activation]
     settings = {"stride": [*stride], "pad": [*pad], "dilation": [*dilation], "groups": groups}
-    made = deconvolved(x, weight, bias, layout, **settings, activation=activation, slope=0.25)
+    made = run_deconv(x, weight, bias, layout, **settings, activation=activation, slope=0.25)
     torch.testing.assert_close(made.double(), wanted, rtol=0, atol=2e-6 * wanted.abs().max().item() + 1e-7)
 
 
@@ -132,10 +132,10 @@ def test_several_bottoms_and_channels_at_another_axis(nets: Nets) -> None:
     text += layer(
         "Deconvolution", "convolution_param { num_output: 1 kernel_size: 1 bias_term: false }", "ab", ("c", "d")
     )
-    made = nets.run(text, {"a": counted(1, 2, 3), "b": np.ones((1, 2, 3))}, {"l:0": [1, 10]})
+    made = nets.run(text, {"a": arange(1, 2, 3), "b": np.ones((1, 2, 3))}, {"l:0": [1, 10]})
     assert made["c"].tolist() == [[[30, 41, 52]]] and made["d"].tolist() == [[[11, 11, 11]]]
     text = data(2, 3, 2, 4) + layer("Im2col", "convolution_param { axis: 2 kernel_size: 2 }")
-    x = counted(2, 3, 2, 4)
+    x = arange(2, 3, 2, 4)
     made = nets.run(text, {"data": x})
     assert made["y"].shape == (2, 3, 4, 3)
     assert made["y"][1, 2].tolist() == [[40, 41, 42], [41, 42, 43], [44, 45, 46], [45, 46, 47]]
@@ -143,7 +143,9 @@ def test_several_bottoms_and_channels_at_another_axis(nets: Nets) -> None:
 
 def test_bottoms_of_different_shapes_are_refused(nets: Nets) -> None:
     text = data(1, 2, 3, name="a") + data(1, 2, 4, name="b")
-    said = nets.refused(text + layer("Convolution", "convolution_param { num_output: 1 kernel_size: 1 }", "ab", "cd"))
+    said = nets.expect_refusal(
+        text + layer("Convolution", "convolution_param { num_output: 1 kernel_size: 1 }", "ab", "cd")
+    )
     assert 'layer "l" (Convolution): its bottoms have different shapes' in said
     assert '"a" f32[1,2,3]' in said and '"b" f32[1,2,4]' in said
 
@@ -159,7 +161,7 @@ def test_stochastic_pooling_of_a_net(nets: Nets) -> None:
     x = torch.randn(2, 3, 6, 7)
     made = nets.run(data(2, 3, 6, 7) + layer("Pooling", settings % ""), {"data": x})["y"]
     np.testing.assert_allclose(made, StochasticPool(kernel=(3,), stride=(2,)).reference(x).numpy(), rtol=1e-4)
-    said = nets.refused(data(2, 3, 6, 7) + layer("Pooling", settings % "pad: 1"))
+    said = nets.expect_refusal(data(2, 3, 6, 7) + layer("Pooling", settings % "pad: 1"))
     assert 'layer "l" (Pooling): STOCHASTIC pooling has no padding' in said
 
 
@@ -169,7 +171,7 @@ def test_an_average_without_padding() -> None:
 
 
 def test_a_pyramid(nets: Nets) -> None:
-    x = counted(1, 2, 3, 4)
+    x = arange(1, 2, 3, 4)
     maxima = [11, 5, 7, 9, 11]  # 2 × 2 windows of 2 × 2: a row of padding below, so the lower ones hold one row
     text = data(1, 2, 3, 4) + layer("SPP", "spp_param { pyramid_height: 2 }")
     padded = PyramidPool(height=2).levels((3, 4))[1]
@@ -178,8 +180,8 @@ def test_a_pyramid(nets: Nets) -> None:
     made = nets.run(text, {"data": x})["y"]
     assert made.tolist() == [[11, 23, *maxima[1:], *(m + 12 for m in maxima[1:])]]
     text = data(1, 1, 2, 2) + layer("SPP", "spp_param { pyramid_height: 1 pool: AVE }")
-    assert nets.run(text, {"data": counted(1, 1, 2, 2)})["y"].tolist() == [[1.5]]
-    said = nets.refused(data(1, 1, 2, 2) + layer("SPP", "spp_param { pyramid_height: 2 pool: STOCHASTIC }"))
+    assert nets.run(text, {"data": arange(1, 1, 2, 2)})["y"].tolist() == [[1.5]]
+    said = nets.expect_refusal(data(1, 1, 2, 2) + layer("SPP", "spp_param { pyramid_height: 2 pool: STOCHASTIC }"))
     assert 'layer "l" (SPP): a pyramid of STOCHASTIC pooling is not supported' in said
 
 
@@ -195,5 +197,5 @@ def test_normalize_scales_channels_and_refuses_what_it_does_not_know(nets: Nets)
         data(1, 2, 1, 2) + layer("Normalize", settings), {"data": [[[[3, 0]], [[4, 2]]]]}, {"l:0": [10, 20]}
     )
     np.testing.assert_allclose(made["y"].flatten(), [6, 0, 16, 20], rtol=1e-6)
-    said = nets.refused(data(1, 2, 1, 2) + layer("Normalize", "norm_param { add_eps_before_sqrt: false }"))
+    said = nets.expect_refusal(data(1, 2, 1, 2) + layer("Normalize", "norm_param { add_eps_before_sqrt: false }"))
     assert 'layer "l" (Normalize): add_eps_before_sqrt: false' in said

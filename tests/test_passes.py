@@ -29,17 +29,17 @@ from cortado.compiler.reference import evaluate
 from cortado.compiler.target import Target
 from cortado.compiler.targets import target
 from cortado.compiler.text import parse_planned, show
-from cortado.compiler.text.weights import by_handle
+from cortado.compiler.text.weights import weights_by_handle
 from cortado.compiler.types import DTYPES
 from cortado.passes import Context
 
 FOLDER = Path(__file__).with_name("passes")
-BETWEEN, AFTER = "\n====\n", "\n---\n"
+CASE_SEPARATOR, RESULT_SEPARATOR = "\n====\n", "\n---\n"
 
 
 def cases() -> Iterator[ParameterSet]:
     for path in sorted(FOLDER.glob("*.net")):
-        for i, case in enumerate(path.read_text("utf-8").split(BETWEEN)):
+        for i, case in enumerate(path.read_text("utf-8").split(CASE_SEPARATOR)):
             first = next((l for l in case.split("\n") if l.startswith("#") and "target:" not in l), str(i))
             words = re.findall(r"\w+", first)
             yield pytest.param(path, i, id=f"{path.stem}-{i}-{'_'.join(words[:7])}")
@@ -47,21 +47,21 @@ def cases() -> Iterator[ParameterSet]:
 
 @pytest.mark.parametrize("path, i", [*cases()])
 def test_case(path: Path, i: int, request: pytest.FixtureRequest) -> None:
-    written = path.read_text("utf-8").split(BETWEEN)
-    before, _, expected = written[i].partition(AFTER)
+    written = path.read_text("utf-8").split(CASE_SEPARATOR)
+    before, _, expected = written[i].partition(RESULT_SEPARATOR)
     planned = parse_planned(before, path.name)
     printed, after = outcome(planned, path.stem, before)
     if request.config.getoption("--bless"):
-        written[i] = f"{before.rstrip()}\n{AFTER.lstrip()}{printed}"
-        path.write_text(BETWEEN.join(written), "utf-8")
+        written[i] = f"{before.rstrip()}\n{RESULT_SEPARATOR.lstrip()}{printed}"
+        path.write_text(CASE_SEPARATOR.join(written), "utf-8")
     else:
         assert printed.strip() == expected.strip()
     if after is None:
         return
-    weights = by_handle(planned.graph, after.graph)
+    weights = weights_by_handle(planned.graph, after.graph)
     assert show(*parse_planned(show(*after), path.name, weights)) == show(*after)
     assert show(*apply(after, path.stem, before)[0]) == show(*after), "run again, the pass changes more"
-    same_numbers(planned, path.stem, before)
+    assert_same_numbers(planned, path.stem, before)
 
 
 def test_every_pass_has_cases() -> None:
@@ -85,9 +85,9 @@ def apply(planned: PlannedGraph, name: str, text: str) -> tuple[PlannedGraph, Co
     return passes.apply(getattr(passes, name), planned, context), context
 
 
-def same_numbers(planned: PlannedGraph, name: str, text: str) -> None:
+def assert_same_numbers(planned: PlannedGraph, name: str, text: str) -> None:
     torch.manual_seed(1)
-    graph, bound = planned.graph, filled(planned)
+    graph, bound = planned.graph, fill_weights(planned)
     after, plan = apply(bound, name, text)[0]
     inputs = [torch.randn(v.type.bounds).to(DTYPES[v.type.dtype]) for v in graph.inputs]
     expected = evaluate(bound.graph, *inputs)
@@ -102,7 +102,7 @@ def same_numbers(planned: PlannedGraph, name: str, text: str) -> None:
             torch.testing.assert_close(a, b.to(a.dtype), rtol=near, atol=near, equal_nan=True)
 
 
-def filled(planned: PlannedGraph) -> PlannedGraph:
+def fill_weights(planned: PlannedGraph) -> PlannedGraph:
     """The net with random numbers, all positive, for the weights that it only declares."""
     graph, plan = planned
     now: dict[Value, Value] = {

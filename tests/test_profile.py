@@ -64,26 +64,26 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-def called(*words: object) -> Result:
+def run_profile(*words: object) -> Result:
     return CliRunner().invoke(main, ["profile", *map(str, words)])
 
 
-def told(*words: object) -> dict[str, Any]:
-    done = called(*words, "--repeat", 2, "--json")
+def run_json(*words: object) -> dict[str, Any]:
+    done = run_profile(*words, "--repeat", 2, "--json")
     assert done.exit_code == 0, done.output
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def refused(*words: object) -> str:
-    done = called(*words)
+def expect_refusal(*words: object) -> str:
+    done = run_profile(*words)
     assert done.exit_code == 2, done.output
     return done.output
 
 
 def test_counts_worked_out_by_hand(small: Path) -> None:
     """A multiplication and an addition are two operations; each number is read and written once, in four bytes."""
-    steps = {s["step"]: s for s in told(small, "--random-weights")["steps"]}
+    steps = {s["step"]: s for s in run_json(small, "--random-weights")["steps"]}
     image, conv, pool, ip = 2 * 3 * 64, 2 * 4 * 64, 2 * 4 * 16, 2 * 10
     rode = next(s for s in steps.values() if s["primitive"] == "conv_packed")
     assert rode["flops"] == 2 * conv * 27 + conv + conv  # products and sums, bias, relu
@@ -95,7 +95,7 @@ def test_counts_worked_out_by_hand(small: Path) -> None:
 
 
 def test_all_steps_in_plan_order(digits: Net) -> None:
-    found = told(NET, WEIGHTS)
+    found = run_json(NET, WEIGHTS)
     plan = digits.plan
     assert [(s["step"], s["primitive"], s["kernel"]) for s in found["steps"]] == [
         (s.results[0], s.primitive, s.label) for s in plan.steps
@@ -109,7 +109,7 @@ def test_all_steps_in_plan_order(digits: Net) -> None:
 
 
 def test_what_adds_up(digits: Net) -> None:
-    found = told(NET, WEIGHTS)
+    found = run_json(NET, WEIGHTS)
     steps, kinds, total = found["steps"], found["kinds"], found["total"]
     for rows in (steps, kinds):
         for name in ("flops", "bytes"):
@@ -126,7 +126,7 @@ def test_what_adds_up(digits: Net) -> None:
 
 def test_what_moves_nothing_has_no_rate() -> None:
     """The digits' concat stands where its operands were written."""
-    (concat,) = [s for s in told(NET, WEIGHTS)["steps"] if s["primitive"] == "concat"]
+    (concat,) = [s for s in run_json(NET, WEIGHTS)["steps"] if s["primitive"] == "concat"]
     assert (concat["flops"], concat["bytes"]) == (0, 0)
     assert [concat[name] for name in ("gflops", "of_best", "gbytes", "of_copy")] == [None] * 4
 
@@ -137,13 +137,13 @@ def test_rates_and_what_they_are_of() -> None:
     assert Measurement(0.0, 0.0, 5, 5).rates(BEST)["gflops"] is None
 
 
-def by_hand(digits: Net, *seconds: tuple[float, ...], runs: tuple[float, ...]) -> Timings:
+def timings_by_hand(digits: Net, *seconds: tuple[float, ...], runs: tuple[float, ...]) -> Timings:
     times = tuple(seconds) + (((0.001,) * len(runs)),) * (len(digits.plan.steps) - len(seconds))
     return make_timings(digits.artifact, Profile(digits.plan, 1, times, runs), BEST)
 
 
 def test_the_best_counts_and_the_median_is_told(digits: Net) -> None:
-    made = by_hand(digits, (0.009, 0.002, 0.003), runs=(0.02, 0.012, 0.012)).json()
+    made = timings_by_hand(digits, (0.009, 0.002, 0.003), runs=(0.02, 0.012, 0.012)).json()
     first, *others = made["steps"]
     total = 2 + len(others)  # milliseconds: the others take one each
     assert (first["seconds"], first["median"]) == (0.002, 0.003)
@@ -152,12 +152,12 @@ def test_the_best_counts_and_the_median_is_told(digits: Net) -> None:
 
 
 def test_a_busy_machine_is_told(digits: Net) -> None:
-    quiet, busy = (dict(by_hand(digits, runs=runs).summary_rows()) for runs in ((0.01, 0.012), (0.01, 0.03)))
+    quiet, busy = (dict(timings_by_hand(digits, runs=runs).summary_rows()) for runs in ((0.01, 0.012), (0.01, 0.03)))
     assert "other work" in busy["a run"] and "other work" not in quiet["a run"]
 
 
 def test_the_table(digits: Net) -> None:
-    done = called(NET, WEIGHTS, "--repeat", 1, "--threads", 1)
+    done = run_profile(NET, WEIGHTS, "--repeat", 1, "--threads", 1)
     assert done.exit_code == 0, done.output
     table, kinds, said = done.stdout.split("\n\n")
     head, *steps, total = table.split("\n")
@@ -174,37 +174,39 @@ def test_a_compiled_file_tells_the_same(tmp_path: Path) -> None:
     path = tmp_path / "digits.cortado"
     driver.save(driver.compile(NET, WEIGHTS), path)
     counts = [
-        [(s["step"], s["flops"], s["bytes"]) for s in told(*words)["steps"]] for words in ([path], [NET, WEIGHTS])
+        [(s["step"], s["flops"], s["bytes"]) for s in run_json(*words)["steps"]] for words in ([path], [NET, WEIGHTS])
     ]
     assert counts[0] == counts[1]
-    assert "before it is compiled" in refused(path, WEIGHTS)
-    assert "--shape" in refused(path, "--shape", "data=2,1,8,8")
-    assert "--random-weights" in refused(path, "--random-weights")
+    assert "before it is compiled" in expect_refusal(path, WEIGHTS)
+    assert "--shape" in expect_refusal(path, "--shape", "data=2,1,8,8")
+    assert "--random-weights" in expect_refusal(path, "--random-weights")
 
 
 def test_given_inputs(tmp_path: Path) -> None:
     """Arrays of another shape are compiled for, as when the net is called."""
     np.save(tmp_path / "two.npy", np.zeros((2, 1, 8, 8), np.float32))
-    one, two = told(NET, WEIGHTS, "--input", "random"), told(NET, WEIGHTS, "--input", tmp_path / "two.npy")
+    one, two = run_json(NET, WEIGHTS, "--input", "random"), run_json(NET, WEIGHTS, "--input", tmp_path / "two.npy")
     assert (one["random"], two["random"]) == (["data"], [])
     assert two["inputs"] == {"data": "f32[2,1,8,8]"}
     assert two["total"]["flops"] == 2 * one["total"]["flops"]
-    assert told(NET, WEIGHTS, "--shape", "data=2,1,8,8")["total"]["flops"] == two["total"]["flops"]
+    assert run_json(NET, WEIGHTS, "--shape", "data=2,1,8,8")["total"]["flops"] == two["total"]["flops"]
 
 
 def test_sizes_known_only_when_it_runs(tmp_path: Path) -> None:
     np.save(tmp_path / "two.npy", np.zeros((2, 1, 8, 8), np.float32))
-    most = told(NET, WEIGHTS, "--shape", "data=?4,1,8,8")
-    assert most["total"]["flops"] == told(NET, WEIGHTS, "--shape", "data=4,1,8,8")["total"]["flops"]
-    assert "smaller than the net" in refused(NET, WEIGHTS, "--shape", "data=?4,1,8,8", "--input", tmp_path / "two.npy")
+    most = run_json(NET, WEIGHTS, "--shape", "data=?4,1,8,8")
+    assert most["total"]["flops"] == run_json(NET, WEIGHTS, "--shape", "data=4,1,8,8")["total"]["flops"]
+    assert "smaller than the net" in expect_refusal(
+        NET, WEIGHTS, "--shape", "data=?4,1,8,8", "--input", tmp_path / "two.npy"
+    )
 
 
 def test_weights_are_given_or_asked_for(small: Path) -> None:
     for net in (NET, small):
-        assert "--random-weights" in refused(net)
-        assert told(net, "--random-weights")["random"] == ["weights", "data"]
-    assert "3 weights without numbers, conv.w for one" in refused(small)
-    assert "is for a net without weights" in refused(NET, WEIGHTS, "--random-weights")
+        assert "--random-weights" in expect_refusal(net)
+        assert run_json(net, "--random-weights")["random"] == ["weights", "data"]
+    assert "3 weights without numbers, conv.w for one" in expect_refusal(small)
+    assert "is for a net without weights" in expect_refusal(NET, WEIGHTS, "--random-weights")
 
 
 def test_random_weights_keep_numbers_in_size() -> None:
@@ -222,11 +224,11 @@ def test_random_weights_keep_numbers_in_size() -> None:
 
 
 def test_nets_for_a_gpu_are_not_timed_here(tmp_path: Path, digits: Net) -> None:
-    assert "on the GPU only" in refused(NET, WEIGHTS, "--target", "cuda-f16")
+    assert "on the GPU only" in expect_refusal(NET, WEIGHTS, "--target", "cuda-f16")
     path = tmp_path / "gpu.cortado"
     plan = replace(digits.plan, target="cuda", steps=(), outputs=(("data", "data"),), weights={})
     write(path, replace(digits.artifact, plan=plan))
-    assert read(path).plan.target == "cuda" and "on the GPU only" in refused(path)
+    assert read(path).plan.target == "cuda" and "on the GPU only" in expect_refusal(path)
 
 
 def test_each_step_is_timed_once_a_run(digits: Net) -> None:
@@ -250,9 +252,9 @@ def test_a_timed_run_computes_the_same(digits: Net) -> None:
 def test_a_net_without_steps(tmp_path: Path) -> None:
     path = tmp_path / "nothing.net"
     path.write_text("net nothing(data: f32[1,2]) {\n    return data\n}\n")
-    found = told(path)
+    found = run_json(path)
     assert (found["steps"], found["kinds"], found["total"]["share"]) == ([], [], 0)
-    assert called(path, "--repeat", 1).stdout.startswith("step")
+    assert run_profile(path, "--repeat", 1).stdout.startswith("step")
 
 
 def test_ceilings_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:

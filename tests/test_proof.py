@@ -20,14 +20,14 @@ from cortado.compiler.rewrite import UniqueNames, Writer
 from cortado.compiler.text import parse_planned, show
 from cortado.passes import Context
 
-from .proof.check import check, order
+from .proof.check import check, random_order
 from .proof.dice import Dice
-from .proof.draft import Draft, Unfit
-from .proof.generator import dims, net, take_in, text
-from .proof.kept import CASES, fails, saved
-from .proof.reducer import reduced
+from .proof.generator import add_input, net, random_dims, text
+from .proof.net_builder import NetBuilder, Unfit
+from .proof.reducer import reduce_failure
+from .proof.saved_cases import CASES, replay_case, save_case
 from .proof.strategies import NOT_DRAWN, strategy
-from .proof.trial import WHOLE, Subject, Trial
+from .proof.trial import PIPELINE_NAMES, NetUnderTrial, Trial
 
 NETS, CHUNK = 300, 6
 TRIES = 400  # drafts in which an operator has to be drawn at least once
@@ -46,7 +46,7 @@ def test_nets_keep_their_meaning(first: int) -> None:
 
 @pytest.mark.parametrize("path", sorted(CASES.glob("*.net")), ids=lambda p: p.stem)
 def test_what_failed_once_holds(path: Path) -> None:
-    failure = fails(path)
+    failure = replay_case(path)
     assert failure is None, str(failure)
 
 
@@ -54,14 +54,14 @@ def test_what_failed_once_holds(path: Path) -> None:
 def test_every_operator_is_drawn(name: str) -> None:
     """By its own strategy or by its signature; one that cannot be drawn gets a strategy, or a reason why not."""
     for seed in range(TRIES):
-        draft = Draft(Dice(seed))
+        builder = NetBuilder(Dice(seed))
         for _ in range(3):
-            take_in(draft, draft.fresh("x", *dims(draft.dice)))
+            add_input(builder, builder.new_input("x", *random_dims(builder.dice)))
         try:
-            strategy(name)(draft)
+            strategy(name)(builder)
         except Unfit:
             continue
-        if any(n.op.name == name for n in draft.nodes):
+        if any(n.op.name == name for n in builder.nodes):
             return
     pytest.fail(f"no net has {name}")
 
@@ -94,10 +94,10 @@ def test_a_number_names_a_net() -> None:
 
 def test_an_order_has_every_pass() -> None:
     for target in ("cpu", "cuda-f16"):
-        assert set(order(Dice(1), target)) == set(WHOLE)
+        assert set(random_order(Dice(1), target)) == set(PIPELINE_NAMES)
 
 
-def wrong(graph: Graph, context: Context) -> Graph:
+def add_relu_after_tanh(graph: Graph, context: Context) -> Graph:
     """A pass with a mistake: a relu behind every tanh."""
     writer, names = Writer(graph), UniqueNames(graph)
     for node in graph.nodes:
@@ -122,18 +122,18 @@ net large(x1: f32[2,4,6,6]) {
 
 
 def test_a_failure_is_shrunk_to_a_few_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(passes, "simplify", wrong)
+    monkeypatch.setattr(passes, "simplify", add_relu_after_tanh)
     planned, trial = (
         parse_planned(LARGE),
         Trial("cpu", ("share_weights", "simplify", "eliminate_common_subexpressions")),
     )
-    failure = Subject(planned).fails(trial)
+    failure = NetUnderTrial(planned).find_failure(trial)
     assert failure is not None and failure.kind == "numbers" and failure.after == "simplify"
-    small, shorter = reduced(planned, failure)
+    small, shorter = reduce_failure(planned, failure)
     assert shorter.passes == ("simplify",) and [n.op.name for n in small.graph.nodes] == ["tanh"]
     assert small.graph.inputs[0].type.numel <= 4
-    path = saved(small, shorter, failure, "net 1", tmp_path)
-    again = fails(path)
-    assert again is not None and again.sort == failure.sort
+    path = save_case(small, shorter, failure, "net 1", tmp_path)
+    again = replay_case(path)
+    assert again is not None and again.category == failure.category
     monkeypatch.undo()
-    assert fails(path) is None
+    assert replay_case(path) is None

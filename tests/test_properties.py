@@ -17,7 +17,7 @@ from cortado.compiler.reference import evaluate
 from cortado.compiler.rewrite import Writer
 from cortado.compiler.targets import target
 from cortado.compiler.text import parse, parse_planned, show
-from cortado.compiler.text.weights import by_handle
+from cortado.compiler.text.weights import weights_by_handle
 from cortado.compiler.verify import verify
 from cortado.passes import PIPELINE, Context, run
 from cortado.passes.plan_memory import lower_bound, root_live_ranges
@@ -79,7 +79,7 @@ def nets(draw: st.DrawFn) -> str:
     return f"net t(x: f32[2,4,6,6]) {{\n    {chr(10).join(body)}\n    return {', '.join(returned)}\n}}\n"
 
 
-def filled(graph: Graph) -> Graph:
+def fill_weights(graph: Graph) -> Graph:
     """With random positive numbers for weights, the same each time."""
     writer, generator = Writer(graph), torch.Generator().manual_seed(0)
     for c in graph.constants:
@@ -97,41 +97,41 @@ QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_heal
 def test_any_net_prints_and_reads_back(text: str) -> None:
     graph = parse(text)
     assert show(parse(show(graph))) == show(graph)
-    bound = filled(graph)
-    assert show(parse(show(bound), weights=by_handle(bound))) == show(bound)
+    bound = fill_weights(graph)
+    assert show(parse(show(bound), weights=weights_by_handle(bound))) == show(bound)
 
 
 @given(nets())
 @QUICK
 def test_any_net_keeps_its_meaning_through_all_passes(text: str) -> None:
     """After each pass: the graph holds, reads back, and gives the numbers; the artifact gives them, run twice."""
-    graph = filled(parse(text))
+    graph = fill_weights(parse(text))
     x = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(1))
     expected = evaluate(graph, x)
     after: dict[str, PlannedGraph] = {}
     final = run(graph, Context(target("cpu")), PIPELINE, after.__setitem__)
     for name, made in after.items():
-        again = parse_planned(show(*made), f"{name}.net", by_handle(made.graph))
+        again = parse_planned(show(*made), f"{name}.net", weights_by_handle(made.graph))
         assert show(*again) == show(*made), name
-        alike(evaluate(verify(*made), x), expected, name)
+        assert_close(evaluate(verify(*made), x), expected, name)
         again = run(again.graph, Context(target("cpu")), PIPELINE, plan=again.plan)
         assert show(*again) == show(*final), f"compiled from the dump after {name} it is another net"
-    alike(run_poisoned(final, x), expected, "poisoned")
+    assert_close(run_poisoned(final, x), expected, "poisoned")
     net = Net.from_artifact(build(final, graph, "cpu"))
     for _ in range(2):
         results = net(x=x)
-        alike(tuple(results[name] for name, _ in graph.returns), expected, "cpu")
+        assert_close(tuple(results[name] for name, _ in graph.returns), expected, "cpu")
 
 
 @given(nets())
 @QUICK
 def test_no_plan_is_smaller_than_its_bound(text: str) -> None:
-    final = run(filled(parse(text)), Context(target("cpu")))
+    final = run(fill_weights(parse(text)), Context(target("cpu")))
     bound = lower_bound(root_live_ranges(final))
     assert final.plan.arena is not None and bound <= final.plan.arena <= 1.5 * bound
 
 
-def alike(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...], where: str) -> None:
+def assert_close(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...], where: str) -> None:
     for a, b in zip(found, expected, strict=True):
         largest = b.abs().max().clamp(min=1e-6)
         torch.testing.assert_close(a / largest, b / largest, rtol=0, atol=1e-5, msg=lambda m: f"{where}: {m}")

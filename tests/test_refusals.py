@@ -28,7 +28,7 @@ def read(text: str, **options: Any) -> tuple[Graph, list[str]]:
     return caffe_net.graph(parse(text, "n.prototxt"), Unbound(), warn=said.append, **options), said
 
 
-def refusals(text: str, **options: Any) -> tuple[CompileError, ...]:
+def expect_refusals(text: str, **options: Any) -> tuple[CompileError, ...]:
     with pytest.raises(CompileError) as caught:
         read(text, **options)
     error = caught.value
@@ -56,7 +56,7 @@ def test_fields_of_training_are_passed_over() -> None:
 
 
 def test_a_known_field_that_nobody_computes_is_refused() -> None:
-    (error,) = refusals(HEAD + CONV % "temporal_stride: 2")
+    (error,) = expect_refusals(HEAD + CONV % "temporal_stride: 2")
     assert error.message == 'layer "c" (Convolution): cortado does not compute temporal_stride of ConvolutionParameter'
     assert error.loc is not None and error.loc.line == 2
     assert error.loc.column == (CONV % "temporal_stride: 2").index("temporal") + 1
@@ -70,7 +70,7 @@ def test_a_default_said_aloud_is_no_problem() -> None:
 
 
 def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
-    (error,) = refusals(HEAD + CONV % "strides: 2")
+    (error,) = expect_refusals(HEAD + CONV % "strides: 2")
     assert error.message == "Caffe has no field strides in ConvolutionParameter"
     assert error.advice.startswith("Did you mean stride? ")
     assert read(HEAD + CONV % "strides: 2", lenient=True)[1] == [f"{error.loc}: {error.message}: passed over"]
@@ -93,7 +93,7 @@ def test_half_precision_of_a_fork_is_told() -> None:
 def test_a_layer_that_always_trains_is_refused() -> None:
     drop = 'layer { name: "d" type: "Dropout" bottom: "x" top: "y" phase: %s }'
     assert read(HEAD + drop % "TEST")[1] == []
-    assert "to work as in training" in refusals(HEAD + drop % "TRAIN")[0].message
+    assert "to work as in training" in expect_refusals(HEAD + drop % "TRAIN")[0].message
 
 
 def test_the_phase_of_training_is_for_choosing_layers_only() -> None:
@@ -143,7 +143,7 @@ def test_a_new_layers_oversight_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
         return x
 
     text = HEAD + 'layer { name: "s" type: "Sloppy" bottom: "x" top: "y" elu_param { alpha: 3 } }'
-    (error,) = refusals(text)
+    (error,) = expect_refusals(text)
     assert error.message == 'layer "s" (Sloppy): cortado does not compute alpha of ELUParameter'
 
 
@@ -161,7 +161,7 @@ def test_all_problems_in_one_go_in_the_order_of_the_file() -> None:
         + 'layer { name: "two" type: "Concat" bottom: "x" top: "t" concat_param { axis: 5 } }\n'  # 7
         + 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" top: "loss" }\n'  # 8
     )
-    found = refusals(text)
+    found = expect_refusals(text)
     assert [e.loc.line for e in found if e.loc] == [2, 3, 4, 6, 7, 8]
     assert all(e.text == text for e in found)
     told = [e.message for e in found]
@@ -178,24 +178,24 @@ def test_all_problems_in_one_go_in_the_order_of_the_file() -> None:
 def test_a_blob_made_later_or_in_another_phase_is_named() -> None:
     later = HEAD + 'layer { name: "a" type: "ReLU" bottom: "b" top: "a" }\n'
     later += 'layer { name: "b" type: "ReLU" bottom: "x" top: "b" }'
-    assert refusals(later)[0].message.endswith('no layer before it makes; layer "b" on line 3 does')
+    assert expect_refusals(later)[0].message.endswith('no layer before it makes; layer "b" on line 3 does')
     other = HEAD + 'layer { name: "b" type: "ReLU" bottom: "x" top: "b" include { phase: TRAIN } }\n'
     other += 'layer { name: "a" type: "ReLU" bottom: "b" top: "a" }\n'
     other += 'layer { name: "c" type: "ReLU" bottom: "b" top: "c" }'
-    (once,) = refusals(other)
+    (once,) = expect_refusals(other)
     assert once.message.endswith('layer "b" on line 2 does') and "another phase" in once.advice
 
 
 def test_a_name_with_weights_stands_once() -> None:
     text = HEAD + CONV % "" + (CONV % "").replace('top: "c"', 'top: "c2"')
-    (error,) = refusals(text)
+    (error,) = expect_refusals(text)
     assert "another layer with weights has the same name, on line 2" in error.message
 
 
 def test_a_python_layer_and_a_training_file_say_what_to_do() -> None:
     text = HEAD + 'layer { name: "p" type: "Python" bottom: "x" top: "y" python_param { module: "m" layer: "L" } }'
-    (error,) = refusals(text)
+    (error,) = expect_refusals(text)
     assert error.message.endswith("its code, m.L, is not in the file") and "Input layer" in error.advice
     data = 'layer { name: "d" type: "AnnotatedData" top: "x" }\n' + CONV % ""
-    (error,) = refusals(data)
+    (error,) = expect_refusals(data)
     assert "--shape x=" in error.advice and "deploy" in error.advice

@@ -72,7 +72,7 @@ def small() -> Artifact:
     )
 
 
-def same(a: Artifact, b: Artifact) -> bool:
+def is_same_artifact(a: Artifact, b: Artifact) -> bool:
     texts = all(
         getattr(a, name) == getattr(b, name)
         for name in ("plan", "source", "net", "kernels", "preprocessing", "version")
@@ -86,7 +86,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     path, artifact = tmp_path / "deep" / "net.cortado", small()
     write(path, artifact)
     found = read(path, verify=True)
-    assert same(found, artifact)
+    assert is_same_artifact(found, artifact)
     assert found.weights["cc"].dtype == torch.bfloat16
     assert len(found.hashes["aa"]) == 64
     assert [p.name for p in path.parent.iterdir()] == ["net.cortado"], "a temporary file is left"
@@ -138,7 +138,7 @@ def test_weights_are_views_of_the_file(tmp_path: Path) -> None:
     assert apart == content.index(ones) - content.index(threes), "they are not as far apart as in the file"
 
 
-def rewritten(path: Path, change: Callable[[dict[str, str]], None]) -> None:
+def rewrite_metadata(path: Path, change: Callable[[dict[str, str]], None]) -> None:
     """Change the metadata as a stranger with a hash function would."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
@@ -178,11 +178,11 @@ def test_cut_off_newer_and_damaged_files(tmp_path: Path) -> None:
         with pytest.raises(ArtifactError, match="no whole compiled net"):
             read(path)
     path.write_bytes(whole)
-    rewritten(path, lambda m: m.update(cortado="2"))
+    rewrite_metadata(path, lambda m: m.update(cortado="2"))
     with pytest.raises(ArtifactError, match=r"format '2'.*update cortado"):
         read(path)
     path.write_bytes(whole)
-    rewritten(path, lambda m: m.update(net="another"))
+    rewrite_metadata(path, lambda m: m.update(net="another"))
     with pytest.raises(ArtifactError, match="damaged"):
         read(path)
     path.write_bytes(whole[:-1] + b"\x07")
@@ -214,10 +214,10 @@ def test_mutated_files_are_refused_or_equal(tmp_path: Path, data: st.DataObject)
     except ArtifactError as error:
         assert str(path) in str(error)
     else:
-        assert same(found, artifact)
+        assert is_same_artifact(found, artifact)
 
 
-def changed(**changes: Any) -> Plan:
+def with_fields(**changes: Any) -> Plan:
     return replace(small().plan, **changes)
 
 
@@ -233,7 +233,7 @@ def with_step(**changes: Any) -> Plan:
 
 CONV = {"stride": [1], "pad": [0], "dilation": [1]}
 HOSTILE: list[tuple[str, Plan]] = [
-    ("does not lie inside the arena", changed(arena=130)),
+    ("does not lie inside the arena", with_fields(arena=130)),
     ("does not lie inside the arena", with_slot(at=176)),
     ("does not lie inside the arena", with_slot(dims=(1 << 40, 2, 2, 2))),
     ("does not lie inside the arena", with_slot(dims=("?99", 2, 2, 2))),
@@ -248,9 +248,9 @@ HOSTILE: list[tuple[str, Plan]] = [
     ("too few dimensions for nhwc", with_slot(dims=(2, 2))),
     ("unknown dtype", with_slot(dtype="f128")),
     ("has no place", with_slot(at=None)),
-    ("needs a slot without a place", changed(inputs=("c",))),
-    ("which nothing computes", changed(outputs=(("prob", "z"),))),
-    ("arena cannot be", changed(arena=-1)),
+    ("needs a slot without a place", with_fields(inputs=("c",))),
+    ("which nothing computes", with_fields(outputs=(("prob", "z"),))),
+    ("arena cannot be", with_fields(arena=-1)),
     ("no such primitive", with_step(primitive="os.system")),
     ("nothing has computed before", with_step(operands=("y", "w", "b"))),
     ("cannot write 'data'", with_step(results=("data",))),

@@ -63,7 +63,7 @@ def fire(n: int = 2, size: int = 6) -> Artifact:
     return Artifact(plan, WEIGHTS, source=f"fire {size}")
 
 
-def wanted(x: Tensor) -> Tensor:
+def expected_output(x: Tensor) -> Tensor:
     y = F.conv2d(x, W, B, padding=1)
     return F.linear(torch.cat([y.relu(), y], 1).mean((2, 3)), M, C).softmax(1)
 
@@ -74,7 +74,7 @@ def test_from_file_to_numbers(tmp_path: Path) -> None:
     x = torch.randn(2, 3, 6, 6)
     found = net(data=x.numpy())
     assert isinstance(found["prob"], np.ndarray) and found["prob"].flags.writeable
-    np.testing.assert_allclose(found["prob"], wanted(x), atol=1e-6)
+    np.testing.assert_allclose(found["prob"], expected_output(x), atol=1e-6)
     assert np.array_equal(found["raw"], x) and np.array_equal(found["bias"], B)
     assert {name: str(spec) for name, spec in net.inputs.items()} == {"data": "f32[2,3,6,6]"}
     assert str(net.outputs["prob"]) == "f32[2,5]" and net.arena_bytes == net.plan.arena
@@ -95,9 +95,11 @@ def test_results_are_fresh_and_of_the_callers_kind() -> None:
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i8", ">i4", "f8", ">f4", "f2", "?"])
 def test_numbers_of_any_kind(dtype: str) -> None:
     net, x = Net.from_artifact(fire()), (np.arange(216).reshape(2, 3, 6, 6) % 2).astype(dtype)
-    np.testing.assert_allclose(net(x)["prob"], wanted(torch.from_numpy(x.astype("f4"))), atol=1e-6)
+    np.testing.assert_allclose(net(x)["prob"], expected_output(torch.from_numpy(x.astype("f4"))), atol=1e-6)
     backwards = np.broadcast_to(x[:1, :, ::-1], x.shape)  # read-only, strides of 0 and below
-    np.testing.assert_allclose(net(backwards)["prob"], wanted(torch.from_numpy(backwards.astype("f4"))), atol=1e-6)
+    np.testing.assert_allclose(
+        net(backwards)["prob"], expected_output(torch.from_numpy(backwards.astype("f4"))), atol=1e-6
+    )
 
 
 def test_nan_goes_through() -> None:
@@ -145,7 +147,7 @@ def test_threads_share_a_net() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda x: net(x)["prob"], inputs * 5))
     for x, prob in zip(inputs * 5, found, strict=True):
-        torch.testing.assert_close(prob, wanted(x), atol=1e-6, rtol=0)
+        torch.testing.assert_close(prob, expected_output(x), atol=1e-6, rtol=0)
     (program,) = net.programs.values()
     assert 1 <= len(program.pool) <= 4
 
@@ -160,18 +162,18 @@ def test_a_new_shape_is_compiled_once_and_weights_are_packed_once() -> None:
         return fire(shapes["data"][0], shapes["data"][2])
 
     net = Net.from_artifact(fire(), compile=compile)
-    packed = [tensors(net)]
+    packed = [packed_tensors(net)]
     for _ in range(2):
         for shape in ((1, 3, 9, 9), (2, 3, 6, 6)):
             x = torch.randn(shape)
-            torch.testing.assert_close(net(x)["prob"], wanted(x), atol=1e-6, rtol=0)
-        packed.append(tensors(net))
+            torch.testing.assert_close(net(x)["prob"], expected_output(x), atol=1e-6, rtol=0)
+        packed.append(packed_tensors(net))
     assert asked == [("fire 6", {"data": (1, 3, 9, 9)}, {"w", "b", "m", "c"}, "cpu")]
     assert len(packed[0]) == 2 and {key[:2] for key in packed[0]} == {key[:2] for key in packed[2]}
     assert packed[0].items() <= packed[1].items() and packed[1] == packed[2]
 
 
-def tensors(net: Net) -> dict[Any, int]:
+def packed_tensors(net: Net) -> dict[Any, int]:
     """Which packed weights there are. oneDNN may want one in several forms, by the image's size."""
     return {key: id(made) for key, made in net.packed_weights.cache.items() if isinstance(made, Tensor)}
 
@@ -190,7 +192,7 @@ def test_a_net_without_inputs_or_steps() -> None:
     assert np.array_equal(Net.from_artifact(Artifact(plan, {"b": B}))()["out"], B)
 
 
-def counted() -> Artifact:
+def dynamic_artifact() -> Artifact:
     """A user's layer keeps the rows above 0.5; what follows learns their number only then."""
     slots = {
         "data": Slot("f32", (1, 1, 9, 2)),
@@ -226,7 +228,7 @@ def keep(attributes: dict[str, float], x: Tensor) -> Tensor:
 
 
 def test_counts_that_are_known_when_the_net_runs() -> None:
-    net = Net.from_artifact(counted(), layers={"keep": keep})
+    net = Net.from_artifact(dynamic_artifact(), layers={"keep": keep})
     assert str(net.outputs["kept"]) == "f32[1,1,?6,2]"
     for count in (3, 0, 6, 1):
         x = torch.zeros(1, 1, 9, 2)
@@ -245,7 +247,7 @@ def test_counts_that_are_known_when_the_net_runs() -> None:
 
 def test_a_layer_of_the_callers_has_to_be_given() -> None:
     with pytest.raises(ArtifactError, match="needs your function 'keep'"):
-        Net.from_artifact(counted())
+        Net.from_artifact(dynamic_artifact())
 
 
 def test_inputs_may_have_counts() -> None:
@@ -263,7 +265,7 @@ def test_a_layout_may_be_declared_for_an_input() -> None:
     slots: dict[str, Any] = {**plan.slots, "data": Slot("f32", (2, 3, 6, 6), "nhwc")}
     net = Net.from_artifact(replace(fire(), plan=replace(plan, slots=slots)))
     x = torch.randn(2, 3, 6, 6)
-    torch.testing.assert_close(net(x)["prob"], wanted(x), atol=1e-6, rtol=0)
+    torch.testing.assert_close(net(x)["prob"], expected_output(x), atol=1e-6, rtol=0)
     assert net(x)["raw"].is_contiguous()
 
 

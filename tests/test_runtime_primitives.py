@@ -24,7 +24,7 @@ def one_thread_and_one_seed() -> None:
     torch.manual_seed(0)
 
 
-def placed(x: Tensor, layout: str = "nchw", spare: int = 0) -> Tensor:
+def copy_to_layout(x: Tensor, layout: str = "nchw", spare: int = 0) -> Tensor:
     """A copy of x in that layout; with `spare` it is a view of some channels of a larger tensor."""
     channels = (spare, x.shape[1] + 2 * spare) if spare else None
     slot = Slot("f32", tuple(x.shape), layout, 0, channels)
@@ -54,15 +54,15 @@ def call(
             run(results, operands)
 
 
-def outcome(
+def run_primitive(
     primitive: str, attributes: dict[str, Any], operands: Sequence[Tensor], like: Tensor, **kwargs: Any
 ) -> Tensor:
-    result = placed(torch.full_like(like, torch.nan))
+    result = copy_to_layout(torch.full_like(like, torch.nan))
     call(primitive, attributes, operands, [result], **kwargs)
     return result
 
 
-def close(found: Tensor, wanted: Tensor, tolerance: float = 1e-6) -> None:
+def assert_close(found: Tensor, wanted: Tensor, tolerance: float = 1e-6) -> None:
     scale = max(1.0, wanted.abs().max().item()) if wanted.numel() else 1.0
     torch.testing.assert_close(found, wanted, rtol=0, atol=tolerance * scale, equal_nan=True)
 
@@ -104,11 +104,11 @@ def test_convolution(case: Any, layout: str, bias: bool, add: bool, spare: int) 
     wanted = REFERENCE[len(shape)](x, w, b if bias else None, stride, pad, dilation, groups)
     r = torch.randn(wanted.shape)
     wanted = (wanted + r if add else wanted).relu()
-    operands = [placed(x, layout, spare), w, *[b] * bias, *[placed(r, layout)] * add]
+    operands = [copy_to_layout(x, layout, spare), w, *[b] * bias, *[copy_to_layout(r, layout)] * add]
     attributes = {"stride": stride, "pad": pad, "dilation": dilation, "groups": groups, "bias": bias, "add": add}
-    result = placed(torch.full_like(wanted, torch.nan), layout, spare)
+    result = copy_to_layout(torch.full_like(wanted, torch.nan), layout, spare)
     call("conv_packed", attributes | {"activation": "relu"}, operands, [result], constants=[1, 2][: 1 + bias])
-    close(result, wanted, 3e-6)
+    assert_close(result, wanted, 3e-6)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -116,19 +116,19 @@ def test_a_residual_is_added_in_place(layout: str) -> None:
     x, w, r = torch.randn(2, 4, 6, 6), torch.randn(8, 4, 3, 3), torch.randn(2, 8, 6, 6)
     attributes = {"stride": [1], "pad": [1], "dilation": [1], "add": True}
     wanted = F.conv2d(x, w, None, 1, 1) + r
-    place = placed(r, layout, spare=4)
+    place = copy_to_layout(r, layout, spare=4)
     given = [Operand(t.dtype, tuple(t.shape), data=w if t is w else None) for t in (x, w, r)]
     made = (Operand(r.dtype, tuple(r.shape)),)
     run = IMPLEMENTATIONS["conv_packed"].prepare(
         CallSite(PRIMITIVE_TABLE["conv_packed"].complete(attributes), tuple(given), made, PackedWeights())
     )
-    run([place], [placed(x, layout), w, place])
-    close(place, wanted, 3e-6)
+    run([place], [copy_to_layout(x, layout), w, place])
+    assert_close(place, wanted, 3e-6)
     whole = place.as_strided((2, 16, 6, 6), place.stride(), 0)
     assert whole[:, :4].isnan().all() and whole[:, 12:].isnan().all(), "it wrote beside its channels"
 
 
-ACTIVE = {
+TORCH_ACTIVATIONS = {
     "": lambda x: x,
     "relu": F.relu,
     "leaky_relu": lambda x: F.leaky_relu(x, 0.1),
@@ -148,12 +148,12 @@ def test_activations(name: str, add: bool, dtype: torch.dtype) -> None:
     attributes |= {"slope": 0.1, "low": 0.0, "high": 6.0}
     result = torch.full_like(r, torch.nan)
     call("conv_packed", attributes | {"add": add}, [x, w, b, *[r] * add], [result], constants=[1, 2])
-    close(result, ACTIVE[name](F.conv2d(x, w, b) + (r if add else 0)))
+    assert_close(result, TORCH_ACTIVATIONS[name](F.conv2d(x, w, b) + (r if add else 0)))
     rows, matrix = torch.randn(3, 30, dtype=dtype), torch.randn(8, 30, dtype=dtype) * 0.2
     result = torch.full((3, 8), torch.nan, dtype=dtype)
     del attributes["stride"], attributes["pad"], attributes["dilation"]
     call("linear_packed", attributes, [rows, matrix, b], [result], constants=[1, 2])
-    close(result, ACTIVE[name](F.linear(rows, matrix, b)))
+    assert_close(result, TORCH_ACTIVATIONS[name](F.linear(rows, matrix, b)))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -167,8 +167,13 @@ def test_linear(shape: tuple[int, ...], axis: int, transpose: bool, layout: str)
     wanted = F.linear(x.reshape(*shape[: axis % 4], k), w, b)
     stored = w.t().contiguous() if transpose else w
     attributes = {"axis": axis, "transpose": transpose, "bias": True}
-    close(outcome("linear_packed", attributes, [placed(x, layout), stored, b], wanted, constants=[1, 2]), wanted)
-    close(outcome("linear_packed", attributes, [placed(x, layout), stored, b], wanted), wanted)  # a computed weight
+    assert_close(
+        run_primitive("linear_packed", attributes, [copy_to_layout(x, layout), stored, b], wanted, constants=[1, 2]),
+        wanted,
+    )
+    assert_close(
+        run_primitive("linear_packed", attributes, [copy_to_layout(x, layout), stored, b], wanted), wanted
+    )  # a computed weight
 
 
 def caffe_pool(x: Tensor, kernel: int, stride: int, pad: int, up: bool, largest: bool) -> tuple[Tensor, Tensor]:
@@ -216,12 +221,15 @@ def test_pooling_is_caffes(size: int, kernel: int, stride: int, pad: int, up: bo
     x = torch.randint(-9, 9, (2, 3, size, size + 3)).float()  # equal numbers: the first has to win
     attributes = {"kernel": [kernel], "stride": [stride, stride], "pad": [pad, pad], "round": "up" if up else "down"}
     wanted, places = caffe_pool(x, kernel, stride, pad, up, True)
-    result, mask = placed(torch.full_like(wanted, torch.nan), layout, spare=1), torch.full_like(wanted, torch.nan)
-    call("max_pool", attributes | {"mask": True}, [placed(x, layout)], [result, mask])
+    result, mask = (
+        copy_to_layout(torch.full_like(wanted, torch.nan), layout, spare=1),
+        torch.full_like(wanted, torch.nan),
+    )
+    call("max_pool", attributes | {"mask": True}, [copy_to_layout(x, layout)], [result, mask])
     assert torch.equal(result, wanted) and torch.equal(mask, places)
-    assert torch.equal(outcome("max_pool", attributes, [placed(x, layout, spare=2)], wanted), wanted)
+    assert torch.equal(run_primitive("max_pool", attributes, [copy_to_layout(x, layout, spare=2)], wanted), wanted)
     wanted, _ = caffe_pool(x, kernel, stride, pad, up, False)
-    close(outcome("avg_pool", attributes, [placed(x, layout)], wanted), wanted)
+    assert_close(run_primitive("avg_pool", attributes, [copy_to_layout(x, layout)], wanted), wanted)
 
 
 def test_a_window_that_begins_outside() -> None:
@@ -242,34 +250,40 @@ def test_max_pool_of_single_pixels_is_a_copy(stride: list[int], layout: str) -> 
     down, across = (*stride, *stride)[:2]
     attributes = {"kernel": [1], "stride": stride, "round": "down"}
     wanted = x[:, :, ::down, ::across]
-    assert torch.equal(outcome("max_pool", attributes, [placed(x, layout)], wanted), wanted)
+    assert torch.equal(run_primitive("max_pool", attributes, [copy_to_layout(x, layout)], wanted), wanted)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_pooling_of_whole_images_and_of_one_and_three_axes(layout: str) -> None:
     x = torch.randn(2, 3, 5, 7)
-    close(outcome("avg_pool", {}, [placed(x, layout)], x[..., :1, :1]), x.mean((2, 3), keepdim=True))
-    assert torch.equal(outcome("max_pool", {}, [placed(x, layout)], x[..., :1, :1]), x.amax((2, 3), keepdim=True))
+    assert_close(
+        run_primitive("avg_pool", {}, [copy_to_layout(x, layout)], x[..., :1, :1]), x.mean((2, 3), keepdim=True)
+    )
+    assert torch.equal(
+        run_primitive("max_pool", {}, [copy_to_layout(x, layout)], x[..., :1, :1]), x.amax((2, 3), keepdim=True)
+    )
     x = torch.randn(2, 3, 9)
     wanted = F.max_pool1d(x, 3, 2, 1, ceil_mode=True)
     attributes = {"kernel": [3], "stride": [2], "pad": [1]}
-    assert torch.equal(outcome("max_pool", attributes, [placed(x, layout)], wanted), wanted)
-    close(outcome("avg_pool", attributes, [x], wanted), F.avg_pool1d(x, 3, 2, 1, ceil_mode=True))
+    assert torch.equal(run_primitive("max_pool", attributes, [copy_to_layout(x, layout)], wanted), wanted)
+    assert_close(run_primitive("avg_pool", attributes, [x], wanted), F.avg_pool1d(x, 3, 2, 1, ceil_mode=True))
     x = torch.randn(2, 3, 4, 6, 5)
     wanted = F.max_pool3d(x, 2, 2, ceil_mode=True)
-    assert torch.equal(outcome("max_pool", {"kernel": [2], "stride": [2]}, [x], wanted), wanted)
-    close(outcome("avg_pool", {"kernel": [2], "stride": [2]}, [x], wanted), F.avg_pool3d(x, 2, 2, ceil_mode=True))
+    assert torch.equal(run_primitive("max_pool", {"kernel": [2], "stride": [2]}, [x], wanted), wanted)
+    assert_close(
+        run_primitive("avg_pool", {"kernel": [2], "stride": [2]}, [x], wanted), F.avg_pool3d(x, 2, 2, ceil_mode=True)
+    )
 
 
 def test_averages_may_leave_the_padding_out() -> None:
     x = torch.tensor([[[[2.0, 4.0], [6.0, 8.0]]]])
     attributes = {"kernel": [2], "stride": [2], "pad": [1], "include_pad": False}
     wanted = torch.tensor([[[[2.0, 4.0], [6.0, 8.0]]]])
-    close(outcome("avg_pool", attributes, [x], wanted), wanted)
-    close(outcome("avg_pool", attributes | {"include_pad": True}, [x], wanted), wanted / 4)
+    assert_close(run_primitive("avg_pool", attributes, [x], wanted), wanted)
+    assert_close(run_primitive("avg_pool", attributes | {"include_pad": True}, [x], wanted), wanted / 4)
     attributes = {"kernel": [3], "stride": [1], "pad": [2], "include_pad": False}  # more than half a window
     wanted = torch.tensor([[[[2.0, 3, 3, 4], [4, 5, 5, 6], [4, 5, 5, 6], [6, 7, 7, 8]]]])
-    close(outcome("avg_pool", attributes, [x], wanted), wanted)
+    assert_close(run_primitive("avg_pool", attributes, [x], wanted), wanted)
 
 
 def test_lrn_by_hand() -> None:
@@ -277,11 +291,11 @@ def test_lrn_by_hand() -> None:
     sums = torch.tensor([5.0, 14, 29, 25]).reshape(1, 4, 1, 1)  # of squares, three channels each
     attributes = {"size": 3, "alpha": 0.6, "beta": 0.75, "k": 2.0}
     wanted = x / (2 + 0.2 * sums) ** 0.75
-    close(outcome("lrn", attributes, [x], x), wanted)
-    close(outcome("lrn", attributes | {"beta": 0.5}, [x], x), x / (2 + 0.2 * sums) ** 0.5)
+    assert_close(run_primitive("lrn", attributes, [x], x), wanted)
+    assert_close(run_primitive("lrn", attributes | {"beta": 0.5}, [x], x), x / (2 + 0.2 * sums) ** 0.5)
     x = torch.tensor([1.0, 2, 3, 4]).reshape(1, 1, 2, 2)
     wanted = x / (1 + 0.9 * 30 / 9) ** 0.75  # every window of three sees all four pixels; k is not used
-    close(outcome("lrn", attributes | {"alpha": 0.9, "region": "within"}, [x], x), wanted)
+    assert_close(run_primitive("lrn", attributes | {"alpha": 0.9, "region": "within"}, [x], x), wanted)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -290,16 +304,16 @@ def test_lrn_like_torch(layout: str) -> None:
     for size in (1, 3, 5, 15):
         wanted = F.local_response_norm(x, size, 1e-1, 0.75, 1.5)
         attributes = {"size": size, "alpha": 1e-1, "beta": 0.75, "k": 1.5}
-        result = placed(torch.full_like(x, torch.nan), layout, spare=2)
-        call("lrn", attributes, [placed(x, layout, spare=1)], [result])
-        close(result, wanted)
+        result = copy_to_layout(torch.full_like(x, torch.nan), layout, spare=2)
+        call("lrn", attributes, [copy_to_layout(x, layout, spare=1)], [result])
+        assert_close(result, wanted)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_softmax(axis: int, layout: str) -> None:
     x = torch.randn(2, 5, 3, 4) * 50
-    close(outcome("softmax", {"axis": axis}, [placed(x, layout)], x), x.softmax(axis))
+    assert_close(run_primitive("softmax", {"axis": axis}, [copy_to_layout(x, layout)], x), x.softmax(axis))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -307,9 +321,11 @@ def test_softmax(axis: int, layout: str) -> None:
 def test_concat_and_slice_undo_each_other(axis: int, layout: str) -> None:
     whole = torch.randn(6, 6, 6, 6)
     parts = whole.split([1, 3, 2], axis)
-    assert torch.equal(outcome("concat", {"axis": axis}, [placed(p, layout) for p in parts], whole), whole)
-    results = [placed(torch.full_like(p, torch.nan), layout) for p in parts]
-    call("slice", {"axis": axis, "points": [1, 4]}, [placed(whole, layout)], results)
+    assert torch.equal(
+        run_primitive("concat", {"axis": axis}, [copy_to_layout(p, layout) for p in parts], whole), whole
+    )
+    results = [copy_to_layout(torch.full_like(p, torch.nan), layout) for p in parts]
+    call("slice", {"axis": axis, "points": [1, 4]}, [copy_to_layout(whole, layout)], results)
     assert all(map(torch.equal, results, parts))
     results = [torch.full_like(p, torch.nan) for p in whole.chunk(3, axis)]
     call("slice", {"axis": axis, "parts": 3}, [whole], results)
@@ -317,7 +333,7 @@ def test_concat_and_slice_undo_each_other(axis: int, layout: str) -> None:
 
 
 def test_what_lies_in_its_place_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = placed(torch.randn(2, 6, 3, 3), "nhwc")
+    whole = copy_to_layout(torch.randn(2, 6, 3, 3), "nhwc")
     parts, flat = list(whole.split([2, 4], 1)), torch.randn(2, 6)
 
     def refuse(*_: object) -> None:
@@ -333,14 +349,14 @@ def test_what_lies_in_its_place_is_not_copied(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(("source", "target"), [*itertools.product(LAYOUTS, LAYOUTS)])
 def test_reshape_keeps_caffes_order(source: str, target: str) -> None:
     x = torch.arange(120.0).reshape(2, 3, 4, 5)
-    result = placed(torch.full((2, 6, 2, 5), torch.nan), target)
-    call("reshape", {}, [placed(x, source)], [result])
+    result = copy_to_layout(torch.full((2, 6, 2, 5), torch.nan), target)
+    call("reshape", {}, [copy_to_layout(x, source)], [result])
     assert torch.equal(result, x.reshape(2, 6, 2, 5))
     flat = torch.full((2, 60), torch.nan)
-    call("reshape", {}, [placed(x, source, spare=1)], [flat])
+    call("reshape", {}, [copy_to_layout(x, source, spare=1)], [flat])
     assert torch.equal(flat, x.reshape(2, 60))
-    result = placed(torch.full_like(x, torch.nan), target)
-    call("relayout", {"to": target}, [placed(x, source)], [result])
+    result = copy_to_layout(torch.full_like(x, torch.nan), target)
+    call("relayout", {"to": target}, [copy_to_layout(x, source)], [result])
     assert torch.equal(result, x)
 
 
@@ -382,7 +398,7 @@ def test_functions_by_hand(function: str) -> None:
     operands = [torch.tensor(v) for v in (a, b) if v is not None]
     arguments = [0, 0, 1] if function == "where" else list(range(len(operands)))
     attributes = {"code": [[function, *arguments]], "axes": [None] * len(operands)}
-    close(outcome("expr", attributes, operands, operands[0]), torch.tensor(wanted))
+    assert_close(run_primitive("expr", attributes, operands, operands[0]), torch.tensor(wanted))
     if b is not None and function != "where":  # constants on either side, and results that are used again
         for place in (0, 1):
             code = [
@@ -393,8 +409,8 @@ def test_functions_by_hand(function: str) -> None:
             other = torch.full((2,), 2.0)
             pair = [operands[0], other] if place else [other, operands[0]]
             torch_name = getattr(torch, function)
-            found = outcome("expr", {"code": code, "axes": [None]}, operands[:1], operands[0])
-            close(found, torch_name(*pair).float() ** 2)
+            found = run_primitive("expr", {"code": code, "axes": [None]}, operands[:1], operands[0])
+            assert_close(found, torch_name(*pair).float() ** 2)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -405,17 +421,19 @@ def test_expr_with_operands_per_channel_in_place(layout: str) -> None:
     wanted = torch.where(t > 0, t, t.exp())
     axes = [None, 1, 1, None]
     for over in (None, 0, 3):
-        operands = [placed(x, layout), a, b, placed(r, layout)]
-        result = placed(torch.full_like(x, torch.nan), layout) if over is None else operands[over]
+        operands = [copy_to_layout(x, layout), a, b, copy_to_layout(r, layout)]
+        result = copy_to_layout(torch.full_like(x, torch.nan), layout) if over is None else operands[over]
         given = tuple(Operand(t.dtype, tuple(t.shape)) for t in operands)
         call_ = CallSite({"code": code, "axes": axes}, given, (Operand(x.dtype, tuple(x.shape)),))
         IMPLEMENTATIONS["expr"].prepare(call_)([result], operands)
-        close(result, wanted)
+        assert_close(result, wanted)
     a = torch.randn(2, 1, 4)
-    found = outcome("expr", {"code": [["mul", 0, 1]], "axes": [None, 0]}, [placed(x, layout), a], x)
-    close(found, x * a[..., None])
-    found = outcome("expr", {"code": [["mul", 0, 1]], "axes": [None, 1]}, [placed(x, layout), torch.tensor(3.0)], x)
-    close(found, x * 3)
+    found = run_primitive("expr", {"code": [["mul", 0, 1]], "axes": [None, 0]}, [copy_to_layout(x, layout), a], x)
+    assert_close(found, x * a[..., None])
+    found = run_primitive(
+        "expr", {"code": [["mul", 0, 1]], "axes": [None, 1]}, [copy_to_layout(x, layout), torch.tensor(3.0)], x
+    )
+    assert_close(found, x * 3)
 
 
 @pytest.mark.parametrize(
@@ -425,13 +443,13 @@ def test_expr_knows_relu_when_it_sees_one(code: Any) -> None:
     x = torch.tensor([-2.0, 0.0, 3.0, torch.nan, torch.inf])
     slope = 0.1 if len(code) == 3 else 0.0
     wanted = torch.tensor([-2 * slope, 0, 3, torch.nan, torch.inf])
-    close(outcome("expr", {"code": code, "axes": [None]}, [x], x), wanted)
+    assert_close(run_primitive("expr", {"code": code, "axes": [None]}, [x], x), wanted)
     result = x.clone()
-    call("expr", {"code": [["add", 0, {"c": 0}], *shifted(code)], "axes": [None]}, [x], [result])
-    close(result, wanted)
+    call("expr", {"code": [["add", 0, {"c": 0}], *shift_code(code)], "axes": [None]}, [x], [result])
+    assert_close(result, wanted)
 
 
-def shifted(code: Any) -> Any:
+def shift_code(code: Any) -> Any:
     """The same code on the result of a line before it, so that it is not recognised."""
     return [[name, *[a + 1 if isinstance(a, int) else a for a in arguments]] for name, *arguments in code]
 
@@ -450,11 +468,13 @@ def test_large_tensors_are_computed_in_pieces(
     aligned = per_channel.reshape(-1, *[1] * (len(shape) - 2))
     code = [["mul", 0, 1], ["tanh", 2], ["add", 3, 0]]
     wanted = torch.tanh(x * (aligned if len(shape) > 1 else per_channel)) + x
-    operand = placed(x, layout)
+    operand = copy_to_layout(x, layout)
     call_ = {"code": code, "axes": [None, 1 if len(shape) > 1 else 0]}
-    close(outcome("expr", call_, [operand, per_channel], x), wanted)
+    assert_close(run_primitive("expr", call_, [operand, per_channel], x), wanted)
     if len(shape) > 1:
-        close(outcome("lrn", {"alpha": 0.1}, [operand], x), F.local_response_norm(x[..., None], 5, 0.1)[..., 0])
+        assert_close(
+            run_primitive("lrn", {"alpha": 0.1}, [operand], x), F.local_response_norm(x[..., None], 5, 0.1)[..., 0]
+        )
 
 
 def test_expr_chooses_to_the_bit() -> None:
@@ -473,17 +493,17 @@ def test_expr_chooses_to_the_bit() -> None:
 def test_prelu_is_recognised() -> None:
     x, slope = torch.randn(2, 3, 4, 4), torch.tensor([0.5, -1.0, 2.0])
     code = [["gt", 0, {"c": 0.0}], ["mul", 0, 1], ["where", 2, 0, 3]]
-    close(outcome("expr", {"code": code, "axes": [None, 1]}, [x, slope], x), F.prelu(x, slope))
+    assert_close(run_primitive("expr", {"code": code, "axes": [None, 1]}, [x, slope], x), F.prelu(x, slope))
     call("expr", {"code": code, "axes": [None, 1]}, [x.clone(), slope[0]], [result := torch.zeros_like(x)])
-    close(result, F.prelu(x, slope[:1]))
+    assert_close(result, F.prelu(x, slope[:1]))
 
 
 def test_expr_of_comparisons_and_constants_only() -> None:
     x = torch.tensor([1.0, 2.0])
     attributes = {"code": [["gt", 0, {"c": 1.5}], ["add", 1, 1]], "axes": [None]}
-    assert outcome("expr", attributes, [x], x).tolist() == [0.0, 2.0]
+    assert run_primitive("expr", attributes, [x], x).tolist() == [0.0, 2.0]
     attributes = {"code": [["add", {"c": 1}, {"c": "inf"}]], "axes": []}
-    assert outcome("expr", attributes, [], x).tolist() == [torch.inf, torch.inf]
+    assert run_primitive("expr", attributes, [], x).tolist() == [torch.inf, torch.inf]
 
 
 WRONG: list[tuple[str, dict[str, Any], list[tuple[int, ...]], str]] = [
@@ -520,7 +540,10 @@ def test_a_convolution_is_packed_in_the_form_for_its_image() -> None:
     attributes = PRIMITIVE_TABLE["conv_packed"].complete({"stride": ones, "pad": zeros, "dilation": ones})
     wanted = set()
     for side in (7, 10, 19, 38, 19):
-        x, y = placed(torch.randn(1, 256, side, side), "nhwc"), placed(torch.zeros(1, 512, side, side), "nhwc")
+        x, y = (
+            copy_to_layout(torch.randn(1, 256, side, side), "nhwc"),
+            copy_to_layout(torch.zeros(1, 512, side, side), "nhwc"),
+        )
         operands = (Operand(x.dtype, tuple(x.shape)), Operand(weight.dtype, tuple(weight.shape), "nchw", weight, "w"))
         run = IMPLEMENTATIONS["conv_packed"].prepare(
             CallSite(attributes, operands, (Operand(y.dtype, tuple(y.shape)),), packed_weights)

@@ -85,7 +85,7 @@ SYMBOLS: dict[str, Callable[..., Any]] = {
 
 
 @dataclass(frozen=True)
-class Applied(Elementwise):
+class ApplyFunction(Elementwise):
     """One function of the list, applied to the operands. No operator of the language."""
 
     name: ClassVar[str] = "applied"
@@ -109,8 +109,8 @@ CASES = [(f, i) for f, cases in EDGES.items() for i in range(len(cases))]
 @pytest.mark.parametrize("function, i", CASES)
 def test_on_tensors(function: str, i: int) -> None:
     arguments, expected = EDGES[function][i]
-    (result,) = evaluate(applied(function, arguments), *tensors(arguments))
-    same(result, expected)
+    (result,) = evaluate(function_graph(function, arguments), *tensors(arguments))
+    assert_same(result, expected)
 
 
 @pytest.mark.parametrize("function, i", CASES)
@@ -118,24 +118,24 @@ def test_on_tensors(function: str, i: int) -> None:
 def test_as_an_expression(function: str, i: int, repeat: int) -> None:
     """On the processor's vectors, and on what is left over of them, which torch computes by other code."""
     arguments, expected = EDGES[function][i]
-    final = run(applied(function, tuple(a * repeat for a in arguments)), Context(target("cpu")))
+    final = run(function_graph(function, tuple(a * repeat for a in arguments)), Context(target("cpu")))
     artifact = build(final, final.graph, "cpu")
     assert [s.primitive for s in artifact.plan.steps] == ["expr"]
     given = {v.name: t for v, t in zip(final.graph.inputs, tensors(arguments, repeat), strict=True)}
-    same(Net.from_artifact(artifact)(given)["y"], expected * repeat)
+    assert_same(Net.from_artifact(artifact)(given)["y"], expected * repeat)
 
 
-def applied(function: str, arguments: tuple[Numbers, ...]) -> Graph:
+def function_graph(function: str, arguments: tuple[Numbers, ...]) -> Graph:
     inputs = tuple(Value(f"x{i}", TensorType("f32", (len(a),))) for i, a in enumerate(arguments))
     y = Value("y", inputs[0].type)
-    return Graph("t", inputs, (Node(Applied(function=function), inputs, (y,)),), (("y", y),))
+    return Graph("t", inputs, (Node(ApplyFunction(function=function), inputs, (y,)),), (("y", y),))
 
 
 def tensors(arguments: tuple[Numbers, ...], repeat: int = 1) -> list[torch.Tensor]:
     return [torch.tensor(a * repeat, dtype=torch.float32) for a in arguments]
 
 
-def same(result: torch.Tensor, expected: Numbers) -> None:
+def assert_same(result: torch.Tensor, expected: Numbers) -> None:
     """Equal to one part in a million, with the same infinities, NaNs and signs of zero."""
     wanted = torch.tensor(expected, dtype=torch.float32)
     torch.testing.assert_close(result, wanted, rtol=1e-6, atol=0, equal_nan=True)

@@ -29,16 +29,16 @@ def cortado(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def told(*words: object) -> object:
+def run_json(*words: object) -> object:
     done = cortado(*words, "--json")
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
 
 def test_a_difference_is_that_of_the_texts_around_the_pass() -> None:
-    found = told("show", NET, WEIGHTS, "--diff", "fold_batchnorm")
-    assert found["before"] == told("show", NET, WEIGHTS, "--before", "fold_batchnorm")["text"]
-    assert found["after"] == told("show", NET, WEIGHTS, "--after", "fold_batchnorm")["text"]
+    found = run_json("show", NET, WEIGHTS, "--diff", "fold_batchnorm")
+    assert found["before"] == run_json("show", NET, WEIGHTS, "--before", "fold_batchnorm")["text"]
+    assert found["after"] == run_json("show", NET, WEIGHTS, "--after", "fold_batchnorm")["text"]
     assert found["diff"].startswith("--- before fold_batchnorm\n+++ after fold_batchnorm\n@@ ")
     assert "\n-    conv1_bn" not in found["diff"] and "= batch_norm(" in found["diff"]
     assert all(line[0] != "+" or "batch_norm(" not in line for line in found["diff"].split("\n") if line)
@@ -48,20 +48,20 @@ def test_a_difference_is_that_of_the_texts_around_the_pass() -> None:
 
 
 def test_views_as_json(tmp_path: Path) -> None:
-    net = told("show", NET, WEIGHTS)
+    net = run_json("show", NET, WEIGHTS)
     assert (net["net"], net["stage"], net["inputs"]) == ("digits", "read", {"data": "f32[1,1,8,8]"})
-    assert show(parse(cortado("show", NET).stdout)) == told("show", NET)["text"]
-    kernels = told("show", NET, WEIGHTS, "--kernels")
+    assert show(parse(cortado("show", NET).stdout)) == run_json("show", NET)["text"]
+    kernels = run_json("show", NET, WEIGHTS, "--kernels")
     assert all(text.startswith(f"kernel {name}(") for name, text in kernels.items()) and len(kernels) == 5
-    reasons = told("show", NET, WEIGHTS, "--why")
+    reasons = run_json("show", NET, WEIGHTS, "--why")
     assert {"rule", "value", "done", "sentence"} == set(reasons[0]) and {r["rule"] for r in reasons} <= set(STAGES)
     assert all(r["sentence"] for r in reasons) and any(r["done"] for r in reasons)
-    files = told("show", NET, WEIGHTS, "--after-all", tmp_path)
+    files = run_json("show", NET, WEIGHTS, "--after-all", tmp_path)
     assert [Path(f).name for f in files] == [f"{i:02}_{name}.net" for i, name in enumerate(STAGES)]
 
 
 def test_statistics() -> None:
-    found = told("show", NET, WEIGHTS, "--stats")
+    found = run_json("show", NET, WEIGHTS, "--stats")
     stages = {s["name"]: s for s in found["stages"]}
     assert list(stages) == STAGES
     first, last = stages["read"], stages["plan_memory"]
@@ -196,8 +196,8 @@ def test_a_compiled_file_goes_through_the_passes_again(tmp_path: Path, compiled:
     why = cortado("show", compiled, "--why")
     assert "sum    " in why.stdout and "is written over conv1" in why.stdout
     assert "fold_batchnorm" not in why.stdout and f"the passes before {SHAPED[0].__name__} did" in why.stderr
-    assert [s["name"] for s in told("show", compiled, "--stats")["stages"]] == STAGES
-    files = told("show", compiled, "--after-all", tmp_path)
+    assert [s["name"] for s in run_json("show", compiled, "--stats")["stages"]] == STAGES
+    files = run_json("show", compiled, "--after-all", tmp_path)
     assert [Path(f).name for f in files] == [f"{i:02}_{name}.net" for i, name in enumerate(STAGES)]
     assert cortado("opt", compiled, "-p", "").stdout == cortado("show", compiled, "--after", "read").stdout
     assert "def conv_relu_" in cortado("show", compiled, "--target", "cuda", "--kernels").stdout
@@ -213,7 +213,7 @@ def test_a_compiled_file_is_compiled_again(tmp_path: Path, compiled: Path) -> No
     again = tmp_path / "again.cortado"
     assert cortado("compile", compiled, "-o", again).exit_code == 0
     assert again.read_bytes() == compiled.read_bytes()
-    made = told("compile", compiled, "-o", again, "--shape", "data=3,1,8,8", "--target", "cuda-f32-strict")
+    made = run_json("compile", compiled, "-o", again, "--shape", "data=3,1,8,8", "--target", "cuda-f32-strict")
     assert (made["target"], made["inputs"]) == ("cuda-f32-strict", {"data": "f32[3,1,8,8]"})
     assert cortado("compile", again, "-o", again).exit_code == 0
     assert driver.read(again).plan.target == "cuda-f32-strict", "where none is named it is compiled for what it was"

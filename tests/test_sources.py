@@ -28,7 +28,7 @@ def test_random_dummy_data_is_refused_or_made_an_input(nets: Nets) -> None:
     text = data(2) + 'layer { name: "d" type: "DummyData" top: "k" dummy_data_param { shape { dim: 2 } '
     text += 'data_filler { type: "gaussian" std: 2 } } }'
     text += layer("Eltwise", "", ("data", "k"))
-    said = nets.refused(text)
+    said = nets.expect_refusal(text)
     assert 'layer "d" (DummyData): it fills "k" with other numbers each time (gaussian)' in said
     assert "--shape k=2" in said
     net = nets.compile(text, shapes={"k": (2,)})
@@ -60,7 +60,7 @@ def test_memory_data_is_an_input(nets: Nets) -> None:
 ])  # fmt: skip
 def test_what_is_read_from_files_becomes_an_input_if_a_shape_is_given(nets: Nets, source: str, advice: str) -> None:
     text = f'layer {{ name: "source" top: "data" top: "label" {source} }}\n' + layer("ReLU")
-    said = nets.refused(text)
+    said = nets.expect_refusal(text)
     assert 'layer "source"' in said and f"--shape {advice}" in said and said.count("has no shape") == 1
     net = nets.compile(text, shapes={"data": (1, 2)})
     assert net(data=np.float32([[-1, 2]]))["y"].tolist() == [[0, 2]]

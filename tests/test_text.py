@@ -185,7 +185,7 @@ def test_places_may_be_given_to_some_of_the_results() -> None:
 
 
 def test_a_dump_names_its_file_of_weights(tmp_path: Path, numbers: torch.Tensor) -> None:
-    graph = weighted(numbers)
+    graph = graph_with_weight(numbers)
     paths = dump(tmp_path, {"first": PlannedGraph(graph), "second": PlannedGraph(graph)})
     assert [p.name for p in paths] == ["first.net", "second.net"]
     text = paths[0].read_text("utf-8")
@@ -196,8 +196,8 @@ def test_a_dump_names_its_file_of_weights(tmp_path: Path, numbers: torch.Tensor)
 
 
 def test_another_file_of_weights_is_refused(tmp_path: Path, numbers: torch.Tensor) -> None:
-    path = dump(tmp_path, {"net": PlannedGraph(weighted(numbers))})[0]
-    text, key = path.read_text("utf-8"), weighted(numbers).constants[0].handle
+    path = dump(tmp_path, {"net": PlannedGraph(graph_with_weight(numbers))})[0]
+    text, key = path.read_text("utf-8"), graph_with_weight(numbers).constants[0].handle
     from safetensors.torch import save_file
 
     save_file({key: numbers + 1}, tmp_path / "weights.safetensors")
@@ -218,7 +218,7 @@ def test_another_file_of_weights_is_refused(tmp_path: Path, numbers: torch.Tenso
         parse(text, str(path))
 
 
-def weighted(numbers: torch.Tensor) -> Graph:
+def graph_with_weight(numbers: torch.Tensor) -> Graph:
     w = Constant("w", TensorType("f32", tuple(numbers.shape)), data=numbers)
     x = Value("x", TensorType("f32", (1, 1, 3, 3)))
     y = Value("y", TensorType("f32", (1, 3, 1, 1)))

@@ -214,7 +214,7 @@ def test_strings_mean_what_protobuf_says(text: str, quote: str) -> None:
     assert prototxt.parse(f"name: {quote}{written}{quote}")["name"] == text
 
 
-def published() -> list[Path]:
+def published_files() -> list[Path]:
     if not ZOO.exists():
         return []
     index = json.loads((ZOO / "index.json").read_text())
@@ -224,7 +224,7 @@ def published() -> list[Path]:
 @pytest.mark.skipif(not ZOO.exists(), reason="the published files are not here")
 def test_published_files_mean_what_protobuf_says() -> None:
     compared = 0
-    for path in sorted(published(), key=lambda p: p.stat().st_size)[
+    for path in sorted(published_files(), key=lambda p: p.stat().st_size)[
         ::12
     ]:  # all 744 agree; a twelfth is enough each time
         text = textformat.decode(path.read_bytes())
@@ -240,7 +240,7 @@ def test_published_files_mean_what_protobuf_says() -> None:
 
 @pytest.mark.skipif(not ZOO.exists(), reason="the published files are not here")
 def test_the_longest_published_file_is_read_quickly() -> None:
-    text = textformat.decode(max(published(), key=lambda p: p.stat().st_size).read_bytes())
+    text = textformat.decode(max(published_files(), key=lambda p: p.stat().st_size).read_bytes())
     textformat.parse("a: 1")
     start = time.process_time()
     textformat.parse(text)

@@ -16,8 +16,8 @@ import torch
 from cortado import driver
 from cortado.compiler.build import kernel_sources
 from cortado.compiler.codegen.gpu import aot, source, tiles
-from cortado.compiler.codegen.gpu.aot import machine_code
-from cortado.compiler.codegen.gpu.text import Calls, Text
+from cortado.compiler.codegen.gpu.aot import compile_machine_code
+from cortado.compiler.codegen.gpu.expr import Expr, ExprBuilder
 from cortado.compiler.codegen.gpu.view import View, contiguous, view_of
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Graph
@@ -27,7 +27,7 @@ from cortado.compiler.text import parse, show
 from cortado.passes import PIPELINE, Context, run
 from cortado.runtime.artifact import Artifact, Slot, read, write
 
-from .kernels.nets import graph as net
+from .kernels.nets import load_graph as net
 from .shared import ROOT
 
 triton = pytest.importorskip("triton")
@@ -52,7 +52,7 @@ def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTADO_CACHE", str(cache))
 
 
-def optimized(graph: Graph, on: str = "cuda") -> PlannedGraph:
+def optimize(graph: Graph, on: str = "cuda") -> PlannedGraph:
     return run(graph, Context(target(on)), PIPELINE)
 
 
@@ -60,7 +60,7 @@ def optimized(graph: Graph, on: str = "cuda") -> PlannedGraph:
 def conv() -> dict[str, str]:
     """The files of a convolution with its bias and a leaky relu: Hopper's, and the older one."""
     return {
-        name: text for name, text in kernel_sources(optimized(parse(CONV, "t.net")), "cuda").items() if "conv" in name
+        name: text for name, text in kernel_sources(optimize(parse(CONV, "t.net")), "cuda").items() if "conv" in name
     }
 
 
@@ -84,7 +84,7 @@ def test_a_file_says_what_it_computes(conv: dict[str, str]) -> None:
 def test_a_file_is_its_template_with_its_own_epilogue(conv: dict[str, str]) -> None:
     tiled, gathered = sorted(conv.values(), key=lambda text: "FLAT" in text)
     for template, text in (("conv_tiled", tiled), ("conv", gathered)):
-        about, code = source.template(template)
+        about, code = source.read_template(template)
         kernel = code[code.index("def kernel(") + len("def kernel") :]
         assert about in text and kernel in text
     assert tiled.count("tl.where(d > 0.0, d, d * 0.1)") == 1
@@ -94,7 +94,7 @@ def test_kernels_are_named_by_what_they_are() -> None:
     """Another batch is the same kernels, another size the same for the older GPUs, another slope is others."""
 
     def named(old: str, new: str, on: str = "sm_") -> set[str]:
-        files = kernel_sources(optimized(parse(CONV.replace(old, new), "t.net")), "cuda")
+        files = kernel_sources(optimize(parse(CONV.replace(old, new), "t.net")), "cuda")
         return {name for name, text in files.items() if "conv" in name and on in text.split("ARCHITECTURES")[1]}
 
     assert len(named("", "")) == 2
@@ -109,7 +109,7 @@ def test_the_same_net_is_the_same_bytes(conv: dict[str, str], tmp_path: Path, mo
     found = []
     for folder in ("a", "b"):
         monkeypatch.setenv("CORTADO_CACHE", str(tmp_path / folder))
-        found.append(machine_code(conv, [job])[job])
+        found.append(compile_machine_code(conv, [job])[job])
     assert found[0] == found[1]
     assert str(tmp_path).encode() not in found[0].cubin and b".py" not in found[0].cubin
 
@@ -119,20 +119,20 @@ def test_the_cache_is_read_and_survives_damage(
 ) -> None:
     monkeypatch.setenv("CORTADO_CACHE", str(tmp_path))
     name = next(n for n, text in conv.items() if "sm_80" in text)
-    first = machine_code(conv, [(name, "sm_80")])
+    first = compile_machine_code(conv, [(name, "sm_80")])
     (kept,) = tmp_path.iterdir()
-    monkeypatch.setattr(aot, "worked", None)  # a second compilation would call it
-    assert machine_code(conv, [(name, "sm_80")]) == first
+    monkeypatch.setattr(aot, "run_worker", None)  # a second compilation would call it
+    assert compile_machine_code(conv, [(name, "sm_80")]) == first
     kept.write_text(kept.read_text()[:-10])
     with pytest.raises(TypeError):
-        machine_code(conv, [(name, "sm_80")])
+        compile_machine_code(conv, [(name, "sm_80")])
 
 
 def test_what_cannot_be_compiled_is_named(conv: dict[str, str]) -> None:
     name = next(n for n, text in conv.items() if "sm_80" in text)
     broken = {name: conv[name].replace("tl.zeros", "tl.no_such_thing")}
     with pytest.raises(CompileError, match=rf"(?s)kernel {name} cannot be compiled for sm_80: .*no_such_thing"):
-        machine_code(broken, [(name, "sm_80")])
+        compile_machine_code(broken, [(name, "sm_80")])
 
 
 def test_an_artifact_holds_code_for_both_architectures(digits: Artifact, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_weights_are_packed_once_and_kept_beside_their_source(digits: Artifact) 
 
 def test_what_has_no_kernel_runs_on_the_host() -> None:
     text = "net t(x: f32[2,3,4,4,4]) {\n    y = relu(max_pool(x, kernel=2, stride=2))\n    return y\n}\n"
-    final = optimized(parse(text, "t.net"))
+    final = optimize(parse(text, "t.net"))
     artifact = driver.build(final, final.graph, "cuda")
     assert [s.primitive for s in artifact.plan.steps] == ["max_pool", "launch"]
 
@@ -175,7 +175,7 @@ def test_a_size_known_only_later_is_refused_or_left_to_the_host() -> None:
 
 
 def test_text_binds_as_python_does() -> None:
-    a, b = Text("a"), Text("b")
+    a, b = Expr("a"), Expr("b")
     assert str((a + b) * 2) == "(a + b) * 2.0"
     assert str(a - (b - 1)) == "a - (b - 1.0)"
     assert str(a - b - 1) == "a - b - 1.0"
@@ -183,39 +183,42 @@ def test_text_binds_as_python_does() -> None:
     assert str(a / (b + 1)) == "tl.div_rn(a, b + 1.0)"
     assert str((a > b) == (b > a)) == "(a > b) == (b > a)"
     assert str(a * -0.5) == "a * -0.5"
-    calls = Calls()
+    calls = ExprBuilder()
     assert str(calls.where(a > 0, calls.tanh(a), float("-inf"))) == 'tl.where(a > 0.0, tanh(a), -float("inf"))'
-    assert calls.used == {"tanh"}
+    assert calls.used_functions == {"tanh"}
 
 
-def test_boxes_cover_an_image_without_waste() -> None:
+def test_tma_tiles_cover_an_image_without_waste() -> None:
     """Where powers of two divide it they do."""
     for rows, size in ((128, 28), (128, 14), (128, 7), (64, 56)):
-        shape = tiles.box(rows, 128, size, size)
+        shape = tiles.tma_tile(rows, 128, size, size)
         assert np.prod(shape) == rows
-        assert tiles.covering(shape, 128, size, size) * rows == 128 * size * size
+        assert tiles.tile_count(shape, 128, size, size) * rows == 128 * size * size
 
 
 def test_views_step_as_memory_does() -> None:
     image = View("f32", (2, 3, 4, 5), (96, 1, 24, 6), at=32)  # channels 2 … 5 of 6, channels innermost
-    assert image.along((2, 3)) is None and image.along((0, 2)) == 24
-    assert contiguous("f16", (2, 3, 4)).along((0, 1, 2)) == 1
+    assert image.merged_stride((2, 3)) is None and image.merged_stride((0, 2)) == 24
+    assert contiguous("f16", (2, 3, 4)).merged_stride((0, 1, 2)) == 1
     assert view_of(Slot("f32", (2, 3, 4, 5), "nhwc", 64, (2, 6))) == View("f32", (2, 3, 4, 5), (120, 1, 30, 6), 72)
-    assert not view_of(Slot("f32", (2, 3, 4, 5), "nhwc", 64, (2, 6))).aligned
+    assert not view_of(Slot("f32", (2, 3, 4, 5), "nhwc", 64, (2, 6))).is_aligned
 
 
 def test_a_measured_tile_goes_before_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = {"rows": 100, "columns": 64, "depth": 64, "many": 1}
     tile = {"rows": 64, "columns": 32, "depth": 16, "warps": 4, "stages": 2}
     row = {"template": "conv", "dtype": "f32", "problem": problem, "tile": tile, "gpu": "some GPU", "seconds": 1e-5}
-    monkeypatch.setattr(tiles, "TUNING", tmp_path)
-    for stated, expected in ((tile, tiles.Tile(64, 32, 16, 4, 2)), (tile | {"rows": 60}, tiles.Tile(64, 32, 32, 4))):
+    monkeypatch.setattr(tiles, "TUNING_FOLDER", tmp_path)
+    for stated, expected in (
+        (tile, tiles.TileShape(64, 32, 16, 4, 2)),
+        (tile | {"rows": 60}, tiles.TileShape(64, 32, 32, 4)),
+    ):
         (tmp_path / "sm_90.json").write_text(json.dumps({"rows": [row | {"tile": stated}]}))
-        tiles.table.cache_clear()
-        tiles.measured.cache_clear()
-        assert tiles.product_tile("conv", "f32", 100, 64, 64) == expected
-    tiles.table.cache_clear()
-    tiles.measured.cache_clear()
+        tiles.read_tuning.cache_clear()
+        tiles.tuned_tile.cache_clear()
+        assert tiles.matmul_tile("conv", "f32", 100, 64, 64) == expected
+    tiles.read_tuning.cache_clear()
+    tiles.tuned_tile.cache_clear()
 
 
 def test_three_products_of_parts_are_as_good_as_f32() -> None:
@@ -260,7 +263,7 @@ def test_the_table_is_of_today(row: tuple[str, int, str], kernel_table: object) 
     assert launches <= {"squeezenet_v1.1": 31, "open_nsfw": 57}[name]
     assert set(files) == set(before["kernels"]), "run python benchmarks/kernel_table.py, and read what changed"
     chosen = [n for n in sorted(files) if before["kernels"][n]["wgmma"]][:2]
-    code = machine_code(files, [(n, "sm_90") for n in chosen])
+    code = compile_machine_code(files, [(n, "sm_90") for n in chosen])
     now = {n: kernel_table.kernel_row(code[n, "sm_90"]) for n in chosen}  # type: ignore[attr-defined]
     same = stated["triton"] == importlib.metadata.version("triton")
     faults = kernel_table.find_regressions({"launches": launches, "kernels": now}, before, same)  # type: ignore[attr-defined]

@@ -56,8 +56,8 @@ class Interpreter:
         assert answer["name"] == name
         if answer["error"]:
             pytest.fail(answer["error"])
-        told: str = answer["told"]
-        return told
+        result: str = answer["result"]
+        return result
 
     def close(self) -> None:
         if self.process is not None:
@@ -93,9 +93,9 @@ def test_net_as_caffe(name: str, interpreter: Interpreter) -> None:
 
 
 def compare_with_caffe(name: str, interpreter: Interpreter) -> None:
-    told = interpreter.prove(f"golden/{name}")
-    if told.startswith(ON_HOST):
-        pytest.skip(told)
+    result = interpreter.prove(f"golden/{name}")
+    if result.startswith(ON_HOST):
+        pytest.skip(result)
 
 
 def test_a_kernel_that_ends_its_process_is_named(interpreter: Interpreter) -> None:

@@ -60,7 +60,7 @@ def node(name: str, *inputs: Value, type: TensorType = X.type) -> Node:
     return Node(Relu(), inputs, (Value(name, type),))
 
 
-def cut(count: int) -> Node:
+def slice_node(count: int) -> Node:
     piece = TensorType("f32", (2,))
     return Node(Slice(axis=0, parts=2), (X,), tuple(Value(f"p{i}", piece) for i in range(count)))
 
@@ -78,8 +78,8 @@ BROKEN = {
     "two outputs are called y": Graph("t", (X,), (A,), (("y", A.output), ("y", X))),
     "a is f32[5], and relu makes f32[4]": Graph("t", (X,), (node("a", X, type=TensorType("f32", (5,))),), ()),
     "a is f16[4], and relu makes f32[4]": Graph("t", (X,), (node("a", X, type=TensorType("f16", (4,))),), ()),
-    "slice makes 2 results, not 1": Graph("t", (X,), (cut(1),), ()),
-    "slice makes 2 results, not 3": Graph("t", (X,), (cut(3),), ()),
+    "slice makes 2 results, not 1": Graph("t", (X,), (slice_node(1),), ()),
+    "slice makes 2 results, not 3": Graph("t", (X,), (slice_node(3),), ()),
     "a = relu: takes 1 operand, not 2": Graph("t", (X,), (node("a", X, X),), ()),
 }
 BROKEN_PLANS = {

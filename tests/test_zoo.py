@@ -10,7 +10,7 @@ from cortado import driver
 from cortado.benchmarks import zoo
 from cortado.compiler.errors import CompileError
 from cortado.compiler.text import parse_planned, show
-from cortado.compiler.text.weights import by_handle
+from cortado.compiler.text.weights import weights_by_handle
 from cortado.frontends.files import prototxt
 from cortado.passes import PIPELINE, SHAPE_FREE
 
@@ -73,7 +73,7 @@ def test_what_is_printed_compiles_to_the_same(name: str) -> None:
     for stage in ("read", SHAPE_FREE[-1].__name__, "fuse", PIPELINE[-1].__name__):
         planned = compiled.stages.by_name[stage]
         text = show(*planned)
-        again = parse_planned(text, f"{stage}.net", by_handle(planned.graph))
+        again = parse_planned(text, f"{stage}.net", weights_by_handle(planned.graph))
         assert show(*again) == text
         made = driver.compile_file(driver.NetFile(again, len(again.graph.nodes)), driver.Options()).artifact
         assert made.net == expected.net, stage

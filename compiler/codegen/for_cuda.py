@@ -16,17 +16,17 @@ from ..kernel import external_operands, kernel_graph
 from ..ops.fused import Fused
 from ..types import TensorType
 from . import for_cpu
-from .for_triton import Launch, lower
-from .gpu.aot import Job, Machine, machine_code
-from .gpu.draft import NEWEST
-from .gpu.parameters import arguments
+from .for_triton import GeneratedKernel, lower
+from .gpu.aot import Job, MachineCode, compile_machine_code
+from .gpu.kernel_spec import NEWEST_ARCHITECTURE
+from .gpu.parameters import launch_arguments
 from .gpu.view import view_of
 
-Places = Mapping[str, Slot | Weight]
+SlotsAndWeights = Mapping[str, Slot | Weight]
 
 
 @dataclass(slots=True)
-class Compiled:
+class CompiledKernels:
     """What a graph becomes: steps, the weights that were packed for them, each kernel's file and machine code."""
 
     steps: list[Step] = field(default_factory=list)
@@ -37,44 +37,48 @@ class Compiled:
 
 
 @dataclass(frozen=True, slots=True)
-class Lowered:
+class LoweredNode:
     """A node with the ways to launch it: none if its results stand in their places already."""
 
     node: Node
     label: str
     reads: tuple[Value, ...]
-    launches: tuple[Launch, ...]
+    kernels: tuple[GeneratedKernel, ...]
 
 
-Compile = Callable[[Mapping[str, str], Sequence[Job]], Mapping[Job, Machine]]
+CompileFunction = Callable[[Mapping[str, str], Sequence[Job]], Mapping[Job, MachineCode]]
 
 
-def compiled(graph: Graph, places: Places, strict: bool = False, compile: Compile = machine_code) -> Compiled:
+def compile_kernels(
+    graph: Graph, places: SlotsAndWeights, strict: bool = False, compile: CompileFunction = compile_machine_code
+) -> CompiledKernels:
     """All steps, with machine code. `places` are the slots and weights of the graph's values by name."""
-    found = [lowered(node, places, strict) for node in graph.nodes]
-    launches = [launch for l in found if isinstance(l, Lowered) for launch in l.launches]
-    made = Compiled(sources={launch.name: launch.text for launch in launches})
-    code = compile(made.sources, jobs(launches))
+    found = [lower_node(node, places, strict) for node in graph.nodes]
+    launches = [launch for l in found if isinstance(l, LoweredNode) for launch in l.kernels]
+    made = CompiledKernels(sources={launch.name: launch.text for launch in launches})
+    code = compile(made.sources, compile_jobs(launches))
     made.cubins = {f"{n}.{a}": torch.frombuffer(bytearray(m.cubin), dtype=torch.uint8) for (n, a), m in code.items()}
     for one in found:
-        made.steps.append(one if isinstance(one, Step) else step(one, code, made))
+        made.steps.append(one if isinstance(one, Step) else make_step(one, code, made))
     return made
 
 
-def sources(graph: Graph, places: Places, strict: bool = False) -> dict[str, str]:
+def generate_sources(graph: Graph, places: SlotsAndWeights, strict: bool = False) -> dict[str, str]:
     """Every kernel's file by name, without compiling any."""
-    found = [lowered(node, places, strict) for node in graph.nodes]
-    return {launch.name: launch.text for l in found if isinstance(l, Lowered) for launch in l.launches}
+    found = [lower_node(node, places, strict) for node in graph.nodes]
+    return {launch.name: launch.text for l in found if isinstance(l, LoweredNode) for launch in l.kernels}
 
 
-def lowered(node: Node, places: Places, strict: bool) -> Lowered | Step:
+def lower_node(node: Node, places: SlotsAndWeights, strict: bool) -> LoweredNode | Step:
     """A node's launches, or its step on the host if there is no kernel for it and it runs alone."""
     body, results = kernel_graph(node), tuple(v.name for v in node.results)
     outside = node.inputs if isinstance(node.op, Fused) else external_operands([node])
     try:
         views = [view_of(places[v.name]) for v in outside], [view_of(places[name]) for name in results]
         launches = lower(body, *views, strict)
-        unpackable = [outside[i] for l in launches for i in l.draft.packed if not isinstance(outside[i], Constant)]
+        unpackable = [
+            outside[i] for l in launches for i in l.spec.weight_packing if not isinstance(outside[i], Constant)
+        ]
         if unpackable:
             raise CompileError(f"{unpackable[0].name} is computed, and a GPU's weights are packed beforehand", node.loc)
     except CompileError:
@@ -83,21 +87,21 @@ def lowered(node: Node, places: Places, strict: bool) -> Lowered | Step:
         call = for_cpu.lower(body)
         reads = tuple(outside[i].name for i in call.operands)
         return Step(call.primitive, call.attributes, reads, results, body.name)
-    return Lowered(node, body.name, tuple(outside), launches)
+    return LoweredNode(node, body.name, tuple(outside), launches)
 
 
-def step(one: Lowered, code: Mapping[Job, Machine], made: Compiled) -> Step:
+def make_step(one: LoweredNode, code: Mapping[Job, MachineCode], made: CompiledKernels) -> Step:
     """The step of a node that is launched, with its weights packed."""
     results = tuple(v.name for v in one.node.results)
-    if not one.launches:
+    if not one.kernels:
         return Step("view", {}, tuple(v.name for v in one.reads), results, one.label)
     reads = [v.name for v in one.reads]
-    for number, (order, shape) in one.launches[0].draft.packed.items():
-        reads[number] = packed(one.reads[number], order, shape, made)
-    return Step("launch", attributes(one.launches, code), tuple(reads), results, one.label)
+    for number, (order, shape) in one.kernels[0].spec.weight_packing.items():
+        reads[number] = pack_weight(one.reads[number], order, shape, made)
+    return Step("launch", launch_attributes(one.kernels, code), tuple(reads), results, one.label)
 
 
-def packed(value: Value, order: Sequence[int], shape: tuple[int, ...], made: Compiled) -> str:
+def pack_weight(value: Value, order: Sequence[int], shape: tuple[int, ...], made: CompiledKernels) -> str:
     """The name of a weight with its axes in another order, made once."""
     assert isinstance(value, Constant)
     name = f"{value.name}:{''.join(map(str, order))}"
@@ -108,25 +112,25 @@ def packed(value: Value, order: Sequence[int], shape: tuple[int, ...], made: Com
     return name
 
 
-def jobs(launches: Sequence[Launch]) -> list[Job]:
+def compile_jobs(launches: Sequence[GeneratedKernel]) -> list[Job]:
     """Every kernel for every architecture that it is compiled for."""
-    return [(launch.name, a) for launch in launches for a in launch.draft.architectures]
+    return [(launch.name, a) for launch in launches for a in launch.spec.architectures]
 
 
-def attributes(launches: Sequence[Launch], code: Mapping[Job, Machine]) -> dict[str, Any]:
+def launch_attributes(launches: Sequence[GeneratedKernel], code: Mapping[Job, MachineCode]) -> dict[str, Any]:
     """The attributes of the primitive `launch`; what differs on other architectures are its variants."""
-    by = {a: launched(launch, code[launch.name, a]) for launch in launches for a in launch.draft.architectures}
-    newest = by.pop(NEWEST)
+    by = {a: kernel_attributes(launch, code[launch.name, a]) for launch in launches for a in launch.spec.architectures}
+    newest = by.pop(NEWEST_ARCHITECTURE)
     variants = {a: {k: v for k, v in its.items() if newest[k] != v} for a, its in by.items()}
     return {**newest, "variants": {a: changed for a, changed in variants.items() if changed}}
 
 
-def launched(launch: Launch, machine: Machine) -> dict[str, Any]:
+def kernel_attributes(launch: GeneratedKernel, machine: MachineCode) -> dict[str, Any]:
     """How a kernel is launched; the compiler says how its descriptors' boxes are cut."""
     cut = iter(machine.descriptors)
     given = [
         {"descriptor": {**a["descriptor"], **next(cut)}} if "descriptor" in a else a
-        for a in arguments(launch.draft.parameters)
+        for a in launch_arguments(launch.spec.parameters)
     ]
-    sizes = {"warps": machine.warps, "shared": machine.shared, "grid": list(launch.draft.grid)}
+    sizes = {"warps": machine.warps, "shared": machine.shared, "grid": list(launch.spec.grid)}
     return {"kernel": launch.name, **sizes, "arguments": given}

@@ -51,7 +51,7 @@ class Power(Elementwise):
         return {1.0: base, 2.0: base * base}[self.power] if self.power in (1.0, 2.0) else m.pow(base, self.power)
 
 
-class Powers(Elementwise):
+class ExpLogBase(Elementwise):
     """What exponentials and logarithms share: a base above 0, which is Euler's number where none is given."""
 
     base: float = math.e
@@ -65,7 +65,7 @@ class Powers(Elementwise):
 
 
 @op("exp")
-class Exp(Powers):
+class Exp(ExpLogBase):
     """`base` to the power shift + scale · x."""
 
     base: float = math.e
@@ -79,7 +79,7 @@ class Exp(Powers):
 
 
 @op("log")
-class Log(Powers):
+class Log(ExpLogBase):
     """The logarithm of shift + scale · x to `base`."""
 
     base: float = math.e

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..op import Ints, Op, op, per_axis
 from ..types import TensorType
-from .image import image, plural
+from .image import plural, split_image_dims
 from .weighted import Weighted
 
 CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -33,7 +33,7 @@ class Geometry(Op):
         stride, pad = per_axis(self.stride, axes, "stride"), per_axis(self.pad, axes, "pad")
         return stride, pad, per_axis(self.dilation, axes, "dilation")
 
-    def axes(self, sizes: Sequence[int], window: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+    def window_axes(self, sizes: Sequence[int], window: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
         """For each image axis its size, its stride, its pad, and how far a dilated window reaches."""
         for i, k, s, p, d in zip(sizes, window, *self.geometry(len(sizes)), strict=True):
             if s < 1 or d < 1 or p < 0:
@@ -42,10 +42,10 @@ class Geometry(Op):
                 raise ValueError(f"a window of {k} has nothing in it")
             yield i, s, p, d * (k - 1) + 1
 
-    def slid(self, sizes: Sequence[int], window: Sequence[int]) -> list[int]:
+    def output_sizes(self, sizes: Sequence[int], window: Sequence[int]) -> list[int]:
         """How many places the window has along each image axis (Caffe, conv_layer.cpp)."""
         made = []
-        for i, s, p, reach in self.axes(sizes, window):
+        for i, s, p, reach in self.window_axes(sizes, window):
             if reach > i + 2 * p:
                 raise ValueError(f"a window of {reach} does not fit into an image of {i} padded to {i + 2 * p}")
             made.append((i + 2 * p - reach) // s + 1)
@@ -68,7 +68,7 @@ class Conv(Geometry, Weighted):
     reads_any_layout = True
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
-        n, c, sizes = image(x)
+        n, c, sizes = split_image_dims(x)
         if w.rank != x.rank:
             raise ValueError(f"a weight of {plural(w.rank, 'dimension')} does not fit data of {x.rank}")
         o, per_group, *window = w.shape
@@ -78,7 +78,7 @@ class Conv(Geometry, Weighted):
             raise ValueError(f"{plural(o, 'output channel')} cannot be divided into {self.groups} groups")
         if b and b.dims != (o,):
             raise ValueError(f"the bias is {b}, and there are {plural(o, 'output channel')}")
-        return x.with_shape(n, o, *self.slid(sizes, window))
+        return x.with_shape(n, o, *self.output_sizes(sizes, window))
 
     def factors(self, shape: tuple[int, ...], a: Tensor) -> Tensor:
         return a.reshape(-1, *[1] * (len(shape) - 1))
@@ -103,7 +103,7 @@ class Deconv(Geometry, Weighted):
     groups: int = 1
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
-        n, c, sizes = image(x)
+        n, c, sizes = split_image_dims(x)
         if w.rank != x.rank:
             raise ValueError(f"a weight of {plural(w.rank, 'dimension')} does not fit data of {x.rank}")
         taken, per_group, *window = w.shape
@@ -114,7 +114,7 @@ class Deconv(Geometry, Weighted):
         o = per_group * self.groups
         if b and b.dims != (o,):
             raise ValueError(f"the bias is {b}, and there are {plural(o, 'output channel')}")
-        made = [s * (i - 1) + reach - 2 * p for i, s, p, reach in self.axes(sizes, window)]
+        made = [s * (i - 1) + reach - 2 * p for i, s, p, reach in self.window_axes(sizes, window)]
         if min(made) < 1:
             raise ValueError(f"pad {list(self.pad)} cuts all of the result away: its sizes would be {made}")
         return x.with_shape(n, o, *made)
@@ -142,9 +142,9 @@ class Im2col(Geometry):
     dilation: Ints = (1,)
 
     def infer(self, x: TensorType) -> TensorType:
-        n, c, sizes = image(x)
+        n, c, sizes = split_image_dims(x)
         window = per_axis(self.kernel, len(sizes), "kernel")
-        return x.with_shape(n, c * prod(window), *self.slid(sizes, window))
+        return x.with_shape(n, c * prod(window), *self.output_sizes(sizes, window))
 
     def reference(self, x: Tensor) -> Tensor:
         axes = x.ndim - 2

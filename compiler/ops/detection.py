@@ -11,7 +11,7 @@ from ..op import Op, op
 from ..types import AtMost, TensorType, upper_bound
 
 CODES = ("corner", "center_size", "corner_size")
-LOWEST = -3.4028234663852886e38  # -FLT_MAX: every score is above it
+LOWEST_F32 = -3.4028234663852886e38  # -FLT_MAX: every score is above it
 
 
 @op("detection_output")
@@ -41,7 +41,7 @@ class DetectionOutput(Op):
     top_k: int = -1
     eta: float = 1.0
     keep_top_k: int = -1
-    confidence: float = LOWEST
+    confidence: float = LOWEST_F32
     row_major_only = True
     # Made for the host: how many boxes survive, and which comes next, is known only from the one before.
 
@@ -60,14 +60,14 @@ class DetectionOutput(Op):
         if not isinstance(numbers, int) or numbers % 4:
             raise ValueError(f"the priors are [1, 2, 4 priors], not {prior}")
         priors = numbers // 4
-        self.need(loc, 4 * priors * self.location_classes, f"locations of {priors} priors")
-        self.need(conf, priors * self.classes, f"{self.classes} scores of {priors} priors")
+        self.require_shape(loc, 4 * priors * self.location_classes, f"locations of {priors} priors")
+        self.require_shape(conf, priors * self.classes, f"{self.classes} scores of {priors} priors")
         if loc.dims[0] != conf.dims[0]:
             raise ValueError(f"the locations are {loc}, the scores {conf}: their first dimensions differ")
         images = upper_bound(loc.dims[0])
-        return loc.with_shape(1, 1, AtMost(max(images * self.most(priors), images)), 7)
+        return loc.with_shape(1, 1, AtMost(max(images * self.max_detections(priors), images)), 7)
 
-    def need(self, x: TensorType, count: int, what: str) -> None:
+    def require_shape(self, x: TensorType, count: int, what: str) -> None:
         """ValueError unless x is [n, count], perhaps with ones behind."""
         if x.rank < 2 or x.dims[1] != count or any(d != 1 for d in x.dims[2:]):
             raise ValueError(f"{what} are [n, {count}], not {x}")
@@ -77,14 +77,14 @@ class DetectionOutput(Op):
         return 1 if self.share_location else self.classes
 
     @property
-    def wanted(self) -> list[int]:
+    def foreground_classes(self) -> list[int]:
         """The classes that are looked for."""
         return [c for c in range(self.classes) if c != self.background]
 
-    def most(self, priors: int) -> int:
+    def max_detections(self, priors: int) -> int:
         """Boxes in one image, at most."""
         each = priors if self.top_k < 0 else min(self.top_k, priors)
-        found = each * len(self.wanted)
+        found = each * len(self.foreground_classes)
         return found if self.keep_top_k < 0 else min(self.keep_top_k, found)
 
     def reference(self, loc: Tensor, conf: Tensor, prior: Tensor) -> Tensor:
@@ -96,31 +96,31 @@ class DetectionOutput(Op):
             decoded = decode(
                 self.code, boxes[:, None], 1.0 if self.variance_in_target else variances[:, None], places[image]
             )
-            rows += self.detect(image, decoded, scores[image])
+            rows += self.detect_image(image, decoded, scores[image])
         if not rows:
             rows = [loc.new_tensor([image] + [-1] * 6) for image in range(loc.shape[0])]
         return (torch.stack(rows) if rows else loc.new_zeros(0, 7))[None, None]
 
-    def detect(self, image: int, boxes: Tensor, scores: Tensor) -> list[Tensor]:
+    def detect_image(self, image: int, boxes: Tensor, scores: Tensor) -> list[Tensor]:
         """The rows of one image: boxes [p, 1 or classes, 4], scores [p, classes]."""
         rows: list[Tensor] = []
-        for c in self.wanted:
+        for c in self.foreground_classes:
             mine, its = boxes[:, 0 if self.share_location else c], scores[:, c]
-            for i in self.suppressed(mine, its):
+            for i in self.non_max_suppression(mine, its):
                 rows.append(torch.cat([its.new_tensor([image, c]), its[i, None], mine[i]]))
         if 0 <= self.keep_top_k < len(rows):
             best = torch.stack(rows)[:, 2].argsort(descending=True, stable=True)[: self.keep_top_k]
             rows = [rows[i] for i in sorted(best.tolist())]
         return rows
 
-    def suppressed(self, boxes: Tensor, scores: Tensor) -> list[int]:
+    def non_max_suppression(self, boxes: Tensor, scores: Tensor) -> list[int]:
         """Which boxes of one class are kept, best first."""
         order = scores.argsort(descending=True, stable=True)
         candidates: Sequence[int] = order[scores[order] > self.confidence].tolist()
         kept: list[int] = []
         threshold = scores.new_tensor(self.nms_threshold)
         for i in candidates if self.top_k < 0 else candidates[: self.top_k]:
-            if all(overlap <= threshold for overlap in overlaps(boxes[i], boxes[kept])):
+            if all(overlap <= threshold for overlap in intersection_over_union(boxes[i], boxes[kept])):
                 kept.append(i)
                 if self.eta < 1 and threshold > 0.5:
                     threshold = threshold * self.eta
@@ -140,16 +140,16 @@ def decode(code: str, prior: Tensor, variance: Tensor | float, x: Tensor) -> Ten
     return torch.cat([centre - half, centre + half], -1)
 
 
-def overlaps(box: Tensor, others: Tensor) -> Tensor:
+def intersection_over_union(box: Tensor, others: Tensor) -> Tensor:
     """Intersection over union of a box [4] with each of others [k, 4]; 0 where they do not meet (JaccardOverlap)."""
     corner, opposite = torch.maximum(box[:2], others[:, :2]), torch.minimum(box[2:], others[:, 2:])
     width, height = (opposite - corner).unbind(-1)
     both = width * height
-    union = area(box) + area(others) - both
+    union = box_areas(box) + box_areas(others) - both
     return torch.where((width > 0) & (height > 0), both / union, torch.zeros_like(both))
 
 
-def area(boxes: Tensor) -> Tensor:
+def box_areas(boxes: Tensor) -> Tensor:
     """Nothing for a box that is turned inside out (BBoxSize)."""
     width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
     return torch.where((width < 0) | (height < 0), torch.zeros_like(width), width * height)

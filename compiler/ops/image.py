@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..types import Dim, TensorType
 
 
-def image(x: TensorType) -> tuple[Dim, int, tuple[int, ...]]:
+def split_image_dims(x: TensorType) -> tuple[Dim, int, tuple[int, ...]]:
     """Batch, channels and image sizes of `[n, c, ...]`. ValueError without an image, or with an unknown size."""
     if x.rank < 3:
         raise ValueError(f"takes images [n, c, ...], not {x}")

@@ -90,7 +90,7 @@ class Labelled(Op):
     axis: int = 1
     ignore: int | None = None
 
-    def places(self, x: TensorType, label: TensorType) -> tuple[tuple[Dim, ...], int]:
+    def places_and_classes(self, x: TensorType, label: TensorType) -> tuple[tuple[Dim, ...], int]:
         """The dimensions beside the classes, and how many classes. ValueError for another number of labels."""
         axis = axis_of(self.axis, x)
         dims = (*x.dims[:axis], *x.dims[axis + 1 :])
@@ -99,7 +99,7 @@ class Labelled(Op):
             raise ValueError(f"{plural(label.numel, 'label')} for {plural(wanted, 'place')} beside axis {axis} of {x}")
         return dims, x.with_shape(x.dims[axis]).shape[0]
 
-    def tabled(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def flatten_places(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[places, classes], the class of each place (0 where it does not count), and whether it counts."""
         table = x.movedim(self.axis, -1).flatten(0, -2) if x.ndim > 1 else x[None]
         return table, *classes_of(label, table.shape[1], self.ignore)
@@ -119,13 +119,13 @@ class CrossEntropy(Labelled):
     floor: float = torch.finfo(torch.float32).tiny
 
     def infer(self, p: TensorType, label: TensorType, gain: TensorType | None = None) -> TensorType:
-        dims, classes = self.places(p, label)
+        dims, classes = self.places_and_classes(p, label)
         if gain and gain.numel != classes * classes:
             raise ValueError(f"the gains are {gain}, and {classes} classes take [{classes},{classes}]")
         return p.with_shape(*dims)
 
     def reference(self, p: Tensor, label: Tensor, gain: Tensor | None = None) -> Tensor:
-        table, classes, counts = self.tabled(p, label)
+        table, classes, counts = self.flatten_places(p, label)
         losses = -table.clamp(min=self.floor).log()
         if gain is None:
             lost = losses.gather(1, classes[:, None])[:, 0]
@@ -149,13 +149,13 @@ class Accuracy(Labelled):
     classes: bool = False
 
     def infer(self, x: TensorType, label: TensorType) -> TensorType | tuple[TensorType, ...]:
-        _, count = self.places(x, label)
+        _, count = self.places_and_classes(x, label)
         if not 1 <= self.top <= count:
             raise ValueError(f"top is 1 to {count}, the number of classes, not {self.top}")
         return (x.with_shape(), x.with_shape(count)) if self.classes else x.with_shape()
 
     def reference(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, ...]:
-        table, classes, counts = self.tabled(x, label)
+        table, classes, counts = self.flatten_places(x, label)
         better = (table >= table.gather(1, classes[:, None])).sum(1) - 1
         right = ((better < self.top) & counts).to(x.dtype)
         share = right.sum() / counts.sum().clamp(min=1)

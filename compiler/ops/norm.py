@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ..op import Op, op
 from ..types import TensorType
-from .image import image
+from .image import split_image_dims
 
 
 @op("lrn")
@@ -31,7 +31,7 @@ class Lrn(Op):
         if self.region not in ("across", "within"):
             raise ValueError(f'region is "across" or "within", not "{self.region}"')
         if self.region == "within" or x.rank > 2:
-            image(x)
+            split_image_dims(x)
         return x
 
     def reference(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..op import Ints, Op, op, per_axis
 from ..types import TensorType
-from .image import image
+from .image import split_image_dims
 
 
 class Window(NamedTuple):
@@ -22,7 +22,7 @@ class Window(NamedTuple):
     kernel: int
     stride: int
     pad: int
-    windows: int
+    window_count: int
 
     def stop(self, i: int) -> int:
         """Where window i ends, cut to the padded image: Caffe divides averages by the size up to there."""
@@ -30,7 +30,7 @@ class Window(NamedTuple):
 
     def divisors(self, include_pad: bool) -> list[int]:
         """How long each window is inside the padded image; or inside the image itself."""
-        starts = [i * self.stride - self.pad for i in range(self.windows)]
+        starts = [i * self.stride - self.pad for i in range(self.window_count)]
         if include_pad:
             return [self.stop(i) - start for i, start in enumerate(starts)]
         return [min(self.stop(i), self.size) - max(start, 0) for i, start in enumerate(starts)]
@@ -65,19 +65,19 @@ class Pool(Op):
             made.append(Window(i, k, s, p, count))
         return tuple(made)
 
-    def result(self, x: TensorType) -> TensorType:
-        n, c, sizes = image(x)
-        return x.with_shape(n, c, *(w.windows for w in self.windows(sizes)))
+    def result_type(self, x: TensorType) -> TensorType:
+        n, c, sizes = split_image_dims(x)
+        return x.with_shape(n, c, *(w.window_count for w in self.windows(sizes)))
 
-    def gather(self, x: Tensor, fill: float) -> Tensor:
+    def extract_windows(self, x: Tensor, fill: float) -> Tensor:
         """[n, c, windows..., kernel...]: each window laid out, `fill` wherever it leaves the image."""
         windows = self.windows(tuple(x.shape[2:]))
         for axis, w in enumerate(windows, 2):
-            after = (w.windows - 1) * w.stride + w.kernel - w.pad - w.size
+            after = (w.window_count - 1) * w.stride + w.kernel - w.pad - w.size
             edges = [0, 0] * (x.ndim - 1 - axis) + [w.pad, max(after, 0)]
             x = torch.nn.functional.pad(x, edges, value=fill)
         for axis, w in enumerate(windows, 2):
-            x = x.unfold(axis, w.kernel, w.stride).narrow(axis, 0, w.windows)
+            x = x.unfold(axis, w.kernel, w.stride).narrow(axis, 0, w.window_count)
         return x.flatten(2 + len(windows))
 
 
@@ -98,18 +98,18 @@ class MaxPool(Pool):
     mask: bool = False
 
     def infer(self, x: TensorType) -> TensorType | tuple[TensorType, ...]:
-        made = self.result(x)
+        made = self.result_type(x)
         return (made, replace(made, dtype="f32") if x.dtype == "f16" else made) if self.mask else made
 
     def reference(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         lowest = -torch.finfo(torch.float32).max  # an empty window is -FLT_MAX in Caffe
-        laid = self.gather(x, lowest)
+        laid = self.extract_windows(x, lowest)
         largest, where = laid.max(-1).values, laid.argmax(-1, keepdim=True)
         if not self.mask:
             return largest
         counts = torch.float32 if x.dtype == torch.float16 else x.dtype
         index = torch.arange(prod(x.shape[2:]), dtype=counts).reshape(1, 1, *x.shape[2:])
-        places = self.gather(index, -1).expand(laid.shape)
+        places = self.extract_windows(index, -1).expand(laid.shape)
         return largest, places.gather(-1, where).squeeze(-1)
 
 
@@ -128,10 +128,10 @@ class AvgPool(Pool):
     include_pad: bool = True
 
     def infer(self, x: TensorType) -> TensorType:
-        return self.result(x)
+        return self.result_type(x)
 
     def reference(self, x: Tensor) -> Tensor:
-        total = self.gather(x, 0.0).sum(-1)
+        total = self.extract_windows(x, 0.0).sum(-1)
         for axis, w in enumerate(self.windows(tuple(x.shape[2:])), 2):
             divisors = torch.tensor(w.divisors(self.include_pad), dtype=x.dtype)
             total = total / divisors.reshape(-1, *[1] * (x.ndim - 1 - axis))
@@ -151,10 +151,10 @@ class StochasticPool(Pool):
     round: str = "up"
 
     def infer(self, x: TensorType) -> TensorType:
-        return self.result(x)
+        return self.result_type(x)
 
     def reference(self, x: Tensor) -> Tensor:
-        laid = self.gather(x, 0.0)
+        laid = self.extract_windows(x, 0.0)
         total = laid.sum(-1)
         return torch.where(total > 0, (laid * laid).sum(-1) / total, 0.0)
 
@@ -172,9 +172,9 @@ class PyramidPool(Op):
 
     def levels(self, sizes: tuple[int, ...]) -> list[Pool]:
         """The pooling of each level, the coarsest first. ValueError if the image is too small for one."""
-        made = MODES.get(self.mode)
+        made = POOL_CLASSES.get(self.mode)
         if made is None:
-            raise ValueError(f'mode is {", ".join(MODES)}, not "{self.mode}"')
+            raise ValueError(f'mode is {", ".join(POOL_CLASSES)}, not "{self.mode}"')
         if self.height < 1:
             raise ValueError(f"height is 1 or more, not {self.height}")
         levels = []
@@ -187,8 +187,8 @@ class PyramidPool(Op):
         return levels
 
     def infer(self, x: TensorType) -> TensorType:
-        n, c, sizes = image(x)
-        windows = [prod(w.windows for w in level.windows(sizes)) for level in self.levels(sizes)]
+        n, c, sizes = split_image_dims(x)
+        windows = [prod(w.window_count for w in level.windows(sizes)) for level in self.levels(sizes)]
         return x.with_shape(n, c * sum(windows))
 
     def reference(self, x: Tensor) -> Tensor:
@@ -196,4 +196,4 @@ class PyramidPool(Op):
         return torch.cat([level.compute([x])[0].flatten(1) for level in levels], 1)
 
 
-MODES: dict[str, Callable[..., Pool]] = {"max": MaxPool, "avg": AvgPool}
+POOL_CLASSES: dict[str, Callable[..., Pool]] = {"max": MaxPool, "avg": AvgPool}

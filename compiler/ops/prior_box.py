@@ -50,10 +50,10 @@ class PriorBox(Op):
         for name, pair in (("image", self.image), ("step", self.step)):
             if pair and (len(pair) != 2 or min(pair) <= 0):
                 raise ValueError(f"{name} {list(pair)} is a height and a width, above 0")
-        height, width = sizes(features)
+        height, width = height_and_width(features)
         if not self.image:
-            sizes(image)
-        return features.with_shape(1, 2, height * width * self.count * 4)
+            height_and_width(image)
+        return features.with_shape(1, 2, height * width * self.boxes_per_cell * 4)
 
     @property
     def ratios(self) -> list[float]:
@@ -65,11 +65,11 @@ class PriorBox(Op):
         return known[1:]
 
     @property
-    def count(self) -> int:
+    def boxes_per_cell(self) -> int:
         """Boxes a cell."""
         return len(self.min_size) * (1 + len(self.ratios)) + len(self.max_size)
 
-    def boxes(self) -> list[tuple[float, float]]:
+    def box_sizes(self) -> list[tuple[float, float]]:
         """Width and height in pixels of each box of a cell, in order."""
         made = list[tuple[float, float]]()
         for i, small in enumerate(map(int, self.min_size)):
@@ -86,14 +86,14 @@ class PriorBox(Op):
         steps = torch.tensor(self.step) if self.step else extent.float() / torch.tensor(cells)
         y, x = ((torch.arange(n) + torch.tensor(self.offset)) * s for n, s in zip(cells, steps, strict=True))
         centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).double()[:, :, None]  # [h, w, 1, (x, y)]
-        half = torch.tensor(self.boxes(), dtype=torch.float32).double() / 2  # [k, (x, y)]
+        half = torch.tensor(self.box_sizes(), dtype=torch.float32).double() / 2  # [k, (x, y)]
         corners = torch.cat([centres - half, centres + half], -1) / extent.flip(0).repeat(2)
         priors = corners.float().clamp(0, 1) if self.clip else corners.float()
         variances = torch.tensor(self.variance).expand(priors.numel() // 4, 4)
         return torch.stack([priors.flatten(), variances.flatten()])[None].to(features.dtype)
 
 
-def sizes(x: TensorType) -> tuple[int, int]:
+def height_and_width(x: TensorType) -> tuple[int, int]:
     """Height and width of `[n, c, h, w]`. ValueError if it is none, or they are not known."""
     if x.rank != 4:
         raise ValueError(f"takes images [n, c, h, w], not {x}")

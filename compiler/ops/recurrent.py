@@ -35,24 +35,24 @@ class Lstm(Op):
         h: TensorType | None = None,
         c: TensorType | None = None,
     ) -> TensorType | tuple[TensorType, ...]:
-        steps, streams, width = stepwise(gates, cont)
+        steps, streams, width = sequence_dims(gates, cont)
         if w.rank != 2 or width % 4 or w.shape != (width, width // 4):
             raise ValueError(f"the weight is [4 d, d] for gates [t, n, 4 d], not {w} for {gates}")
         last = gates.with_shape(1, streams, width // 4)
         if (h is None) != (c is None):
             raise ValueError("the state is two operands, h and c")
-        need_state(last, h, c)
+        require_state(last, h, c)
         made = gates.with_shape(steps, streams, width // 4)
         return (made, last, last) if self.state else made
 
     def reference(
         self, gates: Tensor, cont: Tensor, w: Tensor, h: Tensor | None = None, c: Tensor | None = None
     ) -> Tensor | tuple[Tensor, ...]:
-        now = first_state(h, gates, w)
-        cell = first_state(c, gates, w)
+        now = initial_state(h, gates, w)
+        cell = initial_state(c, gates, w)
         made = []
         for a, going in zip(gates, cont, strict=True):
-            cell, now = unit(cell, a + (now * going[:, None]) @ w.T, going[:, None])
+            cell, now = lstm_step(cell, a + (now * going[:, None]) @ w.T, going[:, None])
             made.append(now)
         whole = torch.stack(made)
         return (whole, now[None], cell[None]) if self.state else whole
@@ -71,17 +71,17 @@ class Rnn(Op):
     def infer(
         self, inputs: TensorType, cont: TensorType, w: TensorType, h: TensorType | None = None
     ) -> TensorType | tuple[TensorType, ...]:
-        _, streams, width = stepwise(inputs, cont)
+        _, streams, width = sequence_dims(inputs, cont)
         if w.dims != (width, width):
             raise ValueError(f"the weight is [d, d] for inputs [t, n, d], not {w} for {inputs}")
         last = inputs.with_shape(1, streams, width)
-        need_state(last, h)
+        require_state(last, h)
         return (inputs, last) if self.state else inputs
 
     def reference(
         self, inputs: Tensor, cont: Tensor, w: Tensor, h: Tensor | None = None
     ) -> Tensor | tuple[Tensor, ...]:
-        now, made = first_state(h, inputs, w), []
+        now, made = initial_state(h, inputs, w), []
         for a, going in zip(inputs, cont, strict=True):
             now = torch.tanh(a + (now * going[:, None]) @ w.T)
             made.append(now)
@@ -98,16 +98,16 @@ class LstmUnit(Op):
     """
 
     def infer(self, c: TensorType, gates: TensorType, cont: TensorType) -> tuple[TensorType, ...]:
-        steps, streams, width = stepwise(gates, cont)
+        steps, streams, width = sequence_dims(gates, cont)
         if steps != 1 or c.rank != 3 or width % 4 or c.dims != (1, streams, width // 4):
             raise ValueError(f"a cell [1, n, d] goes with gates [1, n, 4 d], not {c} with {gates}")
         return c, c
 
     def reference(self, c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, ...]:
-        return unit(c, gates, cont[..., None])
+        return lstm_step(c, gates, cont[..., None])
 
 
-def unit(c: Tensor, a: Tensor, going: Tensor) -> tuple[Tensor, Tensor]:
+def lstm_step(c: Tensor, a: Tensor, going: Tensor) -> tuple[Tensor, Tensor]:
     """The next cell and hidden state. The numbers of the four gates lie one after another in the last axis of `a`."""
     into, forget, out, candidate = a.chunk(4, -1)
     kept = torch.where(going == 0, torch.zeros_like(forget), going * torch.sigmoid(forget))
@@ -115,7 +115,7 @@ def unit(c: Tensor, a: Tensor, going: Tensor) -> tuple[Tensor, Tensor]:
     return c, torch.sigmoid(out) * torch.tanh(c)
 
 
-def stepwise(x: TensorType, cont: TensorType) -> tuple[Dim, Dim, int]:
+def sequence_dims(x: TensorType, cont: TensorType) -> tuple[Dim, Dim, int]:
     """Steps, streams and numbers per step. ValueError unless x is [t, n, width] and cont [t, n]."""
     if x.rank != 3:
         raise ValueError(f"takes [t, n, numbers], not {x}")
@@ -125,11 +125,11 @@ def stepwise(x: TensorType, cont: TensorType) -> tuple[Dim, Dim, int]:
     return x.dims[0], x.dims[1], width
 
 
-def need_state(due: TensorType, *given: TensorType | None) -> None:
+def require_state(due: TensorType, *given: TensorType | None) -> None:
     for state in given:
         if state is not None and state.dims != due.dims:
             raise ValueError(f"the state is {state}, and has to be {due}")
 
 
-def first_state(given: Tensor | None, x: Tensor, w: Tensor) -> Tensor:
+def initial_state(given: Tensor | None, x: Tensor, w: Tensor) -> Tensor:
     return x.new_zeros(x.shape[1], w.shape[1]) if given is None else given[0].to(x.dtype)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..op import Ints, Op, op, per_axis
 from ..types import TensorType
-from .image import image
+from .image import split_image_dims
 
 
 @op("interp")
@@ -28,7 +28,7 @@ class Interp(Op):
     times: int = 1
     trim: Ints = (0,)
 
-    def kept(self, sizes: tuple[int, ...]) -> tuple[range, ...]:
+    def trimmed_ranges(self, sizes: tuple[int, ...]) -> tuple[range, ...]:
         """The places of x that are looked at, for each image axis. ValueError if there are none."""
         before, after = per_axis(self.trim, 2, "trim")
         if before < 0 or after < 0:
@@ -37,7 +37,7 @@ class Interp(Op):
             raise ValueError(f"an image of {list(sizes)} is gone when {before} and {after} are cut off its ends")
         return tuple(range(before, size - after) for size in sizes)
 
-    def result(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    def result_sizes(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """How large an image of these sizes becomes."""
         if len(self.sizes) not in (0, len(sizes)):
             raise ValueError(f"sizes has {len(self.sizes)} numbers, the image {len(sizes)} axes")
@@ -47,23 +47,25 @@ class Interp(Op):
         for name, number in (*factors.items(), *(("a size", n) for n in self.sizes)):
             if number < 1:
                 raise ValueError(f"{name} is 1 or more, not {number}")
-        lengths = [len(places) for places in self.kept(sizes)]
+        lengths = [len(places) for places in self.trimmed_ranges(sizes)]
         if self.times != 1:
             return tuple(n * self.times for n in lengths)
         return self.sizes or tuple((n - 1) // self.shrink * self.zoom + 1 for n in lengths)
 
     def infer(self, x: TensorType) -> TensorType:
-        n, c, sizes = image(x)
-        return x.with_shape(n, c, *self.result(sizes))
+        n, c, sizes = split_image_dims(x)
+        return x.with_shape(n, c, *self.result_sizes(sizes))
 
     def reference(self, x: Tensor) -> Tensor:
         sizes = tuple(x.shape[2:])
-        for axis, (places, count) in enumerate(zip(self.kept(sizes), self.result(sizes), strict=True), 2):
-            x = along(x.narrow(axis, places.start, len(places)), axis, count)
+        for axis, (places, count) in enumerate(
+            zip(self.trimmed_ranges(sizes), self.result_sizes(sizes), strict=True), 2
+        ):
+            x = interpolate_axis(x.narrow(axis, places.start, len(places)), axis, count)
         return x
 
 
-def along(x: Tensor, axis: int, count: int) -> Tensor:
+def interpolate_axis(x: Tensor, axis: int, count: int) -> Tensor:
     """One axis at another length. Where a place falls is told in whole numbers, so that the last one is exact."""
     size, steps = x.shape[axis], max(count - 1, 1)
     at = torch.arange(count) * (size - 1 if count > 1 else 0)
@@ -80,7 +82,7 @@ class Upsample(Op):
     scale: Ints
 
     def infer(self, x: TensorType) -> TensorType:
-        n, c, sizes = image(x)
+        n, c, sizes = split_image_dims(x)
         scale = per_axis(self.scale, len(sizes), "scale")
         if min(scale) < 1:
             raise ValueError(f"scale is 1 or more, not {list(self.scale)}")
@@ -107,15 +109,15 @@ class Unpool(Op):
     cut: Ints = (0,)
 
     def infer(self, x: TensorType, mask: TensorType) -> TensorType:
-        n, c, sizes = image(x)
+        n, c, sizes = split_image_dims(x)
         if mask.dims != x.dims:
             raise ValueError(f"the mask has a place for each number of x: {x} and {mask} differ")
-        plane = self.plane(sizes)
-        if mask.dtype == "f16" and prod(plane) > EXACT_F16:
+        plane = self.plane_sizes(sizes)
+        if mask.dtype == "f16" and prod(plane) > F16_EXACT_COUNT:
             raise ValueError(f"f16 cannot count the {prod(plane)} places of a plane: the mask has to be f32")
         return x.with_shape(n, c, *plane)
 
-    def plane(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    def plane_sizes(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """The result's image sizes."""
         axes = len(sizes)
         if len(self.sizes) not in (0, axes):
@@ -127,9 +129,9 @@ class Unpool(Op):
         return made
 
     def reference(self, x: Tensor, mask: Tensor) -> Tensor:
-        plane = self.plane(tuple(x.shape[2:]))
+        plane = self.plane_sizes(tuple(x.shape[2:]))
         numbers, places = x.flatten(2), mask.flatten(2).long()  # as Caffe has it, a fraction is cut off
-        if wrong := first_outside(places, prod(plane)):
+        if wrong := describe_outside(places, prod(plane)):
             raise ValueError(wrong)
         order = torch.arange(numbers.shape[-1]).expand(numbers.shape)
         none = torch.full((*x.shape[:2], prod(plane)), -1)
@@ -138,10 +140,10 @@ class Unpool(Op):
         return torch.where(last < 0, 0.0, made).reshape(*x.shape[:2], *plane).to(x.dtype)
 
 
-EXACT_F16 = 2049  # f16 counts from 0 to 2048 without a gap
+F16_EXACT_COUNT = 2049  # f16 counts from 0 to 2048 without a gap
 
 
-def first_outside(places: Tensor, count: int) -> str:
+def describe_outside(places: Tensor, count: int) -> str:
     """A sentence on a place that the plane lacks; "" if there is none."""
     outside = places[(places < 0) | (places >= count)]
     return f"the mask names place {int(outside[0])} of a plane of {count}" if outside.numel() else ""

@@ -51,7 +51,7 @@ class Slice(Op):
     points: tuple[int, ...] = ()
     parts: int = 1
 
-    def cuts(self, x: TensorType) -> list[int]:
+    def cut_points(self, x: TensorType) -> list[int]:
         axis = axis_of(self.axis, x)
         if isinstance(size := x.dims[axis], AtMost):
             raise ValueError(f"dimension {axis} of {x} has to be known before the net runs")
@@ -62,19 +62,19 @@ class Slice(Op):
         return [i * size // self.parts for i in range(self.parts + 1)]
 
     def infer(self, x: TensorType) -> tuple[TensorType, ...]:
-        axis, cuts = axis_of(self.axis, x), self.cuts(x)
+        axis, cuts = axis_of(self.axis, x), self.cut_points(x)
         if any(a >= b for a, b in pairwise(cuts)):
             raise ValueError(f"cut points {list(self.points)} do not rise between 0 and {cuts[-1]}")
         return tuple(x.with_shape(*x.dims[:axis], b - a, *x.dims[axis + 1 :]) for a, b in pairwise(cuts))
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:
-        cuts = self.cuts(TensorType("f32", tuple(x.shape)))
+        cuts = self.cut_points(TensorType("f32", tuple(x.shape)))
         return tuple(x.narrow(self.axis, a, b - a) for a, b in pairwise(cuts))
 
     def slice_ranges(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
         if axis_of(self.axis, operands[0]) != 1:
             return ()
-        return tuple(range(a, b) for a, b in pairwise(self.cuts(operands[0])))
+        return tuple(range(a, b) for a, b in pairwise(self.cut_points(operands[0])))
 
 
 class Reinterpret(Op):
@@ -113,8 +113,8 @@ class Reshape(Reinterpret):
             if d == 0 and start + i >= x.rank:
                 raise ValueError(f"shape {list(self.shape)} copies dimension {start + i}, and {x} has none")
             made.append(x.dims[start + i] if d == 0 else d)
-        has, unknown = product(taken)
-        asked, copied = product([d for d in made if d != -1])
+        has, unknown = product_and_bounds(taken)
+        asked, copied = product_and_bounds([d for d in made if d != -1])
         if unknown != copied:
             raise ValueError(f"{x} has a dimension that is known only when the net runs: copy it with 0")
         if -1 in made and asked and has % asked == 0:
@@ -124,7 +124,7 @@ class Reshape(Reinterpret):
         return x.with_shape(*before, *made, *after)
 
 
-def product(dims: Sequence[Dim]) -> tuple[int, list[int]]:
+def product_and_bounds(dims: Sequence[Dim]) -> tuple[int, list[int]]:
     """The known dimensions multiplied, and the bounds of the unknown ones."""
     return prod(d for d in dims if isinstance(d, int)), sorted(d.bound for d in dims if isinstance(d, AtMost))
 

@@ -14,19 +14,21 @@ from ..types import TensorType
 
 Settings = Mapping[str, Any]
 Shape = tuple[int, ...]
-Shapes = Callable[..., "Shape | list[Shape]"]  # (settings, *shapes of the operands) -> that of the result, or a list
-Run = Callable[..., "Tensor | Sequence[Tensor]"]  # (settings, *operands) -> the result, or several
+ShapeFunction = Callable[
+    ..., "Shape | list[Shape]"
+]  # (settings, *shapes of the operands) -> that of the result, or a list
+RunFunction = Callable[..., "Tensor | Sequence[Tensor]"]  # (settings, *operands) -> the result, or several
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class RegisteredLayer:
     """What the caller tells of his layer."""
 
-    shapes: Shapes
-    run: Run
+    infer_shapes: ShapeFunction
+    run: RunFunction
 
 
-USERS: dict[str, Registered] = {}
+REGISTERED_LAYERS: dict[str, RegisteredLayer] = {}
 
 
 @op("user")
@@ -39,7 +41,7 @@ class User(Op):
     row_major_only = True  # the function sees images as Caffe has them
 
     @property
-    def read(self) -> dict[str, Any]:
+    def parsed_settings(self) -> dict[str, Any]:
         """The settings. ValueError if they are no JSON object."""
         try:
             found = json.loads(self.settings)
@@ -50,14 +52,14 @@ class User(Op):
         return found
 
     @property
-    def registered(self) -> Registered:
-        if self.layer not in USERS:
-            known = did_you_mean(self.layer, USERS)
+    def registered_layer(self) -> RegisteredLayer:
+        if self.layer not in REGISTERED_LAYERS:
+            known = did_you_mean(self.layer, REGISTERED_LAYERS)
             raise ValueError(f'no layer "{self.layer}" is registered{known}: cortado.register_layer makes it known')
-        return USERS[self.layer]
+        return REGISTERED_LAYERS[self.layer]
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
-        made = self.registered.shapes(self.read, *(x.shape for x in operands))
+        made = self.registered_layer.infer_shapes(self.parsed_settings, *(x.shape for x in operands))
         dtype = operands[0].dtype if operands else "f32"
         every = made if isinstance(made, list) else [made]
         if not all(isinstance(s, Sequence) and all(type(d) is int and d >= 0 for d in s) for s in every):
@@ -65,5 +67,5 @@ class User(Op):
         return tuple(TensorType(dtype, tuple(s)) for s in every)
 
     def reference(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        made = self.registered.run(self.read, *operands)
+        made = self.registered_layer.run(self.parsed_settings, *operands)
         return (made,) if isinstance(made, Tensor) else tuple(made)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 
 from ...runtime.artifact import ACTIVATIONS
-from ..codegen.record import aligned
+from ..codegen.record import has_consistent_axes
 from ..ir import Graph, Node
 from ..op import Elementwise, Op
 from ..ops.activation import Clip, Relu, Sigmoid, TanH
@@ -20,8 +20,8 @@ from ..ops.pool import Pool
 from ..target import Target
 from ..types import TensorType, upper_bound
 
-LONGEST = 16  # nodes in one expr: growing a kernel node by node stays linear in the net, and files readable
-PICTURE = 3  # channels at most
+MAX_EXPR_NODES = 16  # nodes in one expr: growing a kernel node by node stays linear in the net, and files readable
+MAX_PICTURE_CHANNELS = 3  # channels at most
 
 
 class Cpu(Target):
@@ -29,16 +29,16 @@ class Cpu(Target):
     subsamples = True
 
     def accepts(self, kernel: Graph) -> str | None:
-        anchor, *riders = kernel.nodes
-        if not riders:
+        anchor, *epilogue = kernel.nodes
+        if not epilogue:
             return None
         if isinstance(anchor.op, Conv | Deconv | Linear):
-            return refused(kernel, anchor, riders)
+            return reason_not_fused(kernel, anchor, epilogue)
         if not all(isinstance(n.op, Elementwise) for n in kernel.nodes):
-            return f"{riders[-1].op.name} does not ride on {anchor.op.name}"
-        if len(kernel.nodes) > LONGEST:
-            return f"an expr has {LONGEST} nodes at most"
-        return None if aligned(kernel.nodes) else "one operand would be spread along two different axes"
+            return f"{epilogue[-1].op.name} does not ride on {anchor.op.name}"
+        if len(kernel.nodes) > MAX_EXPR_NODES:
+            return f"an expr has {MAX_EXPR_NODES} nodes at most"
+        return None if has_consistent_axes(kernel.nodes) else "one operand would be spread along two different axes"
 
     def layouts(self, op: Op) -> tuple[str, ...]:
         return ("nhwc",) if isinstance(op, Conv | Deconv) else ()
@@ -46,18 +46,18 @@ class Cpu(Target):
     def reads_any_layout(self, op: Op, image: TensorType) -> bool:
         """A picture, which oneDNN convolves in nchw as fast; what torch pools, which is copied to its place anyway."""
         return isinstance(op, Pool) or (
-            isinstance(op, Conv) and op.groups == 1 and upper_bound(image.dims[1]) <= PICTURE
+            isinstance(op, Conv) and op.groups == 1 and upper_bound(image.dims[1]) <= MAX_PICTURE_CHANNELS
         )
 
     def writes_views(self, op: Op) -> bool:
         return not op.is_reinterpretation
 
 
-def refused(kernel: Graph, anchor: Node, riders: list[Node]) -> str | None:
+def reason_not_fused(kernel: Graph, anchor: Node, epilogue: list[Node]) -> str | None:
     """Why these do not ride on a convolution or matrix product: first an add of another tensor, then an activation."""
-    add, activation = split(anchor, riders)
-    if len(riders) != (add is not None) + (activation is not None):
-        return f"{riders[-1].op.name} is none of what oneDNN does after a {anchor.op.name}"
+    add, activation = split_epilogue(anchor, epilogue)
+    if len(epilogue) != (add is not None) + (activation is not None):
+        return f"{epilogue[-1].op.name} is none of what oneDNN does after a {anchor.op.name}"
     if add and not isinstance(anchor.op, Conv):
         return f"oneDNN adds nothing to a {'matrix product' if isinstance(anchor.op, Linear) else 'deconvolution'}"
     if add and anchor.inputs[0].layout != anchor.output.layout:
@@ -69,9 +69,9 @@ def refused(kernel: Graph, anchor: Node, riders: list[Node]) -> str | None:
     return None
 
 
-def split(anchor: Node, riders: list[Node]) -> tuple[Node | None, Node | None]:
-    """The add and the activation among the riders, as far as they stand in that order."""
-    rest = list(riders)
+def split_epilogue(anchor: Node, epilogue: list[Node]) -> tuple[Node | None, Node | None]:
+    """The add and the activation among the epilogue, as far as they stand in that order."""
+    rest = list(epilogue)
     add = rest.pop(0) if rest and rest[0].op == Add() and len(set(rest[0].inputs)) == 2 else None
     activation = rest.pop(0) if rest and activation_of(rest[0].op)[0] else None
     return add, activation

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..codegen.for_triton import rides
-from ..codegen.gpu.convolution import FEW
+from ..codegen.for_triton import reason_not_fused
+from ..codegen.gpu.convolution import MIN_UNFLATTENED_CHANNELS
 from ..errors import CompileError
 from ..ir import Graph, Node
 from ..op import Op
@@ -12,8 +12,8 @@ from ..ops.pool import Pool
 from ..target import Target
 from ..types import TensorType, upper_bound
 
-LONGEST = 16  # nodes in one kernel: growing it node by node stays linear in the net, and files readable
-WIDE = 8  # channels: 16 bytes of f16, and what follows them lies as well in memory as they do
+MAX_KERNEL_NODES = 16  # nodes in one kernel: growing it node by node stays linear in the net, and files readable
+CHANNEL_ALIGNMENT = 8  # channels: 16 bytes of f16, and what follows them lies as well in memory as they do
 PRECISIONS = ("f32", "f32-strict", "f16")
 
 
@@ -31,10 +31,10 @@ class Cuda(Target):
     def accepts(self, kernel: Graph) -> str | None:
         if len(kernel.nodes) == 1:
             return None
-        if len(kernel.nodes) > LONGEST:
-            return f"a kernel has {LONGEST} nodes at most"
+        if len(kernel.nodes) > MAX_KERNEL_NODES:
+            return f"a kernel has {MAX_KERNEL_NODES} nodes at most"
         try:
-            return rides(kernel)
+            return reason_not_fused(kernel)
         except CompileError as e:
             return e.message
 
@@ -42,11 +42,11 @@ class Cuda(Target):
         return ("nhwc",) if isinstance(op, Conv) else ()
 
     def reads_any_layout(self, op: Op, image: TensorType) -> bool:
-        return isinstance(op, Pool) or upper_bound(image.dims[1]) < FEW
+        return isinstance(op, Pool) or upper_bound(image.dims[1]) < MIN_UNFLATTENED_CHANNELS
 
     def merges(self, a: Node, b: Node) -> bool:
         """One launch for two, and the image read once; the pieces begin where a line of 16 bytes does."""
-        return all(n.output.type.bounds[1] % WIDE == 0 for n in (a, b))
+        return all(n.output.type.bounds[1] % CHANNEL_ALIGNMENT == 0 for n in (a, b))
 
     def writes_views(self, op: Op) -> bool:
         return not op.is_reinterpretation

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from lark import Lark, Token, Tree
 
-from .syntax import read
+from .syntax import read_tree
 
-COMPACT = ("type", "shaped", "sum", "size", "atom")  # written without any spaces
-STEP = "    "
+COMPACT_RULES = ("type", "shaped", "sum", "size", "atom")  # written without any spaces
+INDENT = "    "
 
 
-class Piece(NamedTuple):
+class FormattedToken(NamedTuple):
     """Some letters of the text that stay together, from one offset to another."""
 
     text: str
@@ -29,26 +29,26 @@ class Piece(NamedTuple):
 
 
 @dataclass
-class Line:
+class FormattedLine:
     """A statement, the head of a block or a closing brace, and how many braces it stands in."""
 
     depth: int
-    pieces: list[Piece] = field(default_factory=list)
+    tokens: list[FormattedToken] = field(default_factory=list)
 
 
-def formatted(text: str, file: str = "<text>") -> str:
+def format_text(text: str, file: str = "<text>") -> str:
     """The text, laid out. CompileError if it cannot be read."""
-    read(text, file)  # for its errors, which are better
-    comments: list[Piece] = []
-    tree = whole(text, comments)
-    return Printer(text, comments).printed(tree)
+    read_tree(text, file)  # for its errors, which are better
+    comments: list[FormattedToken] = []
+    tree = parse_with_comments(text, comments)
+    return Printer(text, comments).print_tree(tree)
 
 
-def whole(text: str, comments: list[Piece]) -> Tree[Token]:
+def parse_with_comments(text: str, comments: list[FormattedToken]) -> Tree[Token]:
     """Every token of a text in its rule. The comments, which the grammar leaves out, are put into `comments`."""
     tree = grammar().parse(text)
     found = grammar().lex(text, dont_ignore=True)
-    comments.extend(piece([t]) for t in found if t.type == "COMMENT")
+    comments.extend(join_tokens([t]) for t in found if t.type == "COMMENT")
     return tree
 
 
@@ -58,105 +58,107 @@ def grammar() -> Lark:
     return Lark(text, parser="lalr", keep_all_tokens=True, maybe_placeholders=False)
 
 
-def tokens(tree: Tree[Token]) -> list[Token]:
+def leaf_tokens(tree: Tree[Token]) -> list[Token]:
     return list(tree.scan_values(lambda v: isinstance(v, Token)))
 
 
-def piece(parts: list[Token]) -> Piece:
+def join_tokens(parts: list[Token]) -> FormattedToken:
     """Tokens as one word."""
     text = "".join("".join(t.split()) if t.type == "TYPE" else t for t in parts)
-    return Piece(text.rstrip() if parts[0].type == "COMMENT" else text, parts[0].start_pos or 0, parts[-1].end_pos or 0)
+    return FormattedToken(
+        text.rstrip() if parts[0].type == "COMMENT" else text, parts[0].start_pos or 0, parts[-1].end_pos or 0
+    )
 
 
-def pieces(node: Tree[Token] | Token) -> Iterator[Piece]:
+def format_tokens(node: Tree[Token] | Token) -> Iterator[FormattedToken]:
     if isinstance(node, Token):
-        yield piece([node])
-    elif node.data in COMPACT:
-        yield piece(tokens(node))
+        yield join_tokens([node])
+    elif node.data in COMPACT_RULES:
+        yield join_tokens(leaf_tokens(node))
     elif node.data == "within":
-        first, *rest = tokens(node)
-        yield from (piece([first]), piece(rest))
+        first, *rest = leaf_tokens(node)
+        yield from (join_tokens([first]), join_tokens(rest))
     else:
         for child in node.children:
-            yield from pieces(child)
+            yield from format_tokens(child)
 
 
-def lines(node: Tree[Token], depth: int = 0) -> Iterator[Line]:
+def split_lines(node: Tree[Token], depth: int = 0) -> Iterator[FormattedLine]:
     """The lines of a block, a repeated part or the whole file."""
-    line = Line(depth)
+    line = FormattedLine(depth)
     for child in node.children:
         if isinstance(child, Tree) and child.data in ("graph", "function", "repeat"):
-            yield from lines(child, depth)
+            yield from split_lines(child, depth)
         elif isinstance(child, Tree) and child.data in ("weights", "weight", "line"):
-            yield Line(depth, list(pieces(child)))
+            yield FormattedLine(depth, list(format_tokens(child)))
         elif child == "}":
-            if line.pieces:
+            if line.tokens:
                 yield line
-            yield Line(depth - 1, list(pieces(child)))
-            line, depth = Line(depth - 1), depth - 1
+            yield FormattedLine(depth - 1, list(format_tokens(child)))
+            line, depth = FormattedLine(depth - 1), depth - 1
         else:
-            line.pieces.extend(pieces(child))
+            line.tokens.extend(format_tokens(child))
             if child == "{":
                 yield line
                 depth += 1
-                line = Line(depth)
+                line = FormattedLine(depth)
 
 
 class Printer:
     """Writes lines and, each before the first piece that it stands before, the comments."""
 
-    def __init__(self, text: str, comments: list[Piece]) -> None:
+    def __init__(self, text: str, comments: list[FormattedToken]) -> None:
         self.text, self.comments = text, comments
         self.out: list[str] = []
         self.end = 0  # of what is written so far, in the source
 
-    def printed(self, tree: Tree[Token]) -> str:
-        for line in lines(tree):
-            self.waiting(line.pieces[0].start, line.depth + (line.pieces[0].text == "}"))
-            top = line.depth == 0 and line.pieces[0].text != "}"
-            if self.out and self.blank_before(line.pieces[0], top):
+    def print_tree(self, tree: Tree[Token]) -> str:
+        for line in split_lines(tree):
+            self.flush_comments(line.tokens[0].start, line.depth + (line.tokens[0].text == "}"))
+            top = line.depth == 0 and line.tokens[0].text != "}"
+            if self.out and self.needs_blank_line(line.tokens[0], top):
                 self.out.append("")
-            self.line(line)
-        self.waiting(len(self.text), 0)
+            self.print_line(line)
+        self.flush_comments(len(self.text), 0)
         return "\n".join(self.out).rstrip("\n") + "\n"
 
-    def blank_before(self, next: Piece, top: bool) -> bool:
+    def needs_blank_line(self, next: FormattedToken, top: bool) -> bool:
         """An empty line stays where it was, but not inside a brace's edge; blocks are always set apart."""
         gap = self.text[self.end : next.start].count("\n")
         if self.out[-1].endswith("{") or next.text == "}":
             return False
         return gap > 1 or (top and not self.out[-1].startswith("#"))
 
-    def waiting(self, until: int, depth: int) -> None:
+    def flush_comments(self, until: int, depth: int) -> None:
         """The comments up to an offset: behind the line before, or on lines of their own."""
         while self.comments and self.comments[0].start < until:
             comment = self.comments.pop(0)
             if self.out and "\n" not in self.text[self.end : comment.start]:
                 self.out[-1] += f"  {comment.text}"
             else:
-                if self.out and self.blank_before(comment, top=depth == 0):
+                if self.out and self.needs_blank_line(comment, top=depth == 0):
                     self.out.append("")
-                self.out.append(STEP * depth + comment.text)
+                self.out.append(INDENT * depth + comment.text)
             self.end = comment.end
 
-    def line(self, line: Line) -> None:
+    def print_line(self, line: FormattedLine) -> None:
         """One statement; comments inside it break it."""
-        written, last, inside = STEP * line.depth, "", 0
-        for p in line.pieces:
+        written, last, inside = INDENT * line.depth, "", 0
+        for p in line.tokens:
             inside -= p.text in (")", "]")
-            if last and self.breaks(last, p):
-                step = 2 if line.pieces[-1].text == "{" else 1  # the head of a block stays apart from its body
+            if last and self.has_line_break(last, p):
+                step = 2 if line.tokens[-1].text == "{" else 1  # the head of a block stays apart from its body
                 indent = line.depth + step * (inside > 0 or p.text not in (")", "]"))
                 self.out.append(written)
-                self.waiting(p.start, indent)
-                written = STEP * indent + p.text
+                self.flush_comments(p.start, indent)
+                written = INDENT * indent + p.text
             else:
-                written += (" " if last and spaced(last, p.text, inside) else "") + p.text
+                written += (" " if last and needs_space(last, p.text, inside) else "") + p.text
             inside += p.text in ("(", "[")
             last, self.end = p.text, p.end
         self.out.append(written)
 
-    def breaks(self, last: str, next: Piece) -> bool:
+    def has_line_break(self, last: str, next: FormattedToken) -> bool:
         """Did the author break the line here, where it may be broken? A comment always breaks it."""
         if self.comments and self.comments[0].start < next.start:
             return True
@@ -164,7 +166,7 @@ class Printer:
         return broken and (last in (",", "(", "[") or next.text in (")", "]"))
 
 
-def spaced(last: str, next: str, inside: int) -> bool:
+def needs_space(last: str, next: str, inside: int) -> bool:
     """Is there a space between these two? `inside`: the parentheses and brackets around."""
     if next in (",", ")", "]", ":", "(") or last in ("(", "["):
         return False

@@ -12,85 +12,86 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .tree import Line, Name, Repeat, Statements, Typed, Weight
+from .tree import Assignment, Name, Repeat, Statements, TypedName, WeightDeclaration
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class ActiveCall:
     """A function at work: what it is called, for which value, and where that call is."""
 
     function: str
-    makes: str
+    value_name: str
     line: int
 
     def __str__(self) -> str:
-        return f'in {self.function}, called for "{self.makes}" on line {self.line}'
+        return f'in {self.function}, called for "{self.value_name}" on line {self.line}'
 
 
 @dataclass
 class Frame:
     """Names and what they stand for: values, or the numbers that parameters and rounds are.
 
-    `last` is where each name is made for the last time, `finals` how the caller calls what is returned, `rounds` the
-    number of each round that we are in, and `final` whether all of them are the last of their kind. `counts` are how
-    often names were made so far, and `made` in which rounds they were made last.
+    `last_definitions` is where each name is made for the last time, `result_names` how the caller calls what is
+    returned, `rounds` the number of each round that we are in, and `is_final_round` whether all of them are the last of
+    their kind. `counts` are how often names were made so far, and `definition_rounds` in which rounds they
+    were made last.
     """
 
-    known: dict[str, Any] = field(default_factory=dict)
+    bindings: dict[str, Any] = field(default_factory=dict)
     prefix: str = ""
-    last: Mapping[str, Typed] = field(default_factory=dict)
-    finals: Mapping[str, str] = field(default_factory=dict)
-    visits: tuple[Visit, ...] = ()
+    last_definitions: Mapping[str, TypedName] = field(default_factory=dict)
+    result_names: Mapping[str, str] = field(default_factory=dict)
+    active_calls: tuple[ActiveCall, ...] = ()
     rounds: tuple[int, ...] = ()
-    final: bool = True
+    is_final_round: bool = True
     counts: dict[str, int] = field(default_factory=dict)
-    made: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    definition_rounds: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def called(self, target: Typed) -> str:
+    def value_name_of(self, target: TypedName) -> str:
         """What the graph calls the value that is made here."""
         name = target.name.text
-        if self.final and self.last.get(name, target) is target:
-            return self.finals.get(name, self.prefix + name)
-        return f"{self.prefix}{name}.{self.next(name, 0)}"
+        if self.is_final_round and self.last_definitions.get(name, target) is target:
+            return self.result_names.get(name, self.prefix + name)
+        return f"{self.prefix}{name}.{self.next_number(name, 0)}"
 
-    def weight(self, name: str) -> str:
+    def weight_name_of(self, name: str) -> str:
         """What the graph calls a weight: each round has its own."""
-        return f"{self.prefix}{name}.{self.next(name, 1)}" if self.rounds else self.prefix + name
+        return f"{self.prefix}{name}.{self.next_number(name, 1)}" if self.rounds else self.prefix + name
 
-    def next(self, name: str, first: int) -> int:
+    def next_number(self, name: str, first: int) -> int:
         """How often the name was made before, from `first` on."""
         self.counts[name] = number = self.counts.get(name, first - 1) + 1
         return number
 
-    def again(self, name: str) -> bool:
+    def can_define(self, name: str) -> bool:
         """May the name be made here, as far as it was made before? Only a later round may make it anew."""
-        before = self.made.get(name)
+        before = self.definition_rounds.get(name)
         return before is None or (bool(self.rounds) and before[: len(self.rounds)] != self.rounds)
 
     @contextmanager
-    def round(self, number: int, last: bool, names: Sequence[Name], values: Sequence[Any]) -> Iterator[None]:
+    def enter_round(self, number: int, last: bool, names: Sequence[Name], values: Sequence[Any]) -> Iterator[None]:
         """One round: `names` stand for `values` while it lasts."""
-        before = {name.text: self.known[name.text] for name in names if name.text in self.known}
-        rounds, final = self.rounds, self.final
-        self.known.update((name.text, value) for name, value in zip(names, values, strict=True))
-        self.rounds, self.final = (*rounds, number), final and last
+        before = {name.text: self.bindings[name.text] for name in names if name.text in self.bindings}
+        rounds, final = self.rounds, self.is_final_round
+        self.bindings.update((name.text, value) for name, value in zip(names, values, strict=True))
+        self.rounds, self.is_final_round = (*rounds, number), final and last
         try:
             yield
         finally:
-            self.rounds, self.final = rounds, final
+            self.rounds, self.is_final_round = rounds, final
             for name in names:
-                self.known.pop(name.text, None)
-            self.known.update(before)
+                self.bindings.pop(name.text, None)
+            self.bindings.update(before)
 
 
-def last_made(body: Statements) -> dict[str, Typed]:
+def find_last_definitions(body: Statements) -> dict[str, TypedName]:
     """Where each name of a body is made for the last time, as far as the text goes."""
-    found: dict[str, Typed] = {}
+    found: dict[str, TypedName] = {}
     for part in body:
-        if isinstance(part, Line):
+        if isinstance(part, Assignment):
             found.update((target.name.text, target) for target in part.targets)
         elif isinstance(part, Repeat):
-            found.update(last_made(part.body))
+            found.update(find_last_definitions(part.body))
         else:
-            assert isinstance(part, Weight)
+            assert isinstance(part, WeightDeclaration)
     return found

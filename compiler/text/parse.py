@@ -11,9 +11,9 @@ from ..ir import Graph
 from ..op import REGISTRY
 from ..plan import PlannedGraph
 from .expand import Expander
-from .syntax import read
-from .tree import File
-from .weights import Tensors, load
+from .syntax import read_tree
+from .tree import SourceFile
+from .weights import Tensors, load_tensors
 
 
 def parse(text: str, file: str = "<text>", weights: Mapping[str, torch.Tensor] | None = None) -> Graph:
@@ -28,20 +28,22 @@ def parse_planned(text: str, file: str = "<text>", weights: Mapping[str, torch.T
     the text names, looked for beside `file`. A handle is hashed again: other numbers under it are refused.
     CompileError with place for whatever cannot be read or does not hold.
     """
-    tree = read(text, file)
-    tensors = weights if weights is not None else beside(tree, file)
+    tree = read_tree(text, file)
+    tensors = weights if weights is not None else load_weights_beside(tree, file)
     known: dict[str, Graph] = {}
     if not tree.blocks:
         name = tree.functions[0].name
-        raise Expander(text, file, tensors, known, ()).fault(name, "there are functions in this text, and no net")
+        raise Expander(text, file, tensors, known, ()).make_error(name, "there are functions in this text, and no net")
     *kernels, net = tree.blocks
     for kernel in kernels:
         scope = Expander(text, file, tensors, known, tree.functions)
         if kernel.kind != "kernel" or kernel.name.text in known or kernel.name.text in REGISTRY:
-            raise scope.fault(kernel.name, f"{kernel.name.text}: a text is kernels of different names, then one net")
+            raise scope.make_error(
+                kernel.name, f"{kernel.name.text}: a text is kernels of different names, then one net"
+            )
         known[kernel.name.text] = scope.kernel(kernel)
-    return Expander(text, file, tensors, known, tree.functions).graph(net)
+    return Expander(text, file, tensors, known, tree.functions).build_graph(net)
 
 
-def beside(tree: File, file: str) -> Tensors:
-    return load(Path(file).parent / tree.weights) if tree.weights else {}
+def load_weights_beside(tree: SourceFile, file: str) -> Tensors:
+    return load_tensors(Path(file).parent / tree.weights) if tree.weights else {}

@@ -15,23 +15,23 @@ from ..op import REGISTRY, Op, did_you_mean, make_op
 from ..plan import Alias, MemoryPlan, Offset, Placement, PlannedGraph, Subview
 from ..types import DTYPES, TensorType
 from ..verify import verify
-from .frame import Frame, last_made
-from .syntax import at
+from .frame import Frame, find_last_definitions
+from .syntax import location_of
 from .tree import (
-    Block,
-    Call,
-    Line,
+    Assignment,
+    BinaryExpression,
+    CallSyntax,
+    DimensionOf,
+    GraphBlock,
     Name,
     Place,
     PlaceAt,
     PlaceIn,
     PlaceOver,
-    Shaped,
-    Size,
     Statements,
-    Sum,
-    Typed,
-    Weight,
+    SymbolicType,
+    TypedName,
+    WeightDeclaration,
 )
 from .weights import Tensors
 
@@ -47,27 +47,29 @@ class Scope:
         self.frame = Frame()
 
     @property
-    def callable(self) -> list[str]:
+    def callable_names(self) -> list[str]:
         """All that a line may call."""
         return [*REGISTRY, *self.kernels]
 
-    def graph(self, block: Block) -> PlannedGraph:
-        self.frame = Frame(last=last_made(block.body))
-        inputs = tuple(self.define(i.name, Value(i.name.text, self.type(i), i.layout)) for i in block.inputs)
-        self.statements(block.body)
+    def build_graph(self, block: GraphBlock) -> PlannedGraph:
+        self.frame = Frame(last_definitions=find_last_definitions(block.body))
+        inputs = tuple(self.define(i.name, Value(i.name.text, self.evaluate_type(i), i.layout)) for i in block.inputs)
+        self.build_statements(block.body)
         returns = tuple((o.name.text, self.lookup(o.value)) for o in block.outputs)
         graph = Graph(block.name.text, inputs, tuple(self.nodes), returns)
         plan = MemoryPlan({value: self.placement(value, place) for value, place in self.places}, block.arena)
         try:
             return PlannedGraph(verify(graph, plan), plan)
         except CompileError as e:
-            raise CompileError(e.message, e.loc or at(block.name.token, self.file), self.text, e.advice) from None
+            raise CompileError(
+                e.message, e.loc or location_of(block.name.token, self.file), self.text, e.advice
+            ) from None
 
-    def kernel(self, block: Block) -> Graph:
+    def kernel(self, block: GraphBlock) -> Graph:
         """The body of a kernel, whose values have no places: the kernel's operands and results have."""
-        graph, plan = self.graph(block)
+        graph, plan = self.build_graph(block)
         if plan:
-            raise self.fault(block.name, f"{block.name.text} is a kernel: places are for the values of a net")
+            raise self.make_error(block.name, f"{block.name.text} is a kernel: places are for the values of a net")
         return graph
 
     def placement(self, value: Value, place: Place) -> Placement:
@@ -77,22 +79,22 @@ class Scope:
         name = place.operand if isinstance(place, PlaceOver) else place.root
         base = self.values.get(name.text)
         if base is None:
-            raise self.fault(name, f"{value.name} is placed by {name.text}, which this net does not compute")
+            raise self.make_error(name, f"{value.name} is placed by {name.text}, which this net does not compute")
         return Subview(base, place.first, place.stop) if isinstance(place, PlaceIn) else Alias(base)
 
-    def statements(self, body: Statements) -> None:
+    def build_statements(self, body: Statements) -> None:
         for part in body:
-            if isinstance(part, Weight):
-                self.weight(part)
+            if isinstance(part, WeightDeclaration):
+                self.build_weight(part)
             else:
-                assert isinstance(part, Line)
-                self.line(part)
+                assert isinstance(part, Assignment)
+                self.build_assignment(part)
 
-    def weight(self, weight: Weight) -> None:
-        name, type, given = weight.typed.name, self.type(weight.typed), self.worked_out(weight.given)
-        called = self.frame.weight(name.text)
+    def build_weight(self, weight: WeightDeclaration) -> None:
+        name, type, given = weight.typed.name, self.evaluate_type(weight.typed), self.evaluate(weight.data)
+        called = self.frame.weight_name_of(name.text)
         if not type.is_static:
-            raise self.fault(name, f"{name.text} is {type}: all dimensions of a weight are known")
+            raise self.make_error(name, f"{name.text} is {type}: all dimensions of a weight are known")
         if given is None:
             self.define(name, declare_weight(called, type))
             return
@@ -100,30 +102,30 @@ class Scope:
             data = self.weights.get(given[1:])
             if data is None:
                 advice = 'Name the file of weights at the top: weights "weights.safetensors".'
-                raise self.fault(name, f"no weights with handle {given}", advice)
+                raise self.make_error(name, f"no weights with handle {given}", advice)
         else:
-            data = self.tensor(name, given, type)
+            data = self.make_tensor(name, given, type)
         if tuple(data.shape) != type.shape or data.dtype != DTYPES[type.dtype]:
-            raise self.fault(name, f"{name.text} is {type}, and its numbers are {tuple(data.shape)} {data.dtype}")
+            raise self.make_error(name, f"{name.text} is {type}, and its numbers are {tuple(data.shape)} {data.dtype}")
         constant = Constant(called, type, data=data)
         if isinstance(given, str) and constant.handle != given[1:]:
             advice = "The file of weights belongs to another net, or has been changed."
-            raise self.fault(name, f"{name.text} hashes to @{constant.handle}, not {given}", advice)
+            raise self.make_error(name, f"{name.text} hashes to @{constant.handle}, not {given}", advice)
         self.define(name, constant)
 
-    def tensor(self, name: Name, given: Any, type: TensorType) -> torch.Tensor:
+    def make_tensor(self, name: Name, given: Any, type: TensorType) -> torch.Tensor:
         numbers = given if isinstance(given, tuple) else (given,)
         if len(numbers) != type.numel:
-            raise self.fault(name, f"{len(numbers)} numbers for {type}")
+            raise self.make_error(name, f"{len(numbers)} numbers for {type}")
         try:
             return torch.tensor(numbers, dtype=DTYPES[type.dtype]).reshape(type.shape)
         except (TypeError, ValueError, RuntimeError):
-            raise self.fault(name, f"{name.text} is given as something else than {type.numel} numbers") from None
+            raise self.make_error(name, f"{name.text} is given as something else than {type.numel} numbers") from None
 
-    def line(self, line: Line) -> None:
-        node = self.call(line.call, [self.frame.called(t) for t in line.targets])
+    def build_assignment(self, line: Assignment) -> None:
+        node = self.build_node(line.call, [self.frame.value_name_of(t) for t in line.targets])
         if len(line.places) > len(line.targets):
-            raise self.fault(line.targets[0].name, f"{len(line.places)} places for {len(line.targets)} results")
+            raise self.make_error(line.targets[0].name, f"{len(line.places)} places for {len(line.targets)} results")
         results = []
         for target, value in zip(line.targets, node.results, strict=True):
             self.check_type(target, value)
@@ -131,47 +133,49 @@ class Scope:
         self.places += [(v, place) for v, place in zip(results, line.places, strict=False) if place is not None]
         self.emit([t.name for t in line.targets], replace(node, results=tuple(results)))
 
-    def check_type(self, target: Typed, value: Value) -> None:
-        if target.type and (wanted := self.type(target)) != value.type:
-            raise self.fault(target.name, f"{target.name.text} is {value.type}, not {wanted}")
+    def check_type(self, target: TypedName, value: Value) -> None:
+        if target.type and (wanted := self.evaluate_type(target)) != value.type:
+            raise self.make_error(target.name, f"{target.name.text} is {value.type}, not {wanted}")
 
-    def call(self, call: Call, names: list[str]) -> Node:
+    def build_node(self, call: CallSyntax, names: list[str]) -> Node:
         """The node for a call; calls inside it become nodes of their own, called name.0, name.1, ..."""
-        inputs = tuple(self.operand(o, f"{names[0]}.{i}", call) for i, o in enumerate(call.operands))
+        inputs = tuple(self.build_operand(o, f"{names[0]}.{i}", call) for i, o in enumerate(call.operands))
         try:
-            op = self.op(call)
+            op = self.make_operator(call)
             types = op.infer_types([v.type for v in inputs])
         except ValueError as e:
             given = ", ".join(f"{v.name} {v.type}" for v in inputs)
-            raise self.fault(call.target, f"{call.target.text}: {e} (operands: {given})") from None
+            raise self.make_error(call.target, f"{call.target.text}: {e} (operands: {given})") from None
         if len(types) != len(names):
-            raise self.fault(call.target, f"{call.target.text} makes {len(types)} results, not {len(names)}")
+            raise self.make_error(call.target, f"{call.target.text} makes {len(types)} results, not {len(names)}")
         results = tuple(Value(name, type) for name, type in zip(names, types, strict=True))
-        return Node(op, inputs, results, at(call.target.token, self.file))
+        return Node(op, inputs, results, location_of(call.target.token, self.file))
 
-    def operand(self, written: Any, name: str, call: Call) -> Value:
-        if isinstance(written, Call):
-            return self.nested(written, name)
+    def build_operand(self, written: Any, name: str, call: CallSyntax) -> Value:
+        if isinstance(written, CallSyntax):
+            return self.build_nested_call(written, name)
         if isinstance(written, Name):
             return self.lookup(written)
         called = call.target.text
         if called not in REGISTRY and called not in self.kernels:
-            raise self.fault(call.target, f"{called}: nothing is called that{did_you_mean(called, self.callable)}")
+            raise self.make_error(
+                call.target, f"{called}: nothing is called that{did_you_mean(called, self.callable_names)}"
+            )
         advice = f"An operator is given numbers by name, as in {called}(x, name=2)."
-        raise self.fault(call.target, f"{called} takes values, and one operand is none", advice)
+        raise self.make_error(call.target, f"{called} takes values, and one operand is none", advice)
 
-    def nested(self, call: Call, name: str) -> Value:
+    def build_nested_call(self, call: CallSyntax, name: str) -> Value:
         """A call inside another: its result gets a name that is free."""
         while name in self.values:
             name += ".a"
-        return self.made(call, name)
+        return self.build_call(call, name)
 
-    def made(self, call: Call, name: str) -> Value:
-        node = self.call(call, [name])
+    def build_call(self, call: CallSyntax, name: str) -> Value:
+        node = self.build_node(call, [name])
         self.nodes.append(node)
-        return self.enter(call.target, node.output)
+        return self.add_value(call.target, node.output)
 
-    def op(self, call: Call) -> Op:
+    def make_operator(self, call: CallSyntax) -> Op:
         name = call.target.text
         if name in self.kernels:
             if call.attributes:
@@ -179,7 +183,7 @@ class Scope:
             return ops.fused.Fused(self.kernels[name])
         if name == ops.fused.Fused.name:
             raise ValueError("a kernel is called by its own name")
-        return make_op(name, {key: self.worked_out(value) for key, value in call.attributes.items()})
+        return make_op(name, {key: self.evaluate(value) for key, value in call.attributes.items()})
 
     def emit(self, names: list[Name], node: Node) -> None:
         self.nodes.append(node)
@@ -188,72 +192,76 @@ class Scope:
 
     def define(self, name: Name, value: Value) -> Value:
         """From here on the name stands for this value, which is new."""
-        self.stand(name, value)
-        return self.enter(name, value)
+        self.bind_name(name, value)
+        return self.add_value(name, value)
 
-    def enter(self, name: Name, value: Value) -> Value:
+    def add_value(self, name: Name, value: Value) -> Value:
         if value.name in self.values:
-            raise self.fault(name, f"{value.name} is made twice", "Every value is made once: give one another name.")
+            raise self.make_error(
+                name, f"{value.name} is made twice", "Every value is made once: give one another name."
+            )
         self.values[value.name] = value
         return value
 
-    def stand(self, name: Name, value: Value) -> None:
-        if not self.frame.again(name.text):
-            raise self.fault(name, f"{name.text} is made twice", "Every value is made once: give one another name.")
-        self.frame.known[name.text], self.frame.made[name.text] = value, self.frame.rounds
+    def bind_name(self, name: Name, value: Value) -> None:
+        if not self.frame.can_define(name.text):
+            raise self.make_error(
+                name, f"{name.text} is made twice", "Every value is made once: give one another name."
+            )
+        self.frame.bindings[name.text], self.frame.definition_rounds[name.text] = value, self.frame.rounds
 
     def lookup(self, name: Name) -> Value:
-        found = self.known(name)
+        found = self.binding_of(name)
         if not isinstance(found, Value):
-            raise self.fault(name, f"{name.text} is {found!r}, and here a value is due")
+            raise self.make_error(name, f"{name.text} is {found!r}, and here a value is due")
         return found
 
-    def known(self, name: Name) -> Any:
-        known = self.frame.known
+    def binding_of(self, name: Name) -> Any:
+        known = self.frame.bindings
         if name.text not in known:
-            raise self.fault(name, f"{name.text} is not made before this line{did_you_mean(name.text, known)}")
+            raise self.make_error(name, f"{name.text} is not made before this line{did_you_mean(name.text, known)}")
         return known[name.text]
 
-    def type(self, typed: Typed) -> TensorType:
-        if isinstance(typed.type, Shaped):
-            sizes = [self.worked_out(size) for size in typed.type.sizes]
+    def evaluate_type(self, typed: TypedName) -> TensorType:
+        if isinstance(typed.type, SymbolicType):
+            sizes = [self.evaluate(size) for size in typed.type.sizes]
             if bad := [size for size in sizes if not isinstance(size, int) or isinstance(size, bool) or size < 0]:
-                raise self.fault(typed.name, f"{typed.name.text} has a size {bad[0]!r}, which is none")
+                raise self.make_error(typed.name, f"{typed.name.text} has a size {bad[0]!r}, which is none")
             return TensorType(str(typed.type.dtype), tuple(sizes))
         assert typed.type is not None
         return typed.type
 
-    def worked_out(self, written: Any) -> Any:
+    def evaluate(self, written: Any) -> Any:
         """A number, word or list as it is written, with what names stand for and sums worked out."""
         match written:
             case Name():
-                found = self.known(written)
+                found = self.binding_of(written)
                 if isinstance(found, Value):
-                    raise self.fault(written, f"{written.text} is a value, and here a number or a word is due")
+                    raise self.make_error(written, f"{written.text} is a value, and here a number or a word is due")
                 return found
-            case Size(of=of, axis=axis):
-                type, wanted = self.lookup(of).type, self.worked_out(axis)
+            case DimensionOf(of=of, axis=axis):
+                type, wanted = self.lookup(of).type, self.evaluate(axis)
                 if not isinstance(wanted, int) or not -type.rank <= wanted < type.rank:
-                    raise self.fault(of, f"{of.text} is {type}, which has no dimension {wanted!r}")
+                    raise self.make_error(of, f"{of.text} is {type}, which has no dimension {wanted!r}")
                 return type.dims[wanted]
-            case Sum(sign=sign, left=left, right=right):
+            case BinaryExpression(sign=sign, left=left, right=right):
                 try:
-                    return worked_out(str(sign), self.worked_out(left), self.worked_out(right))
+                    return evaluate_arithmetic(str(sign), self.evaluate(left), self.evaluate(right))
                 except ValueError as e:
-                    raise self.fault(Name(str(sign), sign), str(e)) from None
-            case tuple() if not isinstance(written, Call):
-                return tuple(map(self.worked_out, written))
-            case Call():
+                    raise self.make_error(Name(str(sign), sign), str(e)) from None
+            case tuple() if not isinstance(written, CallSyntax):
+                return tuple(map(self.evaluate, written))
+            case CallSyntax():
                 advice = f"Only a function that you write can be given {written.target.text}(...) by name."
-                raise self.fault(written.target, "a call makes a value, and here a number is due", advice)
+                raise self.make_error(written.target, "a call makes a value, and here a number is due", advice)
         return written
 
-    def fault(self, name: Name, message: str, advice: str = "") -> CompileError:
-        where = "".join(f"; {visit}" for visit in reversed(self.frame.visits))
-        return CompileError(message + where, at(name.token, self.file), self.text, advice)
+    def make_error(self, name: Name, message: str, advice: str = "") -> CompileError:
+        where = "".join(f"; {visit}" for visit in reversed(self.frame.active_calls))
+        return CompileError(message + where, location_of(name.token, self.file), self.text, advice)
 
 
-def worked_out(sign: str, left: Any, right: Any) -> Any:
+def evaluate_arithmetic(sign: str, left: Any, right: Any) -> Any:
     """A sum. ValueError if it has none, or if whole numbers do not divide."""
     if any(isinstance(v, bool) or not isinstance(v, int | float) for v in (left, right)):
         raise ValueError(f"{left!r} {sign} {right!r} is no sum of numbers")

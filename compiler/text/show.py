@@ -15,8 +15,8 @@ from ..op import Op
 from ..plan import UNPLANNED, Alias, MemoryPlan, Offset, Placement, Subview
 from ..types import DTYPES
 
-SMALL = 8  # weights up to this many numbers are printed whole; the others by handle
-PLAIN = re.compile(r"[A-Za-z_][\w.]*")
+MAX_INLINE_NUMBERS = 8  # weights up to this many numbers are printed whole; the others by handle
+IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*")
 KEYWORDS = frozenset(
     (
         "net",
@@ -45,55 +45,62 @@ def show(graph: Graph, plan: MemoryPlan = UNPLANNED, *, kind: str = "net", weigh
 
     `weights` names the file that holds the numbers behind the handles.
     """
-    bodies = {b.name: b for n in graph.nodes if (b := kernel_of(n.op)) is not None}
-    parts = [f"weights {quoted(weights)}\n"] if weights else []
+    bodies = {b.name: b for n in graph.nodes if (b := kernel_body(n.op)) is not None}
+    parts = [f"weights {quote(weights)}\n"] if weights else []
     parts += [show(b, kind="kernel") for b in bodies.values()]
-    answer = ", ".join(n(v.name) if name == v.name else f"{n(name)} = {n(v.name)}" for name, v in graph.returns)
-    lines = [*map(weight, graph.constants), *(line(n, plan) for n in graph.nodes), f"return {answer}".rstrip()]
+    answer = ", ".join(
+        format_name(v.name) if name == v.name else f"{format_name(name)} = {format_name(v.name)}"
+        for name, v in graph.returns
+    )
+    lines = [
+        *map(format_weight, graph.constants),
+        *(format_node(n, plan) for n in graph.nodes),
+        f"return {answer}".rstrip(),
+    ]
     arena = "" if plan.arena is None else f" arena {plan.arena}"
-    head = f"{kind} {n(graph.name)}({', '.join(map(typed, graph.inputs))}){arena} {{\n"
+    head = f"{kind} {format_name(graph.name)}({', '.join(map(format_value, graph.inputs))}){arena} {{\n"
     return "\n".join([*parts, head + "".join(f"    {l}\n" for l in lines) + "}\n"])
 
 
-def kernel_of(op: Op) -> Graph | None:
+def kernel_body(op: Op) -> Graph | None:
     """The body of a fused operator. Asked by attribute: `ops.fused` stands on this file, through kernel names."""
     body = getattr(op, "body", None)
     return body if isinstance(body, Graph) else None
 
 
-def line(node: Node, plan: MemoryPlan = UNPLANNED) -> str:
-    places = [place(plan.placements.get(v)) for v in node.results]
+def format_node(node: Node, plan: MemoryPlan = UNPLANNED) -> str:
+    places = [format_place(plan.placements.get(v)) for v in node.results]
     tail = " " + ", ".join(p or "_" for p in places) if any(places) else ""
-    return f"{', '.join(map(typed, node.results))} = {call(node)}{tail}"
+    return f"{', '.join(map(format_value, node.results))} = {format_call(node)}{tail}"
 
 
-def place(placement: Placement | None) -> str:
+def format_place(placement: Placement | None) -> str:
     match placement:
         case Offset(start):
             return f"at {start}"
         case Alias(operand):
-            return f"over {n(operand.name)}"
+            return f"over {format_name(operand.name)}"
         case Subview(root, first, stop):
-            return f"in {n(root.name)}[{first}:{stop}]"
+            return f"in {format_name(root.name)}[{first}:{stop}]"
     return ""
 
 
-def call(node: Node) -> str:
-    if (body := kernel_of(node.op)) is not None:
-        return f"{n(body.name)}({names(node.inputs)})"
-    attributes = [f"{name}={literal(value)}" for name, value in node.op.attributes().items()]
-    return f"{node.op.name}({', '.join([n(v.name) for v in node.inputs] + attributes)})"
+def format_call(node: Node) -> str:
+    if (body := kernel_body(node.op)) is not None:
+        return f"{format_name(body.name)}({format_names(node.inputs)})"
+    attributes = [f"{name}={format_literal(value)}" for name, value in node.op.attributes().items()]
+    return f"{node.op.name}({', '.join([format_name(v.name) for v in node.inputs] + attributes)})"
 
 
-def weight(constant: Constant) -> str:
+def format_weight(constant: Constant) -> str:
     if not constant.is_bound:
-        return f"weight {typed(constant)}"
-    if constant.type.numel <= SMALL:
-        return f"weight {typed(constant)} = [{', '.join(map(exact, constant.data.flatten()))}]"
-    return f"weight {typed(constant)} = @{constant.handle}"
+        return f"weight {format_value(constant)}"
+    if constant.type.numel <= MAX_INLINE_NUMBERS:
+        return f"weight {format_value(constant)} = [{', '.join(map(format_number, constant.data.flatten()))}]"
+    return f"weight {format_value(constant)} = @{constant.handle}"
 
 
-def exact(number: Tensor) -> str:
+def format_number(number: Tensor) -> str:
     """The shortest decimal that reads back as this very number."""
     if not number.is_floating_point():
         return str(number.item())
@@ -101,45 +108,45 @@ def exact(number: Tensor) -> str:
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
     if value.is_integer() and abs(value) < 1e15:
-        return literal(value)
-    return shortest(value, number.dtype)
+        return format_literal(value)
+    return shortest_decimal(value, number.dtype)
 
 
 @lru_cache(1 << 16)
-def shortest(value: float, dtype: torch.dtype) -> str:
+def shortest_decimal(value: float, dtype: torch.dtype) -> str:
     digits = (f"{value:.{n}g}" for n in range(1, 18))
     return next(d for d in digits if torch.tensor(float(d), dtype=dtype).item() == value)
 
 
-def literal(value: object) -> str:
+def format_literal(value: object) -> str:
     match value:
         case None | True | False:
             return str(value).lower()
         case (one,):
-            return literal(one)
+            return format_literal(one)
         case tuple():
-            return f"[{', '.join(map(literal, value))}]"
+            return f"[{', '.join(map(format_literal, value))}]"
         case str():
-            return quoted(value)
+            return quote(value)
         case float() if value.is_integer() and abs(value) < 1e15:
             return f"{value:.0f}"  # minus zero keeps its sign
         case _:
             return str(value)
 
 
-def typed(value: Value) -> str:
+def format_value(value: Value) -> str:
     assert value.type.dtype in DTYPES
-    return f"{n(value.name)}: {value.type}" + (f":{value.layout}" if value.layout else "")
+    return f"{format_name(value.name)}: {value.type}" + (f":{value.layout}" if value.layout else "")
 
 
-def names(values: Iterable[Value]) -> str:
-    return ", ".join(n(v.name) for v in values)
+def format_names(values: Iterable[Value]) -> str:
+    return ", ".join(format_name(v.name) for v in values)
 
 
-def n(name: str) -> str:
+def format_name(name: str) -> str:
     """A name as it is written: quoted if it is no identifier, or a word of the language."""
-    return name if PLAIN.fullmatch(name) and name not in KEYWORDS else quoted(name)
+    return name if IDENTIFIER.fullmatch(name) and name not in KEYWORDS else quote(name)
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)

@@ -9,31 +9,31 @@ from lark import Lark, Token, UnexpectedCharacters, UnexpectedInput, UnexpectedT
 from lark.exceptions import VisitError
 
 from ..errors import CompileError, Loc
-from .objects import Bad, Objects
-from .tree import File
+from .tree import SourceFile
+from .tree_builder import TokenError, TreeBuilder
 
 
-def read(text: str, file: str) -> File:
+def read_tree(text: str, file: str) -> SourceFile:
     """The tree, or CompileError at the first place that cannot be read."""
     try:
-        tree: File = grammar().parse(text)  # type: ignore[assignment]
+        tree: SourceFile = grammar().parse(text)  # type: ignore[assignment]
         return tree
-    except Bad as e:
-        raise CompileError(e.message, at(e.token, file), text, e.advice) from None
+    except TokenError as e:
+        raise CompileError(e.message, location_of(e.token, file), text, e.advice) from None
     except VisitError as e:
-        if not isinstance(e.orig_exc, Bad):
+        if not isinstance(e.orig_exc, TokenError):
             raise
-        raise CompileError(e.orig_exc.message, at(e.orig_exc.token, file), text, e.orig_exc.advice) from None
+        raise CompileError(e.orig_exc.message, location_of(e.orig_exc.token, file), text, e.orig_exc.advice) from None
     except UnexpectedToken as e:
         if e.token.type == "$END":
-            raise unfinished(text, file) from None
-        raise CompileError(f"did not expect {str(e.token)!r} here", at(e.token, file), text, hint(e)) from None
+            raise unfinished_error(text, file) from None
+        raise CompileError(f"did not expect {str(e.token)!r} here", location_of(e.token, file), text, hint(e)) from None
     except UnexpectedCharacters as e:
         found = text[e.pos_in_stream or 0]
         raise CompileError(f"did not expect {found!r} here", Loc(file, e.line, e.column), text, hint(e)) from None
 
 
-def unfinished(text: str, file: str) -> CompileError:
+def unfinished_error(text: str, file: str) -> CompileError:
     opened = text.rfind("{")
     if opened < 0:
         return CompileError(f"{file}: there is no net in this text", advice='A net begins "net name(x: f32[1,3]) {".')
@@ -44,23 +44,23 @@ def unfinished(text: str, file: str) -> CompileError:
 
 def hint(e: UnexpectedInput) -> str:
     wanted = sorted(getattr(e, "accepts", None) or getattr(e, "expected", None) or getattr(e, "allowed", None) or ())
-    spelled = [SPELLED.get(w, w.lower()) for w in wanted if w not in SIGNS]
+    spelled = [TOKEN_SPELLINGS.get(w, w.lower()) for w in wanted if w not in OPERATOR_TOKENS]
     return f"Here could stand: {', '.join(dict.fromkeys(spelled))}." if 0 < len(spelled) <= 8 else ""
 
 
-SIGNS = ("PLUS", "MINUS", "TIMES", "OVER")  # almost everywhere, and hardly what was forgotten
-SPELLED = {
+OPERATOR_TOKENS = ("PLUS", "MINUS", "TIMES", "OVER")  # almost everywhere, and hardly what was forgotten
+TOKEN_SPELLINGS = {
     "RPAR": ")", "LPAR": "(", "RBRACE": "}", "LBRACE": "{", "LSQB": "[", "RSQB": "]", "COMMA": "a comma",
     "EQUAL": "=", "COLON": ":", "NAME": "a name", "STRING": "a quoted name", "TYPE": "a type", "KIND": "net",
     "INT": "a whole number", "NUMBER": "a number", "_": "_", "HANDLE": "a handle @...", "WORD": "true, false",
 }  # fmt: skip
 
 
-def at(token: Token, file: str) -> Loc:
+def location_of(token: Token, file: str) -> Loc:
     return Loc(file, token.line or 1, token.column or 1)
 
 
 @cache
 def grammar() -> Lark:
     text = files(__package__).joinpath("grammar.lark").read_text("utf-8")
-    return Lark(text, parser="lalr", transformer=Objects(), maybe_placeholders=False)
+    return Lark(text, parser="lalr", transformer=TreeBuilder(), maybe_placeholders=False)

@@ -15,14 +15,14 @@ class Name(NamedTuple):
     token: Token
 
 
-class Size(NamedTuple):
+class DimensionOf(NamedTuple):
     """`x[1]`: a dimension of a value."""
 
     of: Name
     axis: Any
 
 
-class Sum(NamedTuple):
+class BinaryExpression(NamedTuple):
     """Two numbers and the sign between them: `2 * channels`."""
 
     sign: Token
@@ -30,25 +30,25 @@ class Sum(NamedTuple):
     right: Any
 
 
-class Shaped(NamedTuple):
+class SymbolicType(NamedTuple):
     """A type with sizes that have to be worked out: `f32[out,x[1],3,3]`."""
 
     dtype: Token
     sizes: tuple[Any, ...]
 
 
-class Typed(NamedTuple):
+class TypedName(NamedTuple):
     name: Name
-    type: TensorType | Shaped | None
+    type: TensorType | SymbolicType | None
     layout: str | None
 
 
-class Weight(NamedTuple):
-    typed: Typed
-    given: Any  # a handle as Token, the numbers themselves, or None: not bound yet
+class WeightDeclaration(NamedTuple):
+    typed: TypedName
+    data: Any  # a handle as Token, the numbers themselves, or None: not bound yet
 
 
-class Call(NamedTuple):
+class CallSyntax(NamedTuple):
     """`target(operands, name=attribute)`. Operands are names and calls; of a function, numbers too."""
 
     target: Name
@@ -79,9 +79,9 @@ class PlaceIn(NamedTuple):
 Place = PlaceAt | PlaceOver | PlaceIn
 
 
-class Line(NamedTuple):
-    targets: tuple[Typed, ...]
-    call: Call
+class Assignment(NamedTuple):
+    targets: tuple[TypedName, ...]
+    call: CallSyntax
     places: tuple[Place | None, ...]
 
 
@@ -102,15 +102,15 @@ class Repeat(NamedTuple):
     body: Statements
 
 
-Statements = tuple[Weight | Line | Repeat, ...]
+Statements = tuple[WeightDeclaration | Assignment | Repeat, ...]
 
 
-class Output(NamedTuple):
+class ReturnedName(NamedTuple):
     name: Name
     value: Name
 
 
-class Parameter(NamedTuple):
+class FunctionParameter(NamedTuple):
     """What a function is given. Without a default it has to be."""
 
     name: Name
@@ -123,25 +123,25 @@ class Function:
     """Lines to put in the place of a call. `results` are names and calls."""
 
     name: Name
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[FunctionParameter, ...]
     body: Statements
     results: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class GraphBlock:
     """A net, or a kernel."""
 
     kind: str
     name: Name
-    inputs: tuple[Typed, ...]
+    inputs: tuple[TypedName, ...]
     arena: int | None
     body: Statements
-    outputs: tuple[Output, ...]
+    outputs: tuple[ReturnedName, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class SourceFile:
     weights: str | None
-    blocks: tuple[Block, ...]
+    blocks: tuple[GraphBlock, ...]
     functions: tuple[Function, ...] = ()

@@ -13,12 +13,12 @@ from ..errors import CompileError
 from ..ir import Graph
 from ..ops.fused import Fused
 from ..plan import PlannedGraph
-from .show import SMALL, show
+from .show import MAX_INLINE_NUMBERS, show
 
 Tensors = Mapping[str, torch.Tensor]
 
 
-def load(path: Path) -> Tensors:
+def load_tensors(path: Path) -> Tensors:
     """The tensors of a file, mapped, not copied."""
     try:
         with safe_open(path, "pt") as file:
@@ -28,19 +28,19 @@ def load(path: Path) -> Tensors:
         raise CompileError(f"{path}: cannot be read as safetensors ({e})", advice=advice) from None
 
 
-def by_handle(*graphs: Graph) -> dict[str, torch.Tensor]:
+def weights_by_handle(*graphs: Graph) -> dict[str, torch.Tensor]:
     """All weights that the texts of these graphs name by handle."""
     found = {}
     for graph in graphs:
         assert not any(n.op.body.constants for n in graph.nodes if isinstance(n.op, Fused)), "kernels take weights"
-        found.update({c.handle: c.data for c in graph.constants if c.is_bound and c.type.numel > SMALL})
+        found.update({c.handle: c.data for c in graph.constants if c.is_bound and c.type.numel > MAX_INLINE_NUMBERS})
     return found
 
 
 def dump(folder: Path, stages: Mapping[str, PlannedGraph], file: str = "weights.safetensors") -> list[Path]:
     """One text for each stage and one file of weights for all of them. The paths of the texts, in order."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = by_handle(*(stage.graph for stage in stages.values()))
+    tensors = weights_by_handle(*(stage.graph for stage in stages.values()))
     save_file({h: t.contiguous() for h, t in tensors.items()}, folder / file)
     paths = []
     for name, (graph, plan) in stages.items():

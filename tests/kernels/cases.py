@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .prove import Case
+from .prove import KernelCase
 
 PRECISIONS = {"f32": "cuda", "strict": "cuda-f32-strict", "f16": "cuda-f16"}
-TILED, GATHERED = "TN: tl.constexpr", "FLAT: tl.constexpr"
+TILED, IMPLICIT_GEMM = "TN: tl.constexpr", "FLAT: tl.constexpr"
 
 
 def net(x: str, body: str, **weights: str) -> str:
@@ -18,21 +18,21 @@ def net(x: str, body: str, **weights: str) -> str:
     return f"net case(x: {x}) {{\n" + "\n".join(lines) + "\n}\n"
 
 
-def conv(x: str, w: str, attributes: str = "", ride: str = "{}", bias: bool = True) -> str:
+def conv(x: str, w: str, attributes: str = "", epilogue: str = "{}", bias: bool = True) -> str:
     """A convolution, and what rides on it: "relu({})"."""
     o = w.split("[")[1].split(",")[0]
     weights = {"w": w, "b": f"f32[{o}]"} if bias else {"w": w}
     call = f"conv(x, w{', b' if bias else ''}{', ' + attributes if attributes else ''})"
-    return net(x, f"y = {ride.format(call)}; return y", **weights)
+    return net(x, f"y = {epilogue.format(call)}; return y", **weights)
 
 
 CONVOLUTIONS = {  # input, weight, attributes, words that the kernel has, layout
     "one channel": ("f32[2,1,9,7]", "f32[5,1,3,3]", "pad=1", ("'FLAT': True",), ""),
     "three channels, stride 2": ("f32[1,3,15,13]", "f32[8,3,7,7]", "stride=2, pad=3", ("'FLAT': True",), ""),
     "odd channels": ("f32[2,17,7,9]", "f32[13,17,3,3]", "pad=1", ("'FLAT': False",), ""),
-    "stride beyond the window": ("f32[1,18,11,13]", "f32[6,18,2,1]", "stride=[3,4]", (GATHERED,), ""),
+    "stride beyond the window": ("f32[1,18,11,13]", "f32[6,18,2,1]", "stride=[3,4]", (IMPLICIT_GEMM,), ""),
     "dilated": ("f32[1,16,13,12]", "f32[8,16,3,3]", "pad=[2,3], dilation=[2,3]", (TILED,), ""),
-    "grouped": ("f32[2,36,6,5]", "f32[20,18,3,3]", "pad=1, groups=2", (GATHERED,), ""),
+    "grouped": ("f32[2,36,6,5]", "f32[20,18,3,3]", "pad=1, groups=2", (IMPLICIT_GEMM,), ""),
     "grouped, few channels": ("f32[2,8,6,5]", "f32[12,2,3,3]", "pad=1, groups=4", ("'FLAT': True",), ""),
     "one pixel": ("f32[3,32,1,1]", "f32[40,32,1,1]", "", (), ""),
     "pad beyond the image": ("f32[1,16,3,3]", "f32[4,16,3,3]", "pad=3", (TILED,), ""),
@@ -41,10 +41,10 @@ CONVOLUTIONS = {  # input, weight, attributes, words that the kernel has, layout
     "several tiles": ("f32[2,32,20,20]", "f32[70,32,3,3]", "pad=1", (TILED,), ""),
     "tiled, stride 2": ("f32[2,32,12,16]", "f32[24,32,3,3]", "stride=2, pad=1", (TILED, "'STRIDE': 2"), ""),
     "tiled, stride 2, no pad": ("f32[1,64,14,14]", "f32[8,64,1,1]", "stride=2", (TILED, "'STRIDE': 2"), ""),
-    "stride 2, odd image": ("f32[1,32,13,14]", "f32[24,32,3,3]", "stride=2, pad=1", (GATHERED,), ""),
+    "stride 2, odd image": ("f32[1,32,13,14]", "f32[24,32,3,3]", "stride=2, pad=1", (IMPLICIT_GEMM,), ""),
     "many pictures": ("f32[9,16,4,4]", "f32[16,16,3,3]", "pad=1", (TILED,), ""),
-    "without layouts": ("f32[2,18,7,5]", "f32[9,18,3,3]", "pad=1", (GATHERED,), "nchw"),
-    "one axis": ("f32[2,18,21]", "f32[9,18,5]", "pad=2, stride=2", (GATHERED,), ""),
+    "without layouts": ("f32[2,18,7,5]", "f32[9,18,3,3]", "pad=1", (IMPLICIT_GEMM,), "nchw"),
+    "one axis": ("f32[2,18,21]", "f32[9,18,5]", "pad=2, stride=2", (IMPLICIT_GEMM,), ""),
     "depthwise": ("f32[2,20,9,8]", "f32[20,1,3,3]", "pad=1, groups=20", ("EACH",), ""),
     "depthwise, stride 2": ("f32[1,70,9,8]", "f32[70,1,3,3]", "pad=1, stride=2, groups=70", ("EACH",), ""),
     "depthwise, two each": ("f32[1,6,7,7]", "f32[12,1,5,3]", "pad=[2,1], groups=6", ("'EACH': 2",), ""),
@@ -95,7 +95,7 @@ CHAINS = {
     "more than a block": ("f32[2,3,40,41]", "y = sigmoid(x)", {}),
 }
 
-RIDES = {
+EPILOGUES = {
     "relu": "relu({})",
     "leaky, then scale": "scale(relu({}, slope=0.1), g, h)",
     "residual": "relu(add({}, r))",
@@ -104,17 +104,17 @@ RIDES = {
     "by pictures": "scale({}, q, axis=0)",
 }
 
-PIECES = {  # input, weight, attributes, cut points
+SLICES = {  # input, weight, attributes, cut points
     "tiled": ("f32[2,32,6,5]", "f32[40,32,3,3]", "pad=1", "[8,24]"),
     "tiled, at odd places": ("f32[1,16,9,8]", "f32[70,16,1,1]", "", "[3,66]"),
-    "gathered": ("f32[2,17,7,9]", "f32[13,17,3,3]", "pad=1, stride=2", "[1,6,7]"),
+    "implicit-GEMM": ("f32[2,17,7,9]", "f32[13,17,3,3]", "pad=1, stride=2", "[1,6,7]"),
     "few channels": ("f32[1,3,8,8]", "f32[24,3,3,3]", "stride=2", "[16]"),
     "grouped": ("f32[2,36,6,5]", "f32[20,18,3,3]", "pad=1, groups=2", "[4,15]"),
     "depthwise": ("f32[1,70,6,5]", "f32[70,1,3,3]", "pad=1, groups=70", "[6,65]"),
     "one axis": ("f32[2,18,21]", "f32[9,18,5]", "pad=2", "[4]"),
 }
 
-MOVES = {
+COPIES = {
     "concat": "a = relu(x); b = abs(x); y = concat(x, a, b, x); return y",
     "concat along the height": "a = relu(x); y = concat(x, a, axis=2); return y",
     "concat along the pictures": "a = relu(x); y = concat(a, x, axis=0); return y",
@@ -133,46 +133,46 @@ MOVES = {
 }
 
 
-def cases() -> Iterator[tuple[str, Case]]:
+def cases() -> Iterator[tuple[str, KernelCase]]:
     for precision, target in PRECISIONS.items():
         for name, (x, w, attributes, words, layout) in CONVOLUTIONS.items():
             tiled = TILED in words
-            words = (GATHERED,) if tiled and precision == "strict" else words if precision == "f32" else ()
-            yield f"conv/{precision}/{name}", Case(conv(x, w, attributes, "relu({})"), target, layout, words)
-        yield f"conv/{precision}/without bias", Case(conv("f32[1,16,5,5]", "f32[8,16,3,3]", bias=False), target)
+            words = (IMPLICIT_GEMM,) if tiled and precision == "strict" else words if precision == "f32" else ()
+            yield f"conv/{precision}/{name}", KernelCase(conv(x, w, attributes, "relu({})"), target, layout, words)
+        yield f"conv/{precision}/without bias", KernelCase(conv("f32[1,16,5,5]", "f32[8,16,3,3]", bias=False), target)
     odd = conv("f32[1,3,6,5]", "f32[4,3,2,3]")  # what is not finite stays in its windows
-    yield "conv/f32/infinities", Case(odd, special=True)
+    yield "conv/f32/infinities", KernelCase(odd, special=True)
     for name, (x, w, attributes, words, _) in CONVOLUTIONS.items():
         if TILED in words:
-            yield f"conv/sm_80/{name}", Case(conv(x, w, attributes), architecture="sm_80")
-    for name, ride in RIDES.items():
+            yield f"conv/sm_80/{name}", KernelCase(conv(x, w, attributes), architecture="sm_80")
+    for name, epilogue in EPILOGUES.items():
         for anchor, x, shape in (("conv", "f32[2,18,6,5]", "2,7,6,5"), ("depthwise", "f32[2,7,6,5]", "2,7,6,5")):
             w, more = ("f32[7,18,3,3]", "pad=1") if anchor == "conv" else ("f32[7,1,3,3]", "pad=1, groups=7")
             extra = {"g": "f32[7]", "h": "f32[7]", "v": "f32[6,5]", "q": "f32[2]", "r": f"f32[{shape}]"}
-            used = {n: t for n, t in extra.items() if f" {n})" in ride or f" {n}," in ride}
-            text = net(x, f"y = {ride.format(f'conv(x, w, {more})')}; return y", w=w, **used)
-            yield f"ride/{anchor}/{name}", Case(text)
-    for name, (x, w, attributes, points) in PIECES.items():
+            used = {n: t for n, t in extra.items() if f" {n})" in epilogue or f" {n}," in epilogue}
+            text = net(x, f"y = {epilogue.format(f'conv(x, w, {more})')}; return y", w=w, **used)
+            yield f"epilogue/{anchor}/{name}", KernelCase(text)
+    for name, (x, w, attributes, points) in SLICES.items():
         names = ", ".join("pqrs"[: points.count(",") + 2])
         call = f"conv(x, w, b{', ' * bool(attributes)}{attributes})"
         weights = {"w": w, "b": f"f32[{w.split('[')[1].split(',')[0]}]"}
         text = net(x, f"{names} = slice(relu({call}), points={points}); return {names}", **weights)
         for precision, target in PRECISIONS.items():
-            yield f"pieces/{precision}/{name}", Case(text, target, kernels=("tl.store(", "_slice_"))
+            yield f"slices/{precision}/{name}", KernelCase(text, target, kernels=("tl.store(", "_slice_"))
         if name.startswith("tiled"):
-            yield f"pieces/sm_80/{name}", Case(text, architecture="sm_80", kernels=("_slice_",))
+            yield f"slices/sm_80/{name}", KernelCase(text, architecture="sm_80", kernels=("_slice_",))
         joined = f"p, q = slice(tanh({call}), points={points[1:-1].split(',')[0]}); y = concat(sigmoid(q), p)"
-        yield f"pieces/in place/{name}", Case(net(x, f"{joined}; return y", **weights))
+        yield f"slices/in place/{name}", KernelCase(net(x, f"{joined}; return y", **weights))
     merged = (
         "a = relu(conv(x, u)); b = relu(conv(x, v)); c = conv(x, w); d = conv(a, t, pad=1); y = concat(b, add(c, d))"
     )
     shapes = {"u": "f32[16,32,1,1]", "v": "f32[24,32,1,1]", "w": "f32[8,32,1,1]", "t": "f32[8,16,3,3]"}
     for precision, target in PRECISIONS.items():
         text = net("f32[2,32,6,5]", f"{merged}; return y", **shapes)
-        yield f"merged/{precision}", Case(text, target, kernels=("conv_at_least_slice_",))
+        yield f"merged/{precision}", KernelCase(text, target, kernels=("conv_at_least_slice_",))
     yield (
         "merged/infinities",
-        Case(
+        KernelCase(
             net("f32[1,2,4,4]", f"{merged}; return y", **{n: t.replace(",32,", ",2,") for n, t in shapes.items()}),
             special=True,
         ),
@@ -181,33 +181,39 @@ def cases() -> Iterator[tuple[str, Case]]:
         for name, (x, attributes) in POOLS.items():
             for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
                 text = net(x, f"y = relu({kind}_pool(x{', ' * bool(attributes)}{attributes})); return y")
-                yield f"{kind}_pool/{layout or 'plain'}/{name}", Case(text, layout=layout)
+                yield f"{kind}_pool/{layout or 'plain'}/{name}", KernelCase(text, layout=layout)
     for name in ("3x3 stride 2", "padded", "whole image, large"):
         x, attributes = POOLS[name]
         text = net(x, f"y, m = max_pool(x, mask=true{', ' * bool(attributes)}{attributes}); return y, m")
-        yield f"max_pool/mask/{name}", Case(text, layout="nhwc")
-        yield f"max_pool/f16/{name}", Case(net(x, f"y = max_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16")
-        yield f"avg_pool/f16/{name}", Case(net(x, f"y = avg_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16")
+        yield f"max_pool/mask/{name}", KernelCase(text, layout="nhwc")
+        yield (
+            f"max_pool/f16/{name}",
+            KernelCase(net(x, f"y = max_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16"),
+        )
+        yield (
+            f"avg_pool/f16/{name}",
+            KernelCase(net(x, f"y = avg_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16"),
+        )
     planes = net("f32[1,4,50,60]", "y, m = max_pool(x, kernel=2, stride=2, mask=true); return m")
-    yield "max_pool/mask/f16", Case(planes, "cuda-f16", layout="nhwc")  # f16 itself counts to 2048 only
+    yield "max_pool/mask/f16", KernelCase(planes, "cuda-f16", layout="nhwc")  # f16 itself counts to 2048 only
     yield (
         "avg_pool/image only",
-        Case(net("f32[1,4,7,8]", "y = avg_pool(x, kernel=3, pad=1, include_pad=false); return y")),
+        KernelCase(net("f32[1,4,7,8]", "y = avg_pool(x, kernel=3, pad=1, include_pad=false); return y")),
     )
     for name, (x, attributes) in NORMS.items():
         for layout in ("nchw", "nhwc"):
-            yield f"lrn/{layout}/{name}", Case(net(x, f"y = lrn(x, {attributes}); return y"), layout=layout)
-    yield "lrn/f16", Case(net("f32[2,13,5,4]", "y = lrn(x, size=5, alpha=0.5); return y"), "cuda-f16")
+            yield f"lrn/{layout}/{name}", KernelCase(net(x, f"y = lrn(x, {attributes}); return y"), layout=layout)
+    yield "lrn/f16", KernelCase(net("f32[2,13,5,4]", "y = lrn(x, size=5, alpha=0.5); return y"), "cuda-f16")
     for name, (x, body, weights) in CHAINS.items():
         for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
             text = net(x, f"{body}; return y", **weights)
-            yield f"chain/{layout or 'plain'}/{name}", Case(text, layout=layout, special=name == "relu")
-    yield "chain/f16", Case(net("f32[2,5,7,9]", "y = prelu(sigmoid(x), s); return y", s="f32[5]"), "cuda-f16")
+            yield f"chain/{layout or 'plain'}/{name}", KernelCase(text, layout=layout, special=name == "relu")
+    yield "chain/f16", KernelCase(net("f32[2,5,7,9]", "y = prelu(sigmoid(x), s); return y", s="f32[5]"), "cuda-f16")
     for x, axis in (("f32[5,10]", 1), ("f32[3,7,4,5]", 1), ("f32[3,7,4,5]", -1), ("f32[2,1500]", 1), ("f32[1,1]", 1)):
         for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
             name = f"softmax/{layout or 'plain'}/{x} {axis}"
-            yield name, Case(net(x, f"y = softmax(x, axis={axis}); return y"), layout=layout)
-    yield "softmax/f16", Case(net("f32[3,77]", "y = softmax(x); return y"), "cuda-f16")
+            yield name, KernelCase(net(x, f"y = softmax(x, axis={axis}); return y"), layout=layout)
+    yield "softmax/f16", KernelCase(net("f32[3,77]", "y = softmax(x); return y"), "cuda-f16")
     for precision, target in PRECISIONS.items():
         for x, w, more in (
             ("f32[1,300]", "f32[10,300]", ""),
@@ -219,21 +225,21 @@ def cases() -> Iterator[tuple[str, Case]]:
             o = w[4:-1].split(",")[1 if "transpose" in more else 0]
             call = f"linear(x, w, b{', ' * bool(more)}{more})"
             text = net(x, f"y = tanh(scale({call}, g, axis=-1)); return y", w=w, b=f"f32[{o}]", g=f"f32[{o}]")
-            yield f"linear/{precision}/{x} {w} {more}".rstrip(), Case(text, target)
-    for name, body in MOVES.items():
+            yield f"linear/{precision}/{x} {w} {more}".rstrip(), KernelCase(text, target)
+    for name, body in COPIES.items():
         for layout in ("nchw", "nhwc") if "flatten" not in name and "reshape" not in name else ("nchw",):
-            yield f"move/{layout}/{name}", Case(net("f32[2,5,6,3]", body), layout=layout)
+            yield f"copy/{layout}/{name}", KernelCase(net("f32[2,5,6,3]", body), layout=layout)
     yield (
-        "move/relayout",
-        Case(net("f32[2,33,7,9]", "y = max_pool(x, kernel=2); z = conv(y, w); return z", w="f32[4,33,1,1]")),
+        "copy/relayout",
+        KernelCase(net("f32[2,33,7,9]", "y = max_pool(x, kernel=2); z = conv(y, w); return z", w="f32[4,33,1,1]")),
     )
     yield (
-        "move/relayout back",
-        Case(net("f32[2,18,7,9]", "z = conv(x, w); y = flatten(z); return y", w="f32[35,18,1,1]")),
+        "copy/relayout back",
+        KernelCase(net("f32[2,18,7,9]", "z = conv(x, w); y = flatten(z); return y", w="f32[35,18,1,1]")),
     )
     yield (
-        "move/concat of convolutions",
-        Case(
+        "copy/concat of convolutions",
+        KernelCase(
             net(
                 "f32[2,16,6,5]",
                 "a = relu(conv(x, v)); b = relu(conv(x, w, pad=1)); c = concat(a, b); y = max_pool(c, kernel=2); "

@@ -9,9 +9,9 @@ from cortado.compiler.ir import Graph
 from cortado.compiler.targets import target
 from cortado.passes import PIPELINE, Context, run
 
-from ..test_scalar import EDGES, applied, same, tensors
+from ..test_scalar import EDGES, assert_same, function_graph, tensors
 from . import interpreter
-from .prove import generator, lowered
+from .prove import generator, lower
 
 SWEEPS: dict[str, tuple[float, float]] = {  # from where to where the argument's size goes, in powers of ten
     "exp": (-6, 1.95),
@@ -27,18 +27,18 @@ SWEEPS: dict[str, tuple[float, float]] = {  # from where to where the argument's
     "pow": (-3, 3),
 }
 ONLY_POSITIVE = ("log", "log1p", "sqrt", "rsqrt", "pow")
-UNITS = 4.0  # in the last place of f32
+MAX_ERROR_UNITS = 4.0  # in the last place of f32
 COUNT = 4096
 
 
-def edge(function: str, i: int) -> str:
+def prove_edge(function: str, i: int) -> str:
     arguments, expected = EDGES[function][i]
     given = tensors(arguments)
-    same(computed(applied(function, arguments), given), expected)
+    assert_same(run_graph(function_graph(function, arguments), given), expected)
     return ""
 
 
-def sweep(function: str) -> str:
+def prove_sweep(function: str) -> str:
     """The largest error in units of the last place. AssertionError beyond a few."""
     low, high = SWEEPS[function]
     random = generator(function)
@@ -46,18 +46,20 @@ def sweep(function: str) -> str:
     signs = 1 if function in ONLY_POSITIVE else torch.randint(0, 2, (COUNT,), generator=random) * 2 - 1
     given = [(x * signs).float()] + ([torch.randn(COUNT, generator=random) * 4] if function == "pow" else [])
     exact = getattr(torch, function)(*(t.double() for t in given))
-    found = computed(applied(function, tuple([0.0] * COUNT for _ in given)), given)
+    found = run_graph(function_graph(function, tuple([0.0] * COUNT for _ in given)), given)
     unit = torch.nextafter(exact.float().abs(), torch.tensor(torch.inf)) - exact.float().abs()
     normal = (exact.abs() > 1.2e-38) & (exact.abs() < 3.4e38)
     error = ((found.double() - exact).abs() / unit.double())[normal]
     assert torch.equal(found[exact.isinf()], exact[exact.isinf()].float())
-    assert error.max() <= UNITS, f"{function}({given[0][normal][error.argmax()]}) is {error.max():.1f} units off"
+    assert error.max() <= MAX_ERROR_UNITS, (
+        f"{function}({given[0][normal][error.argmax()]}) is {error.max():.1f} units off"
+    )
     return f"{error.max():.2f} units"
 
 
-def computed(graph: Graph, given: list[Tensor]) -> Tensor:
+def run_graph(graph: Graph, given: list[Tensor]) -> Tensor:
     final = run(graph, Context(target("cuda")), PIPELINE)
-    plan, made = lowered(final, "cuda")
+    plan, made = lower(final, "cuda")
     return interpreter.run(plan, made.sources, {}, {v.name: t for v, t in zip(final.graph.inputs, given, strict=True)})[
         "y"
     ]

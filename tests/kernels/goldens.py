@@ -8,9 +8,9 @@ from cortado import driver
 from cortado.compiler.targets import target
 from cortado.passes import PIPELINE, Context, run
 
-from ..test_goldens import CASES, Case
+from ..test_goldens import CASES, GoldenCase
 from . import interpreter
-from .prove import lowered, stored
+from .prove import lower, to_layout
 
 PATHS = {f"{p.parent.name}/{p.stem}": p for p in CASES}
 ON_HOST = "on the host: "
@@ -20,10 +20,10 @@ KERNELS |= {"concat", "slice", "reshape", "relayout", "copy"}  # primitives that
 
 def prove(name: str) -> str:
     """Compare all that the net returns; a net with a step that no kernel computes says which, and is not run."""
-    case = Case(PATHS[name])
+    case = GoldenCase(PATHS[name])
     graph = driver.read_net(case.path, case.weights).graph
     final = run(graph, Context(target("cuda")), PIPELINE)
-    plan, made = lowered(final, "cuda")
+    plan, made = lower(final, "cuda")
     hosted = sorted({s.primitive for s in plan.steps if s.primitive not in ("launch", "view")})
     if hosted:
         volumes = any(v.type.rank > 4 for v in final.graph.values.values())  # images of three axes have no kernels
@@ -31,7 +31,7 @@ def prove(name: str) -> str:
         return ON_HOST + ", ".join(hosted)
     tensors = {c.handle: c.data for c in final.graph.constants} | made.tensors
     inputs = {v.name: torch.from_numpy(case.inputs[v.name]) for v in final.graph.inputs}
-    given = {n: stored(t, plan.slots[n].layout) for n, t in inputs.items()}
+    given = {n: to_layout(t, plan.slots[n].layout) for n, t in inputs.items()}
     got = interpreter.run(plan, made.sources, tensors, given)
     case.compare({n: t.numpy() for n, t in got.items()})
     return "as Caffe"

@@ -63,17 +63,17 @@ def load(name: str, text: str) -> Any:
 def launch(module: Any, attributes: Mapping[str, Any], places: Mapping[str, list[Tensor]]) -> None:
     """One launch. Every argument is used, and each is what the file's signature says."""
     arguments = iter(attributes["arguments"])
-    given = {name: value(name, form, module, arguments, places) for name, form in module.SIGNATURE.items()}
+    given = {name: argument_value(name, form, module, arguments, places) for name, form in module.SIGNATURE.items()}
     assert next(arguments, None) is None, "the plan gives more arguments than the kernel takes"
     getattr(module, module.__name__)[tuple(attributes["grid"])](**given)
 
 
-def value(
+def argument_value(
     path: str, form: Any, module: Any, arguments: Iterator[Mapping[str, Any]], places: Mapping[str, list[Tensor]]
 ) -> Any:
     """What a parameter is given: a constant of the file's, or the plan's next argument."""
     if isinstance(form, tuple):
-        return tuple(value(f"{path}.{i}", member, module, arguments, places) for i, member in enumerate(form))
+        return tuple(argument_value(f"{path}.{i}", member, module, arguments, places) for i, member in enumerate(form))
     if form == "constexpr":
         return module.CONSTANTS[path]
     ((kind, content),) = next(arguments).items()

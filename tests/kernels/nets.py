@@ -8,7 +8,7 @@ from cortado.compiler.ir import Graph
 from cortado.compiler.text import parse
 from cortado.driver import read_net
 
-from .prove import Case, compared, filled
+from .prove import KernelCase, fill_weights, prove_graph
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NETS = {
@@ -93,13 +93,13 @@ NETS = {
 }
 
 
-def graph(name: str) -> Graph:
+def load_graph(name: str) -> Graph:
     """A net with its weights: those of the example, else random ones."""
     if name == "digits":
         folder = EXAMPLES / "digits"
         return read_net(folder / "digits.prototxt", folder / "digits.caffemodel").graph
-    return filled(parse(NETS[name], f"{name}.net"), name)
+    return fill_weights(parse(NETS[name], f"{name}.net"), name)
 
 
 def prove(name: str, on: str) -> str:
-    return compared(graph(name), Case(name, on))
+    return prove_graph(load_graph(name), KernelCase(name, on))

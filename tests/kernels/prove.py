@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cortado.compiler.build import is_strict, slots_and_weights
 from cortado.compiler.codegen import for_cuda
-from cortado.compiler.codegen.gpu.aot import Job, Machine
+from cortado.compiler.codegen.gpu.aot import Job, MachineCode
 from cortado.compiler.ir import Constant, Graph, Value
 from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.reference import evaluate_blobs
@@ -28,7 +28,7 @@ TOLERANCE = {"f32": 1e-5, "f16": 4e-3}  # of the largest number of the output
 
 
 @dataclass(frozen=True)
-class Case:
+class KernelCase:
     """A net in our language. Weights without numbers are random; `layout` is given to all images, if any.
 
     `kernels` are words that have to stand in the kernels' files; `special` puts infinities, NaN, zeros of both signs
@@ -43,32 +43,32 @@ class Case:
     architecture: str = ""
 
 
-def prove(case: Case) -> str:
+def prove(case: KernelCase) -> str:
     """Raise AssertionError if the kernels' numbers are not the net's; else say how far they are apart."""
-    graph = filled(parse(case.text, "case.net"), case.text)
+    graph = fill_weights(parse(case.text, "case.net"), case.text)
     if case.layout:
-        graph = laid(graph, case.layout)
-    return compared(graph, case)
+        graph = with_layout(graph, case.layout)
+    return prove_graph(graph, case)
 
 
-def compared(graph: Graph, case: Case) -> str:
+def prove_graph(graph: Graph, case: KernelCase) -> str:
     on, seed = case.target, case.text
     final = run(graph, Context(target(on)), PIPELINE)
-    inputs = {v.name: numbers(v, seed, case.special) for v in final.graph.inputs}
-    plan, made = lowered(final, on)
+    inputs = {v.name: random_input(v, seed, case.special) for v in final.graph.inputs}
+    plan, made = lower(final, on)
     for word in case.kernels:
         assert any(word in text for text in made.sources.values()), f"no kernel has {word!r}"
     tensors = {c.handle: c.data for c in final.graph.constants} | made.tensors
-    given = {name: stored(t, plan.slots[name].layout) for name, t in inputs.items()}
+    given = {name: to_layout(t, plan.slots[name].layout) for name, t in inputs.items()}
     got = interpreter.run(plan, made.sources, tensors, given, case.architecture)
     meant = evaluate_blobs(final.graph, inputs, torch.float64)
     worst = 0.0
     for name, value in final.graph.returns:
-        worst = max(worst, apart(name, got[name], meant[name], TOLERANCE[value.type.dtype]))
+        worst = max(worst, measure_difference(name, got[name], meant[name], TOLERANCE[value.type.dtype]))
     return f"{worst:.1e}"
 
 
-def apart(name: str, got: Tensor, meant: Tensor, tolerance: float) -> float:
+def measure_difference(name: str, got: Tensor, meant: Tensor, tolerance: float) -> float:
     """The largest difference, as a part of the largest finite number; what is not finite has to be equal."""
     meant = meant.to(got.dtype).double()
     finite = meant.isfinite()
@@ -84,23 +84,23 @@ def apart(name: str, got: Tensor, meant: Tensor, tolerance: float) -> float:
     return ((got.double() - meant)[finite].abs().max().item() / max(largest, 1e-30)) if finite.any() else 0.0
 
 
-def lowered(planned: PlannedGraph, on: str) -> tuple[Plan, for_cuda.Compiled]:
+def lower(planned: PlannedGraph, on: str) -> tuple[Plan, for_cuda.CompiledKernels]:
     """The plan and the kernels' files, without machine code."""
     graph, memory = planned
     slots, weights = slots_and_weights(planned)
-    made = for_cuda.compiled(graph, {**slots, **weights}, is_strict(on), uncompiled)
+    made = for_cuda.compile_kernels(graph, {**slots, **weights}, is_strict(on), stub_machine_code)
     returns = tuple((name, v.name) for name, v in graph.returns)
     names = tuple(v.name for v in graph.inputs)
     return Plan("case", on, memory.arena or 0, names, slots, weights | made.weights, tuple(made.steps), returns), made
 
 
-def uncompiled(texts: Mapping[str, str], jobs: Sequence[Job]) -> dict[Job, Machine]:
+def stub_machine_code(texts: Mapping[str, str], jobs: Sequence[Job]) -> dict[Job, MachineCode]:
     """What stands in for machine code: nobody runs it here."""
     boxes = ({"box": [1], "swizzle": 0},) * 2
-    return {job: Machine(b"none", 0, 4, 1, 0, 0, 0, boxes) for job in jobs}
+    return {job: MachineCode(b"none", 0, 4, 1, 0, 0, 0, boxes) for job in jobs}
 
 
-def filled(graph: Graph, seed: str) -> Graph:
+def fill_weights(graph: Graph, seed: str) -> Graph:
     """The graph with random numbers for the weights that have none, as large as keeps sums near 1."""
     writer = Writer(graph)
     for c in graph.constants:
@@ -113,7 +113,7 @@ def filled(graph: Graph, seed: str) -> Graph:
     return writer.finish()
 
 
-def laid(graph: Graph, layout: str) -> Graph:
+def with_layout(graph: Graph, layout: str) -> Graph:
     """The graph with every image in one layout."""
     writer = Writer(graph)
 
@@ -130,7 +130,7 @@ def laid(graph: Graph, layout: str) -> Graph:
     return writer.finish()
 
 
-def numbers(value: Value, seed: str, special: bool) -> Tensor:
+def random_input(value: Value, seed: str, special: bool) -> Tensor:
     data = torch.randn(value.type.shape, generator=generator(seed + value.name)).to(DTYPES[value.type.dtype])
     if special:
         odd = torch.tensor([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, 1e-30, -1e-30, 1e-4, 80.0, -80.0, 1e30, -1e30])
@@ -143,5 +143,5 @@ def generator(seed: str) -> torch.Generator:
     return torch.Generator().manual_seed(zlib.crc32(seed.encode()))
 
 
-def stored(tensor: Tensor, layout: str) -> Tensor:
+def to_layout(tensor: Tensor, layout: str) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if layout == "nhwc" else tensor.contiguous()

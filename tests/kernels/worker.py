@@ -18,14 +18,14 @@ import torch
 from . import cases, functions, goldens, nets, prove
 
 
-def proved(name: str) -> str:
+def prove_case(name: str) -> str:
     """What a case says of itself once it holds: KIND/REST, by its kind."""
     kind, _, rest = name.partition("/")
     if kind == "edge":
         function, _, i = rest.partition("/")
-        return functions.edge(function, int(i))
+        return functions.prove_edge(function, int(i))
     if kind == "sweep":
-        return functions.sweep(rest)
+        return functions.prove_sweep(rest)
     if kind == "net":
         net, _, target = rest.partition("/")
         return nets.prove(net, target)
@@ -40,9 +40,9 @@ def main() -> None:
     for line in sys.stdin:
         name = line.strip()
         try:
-            answer = {"name": name, "error": "", "told": proved(name)}
+            answer = {"name": name, "error": "", "result": prove_case(name)}
         except Exception:
-            answer = {"name": name, "error": traceback.format_exc(limit=-6), "told": ""}
+            answer = {"name": name, "error": traceback.format_exc(limit=-6), "result": ""}
         print(json.dumps(answer), flush=True)
 
 

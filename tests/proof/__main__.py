@@ -22,11 +22,11 @@ from rich.progress import track
 
 from .check import check
 from .generator import EDITION, net, text
-from .kept import CASES, fails, saved
-from .reducer import reduced
+from .reducer import reduce_failure
+from .saved_cases import CASES, replay_case, save_case
 
-Answer = tuple[int, list[Any], list[str]]  # the net's number, what fails, the names of its operators
-OFTEN = 500  # nets after which the file is written anew
+NetResult = tuple[int, list[Any], list[str]]  # the net's number, what fails, the names of its operators
+SAVE_INTERVAL = 500  # nets after which the file is written anew
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write there what was done")
     asked = parser.parse_args()
     if asked.case:
-        failure = fails(CASES / f"{asked.case}.net")
+        failure = replay_case(CASES / f"{asked.case}.net")
         print(failure or f"{asked.case}: nothing fails")
         return int(failure is not None)
     first, _, stop = asked.numbers.partition(":")
@@ -52,46 +52,46 @@ def main() -> int:
         print("\n".join(map(text, numbers)))
         return 0
     start, failed, sorts, operators = perf_counter(), list[int](), Counter[str](), Counter[str]()
-    for number, found, names in watched(answers(numbers, asked.jobs, asked.gpu), len(numbers)):
+    for number, found, names in show_progress(check_nets(numbers, asked.jobs, asked.gpu), len(numbers)):
         operators.update(names)
         for failure in found:
             print(f"net {number}: {failure}", flush=True)
-            if asked.save and not sorts[str(failure.sort)]:
-                save(number, failure)
-            sorts[str(failure.sort)] += 1
+            if asked.save and not sorts[str(failure.category)]:
+                save_failure(number, failure)
+            sorts[str(failure.category)] += 1
         failed += [number] if found else []
         done = range(numbers.start, number + 1)
-        if asked.json and (number == numbers[-1] or len(done) % OFTEN == 0):
-            told = report(done, failed, operators, perf_counter() - start)
-            asked.json.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+        if asked.json and (number == numbers[-1] or len(done) % SAVE_INTERVAL == 0):
+            summary = report(done, failed, operators, perf_counter() - start)
+            asked.json.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
         if failed and asked.first:
             break
     print(f"{len(numbers)} nets, {len(failed)} with a failure, {perf_counter() - start:.0f} s")
     return int(bool(failed))
 
 
-def watched(answers: Iterable[Answer], count: int) -> Iterator[Answer]:
+def show_progress(answers: Iterable[NetResult], count: int) -> Iterator[NetResult]:
     """The same, with progress on a terminal and none elsewhere."""
     console = Console(stderr=True)
     yield from track(answers, "nets", count, console=console, transient=True, disable=not console.is_terminal)
 
 
-def answers(numbers: range, jobs: int, gpu: bool) -> Iterator[Answer]:
+def check_nets(numbers: range, jobs: int, gpu: bool) -> Iterator[NetResult]:
     if jobs < 2:
-        yield from map(partial(answer, gpu=gpu), numbers)
+        yield from map(partial(check_net, gpu=gpu), numbers)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(partial(answer, gpu=gpu), numbers, chunksize=8)
+        yield from pool.map(partial(check_net, gpu=gpu), numbers, chunksize=8)
 
 
-def answer(number: int, gpu: bool) -> Answer:
+def check_net(number: int, gpu: bool) -> NetResult:
     torch.set_num_threads(1)
     return number, check(number, gpu), [n.op.name for n in net(number).graph.nodes]
 
 
-def save(number: int, failure: Any) -> None:
-    planned, trial = reduced(net(number), failure)
-    print(f"    saved as {saved(planned, trial, failure, f'net {number}')}", flush=True)
+def save_failure(number: int, failure: Any) -> None:
+    planned, trial = reduce_failure(net(number), failure)
+    print(f"    saved as {save_case(planned, trial, failure, f'net {number}')}", flush=True)
 
 
 def report(numbers: range, failed: list[int], operators: Counter[str], seconds: float) -> dict[str, Any]:

@@ -22,19 +22,19 @@ from cortado.passes.fuse import fuse
 
 from .dice import Dice
 
-PLACED = 6  # places that are tried
+PLACE_TRIES = 6  # places that are tried
 
 
-def decided(graph: Graph, dice: Dice) -> PlannedGraph:
+def draw_decisions(graph: Graph, dice: Dice) -> PlannedGraph:
     if dice.chance(0.25):
-        graph = laid_out(graph, dice)
+        graph = draw_layouts(graph, dice)
     if dice.chance(0.12):
         graph = fuse(graph, Context(Cpu()))
-    plan = placed(graph, dice) if dice.chance(0.3) else UNPLANNED
-    return PlannedGraph(graph, planned(graph, plan, dice) if dice.chance(0.1) else plan)
+    plan = draw_places(graph, dice) if dice.chance(0.3) else UNPLANNED
+    return PlannedGraph(graph, draw_plan(graph, plan, dice) if dice.chance(0.1) else plan)
 
 
-def laid_out(graph: Graph, dice: Dice) -> Graph:
+def draw_layouts(graph: Graph, dice: Dice) -> Graph:
     """Every image in a layout of its own, with changes of layout wherever a node needs them."""
     names, now, nodes = UniqueNames(graph), dict[Value, Value](), list[Node]()
 
@@ -59,13 +59,13 @@ def laid_out(graph: Graph, dice: Dice) -> Graph:
             inputs = [lying(v, layout) for v in inputs]
         now.update((v, placed(v, layout)) for v in node.results)
         nodes.append(Node(node.op, tuple(inputs), tuple(now[v] for v in node.results)))
-    return changed(graph, tuple(nodes), now, tuple(now[v] for v in graph.inputs))
+    return rebuild(graph, tuple(nodes), now, tuple(now[v] for v in graph.inputs))
 
 
-def placed(graph: Graph, dice: Dice) -> MemoryPlan:
+def draw_places(graph: Graph, dice: Dice) -> MemoryPlan:
     """Some values over an operand, or in channels of another value."""
     plan = UNPLANNED
-    for _ in range(PLACED):
+    for _ in range(PLACE_TRIES):
         if not (choices := list(candidates(graph, plan, dice))):
             return plan
         value, placement = dice.pick(choices)
@@ -99,17 +99,17 @@ def candidates(graph: Graph, plan: MemoryPlan, dice: Dice) -> Iterator[tuple[Val
             yield value, Subview(root, first, first + value.type.shape[1])
 
 
-def planned(graph: Graph, plan: MemoryPlan, dice: Dice) -> MemoryPlan:
+def draw_plan(graph: Graph, plan: MemoryPlan, dice: Dice) -> MemoryPlan:
     """Every root at a place of its own, in any order and with gaps: sound, and larger than need be."""
     at, placements = 0, dict[Value, Placement]()
     roots = dict.fromkeys(s.root for s in resolve_storage(PlannedGraph(graph, plan)).values())
-    for value in dice.shuffled(list(roots)):
+    for value in dice.shuffle(list(roots)):
         at += ALIGN * dice.pick((0, 0, 0, 1, 3))
         placements[value] = Offset(at)
         at += -(-value.type.nbytes // ALIGN) * ALIGN
     return MemoryPlan({**plan.placements, **placements}, at)
 
 
-def changed(graph: Graph, nodes: tuple[Node, ...], now: dict[Value, Value], inputs: tuple[Value, ...]) -> Graph:
+def rebuild(graph: Graph, nodes: tuple[Node, ...], now: dict[Value, Value], inputs: tuple[Value, ...]) -> Graph:
     returns = tuple((name, v if isinstance(v, Constant) else now.get(v, v)) for name, v in graph.returns)
     return replace(graph, inputs=inputs, nodes=nodes, returns=returns)

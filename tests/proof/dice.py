@@ -26,7 +26,7 @@ class Dice:
     def pick(self, things: Sequence[T]) -> T:
         return things[self.between(0, len(things) - 1)]
 
-    def weighed(self, weights: Sequence[float]) -> int:
+    def pick_weighted_index(self, weights: Sequence[float]) -> int:
         """A place in the list, each as likely as its number is large."""
         at = self.state.random_sample() * sum(weights)
         for i, weight in enumerate(weights):
@@ -35,5 +35,5 @@ class Dice:
                 return i
         return len(weights) - 1
 
-    def shuffled(self, things: Sequence[T]) -> list[T]:
+    def shuffle(self, things: Sequence[T]) -> list[T]:
         return [things[i] for i in self.state.permutation(len(things))]

@@ -12,12 +12,12 @@ from cortado.compiler.text import show
 from cortado.compiler.types import AtMost, Dim, TensorType
 from cortado.compiler.verify import verify
 
-from .decide import decided
+from .decide import draw_decisions
 from .dice import Dice
-from .draft import Draft, Unfit
-from .strategies import Strategy, table
+from .net_builder import NetBuilder, Unfit
+from .strategies import Strategy, all_strategies
 
-MOST = 16  # operators or motifs that are tried for one net
+MAX_NODES = 16  # operators or motifs that are tried for one net
 EDITION = 2  # counted up when the strategies change what a number names
 
 
@@ -27,16 +27,16 @@ def net(number: int) -> PlannedGraph:
     Its weights have no numbers: names say what they will be (numbers.py).
     """
     dice = Dice(EDITION, number)
-    draft = Draft(dice)
-    drawn = list(table().values())
+    builder = NetBuilder(dice)
+    drawn = list(all_strategies().values())
     for _ in range(dice.between(1, 3)):
-        take_in(draft, Value(draft.name("x"), TensorType("f32", dims(dice))))
-    wanted = dice.between(1, MOST)
+        add_input(builder, Value(builder.new_name("x"), TensorType("f32", random_dims(dice))))
+    wanted = dice.between(1, MAX_NODES)
     for _ in range(4 * wanted):
-        if len(draft.nodes) >= wanted:
+        if len(builder.nodes) >= wanted:
             break
-        attempt(draft, drawn[dice.weighed([w for w, _ in drawn])][1])
-    planned = decided(returning(draft, f"n{number}"), dice)
+        attempt(builder, drawn[dice.pick_weighted_index([w for w, _ in drawn])][1])
+    planned = draw_decisions(with_random_outputs(builder, f"n{number}"), dice)
     verify(*planned)
     return planned
 
@@ -45,21 +45,21 @@ def text(number: int) -> str:
     return show(*net(number))
 
 
-def take_in(draft: Draft, value: Value) -> None:
-    draft.inputs.append(value)
-    draft.numbers[value] = draft.known(value)
+def add_input(builder: NetBuilder, value: Value) -> None:
+    builder.inputs.append(value)
+    builder.numbers[value] = builder.numbers_of(value)
 
 
-def attempt(draft: Draft, strategy: Strategy) -> bool:
+def attempt(builder: NetBuilder, strategy: Strategy) -> bool:
     """True if the strategy found something to add; what it had added before it gave up stays."""
     try:
-        strategy(draft)
+        strategy(builder)
     except Unfit:
         return False
     return True
 
 
-def dims(dice: Dice) -> tuple[Dim, ...]:
+def random_dims(dice: Dice) -> tuple[Dim, ...]:
     """Mostly images of two axes; odd sizes, single channels, single pixels, and batches known only at run time."""
     rank = dice.pick((4, 4, 4, 4, 3, 5, 2, 2, 1))
     batch: Dim = dice.pick((1, 1, 2, 3))
@@ -72,21 +72,21 @@ def dims(dice: Dice) -> tuple[Dim, ...]:
     return (batch, channels, *sizes)[:rank]
 
 
-def returning(draft: Draft, name: str) -> Graph:
+def with_random_outputs(builder: NetBuilder, name: str) -> Graph:
     """Most ends, some values on the way, now and then an input, a weight, a value twice, nothing; the rest dies."""
-    dice = draft.dice
-    read = {v for n in draft.nodes for v in n.inputs}
-    made = [v for n in draft.nodes for v in n.results]
+    dice = builder.dice
+    read = {v for n in builder.nodes for v in n.inputs}
+    made = [v for n in builder.nodes for v in n.results]
     chosen = [v for v in made if (v not in read and dice.chance(0.85)) or dice.chance(0.08)]
     if made and not chosen and dice.chance(0.97):
         chosen = [made[-1]]
     if dice.chance(0.08):
-        chosen.append(dice.pick(draft.inputs))
-    if draft.constants and dice.chance(0.05):
-        chosen.append(dice.pick(draft.constants))
-    returns = [(v.name, v) for v in dict.fromkeys(dice.shuffled(chosen))]
+        chosen.append(dice.pick(builder.inputs))
+    if builder.constants and dice.chance(0.05):
+        chosen.append(dice.pick(builder.constants))
+    returns = [(v.name, v) for v in dict.fromkeys(dice.shuffle(chosen))]
     if returns and dice.chance(0.05):
-        returns.append((draft.name("twice"), returns[0][1]))
+        returns.append((builder.new_name("twice"), returns[0][1]))
     if returns and dice.chance(0.1):
-        returns[0] = (draft.name("a blob "), returns[0][1])
-    return Graph(name, tuple(draft.inputs), tuple(draft.nodes), tuple(returns))
+        returns[0] = (builder.new_name("a blob "), returns[0][1])
+    return Graph(name, tuple(builder.inputs), tuple(builder.nodes), tuple(returns))

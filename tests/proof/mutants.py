@@ -15,10 +15,10 @@ class Mutant(NamedTuple):
         return f"{self.file}: {self.before.strip()} -> {self.after.strip() or 'nothing'}"
 
 
-def listed(text: str) -> tuple[Mutant, ...]:
+def parse_mutants(text: str) -> tuple[Mutant, ...]:
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     triples = zip(lines[::3], lines[1::3], lines[2::3], strict=True)
     return tuple(Mutant(file, before.removeprefix("- "), after[2:]) for file, before, after in triples)
 
 
-MUTANTS = listed(Path(__file__).with_name("mutants.txt").read_text("utf-8"))
+MUTANTS = parse_mutants(Path(__file__).with_name("mutants.txt").read_text("utf-8"))

@@ -21,9 +21,9 @@ from time import perf_counter
 from .mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("compiler", "passes", "runtime", "frontends", "tests")
+COPIED_FOLDERS = ("compiler", "passes", "runtime", "frontends", "tests")
 NETS = 80  # random nets that a mutant has to pass unseen
-LONGEST = 600.0  # seconds: one that never ends is found out too
+TIMEOUT = 600.0  # seconds: one that never ends is found out too
 
 
 def main() -> int:
@@ -32,34 +32,34 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
     numbers = asked.numbers or range(len(MUTANTS))
-    if (broken := killed(None)) != "":
+    if (broken := find_failing_suite(None)) != "":
         print(f"nothing can be told: {broken} fail on the package as it is")
         return 2
     start, alive = perf_counter(), list[int]()
     with ThreadPoolExecutor(asked.jobs) as pool:
-        for number, killer in zip(numbers, pool.map(lambda i: killed(MUTANTS[i]), numbers), strict=True):
+        for number, killer in zip(numbers, pool.map(lambda i: find_failing_suite(MUTANTS[i]), numbers), strict=True):
             print(f"{number}: {killer or 'ALIVE'}: {MUTANTS[number]}", flush=True)
             alive += [] if killer else [number]
     print(f"{len(numbers)} mutants, {len(alive)} alive, {perf_counter() - start:.0f} s")
     return int(bool(alive))
 
 
-def killed(mutant: Mutant | None) -> str:
+def find_failing_suite(mutant: Mutant | None) -> str:
     """Which tests fail on the mutant, in words; "" if none does. Without a mutant, on the package as it is."""
     with TemporaryDirectory() as folder:
         home = Path(folder) / "cortado"
-        copied(home)
+        copy_package(home)
         if mutant:
             path = home / mutant.file
             text = path.read_text("utf-8")
             assert text.count(mutant.before) == 1, f"{mutant} does not apply"
             path.write_text(text.replace(mutant.before, mutant.after), "utf-8")
-        return next((name for name, command in suites(mutant) if fails(command, home)), "")
+        return next((name for name, command in suites(mutant) if has_failure(command, home)), "")
 
 
-def copied(home: Path) -> None:
+def copy_package(home: Path) -> None:
     skipped = shutil.ignore_patterns("__pycache__", "goldens", ".*_cache")
-    for name in COPIED:
+    for name in COPIED_FOLDERS:
         shutil.copytree(ROOT / name, home / name, ignore=skipped)
     for path in (*ROOT.glob("*.py"), ROOT / "pyproject.toml"):
         shutil.copy(path, home)
@@ -80,14 +80,14 @@ def suites(mutant: Mutant | None) -> Iterator[tuple[str, list[str]]]:
     yield "random nets", [sys.executable, "-m", "tests.proof", f"0:{NETS}", "--first"]
 
 
-def fails(command: list[str], home: Path) -> bool:
+def has_failure(command: list[str], home: Path) -> bool:
     environment = os.environ | {
         "PYTHONPATH": str(home / ".src"),
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     try:
-        return subprocess.run(command, cwd=home, env=environment, capture_output=True, timeout=LONGEST).returncode != 0
+        return subprocess.run(command, cwd=home, env=environment, capture_output=True, timeout=TIMEOUT).returncode != 0
     except subprocess.TimeoutExpired:
         return True
 

@@ -29,27 +29,27 @@ KIND = re.compile(r"([a-z]+)(\d*)")
 Fill = Callable[[np.random.RandomState, tuple[int, ...], int], np.ndarray]
 
 
-def boxes(state: np.random.RandomState, shape: tuple[int, ...], count: int) -> np.ndarray:
+def prior_boxes(state: np.random.RandomState, shape: tuple[int, ...], count: int) -> np.ndarray:
     low, size = state.uniform(0, 0.4, (shape[2] // 4, 2)), state.uniform(0.1, 0.5, (shape[2] // 4, 2))
     return np.stack([np.hstack([low, low + size]).ravel(), state.uniform(0.1, 0.3, shape[2])]).reshape(shape)
 
 
-def spread(state: np.random.RandomState, shape: tuple[int, ...], count: int) -> np.ndarray:
+def normal_by_fan_in(state: np.random.RandomState, shape: tuple[int, ...], count: int) -> np.ndarray:
     return state.standard_normal(shape) / max(1.0, float(np.prod(shape[1:]))) ** 0.5
 
 
 FILLS: dict[str, Fill] = {
     "x": lambda state, shape, count: state.standard_normal(shape),
-    "w": spread,
-    "late": spread,
+    "w": normal_by_fan_in,
+    "late": normal_by_fan_in,
     "v": lambda state, shape, count: state.uniform(0.25, 1.25, shape),
     "class": lambda state, shape, count: state.randint(0, max(count, 1), shape),
     "flag": lambda state, shape, count: state.randint(0, 2, shape),
-    "prior": boxes,
+    "prior": prior_boxes,
 }
 
 
-def numbers(name: str, shape: tuple[int, ...]) -> Tensor:
+def make_data(name: str, shape: tuple[int, ...]) -> Tensor:
     """What a value of that name and shape holds, in float64, but such that float32 holds it too."""
     stem = name.partition("_again")[0]
     found = KIND.match(stem)
@@ -59,22 +59,22 @@ def numbers(name: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.asarray(made, np.float32).astype(np.float64)).reshape(shape)
 
 
-def there(type: TensorType) -> tuple[int, ...]:
+def runtime_shape(type: TensorType) -> tuple[int, ...]:
     """The shape at run time."""
     return tuple((2 * d.bound + 2) // 3 if isinstance(d, AtMost) else d for d in type.dims)
 
 
-def fed(graph: Graph) -> dict[str, Tensor]:
+def make_inputs(graph: Graph) -> dict[str, Tensor]:
     """The inputs, in float64."""
-    return {v.name: numbers(v.name, there(v.type)) for v in graph.inputs}
+    return {v.name: make_data(v.name, runtime_shape(v.type)) for v in graph.inputs}
 
 
-def filled(graph: Graph, late: bool = False) -> Graph:
+def fill_weights(graph: Graph, late: bool = False) -> Graph:
     """The net with its weights; with `late`, also those that passes are to find without numbers."""
     now: dict[Value, Value] = {}
     for c in graph.constants:
         if not c.is_bound and (late or not is_late(c)):
-            now[c] = Constant(c.name, c.type, data=numbers(c.name, c.type.shape).to(DTYPES[c.type.dtype]))
+            now[c] = Constant(c.name, c.type, data=make_data(c.name, c.type.shape).to(DTYPES[c.type.dtype]))
     nodes = tuple(replace(n, inputs=tuple(now.get(v, v) for v in n.inputs)) for n in graph.nodes)
     return replace(graph, nodes=nodes, returns=tuple((name, now.get(v, v)) for name, v in graph.returns))
 

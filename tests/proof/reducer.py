@@ -17,22 +17,22 @@ from cortado.compiler.rewrite import UniqueNames, live_nodes
 from cortado.compiler.types import TensorType, upper_bound
 from cortado.compiler.verify import verify
 
-from .trial import Failure, Subject, Trial
+from .trial import Failure, NetUnderTrial, Trial
 
 Change = Callable[[PlannedGraph], Iterator[PlannedGraph]]
 
 
-def reduced(planned: PlannedGraph, failure: Failure) -> tuple[PlannedGraph, Trial]:
+def reduce_failure(planned: PlannedGraph, failure: Failure) -> tuple[PlannedGraph, Trial]:
     """The smallest net that was found, and the trial in which it fails."""
     trial = failure.trial
 
     def fails(planned: PlannedGraph, trial: Trial) -> bool:
         try:
             verify(*planned)
-            found = Subject(planned).fails(trial)
+            found = NetUnderTrial(planned).find_failure(trial)
         except (CompileError, ValueError, RuntimeError, IndexError):  # no net, or none that has a meaning
             return False
-        return found is not None and found.sort == failure.sort
+        return found is not None and found.category == failure.category
 
     shorter = True
     while shorter:
@@ -67,11 +67,11 @@ def fewer_passes(trial: Trial) -> Iterator[Trial]:
 def fewer_outputs(planned: PlannedGraph) -> Iterator[PlannedGraph]:
     graph, plan = planned
     for output in graph.returns:
-        yield pruned(replace(graph, returns=(output,)), plan)
+        yield prune(replace(graph, returns=(output,)), plan)
     for i in range(len(graph.returns)):
-        yield pruned(replace(graph, returns=graph.returns[:i] + graph.returns[i + 1 :]), plan)
+        yield prune(replace(graph, returns=graph.returns[:i] + graph.returns[i + 1 :]), plan)
     for node in reversed(graph.nodes):  # an end in the middle
-        yield pruned(replace(graph, returns=tuple((v.name, v) for v in node.results)), plan)
+        yield prune(replace(graph, returns=tuple((v.name, v) for v in node.results)), plan)
 
 
 def fewer_nodes(planned: PlannedGraph) -> Iterator[PlannedGraph]:
@@ -81,10 +81,10 @@ def fewer_nodes(planned: PlannedGraph) -> Iterator[PlannedGraph]:
         others = tuple(n for n in graph.nodes if n is not node)
         for operand in node.inputs:
             if len(node.results) == 1 and (operand.type, operand.layout) == (node.output.type, node.output.layout):
-                yield substituted(replace(graph, nodes=others), plan, {node.output: operand})
+                yield substitute(replace(graph, nodes=others), plan, {node.output: operand})
         names = UniqueNames(graph)
         outside = {v: Value(names.fresh("x1"), v.type, v.layout) for v in node.results}
-        yield substituted(replace(graph, inputs=(*graph.inputs, *outside.values()), nodes=others), plan, outside)
+        yield substitute(replace(graph, inputs=(*graph.inputs, *outside.values()), nodes=others), plan, outside)
 
 
 def fewer_decisions(planned: PlannedGraph) -> Iterator[PlannedGraph]:
@@ -94,7 +94,7 @@ def fewer_decisions(planned: PlannedGraph) -> Iterator[PlannedGraph]:
         yield PlannedGraph(graph, MemoryPlan({v: p for v, p in plan.placements.items() if v is not value}))
     if not any(isinstance(n.op, Relayout) for n in graph.nodes):
         every = [*graph.inputs, *(v for n in graph.nodes for v in n.results)]
-        yield substituted(graph, plan, {v: replace(v, layout=None) for v in every})
+        yield substitute(graph, plan, {v: replace(v, layout=None) for v in every})
 
 
 def fewer_operands(planned: PlannedGraph) -> Iterator[PlannedGraph]:
@@ -102,7 +102,7 @@ def fewer_operands(planned: PlannedGraph) -> Iterator[PlannedGraph]:
     for i, node in enumerate(graph.nodes):
         for j in range(1, len(node.inputs)):
             smaller = replace(node, inputs=node.inputs[:j] + node.inputs[j + 1 :])
-            yield from retyped(replace(graph, nodes=(*graph.nodes[:i], smaller, *graph.nodes[i + 1 :])), plan, {})
+            yield from retype(replace(graph, nodes=(*graph.nodes[:i], smaller, *graph.nodes[i + 1 :])), plan, {})
 
 
 def plainer_attributes(planned: PlannedGraph) -> Iterator[PlannedGraph]:
@@ -115,7 +115,7 @@ def plainer_attributes(planned: PlannedGraph) -> Iterator[PlannedGraph]:
             except (ValueError, TypeError):
                 continue
             smaller = replace(node, op=op)
-            yield from retyped(replace(graph, nodes=(*graph.nodes[:i], smaller, *graph.nodes[i + 1 :])), plan, {})
+            yield from retype(replace(graph, nodes=(*graph.nodes[:i], smaller, *graph.nodes[i + 1 :])), plan, {})
 
 
 def smaller_sizes(planned: PlannedGraph) -> Iterator[PlannedGraph]:
@@ -126,12 +126,12 @@ def smaller_sizes(planned: PlannedGraph) -> Iterator[PlannedGraph]:
         for other in dict.fromkeys((1, 2, size // 2, size - 1)):
             if 0 < other < size:
                 dims = {v: tuple(other if d == size else d for d in v.type.dims) for v in outside}
-                yield from retyped(graph, plan, {v: v.type.with_shape(*dims[v]) for v in outside})
+                yield from retype(graph, plan, {v: v.type.with_shape(*dims[v]) for v in outside})
     for value in outside:
         for axis, dim in enumerate(value.type.dims):
             if upper_bound(dim) > 1:
                 smaller = (*value.type.dims[:axis], 1, *value.type.dims[axis + 1 :])
-                yield from retyped(graph, plan, {value: value.type.with_shape(*smaller)})
+                yield from retype(graph, plan, {value: value.type.with_shape(*smaller)})
 
 
 CHANGES: tuple[Change, ...] = (
@@ -144,7 +144,7 @@ CHANGES: tuple[Change, ...] = (
 )
 
 
-def pruned(graph: Graph, plan: MemoryPlan, now: Mapping[Value, Value] | None = None) -> PlannedGraph:
+def prune(graph: Graph, plan: MemoryPlan, now: Mapping[Value, Value] | None = None) -> PlannedGraph:
     """Without what no output needs, inputs included; with the places of what is left, where they still mean something.
 
     `now` are the values that stand for those that the plan speaks of.
@@ -167,16 +167,16 @@ def pruned(graph: Graph, plan: MemoryPlan, now: Mapping[Value, Value] | None = N
     return PlannedGraph(graph, MemoryPlan(placements) if placements else UNPLANNED)
 
 
-def substituted(graph: Graph, plan: MemoryPlan, now: dict[Value, Value]) -> PlannedGraph:
+def substitute(graph: Graph, plan: MemoryPlan, now: dict[Value, Value]) -> PlannedGraph:
     def of(values: tuple[Value, ...]) -> tuple[Value, ...]:
         return tuple(now.get(v, v) for v in values)
 
     nodes = tuple(replace(n, inputs=of(n.inputs), results=of(n.results)) for n in graph.nodes)
     returns = tuple((name, now.get(v, v)) for name, v in graph.returns)
-    return pruned(replace(graph, inputs=of(graph.inputs), nodes=nodes, returns=returns), plan, now)
+    return prune(replace(graph, inputs=of(graph.inputs), nodes=nodes, returns=returns), plan, now)
 
 
-def retyped(graph: Graph, plan: MemoryPlan, types: dict[Value, TensorType]) -> Iterator[PlannedGraph]:
+def retype(graph: Graph, plan: MemoryPlan, types: dict[Value, TensorType]) -> Iterator[PlannedGraph]:
     """The net with other types for inputs and weights; nothing if some node cannot take them."""
     now: dict[Value, Value] = {}
     for value, type in types.items():
@@ -194,4 +194,4 @@ def retyped(graph: Graph, plan: MemoryPlan, types: dict[Value, TensorType]) -> I
         nodes.append(replace(node, inputs=inputs, results=tuple(now[v] for v in node.results)))
     returns = tuple((name, now.get(v, v)) for name, v in graph.returns)
     inputs = tuple(now.get(v, v) for v in graph.inputs)
-    yield pruned(replace(graph, inputs=inputs, nodes=tuple(nodes), returns=returns), plan, now)
+    yield prune(replace(graph, inputs=inputs, nodes=tuple(nodes), returns=returns), plan, now)

@@ -20,7 +20,7 @@ from cortado.compiler.poison import run_poisoned
 from cortado.compiler.target import Target
 from cortado.compiler.targets import TARGETS
 from cortado.compiler.text import parse_planned, show
-from cortado.compiler.text.weights import by_handle
+from cortado.compiler.text.weights import weights_by_handle
 from cortado.compiler.types import DTYPES
 from cortado.compiler.verify import verify
 from cortado.passes import PIPELINE, REQUIRED, Context, apply
@@ -29,12 +29,12 @@ from cortado.passes.plan_memory import aligned_size, assign_offsets, root_live_r
 from cortado.passes.simplify import simplify
 from cortado.runtime import Net
 
-from .meaning import Inputs, Meaning, meaning, roughly
-from .numbers import fed, filled
+from .numbers import fill_weights, make_inputs
+from .reference import Inputs, ReferenceResults, compute_reference, round_to_f16
 
-WHOLE = tuple(p.__name__ for p in PIPELINE)
-NEEDED = tuple(p.__name__ for p in REQUIRED)
-NAMES = (Target.name, *TARGETS)
+PIPELINE_NAMES = tuple(p.__name__ for p in PIPELINE)
+REQUIRED_NAMES = tuple(p.__name__ for p in REQUIRED)
+TARGET_NAMES = (Target.name, *TARGETS)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Trial:
     again: bool = False  # the passes are run again on their own result
 
     def __str__(self) -> str:
-        named = {WHOLE: "the whole pipeline", NEEDED: "what is required"}.get(self.passes, ", ".join(self.passes))
+        named = {PIPELINE_NAMES: "the whole pipeline", REQUIRED_NAMES: "what is required"}.get(
+            self.passes, ", ".join(self.passes)
+        )
         return f"{named} for {self.target}{' and run' if self.run else ''}"
 
 
@@ -64,100 +66,102 @@ class Failure:
         return f"{self.kind} after {self.after or 'nothing'}: {self.sentence}\n    in {self.trial}"
 
     @property
-    def sort(self) -> tuple[str, str, str]:
+    def category(self) -> tuple[str, str, str]:
         """Failures of one sort have, as far as can be told, one cause."""
         return self.kind, self.after, self.sentence.split(":")[0] if self.kind == "pass" else ""
 
 
-class Broken(Exception):
+class CheckFailed(Exception):
     def __init__(self, kind: str, sentence: str) -> None:
         self.kind, self.sentence = kind, sentence
 
 
-class Subject:
+class NetUnderTrial:
     """A net with its numbers, its meaning, and what was found sound already: equal texts are proved once."""
 
     def __init__(self, planned: PlannedGraph) -> None:
-        self.graph = filled(planned.graph)
+        self.graph = fill_weights(planned.graph)
         self.planned = PlannedGraph(self.graph, planned.plan)
-        self.inputs = fed(self.graph)
-        self.meaning = meaning(self.graph, self.inputs)
-        self.sound: dict[str, PlannedGraph] = {}  # by its text, each as it is read back
-        self.settles = settles(self.graph) and not planned.plan
+        self.inputs = make_inputs(self.graph)
+        self.reference = compute_reference(self.graph, self.inputs)
+        self.proved: dict[str, PlannedGraph] = {}  # by its text, each as it is read back
+        self.is_idempotence_expected = is_idempotence_expected(self.graph) and not planned.plan
 
-    def fails(self, trial: Trial) -> Failure | None:
+    def find_failure(self, trial: Trial) -> Failure | None:
         """Take the net through the trial; the first thing that is wrong."""
         after = ""
         try:
-            self.prove(self.planned, self.meaning)
-            planned, expected, target = self.planned, self.meaning, target_of(trial.target)
+            self.prove(self.planned, self.reference)
+            planned, expected, target = self.planned, self.reference, target_of(trial.target)
             for after in trial.passes:
-                before, planned = planned, applied(planned, after, target)
-                expected = self.rounded(before.graph, planned.graph, expected)
+                before, planned = planned, apply_pass(planned, after, target)
+                expected = self.expected_after(before.graph, planned.graph, expected)
                 self.prove(planned, expected)
             after = f"{after}, at the end"
-            if trial.again and (self.settles or target.dtype is None):  # f16 would be rounded again
-                if not self.settles:
-                    planned = repeated(self.sound[show(*planned)], trial, target)
+            if trial.again and (self.is_idempotence_expected or target.dtype is None):  # f16 would be rounded again
+                if not self.is_idempotence_expected:
+                    planned = apply_passes(self.proved[show(*planned)], trial, target)
                     self.prove(planned, expected)
                 text = show(*planned)
-                if (again := show(*repeated(self.sound[text], trial, target))) != text:
-                    raise Broken("again", f"run again, they change more: {first_difference(text, again)}")
+                if (again := show(*apply_passes(self.proved[text], trial, target))) != text:
+                    raise CheckFailed("again", f"run again, they change more: {first_difference(text, again)}")
             if trial.run:
                 self.run(planned, trial.target, expected)
-        except Broken as e:
+        except CheckFailed as e:
             return Failure(trial, e.kind, after, e.sentence)
         return None
 
-    def rounded(self, before: Graph, after: Graph, expected: Meaning) -> Meaning:
+    def expected_after(self, before: Graph, after: Graph, expected: ReferenceResults) -> ReferenceResults:
         """What is meant from now on: the same, or what is left of it where a pass has made f16 of the numbers."""
         if dtypes(before) == dtypes(after):
             return expected
-        inputs = {name: roughly(x) for name, x in self.inputs.items()}
-        kept = meaning(coarse(filled(before, late=True), after), inputs)
-        found = meaning(after, inputs)
-        if difference := kept.differs(found.results, [name for name, _ in after.returns]):
-            raise Broken("numbers", f"rounded, {difference}")
+        inputs = {name: round_to_f16(x) for name, x in self.inputs.items()}
+        kept = compute_reference(round_weights(fill_weights(before, late=True), after), inputs)
+        found = compute_reference(after, inputs)
+        if difference := kept.describe_difference(found.results, [name for name, _ in after.returns]):
+            raise CheckFailed("numbers", f"rounded, {difference}")
         return found
 
-    def given(self, graph: Graph) -> Inputs:
+    def inputs_for(self, graph: Graph) -> Inputs:
         return {v.name: self.inputs[v.name].to(DTYPES[v.type.dtype]) for v in graph.inputs}
 
-    def prove(self, planned: PlannedGraph, expected: Meaning) -> None:
+    def prove(self, planned: PlannedGraph, expected: ReferenceResults) -> None:
         graph, text = planned.graph, show(*planned)
-        if text in self.sound:
+        if text in self.proved:
             return
-        again = checked("text", lambda: parse_planned(text, "dump.net", by_handle(graph)))
+        again = run_checked("text", lambda: parse_planned(text, "dump.net", weights_by_handle(graph)))
         if (printed := show(*again)) != text:
-            raise Broken("text", f"what is read back prints otherwise: {first_difference(text, printed)}")
-        checked("verify", lambda: verify(*planned))
+            raise CheckFailed("text", f"what is read back prints otherwise: {first_difference(text, printed)}")
+        run_checked("verify", lambda: verify(*planned))
         if [name for name, _ in graph.returns] != [name for name, _ in self.graph.returns]:
-            raise Broken("numbers", "the outputs have other names")
-        names, inputs = [name for name, _ in graph.returns], self.given(graph)
-        found = checked("numbers", lambda: meaning(again.graph, inputs).results)
-        if difference := expected.differs(found, names):
-            raise Broken("numbers", difference)
-        if all(v.type.is_static for v in graph.values.values()) and f32(graph):
-            bound = PlannedGraph(filled(graph, late=True), planned.plan)
-            final = checked("poison", lambda: bound if bound.plan.arena is not None else packed(bound))
-            found = checked("poison", lambda: run_poisoned(final, *inputs.values()))
-            if difference := expected.differs(found, names):
-                raise Broken("poison", difference)
-        self.sound[text] = again
+            raise CheckFailed("numbers", "the outputs have other names")
+        names, inputs = [name for name, _ in graph.returns], self.inputs_for(graph)
+        found = run_checked("numbers", lambda: compute_reference(again.graph, inputs).results)
+        if difference := expected.describe_difference(found, names):
+            raise CheckFailed("numbers", difference)
+        if all(v.type.is_static for v in graph.values.values()) and has_no_f16(graph):
+            bound = PlannedGraph(fill_weights(graph, late=True), planned.plan)
+            final = run_checked("poison", lambda: bound if bound.plan.arena is not None else plan_tightly(bound))
+            found = run_checked("poison", lambda: run_poisoned(final, *inputs.values()))
+            if difference := expected.describe_difference(found, names):
+                raise CheckFailed("poison", difference)
+        self.proved[text] = again
 
-    def run(self, planned: PlannedGraph, target: str, expected: Meaning) -> None:
+    def run(self, planned: PlannedGraph, target: str, expected: ReferenceResults) -> None:
         """The artifact, run twice: the second time in an arena full of the first run."""
         graph = planned.graph
-        bound = PlannedGraph(filled(graph, late=True), planned.plan)
-        net = checked("artifact", lambda: Net.from_artifact(build(bound, filled(self.graph, late=True), target)))
+        bound = PlannedGraph(fill_weights(graph, late=True), planned.plan)
+        net = run_checked(
+            "artifact", lambda: Net.from_artifact(build(bound, fill_weights(self.graph, late=True), target))
+        )
         for _ in range(2):
-            results: dict[str, Any] = checked("artifact", lambda: net(self.given(graph)))
+            results: dict[str, Any] = run_checked("artifact", lambda: net(self.inputs_for(graph)))
             found = [torch.as_tensor(results[name]).cpu() for name, _ in graph.returns]
-            if difference := expected.differs(found, list(results)):
-                raise Broken("artifact", difference)
+            if difference := expected.describe_difference(found, list(results)):
+                raise CheckFailed("artifact", difference)
 
 
-def packed(planned: PlannedGraph) -> PlannedGraph:
+def plan_tightly(planned: PlannedGraph) -> PlannedGraph:
     """A tight plan, by the first of the orders that `plan_memory` tries."""
     graph, plan = planned
     spans = root_live_ranges(planned)
@@ -168,28 +172,28 @@ def packed(planned: PlannedGraph) -> PlannedGraph:
     return PlannedGraph(graph, whole)
 
 
-def checked(kind: str, work: Any) -> Any:
+def run_checked(kind: str, work: Any) -> Any:
     """What the work gives; any exception as the failure that it is."""
     try:
         return work()
-    except Broken:
+    except CheckFailed:
         raise
     except Exception as e:
-        raise Broken(kind, f"{type(e).__name__}: {e}") from e
+        raise CheckFailed(kind, f"{type(e).__name__}: {e}") from e
 
 
-def applied(planned: PlannedGraph, name: str, target: Target) -> PlannedGraph:
-    made: PlannedGraph = checked("pass", lambda: apply(getattr(all_passes, name), planned, Context(target)))
+def apply_pass(planned: PlannedGraph, name: str, target: Target) -> PlannedGraph:
+    made: PlannedGraph = run_checked("pass", lambda: apply(getattr(all_passes, name), planned, Context(target)))
     return made
 
 
-def repeated(planned: PlannedGraph, trial: Trial, target: Target) -> PlannedGraph:
+def apply_passes(planned: PlannedGraph, trial: Trial, target: Target) -> PlannedGraph:
     for name in trial.passes:
-        planned = applied(planned, name, target)
+        planned = apply_pass(planned, name, target)
     return planned
 
 
-def settles(graph: Graph) -> bool:
+def is_idempotence_expected(graph: Graph) -> bool:
     """Whether passes, run once, can be held to leave nothing for a second run.
 
     Not where a node stands in their way that is gone afterwards: a dead one; one that looks at shapes alone, or changes
@@ -208,18 +212,18 @@ def dtypes(graph: Graph) -> set[str]:
     return {v.type.dtype for v in (*graph.inputs, *graph.constants)}
 
 
-def f32(graph: Graph) -> bool:
+def has_no_f16(graph: Graph) -> bool:
     """Torch's f16 on a CPU is slow, and rounds so much that nothing can be said of it."""
     return all(v.type.dtype != "f16" for v in graph.values.values())
 
 
-def coarse(graph: Graph, after: Graph) -> Graph:
+def round_weights(graph: Graph, after: Graph) -> Graph:
     """The net with its weights rounded as f16 rounds them, where the net after the pass reads them so."""
     made = {n.name: n for n in after.nodes}
 
     def read(value: Value, dtype: str) -> Value:
         exact = not isinstance(value, Constant) or (value.type.dtype, dtype) != ("f32", "f16")
-        return value if exact else replace(value, data=roughly(value.data))  # type: ignore[attr-defined,call-arg]
+        return value if exact else replace(value, data=round_to_f16(value.data))  # type: ignore[attr-defined,call-arg]
 
     nodes = []
     for node in graph.nodes:

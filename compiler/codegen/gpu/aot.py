@@ -18,15 +18,15 @@ from typing import Any
 
 from ...errors import CompileError
 
-WORKER = Path(__file__).with_name("machine_code.py")
-FORMAT = "1"  # of what is kept; a new one forgets the old
-LONGEST = 600  # seconds that one kernel may take
+WORKER_SCRIPT = Path(__file__).with_name("machine_code.py")
+CACHE_FORMAT = "1"  # of what is kept; a new one forgets the old
+MAX_KERNEL_SECONDS = 600  # seconds that one kernel may take
 
 Job = tuple[str, str]  # a kernel's name, and the architecture that it is compiled for
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class MachineCode:
     """A kernel's machine code for one architecture, and what it takes to run it.
 
     `shared` bytes and `registers` of a thread, bytes `spilled` to its stack, steps loaded ahead (`stages`), tensor core
@@ -43,10 +43,12 @@ class Machine:
     descriptors: tuple[dict[str, Any], ...] = ()
 
 
-def machine_code(texts: Mapping[str, str], jobs: Sequence[Job], workers: int | None = None) -> dict[Job, Machine]:
+def compile_machine_code(
+    texts: Mapping[str, str], jobs: Sequence[Job], workers: int | None = None
+) -> dict[Job, MachineCode]:
     """The code for all jobs; `texts` are the kernels' files by name. CompileError with Triton's words if one fails."""
-    keys = {job: key(texts[job[0]], job) for job in dict.fromkeys(jobs)}
-    found = {job: machine for job in keys if (machine := kept(keys[job])) is not None}
+    keys = {job: cache_key(texts[job[0]], job) for job in dict.fromkeys(jobs)}
+    found = {job: machine for job in keys if (machine := read_cache(keys[job])) is not None}
     todo = [job for job in keys if job not in found]
     if not todo:
         return found
@@ -55,13 +57,13 @@ def machine_code(texts: Mapping[str, str], jobs: Sequence[Job], workers: int | N
         for name in {name for name, _ in todo}:
             (Path(folder) / f"{name}.py").write_text(texts[name], "utf-8")
         with ThreadPoolExecutor(count) as pool:
-            for answers in pool.map(lambda k: worked(todo[k::count], Path(folder), k), range(count)):
+            for answers in pool.map(lambda k: run_worker(todo[k::count], Path(folder), k), range(count)):
                 for job, answer in answers.items():
-                    found[job] = keep(keys[job], answer)
+                    found[job] = write_cache(keys[job], answer)
     return found
 
 
-def worked(jobs: Sequence[Job], folder: Path, number: int) -> dict[Job, Machine]:
+def run_worker(jobs: Sequence[Job], folder: Path, number: int) -> dict[Job, MachineCode]:
     """One worker process, from start to end."""
     lines = [{"file": str(folder / f"{n}.py"), "name": n, "architecture": a} for n, a in jobs]
     settings = {
@@ -72,67 +74,69 @@ def worked(jobs: Sequence[Job], folder: Path, number: int) -> dict[Job, Machine]
     paths = os.pathsep.join(p for p in sys.path if p and Path(p, "triton").is_dir())
     settings |= {"PYTHONPATH": paths} if paths else {}
     worker = subprocess.run(
-        [sys.executable, WORKER],
+        [sys.executable, WORKER_SCRIPT],
         input="".join(json.dumps(line) + "\n" for line in lines),
         capture_output=True,
         text=True,
         env=settings,
-        timeout=LONGEST * len(jobs),
+        timeout=MAX_KERNEL_SECONDS * len(jobs),
     )
     answers = [json.loads(line) for line in worker.stdout.splitlines()]
     for (name, architecture), answer in zip(jobs, answers, strict=False):
         if "error" in answer:
-            raise failed(name, architecture, answer["error"])
+            raise compilation_error(name, architecture, answer["error"])
     if len(answers) < len(jobs):
-        raise failed(*jobs[len(answers)], worker.stderr[-2000:] or f"the compiler ended with {worker.returncode}")
-    return {job: decoded(answer) for job, answer in zip(jobs, answers, strict=True)}
+        raise compilation_error(
+            *jobs[len(answers)], worker.stderr[-2000:] or f"the compiler ended with {worker.returncode}"
+        )
+    return {job: decode_answer(answer) for job, answer in zip(jobs, answers, strict=True)}
 
 
-def failed(name: str, architecture: str, why: str) -> CompileError:
+def compilation_error(name: str, architecture: str, why: str) -> CompileError:
     advice = "Triton compiles kernels: pip install triton." if "No module named 'triton'" in why else ""
     return CompileError(f"kernel {name} cannot be compiled for {architecture}: {why}", advice=advice)
 
 
-def decoded(answer: dict[str, Any]) -> Machine:
-    return Machine(
+def decode_answer(answer: dict[str, Any]) -> MachineCode:
+    return MachineCode(
         **{**answer, "cubin": base64.b64decode(answer["cubin"]), "descriptors": tuple(answer["descriptors"])}
     )
 
 
-def key(text: str, job: Job) -> str:
+def cache_key(text: str, job: Job) -> str:
     """What the code is made from: the file below its docstring, the compiler's version, the architecture."""
     try:
         compiler = importlib.metadata.version("triton")
     except importlib.metadata.PackageNotFoundError:
         compiler = "none"
     code = text.split('"""\n\nimport triton', 1)[1]
-    return hashlib.sha256("\n".join([FORMAT, compiler, *job, code]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([CACHE_FORMAT, compiler, *job, code]).encode()).hexdigest()
 
 
-def folder() -> Path:
+def cache_folder() -> Path:
     """Where compiled kernels are kept: $CORTADO_CACHE, or the user's cache folder."""
     if given := os.environ.get("CORTADO_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cortado" / "kernels"
 
 
-def kept(name: str) -> Machine | None:
+def read_cache(name: str) -> MachineCode | None:
     """What the cache holds under a key. What cannot be read is not there."""
     try:
-        return decoded(json.loads((folder() / f"{name}.json").read_text("utf-8")))
+        return decode_answer(json.loads((cache_folder() / f"{name}.json").read_text("utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def keep(name: str, machine: Machine) -> Machine:
+def write_cache(name: str, machine: MachineCode) -> MachineCode:
     """Write to the cache, whole or not at all; a cache that cannot be written is none."""
     text = json.dumps({**asdict(machine), "cubin": base64.b64encode(machine.cubin).decode()})
     try:
-        folder().mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".")
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=cache_folder(), prefix=".")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        Path(temporary).replace(folder() / f"{name}.json")
+        Path(temporary).replace(cache_folder() / f"{name}.json")
     except OSError:
         pass
     return machine

@@ -7,48 +7,66 @@ from dataclasses import replace
 
 from ...errors import CompileError
 from ...ops.conv import Conv
-from .draft import NEWEST, OLDEST, Draft, Work, blocks, constants, extents, image, pair, power_of_two, sizes
-from .epilogue import Operand, write
+from .epilogue import Operand, make_epilogue
+from .kernel_spec import (
+    NEWEST_ARCHITECTURE,
+    OLDEST_ARCHITECTURE,
+    KernelProblem,
+    KernelSpec,
+    ceil_div,
+    constexprs,
+    extents,
+    image_sizes,
+    image_strides,
+    next_power_of_two,
+    rows_and_columns,
+)
 from .parameters import Descriptor, Pointer
-from .space import images
-from .tiles import Tile, box, covering, product_tile
+from .space import image_space
+from .tiles import TileShape, matmul_tile, tile_count, tma_tile
 from .view import View, contiguous
 
-FEW = 16  # channels: with fewer, pixels are gathered number by number, in whatever layout they lie
-WASTE = 1.6  # boxes may compute that much more than there is; then gathering costs less
+MIN_UNFLATTENED_CHANNELS = 16  # channels: with fewer, pixels are gathered number by number, in whatever layout they lie
+MAX_TILE_WASTE = 1.6  # boxes may compute that much more than there is; then gathering costs less
 
 
-def convolution(work: Work) -> Sequence[Draft]:
-    """The drafts for a convolution and what rides on it, the newest architecture's first."""
+def lower_convolution(work: KernelProblem) -> Sequence[KernelSpec]:
+    """The specs for a convolution and what rides on it, the newest architecture's first."""
     op = work.anchor.op
     assert isinstance(op, Conv)
-    channels = sizes(work.operand(0)[1])[1]
+    channels = image_sizes(work.operand(0)[1])[1]
     if op.groups == channels > 1:
-        return [depthwise(work, op)]
-    gathered = gather(work, op)
-    tiled = boxes(work, op)
-    return [tiled, replace(gathered, architectures=(OLDEST,))] if tiled else [gathered]
+        return [lower_depthwise(work, op)]
+    gathered = lower_implicit_gemm(work, op)
+    tiled = lower_tma_convolution(work, op)
+    return [tiled, replace(gathered, architectures=(OLDEST_ARCHITECTURE,))] if tiled else [gathered]
 
 
-class Shape:
+class ConvolutionShape:
     """The sizes that all three ways speak of, and what they have in common."""
 
-    def __init__(self, work: Work, op: Conv) -> None:
+    def __init__(self, work: KernelProblem, op: Conv) -> None:
         (self.x_number, self.x), (self.w_number, weight) = work.operand(0), work.operand(1)
         self.y = work.results[0]
-        self.n, self.c, self.h, self.w = sizes(self.x)
-        _, self.own, self.oh, self.ow = sizes(self.y)  # y holds so many channels; other pieces hold the rest
+        self.n, self.c, self.h, self.w = image_sizes(self.x)
+        _, self.y_channels, self.oh, self.ow = image_sizes(
+            self.y
+        )  # y holds so many channels; other pieces hold the rest
         self.o = weight.shape[0]
-        self.r, self.s = pair(weight.shape[2:], 1)
+        self.r, self.s = rows_and_columns(weight.shape[2:], 1)
         stride, pad, dilation = op.geometry(len(self.x.shape) - 2)
-        self.stride, self.pad, self.dilation = pair(stride, 1), pair(pad, 0), pair(dilation, 1)
+        self.stride, self.pad, self.dilation = (
+            rows_and_columns(stride, 1),
+            rows_and_columns(pad, 0),
+            rows_and_columns(dilation, 1),
+        )
         self.weight, self.groups = weight, op.groups
         self.pixels = self.n * self.oh * self.ow
-        self.space = images(contiguous(self.y.dtype, work.anchor.output.type.shape, innermost=1))
+        self.space = image_space(contiguous(self.y.dtype, work.anchor.output.type.shape, innermost=1))
         bias: Operand | None = (work.anchor.inputs[2], 1) if len(work.anchor.inputs) == 3 else None
-        self.epilogue = write(work.kernel, self.space, work.views, work.anchor, bias, work.results[1:])
+        self.epilogue = make_epilogue(work.kernel, self.space, work.views, work.anchor, bias, work.results[1:])
 
-    def packed(self, order: tuple[int, ...]) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
+    def weight_packing(self, order: tuple[int, ...]) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
         """How the weight has to be laid out: not at all, if its window is a single pixel."""
         shape = tuple(self.weight.shape[a] for a in order)
         return {} if self.r * self.s == 1 else {self.w_number: (order, shape)}
@@ -73,42 +91,42 @@ def precision_of(view: View, strict: bool) -> tuple[str, str]:
     return ("f16", "ieee") if view.dtype == "f16" else ("f32-strict", "ieee") if strict else ("f32", "tf32x3")
 
 
-def gather(work: Work, op: Conv) -> Draft:
-    it = Shape(work, op)
+def lower_implicit_gemm(work: KernelProblem, op: Conv) -> KernelSpec:
+    it = ConvolutionShape(work, op)
     c, o = it.c // it.groups, it.o // it.groups
     name, precision = precision_of(it.x, work.strict)
-    flat = c < FEW
-    tile = product_tile("conv", name, it.pixels, o, it.r * it.s * c if flat else c, it.groups)
+    flat = c < MIN_UNFLATTENED_CHANNELS
+    tile = matmul_tile("conv", name, it.pixels, o, it.r * it.s * c if flat else c, it.groups)
     if flat and tile.depth > 16 and name == "f32":
         tile = replace(tile, depth=16, stages=2)  # places are worked out for every element: registers bind
     parameters = {
         **it.pointers(),
         "extra": it.epilogue.extra,
         **extents(N=it.n, H=it.h, W=it.w, OH=it.oh, OW=it.ow),
-        **image(it.y, "y"),
-        **image(it.x, "x"),
-        **constants(C=c, O=o, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1], PH=it.pad[0], PW=it.pad[1]),
-        **constants(DH=it.dilation[0], DW=it.dilation[1], ROWS=tile.rows, COLUMNS=tile.columns, DEPTH=tile.depth),
-        **constants(OWN=it.own, FLAT=flat, PRECISION=precision),
+        **image_strides(it.y, "y"),
+        **image_strides(it.x, "x"),
+        **constexprs(C=c, O=o, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1], PH=it.pad[0], PW=it.pad[1]),
+        **constexprs(DH=it.dilation[0], DW=it.dilation[1], ROWS=tile.rows, COLUMNS=tile.columns, DEPTH=tile.depth),
+        **constexprs(OWN=it.y_channels, FLAT=flat, PRECISION=precision),
     }
-    grid = (blocks(it.pixels, tile.rows), blocks(o, tile.columns), it.groups)
-    packed = it.packed(it.channels_last)
-    return Draft("conv", parameters, grid, tile.warps, tile.stages, it.epilogue, packed=packed)
+    grid = (ceil_div(it.pixels, tile.rows), ceil_div(o, tile.columns), it.groups)
+    packed = it.weight_packing(it.channels_last)
+    return KernelSpec("conv", parameters, grid, tile.warps, tile.stages, it.epilogue, weight_packing=packed)
 
 
-def boxes(work: Work, op: Conv) -> Draft | None:
+def lower_tma_convolution(work: KernelProblem, op: Conv) -> KernelSpec | None:
     """None where the hardware cannot copy the image in boxes, or would copy too much."""
-    it = Shape(work, op)
+    it = ConvolutionShape(work, op)
     name, precision = precision_of(it.x, work.strict)
-    if name == "f32-strict" or it.groups > 1 or it.c < FEW:
+    if name == "f32-strict" or it.groups > 1 or it.c < MIN_UNFLATTENED_CHANNELS:
         return None
-    tile = product_tile("conv_tiled", name, it.pixels, it.o, it.c)
-    described = describe(it, tile)
+    tile = matmul_tile("conv_tiled", name, it.pixels, it.o, it.c)
+    described = image_descriptor(it, tile)
     if described is None:
         return None
-    across = box(tile.rows, it.n, it.oh, it.ow)
-    tiles = covering(across, it.n, it.oh, it.ow)
-    if tiles * tile.rows > WASTE * blocks(it.pixels, tile.rows) * tile.rows:
+    across = tma_tile(tile.rows, it.n, it.oh, it.ow)
+    tiles = tile_count(across, it.n, it.oh, it.ow)
+    if tiles * tile.rows > MAX_TILE_WASTE * ceil_div(it.pixels, tile.rows) * tile.rows:
         return None
     shape, steps = described
     span = (across[0], across[1], across[2]) if len(shape) == 4 else (across[0], across[1], 1, across[2])
@@ -124,17 +142,19 @@ def boxes(work: Work, op: Conv) -> Draft | None:
         "weight": weight,
         "extra": it.epilogue.extra,
         **extents(N=it.n, OH=it.oh, OW=it.ow),
-        **image(it.y, "y"),
-        **constants(C=it.c, O=it.o, R=it.r, S=it.s, STRIDE=it.stride[0], PH=it.pad[0], PW=it.pad[1]),
-        **constants(DH=it.dilation[0], DW=it.dilation[1], TN=across[0], TH=across[1], TW=across[2]),
-        **constants(OWN=it.own, COLUMNS=tile.columns, DEPTH=tile.depth, PRECISION=precision),
+        **image_strides(it.y, "y"),
+        **constexprs(C=it.c, O=it.o, R=it.r, S=it.s, STRIDE=it.stride[0], PH=it.pad[0], PW=it.pad[1]),
+        **constexprs(DH=it.dilation[0], DW=it.dilation[1], TN=across[0], TH=across[1], TW=across[2]),
+        **constexprs(OWN=it.y_channels, COLUMNS=tile.columns, DEPTH=tile.depth, PRECISION=precision),
     }
-    grid = (tiles, blocks(it.o, tile.columns), 1)
-    packed = it.packed(it.channels_last)
-    return Draft("conv_tiled", parameters, grid, tile.warps, tile.stages, it.epilogue, (NEWEST,), packed)
+    grid = (tiles, ceil_div(it.o, tile.columns), 1)
+    packed = it.weight_packing(it.channels_last)
+    return KernelSpec(
+        "conv_tiled", parameters, grid, tile.warps, tile.stages, it.epilogue, (NEWEST_ARCHITECTURE,), packed
+    )
 
 
-def describe(it: Shape, tile: Tile) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+def image_descriptor(it: ConvolutionShape, tile: TileShape) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """Shape and strides of the image as the hardware copies it; None if it cannot.
 
     Every stride but the last has to be a multiple of 16 bytes, and so has the address (CUDA driver API,
@@ -142,7 +162,7 @@ def describe(it: Shape, tile: Tile) -> tuple[tuple[int, ...], tuple[int, ...]] |
     """
     n, c, *spatial = it.x.strides
     h, w = spatial if len(spatial) == 2 else (it.w * spatial[0], spatial[0])
-    whole = all(s * it.x.itemsize % 16 == 0 for s in (n, h, w, it.c)) and it.x.aligned and c == 1
+    whole = all(s * it.x.itemsize % 16 == 0 for s in (n, h, w, it.c)) and it.x.is_aligned and c == 1
     if not whole:
         return None
     if it.stride == (1, 1):
@@ -152,21 +172,21 @@ def describe(it: Shape, tile: Tile) -> tuple[tuple[int, ...], tuple[int, ...]] |
     return (it.n, it.h // 2, 2, it.w // 2, 2 * it.c), (n, 2 * h, h, 2 * w, 1)
 
 
-def depthwise(work: Work, op: Conv) -> Draft:
-    it = Shape(work, op)
+def lower_depthwise(work: KernelProblem, op: Conv) -> KernelSpec:
+    it = ConvolutionShape(work, op)
     precision_of(it.x, work.strict)
-    columns = power_of_two(it.o, most=64) if it.x.strides[1] == 1 else 1
+    columns = next_power_of_two(it.o, most=64) if it.x.strides[1] == 1 else 1
     tall = 1024 // columns
     parameters = {
         **it.pointers(),
         "extra": it.epilogue.extra,
         **extents(N=it.n, H=it.h, W=it.w, OH=it.oh, OW=it.ow),
-        **image(it.y, "y"),
-        **image(it.x, "x"),
-        **constants(O=it.o, EACH=it.o // it.c, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1]),
-        **constants(PH=it.pad[0], PW=it.pad[1], DH=it.dilation[0], DW=it.dilation[1], OWN=it.own),
-        **constants(ROWS=tall, COLUMNS=columns),
+        **image_strides(it.y, "y"),
+        **image_strides(it.x, "x"),
+        **constexprs(O=it.o, EACH=it.o // it.c, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1]),
+        **constexprs(PH=it.pad[0], PW=it.pad[1], DH=it.dilation[0], DW=it.dilation[1], OWN=it.y_channels),
+        **constexprs(ROWS=tall, COLUMNS=columns),
     }
     order = (*range(2, len(it.weight.shape)), 1, 0)
-    grid = (blocks(it.pixels, tall), blocks(it.o, columns), 1)
-    return Draft("depthwise", parameters, grid, epilogue=it.epilogue, packed=it.packed(order))
+    grid = (ceil_div(it.pixels, tall), ceil_div(it.o, columns), 1)
+    return KernelSpec("depthwise", parameters, grid, epilogue=it.epilogue, weight_packing=it.weight_packing(order))

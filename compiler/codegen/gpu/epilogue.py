@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ...ir import Graph, Node, Value
 from ...op import Elementwise
+from .expr import Expr, ExprBuilder
 from .parameters import Group, Number, Parameter, Pointer
 from .space import Space
-from .text import Calls, Text
 from .view import View
 
 Operand = tuple[Value, int | None]  # a value, and the axis at which its shape starts; None if it has the whole shape
@@ -24,45 +24,45 @@ class Epilogue:
     functions: frozenset[str]
 
 
-def refused(nodes: Sequence[Node], space: Space, views: dict[Value, View]) -> str | None:
+def reason_not_readable(nodes: Sequence[Node], space: Space, views: dict[Value, View]) -> str | None:
     """Why an epilogue in this space cannot read what these nodes read; None if it can."""
     made = {v for n in nodes for v in n.results}
     for node in nodes:
-        for value, start in placed(node):
-            if value not in made and value in views and space.steps(views[value], start) is None:
+        for value, start in operands_with_axes(node):
+            if value not in made and value in views and space.operand_strides(views[value], start) is None:
                 return f"{node.op.name} reads {value.name} at other places than the kernel writes"
     return None
 
 
-def placed(node: Node) -> list[Operand]:
+def operands_with_axes(node: Node) -> list[Operand]:
     """The operands of an elementwise node, each with the axis at which its shape starts."""
     assert isinstance(node.op, Elementwise), node.op.name
     return list(zip(node.inputs, node.op.operand_axes([v.type for v in node.inputs]), strict=True))
 
 
-def write(
+def make_epilogue(
     kernel: Graph,
     space: Space,
     views: dict[Value, View],
     anchor: Node | None = None,
     bias: Operand | None = None,
-    pieces: Sequence[View] = (),
+    slice_views: Sequence[View] = (),
 ) -> Epilogue:
     """The epilogue of a kernel over `space`. `views` are the kernel's inputs.
 
     The template brings the result of `anchor`, but for the `bias`; without one the kernel is elementwise throughout.
     Operands are read where they are first needed, and computed with in f32. The template stores what is returned; where
-    a slice ends the kernel, that is its first piece, and `pieces` are the views of the others, which are stored here.
+    a slice ends the kernel, that is its first slice; `slice_views` are the views of the others, which are stored here.
     """
-    lines, extra, calls = list[str](), list[tuple[str, Parameter]](), Calls()
-    env: dict[Operand, Text] = {}
+    lines, extra, calls = list[str](), list[tuple[str, Parameter]](), ExprBuilder()
+    env: dict[Operand, Expr] = {}
 
-    def read(value: Value, start: int | None) -> Text:
+    def read(value: Value, start: int | None) -> Expr:
         if (value, None) in env and value not in views:
             return env[value, None]
         if (value, start) not in env:
-            env[value, start] = Text(name := value.name if (value, None) not in env else f"{value.name}{start}")
-            steps = space.steps(views[value], start)
+            env[value, start] = Expr(name := value.name if (value, None) not in env else f"{value.name}{start}")
+            steps = space.operand_strides(views[value], start)
             assert steps is not None, f"{kernel.name} cannot read {value.name}"
             place = stepped(name, Pointer(("operand", kernel.inputs.index(value)), views[value]), steps)
             masks = dict.fromkeys(space.masks[coordinate] for coordinate in steps)
@@ -86,22 +86,22 @@ def write(
 
     if anchor is not None:
         name = anchor.results[0].name
-        lines.append(f"{name} = {Text('acc') + read(*bias) if bias else 'acc'}")
-        env[anchor.results[0], None] = Text(name)
-    *riders, last = kernel.nodes
-    for node in (*riders, *(() if last.slice_ranges else (last,)))[anchor is not None :]:
+        lines.append(f"{name} = {Expr('acc') + read(*bias) if bias else 'acc'}")
+        env[anchor.results[0], None] = Expr(name)
+    *epilogue, last = kernel.nodes
+    for node in (*epilogue, *(() if last.slice_ranges else (last,)))[anchor is not None :]:
         assert isinstance(node.op, Elementwise)
-        operands = [read(v, s) for v, s in placed(node)]
+        operands = [read(v, s) for v, s in operands_with_axes(node)]
         lines.append(f"{node.output.name} = {node.op.scalar(calls, *operands)}")
-        env[node.output, None] = Text(node.output.name)
+        env[node.output, None] = Expr(node.output.name)
     for i, (value, part) in enumerate(list(last.slice_ranges.items())[1:], 1):
-        steps = space.steps(pieces[i - 1], None)
+        steps = space.operand_strides(slice_views[i - 1], None)
         assert steps is not None, f"{kernel.name} cannot write {value.name}"
-        place = stepped(value.name, Pointer(("result", i), pieces[i - 1]), steps, part.start)
+        place = stepped(value.name, Pointer(("result", i), slice_views[i - 1]), steps, part.start)
         lines.append(f"mine = channels & (channel >= {part.start}) & (channel < {part.stop})")
         lines.append(f"tl.store({place}, {last.inputs[0].name}, mask=pixels & mine)")
     lines.append(f"return {(last.inputs if last.slice_ranges else last.results)[0].name}")
     if extra:
         names = ", ".join(name for name, _ in extra)
         lines.insert(0, f"({names},) = extra" if len(extra) == 1 else f"{names} = extra")
-    return Epilogue(tuple(lines), Group(tuple(p for _, p in extra)), frozenset(calls.used))
+    return Epilogue(tuple(lines), Group(tuple(p for _, p in extra)), frozenset(calls.used_functions))

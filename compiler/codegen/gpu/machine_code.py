@@ -18,10 +18,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-SHARED = {"sm_90": 232_448, "sm_80": 101_376}  # bytes a block may have; sm_86 and sm_89 run sm_80's code
+MAX_SHARED_BYTES = {"sm_90": 232_448, "sm_80": 101_376}  # bytes a block may have; sm_86 and sm_89 run sm_80's code
 
 
-def compiled(file: str, name: str, architecture: str) -> dict[str, Any]:
+def compile_kernel(file: str, name: str, architecture: str) -> dict[str, Any]:
     """One kernel, compiled again with fewer steps loaded ahead if it needs more shared memory than there is."""
     import triton
     from triton.backends.compiler import GPUTarget
@@ -32,14 +32,14 @@ def compiled(file: str, name: str, architecture: str) -> dict[str, Any]:
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
     function = getattr(module, name)
     place = function.arg_names.index
-    constants = {located(path, place): value for path, value in module.CONSTANTS.items()}
-    attributes = {located(path, place): [["tt.divisibility", 16]] for path in module.ALIGNED}
+    constants = {parameter_path(path, place): value for path, value in module.CONSTANTS.items()}
+    attributes = {parameter_path(path, place): [["tt.divisibility", 16]] for path in module.ALIGNED}
     options = dict(module.OPTIONS)
     source = ASTSource(function, module.SIGNATURE, constants, attributes)
     while True:
         kernel = triton.compile(source, target=GPUTarget("cuda", int(architecture[3:]), 32), options=options)
-        fits = kernel.metadata.shared <= SHARED[architecture]
-        if fits and ordered(kernel.asm["ptx"]):
+        fits = kernel.metadata.shared <= MAX_SHARED_BYTES[architecture]
+        if fits and has_required_fence(kernel.asm["ptx"]):
             break
         if options["num_stages"] == 1:
             raise ValueError(f"{architecture} cannot run it: {kernel.metadata.shared} bytes of shared memory")
@@ -52,13 +52,13 @@ def compiled(file: str, name: str, architecture: str) -> dict[str, Any]:
         "shared": kernel.metadata.shared,
         "warps": kernel.metadata.num_warps,
         "stages": options["num_stages"],
-        **resources(cubin, Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"),
+        **resource_usage(cubin, Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"),
         "wgmma": kernel.asm["ptx"].count("wgmma.mma_async"),
-        "descriptors": [described(d) for d in getattr(kernel.metadata, "tensordesc_meta", None) or []],
+        "descriptors": [describe_descriptor(d) for d in getattr(kernel.metadata, "tensordesc_meta", None) or []],
     }
 
 
-def ordered(ptx: str) -> bool:
+def has_required_fence(ptx: str) -> bool:
     """False if tensor cores may read shared memory before what was copied there can be seen by them.
 
     Triton 3.6 leaves out the fence between asynchronous copies and wgmma; without steps loaded ahead it copies
@@ -67,17 +67,17 @@ def ordered(ptx: str) -> bool:
     return not ("wgmma.mma_async" in ptx and "cp.async.c" in ptx and "fence.proxy.async" not in ptx)
 
 
-def located(path: str, place: Any) -> tuple[int, ...]:
+def parameter_path(path: str, place: Any) -> tuple[int, ...]:
     """ "extra.1" as Triton counts: the number of the parameter, then of its member."""
     name, *members = path.split(".")
     return (place(name), *map(int, members))
 
 
-def described(meta: dict[str, Any]) -> dict[str, Any]:
+def describe_descriptor(meta: dict[str, Any]) -> dict[str, Any]:
     return {"box": list(meta["block_size"]), "swizzle": meta["swizzle"]}
 
 
-def resources(cubin: bytes, cuobjdump: Path) -> dict[str, int]:
+def resource_usage(cubin: bytes, cuobjdump: Path) -> dict[str, int]:
     """Registers of a thread, and the bytes of stack that it spills to, as the machine code states them."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
@@ -92,7 +92,7 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            answer = compiled(job["file"], job["name"], job["architecture"])
+            answer = compile_kernel(job["file"], job["name"], job["architecture"])
         except Exception as e:
             answer = {"error": f"{type(e).__name__}: {e}"}
         print(json.dumps(answer), flush=True)

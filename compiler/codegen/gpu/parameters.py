@@ -8,55 +8,55 @@ from typing import Any
 
 from .view import View
 
-TRITON = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64", "i32": "i32", "i64": "i64", "u8": "u8"}
-Of = tuple[str, int]  # ("operand" or "result", its number)
+TRITON_DTYPES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64", "i32": "i32", "i64": "i64", "u8": "u8"}
+ValueRef = tuple[str, int]  # ("operand" or "result", its number)
 
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
     """The address of a value's first element."""
 
-    of: Of
+    ref: ValueRef
     view: View
 
     @property
     def signature(self) -> str:
-        return f"*{TRITON[self.view.dtype]}"
+        return f"*{TRITON_DTYPES[self.view.dtype]}"
 
     @property
-    def aligned(self) -> bool:
-        return self.view.aligned
+    def is_aligned(self) -> bool:
+        return self.view.is_aligned
 
     def argument(self) -> dict[str, Any]:
-        return {self.of[0]: self.of[1]}
+        return {self.ref[0]: self.ref[1]}
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
     """A size or a stride: an argument, so that one kernel serves every size. "i64" where pictures are counted.
 
-    `tells`: it is worth knowing that it is a multiple of 16, because then whole lines of memory are moved.
+    `has_alignment_hint`: it is worth knowing that it is a multiple of 16, because then whole lines of memory are moved.
     """
 
     value: int
     signature: str = "i32"
-    tells: bool = True
+    has_alignment_hint: bool = True
 
     @property
-    def aligned(self) -> bool:
-        return self.tells and self.value % 16 == 0
+    def is_aligned(self) -> bool:
+        return self.has_alignment_hint and self.value % 16 == 0
 
     def argument(self) -> dict[str, Any]:
         return {self.signature: self.value}
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Constexpr:
     """What the kernel is compiled for."""
 
     value: Any
     signature = "constexpr"
-    aligned = False
+    is_aligned = False
 
     def argument(self) -> None:
         return None
@@ -66,23 +66,23 @@ class Constant:
 class Descriptor:
     """A tensor that the hardware copies in boxes: shape and strides (in elements, the last 1), outermost first."""
 
-    of: Of
+    ref: ValueRef
     dtype: str
     itemsize: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     box: tuple[int, ...]
-    aligned = False
+    is_aligned = False
 
     @property
     def signature(self) -> str:
-        return f"tensordesc<{TRITON[self.dtype]}{list(self.box)}>"
+        return f"tensordesc<{TRITON_DTYPES[self.dtype]}{list(self.box)}>"
 
     def argument(self) -> dict[str, Any]:
-        """`box` and `swizzle` are the compiler's to say: see aot.Machine."""
+        """`box` and `swizzle` are the compiler's to say: see aot.MachineCode."""
         return {
             "descriptor": {
-                "of": {self.of[0]: self.of[1]},
+                "of": {self.ref[0]: self.ref[1]},
                 "dtype": self.dtype,
                 "shape": list(self.shape),
                 "strides": [s * self.itemsize for s in self.strides[:-1]],
@@ -95,14 +95,14 @@ class Group:
     """Several parameters that stand in one tuple."""
 
     members: tuple[Parameter, ...]
-    aligned = False
+    is_aligned = False
 
     @property
     def signature(self) -> tuple[Any, ...]:
         return tuple(m.signature for m in self.members)
 
 
-Parameter = Pointer | Number | Constant | Descriptor | Group
+Parameter = Pointer | Number | Constexpr | Descriptor | Group
 Parameters = Mapping[str, Parameter]
 
 
@@ -120,12 +120,12 @@ def leaves(parameters: Parameters) -> Iterator[tuple[tuple[str | int, ...], Para
         yield from walk((name,), parameter)
 
 
-def arguments(parameters: Parameters) -> list[dict[str, Any]]:
+def launch_arguments(parameters: Parameters) -> list[dict[str, Any]]:
     """Those that are passed when the kernel is launched, in order."""
     found = (p.argument() for _, p in leaves(parameters) if not isinstance(p, Group))
     return [argument for argument in found if argument is not None]
 
 
-def step(stride: int, signature: str = "i32") -> Parameter:
+def stride_parameter(stride: int, signature: str = "i32") -> Parameter:
     """A stride: 0 and 1 are worth knowing when the kernel is compiled."""
-    return Constant(stride) if stride in (0, 1) else Number(stride, signature)
+    return Constexpr(stride) if stride in (0, 1) else Number(stride, signature)

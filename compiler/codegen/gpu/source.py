@@ -1,4 +1,4 @@
-"""A draft as a file: the template word for word with its own epilogue, and what it is compiled with.
+"""A spec as a file: the template word for word with its own epilogue, and what it is compiled with.
 
 The file stands alone: Triton compiles it as it is, its docstring says in our language what it computes, and what stands
 below the kernel is all that a launcher has to know.
@@ -16,61 +16,61 @@ from pathlib import Path
 
 from ...ir import Graph
 from ...text import show
-from .draft import Draft
-from .parameters import Constant, leaves
+from .kernel_spec import KernelSpec
+from .parameters import Constexpr, leaves
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
-EPILOGUE = re.compile(r"(@triton\.jit\ndef epilogue\([^\n]*\n)(.*?)\n\n\n", re.DOTALL)
-IMPORT = re.compile(r"\nfrom \.functions import ([^\n]*)\n")
+TEMPLATE_FOLDER = Path(__file__).parents[1] / "templates"
+EPILOGUE_PATTERN = re.compile(r"(@triton\.jit\ndef epilogue\([^\n]*\n)(.*?)\n\n\n", re.DOTALL)
+IMPORT_PATTERN = re.compile(r"\nfrom \.functions import ([^\n]*)\n")
 
 
-def write(draft: Draft, kernel: Graph) -> tuple[str, str]:
+def render_source(spec: KernelSpec, kernel: Graph) -> tuple[str, str]:
     """The kernel's name, from what it does and a hash of its code, and its file."""
-    about, code = template(draft.template)
-    used = set(draft.epilogue.functions) if draft.epilogue else set[str]()
-    if found := IMPORT.search(code):
+    about, code = read_template(spec.template)
+    used = set(spec.epilogue.functions) if spec.epilogue else set[str]()
+    if found := IMPORT_PATTERN.search(code):
         used |= {name.strip() for name in found.group(1).split(",")}
-        code = IMPORT.sub("", code)
-    if draft.epilogue:
-        body = "".join(f"    {line}\n" for line in draft.epilogue.lines)
-        code = EPILOGUE.sub(lambda m: m.group(1) + body + "\n\n", code)
+        code = IMPORT_PATTERN.sub("", code)
+    if spec.epilogue:
+        body = "".join(f"    {line}\n" for line in spec.epilogue.lines)
+        code = EPILOGUE_PATTERN.sub(lambda m: m.group(1) + body + "\n\n", code)
     if used:
-        code = code.replace("\n\n@triton.jit", f"\n\n{functions(used)}\n\n\n@triton.jit", 1)
-    code += "\n\n" + facts(draft)
+        code = code.replace("\n\n@triton.jit", f"\n\n{function_sources(used)}\n\n\n@triton.jit", 1)
+    code += "\n\n" + render_metadata(spec)
     digest = hashlib.sha256(code.encode()).hexdigest()[:12]
     name = f"{kernel.name.rpartition('_')[0]}_{digest}"
     code = code.replace("\ndef kernel(", f"\ndef {name}(")
     return name, f'"""{show(kernel, kind="kernel")}\n{about}"""\n\n{code}'
 
 
-def facts(draft: Draft) -> str:
+def render_metadata(spec: KernelSpec) -> str:
     """Signature and constants as triton.compiler.ASTSource takes them, what is a multiple of 16, and options."""
-    flat = {".".join(map(str, path)): p for path, p in leaves(draft.parameters)}
+    flat = {".".join(map(str, path)): p for path, p in leaves(spec.parameters)}
     stated = {
-        "SIGNATURE": {name: p.signature for name, p in draft.parameters.items()},
-        "CONSTANTS": {path: p.value for path, p in flat.items() if isinstance(p, Constant)},
-        "ALIGNED": [path for path, p in flat.items() if p.aligned],
-        "OPTIONS": {"num_warps": draft.warps, "num_stages": draft.stages, "enable_fp_fusion": True},
-        "ARCHITECTURES": list(draft.architectures),
+        "SIGNATURE": {name: p.signature for name, p in spec.parameters.items()},
+        "CONSTANTS": {path: p.value for path, p in flat.items() if isinstance(p, Constexpr)},
+        "ALIGNED": [path for path, p in flat.items() if p.is_aligned],
+        "OPTIONS": {"num_warps": spec.warps, "num_stages": spec.stages, "enable_fp_fusion": True},
+        "ARCHITECTURES": list(spec.architectures),
     }
-    return "".join(wrapped(f"{name} = {value!r}") + "\n" for name, value in stated.items())
+    return "".join(wrap_line(f"{name} = {value!r}") + "\n" for name, value in stated.items())
 
 
-def wrapped(line: str) -> str:
+def wrap_line(line: str) -> str:
     return "\n".join(textwrap.wrap(line, 118, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
 
 
 @cache
-def template(name: str) -> tuple[str, str]:
+def read_template(name: str) -> tuple[str, str]:
     """What a template says about itself, and the code below."""
-    text = (TEMPLATES / f"{name}.py").read_text("utf-8")
+    text = (TEMPLATE_FOLDER / f"{name}.py").read_text("utf-8")
     about = ast.get_docstring(ast.parse(text), clean=False) or ""
     return about, text.split('"""\n', 2)[1].lstrip() if about.count("\n") == 0 else text.split('\n"""\n', 1)[1].lstrip()
 
 
-def functions(used: Iterable[str]) -> str:
+def function_sources(used: Iterable[str]) -> str:
     """The scalar functions of these names and those that they call, word for word and in the file's order."""
-    known = library()
+    known = read_functions()
     todo, found = list(used), set[str]()
     while todo:
         name = todo.pop()
@@ -81,9 +81,9 @@ def functions(used: Iterable[str]) -> str:
 
 
 @cache
-def library() -> dict[str, tuple[str, list[str]]]:
+def read_functions() -> dict[str, tuple[str, list[str]]]:
     """By name the text of each scalar function, and the other ones that it calls."""
-    text = (TEMPLATES / "functions.py").read_text("utf-8")
+    text = (TEMPLATE_FOLDER / "functions.py").read_text("utf-8")
     lines, found = text.splitlines(), dict[str, tuple[str, list[str]]]()
     for node in ast.parse(text).body:
         if isinstance(node, ast.FunctionDef):

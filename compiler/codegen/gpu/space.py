@@ -19,7 +19,7 @@ class Space:
     axes: Mapping[str, Axes]
     masks: Mapping[str, str]
 
-    def steps(self, operand: View, start: int | None) -> dict[str, int] | None:
+    def operand_strides(self, operand: View, start: int | None) -> dict[str, int] | None:
         """Coordinate by coordinate the operand's stride, where it has one; None if it cannot be said so.
 
         `start` is the result's axis at which the operand's shape begins; None if it has the whole shape.
@@ -32,62 +32,62 @@ class Space:
             if not mine:
                 continue
             whole = len(mine) == len(axes) or all(self.result.shape[a] == 1 for a in axes if a not in covered)
-            stride = operand.along(mine)
+            stride = operand.merged_stride(mine)
             if not whole or stride is None:
                 return None
             found[name] = stride
         return found
 
 
-def images(result: View) -> Space:
+def image_space(result: View) -> Space:
     """Pictures, rows, columns and channels; of [n, c, w] all in row 0."""
     rank = len(result.shape)
     axes = {"picture": (0,), "row": (2,) if rank == 4 else (), "column": (rank - 1,), "channel": (1,)}
     return Space(result, axes, dict.fromkeys(("picture", "row", "column"), "pixels") | {"channel": "channels"})
 
 
-def rows(result: View) -> Space:
+def row_space(result: View) -> Space:
     """All axes but the last as rows, the last as channels."""
     last = len(result.shape) - 1
     axes = {"row": tuple(range(last)), "channel": (last,)}
     return Space(result, axes, {"row": "rows", "channel": "channels"})
 
 
-def stored(result: View, operands: Sequence[tuple[View, int | None]]) -> Space:
+def collapsed_space(result: View, operands: Sequence[tuple[View, int | None]]) -> Space:
     """As few coordinates i0 … i3 as the result and all operands can be run over by, in the order in which it lies.
 
     CompileError if four do not suffice.
     """
-    order = in_memory(result)
-    groups = merged(result, operands, order)
+    order = memory_order(result)
+    groups = collapse_axes(result, operands, order)
     if len(groups) > 4:
-        groups = merged(result, operands, [a for a in order if result.shape[a] > 1])
+        groups = collapse_axes(result, operands, [a for a in order if result.shape[a] > 1])
     if len(groups) > 4:
         raise CompileError(f"a value of shape {list(result.shape)} lies in more pieces than a kernel can run over")
     axes = {f"i{k}": group for k, group in enumerate(groups)}
     return Space(result, axes, dict.fromkeys(axes, "real"))
 
 
-def in_memory(view: View) -> list[int]:
+def memory_order(view: View) -> list[int]:
     """The axes, outermost in memory first."""
     return sorted(range(len(view.shape)), key=lambda a: (-view.strides[a], a))
 
 
-def merged(result: View, operands: Sequence[tuple[View, int | None]], order: Sequence[int]) -> list[Axes]:
+def collapse_axes(result: View, operands: Sequence[tuple[View, int | None]], order: Sequence[int]) -> list[Axes]:
     """Neighbours in memory become one coordinate where everybody can step over them as one."""
     groups: list[Axes] = []
     for axis in order:
-        if groups and all(joined(v, s, groups[-1], axis) for v, s in ((result, None), *operands)):
+        if groups and all(can_collapse(v, s, groups[-1], axis) for v, s in ((result, None), *operands)):
             groups[-1] = (*groups[-1], axis)
         else:
             groups.append((axis,))
     return groups
 
 
-def joined(view: View, start: int | None, outer: Axes, axis: int) -> bool:
+def can_collapse(view: View, start: int | None, outer: Axes, axis: int) -> bool:
     """True if the view can run over `outer` and then `axis` as one, or has none of both."""
     begin = start or 0
     covered = range(begin, begin + len(view.shape))
     if outer[-1] not in covered or axis not in covered:
         return outer[-1] not in covered and axis not in covered
-    return view.along([a - begin for a in (*outer, axis)]) is not None
+    return view.merged_stride([a - begin for a in (*outer, axis)]) is not None

@@ -15,14 +15,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from .draft import NEWEST, blocks, power_of_two
+from .kernel_spec import NEWEST_ARCHITECTURE, ceil_div, next_power_of_two
 
-TUNING = Path(__file__).parents[1] / "tuning"
-PROGRAMS = 132  # of an H100 or H200: with fewer, some multiprocessors have nothing to do
+TUNING_FOLDER = Path(__file__).parents[1] / "tuning"
+MIN_PROGRAMS = 132  # of an H100 or H200: with fewer, some multiprocessors have nothing to do
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class TileShape:
     """Rows and columns of the result that a program makes, terms that it adds at a step, warps, steps loaded ahead."""
 
     rows: int
@@ -32,50 +32,52 @@ class Tile:
     stages: int = 3
 
 
-RULES: Mapping[str, Sequence[Tile]] = {
-    "f16": (Tile(128, 128, 64, 8), Tile(128, 64, 64, 4), Tile(64, 64, 64, 4), Tile(64, 32, 64, 4)),
-    "f32": (Tile(128, 64, 32, 8), Tile(64, 64, 32, 4), Tile(64, 32, 32, 4)),
-    "f32-strict": (Tile(64, 64, 16, 4), Tile(32, 32, 16, 4)),
+TILE_RULES: Mapping[str, Sequence[TileShape]] = {
+    "f16": (TileShape(128, 128, 64, 8), TileShape(128, 64, 64, 4), TileShape(64, 64, 64, 4), TileShape(64, 32, 64, 4)),
+    "f32": (TileShape(128, 64, 32, 8), TileShape(64, 64, 32, 4), TileShape(64, 32, 32, 4)),
+    "f32-strict": (TileShape(64, 64, 16, 4), TileShape(32, 32, 16, 4)),
 }
 """Largest first, none of which spills registers on sm_90: the first is taken that gives every multiprocessor work."""
 
 
-def product_tile(template: str, precision: str, rows: int, columns: int, depth: int, many: int = 1) -> Tile:
+def matmul_tile(template: str, precision: str, rows: int, columns: int, depth: int, many: int = 1) -> TileShape:
     """The tile of a matrix product of rows × depth × columns, `many` times over."""
     problem = {"rows": rows, "columns": columns, "depth": depth, "many": many}
-    tuned = measured(template, precision, tuple(problem.items()))
+    tuned = tuned_tile(template, precision, tuple(problem.items()))
     if tuned is not None:
         return tuned
-    wide, deep = power_of_two(columns, 16), power_of_two(depth, 16)
-    fitting = [Tile(t.rows, min(t.columns, wide), min(t.depth, deep), t.warps, t.stages) for t in RULES[precision]]
-    full = (t for t in fitting if blocks(rows, t.rows) * blocks(columns, t.columns) * many >= PROGRAMS)
+    wide, deep = next_power_of_two(columns, 16), next_power_of_two(depth, 16)
+    fitting = [
+        TileShape(t.rows, min(t.columns, wide), min(t.depth, deep), t.warps, t.stages) for t in TILE_RULES[precision]
+    ]
+    full = (t for t in fitting if ceil_div(rows, t.rows) * ceil_div(columns, t.columns) * many >= MIN_PROGRAMS)
     return next(full, fitting[-1])
 
 
-def box(rows: int, pictures: int, height: int, width: int) -> tuple[int, int, int]:
+def tma_tile(rows: int, pictures: int, height: int, width: int) -> tuple[int, int, int]:
     """Powers of two (pictures, rows, pixels) whose product is `rows`, which cover an image with the fewest tiles."""
     powers = [1 << k for k in range(rows.bit_length())]
     shapes = [(rows // (h * w), h, w) for h in powers for w in powers if h * w <= rows]
-    return min(shapes, key=lambda s: (covering(s, pictures, height, width), -s[2], -s[1]))
+    return min(shapes, key=lambda s: (tile_count(s, pictures, height, width), -s[2], -s[1]))
 
 
-def covering(shape: tuple[int, int, int], pictures: int, height: int, width: int) -> int:
-    return prod(map(blocks, (pictures, height, width), shape))
+def tile_count(shape: tuple[int, int, int], pictures: int, height: int, width: int) -> int:
+    return prod(map(ceil_div, (pictures, height, width), shape))
 
 
 @cache
-def measured(template: str, precision: str, problem: tuple[tuple[str, int], ...]) -> Tile | None:
+def tuned_tile(template: str, precision: str, problem: tuple[tuple[str, int], ...]) -> TileShape | None:
     """The row for this very problem, if somebody measured it and it is sound."""
-    for row in table(NEWEST):
+    for row in read_tuning(NEWEST_ARCHITECTURE):
         if (row.get("template"), row.get("dtype"), row.get("problem")) == (template, precision, dict(problem)):
-            tile = Tile(**row["tile"])
+            tile = TileShape(**row["tile"])
             sound = all(n >= 16 and n & (n - 1) == 0 for n in (tile.rows, tile.columns, tile.depth))
             return tile if sound and tile.warps in (1, 2, 4, 8) and tile.stages >= 1 else None
     return None
 
 
 @cache
-def table(architecture: str) -> list[dict[str, Any]]:
-    path = TUNING / f"{architecture}.json"
+def read_tuning(architecture: str) -> list[dict[str, Any]]:
+    path = TUNING_FOLDER / f"{architecture}.json"
     rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["rows"] if path.exists() else []
     return rows

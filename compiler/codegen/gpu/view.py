@@ -10,7 +10,7 @@ from math import prod
 from ....runtime.artifact import DTYPES, Slot, Weight
 from ...errors import CompileError
 
-LARGEST = 1 << 31  # elements: places within a picture, and counts of them, are 32-bit numbers
+MAX_ELEMENTS = 1 << 31  # elements: places within a picture, and counts of them, are 32-bit numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class View:
     at: int | None = None
 
     @property
-    def aligned(self) -> bool:
+    def is_aligned(self) -> bool:
         return (self.at or 0) % 16 == 0
 
     @property
@@ -37,7 +37,7 @@ class View:
     def itemsize(self) -> int:
         return DTYPES[self.dtype].itemsize
 
-    def along(self, axes: Sequence[int]) -> int | None:
+    def merged_stride(self, axes: Sequence[int]) -> int | None:
         """The stride of these axes, outermost first, run over as one; None if they cannot be. 0 for none at all."""
         long = [a for a in axes if self.shape[a] != 1] or list(axes[-1:])
         for outer, inner in pairwise(long):
@@ -45,12 +45,12 @@ class View:
                 return None
         return self.strides[long[-1]] if long else 0
 
-    def part(self, axis: int, start: int, stop: int) -> View:
+    def slice_axis(self, axis: int, start: int, stop: int) -> View:
         """The indices from `start` to before `stop` along an axis."""
         at = None if self.at is None else self.at + start * self.strides[axis] * self.itemsize
         return View(self.dtype, (*self.shape[:axis], stop - start, *self.shape[axis + 1 :]), self.strides, at)
 
-    def same_place(self, other: View) -> bool:
+    def is_same_view(self, other: View) -> bool:
         """True if the two are the same bytes, read in the same order."""
         steps = zip(self.shape, self.strides, other.strides, strict=True)
         return self.at is not None and self.at == other.at and all(s == t for n, s, t in steps if n != 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ....compiler.ir import Value
-from ....compiler.ops.detection import LOWEST, DetectionOutput
+from ....compiler.ops.detection import LOWEST_F32, DetectionOutput
 from ....compiler.ops.prior_box import PriorBox
 from ...files.message import Message
 from ..layer import Layer, layer, shortest
@@ -66,6 +66,6 @@ def detection_output(l: Layer, loc: Value, conf: Value, prior: Value) -> Value:
         top_k=nms["top_k"] if "top_k" in nms.written else -1,
         eta=shortest(nms["eta"]),
         keep_top_k=p["keep_top_k"],
-        confidence=l.number("confidence_threshold") if "confidence_threshold" in p else LOWEST,
+        confidence=l.number("confidence_threshold") if "confidence_threshold" in p else LOWEST_F32,
     )
     return l.emit(op, loc, conf, prior)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ....compiler.ir import Value
 from ....compiler.ops.channels import Bias
-from ....compiler.ops.moving import Crop, Filter, Gather, Tile, Transpose
+from ....compiler.ops.indexing import Crop, Filter, Gather, Tile, Transpose
 from ..layer import MANY, Layer, layer
 
 

@@ -1,6 +1,6 @@
 """How each operator is drawn: operands among the values that are there, and attributes that suit them.
 
-A strategy adds one or a few nodes to a draft, or raises Unfit. An operator without one of its own is drawn by its
+A strategy adds one or a few nodes to a builder, or raises Unfit. An operator without one of its own is drawn by its
 signature and its attributes' types (`general`), so that a new operator is in the nets from its first day.
 """
 
@@ -11,25 +11,25 @@ from collections.abc import Callable
 from cortado.compiler import ops as _ops  # noqa: F401  (fills the registry)
 from cortado.compiler.op import REGISTRY
 
-from ..draft import Draft
-from . import detectors, general, motifs, moving, scores, sizes, weighted, windows
+from ..net_builder import NetBuilder
+from . import detectors, general, indexing, motifs, scores, sizes, weighted, windows
 
-Strategy = Callable[[Draft], object]
+Strategy = Callable[[NetBuilder], object]
 
 NOT_DRAWN = {
     "fused": "kernels come of the pass `fuse`; half of the nets are fused in part before they are tried",
     "user": "it means what a caller registers; tests/test_ops_user.py",
 }
-OWN: dict[str, Strategy] = {
+OWN_STRATEGIES: dict[str, Strategy] = {
     **general.STRATEGIES,
     **weighted.STRATEGIES,
     **windows.STRATEGIES,
-    **moving.STRATEGIES,
+    **indexing.STRATEGIES,
     **scores.STRATEGIES,
     **sizes.STRATEGIES,
     **detectors.STRATEGIES,
 }
-OFTEN = {
+FREQUENCIES = {
     "conv": 4.0,
     "concat": 4.0,
     "slice": 4.0,
@@ -39,7 +39,7 @@ OFTEN = {
     "scale": 3.0,
     "batch_norm": 3.0,
 }
-OFTEN |= {
+FREQUENCIES |= {
     "reshape": 2.0,
     "flatten": 2.0,
     "bias": 2.0,
@@ -51,10 +51,10 @@ OFTEN |= {
 
 
 def strategy(name: str) -> Strategy:
-    return OWN.get(name) or (lambda draft: general.by_signature(draft, REGISTRY[name]))
+    return OWN_STRATEGIES.get(name) or (lambda builder: general.by_signature(builder, REGISTRY[name]))
 
 
-def table() -> dict[str, tuple[float, Strategy]]:
+def all_strategies() -> dict[str, tuple[float, Strategy]]:
     """Everything that can be drawn, with how likely it is: each operator by its name, then the motifs."""
-    drawn = {name: (OFTEN.get(name, 1.0), strategy(name)) for name in sorted(REGISTRY) if name not in NOT_DRAWN}
+    drawn = {name: (FREQUENCIES.get(name, 1.0), strategy(name)) for name in sorted(REGISTRY) if name not in NOT_DRAWN}
     return drawn | {f"motif {name}": (3.0, motif) for name, motif in motifs.MOTIFS.items()}

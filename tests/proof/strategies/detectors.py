@@ -7,11 +7,11 @@ from cortado.compiler.ops.detection import CODES, DetectionOutput
 from cortado.compiler.ops.prior_box import PriorBox
 from cortado.compiler.ops.recurrent import Lstm, LstmUnit, Rnn
 
-from ..draft import Draft, known
+from ..net_builder import NetBuilder, has_static_dims
 from .weighted import linear
 
 
-def prior_box(d: Draft) -> Value:
+def prior_box(d: NetBuilder) -> Value:
     features, image = d.image(4), d.image(4)
     small = d.dice.pick((2.0, 5.0))
     large = (small * 2,) if d.dice.chance(0.5) else ()
@@ -24,13 +24,13 @@ def prior_box(d: Draft) -> Value:
     return d.add(op, features, image)
 
 
-def detection_output(d: Draft) -> Value:
+def detection_output(d: NetBuilder) -> Value:
     """Locations and scores come from two matrix products of one value, the priors from outside."""
-    x = d.value(lambda v: v.type.rank > 1 and known(v))
+    x = d.value(lambda v: v.type.rank > 1 and has_static_dims(v))
     count, classes, shared = d.dice.between(1, 6), d.dice.between(2, 3), d.dice.chance(0.7)
     where = linear(d, x, 4 * count * (1 if shared else classes))
     scores = linear(d, x, classes * count)
-    priors = d.fresh("prior", 1, 2, 4 * count) if d.dice.chance(0.5) else d.weight("prior", 1, 2, 4 * count)
+    priors = d.new_input("prior", 1, 2, 4 * count) if d.dice.chance(0.5) else d.weight("prior", 1, 2, 4 * count)
     op = DetectionOutput(
         classes=classes,
         share_location=shared,
@@ -44,32 +44,36 @@ def detection_output(d: Draft) -> Value:
     return d.add(op, where, scores, priors)
 
 
-def steps(d: Draft, width: int) -> Value:
+def sequence(d: NetBuilder, width: int) -> Value:
     """[t, n, width]: something with three axes, made as wide as it has to be."""
-    x = d.value(lambda v: v.type.rank >= 3 and known(v))
+    x = d.value(lambda v: v.type.rank >= 3 and has_static_dims(v))
     return x if x.type.rank == 3 and x.type.dims[2] == width else linear(d, x, width, start=2)
 
 
-def lstm(d: Draft) -> object:
+def lstm(d: NetBuilder) -> object:
     width = d.dice.between(1, 4)
-    gates = steps(d, 4 * width)
+    gates = sequence(d, 4 * width)
     t, n, _ = gates.type.shape
-    state = [d.fresh("x", 1, n, width), d.fresh("x", 1, n, width)] if d.dice.chance(0.4) else []
+    state = [d.new_input("x", 1, n, width), d.new_input("x", 1, n, width)] if d.dice.chance(0.4) else []
     op = Lstm(state=d.dice.chance(0.4))
-    return d.add_all(op, gates, d.fresh("flag", t, n), d.weight("w", 4 * width, width), *state)
+    return d.add_all(op, gates, d.new_input("flag", t, n), d.weight("w", 4 * width, width), *state)
 
 
-def rnn(d: Draft) -> object:
+def rnn(d: NetBuilder) -> object:
     width = d.dice.between(1, 4)
-    x = steps(d, width)
+    x = sequence(d, width)
     t, n, _ = x.type.shape
-    state = [d.fresh("x", 1, n, width)] if d.dice.chance(0.4) else []
-    return d.add_all(Rnn(state=d.dice.chance(0.4)), x, d.fresh("flag", t, n), d.weight("w", width, width), *state)
+    state = [d.new_input("x", 1, n, width)] if d.dice.chance(0.4) else []
+    return d.add_all(Rnn(state=d.dice.chance(0.4)), x, d.new_input("flag", t, n), d.weight("w", width, width), *state)
 
 
-def lstm_unit(d: Draft) -> object:
+def lstm_unit(d: NetBuilder) -> object:
     streams, width = d.dice.between(1, 3), d.dice.between(1, 3)
-    sizes = d.fresh("x", 1, streams, width), d.fresh("x", 1, streams, 4 * width), d.fresh("flag", 1, streams)
+    sizes = (
+        d.new_input("x", 1, streams, width),
+        d.new_input("x", 1, streams, 4 * width),
+        d.new_input("flag", 1, streams),
+    )
     return d.add_all(LstmUnit(), *sizes)
 
 

@@ -12,29 +12,29 @@ from cortado.compiler.ops.arithmetic import Exp, Log, Power
 from cortado.compiler.ops.channels import BatchNorm, Bias, Scale
 from cortado.compiler.ops.reduce import Reduce
 
-from ..draft import Draft, Unfit, known
+from ..net_builder import NetBuilder, Unfit, has_static_dims
 
 FLOATS = (-1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
 
 
-def by_signature(d: Draft, cls: type[Op]) -> None:
+def by_signature(d: NetBuilder, cls: type[Op]) -> None:
     """Operands of one type, as many as it takes; attributes by their types, often as they are by default."""
     x = d.value()
     least, most = arity(cls)
     count = d.dice.between(max(least, 1), min(most, least + 2))
-    attributes = {f.name: drawn(d, f, x) for f in fields(cls) if needed(f) or d.dice.chance(0.5)}  # type: ignore[arg-type]
+    attributes = {f.name: draw_attribute(d, f, x) for f in fields(cls) if is_required(f) or d.dice.chance(0.5)}  # type: ignore[arg-type]
     try:
         op = cls(**{name: value for name, value in attributes.items() if value is not None})
     except ValueError:
         raise Unfit from None
-    d.add_all(op, *[x, *(d.alike(x) for _ in range(count - 1))][:count])
+    d.add_all(op, *[x, *(d.value_like(x) for _ in range(count - 1))][:count])
 
 
-def needed(f: Field[Any]) -> bool:
+def is_required(f: Field[Any]) -> bool:
     return f.default is MISSING
 
 
-def drawn(d: Draft, f: Field[Any], x: Value) -> Any:
+def draw_attribute(d: NetBuilder, f: Field[Any], x: Value) -> Any:
     """A number for an attribute; None to leave it as it is."""
     kind = str(f.type)
     if "axis" in f.name and x.type.rank:
@@ -50,12 +50,12 @@ def drawn(d: Draft, f: Field[Any], x: Value) -> Any:
     return None
 
 
-def axis(d: Draft, x: Value) -> int:
+def axis(d: NetBuilder, x: Value) -> int:
     """Any axis of x, counted from either end."""
     return d.dice.between(-x.type.rank, x.type.rank - 1)
 
 
-def part(d: Draft, x: Value, kind: str) -> tuple[int, Value]:
+def axis_and_weight(d: NetBuilder, x: Value, kind: str) -> tuple[int, Value]:
     """An axis, and a weight of the shape of some dimensions of x from there on: most often one for each channel."""
     rank = x.type.rank
     if rank < 2 or d.dice.chance(0.25):
@@ -69,62 +69,62 @@ def part(d: Draft, x: Value, kind: str) -> tuple[int, Value]:
     return at, d.weight(kind, *x.type.with_shape(*dims).shape)
 
 
-def prelu(d: Draft) -> Value:
+def prelu(d: NetBuilder) -> Value:
     x = d.value()
-    at, slope = part(d, x, "w")
+    at, slope = axis_and_weight(d, x, "w")
     return d.add(d.dice.pick((PRelu, AtLeast))(axis=at), x, slope)
 
 
-def batch_norm(d: Draft, x: Value | None = None) -> Value:
+def batch_norm(d: NetBuilder, x: Value | None = None) -> Value:
     x = x or d.value()
-    at, variance = part(d, x, "v")
+    at, variance = axis_and_weight(d, x, "v")
     return d.add(BatchNorm(axis=at, eps=d.dice.pick((1e-5, 1e-3))), x, d.weight("w", *variance.type.shape), variance)
 
 
-def scale(d: Draft, x: Value | None = None) -> Value:
+def scale(d: NetBuilder, x: Value | None = None) -> Value:
     x = x or d.value()
-    at, gamma = part(d, x, "w")
+    at, gamma = axis_and_weight(d, x, "w")
     if d.dice.chance(0.1):  # by another value: no constant
         others = [v for v in d.numbers if v.type == gamma.type]
         gamma = d.dice.pick(others) if others else gamma
     return d.add(Scale(axis=at), x, gamma, *([d.weight("w", *gamma.type.shape)] if d.dice.chance(0.6) else []))
 
 
-def bias(d: Draft, x: Value | None = None) -> Value:
+def bias(d: NetBuilder, x: Value | None = None) -> Value:
     x = x or d.value()
-    at, beta = part(d, x, "w")
+    at, beta = axis_and_weight(d, x, "w")
     return d.add(Bias(axis=at), x, beta)
 
 
-def clip(d: Draft) -> Value:
+def clip(d: NetBuilder) -> Value:
     low = d.dice.pick((-2.0, -0.5, 0.0))
     return d.add(Clip(low=low, high=low + d.dice.pick((0.75, 2.0, 6.0))), d.value())
 
 
-def positive(d: Draft) -> Value:
+def positive(d: NetBuilder) -> Value:
     """The absolute value of some value: a base for powers and logarithms."""
     return d.add(REGISTRY["abs"](), d.value())
 
 
-def power(d: Draft) -> Value:
+def power(d: NetBuilder) -> Value:
     exponent = d.dice.pick((0.0, 0.5, 1.0, 2.0, 3.0, -1.0, 1.5))
     whole = exponent in (0.0, 1.0, 2.0, 3.0)
     x, shift = d.value() if whole else positive(d), d.dice.pick((0.0, 0.0, 1.0, 0.3)) if whole else 0.5
     return d.add(Power(power=exponent, scale=d.dice.pick((1.0, 1.0, 0.5, 0.0)), shift=shift), x)
 
 
-def exp(d: Draft) -> Value:
+def exp(d: NetBuilder) -> Value:
     return d.add(
         Exp(base=d.dice.pick((2.0, 0.5, 3.0)), scale=d.dice.pick(FLOATS), shift=d.dice.pick(FLOATS)), d.value()
     )
 
 
-def log(d: Draft) -> Value:
+def log(d: NetBuilder) -> Value:
     return d.add(Log(base=d.dice.pick((2.0, 10.0, 0.5)), scale=d.dice.pick((1.0, 0.5)), shift=1.5), positive(d))
 
 
-def reduce(d: Draft) -> Value:
-    x = d.value(lambda v: v.type.rank > 0 and known(v))
+def reduce(d: NetBuilder) -> Value:
+    x = d.value(lambda v: v.type.rank > 0 and has_static_dims(v))
     how = d.dice.pick(("sum", "asum", "sumsq", "mean"))
     return d.add(Reduce(how=how, axis=axis(d, x), coeff=d.dice.pick((1.0, 0.5))), x)
 

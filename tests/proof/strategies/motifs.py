@@ -9,10 +9,10 @@ from cortado.compiler.ops.arithmetic import Add, Power
 from cortado.compiler.ops.channels import BatchNorm, Bias, Scale
 from cortado.compiler.ops.conv import Conv
 from cortado.compiler.ops.dense import Linear
-from cortado.compiler.ops.moving import Transpose
+from cortado.compiler.ops.indexing import Transpose
 from cortado.compiler.ops.shape import Concat, Flatten, Slice
 
-from ..draft import Draft, Unfit
+from ..net_builder import NetBuilder, Unfit
 from .weighted import conv, deconv, linear
 
 ACTIVATIONS: tuple[Op, ...] = (Relu(), Relu(slope=0.25), Sigmoid(), TanH(), Clip(low=0.0, high=6.0))
@@ -24,7 +24,7 @@ def channels(x: Value) -> int:
     return x.type.dims[1]
 
 
-def normed(d: Draft, x: Value) -> Value:
+def add_norm(d: NetBuilder, x: Value) -> Value:
     """Batch norm, scale and bias by channel: some of the three."""
     c = channels(x)
     if d.dice.chance(0.7):
@@ -34,39 +34,39 @@ def normed(d: Draft, x: Value) -> Value:
     return d.add(Bias(), x, d.weight("w", c)) if d.dice.chance(0.2) else x
 
 
-def activated(d: Draft, x: Value) -> Value:
+def add_activation(d: NetBuilder, x: Value) -> Value:
     return d.add(d.dice.pick(ACTIVATIONS), x)
 
 
-def conv_norm_relu(d: Draft) -> Value:
+def conv_norm_relu(d: NetBuilder) -> Value:
     made = d.dice.pick((conv, conv, conv, deconv, linear))(d)
-    return activated(d, normed(d, made))
+    return add_activation(d, add_norm(d, made))
 
 
-def norm_relu_conv(d: Draft) -> Value:
+def norm_relu_conv(d: NetBuilder) -> Value:
     """Before activation, as DenseNet and later ResNets do; without the relu a layer can be folded forward."""
-    x = normed(d, d.image())
-    return conv(d, activated(d, x) if d.dice.chance(0.5) else x)
+    x = add_norm(d, d.image())
+    return conv(d, add_activation(d, x) if d.dice.chance(0.5) else x)
 
 
-def residual(d: Draft) -> Value:
+def residual(d: NetBuilder) -> Value:
     x = d.image()
-    branch = conv(d, activated(d, normed(d, conv(d, x, channels(x), same=True))), channels(x), same=True)
-    short = normed(d, conv(d, x, channels(x), same=True)) if d.dice.chance(0.3) else x
-    total = d.add(Add(), *d.dice.shuffled([normed(d, branch), short]))
-    return activated(d, total)
+    branch = conv(d, add_activation(d, add_norm(d, conv(d, x, channels(x), same=True))), channels(x), same=True)
+    short = add_norm(d, conv(d, x, channels(x), same=True)) if d.dice.chance(0.3) else x
+    total = d.add(Add(), *d.dice.shuffle([add_norm(d, branch), short]))
+    return add_activation(d, total)
 
 
-def branches(d: Draft) -> Value:
+def branches(d: NetBuilder) -> Value:
     """Convolutions of one value side by side, joined; a norm behind the join can be pushed up into them."""
     x = d.image()
     made = [conv(d, x, d.dice.pick((1, 2, 4)), same=True) for _ in range(d.dice.between(2, 3))]
     if d.dice.chance(0.4):
-        made = [activated(d, v) if d.dice.chance(0.7) else v for v in made]
-    return activated(d, normed(d, d.add(Concat(), *made)))
+        made = [add_activation(d, v) if d.dice.chance(0.7) else v for v in made]
+    return add_activation(d, add_norm(d, d.add(Concat(), *made)))
 
 
-def one_geometry(d: Draft) -> list[Value]:
+def one_geometry(d: NetBuilder) -> list[Value]:
     """Convolutions of one value that differ in channels only, each with something behind it, or nothing."""
     x, size = d.image(), d.dice.pick((1, 1, 3))
     op = Conv(pad=(size // 2,), stride=(d.dice.pick((1, 1, 2)),))
@@ -83,57 +83,57 @@ def one_geometry(d: Draft) -> list[Value]:
     return ends
 
 
-def shuffled_pieces(d: Draft) -> Value:
+def swapped_slices(d: NetBuilder) -> Value:
     """A convolution cut in two; one half is worked on, and both are joined again the other way round."""
     whole = conv(d, None, 4, same=True)
     left, right = d.add_all(Slice(parts=2), whole)
-    right = normed(d, right) if d.dice.chance(0.6) else activated(d, right)
+    right = add_norm(d, right) if d.dice.chance(0.6) else add_activation(d, right)
     return d.add(Concat(), right, left)
 
 
-def strided_pair(d: Draft) -> Value:
+def strided_pair(d: NetBuilder) -> Value:
     """Two 1×1 convolutions that look at every second pixel."""
     x = conv(d, d.image(4), d.dice.pick((2, 3)), same=True)
     one, two = (d.add(Conv(stride=(2,)), x, d.weight("w", 2, channels(x), 1, 1)) for _ in range(2))
-    return d.add(Add(), one, activated(d, two))
+    return d.add(Add(), one, add_activation(d, two))
 
 
-def siamese(d: Draft) -> Value:
+def siamese(d: NetBuilder) -> Value:
     """Two inputs of one shape through the same weights."""
     a = d.value(lambda v: v.type.rank == 2 and v.type.is_static)
-    b, c, outputs = d.fresh("x", *a.type.dims), channels(a), d.dice.between(1, 4)
+    b, c, outputs = d.new_input("x", *a.type.dims), channels(a), d.dice.between(1, 4)
     w, gamma = d.weight("w", outputs, c), d.weight("w", outputs)
 
     one, two = (d.add(Scale(), d.add(Linear(), v, w), gamma) for v in (a, b))
     return d.add(Add(beta=-1.0), one, two)
 
 
-def head(d: Draft) -> Value:
+def head(d: NetBuilder) -> Value:
     """What a detector finds at each pixel, in one row of numbers; those of other layers may stand beside."""
     x, rows = d.image(4), list[Value]()
     for _ in range(d.dice.between(1, 2)):
-        told = d.add(Transpose(order=(0, 2, 3, 1)), conv(d, x, d.dice.pick((2, 3, 4))))
-        rows.append(d.add(Flatten(), activated(d, told) if d.dice.chance(0.4) else told))
+        transposed = d.add(Transpose(order=(0, 2, 3, 1)), conv(d, x, d.dice.pick((2, 3, 4))))
+        rows.append(d.add(Flatten(), add_activation(d, transposed) if d.dice.chance(0.4) else transposed))
     if d.dice.chance(0.5):
         rows.append(d.value(lambda v: v.type.rank == 2 and v.type.is_static and v.type.dims[0] == x.type.dims[0]))
-    return d.add(Concat(), *d.dice.shuffled(rows))
+    return d.add(Concat(), *d.dice.shuffle(rows))
 
 
-def pixels_last(d: Draft) -> Value:
+def pixels_last(d: NetBuilder) -> Value:
     """Layers on an image as other frameworks have it, its channels last, and back."""
     x = d.image(4)
-    told = activated(d, d.add(Transpose(order=(0, 2, 3, 1)), x))
+    transposed = add_activation(d, d.add(Transpose(order=(0, 2, 3, 1)), x))
     if d.dice.chance(0.5):
-        told = d.add(Scale(axis=3), told, d.weight("w", channels(x)))
+        transposed = d.add(Scale(axis=3), transposed, d.weight("w", channels(x)))
     if d.dice.chance(0.3):
-        told = d.add(Concat(axis=3), told, d.add(Transpose(order=(0, 2, 3, 1)), x))
-    back = d.add(Transpose(order=(0, 3, 1, 2)), told)
+        transposed = d.add(Concat(axis=3), transposed, d.add(Transpose(order=(0, 2, 3, 1)), x))
+    back = d.add(Transpose(order=(0, 3, 1, 2)), transposed)
     return conv(d, back) if d.dice.chance(0.5) else back
 
 
-def in_training(d: Draft) -> Value:
+def in_training(d: NetBuilder) -> Value:
     """What inference drops: a dropout, or a power of nothing."""
-    return activated(d, d.add(d.dice.pick((Dropout(), Power())), d.value()))
+    return add_activation(d, d.add(d.dice.pick((Dropout(), Power())), d.value()))
 
 
 MOTIFS = {
@@ -142,7 +142,7 @@ MOTIFS = {
     "residual": residual,
     "branches": branches,
     "one geometry": one_geometry,
-    "shuffled pieces": shuffled_pieces,
+    "shuffled pieces": swapped_slices,
     "strided pair": strided_pair,
     "siamese": siamese,
     "head": head,

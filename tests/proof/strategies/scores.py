@@ -9,75 +9,77 @@ from cortado.compiler.ops.loss import Accuracy, Contrastive, CrossEntropy, Hinge
 from cortado.compiler.ops.norm import L2Normalize
 from cortado.compiler.ops.reduce import Argmax, Standardize, TotalLoss
 
-from ..draft import Draft, known
+from ..net_builder import NetBuilder, has_static_dims
 from .general import axis
 
 
-def scored(d: Draft) -> tuple[Value, int, Value]:
+def scores_and_labels(d: NetBuilder) -> tuple[Value, int, Value]:
     """A value, the axis along which its classes stand, and an input with a label for each place beside that."""
-    x = d.value(lambda v: v.type.rank > 0 and known(v))
+    x = d.value(lambda v: v.type.rank > 0 and has_static_dims(v))
     along = 1 if x.type.rank > 1 and d.dice.chance(0.7) else d.dice.between(0, x.type.rank - 1)
     dims = (*x.type.shape[:along], *x.type.shape[along + 1 :])
-    return x, along, d.fresh(f"class{x.type.shape[along]}", *dims)
+    return x, along, d.new_input(f"class{x.type.shape[along]}", *dims)
 
 
-def ignored(d: Draft, x: Value, along: int) -> int | None:
+def ignore_label(d: NetBuilder, x: Value, along: int) -> int | None:
     return d.dice.between(0, x.type.shape[along] - 1) if d.dice.chance(0.4) else None
 
 
-def cross_entropy(d: Draft) -> Value:
-    x, along, label = scored(d)
+def cross_entropy(d: NetBuilder) -> Value:
+    x, along, label = scores_and_labels(d)
     p = d.add(Softmax(axis=along), x)
     classes = x.type.shape[along]
     gain = [d.weight("w", classes, classes)] if d.dice.chance(0.3) else []
-    return d.add(CrossEntropy(axis=along, ignore=ignored(d, x, along)), p, label, *gain)
+    return d.add(CrossEntropy(axis=along, ignore=ignore_label(d, x, along)), p, label, *gain)
 
 
-def total_loss(d: Draft) -> Value:
-    losses = d.value(known)
+def total_loss(d: NetBuilder) -> Value:
+    losses = d.value(has_static_dims)
     by = d.dice.pick(("all", "valid", "batch", "none"))
     start = d.dice.between(0, losses.type.rank)
     if d.dice.chance(0.5):
         return d.add(TotalLoss(by=by, axis=start, scale=d.dice.pick((1.0, 0.5))), losses)
     ignore = d.dice.pick((None, 0, 1))
-    return d.add(TotalLoss(by=by, axis=start, ignore=ignore), losses, d.fresh("class3", *losses.type.shape))
+    return d.add(TotalLoss(by=by, axis=start, ignore=ignore), losses, d.new_input("class3", *losses.type.shape))
 
 
-def hinge(d: Draft) -> Value:
-    x = d.value(lambda v: v.type.rank > 0 and known(v))
+def hinge(d: NetBuilder) -> Value:
+    x = d.value(lambda v: v.type.rank > 0 and has_static_dims(v))
     classes = x.type.with_shape(*x.type.dims[1:]).numel
-    return d.add(Hinge(), x, d.fresh(f"class{classes}", x.type.shape[0]))
+    return d.add(Hinge(), x, d.new_input(f"class{classes}", x.type.shape[0]))
 
 
-def accuracy(d: Draft) -> object:
-    x, along, label = scored(d)
+def accuracy(d: NetBuilder) -> object:
+    x, along, label = scores_and_labels(d)
     top, each = d.dice.between(1, min(2, x.type.shape[along])), d.dice.chance(0.3)
-    return d.add_all(Accuracy(axis=along, ignore=ignored(d, x, along), top=top, classes=each), x, label)
+    return d.add_all(Accuracy(axis=along, ignore=ignore_label(d, x, along), top=top, classes=each), x, label)
 
 
-def argmax(d: Draft) -> object:
-    x = d.value(lambda v: v.type.rank > 0 and known(v))
+def argmax(d: NetBuilder) -> object:
+    x = d.value(lambda v: v.type.rank > 0 and has_static_dims(v))
     along = axis(d, x)
     top = d.dice.between(1, x.type.shape[along] if d.dice.chance(0.3) else 1)
     return d.add_all(Argmax(axis=along, top=top, numbers=d.dice.chance(0.3)), x)
 
 
-def standardize(d: Draft) -> Value:
-    x = d.value(lambda v: v.type.rank > 0 and known(v))
+def standardize(d: NetBuilder) -> Value:
+    x = d.value(lambda v: v.type.rank > 0 and has_static_dims(v))
     per = tuple(a for a in range(x.type.rank) if d.dice.chance(0.5))
     where, eps = d.dice.pick(("deviation", "variance")), d.dice.pick((1e-9, 1e-3))
     return d.add(Standardize(per=per, eps=eps, eps_in=where, scaled=d.dice.chance(0.8)), x)
 
 
-def l2_normalize(d: Draft) -> Value:
+def l2_normalize(d: NetBuilder) -> Value:
     return d.add(L2Normalize(across=d.dice.chance(0.5)), d.value(lambda v: v.type.rank > 1))
 
 
-def contrastive(d: Draft) -> Value:
-    x = d.value(known)
+def contrastive(d: NetBuilder) -> Value:
+    x = d.value(has_static_dims)
     legacy = d.dice.chance(0.5)
     square: Op = Contrastive(margin=d.dice.pick((1.0, 0.5)), legacy=legacy)
-    return d.add(square, d.fresh("v", *x.type.shape) if d.dice.chance(0.5) else x, d.fresh("flag", *x.type.shape))
+    return d.add(
+        square, d.new_input("v", *x.type.shape) if d.dice.chance(0.5) else x, d.new_input("flag", *x.type.shape)
+    )
 
 
 STRATEGIES = {

@@ -8,11 +8,11 @@ from cortado.compiler.ir import Value
 from cortado.compiler.ops.pool import MaxPool
 from cortado.compiler.ops.resize import Interp, Unpool, Upsample
 
-from ..draft import Draft, Unfit
-from .windows import windows
+from ..net_builder import NetBuilder, Unfit
+from .windows import pool_window
 
 
-def interp(d: Draft) -> Value:
+def interp(d: NetBuilder) -> Value:
     x = d.image()
     axes, trim = x.type.rank - 2, (d.dice.pick((0, 0, 0, 1)), d.dice.pick((0, 0, 1)))
     how = d.dice.pick(("sizes", "factors", "times"))
@@ -23,17 +23,17 @@ def interp(d: Draft) -> Value:
     return d.add(Interp(shrink=d.dice.between(1, 3), zoom=d.dice.between(1, 3), trim=trim), x)
 
 
-def upsample(d: Draft) -> Value:
+def upsample(d: NetBuilder) -> Value:
     x = d.image()
     axes = x.type.rank - 2
     return d.add(Upsample(scale=tuple(d.dice.between(1, 2) for _ in range(axes if d.dice.chance(0.5) else 1))), x)
 
 
-def unpool(d: Draft) -> Value:
+def unpool(d: NetBuilder) -> Value:
     """By the mask of a pooling, of its own result or of another image as large; or by places of any sort."""
     if d.dice.chance(0.6):
         whole = d.image()
-        attributes = windows(d, whole, padded=False)
+        attributes = pool_window(d, whole, padded=False)
         pooled, mask = d.add_all(MaxPool(mask=True, **attributes), whole)  # type: ignore[arg-type]
         x = pooled if d.dice.chance(0.5) else d.value(lambda v: v.type == pooled.type)
         return d.add(Unpool(sizes=whole.type.bounds[2:]), x, mask)
@@ -41,8 +41,8 @@ def unpool(d: Draft) -> Value:
     if not x.type.is_static:
         raise Unfit
     op = Unpool(scale=(2,), cut=(d.dice.pick((0, 1)),))
-    plane = op.plane(x.type.shape[2:])
-    return d.add(op, x, d.fresh(f"class{prod(plane)}", *x.type.shape))
+    plane = op.plane_sizes(x.type.shape[2:])
+    return d.add(op, x, d.new_input(f"class{prod(plane)}", *x.type.shape))
 
 
 STRATEGIES = {"interp": interp, "upsample": upsample, "unpool": unpool}

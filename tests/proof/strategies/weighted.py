@@ -8,18 +8,18 @@ from cortado.compiler.ir import Value
 from cortado.compiler.ops.conv import Conv, Deconv, Im2col
 from cortado.compiler.ops.dense import Linear
 
-from ..draft import Draft, Unfit, known
+from ..net_builder import NetBuilder, Unfit, has_static_dims
 
 
 def divisors(n: int) -> list[int]:
     return [i for i in range(1, n + 1) if n % i == 0]
 
 
-def window(d: Draft, sizes: tuple[int, ...], most: int = 3) -> tuple[int, ...]:
+def window(d: NetBuilder, sizes: tuple[int, ...], most: int = 3) -> tuple[int, ...]:
     return tuple(min(d.dice.pick((1, 1, 2, most)), max(n, 1)) for n in sizes)
 
 
-def walk(d: Draft, axes: int) -> dict[str, tuple[int, ...]]:
+def stride_pad_dilation(d: NetBuilder, axes: int) -> dict[str, tuple[int, ...]]:
     """Stride, pad and dilation: now and then other than 1, 0 and 1; one number for all axes, or one for each."""
 
     def numbers(usual: int, least: int, most: int) -> tuple[int, ...]:
@@ -30,7 +30,7 @@ def walk(d: Draft, axes: int) -> dict[str, tuple[int, ...]]:
     return {"stride": numbers(1, 1, 3), "pad": numbers(0, 0, 2), "dilation": numbers(1, 1, 2)}
 
 
-def conv(d: Draft, x: Value | None = None, outputs: int = 0, same: bool = False) -> Value:
+def conv(d: NetBuilder, x: Value | None = None, outputs: int = 0, same: bool = False) -> Value:
     """`same`: with the image's size as it is, so that what follows can be added to what was before."""
     x = x or d.image()
     _, channels, *sizes = x.type.dims
@@ -43,13 +43,13 @@ def conv(d: Draft, x: Value | None = None, outputs: int = 0, same: bool = False)
         size = d.dice.pick((1, 3))
         kernel, attributes = (size,) * len(sizes), {"pad": (size // 2,)}
     else:
-        kernel, attributes = window(d, tuple(map(int, sizes))), walk(d, len(sizes))  # type: ignore[call-overload]
+        kernel, attributes = window(d, tuple(map(int, sizes))), stride_pad_dilation(d, len(sizes))  # type: ignore[call-overload]
     w = d.weight("w", made, channels // groups, *kernel)
     b = [d.weight("w", made)] if d.dice.chance(0.5) else []
     return d.add(Conv(groups=groups, **attributes), x, w, *b)
 
 
-def deconv(d: Draft) -> Value:
+def deconv(d: NetBuilder) -> Value:
     x = d.image()
     _, channels, *sizes = x.type.dims
     assert isinstance(channels, int)
@@ -57,20 +57,20 @@ def deconv(d: Draft) -> Value:
     each = d.dice.pick((1, 2, 3))
     w = d.weight("w", channels, each, *window(d, (3,) * len(sizes)))
     b = [d.weight("w", each * groups)] if d.dice.chance(0.5) else []
-    return d.add(Deconv(groups=groups, **walk(d, len(sizes))), x, w, *b)
+    return d.add(Deconv(groups=groups, **stride_pad_dilation(d, len(sizes))), x, w, *b)
 
 
-def im2col(d: Draft) -> Value:
+def im2col(d: NetBuilder) -> Value:
     x = d.image()
     sizes = x.type.with_shape(*x.type.dims[2:]).shape
-    return d.add(Im2col(kernel=window(d, sizes), **walk(d, len(sizes))), x)
+    return d.add(Im2col(kernel=window(d, sizes), **stride_pad_dilation(d, len(sizes))), x)
 
 
-def linear(d: Draft, x: Value | None = None, outputs: int = 0, start: int = 1) -> Value:
+def linear(d: NetBuilder, x: Value | None = None, outputs: int = 0, start: int = 1) -> Value:
     """Of any value, whatever its rank; `outputs` if their number matters."""
-    x = x or d.value(lambda v: v.type.rank > start and known(v, start))
+    x = x or d.value(lambda v: v.type.rank > start and has_static_dims(v, start))
     axis = start if outputs or d.dice.chance(0.7) else d.dice.between(0, x.type.rank - 1)
-    if not known(x, axis):
+    if not has_static_dims(x, axis):
         raise Unfit
     taken, made = prod(x.type.with_shape(*x.type.dims[axis:]).shape), outputs or d.dice.pick((1, 2, 3, 5, 8))
     turned = d.dice.chance(0.3)

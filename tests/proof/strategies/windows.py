@@ -6,10 +6,10 @@ from cortado.compiler.ir import Value
 from cortado.compiler.ops.norm import Lrn
 from cortado.compiler.ops.pool import AvgPool, MaxPool, PyramidPool, StochasticPool
 
-from ..draft import Draft, known
+from ..net_builder import NetBuilder, has_static_dims
 
 
-def windows(d: Draft, x: Value, padded: bool = True) -> dict[str, object]:
+def pool_window(d: NetBuilder, x: Value, padded: bool = True) -> dict[str, object]:
     """Kernel, stride and pad of a pooling; sometimes none, which is the whole image."""
     axes = x.type.rank - 2
 
@@ -23,28 +23,28 @@ def windows(d: Draft, x: Value, padded: bool = True) -> dict[str, object]:
     return made | ({"pad": numbers(0, 1)} if padded and d.dice.chance(0.5) else {})
 
 
-def max_pool(d: Draft) -> object:
+def max_pool(d: NetBuilder) -> object:
     x = d.image()
     mask = d.dice.chance(0.15) and x.type.is_static
-    return d.add_all(MaxPool(mask=mask, **windows(d, x)), x)  # type: ignore[arg-type]
+    return d.add_all(MaxPool(mask=mask, **pool_window(d, x)), x)  # type: ignore[arg-type]
 
 
-def avg_pool(d: Draft) -> object:
+def avg_pool(d: NetBuilder) -> object:
     x = d.image()
-    return d.add(AvgPool(include_pad=d.dice.chance(0.7), **windows(d, x)), x)  # type: ignore[arg-type]
+    return d.add(AvgPool(include_pad=d.dice.chance(0.7), **pool_window(d, x)), x)  # type: ignore[arg-type]
 
 
-def stochastic_pool(d: Draft) -> object:
+def stochastic_pool(d: NetBuilder) -> object:
     x = d.image()
-    return d.add(StochasticPool(**windows(d, x, padded=False)), x)  # type: ignore[arg-type]
+    return d.add(StochasticPool(**pool_window(d, x, padded=False)), x)  # type: ignore[arg-type]
 
 
-def pyramid_pool(d: Draft) -> object:
+def pyramid_pool(d: NetBuilder) -> object:
     return d.add(PyramidPool(height=d.dice.between(1, 2), mode=d.dice.pick(("max", "avg"))), d.image(4))
 
 
-def lrn(d: Draft) -> object:
-    x = d.value(lambda v: v.type.rank >= 2 and known(v, 1))
+def lrn(d: NetBuilder) -> object:
+    x = d.value(lambda v: v.type.rank >= 2 and has_static_dims(v, 1))
     region = "within" if x.type.rank > 2 and d.dice.chance(0.4) else "across"
     beta, alpha = d.dice.pick((0.75, 0.5)), d.dice.pick((1.0, 0.1))
     return d.add(Lrn(size=d.dice.pick((1, 3, 5)), alpha=alpha, beta=beta, k=d.dice.pick((1.0, 2.0)), region=region), x)

@@ -12,21 +12,21 @@ from cortado.compiler.op import Op
 from cortado.compiler.types import AtMost, Dim, TensorType
 
 from .dice import Dice
-from .numbers import numbers, there
-from .shaken import largest, moved, shaken
+from .numbers import make_data, runtime_shape
+from .perturbation import max_magnitude, perturb, relative_difference
 
-LARGEST = 4096  # numbers in a value
-HIGHEST = 300.0  # a number; products of a few such are still numbers in f16
-SHAKIEST = 1e-4  # of its largest number: beyond that, a result says nothing about who is right
+MAX_NUMEL = 4096  # numbers in a value
+MAX_MAGNITUDE = 300.0  # a number; products of a few such are still numbers in f16
+MAX_ROUNDING_ERROR = 1e-4  # of its largest number: beyond that, a result says nothing about who is right
 
-Fits = Callable[[Value], bool]
+Predicate = Callable[[Value], bool]
 
 
 class Unfit(Exception):
     """What was tried cannot be: another try follows."""
 
 
-class Draft:
+class NetBuilder:
     """Inputs and nodes so far, and the numbers of all values: as they are, and shaken."""
 
     def __init__(self, dice: Dice) -> None:
@@ -34,20 +34,20 @@ class Draft:
         self.inputs: list[Value] = []
         self.nodes: list[Node] = []
         self.numbers: dict[Value, tuple[Tensor, Tensor]] = {}
-        self.named = 0
+        self.name_count = 0
 
     @property
     def constants(self) -> list[Constant]:
         return [v for v in self.numbers if isinstance(v, Constant)]
 
-    def name(self, kind: str) -> str:
-        self.named += 1
-        return f"{kind}{self.named}"
+    def new_name(self, kind: str) -> str:
+        self.name_count += 1
+        return f"{kind}{self.name_count}"
 
-    def fresh(self, kind: str, *dims: Dim) -> Value:
+    def new_input(self, kind: str, *dims: Dim) -> Value:
         """An input that the net gets as soon as a node reads it."""
         number = kind[-1:].isdigit()
-        return Value(self.name(f"{kind}_" if number else kind), TensorType("f32", dims))
+        return Value(self.new_name(f"{kind}_" if number else kind), TensorType("f32", dims))
 
     def weight(self, kind: str, *dims: int) -> Constant:
         """A weight: one that is there, one with the same numbers as one that is there, or a new one."""
@@ -57,22 +57,22 @@ class Draft:
             shared = self.dice.pick(known)
             if self.dice.chance(0.6):
                 return shared
-            return declare_weight(self.name(f"{shared.name.partition('_again')[0]}_again"), type)
+            return declare_weight(self.new_name(f"{shared.name.partition('_again')[0]}_again"), type)
         late = kind == "w" and self.dice.chance(0.04)
-        return declare_weight(self.name("late" if late else kind), type)
+        return declare_weight(self.new_name("late" if late else kind), type)
 
-    def value(self, fits: Fits = lambda v: True) -> Value:
+    def value(self, fits: Predicate = lambda v: True) -> Value:
         """One of the values so far, the last of them most likely. Unfit if there is none that fits."""
         found = [v for v in self.numbers if not isinstance(v, Constant) and fits(v)]
         if not found:
             raise Unfit
-        return found[self.dice.weighed([1.15**i for i in range(len(found))])]
+        return found[self.dice.pick_weighted_index([1.15**i for i in range(len(found))])]
 
     def image(self, *ranks: int) -> Value:
         """[n, c, ...], all but the batch known."""
-        return self.value(lambda v: v.type.rank in (ranks or (3, 4, 5)) and known(v, 1) and v.type.numel > 0)
+        return self.value(lambda v: v.type.rank in (ranks or (3, 4, 5)) and has_static_dims(v, 1) and v.type.numel > 0)
 
-    def alike(self, x: Value, constant: float = 0.1) -> Value:
+    def value_like(self, x: Value, constant: float = 0.1) -> Value:
         """Another of the type of x, or x itself; sometimes a weight."""
         if x.type.is_static and self.dice.chance(constant):
             return self.weight("w", *x.type.shape)
@@ -87,46 +87,49 @@ class Draft:
             types = op.infer_types([v.type for v in operands])
         except ValueError:
             raise Unfit from None
-        if not types or any(t.numel > LARGEST for t in types):
+        if not types or any(t.numel > MAX_NUMEL for t in types):
             raise Unfit
-        pairs = [self.known(v) for v in operands]
-        made = self.computed(op, [a for a, _ in pairs], types)
-        again = self.computed(op, [b for _, b in pairs], types)
-        if any(largest(a) > HIGHEST or moved(a, b) > SHAKIEST for a, b in zip(made, again, strict=True)):
+        pairs = [self.numbers_of(v) for v in operands]
+        made = self.compute(op, [a for a, _ in pairs], types)
+        again = self.compute(op, [b for _, b in pairs], types)
+        if any(
+            max_magnitude(a) > MAX_MAGNITUDE or relative_difference(a, b) > MAX_ROUNDING_ERROR
+            for a, b in zip(made, again, strict=True)
+        ):
             raise Unfit
-        results = tuple(Value(self.name("y"), t) for t in types)
+        results = tuple(Value(self.new_name("y"), t) for t in types)
         for value, pair in zip(operands, pairs, strict=True):
             if value not in self.numbers and not isinstance(value, Constant):
                 self.inputs.append(value)
             self.numbers[value] = pair
-        self.numbers.update((value, (a, shaken(b))) for value, a, b in zip(results, made, again, strict=True))
+        self.numbers.update((value, (a, perturb(b))) for value, a, b in zip(results, made, again, strict=True))
         self.nodes.append(Node(op, operands, results))
         return results
 
-    def known(self, value: Value) -> tuple[Tensor, Tensor]:
+    def numbers_of(self, value: Value) -> tuple[Tensor, Tensor]:
         if value in self.numbers:
             return self.numbers[value]
-        exact = numbers(value.name, there(value.type))
-        return exact, shaken(exact)
+        exact = make_data(value.name, runtime_shape(value.type))
+        return exact, perturb(exact)
 
-    def computed(self, op: Op, operands: Sequence[Tensor], types: Sequence[TensorType]) -> tuple[Tensor, ...]:
+    def compute(self, op: Op, operands: Sequence[Tensor], types: Sequence[TensorType]) -> tuple[Tensor, ...]:
         """The results. Unfit if the operator refuses the numbers, or makes some that are none."""
         try:
             results = op.compute(operands)
         except (ValueError, RuntimeError, IndexError):
             raise Unfit from None
         for result, type in zip(results, types, strict=True):
-            if not torch.isfinite(result).all() or not fits(result, type):
+            if not torch.isfinite(result).all() or not matches_type(result, type):
                 raise Unfit
         return results
 
 
-def known(value: Value, start: int = 0) -> bool:
+def has_static_dims(value: Value, start: int = 0) -> bool:
     """Are all its dimensions known, from that axis on?"""
     return all(isinstance(d, int) for d in value.type.dims[start:])
 
 
-def fits(result: Tensor, type: TensorType) -> bool:
+def matches_type(result: Tensor, type: TensorType) -> bool:
     sizes = zip(result.shape, type.dims, strict=True) if result.ndim == type.rank else []
     same = all(n <= d.bound if isinstance(d, AtMost) else n == d for n, d in sizes)
     return same and result.ndim == type.rank

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cortado.compiler.ops.moving import Crop, Filter, Gather, Tile, Transpose
+from cortado.compiler.ops.indexing import Crop, Filter, Gather, Tile, Transpose
 
-from .small_nets import Nets, counted, data, f32, layer
+from .small_nets import Nets, arange, data, f32, layer
 
 
 @pytest.mark.parametrize("wrong, sentence", [
@@ -29,14 +29,14 @@ def test_what_cannot_be(wrong: Any, sentence: str) -> None:
 
 
 def test_moving_by_hand() -> None:
-    x = counted(2, 3)
+    x = arange(2, 3)
     assert Transpose(order=(1, 0)).reference(x).tolist() == [[0, 3], [1, 4], [2, 5]]
     assert Tile(tiles=2).reference(x).tolist() == [[0, 1, 2, 0, 1, 2], [3, 4, 5, 3, 4, 5]]
     assert Tile(tiles=2, axis=0).reference(x).tolist() == [[0, 1, 2], [3, 4, 5], [0, 1, 2], [3, 4, 5]]
     assert Crop(axis=-1, offset=(1,)).reference(x, torch.zeros(5, 2)).tolist() == [[1, 2], [4, 5]]
     assert Crop(axis=0, offset=(1, 0), sizes=(1, 2)).reference(x).tolist() == [[3, 4]]
     assert Gather().reference(x, torch.tensor([[1.0, 0.9]])).tolist() == [[[3, 4, 5], [0, 1, 2]]]
-    chosen, labels = Filter().reference(x, counted(2), torch.tensor([[0.0], [-1.0]]))
+    chosen, labels = Filter().reference(x, arange(2), torch.tensor([[0.0], [-1.0]]))
     assert chosen.tolist() == [[3, 4, 5]] and labels.tolist() == [1]
 
 
@@ -56,7 +56,7 @@ def test_permute_of_what_a_convolution_makes(nets: Nets) -> None:
     "order, sentence", [("order: 4", "there is no axis 4"), ("order: 1 order: 1", "names an axis twice")]
 )
 def test_permute_refused(nets: Nets, order: str, sentence: str) -> None:
-    said = nets.refused(data(1, 2, 3) + layer("Permute", f"permute_param {{ {order} }}"))
+    said = nets.expect_refusal(data(1, 2, 3) + layer("Permute", f"permute_param {{ {order} }}"))
     assert 'layer "l" (Permute)' in said and sentence in said
 
 
@@ -64,18 +64,18 @@ def test_crop_takes_sizes_from_its_second_bottom(nets: Nets) -> None:
     text = data(1, 1, 3, 4) + data(7, 9, 2, 2, name="like")
     made = nets.run(
         text + layer("Crop", "crop_param { offset: 1 offset: 2 }", ("data", "like")),
-        {"data": counted(1, 1, 3, 4), "like": np.zeros((7, 9, 2, 2))},
+        {"data": arange(1, 1, 3, 4), "like": np.zeros((7, 9, 2, 2))},
     )
     assert made["y"].tolist() == [[[[6, 7], [10, 11]]]]
-    said = nets.refused(text + layer("Crop", "crop_param { offset: 2 }", ("data", "like")))
+    said = nets.expect_refusal(text + layer("Crop", "crop_param { offset: 2 }", ("data", "like")))
     assert "axis 2 has 3: no 2 can be cut out of it from 2 on" in said and '"like" f32[7,9,2,2]' in said
-    said = nets.refused(text + layer("Crop", "crop_param { offset: 1 offset: 1 offset: 1 }", ("data", "like")))
+    said = nets.expect_refusal(text + layer("Crop", "crop_param { offset: 1 offset: 1 offset: 1 }", ("data", "like")))
     assert 'layer "l" (Crop): it has 3 offsets, and crops 2 axes' in said
 
 
 def test_crop_without_settings_is_bvlc_and_warned_of(nets: Nets) -> None:
     made = nets.compilation(data(1, 1, 3, 3) + data(1, 1, 2, 2, name="b") + layer("Crop", "", ("data", "b")))
-    x, b = counted(1, 1, 3, 3).numpy(), np.zeros((1, 1, 2, 2), np.float32)
+    x, b = arange(1, 1, 3, 3).numpy(), np.zeros((1, 1, 2, 2), np.float32)
     assert made.load()(data=x, b=b)["y"].tolist() == [[[[0, 1], [3, 4]]]]
     (warning,) = made.file.warnings
     assert 'layer "l" cuts from offset 0' in warning
@@ -90,7 +90,7 @@ def test_embed(nets: Nets) -> None:
     for wrong, said in ((3, "row 3 is asked for, and there are 3"), (-1, "row -1"), (np.nan, "row nan")):
         with pytest.raises(ValueError, match=said):
             net(data=np.full((2, 2), wrong, np.float32))
-    assert 'layer "l" (Embed): input_dim has to be 1' in nets.refused(
+    assert 'layer "l" (Embed): input_dim has to be 1' in nets.expect_refusal(
         data(2) + layer("Embed", "embed_param { num_output: 2 }")
     )
 
@@ -99,7 +99,7 @@ def test_batch_reindex(nets: Nets) -> None:
     text = data(2, 2) + data(3, name="order") + layer("BatchReindex", "", ("data", "order"))
     made = nets.run(text, {"data": [[1, 2], [3, 4]], "order": [1, 1, 0]})["y"]
     assert made.tolist() == [[3, 4], [3, 4], [1, 2]]
-    said = nets.refused(data(2, 2) + data(3, 1, name="order") + layer("BatchReindex", "", ("data", "order")))
+    said = nets.expect_refusal(data(2, 2) + data(3, 1, name="order") + layer("BatchReindex", "", ("data", "order")))
     assert 'layer "l" (BatchReindex): the second bottom is a list of rows' in said
 
 
@@ -109,7 +109,7 @@ def test_filter_keeps_what_is_chosen(nets: Nets, chosen: list[float]) -> None:
     text = data(3, 2, 1, 2) + data(3, name="label") + data(3, name="sel")
     text += layer("Filter", "", ("data", "label", "sel"), ("rows", "labels"))
     text += 'layer { name: "r" type: "ReLU" bottom: "rows" top: "rows" }'
-    x = counted(3, 2, 1, 2).numpy() - 5
+    x = arange(3, 2, 1, 2).numpy() - 5
     made = nets.run(text, {"data": x, "label": [7, 8, 9], "sel": chosen})
     keep = np.array(chosen) != 0
     np.testing.assert_array_equal(made["rows"], np.maximum(x[keep], 0))
@@ -118,4 +118,4 @@ def test_filter_keeps_what_is_chosen(nets: Nets, chosen: list[float]) -> None:
 
 def test_filter_refused(nets: Nets) -> None:
     text = data(3, 2) + data(3, 2, name="sel") + layer("Filter", "", ("data", "sel"))
-    assert 'layer "l" (Filter): the selector is one number for each row' in nets.refused(text)
+    assert 'layer "l" (Filter): the selector is one number for each row' in nets.expect_refusal(text)

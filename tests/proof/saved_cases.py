@@ -9,12 +9,12 @@ from pathlib import Path
 from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.text import parse_planned, show
 
-from .trial import Failure, Subject, Trial
+from .trial import Failure, NetUnderTrial, Trial
 
 CASES = Path(__file__).with_name("cases")
 
 
-def saved(planned: PlannedGraph, trial: Trial, failure: Failure, origin: str, folder: Path = CASES) -> Path:
+def save_case(planned: PlannedGraph, trial: Trial, failure: Failure, origin: str, folder: Path = CASES) -> Path:
     """Written as NAME.net, with what failed and the command that tries it again."""
     name = f"{failure.kind}_{failure.after.partition(',')[0] or 'reading'}_{origin}".replace(" ", "_")
     path = folder / f"{name}.net"
@@ -28,11 +28,11 @@ def saved(planned: PlannedGraph, trial: Trial, failure: Failure, origin: str, fo
     return path
 
 
-def fails(path: Path) -> Failure | None:
+def replay_case(path: Path) -> Failure | None:
     """What goes wrong with a case today."""
     text = path.read_text("utf-8")
     given = dict(re.findall(r"^# (target|passes): (.*)$", text, re.MULTILINE))
     flags = set(re.findall(r"^# (run|again)$", text, re.MULTILINE))
     passes = tuple(name.strip() for name in given["passes"].split(",") if name.strip())
     trial = Trial(given["target"], passes, run="run" in flags, again="again" in flags)
-    return Subject(parse_planned(text, path.name)).fails(trial)
+    return NetUnderTrial(parse_planned(text, path.name)).find_failure(trial)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from ...errors import CompileError
 from ...ir import Graph, Node, Value
 from .epilogue import Epilogue
-from .parameters import Constant, Number, Parameter, step
-from .view import LARGEST, View
+from .parameters import Constexpr, Number, Parameter, stride_parameter
+from .view import MAX_ELEMENTS, View
 
-NEWEST, OLDEST = "sm_90", "sm_80"
+NEWEST_ARCHITECTURE, OLDEST_ARCHITECTURE = "sm_90", "sm_80"
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class KernelProblem:
     """One kernel with its operands and results where they lie, in the kernel's order. `strict`: f32 by FFMA alone."""
 
     kernel: Graph
@@ -31,20 +31,20 @@ class Work:
     def views(self) -> dict[Value, View]:
         return dict(zip(self.kernel.inputs, self.operands, strict=True))
 
-    def number(self, value: Value) -> int:
+    def operand_number(self, value: Value) -> int:
         return self.kernel.inputs.index(value)
 
     def operand(self, i: int) -> tuple[int, View]:
         """Number and place of the anchor's i-th operand."""
-        number = self.number(self.anchor.inputs[i])
+        number = self.operand_number(self.anchor.inputs[i])
         return number, self.operands[number]
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class KernelSpec:
     """`parameters` are the template's, in its order; `architectures` those that it is compiled for.
 
-    `packed` says how the weights that it reads are laid out: by operand, the axes in their new order and the new shape.
+    `weight_packing` says how weights are laid out: by operand, the axes in their new order, and the new shape.
     """
 
     template: str
@@ -53,21 +53,21 @@ class Draft:
     warps: int = 4
     stages: int = 1
     epilogue: Epilogue | None = None
-    architectures: tuple[str, ...] = (NEWEST, OLDEST)
-    packed: Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    architectures: tuple[str, ...] = (NEWEST_ARCHITECTURE, OLDEST_ARCHITECTURE)
+    weight_packing: Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
 
 
-def power_of_two(n: int, least: int = 1, most: int = 1 << 20) -> int:
+def next_power_of_two(n: int, least: int = 1, most: int = 1 << 20) -> int:
     """The smallest power of two that is n or more, within bounds."""
     return min(max(1 << (n - 1).bit_length(), least), most)
 
 
-def blocks(count: int, size: int) -> int:
+def ceil_div(count: int, size: int) -> int:
     return -(-count // size)
 
 
-def constants(**values: object) -> dict[str, Parameter]:
-    return {name: Constant(value) for name, value in values.items()}
+def constexprs(**values: object) -> dict[str, Parameter]:
+    return {name: Constexpr(value) for name, value in values.items()}
 
 
 def numbers(**values: int) -> dict[str, Parameter]:
@@ -76,19 +76,24 @@ def numbers(**values: int) -> dict[str, Parameter]:
 
 def extents(**values: int) -> dict[str, Parameter]:
     """Sizes of images: that they are multiples of anything helps no kernel."""
-    return {name: Number(value, tells=False) for name, value in values.items()}
+    return {name: Number(value, has_alignment_hint=False) for name, value in values.items()}
 
 
-def image(view: View, name: str) -> dict[str, Parameter]:
+def image_strides(view: View, name: str) -> dict[str, Parameter]:
     """The strides of an image [n, c, h, w] or [n, c, w] as `NAME_n`, `_h`, `_w`, `_c`. CompileError if too large."""
     n, c, *spatial = view.strides
     h, w = spatial if len(spatial) == 2 else (0, spatial[0])
-    if sum((size - 1) * stride for size, stride in zip(view.shape[1:], view.strides[1:], strict=True)) >= LARGEST:
+    if sum((size - 1) * stride for size, stride in zip(view.shape[1:], view.strides[1:], strict=True)) >= MAX_ELEMENTS:
         raise CompileError(f"a picture of {list(view.shape[1:])} is too large for a kernel's 32-bit places")
-    return {f"{name}_n": Number(n, "i64"), f"{name}_h": step(h), f"{name}_w": step(w), f"{name}_c": step(c)}
+    return {
+        f"{name}_n": Number(n, "i64"),
+        f"{name}_h": stride_parameter(h),
+        f"{name}_w": stride_parameter(w),
+        f"{name}_c": stride_parameter(c),
+    }
 
 
-def sizes(view: View) -> tuple[int, int, int, int]:
+def image_sizes(view: View) -> tuple[int, int, int, int]:
     """n, c, h, w of an image; h is 1 where there is none. CompileError for images of more axes."""
     if len(view.shape) not in (3, 4):
         raise CompileError(f"the cuda target has kernels for images of one or two axes, and this is {list(view.shape)}")
@@ -96,6 +101,6 @@ def sizes(view: View) -> tuple[int, int, int, int]:
     return (n, c, 1, spatial[0]) if len(spatial) == 1 else (n, c, spatial[0], spatial[1])
 
 
-def pair(numbers: tuple[int, ...], missing: int) -> tuple[int, int]:
+def rows_and_columns(numbers: tuple[int, ...], missing: int) -> tuple[int, int]:
     """A window's numbers for rows and columns; an image without rows has `missing` there."""
     return (missing, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])

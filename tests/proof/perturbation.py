@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-BY = 1e-6  # of each number: float32 rounds to 6e-8, and a sum of some hundreds to a few times that
+RELATIVE_STEP = 1e-6  # of each number: float32 rounds to 6e-8, and a sum of some hundreds to a few times that
 
 
-def shaken(x: Tensor) -> Tensor:
+def perturb(x: Tensor) -> Tensor:
     """Each number times 1 ± BY, by a hash of its bits. Whole numbers up to 64 stay: labels, flags, places, zero."""
     if not x.is_floating_point():
         return x
@@ -20,18 +20,18 @@ def shaken(x: Tensor) -> Tensor:
     hashed = (bits ^ (bits >> 29)) * 0x5851F42D4C957F2D  # wraps around
     noise = (hashed >> 40).remainder(1 << 16).double() / (1 << 15) - 1
     still = (x == x.round()) & (x.abs() <= 64)
-    return torch.where(still, x, x * (1 + BY * noise))
+    return torch.where(still, x, x * (1 + RELATIVE_STEP * noise))
 
 
-def moved(exact: Tensor, again: Tensor) -> float:
+def relative_difference(exact: Tensor, again: Tensor) -> float:
     """The most that any number differs, as a part of the largest; infinite where one is a number and one is none."""
     if exact.shape != again.shape or not torch.equal(exact.isfinite(), again.isfinite()):
         return float("inf")
     both = exact.isfinite()
-    return float((exact - again)[both].abs().max() / largest(exact)) if both.any() else 0.0
+    return float((exact - again)[both].abs().max() / max_magnitude(exact)) if both.any() else 0.0
 
 
-def largest(x: Tensor) -> float:
+def max_magnitude(x: Tensor) -> float:
     """The largest absolute number, and never 0."""
     known = x[x.isfinite()]
     return max(float(known.abs().max()) if known.numel() else 0.0, 1e-6)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from cortado.compiler.ir import Value
-from cortado.compiler.ops.moving import Crop, Filter, Gather, Tile, Transpose
+from cortado.compiler.ops.indexing import Crop, Filter, Gather, Tile, Transpose
 from cortado.compiler.ops.shape import Concat, Flatten, Relayout, Reshape, Slice
 
-from ..draft import Draft, Unfit, known
+from ..net_builder import NetBuilder, Unfit, has_static_dims
 from .general import axis
 
 
-def concat(d: Draft) -> Value:
+def concat(d: NetBuilder) -> Value:
     """Most often along the channels; of values that differ along that axis only, one of them now and then twice."""
     x = d.value(lambda v: v.type.rank > 0)
     rank = x.type.rank
@@ -24,11 +24,11 @@ def concat(d: Draft) -> Value:
     others = [d.value(joins) for _ in range(d.dice.pick((0, 1, 1, 1, 2, 3)))]
     if others and x.type.is_static and d.dice.chance(0.1):
         others[0] = d.weight("w", *x.type.shape)
-    made = d.dice.shuffled([x, *others])
+    made = d.dice.shuffle([x, *others])
     return d.add(Concat(axis=along - rank if d.dice.chance(0.1) else along), *made)
 
 
-def cut(d: Draft, x: Value | None = None) -> tuple[Value, ...]:
+def cut(d: NetBuilder, x: Value | None = None) -> tuple[Value, ...]:
     x = x or d.value(lambda v: v.type.rank > 0)
     along = 1 if x.type.rank > 1 and d.dice.chance(0.7) else d.dice.between(0, x.type.rank - 1)
     size = x.type.dims[along]
@@ -41,9 +41,9 @@ def cut(d: Draft, x: Value | None = None) -> tuple[Value, ...]:
     return d.add_all(Slice(axis=along, points=tuple(points)), x)
 
 
-def reshape(d: Draft) -> Value:
+def reshape(d: NetBuilder) -> Value:
     """The first dimensions as they are, the rest in other factors; or all that is left in one -1."""
-    x = d.value(lambda v: v.type.rank > 0 and known(v, 1))
+    x = d.value(lambda v: v.type.rank > 0 and has_static_dims(v, 1))
     keep = d.dice.between(0 if x.type.is_static else 1, min(2, x.type.rank))
     left = x.type.with_shape(*x.type.dims[keep:]).numel
     shape, rest = [0] * keep, max(left, 1)
@@ -55,7 +55,7 @@ def reshape(d: Draft) -> Value:
     return d.add(Reshape(shape=tuple(shape)), x)
 
 
-def flatten(d: Draft) -> Value:
+def flatten(d: NetBuilder) -> Value:
     x = d.value(lambda v: v.type.rank > 0)
     if d.dice.chance(0.6):
         return d.add(Flatten(), x)
@@ -63,16 +63,16 @@ def flatten(d: Draft) -> Value:
     return d.add(Flatten(axis=first, end_axis=d.dice.between(first, x.type.rank - 1)), x)
 
 
-def relayout(d: Draft) -> Value:
+def relayout(d: NetBuilder) -> Value:
     return d.add(Relayout(to=d.dice.pick(("nchw", "nhwc"))), d.image(4))
 
 
-def transpose(d: Draft) -> Value:
+def transpose(d: NetBuilder) -> Value:
     x = d.value(lambda v: v.type.rank > 1)
-    return d.add(Transpose(order=tuple(d.dice.shuffled(range(x.type.rank)))), x)
+    return d.add(Transpose(order=tuple(d.dice.shuffle(range(x.type.rank)))), x)
 
 
-def crop(d: Draft) -> Value:
+def crop(d: NetBuilder) -> Value:
     """To the sizes of another value, or to sizes given as numbers."""
     x = d.value(lambda v: v.type.rank > 0)
     start = d.dice.between(min(2, x.type.rank - 1), x.type.rank - 1) if d.dice.chance(0.7) else axis(d, x) % x.type.rank
@@ -86,26 +86,26 @@ def crop(d: Draft) -> Value:
     return d.add(Crop(axis=start, sizes=sizes, offset=tuple(d.dice.between(0, max(r, 0)) for r in room)), x)
 
 
-def tile(d: Draft) -> Value:
+def tile(d: NetBuilder) -> Value:
     x = d.value(lambda v: v.type.rank > 0)
     return d.add(Tile(tiles=d.dice.between(1, 3), axis=axis(d, x)), x)
 
 
-def gather(d: Draft) -> Value:
-    table = d.value(lambda v: v.type.rank > 0 and known(v))
+def gather(d: NetBuilder) -> Value:
+    table = d.value(lambda v: v.type.rank > 0 and has_static_dims(v))
     rows = table.type.shape[0]
     shape = [d.dice.between(1, 4) for _ in range(d.dice.between(0, 2))]
     if d.dice.chance(0.5):
         table = d.weight("w", rows, d.dice.between(1, 4))
-    return d.add(Gather(), table, d.fresh(f"class{rows}", *shape))
+    return d.add(Gather(), table, d.new_input(f"class{rows}", *shape))
 
 
-def filtered(d: Draft) -> tuple[Value, ...]:
+def filter_rows(d: NetBuilder) -> tuple[Value, ...]:
     """Of one or two values of as many rows, those that a selector names: so many as is known only at run time."""
-    x = d.value(lambda v: v.type.rank > 0 and known(v))
+    x = d.value(lambda v: v.type.rank > 0 and has_static_dims(v))
     rows = x.type.dims[0]
     more = [d.value(lambda v: v.type.rank > 0 and v.type.dims[0] == rows)] if d.dice.chance(0.3) else []
-    return d.add_all(Filter(), x, *more, d.fresh("flag", rows, *[1] * d.dice.between(0, 3)))
+    return d.add_all(Filter(), x, *more, d.new_input("flag", rows, *[1] * d.dice.between(0, 3)))
 
 
 STRATEGIES = {
@@ -118,5 +118,5 @@ STRATEGIES = {
     "crop": crop,
     "tile": tile,
     "gather": gather,
-    "filter": filtered,
+    "filter": filter_rows,
 }

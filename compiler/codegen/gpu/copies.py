@@ -1,0 +1,150 @@
+"""Elementwise chains, and kernels that move numbers and change none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from ...errors import CompileError
+from ...ops.indexing import Crop, Transpose
+from ...ops.shape import Slice
+from .epilogue import make_epilogue, operands_with_axes
+from .kernel_spec import KernelProblem, KernelSpec, ceil_div, constexprs, next_power_of_two, numbers
+from .parameters import Constexpr, Group, Number, Parameter, Pointer, stride_parameter
+from .space import Space, collapsed_space
+from .view import MAX_ELEMENTS, View, strides
+from .windows import plane_strides
+
+BLOCK = 1024
+COORDINATES = ("i0", "i1", "i2", "i3")
+
+
+def lower_elementwise(work: KernelProblem) -> Sequence[KernelSpec]:
+    y, views = work.results[0], work.views
+    read = [(views[v], start) for node in work.kernel.nodes for v, start in operands_with_axes(node) if v in views]
+    space = collapsed_space(y, read)
+    epilogue = make_epilogue(work.kernel, space, views)
+    extents, steps = space_parameters(space, y)
+    parameters = {
+        "y": Pointer(("result", 0), y),
+        "extra": epilogue.extra,
+        **extents,
+        **{f"y_{letter}": stride for letter, stride in zip("ijkl", steps, strict=True)},
+        **constexprs(BLOCK=BLOCK),
+    }
+    return [KernelSpec("elementwise", parameters, (ceil_div(y.numel, BLOCK), 1, 1), epilogue=epilogue)]
+
+
+def space_parameters(space: Space, view: View) -> tuple[dict[str, Parameter], list[Parameter]]:
+    """COUNT and the extents J, K, L of a space of up to four coordinates, and the view's strides along all four.
+
+    An extent that is the channels' alone is a constant: dividing by it costs little then.
+    """
+    if space.result.numel >= MAX_ELEMENTS:
+        raise CompileError(f"{space.result.numel} elements are more than a kernel counts")
+    extents: dict[str, Parameter] = {"COUNT": Number(space.result.numel)}
+    steps = space.operand_strides(view, None)
+    assert steps is not None, "the space was made for this view"
+    for letter, name in zip("JKL", COORDINATES[1:], strict=True):
+        axes = space.axes.get(name, ())
+        size = space.result.extent(axes)
+        extents[letter] = Constexpr(size) if axes in ((), (1,)) else Number(size)
+    return extents, [stride_parameter(steps.get(name, 0), "i64" if name == "i0" else "i32") for name in COORDINATES]
+
+
+def lower_relayout(work: KernelProblem) -> Sequence[KernelSpec]:
+    (number, x), y = work.operand(0), work.results[0]
+    if y.is_same_view(x):
+        return []
+    c, pixels = x.shape[1], tuple(range(2, len(x.shape)))
+    count = x.extent(pixels)
+    wide = next_power_of_two(c, most=32)
+    long = 2048 // wide if wide < 32 else 64
+    parameters = {
+        "y": Pointer(("result", 0), y),
+        "x": Pointer(("operand", number), x),
+        **numbers(P=count),
+        **plane_strides(y, "y", pixels),
+        **plane_strides(x, "x", pixels),
+        **constexprs(C=c, PIXELS=long, CHANNELS=wide),
+    }
+    return [KernelSpec("relayout", parameters, (ceil_div(count, long), ceil_div(c, wide), x.shape[0]))]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyEnd:
+    """One side of a copy: a value, and the part of it that is read or written, `start` elements in."""
+
+    pointer: Pointer
+    part: View
+    start: int = 0
+
+
+def slice_end(pointer: Pointer, axis: int, start: int, stop: int) -> CopyEnd:
+    return CopyEnd(pointer, pointer.view.slice_axis(axis, start, stop), start * pointer.view.strides[axis])
+
+
+def lower_concat(work: KernelProblem) -> Sequence[KernelSpec]:
+    """Each operand to its part of the result, but for those that lie there already."""
+    y = Pointer(("result", 0), work.results[0])
+    axis = work.anchor.op.all_attributes()["axis"] % len(y.view.shape)
+    operands = [
+        Pointer(("operand", number), view) for number, view in map(work.operand, range(len(work.anchor.inputs)))
+    ]
+    cuts = pairwise([0, *accumulate(x.view.shape[axis] for x in operands)])
+    return lower_copies([(slice_end(y, axis, *cut), CopyEnd(x, x.view)) for x, cut in zip(operands, cuts, strict=True)])
+
+
+def lower_slice(work: KernelProblem) -> Sequence[KernelSpec]:
+    """Each part of the operand to its result, but for those that are it already."""
+    op, (number, view) = work.anchor.op, work.operand(0)
+    assert isinstance(op, Slice)
+    x, axis = Pointer(("operand", number), view), op.axis % len(view.shape)
+    results = [Pointer(("result", i), y) for i, y in enumerate(work.results)]
+    cuts = pairwise(op.cut_points(work.anchor.inputs[0].type))
+    return lower_copies([(CopyEnd(y, y.view), slice_end(x, axis, *cut)) for y, cut in zip(results, cuts, strict=True)])
+
+
+def lower_reshape(work: KernelProblem) -> Sequence[KernelSpec]:
+    """A copy in Caffe's order; nothing, if the result is written over the operand."""
+    (number, x), y = work.operand(0), work.results[0]
+    same_shape = View(y.dtype, x.shape, strides(x.shape), y.at)
+    return lower_copies([(CopyEnd(Pointer(("result", 0), y), same_shape), CopyEnd(Pointer(("operand", number), x), x))])
+
+
+def lower_transpose(work: KernelProblem) -> Sequence[KernelSpec]:
+    (number, x), y, op = work.operand(0), work.results[0], work.anchor.op
+    assert isinstance(op, Transpose)
+    shape, steps = (tuple(numbers[a] for a in op.order) for numbers in (x.shape, x.strides))
+    turned = View(x.dtype, shape, steps, x.at)
+    return lower_copies([(CopyEnd(Pointer(("result", 0), y), y), CopyEnd(Pointer(("operand", number), x), turned))])
+
+
+def lower_crop(work: KernelProblem) -> Sequence[KernelSpec]:
+    (number, x), y, op = work.operand(0), work.results[0], work.anchor.op
+    assert isinstance(op, Crop)
+    part, begin = x, 0
+    for axis, start in enumerate(op.starts(len(x.shape)), op.axis % len(x.shape)):
+        part = part.slice_axis(axis, start, start + y.shape[axis])
+        begin += start * x.strides[axis]
+    return lower_copies(
+        [(CopyEnd(Pointer(("result", 0), y), y), CopyEnd(Pointer(("operand", number), x), part, begin))]
+    )
+
+
+def lower_copies(copies: Sequence[tuple[CopyEnd, CopyEnd]]) -> Sequence[KernelSpec]:
+    """One launch for all copies (to, from) that move anything."""
+    pieces, longest = list[Parameter](), 0
+    for y, x in copies:
+        if y.part.is_same_view(x.part) or not y.part.numel:
+            continue
+        space = collapsed_space(y.part, [(x.part, None)])
+        extents, steps = space_parameters(space, y.part)
+        starts = (Number(y.start), Number(x.start))
+        pieces.append(
+            Group((y.pointer, x.pointer, *starts, *extents.values(), *steps, *space_parameters(space, x.part)[1]))
+        )
+        longest = max(longest, y.part.numel)
+    parameters: dict[str, Parameter] = {"pieces": Group(tuple(pieces)), **constexprs(BLOCK=BLOCK)}
+    return [KernelSpec("copy_parts", parameters, (ceil_div(longest, BLOCK), len(pieces), 1))] if pieces else []

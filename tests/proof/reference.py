@@ -1,0 +1,70 @@
+"""What a net means, in float64, and how closely anybody can be held to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cortado.compiler.ir import Constant, Graph, Value
+from cortado.compiler.reference import bound_data, read_value, run_node
+
+from .numbers import fill_weights
+from .perturbation import max_magnitude, perturb, relative_difference
+
+BASE_TOLERANCE = 1e-5  # of a result's largest number, as Caffe's own numbers are held to
+ROUNDING_FACTOR = 10.0  # and this often what rounding by a millionth everywhere moves it by
+MAX_TOLERANCE = 1e-3  # a result that moves by more than this says nothing
+
+Inputs = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class ReferenceResults:
+    """The outputs in order, and for each by how much of its largest number another run may differ."""
+
+    results: tuple[Tensor, ...]
+    tolerances: tuple[float, ...]
+
+    def describe_difference(self, found: Sequence[Tensor], names: Sequence[str]) -> str:
+        """Which result is another, and by how much; "" if none is."""
+        if len(found) != len(self.results):
+            return f"{len(found)} results, not {len(self.results)}"
+        for name, result, expected, slack in zip(names, found, self.results, self.tolerances, strict=True):
+            if result.shape != expected.shape:
+                return f"{name} is {list(result.shape)}, not {list(expected.shape)}"
+            by = relative_difference(expected, result.double())
+            if slack < MAX_TOLERANCE and by > slack:
+                return f"{name} differs by {by:.2g} of its largest, {max_magnitude(expected):.3g} (may be {slack:.2g})"
+        return ""
+
+
+def compute_reference(graph: Graph, inputs: Inputs, by: Callable[[Tensor], Tensor] = perturb) -> ReferenceResults:
+    """The outputs of the graph, its late weights filled in."""
+    graph = fill_weights(graph, late=True)
+    exact, again = evaluate(graph, inputs), evaluate(graph, inputs, by)
+    return ReferenceResults(
+        exact,
+        tuple(BASE_TOLERANCE + ROUNDING_FACTOR * relative_difference(a, b) for a, b in zip(exact, again, strict=True)),
+    )
+
+
+def evaluate(graph: Graph, inputs: Inputs, by: Callable[[Tensor], Tensor] = lambda x: x) -> tuple[Tensor, ...]:
+    """The outputs in float64, every value passed through `by`."""
+    env: dict[Value, Tensor] = {v: by(inputs[v.name].double()) for v in graph.inputs}
+    env.update((c, by(to_float64(bound_data(c)))) for c in graph.constants if isinstance(c, Constant))
+    for node in graph.nodes:
+        made = run_node(node, [read_value(env, v) for v in node.inputs])
+        env.update((v, by(x)) for v, x in zip(node.results, made, strict=True))
+    return tuple(read_value(env, v) for v in graph.outputs)
+
+
+def to_float64(x: Tensor) -> Tensor:
+    return x.double() if x.is_floating_point() else x
+
+
+def round_to_f16(x: Tensor) -> Tensor:
+    """Rounded as f16 rounds."""
+    return x.to(torch.float16).to(x.dtype) if x.is_floating_point() else x
