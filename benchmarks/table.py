@@ -20,11 +20,11 @@ sys.path.insert(0, str(ROOT / ".src"))
 
 from cortado import driver  # noqa: E402
 from cortado.benchmarks.on_gpu import nets  # noqa: E402
-from cortado.compiler.build import count_launches, kernel_sources  # noqa: E402
 from cortado.compiler.cost import cost  # noqa: E402
 from cortado.compiler.ir import Graph  # noqa: E402
 from cortado.compiler.kernel import kernel_graph  # noqa: E402
 from cortado.compiler.plan import PlannedGraph  # noqa: E402
+from cortado.compiler.targets import target as target_named  # noqa: E402
 from cortado.compiler.text import parse  # noqa: E402
 from cortado.passes import PIPELINE, REQUIRED, Pass  # noqa: E402
 from cortado.passes.plan_memory import lower_bound, root_live_ranges  # noqa: E402
@@ -69,9 +69,11 @@ def plan_graph(written: Graph, target: str, passes: tuple[Pass, ...]) -> Planned
 
 def collect_counts(final: PlannedGraph, target: str) -> Row:
     """Launches, of the target's own kernels and of steps on the host, different kernels, arena and bound in bytes."""
-    found = count_launches(final, target)
+    found = target_named(target).launches(final)
     different = (
-        {kernel_graph(node).name for node in final.graph.nodes} if target == "cpu" else kernel_sources(final, target)
+        {kernel_graph(node).name for node in final.graph.nodes}
+        if target == "cpu"
+        else target_named(target).sources(final)
     )
     return {
         "launches": found.kernels,

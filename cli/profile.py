@@ -90,18 +90,19 @@ def read_artifact(path: str, weights: str | None, random_weights: bool) -> Artif
     if said:
         raise click.UsageError(f"{said[0]} is for a net before it is compiled, and {path} is. Give its prototxt.")
     artifact = read(path)
-    refuse_gpu(artifact.plan.net, artifact.plan.target)
+    refuse_gpu(artifact.plan.net, artifact.plan.target, artifact.plan.runner)
     return artifact
 
 
 def compile_net(net: str, weights: str | None, reading: Mapping[str, Any], random_weights: bool) -> Artifact:
     """A net from its files. CompileError if it has no weights, and nobody asked for random ones."""
     from ..compiler.errors import CompileError
+    from ..compiler.targets import target as target_named
     from ..driver import compile_graph, read_net
     from .random_numbers import with_random_weights
 
     options = make_options(dict(reading))
-    refuse_gpu(net, options.target)
+    refuse_gpu(net, options.target, target_named(options.target).runner)
     file = read_net(net, weights, options)
     graph = file.graph
     warn(file.warnings)
@@ -115,11 +116,11 @@ def compile_net(net: str, weights: str | None, reading: Mapping[str, Any], rando
     return compile_graph(with_random_weights(graph) if missing else graph, options).artifact
 
 
-def refuse_gpu(net: str, target: str) -> None:
+def refuse_gpu(net: str, target: str, runner: str) -> None:
     from ..compiler.errors import CompileError
     from ..runtime.profile import reason_not_profiled
 
-    if sentence := reason_not_profiled(net, target):
+    if sentence := reason_not_profiled(net, target, runner):
         raise CompileError(sentence, advice="For the times on this machine's CPU, give its prototxt and --target cpu.")
 
 

@@ -65,7 +65,7 @@ def has_compile_options() -> bool:
 def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted: str, value: Any) -> View:
     """A view of a net that is compiled as far as the view asks for."""
     with show_progress(f"reading {net}"):
-        from ..compiler.build import kernel_sources
+        from ..compiler.targets import target as target_named
         from ..driver import read_net, run_passes
         from ..passes import PIPELINE, SHAPED
         from . import views
@@ -84,7 +84,7 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
             case "stats":
                 view = views.StatisticsView(collect_statistics(read, stages, options))
             case "kernels":
-                view = views.KernelSources(kernel_sources(stages.final, options.target))
+                view = views.KernelSources(target_named(options.target).sources(stages.final))
             case "diff":
                 view = views.make_text_diff(value, stages)
             case _:

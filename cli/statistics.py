@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..compiler.build import count_launches
 from ..compiler.cost import cost
 from ..compiler.errors import CompileError
 from ..compiler.plan import PlannedGraph
+from ..compiler.targets import target as target_named
 from ..driver import NetFile, Options, Stages, run_passes
 from ..passes.plan_memory import lower_bound, root_live_ranges
 from .screen import format_count, format_size
@@ -118,7 +118,7 @@ def measure_stage(name: str, planned: PlannedGraph, seconds: float) -> Stage:
 def launches_or_reason(stages: Stages, target: str, chosen: str) -> dict[str, int] | str:
     try:
         others = stages if target == chosen else run_passes(stages.by_name["read"], Options(target))
-        found = count_launches(others.final, target)
+        found = target_named(target).launches(others.final)
     except CompileError as e:
         return e.message
     return {"kernels": found.kernels, "host": found.host}

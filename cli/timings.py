@@ -190,7 +190,7 @@ def make_timings(artifact: Artifact, profile: Profile, roofline: Roofline, drawn
     steps = []
     for step, node, times in zip(artifact.plan.steps, planned.graph.nodes, profile.steps, strict=True):
         spent = Measurement(min(times), median(times), *costs[node])
-        steps.append(TimedStep(node.name, step.primitive, step.label, str(node.results[0].type), spent))
+        steps.append(TimedStep(node.name, step.kind, step.label, str(node.results[0].type), spent))
     return Timings(
         plan=artifact.plan,
         random_names=tuple(drawn),

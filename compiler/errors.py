@@ -51,6 +51,10 @@ class CompileError(Exception):
         return [f"    {shown}", f"    {' ' * min(column - start, len(shown))}^"]
 
 
+class Unsupported(CompileError):
+    """A target has no kernel for this: what can run elsewhere, on the host say, does, and the reason is reported."""
+
+
 class CompileErrors(CompileError):
     """Several complaints about one text, told together so that one reading mends them all."""
 

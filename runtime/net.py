@@ -14,20 +14,11 @@ from torch import Tensor
 from .arena import can_hold
 from .artifact import Artifact, read
 from .feed import Spec, array_of, convert_input, shape_of, tensor_of
-from .plan import Dim, Plan, Shape
+from .plan import ArtifactError, Dim, Plan, Shape
 from .primitives import LayerFunction, PackedWeights
-from .program import Program
+from .runners import BindableProgram, Program, Runner, find_runner
 
 InputShapes = Mapping[str, Shape]
-
-
-class Runner(Protocol):
-    """A plan that is ready to run on the machine that it was compiled for, by many threads at once."""
-
-    plan: Plan
-
-    def __call__(self, inputs: Mapping[str, Tensor], /) -> dict[str, Tensor]:
-        """Fresh tensors by blob name; inputs have the planned dtypes, shapes and layouts."""
 
 
 class CompileFunction(Protocol):
@@ -48,9 +39,9 @@ def load(
 
     `compile` compiles it again for input shapes that the file does not hold; without it such inputs are refused.
     `layers` are the caller's functions for steps that the file leaves to the caller. `threads` is how many a call
-    uses (None: torch's setting). ArtifactError if the file is foreign, damaged, newer, or for another target.
+    uses (None: torch's setting). ArtifactError if the file is foreign, damaged, newer, or cannot be run here.
     """
-    return Net.from_artifact(read(path), compile=compile, layers=layers, threads=threads)
+    return Net(read(path), compile, layers or {}, threads)
 
 
 class Net:
@@ -69,9 +60,10 @@ class Net:
         self.threads = threads
         self.packed_weights = PackedWeights()
         self.lock = threading.Lock()
+        self.plan, self.runner = choose_plan(artifact)
         with torch_threads(threads):  # how oneDNN wants its weights depends on it
-            first = make_runner(artifact, self.packed_weights, self.layers)
-        self.programs: dict[tuple[Shape, ...], Runner] = {key_of(artifact.plan): first}
+            first = self.prepare(artifact, self.plan)
+        self.programs: dict[tuple[Shape, ...], Program] = {key_of(self.plan): first}
 
     @classmethod
     def from_artifact(
@@ -85,10 +77,9 @@ class Net:
         artifact.check()
         return cls(artifact, compile, layers or {}, threads)
 
-    @property
-    def plan(self) -> Plan:
-        """The plan for the shapes in the file."""
-        return self.artifact.plan
+    def prepare(self, artifact: Artifact, plan: Plan) -> Program:
+        """A plan of an artifact, made ready by its runner."""
+        return self.runner.prepare(plan, artifact.weights, artifact.binaries, self.packed_weights, self.layers)
 
     @property
     def arena_bytes(self) -> int:
@@ -111,13 +102,14 @@ class Net:
 
     def __repr__(self) -> str:
         names = ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items())
-        return f"<Net {self.plan.net}({names}) -> {', '.join(f'{n}: {s}' for n, s in self.outputs.items())}>"
+        outputs = ", ".join(f"{n}: {s}" for n, s in self.outputs.items())
+        return f"<Net {self.plan.net}({names}) -> {outputs} by {self.plan.runner}>"
 
     def __call__(self, inputs: Any = None, /, **named: Any) -> dict[str, Any]:
         """Run the net: `net(data=x)`, `net({"data": x})`, or `net(x)` if it has one input.
 
         Numbers of any kind become the input's dtype. Results are new arrays by blob name, numpy's unless an input was
-        torch's. A net for a GPU takes arrays that lie there too (torch's, or with a __cuda_array_interface__), copies
+        torch's. A net for a GPU takes arrays that are there too (torch's, or with a __cuda_array_interface__), copies
         none of them to the host, and then gives torch tensors on the GPU. ValueError if a name, a shape or a kind of
         number does not fit.
         """
@@ -136,24 +128,22 @@ class Net:
         It has memory of its own, and is one thread's; its work is in order on torch's current stream. ValueError if an
         array is not in the input's dtype and layout, or the net is for no GPU.
         """
-        if not is_for_gpu(self.plan):
+        if not self.runner.takes_gpu_arrays:
             raise ValueError(
                 f"net {self.plan.net!r} was compiled for {self.plan.target!r}, and only nets for a GPU are bound"
             )
-        from .cuda import CudaProgram
-
         given = self.inputs_by_name(inputs, named)
         program, ready = self.prepare_run(given)
-        assert isinstance(program, CudaProgram)
+        assert isinstance(program, BindableProgram)
         for name, tensor in ready.items():
             if tensor.data_ptr() != tensor_of(name, given[name], gpu=True).data_ptr():
                 spec, layout = self.spec(name), self.plan.slots[name].layout
                 raise ValueError(f"input {name!r} cannot be read as it is: it should be {spec} in {layout} order")
         return program.bind(ready)
 
-    def prepare_run(self, given: Mapping[str, Any]) -> tuple[Runner, dict[str, Tensor]]:
+    def prepare_run(self, given: Mapping[str, Any]) -> tuple[Program, dict[str, Tensor]]:
         """The program for what is given, and that in the form that it reads."""
-        gpu = is_for_gpu(self.plan)
+        gpu = self.runner.takes_gpu_arrays
         tensors = {name: tensor_of(name, given[name], gpu) for name in self.plan.inputs}
         program = self.program_for({name: shape_of(data) for name, data in tensors.items()})
         slots = program.plan.slots
@@ -174,7 +164,7 @@ class Net:
     def describe_inputs(self) -> str:
         return ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items()) or "no inputs"
 
-    def program_for(self, shapes: InputShapes) -> Runner:
+    def program_for(self, shapes: InputShapes) -> Program:
         """The program for these shapes, compiled now if there is none yet."""
         key = tuple(shapes[name] for name in self.plan.inputs)
         if (found := self.find_program(key)) is not None:
@@ -195,13 +185,14 @@ class Net:
             if (found := self.find_program(key)) is None:
                 artifact = self.compile(self.artifact.source, dict(shapes), self.artifact.weights, self.plan.target)
                 artifact.check()
-                if (made := key_of(artifact.plan)) != key or artifact.plan.inputs != self.plan.inputs:
-                    raise ValueError(f"the net was compiled for {describe_shapes(artifact.plan.inputs, made)} instead")
+                plan = next((p for p in artifact.plans if p.runner == self.plan.runner), artifact.plan)
+                if (made := key_of(plan)) != key or plan.inputs != self.plan.inputs:
+                    raise ValueError(f"the net was compiled for {describe_shapes(plan.inputs, made)} instead")
                 with torch_threads(self.threads):
-                    found = self.programs[key] = make_runner(artifact, self.packed_weights, self.layers)
+                    found = self.programs[key] = self.prepare(artifact, plan)
             return found
 
-    def find_program(self, key: tuple[Shape, ...]) -> Runner | None:
+    def find_program(self, key: tuple[Shape, ...]) -> Program | None:
         if key in self.programs:
             return self.programs[key]
         slots = [self.plan.slots[name] for name in self.plan.inputs]
@@ -210,18 +201,20 @@ class Net:
         return None
 
 
-def make_runner(artifact: Artifact, packed_weights: PackedWeights, layers: Mapping[str, LayerFunction]) -> Runner:
-    """What runs the plan. ArtifactError if this machine cannot."""
-    if not is_for_gpu(artifact.plan):
-        return Program(artifact, packed_weights, layers)
-    from .cuda import CudaProgram  # only here: most nets need no GPU's driver
+def choose_plan(artifact: Artifact) -> tuple[Plan, Runner]:
+    """The first plan whose runner this machine has, and that runner. ArtifactError, with all reasons, if there is none.
 
-    return CudaProgram(artifact, packed_weights, layers)
-
-
-def is_for_gpu(plan: Plan) -> bool:
-    """True for "cuda" and for its precisions, as in "cuda-f16"."""
-    return plan.target.partition("-")[0] == "cuda"
+    A plan that stands alone is taken as it is: making it ready says best what is missing.
+    """
+    if len(artifact.plans) == 1:
+        return artifact.plan, find_runner(artifact.plan.runner)
+    reasons = list[str]()
+    for plan in artifact.plans:
+        runner = find_runner(plan.runner)
+        if not (reason := runner.reason_unavailable()):
+            return plan, runner
+        reasons.append(f"{plan.runner}: {reason}")
+    raise ArtifactError(f"net {artifact.plan.net!r} cannot be run here; {'; '.join(reasons)}")
 
 
 def key_of(plan: Plan) -> tuple[Shape, ...]:

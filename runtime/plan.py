@@ -77,10 +77,13 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call of a primitive. `attributes` hold only what JSON can; `label` tells people what it is."""
+    """One thing to do: the runner knows what `kind` is and what its `payload` means, which holds only what JSON can.
 
-    primitive: str
-    attributes: dict[str, Any]
+    `label` says to people what the step computes: the name of its kernel.
+    """
+
+    kind: str
+    payload: dict[str, Any]
     operands: tuple[str, ...]
     results: tuple[str, ...]
     label: str = ""
@@ -90,23 +93,21 @@ class Step:
 class Plan:
     """A net that is ready to run: `arena` bytes of memory, and steps in order over named values.
 
-    `slots` holds the inputs and all computed values; `outputs` are pairs of a blob's name and the value, weight or
-    input that it is.
+    `target` is what it was compiled for ("cuda-f16"), `runner` what runs it ("cuda"), and `payload` the version of what
+    that runner reads in the steps. `slots` holds the inputs and all computed values; `outputs` are pairs of a blob's
+    name and the value, weight or input that it is.
     """
 
     net: str
     target: str
+    runner: str
+    payload: int
     arena: int
     inputs: tuple[str, ...]
     slots: dict[str, Slot]
     weights: dict[str, Weight]
     steps: tuple[Step, ...]
     outputs: tuple[tuple[str, str], ...]
-
-    @property
-    def machine(self) -> str:
-        """What runs it: "cpu", or "cuda" whatever its precision ("cuda-f16")."""
-        return self.target.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)

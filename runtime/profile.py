@@ -11,7 +11,7 @@ import torch
 
 from .net import Net, torch_threads
 from .plan import Plan
-from .program import Instance, Program
+from .runners import ObservableProgram, find_runner
 
 WARM_UP_RUNS = 3  # runs before any is timed: caches fill, and oneDNN makes its kernels at the first call
 
@@ -38,11 +38,11 @@ def profile(net: Net, inputs: Mapping[str, Any], repeat: int = 20) -> Profile:
     """
     if repeat < 1:
         raise ValueError(f"a net is profiled in one run or more, not {repeat}")
-    if sentence := reason_not_profiled(net.plan.net, net.plan.target):
+    if sentence := reason_not_profiled(net.plan.net, net.plan.target, net.plan.runner):
         raise ValueError(sentence)
     program, ready = net.prepare_run(net.inputs_by_name(inputs, {}))
-    assert isinstance(program, Program)
-    instance = Instance(program)
+    assert isinstance(program, ObservableProgram)
+    instance = program.make_instance()
     steps, runs = [], []
     with torch_threads(net.threads):
         for _ in range(WARM_UP_RUNS):
@@ -56,11 +56,7 @@ def profile(net: Net, inputs: Mapping[str, Any], repeat: int = 20) -> Profile:
     return Profile(program.plan, threads, tuple(zip(*steps, strict=True)), tuple(runs))
 
 
-def reason_not_profiled(net: str, target: str) -> str | None:
+def reason_not_profiled(net: str, target: str, runner: str) -> str | None:
     """Why a net has no profile here, and what makes one instead; None for a net that has."""
-    if target.partition("-")[0] != "cuda":
-        return None
-    return (
-        f"net {net!r} is for {target!r}, and its steps can be timed on the GPU only, where they run as one CUDA graph; "
-        "`nsys profile --cuda-graph-trace=node` tells them apart"
-    )
+    reason = find_runner(runner).reason_not_profiled
+    return f"net {net!r} is for {target!r}, and {reason}" if reason else None

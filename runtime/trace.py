@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from .net import Net, torch_threads
-from .program import Instance, Program
+from .runners import ObservableProgram
 
 
 def trace(net: Net, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -20,9 +20,9 @@ def trace(net: Net, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
     program, ready = net.prepare_run(net.inputs_by_name(inputs, {}))
     found = {name: tensor.clone() for name, tensor in ready.items()}
     with torch_threads(net.threads):
-        if not isinstance(program, Program):
+        if not isinstance(program, ObservableProgram):
             return found | {name: tensor.cpu() for name, tensor in program(ready).items()}
-        instance = Instance(program)
+        instance = program.make_instance()
         instance.observe_steps(ready, lambda name, tensor: found.__setitem__(name, tensor.clone()))
     constants = {blob: program.weights[name] for blob, name in program.plan.outputs if name in program.weights}
     return found | {blob: found[name] for blob, name in program.plan.outputs if name in found} | constants

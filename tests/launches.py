@@ -38,10 +38,19 @@ def chain(rows: int = ROWS, **more: Any) -> Artifact:
     )
     weights = {"w": Weight("f32", (8,), "w8"), "unused": Weight("f32", (2,), "u2")}
     plan = Plan(
-        "chain", "cuda", 2 * nbytes + 32, ("data",), slots, weights, steps, (("out", "out"), ("twice", "twice"))
+        "chain",
+        "cuda",
+        "cuda",
+        1,
+        2 * nbytes + 32,
+        ("data",),
+        slots,
+        weights,
+        steps,
+        (("out", "out"), ("twice", "twice")),
     )
     cubins = {f"{name}.sm_{a}": cubin({name: AFFINE}, a) for name in ("scale", "offset") for a in (80, 90)}
-    return Artifact(plan, {"w8": torch.arange(8.0), "u2": torch.ones(2)}, source=f"{rows}", cubins=cubins)
+    return Artifact((plan,), {"w8": torch.arange(8.0), "u2": torch.ones(2)}, source=f"{rows}", binaries=cubins)
 
 
 TILED_DESCRIPTOR = {
@@ -60,6 +69,6 @@ def tiled_artifact(form: Mapping[str, Any] = TILED_DESCRIPTOR) -> Artifact:
     arguments = [{"descriptor": dict(form)}, {"result": 0}]
     attributes = {"kernel": "move", "warps": 8, "grid": [2, 3, 4], "arguments": arguments}
     steps = (Step("launch", attributes, ("data",), ("out",), "move"),)
-    plan = Plan("tiled", "cuda-f16", 1920, ("data",), slots, {}, steps, (("out", "out"),))
+    plan = Plan("tiled", "cuda-f16", "cuda", 1, 1920, ("data",), slots, {}, steps, (("out", "out"),))
     code = cubin({"move": "tiled 128 4 4 4 4 8 8 8 8 8 8 8"})
-    return Artifact(plan, {}, cubins={"move.sm_90": code})
+    return Artifact((plan,), {}, binaries={"move.sm_90": code})

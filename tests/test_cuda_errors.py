@@ -43,19 +43,19 @@ def test_too_little_memory(gpu: GpuUnderTest, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("FAKECUDA_MEMORY", str(1 << 20))
     plan = replace(chain().plan, arena=1 << 22)
     with pytest.raises(ArtifactError, match=r"needs 4\.0 MiB for its values on Stand-in .* out of memory .*smaller"):
-        Net.from_artifact(replace(chain(), plan=plan))
+        Net.from_artifact(replace(chain(), plans=(plan,)))
 
 
 def test_code_without_the_kernel(gpu: GpuUnderTest) -> None:
     made = chain()
     with pytest.raises(RuntimeError, match=r"cuModuleGetFunction: named symbol not found .*compile the net again"):
-        Net.from_artifact(replace(made, cubins={**made.cubins, "offset.sm_90": cubin({"other": AFFINE})}))
+        Net.from_artifact(replace(made, binaries={**made.binaries, "offset.sm_90": cubin({"other": AFFINE})}))
 
 
 def test_damaged_code(gpu: GpuUnderTest) -> None:
     made = chain()
     with pytest.raises(RuntimeError, match="cuModuleLoadData: device kernel image is invalid"):
-        Net.from_artifact(replace(made, cubins={**made.cubins, "offset.sm_90": torch.zeros(64, dtype=torch.uint8)}))
+        Net.from_artifact(replace(made, binaries={**made.binaries, "offset.sm_90": torch.zeros(64, dtype=torch.uint8)}))
     assert len(gpu.refusals) == 1
     gpu.clear_log()
 
@@ -81,12 +81,12 @@ def test_a_library_that_is_no_driver(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_only_a_net_for_a_gpu_is_bound() -> None:
-    plan = Plan("none", "cpu", 0, (), {}, {"b": Weight("f32", (8,), "b")}, (), (("out", "b"),))
+    plan = Plan("none", "cpu", "onednn", 1, 0, (), {}, {"b": Weight("f32", (8,), "b")}, (), (("out", "b"),))
     with pytest.raises(ValueError, match="compiled for 'cpu', and only nets for a GPU are bound"):
-        Net.from_artifact(Artifact(plan, {"b": torch.ones(8)})).bind()
+        Net.from_artifact(Artifact((plan,), {"b": torch.ones(8)})).bind()
 
 
 def test_a_cpu_plan_cannot_launch() -> None:
     made = chain()
-    with pytest.raises(ArtifactError, match=r"'data>mid' \(launch\) is nothing that the cpu does"):
-        Net.from_artifact(replace(made, plan=replace(made.plan, target="cpu")))
+    with pytest.raises(ArtifactError, match=r"'data>mid' \(launch\): there is no such primitive here"):
+        Net.from_artifact(replace(made, plans=(replace(made.plan, target="cpu", runner="onednn"),)))

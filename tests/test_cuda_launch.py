@@ -122,7 +122,7 @@ def test_the_newest_code_that_the_gpu_runs(gpu: GpuUnderTest, monkeypatch: pytes
     monkeypatch.setenv("FAKECUDA_CAPABILITY", "86")
     variants = {"sm_80": {"kernel": "small", "warps": 2, "grid": [5, 1, 1]}}
     made = chain(variants=variants)
-    net = Net.from_artifact(replace(made, cubins={**made.cubins, "small.sm_80": cubin({"small": AFFINE}, 80)}))
+    net = Net.from_artifact(replace(made, binaries={**made.binaries, "small.sm_80": cubin({"small": AFFINE}, 80)}))
     assert [entry["sm"] for entry in gpu.log_entries("cuModuleLoadData")] == [80] * 3
     first = gpu.log_entries("cuLaunchKernel")[0]
     assert (first["name"], first["block"], first["grid"]) == ("small", [64, 1, 1], [5, 1, 1])

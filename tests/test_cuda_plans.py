@@ -63,8 +63,8 @@ class Encoder:
 def launches(artifact: Artifact, architecture: str) -> Iterator[dict[str, Any]]:
     """The attributes of every launch, as they hold on an architecture."""
     for step in artifact.plan.steps:
-        if step.primitive == "launch":
-            attributes = PRIMITIVE_TABLE["launch"].complete(step.attributes)
+        if step.kind == "launch":
+            attributes = PRIMITIVE_TABLE["launch"].complete(step.payload)
             yield {**attributes, **attributes["variants"].get(architecture, {})}
 
 
@@ -80,7 +80,7 @@ def test_parameters_are_those_of_the_machine_code(artifact: Artifact, architectu
     checked = 0
     for attributes in launches(artifact, architecture):
         name = attributes["kernel"]
-        code = artifact.cubins[f"{name}.{architecture}"].numpy().tobytes()
+        code = artifact.binaries[f"{name}.{architecture}"].numpy().tobytes()
         assert sizes(attributes) == parameter_sizes(code, name), name
         checked += 1
     assert checked >= 6
@@ -102,7 +102,7 @@ def test_a_plan_is_launched_in_order(
         )
         for a in planned
     }
-    net = Net.from_artifact(replace(artifact, cubins={**artifact.cubins, **code}))
+    net = Net.from_artifact(replace(artifact, binaries={**artifact.binaries, **code}))
     net(torch.randn(2, 4, 17, 17))
     asked = gpu.log_entries("cuLaunchKernel")
     assert [entry["name"] for entry in asked] == [a["kernel"] for a in planned]

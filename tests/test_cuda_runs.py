@@ -116,7 +116,7 @@ def chain_with_host_steps() -> Artifact:
         Step("softmax", {"axis": 1}, ("out",), ("prob",), "softmax"),
     )
     outputs = (("out", "out"), ("twice", "twice"), ("prob", "prob"), ("data", "data"), ("w", "w"))
-    return replace(made, plan=replace(made.plan, slots=slots, steps=steps, outputs=outputs))
+    return replace(made, plans=(replace(made.plan, slots=slots, steps=steps, outputs=outputs),))
 
 
 def test_the_host_cuts_the_graph(gpu: GpuUnderTest) -> None:
@@ -145,8 +145,8 @@ def test_counts_that_are_known_when_the_net_runs(gpu: GpuUnderTest) -> None:
         affine("kept", "out", 24, 2.0, 1.0),
         Step("view", {}, ("out",), ("same",), "same"),
     )
-    plan = Plan("counted", "cuda", 192, ("data",), slots, {}, steps, (("same", "same"), ("kept", "kept")))
-    artifact = Artifact(plan, {}, cubins={"scale.sm_90": cubin({"scale": AFFINE})})
+    plan = Plan("counted", "cuda", "cuda", 1, 192, ("data",), slots, {}, steps, (("same", "same"), ("kept", "kept")))
+    artifact = Artifact((plan,), {}, binaries={"scale.sm_90": cubin({"scale": AFFINE})})
     net = Net.from_artifact(artifact, layers={"keep": lambda attributes, x: x[x[:, 0] > 0]})
     for count in (3, 0, 6):
         x = -torch.ones(9, 4)
@@ -170,8 +170,8 @@ def test_a_part_of_the_channels_begins_where_it_lies(gpu: GpuUnderTest) -> None:
         Step("user", {"layer": "half"}, ("data",), ("right",), "half"),
         Step("view", {}, ("left", "right"), ("both",), "both"),
     )
-    plan = Plan("parts", "cuda", 64, ("data",), slots, {}, steps, (("both", "both"), ("right", "right")))
-    artifact = Artifact(plan, {}, cubins={"scale.sm_90": cubin({"scale": AFFINE})})
+    plan = Plan("parts", "cuda", "cuda", 1, 64, ("data",), slots, {}, steps, (("both", "both"), ("right", "right")))
+    artifact = Artifact((plan,), {}, binaries={"scale.sm_90": cubin({"scale": AFFINE})})
     net = Net.from_artifact(artifact, layers={"half": lambda attributes, x: x[:, :2] / 2})
     x = torch.randn(1, 4, 2, 2)
     found = net(x)

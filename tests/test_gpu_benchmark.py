@@ -102,9 +102,9 @@ def test_steps_on_a_gpu_are_run_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     arguments = [{"operand": 0}, {"result": 0}, {"i32": 8}, {"f32": 3.0}, {"f32": 1.0}]
     attributes = {"kernel": "affine", "warps": 1, "grid": [1, 1, 1], "arguments": arguments}
     steps = tuple(Step("launch", attributes, (a,), (b,), b) for a, b in (("x", "part"), ("part", "y")))
-    plan = Plan("apart", "cuda", 96, ("x",), slots, {}, steps, (("y", "y"),))
+    plan = Plan("apart", "cuda", "cuda", 1, 96, ("x",), slots, {}, steps, (("y", "y"),))
     code = cubin({"affine": "affine 8 8 4 4 4 8 8"})
-    apart = load("steps").GpuStepRunner(Artifact(plan, {}, cubins={"affine.sm_90": code}))
+    apart = load("steps").GpuStepRunner(Artifact((plan,), {}, binaries={"affine.sm_90": code}))
     (first, run_first), (_, run_second) = apart.steps()
     assert first.label == "part"
     x, part = torch.randn(1, 2, 2, 2), torch.randn(1, 2, 2, 2)

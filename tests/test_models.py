@@ -150,8 +150,8 @@ def test_open_nsfw_is_convolutions_and_nothing_between() -> None:
     plan = made.artifact.plan
     layers = [n.op.name for n in made.file.graph.nodes]
     assert layers.count("batch_norm") == layers.count("scale") == 53
-    steps = [s.primitive for s in plan.steps]
+    steps = [s.kind for s in plan.steps]
     assert "expr" not in steps
     assert steps.count("conv_packed") == 53
-    assert sum(bool(s.attributes.get("add")) for s in plan.steps) == 16
+    assert sum(bool(s.payload.get("add")) for s in plan.steps) == 16
     assert {n.op.name for n in made.stages.by_name["fold_batchnorm"].graph.nodes}.isdisjoint({"batch_norm", "scale"})

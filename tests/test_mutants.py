@@ -14,7 +14,7 @@ from cortado.passes import PIPELINE
 from .proof.mutants import MUTANTS, Mutant
 from .proof.mutate import ROOT, find_failing_suite
 
-SAMPLE = ("passes/fold_batchnorm.py", "compiler/memory.py", "compiler/codegen/for_cpu.py")
+SAMPLE = ("passes/fold_batchnorm.py", "compiler/memory.py", "compiler/codegen/host_steps.py")
 
 
 def test_there_are_enough_and_no_two_are_one() -> None:

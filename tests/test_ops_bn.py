@@ -92,7 +92,7 @@ def test_in_place_and_folded_away(nets: Nets) -> None:
     text += layer("BN", "bn_param { icnet: true }", ("y",), ("y",)).replace('"l"', '"bn"')
     weights = {"l:0": torch.randn(2, 3, 3, 3), "l:1": [0.5, -0.5], **{f"bn{k[1:]}": v for k, v in STORED.items()}}
     net = nets.compile(text, weights)
-    assert [step.primitive for step in net.plan.steps] == ["conv_packed"]
+    assert [step.kind for step in net.plan.steps] == ["conv_packed"]
     x = arange(1, 3, 4, 4).numpy() / 48
     plain = nets.compile(text, weights, optimize=False)
     np.testing.assert_allclose(net(data=x)["y"], plain(data=x)["y"], rtol=1e-5, atol=1e-5)

@@ -85,8 +85,8 @@ def test_it_runs_between_other_layers(net: Path, optimize: bool) -> None:
     assert_outputs(made(data=X), X)
     more = np.concatenate([X, -X, X])
     assert_outputs(made(data=more), more)
-    (step,) = [s for s in made.plan.steps if s.primitive == "user"]
-    assert step.attributes["layer"] == "Mirror" and step.attributes["attributes"]["param_str"] == '{"axis": 3}'
+    (step,) = [s for s in made.plan.steps if s.kind == "user"]
+    assert step.payload["layer"] == "Mirror" and step.payload["attributes"]["param_str"] == '{"axis": 3}'
     graph = read_net(net, weights).graph
     assert_outputs(ReferenceRunner("", graph, "reference-f64").run({"data": X}), X)
 
@@ -112,7 +112,7 @@ def test_its_text_reads_back(net: Path) -> None:
 
 def test_on_a_gpu_it_is_a_step_on_the_host(net: Path) -> None:
     artifact = compile_net(net, weights, Options(target="cuda")).artifact
-    steps = [s.primitive for s in artifact.plan.steps]
+    steps = [s.kind for s in artifact.plan.steps]
     assert steps.count("user") == 1 and set(steps) == {"user", "launch"}
 
 

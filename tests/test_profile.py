@@ -22,8 +22,8 @@ from cortado.compiler.reference import evaluate
 from cortado.compiler.text import parse, parse_planned
 from cortado.runtime import Net, load, roofline
 from cortado.runtime.artifact import read, write
+from cortado.runtime.onednn.program import Instance
 from cortado.runtime.profile import Profile, profile
-from cortado.runtime.program import Instance
 from cortado.runtime.roofline import Roofline
 
 from .shared import ROOT
@@ -98,7 +98,7 @@ def test_all_steps_in_plan_order(digits: Net) -> None:
     found = run_json(NET, WEIGHTS)
     plan = digits.plan
     assert [(s["step"], s["primitive"], s["kernel"]) for s in found["steps"]] == [
-        (s.results[0], s.primitive, s.label) for s in plan.steps
+        (s.results[0], s.kind, s.label) for s in plan.steps
     ]
     assert (found["net"], found["target"], found["inputs"]) == ("digits", "cpu", {"data": "f32[1,1,8,8]"})
     assert (found["repeat"], found["random"]) == (2, ["data"])
@@ -165,7 +165,7 @@ def test_the_table(digits: Net) -> None:
     assert [line.split()[0] for line in steps] == [s.results[0] for s in digits.plan.steps]
     assert total.startswith(f"{len(digits.plan.steps)} steps") and "100.0%" in total
     assert len({len(line) for line in [head, total] if line}) == 1, "numbers stand below their titles"
-    assert {line.split()[0] for line in kinds.split("\n")[1:]} == {s.primitive for s in digits.plan.steps}
+    assert {line.split()[0] for line in kinds.split("\n")[1:]} == {s.kind for s in digits.plan.steps}
     assert "100 GFLOP/s" in said and "20.0 GB/s" in said and "threads          1" in said
     assert not any(c in done.stdout for c in "\x1b━│"), "in a pipe the table is plain text"
 
@@ -226,8 +226,8 @@ def test_random_weights_keep_numbers_in_size() -> None:
 def test_nets_for_a_gpu_are_not_timed_here(tmp_path: Path, digits: Net) -> None:
     assert "on the GPU only" in expect_refusal(NET, WEIGHTS, "--target", "cuda-f16")
     path = tmp_path / "gpu.cortado"
-    plan = replace(digits.plan, target="cuda", steps=(), outputs=(("data", "data"),), weights={})
-    write(path, replace(digits.artifact, plan=plan))
+    plan = replace(digits.plan, target="cuda", runner="cuda", steps=(), outputs=(("data", "data"),), weights={})
+    write(path, replace(digits.artifact, plans=(plan,)))
     assert read(path).plan.target == "cuda" and "on the GPU only" in expect_refusal(path)
 
 

@@ -23,7 +23,6 @@ from cortado.runtime.artifact import (
     Slot,
     Step,
     Weight,
-    check,
     read,
     write,
 )
@@ -37,6 +36,8 @@ def small() -> Artifact:
     plan = Plan(
         net="tiny",
         target="cpu",
+        runner="onednn",
+        payload=1,
         arena=192,
         inputs=("data",),
         slots={
@@ -62,7 +63,7 @@ def small() -> Artifact:
         outputs=(("prob", "y"),),
     )
     return Artifact(
-        plan,
+        (plan,),
         {"aa": w, "bb": b, "cc": half, "dd": torch.empty(0), "mm": torch.ones(3, 2, 2)},
         source="net tiny",
         net="net tiny, final: größer",
@@ -75,7 +76,7 @@ def small() -> Artifact:
 def is_same_artifact(a: Artifact, b: Artifact) -> bool:
     texts = all(
         getattr(a, name) == getattr(b, name)
-        for name in ("plan", "source", "net", "kernels", "preprocessing", "version")
+        for name in ("plans", "source", "net", "kernels", "preprocessing", "version")
     )
     return (
         texts and set(a.weights) == set(b.weights) and all(torch.equal(t, b.weights[h]) for h, t in a.weights.items())
@@ -97,7 +98,7 @@ def test_any_safetensors_tool_opens_it_and_tensors_are_aligned(tmp_path: Path) -
     write(path, small())
     assert set(load_file(path)) - {f"pad.{i}" for i in range(9)} == {"aa", "bb", "cc", "dd", "mm"}
     with safe_open(path, framework="np") as file:
-        assert json.loads(file.metadata()["plan"])["net"] == "tiny"
+        assert json.loads(file.metadata()["plans"])[0]["net"] == "tiny"
     size = int.from_bytes(path.read_bytes()[:8], "little")
     header = json.loads(path.read_bytes()[8 : 8 + size])
     starts = {n: 8 + size + form["data_offsets"][0] for n, form in header.items() if n[:3] not in ("pad", "__m")}
@@ -178,8 +179,8 @@ def test_cut_off_newer_and_damaged_files(tmp_path: Path) -> None:
         with pytest.raises(ArtifactError, match="no whole compiled net"):
             read(path)
     path.write_bytes(whole)
-    rewrite_metadata(path, lambda m: m.update(cortado="2"))
-    with pytest.raises(ArtifactError, match=r"format '2'.*update cortado"):
+    rewrite_metadata(path, lambda m: m.update(cortado="3"))
+    with pytest.raises(ArtifactError, match=r"format '3'.*update cortado"):
         read(path)
     path.write_bytes(whole)
     rewrite_metadata(path, lambda m: m.update(net="another"))
@@ -232,6 +233,7 @@ def with_step(**changes: Any) -> Plan:
 
 
 CONV = {"stride": [1], "pad": [0], "dilation": [1]}
+TWO_RESULTS = (replace(small().plan.steps[0], results=("c", "d")), small().plan.steps[1])
 HOSTILE: list[tuple[str, Plan]] = [
     ("does not lie inside the arena", with_fields(arena=130)),
     ("does not lie inside the arena", with_slot(at=176)),
@@ -251,40 +253,42 @@ HOSTILE: list[tuple[str, Plan]] = [
     ("needs a slot without a place", with_fields(inputs=("c",))),
     ("which nothing computes", with_fields(outputs=(("prob", "z"),))),
     ("arena cannot be", with_fields(arena=-1)),
-    ("no such primitive", with_step(primitive="os.system")),
+    ("needs the runner 'abacus', which this program lacks: it has onednn, cuda", with_fields(runner="abacus")),
+    ("steps for 'onednn' have version 7 and this cortado reads 1", with_fields(payload=7)),
+    ("no such primitive", with_step(kind="os.system")),
     ("nothing has computed before", with_step(operands=("y", "w", "b"))),
     ("cannot write 'data'", with_step(results=("data",))),
     ("cannot write 'w'", with_step(results=("w",))),
     ("has 1 operands", with_step(operands=("data",))),
-    ("has 2 results", with_step(results=("c", "y"))),
-    ("'stride' is missing", with_step(attributes={})),
-    ("no attribute 'size'", with_step(attributes={**CONV, "size": 3})),
-    ("'stride' should be a list of whole numbers", with_step(attributes={**CONV, "stride": [True]})),
-    ("'groups' should be a whole number", with_step(attributes={**CONV, "groups": 1.5})),
-    ("'activation' should be an activation", with_step(attributes={**CONV, "activation": "exec"})),
+    ("has 2 results", with_fields(slots={**small().plan.slots, "d": small().plan.slots["c"]}, steps=TWO_RESULTS)),
+    ("'stride' is missing", with_step(payload={})),
+    ("no attribute 'size'", with_step(payload={**CONV, "size": 3})),
+    ("'stride' should be a list of whole numbers", with_step(payload={**CONV, "stride": [True]})),
+    ("'groups' should be a whole number", with_step(payload={**CONV, "groups": 1.5})),
+    ("'activation' should be an activation", with_step(payload={**CONV, "activation": "exec"})),
     (
         "reads line 9",
-        with_step(primitive="expr", operands=("data",), attributes={"code": [["neg", 9]], "axes": [None]}),
+        with_step(kind="expr", operands=("data",), payload={"code": [["neg", 9]], "axes": [None]}),
     ),
     (
         "1 axes for 2 operands",
-        with_step(primitive="expr", operands=("data", "w"), attributes={"code": [["neg", 0]], "axes": [None]}),
+        with_step(kind="expr", operands=("data", "w"), payload={"code": [["neg", 0]], "axes": [None]}),
     ),
     (
         "should be lines",
-        with_step(primitive="expr", operands=("data",), attributes={"code": [["eval", 0]], "axes": [None]}),
+        with_step(kind="expr", operands=("data",), payload={"code": [["eval", 0]], "axes": [None]}),
     ),
     (
         "should be lines",
-        with_step(primitive="expr", operands=("data",), attributes={"code": [["add", 0]], "axes": [None]}),
+        with_step(kind="expr", operands=("data",), payload={"code": [["add", 0]], "axes": [None]}),
     ),
     (
         "should be lines",
-        with_step(primitive="expr", operands=("data",), attributes={"code": [["add", 0, -1]], "axes": [None]}),
+        with_step(kind="expr", operands=("data",), payload={"code": [["add", 0, -1]], "axes": [None]}),
     ),
     (
         "should be lines",
-        with_step(primitive="expr", operands=("data",), attributes={"code": [["add", 0, {"c": "x"}]], "axes": [None]}),
+        with_step(kind="expr", operands=("data",), payload={"code": [["add", 0, {"c": "x"}]], "axes": [None]}),
     ),
 ]
 
@@ -292,7 +296,7 @@ HOSTILE: list[tuple[str, Plan]] = [
 @pytest.mark.parametrize(("sentence", "plan"), HOSTILE, ids=[f"{i}-{s}" for i, (s, _) in enumerate(HOSTILE)])
 def test_plans_that_cannot_be_run(sentence: str, plan: Plan) -> None:
     with pytest.raises(ArtifactError, match=sentence):
-        check(plan)
+        Artifact((plan,), small().weights).check()
 
 
 def test_weights_have_to_be_there_and_fit() -> None:

@@ -53,6 +53,8 @@ def fire(n: int = 2, size: int = 6) -> Artifact:
     plan = Plan(
         "fire",
         "cpu",
+        "onednn",
+        1,
         image + n * 128,
         ("data",),
         slots,
@@ -60,7 +62,7 @@ def fire(n: int = 2, size: int = 6) -> Artifact:
         steps,
         (("prob", "prob"), ("raw", "data"), ("bias", "b")),
     )
-    return Artifact(plan, WEIGHTS, source=f"fire {size}")
+    return Artifact((plan,), WEIGHTS, source=f"fire {size}")
 
 
 def expected_output(x: Tensor) -> Tensor:
@@ -122,8 +124,8 @@ def test_mistakes_are_told() -> None:
     ]:
         with pytest.raises(ValueError, match=sentence):
             net(**wrong)
-    with pytest.raises(ArtifactError, match="compiled for 'triton'"):
-        Net.from_artifact(replace(fire(), plan=replace(fire().plan, target="triton")))
+    with pytest.raises(ArtifactError, match="needs the runner 'triton'"):
+        Net.from_artifact(replace(fire(), plans=(replace(fire().plan, runner="triton"),)))
 
 
 def test_steps_that_do_not_fit_are_refused_at_load() -> None:
@@ -132,13 +134,13 @@ def test_steps_that_do_not_fit_are_refused_at_load() -> None:
     with pytest.raises(
         ArtifactError, match=r"'ip' \(linear_packed\): 'score' is planned as \[2, 4\], and \[2, 5\] comes out"
     ):
-        Net.from_artifact(replace(fire(), plan=replace(plan, slots=slots)))
+        Net.from_artifact(replace(fire(), plans=(replace(plan, slots=slots),)))
 
 
 def test_more_memory_than_there_is() -> None:
     plan = replace(fire().plan, arena=1 << 47)
     with pytest.raises(ArtifactError, match="not that much memory"):
-        Net.from_artifact(replace(fire(), plan=plan))(np.zeros((2, 3, 6, 6)))
+        Net.from_artifact(replace(fire(), plans=(plan,)))(np.zeros((2, 3, 6, 6)))
 
 
 def test_threads_share_a_net() -> None:
@@ -180,16 +182,18 @@ def packed_tensors(net: Net) -> dict[Any, int]:
 
 def test_whole_numbers_stay_whole() -> None:
     slots = {"label": Slot("i32", (3,)), "y": Slot("i32", (3,), at=0)}
-    plan = Plan("ints", "cpu", 64, ("label",), slots, {}, (Step("copy", {}, ("label",), ("y",)),), (("y", "y"),))
-    net = Net.from_artifact(Artifact(plan, {}))
+    plan = Plan(
+        "ints", "cpu", "onednn", 1, 64, ("label",), slots, {}, (Step("copy", {}, ("label",), ("y",)),), (("y", "y"),)
+    )
+    net = Net.from_artifact(Artifact((plan,), {}))
     assert net([1.0, 2.0, 3.0])["y"].tolist() == [1, 2, 3] and net([1, 2, 3])["y"].dtype == np.int32
     with pytest.raises(ValueError, match="whole numbers"):
         net([1.0, 2.5, 3.0])
 
 
 def test_a_net_without_inputs_or_steps() -> None:
-    plan = Plan("none", "cpu", 0, (), {}, {"b": Weight("f32", (8,), "b")}, (), (("out", "b"),))
-    assert np.array_equal(Net.from_artifact(Artifact(plan, {"b": B}))()["out"], B)
+    plan = Plan("none", "cpu", "onednn", 1, 0, (), {}, {"b": Weight("f32", (8,), "b")}, (), (("out", "b"),))
+    assert np.array_equal(Net.from_artifact(Artifact((plan,), {"b": B}))()["out"], B)
 
 
 def dynamic_artifact() -> Artifact:
@@ -213,6 +217,8 @@ def dynamic_artifact() -> Artifact:
     plan = Plan(
         "counted",
         "cpu",
+        "onednn",
+        1,
         512,
         ("data",),
         slots,
@@ -220,7 +226,7 @@ def dynamic_artifact() -> Artifact:
         steps,
         (("score", "score"), ("kept", "kept"), ("more", "more")),
     )
-    return Artifact(plan, {"m2": M[:, :2].contiguous(), "s": torch.tensor([2.0, 3.0])})
+    return Artifact((plan,), {"m2": M[:, :2].contiguous(), "s": torch.tensor([2.0, 3.0])})
 
 
 def keep(attributes: dict[str, float], x: Tensor) -> Tensor:
@@ -252,8 +258,10 @@ def test_a_layer_of_the_callers_has_to_be_given() -> None:
 
 def test_inputs_may_have_counts() -> None:
     slots = {"rois": Slot("f32", ("?4", 5)), "y": Slot("f32", ("?4", 5), at=0)}
-    plan = Plan("rois", "cpu", 128, ("rois",), slots, {}, (Step("softmax", {}, ("rois",), ("y",)),), (("y", "y"),))
-    net = Net.from_artifact(Artifact(plan, {}))
+    plan = Plan(
+        "rois", "cpu", "onednn", 1, 128, ("rois",), slots, {}, (Step("softmax", {}, ("rois",), ("y",)),), (("y", "y"),)
+    )
+    net = Net.from_artifact(Artifact((plan,), {}))
     for count in (4, 2, 0):
         assert net(torch.randn(count, 5))["y"].shape == (count, 5)
     with pytest.raises(ValueError, match=r"holds the shapes rois \[\?4, 5\]"):
@@ -263,7 +271,7 @@ def test_inputs_may_have_counts() -> None:
 def test_a_layout_may_be_declared_for_an_input() -> None:
     plan = fire().plan
     slots: dict[str, Any] = {**plan.slots, "data": Slot("f32", (2, 3, 6, 6), "nhwc")}
-    net = Net.from_artifact(replace(fire(), plan=replace(plan, slots=slots)))
+    net = Net.from_artifact(replace(fire(), plans=(replace(plan, slots=slots),)))
     x = torch.randn(2, 3, 6, 6)
     torch.testing.assert_close(net(x)["prob"], expected_output(x), atol=1e-6, rtol=0)
     assert net(x)["raw"].is_contiguous()

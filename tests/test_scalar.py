@@ -120,7 +120,7 @@ def test_as_an_expression(function: str, i: int, repeat: int) -> None:
     arguments, expected = EDGES[function][i]
     final = run(function_graph(function, tuple(a * repeat for a in arguments)), Context(target("cpu")))
     artifact = build(final, final.graph, "cpu")
-    assert [s.primitive for s in artifact.plan.steps] == ["expr"]
+    assert [s.kind for s in artifact.plan.steps] == ["expr"]
     given = {v.name: t for v, t in zip(final.graph.inputs, tensors(arguments, repeat), strict=True)}
     assert_same(Net.from_artifact(artifact)(given)["y"], expected * repeat)
 

@@ -10,11 +10,11 @@ from click.testing import CliRunner, Result
 
 from cortado import driver, passes
 from cortado.cli import main
-from cortado.compiler.build import count_launches
 from cortado.compiler.cost import cost, flops, traffic
 from cortado.compiler.ir import Graph
 from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.storage import resolve_storage
+from cortado.compiler.targets import target
 from cortado.compiler.text import parse, parse_planned, show
 from cortado.passes import PIPELINE, SHAPE_FREE, SHAPED, Context, PassFailed
 
@@ -107,7 +107,7 @@ def test_what_stands_in_its_place_costs_nothing() -> None:
     half = parse_planned(text.format("in z[0:4]", "at 256"))
     moved = [sum(traffic(n, p, resolve_storage(p)) for n in p.graph.nodes) - 4 * 16 * 4 for p in (copied, half, placed)]
     assert moved == [2 * 32 * 4, 2 * 16 * 4, 0]
-    assert [count_launches(g, "cpu").kernels for g in (copied, half, placed)] == [3, 3, 2]
+    assert [target("cpu").launches(g).kernels for g in (copied, half, placed)] == [3, 3, 2]
 
 
 def test_any_passes_on_any_dump(tmp_path: Path) -> None:

@@ -14,15 +14,14 @@ import pytest
 import torch
 
 from cortado import driver
-from cortado.compiler.build import kernel_sources
-from cortado.compiler.codegen.gpu import aot, source, tiles
-from cortado.compiler.codegen.gpu.aot import compile_machine_code
-from cortado.compiler.codegen.gpu.expr import Expr, ExprBuilder
-from cortado.compiler.codegen.gpu.view import View, contiguous, view_of
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Graph
 from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.targets import target
+from cortado.compiler.targets.cuda import aot, source, tiles
+from cortado.compiler.targets.cuda.aot import compile_machine_code
+from cortado.compiler.targets.cuda.expr import Expr, ExprBuilder
+from cortado.compiler.targets.cuda.view import View, contiguous, view_of
 from cortado.compiler.text import parse, show
 from cortado.passes import PIPELINE, Context, run
 from cortado.runtime.artifact import Artifact, Slot, read, write
@@ -60,7 +59,7 @@ def optimize(graph: Graph, on: str = "cuda") -> PlannedGraph:
 def conv() -> dict[str, str]:
     """The files of a convolution with its bias and a leaky relu: Hopper's, and the older one."""
     return {
-        name: text for name, text in kernel_sources(optimize(parse(CONV, "t.net")), "cuda").items() if "conv" in name
+        name: text for name, text in target("cuda").sources(optimize(parse(CONV, "t.net"))).items() if "conv" in name
     }
 
 
@@ -94,7 +93,7 @@ def test_kernels_are_named_by_what_they_are() -> None:
     """Another batch is the same kernels, another size the same for the older GPUs, another slope is others."""
 
     def named(old: str, new: str, on: str = "sm_") -> set[str]:
-        files = kernel_sources(optimize(parse(CONV.replace(old, new), "t.net")), "cuda")
+        files = target("cuda").sources(optimize(parse(CONV.replace(old, new), "t.net")))
         return {name for name, text in files.items() if "conv" in name and on in text.split("ARCHITECTURES")[1]}
 
     assert len(named("", "")) == 2
@@ -139,14 +138,14 @@ def test_an_artifact_holds_code_for_both_architectures(digits: Artifact, tmp_pat
     write(tmp_path / "digits.cortado", digits)
     again = read(tmp_path / "digits.cortado", verify=True)
     assert again.plan == digits.plan and again.kernels == digits.kernels
-    assert {n: c.tolist() for n, c in again.cubins.items()} == {n: c.tolist() for n, c in digits.cubins.items()}
+    assert {n: c.tolist() for n, c in again.binaries.items()} == {n: c.tolist() for n, c in digits.binaries.items()}
     for step in again.plan.steps:
-        assert step.primitive in ("launch", "view")
-        if step.primitive == "launch":
-            older = {**step.attributes, **step.attributes["variants"].get("sm_80", {})}
-            assert f"{step.attributes['kernel']}.sm_90" in again.cubins and f"{older['kernel']}.sm_80" in again.cubins
+        assert step.kind in ("launch", "view")
+        if step.kind == "launch":
+            older = {**step.payload, **step.payload["variants"].get("sm_80", {})}
+            assert f"{step.payload['kernel']}.sm_90" in again.binaries and f"{older['kernel']}.sm_80" in again.binaries
             assert older["shared"] <= 101_376 and not any("descriptor" in a for a in older["arguments"])
-    assert all(bytes(cubin[:4].tolist()) == b"\x7fELF" for cubin in again.cubins.values())
+    assert all(bytes(cubin[:4].tolist()) == b"\x7fELF" for cubin in again.binaries.values())
 
 
 def test_weights_are_packed_once_and_kept_beside_their_source(digits: Artifact) -> None:
@@ -166,7 +165,7 @@ def test_what_has_no_kernel_runs_on_the_host() -> None:
     text = "net t(x: f32[2,3,4,4,4]) {\n    y = relu(max_pool(x, kernel=2, stride=2))\n    return y\n}\n"
     final = optimize(parse(text, "t.net"))
     artifact = driver.build(final, final.graph, "cuda")
-    assert [s.primitive for s in artifact.plan.steps] == ["max_pool", "launch"]
+    assert [s.kind for s in artifact.plan.steps] == ["max_pool", "launch"]
 
 
 def test_a_size_known_only_later_is_refused_or_left_to_the_host() -> None:

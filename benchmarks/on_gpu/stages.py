@@ -49,12 +49,12 @@ def compile(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterato
         if not path.exists():
             write(path, compile_graph(build_graph(case), Options(target=machine.target(case.dtype))).artifact)
         artifact = read(path)
-        launches = sum(step.primitive != "view" for step in artifact.plan.steps)
+        launches = sum(step.kind != "view" for step in artifact.plan.steps)
         yield {
             "case": case.name,
             "seconds": round(time.perf_counter() - start, 2),
             "steps": launches,
-            "cubins": len(artifact.cubins),
+            "cubins": len(artifact.binaries),
             "arena_bytes": artifact.plan.arena,
             "file_bytes": path.stat().st_size,
         }

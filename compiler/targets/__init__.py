@@ -1,18 +1,26 @@
 """The machines that cortado compiles for, by name."""
 
+from __future__ import annotations
+
 from ..errors import CompileError
 from ..op import did_you_mean
 from ..target import Target
-from .cpu import Cpu
 from .cuda import PRECISIONS, Cuda
+from .onednn import OneDnn
 
-TARGETS: dict[str, Target] = {t.name: t for t in (Cpu(), *map(Cuda, PRECISIONS))}
+TARGETS: dict[str, Target] = {t.name: t for t in (OneDnn(), *map(Cuda, PRECISIONS))}
 
 
 def target(name: str) -> Target:
     """CompileError if there is none of that name."""
     if name not in TARGETS:
-        raise CompileError(
-            f"no target is called {name}{did_you_mean(name, TARGETS)}", advice=f"There is {', '.join(TARGETS)}."
-        )
+        advice = f"There is {', '.join(TARGETS)}."
+        raise CompileError(f"no target is called {name}{did_you_mean(name, TARGETS)}", advice=advice)
     return TARGETS[name]
+
+
+def register_target(target: Target) -> None:
+    """Make a target known in this process. ValueError if there is another of that name."""
+    if TARGETS.get(target.name, target) is not target:
+        raise ValueError(f"there is a target called {target.name!r} already")
+    TARGETS[target.name] = target

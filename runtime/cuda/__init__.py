@@ -1,10 +1,51 @@
 """Runs plans for NVIDIA GPUs through CUDA's driver alone: no Triton, no toolkit, no compiler is needed.
 
-Nothing here is imported before a net of the target "cuda" is loaded.
+Nothing here is imported before a plan names this runner, and the driver is opened when a plan is made ready.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ..plan import ArtifactError, Plan
+from ..primitives import LayerFunction, PackedWeights
+from .check import check_steps
+from .device import device
 from .program import CudaProgram as CudaProgram
 
-__all__ = ["CudaProgram"]
+
+class CudaRunner:
+    """Runs where there is an NVIDIA driver and a GPU."""
+
+    name = "cuda"
+    payload = 1
+    takes_gpu_arrays = True
+    reason_not_profiled = (
+        "its steps can be timed on the GPU only, where they run as one CUDA graph; "
+        "`nsys profile --cuda-graph-trace=node` tells them apart"
+    )
+
+    def reason_unavailable(self) -> str:
+        try:
+            device()
+        except ArtifactError as error:
+            return str(error)
+        return ""
+
+    def check(self, plan: Plan, binaries: Mapping[str, Tensor]) -> None:
+        check_steps(plan, binaries)
+
+    def prepare(
+        self,
+        plan: Plan,
+        weights: Mapping[str, Tensor],
+        binaries: Mapping[str, Tensor],
+        packed_weights: PackedWeights,
+        layers: Mapping[str, LayerFunction],
+    ) -> CudaProgram:
+        return CudaProgram(plan, weights, binaries, packed_weights, layers)
+
+
+RUNNER = CudaRunner()

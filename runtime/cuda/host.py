@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..arena import can_hold
+from ..host_step import PreparedStep, run_dynamic
 from ..plan import Shape, Slot, Step, upper_bound
-from ..program import PreparedStep, with_shapes
 from .device import Device
 from .device_values import DeviceValue
 
@@ -48,30 +47,12 @@ class HostStep:
         if not ready.has_dynamic_shape:
             ready.run([self.value(name, shapes) for name in step.results], operands)
             return
-        if ready.primitive.infer_shapes is None:
-            made = ready.run((), operands) or ()
-            if len(made) != len(step.results):
-                raise ValueError(f"step {step.label!r} returned {len(made)} results, not {len(step.results)}")
-            for name, tensor in zip(step.results, made, strict=True):
-                self.place_result(name, tuple(tensor.shape), shapes).copy_(tensor)
-            return
-        slots = [self.device_values[name].slot for name in step.results]
-        found = ready.primitive.infer_shapes(
-            ready.call.attributes, [tuple(x.shape) for x in operands], [slot.dims for slot in slots]
-        )
-        results = [
-            self.place_result(name, tuple(shape), shapes) for name, shape in zip(step.results, found, strict=True)
-        ]
-        if any(result.numel() for result in results):
-            ready.primitive.prepare(with_shapes(ready.call, operands, results))(results, operands)
 
-    def place_result(self, name: str, shape: Shape, shapes: dict[str, Shape]) -> Tensor:
-        slot = self.device_values[name].slot
-        if not can_hold(slot, shape):
-            due = f"planned for {list(slot.dims)}"
-            raise ValueError(f"step {self.prepared_step.step.label!r}: {name!r} came out as {list(shape)}, {due}")
-        shapes[name] = shape
-        return self.value(name, shapes)
+        def place(name: str, shape: Shape) -> Tensor:
+            shapes[name] = shape
+            return self.value(name, shapes)
+
+        run_dynamic(ready, operands, {name: value.slot for name, value in self.device_values.items()}, place)
 
 
 def propagate_shapes(step: Step, slots: Mapping[str, Slot], shapes: dict[str, Shape]) -> None:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ..arena import view
+from ..host_step import PreparedStep
 from ..plan import ArtifactError, Plan, Shape, Slot, Step
-from ..program import PreparedStep
 from .device import Buffer, Device, Event, Stream
 from .device_values import DeviceValue, leading_slice
 from .graph import CudaGraph
@@ -61,9 +61,9 @@ class CudaInstance:
     def build_step(self, program: SharedState, number: int) -> StepWork:
         """What a step does on a stream; None for one that only gives bytes another name."""
         step = self.plan.steps[number]
-        if step.primitive == "view":
+        if step.kind == "view":
             return None
-        if step.primitive != "launch":
+        if step.kind != "launch":
             return HostStep(self.device, program.host_steps[number], self.device_values, program.constants)
         kernel, attributes = program.kernels[number]
         weights = program.weights
@@ -75,7 +75,7 @@ class CudaInstance:
             operands, results = list(map(address, step.operands)), list(map(address, step.results))
             return make_launch(self.device.driver, kernel, attributes, operands, results)
         except ValueError as error:
-            raise ArtifactError(f"step {step.label!r} ({step.primitive}): {error}") from None
+            raise ArtifactError(f"step {step.label!r} ({step.kind}): {error}") from None
 
     def capture_graphs(self) -> list[HostStep | Segment]:
         """The steps with each longest run that needs no host as one graph."""

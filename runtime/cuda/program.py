@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..artifact import Artifact
-from ..plan import Shape
+from ..host_step import PreparedStep, prepare_step
+from ..plan import Plan, Shape
 from ..primitive_table import PRIMITIVE_TABLE
 from ..primitives import LayerFunction, PackedWeights
-from ..program import PreparedStep, prepare_step
 from .device import Buffer, Device, device
 from .instance import CudaInstance
 from .interop import current_stream, is_on_gpu, require_same_device, torch_device
@@ -23,28 +22,35 @@ ALIGNMENT = 16  # what compiled kernels take for granted of an address
 
 
 class CudaProgram:
-    """A plan of the target "cuda". Shared by threads: each call takes an instance from the pool, or makes one.
+    """A plan for a GPU. Shared by threads: each call takes an instance from the pool, or makes one.
 
     Everything that one call at a time needs is made when the program is; calls that overlap make what they need
     beyond that, once.
     """
 
-    def __init__(self, artifact: Artifact, packed_weights: PackedWeights, layers: Mapping[str, LayerFunction]) -> None:
-        self.plan = plan = artifact.plan
+    def __init__(
+        self,
+        plan: Plan,
+        weights: Mapping[str, Tensor],
+        cubins: Mapping[str, Tensor],
+        packed_weights: PackedWeights,
+        layers: Mapping[str, LayerFunction],
+    ) -> None:
+        self.plan = plan
         self.device: Device = device()
-        self.constants = {name: artifact.weights[w.handle].reshape(w.shape) for name, w in plan.weights.items()}
+        self.constants = {name: weights[w.handle].reshape(w.shape) for name, w in plan.weights.items()}
         self.kernels: dict[int, tuple[Kernel, Mapping[str, Any]]] = {}
         self.host_steps: dict[int, PreparedStep] = {}
         self.weights: dict[str, Buffer] = {}
         with self.device.make_current():
             for number, step in enumerate(plan.steps):
-                if step.primitive == "launch":
-                    attributes = PRIMITIVE_TABLE["launch"].complete(step.attributes)
-                    self.kernels[number] = load_kernel(self.device, artifact.cubins, attributes, packed_weights)
+                if step.kind == "launch":
+                    attributes = PRIMITIVE_TABLE["launch"].complete(step.payload)
+                    self.kernels[number] = load_kernel(self.device, cubins, attributes, packed_weights)
                     self.weights |= {
                         n: self.upload_weight(n, packed_weights) for n in step.operands if n in plan.weights
                     }
-                elif step.primitive != "view":
+                elif step.kind != "view":
                     self.host_steps[number] = prepare_step(step, plan, self.constants, packed_weights, layers)
             self.pool: deque[CudaInstance] = deque([CudaInstance(self)])
 

@@ -24,7 +24,7 @@ def prove(name: str) -> str:
     graph = driver.read_net(case.path, case.weights).graph
     final = run(graph, Context(target("cuda")), PIPELINE)
     plan, made = lower(final, "cuda")
-    hosted = sorted({s.primitive for s in plan.steps if s.primitive not in ("launch", "view")})
+    hosted = sorted({s.kind for s in plan.steps if s.kind not in ("launch", "view")})
     if hosted:
         volumes = any(v.type.rank > 4 for v in final.graph.values.values())  # images of three axes have no kernels
         assert volumes or KERNELS.isdisjoint(hosted), f"{hosted} left the GPU"

@@ -39,11 +39,11 @@ def run(
     values |= {name: view(arena, slot) for name, slot in plan.slots.items() if slot.at is not None}
     kernels = {name: load(name, text) for name, text in files.items()}
     for step in plan.steps:
-        if step.primitive == "view":
+        if step.kind == "view":
             continue
-        assert step.primitive == "launch", f"{step.label} runs on the host: {step.primitive}"
+        assert step.kind == "launch", f"{step.label} runs on the host: {step.kind}"
         places = {"operand": [values[n] for n in step.operands], "result": [values[n] for n in step.results]}
-        attributes = {**step.attributes, **step.attributes["variants"].get(architecture, {})}
+        attributes = {**step.payload, **step.payload["variants"].get(architecture, {})}
         launch(kernels[attributes["kernel"]], attributes, places)
         assert (memory[:GUARD] == PATTERN).all() and (memory[GUARD + plan.arena :] == PATTERN).all(), step.label
     return {blob: values[name].clone() for blob, name in plan.outputs}

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cortado.compiler.build import is_strict, slots_and_weights
-from cortado.compiler.codegen import for_cuda
-from cortado.compiler.codegen.gpu.aot import Job, MachineCode
 from cortado.compiler.ir import Constant, Graph, Value
 from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.rewrite import Writer
+from cortado.compiler.slots import slots_and_weights
 from cortado.compiler.targets import target
+from cortado.compiler.targets.cuda import lowering
+from cortado.compiler.targets.cuda.aot import Job, MachineCode
 from cortado.compiler.text import parse
 from cortado.compiler.types import DTYPES
 from cortado.passes import PIPELINE, Context, run
@@ -84,14 +84,16 @@ def measure_difference(name: str, got: Tensor, meant: Tensor, tolerance: float) 
     return ((got.double() - meant)[finite].abs().max().item() / max(largest, 1e-30)) if finite.any() else 0.0
 
 
-def lower(planned: PlannedGraph, on: str) -> tuple[Plan, for_cuda.CompiledKernels]:
+def lower(planned: PlannedGraph, on: str) -> tuple[Plan, lowering.CompiledKernels]:
     """The plan and the kernels' files, without machine code."""
     graph, memory = planned
     slots, weights = slots_and_weights(planned)
-    made = for_cuda.compile_kernels(graph, {**slots, **weights}, is_strict(on), stub_machine_code)
+    made = lowering.compile_kernels(graph, {**slots, **weights}, on.endswith("-strict"), stub_machine_code)
     returns = tuple((name, v.name) for name, v in graph.returns)
     names = tuple(v.name for v in graph.inputs)
-    return Plan("case", on, memory.arena or 0, names, slots, weights | made.weights, tuple(made.steps), returns), made
+    weights |= made.weights
+    plan = Plan("case", on, "cuda", 1, memory.arena or 0, names, slots, weights, tuple(made.steps), returns)
+    return plan, made
 
 
 def stub_machine_code(texts: Mapping[str, str], jobs: Sequence[Job]) -> dict[Job, MachineCode]:

@@ -15,7 +15,7 @@ from cortado.compiler.ops.shape import Relayout
 from cortado.compiler.plan import UNPLANNED, Alias, MemoryPlan, Offset, Placement, PlannedGraph, Subview
 from cortado.compiler.rewrite import UniqueNames
 from cortado.compiler.storage import resolve_storage
-from cortado.compiler.targets.cpu import Cpu
+from cortado.compiler.targets.onednn import OneDnn
 from cortado.compiler.verify import is_layout_invariant, verify
 from cortado.passes import Context
 from cortado.passes.fuse import fuse
@@ -29,7 +29,7 @@ def draw_decisions(graph: Graph, dice: Dice) -> PlannedGraph:
     if dice.chance(0.25):
         graph = draw_layouts(graph, dice)
     if dice.chance(0.12):
-        graph = fuse(graph, Context(Cpu()))
+        graph = fuse(graph, Context(OneDnn()))
     plan = draw_places(graph, dice) if dice.chance(0.3) else UNPLANNED
     return PlannedGraph(graph, draw_plan(graph, plan, dice) if dice.chance(0.1) else plan)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from .kernel_spec import NEWEST_ARCHITECTURE, ceil_div, next_power_of_two
 
-TUNING_FOLDER = Path(__file__).parents[1] / "tuning"
+TUNING_FOLDER = Path(__file__).with_name("tuning")
 MIN_PROGRAMS = 132  # of an H100 or H200: with fewer, some multiprocessors have nothing to do
 
 

@@ -1,20 +1,25 @@
-"""A kernel as one primitive of the runtime: its name, its attributes, its operands in the primitive's order."""
+"""A node as one primitive of the runtime's table: its name, its attributes, its operands in the primitive's order.
+
+Targets that run on the CPU lower to these, and so does what another target leaves to the host.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...runtime.artifact import PRIMITIVE_TABLE
-from ..errors import CompileError
+from ...runtime.artifact import PRIMITIVE_TABLE, Step
+from ..errors import Unsupported
 from ..ir import Graph, Node, Value
+from ..kernel import external_operands, kernel_graph
 from ..op import Elementwise, Ints
 from ..ops.conv import Conv, Deconv
 from ..ops.dense import Linear
+from ..ops.fused import Fused
 from ..ops.pool import AvgPool, MaxPool
 from ..ops.shape import Relayout, Reshape, Slice
 from ..ops.user import User
-from ..targets.cpu import activation_of, residual, split_epilogue
 from .record import kernel_operand_axes, record
 
 
@@ -27,27 +32,35 @@ class PrimitiveCall:
     operands: tuple[int, ...]
 
 
-def lower(kernel: Graph) -> PrimitiveCall:
-    """The call that computes a kernel. CompileError if the CPU has none."""
+def make_host_step(node: Node, call: PrimitiveCall | None = None) -> Step:
+    """The step of a node; without a `call`, of a node that runs alone. Unsupported if there is no primitive for it."""
+    kernel = kernel_graph(node)
+    call = call or lower_alone(kernel)
+    outside = node.inputs if isinstance(node.op, Fused) else external_operands([node])
+    reads = tuple(outside[i].name for i in call.operands)
+    return Step(call.primitive, call.attributes, reads, tuple(v.name for v in node.results), kernel.name)
+
+
+def lower_alone(kernel: Graph) -> PrimitiveCall:
+    """The call that computes a kernel of one operator, or of elementwise operators. Unsupported if there is none."""
     anchor, *epilogue = kernel.nodes
-    if isinstance(anchor.op, Conv | Deconv | Linear):
-        return lower_packed(kernel, anchor, epilogue)
     if isinstance(anchor.op, Elementwise):
-        return PrimitiveCall(
-            "expr", {"code": record(kernel), "axes": kernel_operand_axes(kernel)}, tuple(range(len(kernel.inputs)))
-        )
+        attributes = {"code": record(kernel), "axes": kernel_operand_axes(kernel)}
+        return PrimitiveCall("expr", attributes, tuple(range(len(kernel.inputs))))
+    if isinstance(anchor.op, Conv | Deconv | Linear) and not epilogue:
+        return lower_packed(kernel)
     name, attributes = lower_single(anchor)
     if epilogue or name not in PRIMITIVE_TABLE:
-        raise CompileError(f"the cpu target has no primitive for {kernel.name}", anchor.loc)
+        raise Unsupported(f"there is no primitive for {kernel.name}", anchor.loc)
     return PrimitiveCall(name, attributes, tuple(kernel.inputs.index(v) for v in anchor.inputs))
 
 
-def lower_packed(kernel: Graph, anchor: Node, epilogue: list[Node]) -> PrimitiveCall:
-    """A convolution or matrix product with what rides on it."""
-    add, activation = split_epilogue(anchor, epilogue)
-    attributes: dict[str, Any] = {"bias": len(anchor.inputs) == 3}
-    name, parameters = activation_of(activation.op) if activation else ("", {})
-    attributes |= {"activation": name, **parameters}
+def lower_packed(
+    kernel: Graph, activation: str = "", parameters: Mapping[str, float] | None = None, residual: Value | None = None
+) -> PrimitiveCall:
+    """A convolution or matrix product, with the activation and the tensor added before it, if there are any."""
+    anchor = kernel.nodes[0]
+    attributes: dict[str, Any] = {"bias": len(anchor.inputs) == 3, "activation": activation, **(parameters or {})}
     reads: list[Value] = list(anchor.inputs)
     match anchor.op:
         case Conv() | Deconv() as conv:
@@ -55,11 +68,9 @@ def lower_packed(kernel: Graph, anchor: Node, epilogue: list[Node]) -> Primitive
             attributes |= {"stride": stride, "pad": pad, "dilation": dilation, "groups": conv.groups}
             primitive = "conv_packed" if isinstance(conv, Conv) else "deconv_packed"
             if isinstance(conv, Conv):
-                attributes |= {"add": add is not None}
-            if add:
-                other = residual(anchor, add)
-                assert isinstance(other, Value)
-                reads.append(other)
+                attributes |= {"add": residual is not None}
+            if residual is not None:
+                reads.append(residual)
         case Linear() as linear:
             attributes |= {"axis": linear.axis, "transpose": linear.transpose}
             primitive = "linear_packed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ...errors import CompileError
+from ...errors import Unsupported
 from ...ir import Graph, Node, Value
 from .epilogue import Epilogue
 from .parameters import Constexpr, Number, Parameter, stride_parameter
@@ -80,11 +80,11 @@ def extents(**values: int) -> dict[str, Parameter]:
 
 
 def image_strides(view: View, name: str) -> dict[str, Parameter]:
-    """The strides of an image [n, c, h, w] or [n, c, w] as `NAME_n`, `_h`, `_w`, `_c`. CompileError if too large."""
+    """The strides of an image [n, c, h, w] or [n, c, w] as `NAME_n`, `_h`, `_w`, `_c`. Unsupported if too large."""
     n, c, *spatial = view.strides
     h, w = spatial if len(spatial) == 2 else (0, spatial[0])
     if sum((size - 1) * stride for size, stride in zip(view.shape[1:], view.strides[1:], strict=True)) >= MAX_ELEMENTS:
-        raise CompileError(f"a picture of {list(view.shape[1:])} is too large for a kernel's 32-bit places")
+        raise Unsupported(f"a picture of {list(view.shape[1:])} is too large for a kernel's 32-bit places")
     return {
         f"{name}_n": Number(n, "i64"),
         f"{name}_h": stride_parameter(h),
@@ -94,9 +94,9 @@ def image_strides(view: View, name: str) -> dict[str, Parameter]:
 
 
 def image_sizes(view: View) -> tuple[int, int, int, int]:
-    """n, c, h, w of an image; h is 1 where there is none. CompileError for images of more axes."""
+    """n, c, h, w of an image; h is 1 where there is none. Unsupported for images of more axes."""
     if len(view.shape) not in (3, 4):
-        raise CompileError(f"the cuda target has kernels for images of one or two axes, and this is {list(view.shape)}")
+        raise Unsupported(f"the cuda target has kernels for images of one or two axes, and this is {list(view.shape)}")
     n, c, *spatial = view.shape
     return (n, c, 1, spatial[0]) if len(spatial) == 1 else (n, c, spatial[0], spatial[1])
 

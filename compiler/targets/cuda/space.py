@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...errors import CompileError
+from ...errors import Unsupported
 from .view import View
 
 Axes = tuple[int, ...]
@@ -56,14 +56,14 @@ def row_space(result: View) -> Space:
 def collapsed_space(result: View, operands: Sequence[tuple[View, int | None]]) -> Space:
     """As few coordinates i0 … i3 as the result and all operands can be run over by, in the order in which it lies.
 
-    CompileError if four do not suffice.
+    Unsupported if four do not suffice.
     """
     order = memory_order(result)
     groups = collapse_axes(result, operands, order)
     if len(groups) > 4:
         groups = collapse_axes(result, operands, [a for a in order if result.shape[a] > 1])
     if len(groups) > 4:
-        raise CompileError(f"a value of shape {list(result.shape)} lies in more pieces than a kernel can run over")
+        raise Unsupported(f"a value of shape {list(result.shape)} lies in more pieces than a kernel can run over")
     axes = {f"i{k}": group for k, group in enumerate(groups)}
     return Space(result, axes, dict.fromkeys(axes, "real"))
 

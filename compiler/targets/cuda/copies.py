@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from ...errors import CompileError
+from ...errors import Unsupported
 from ...ops.indexing import Crop, Transpose
 from ...ops.shape import Slice
 from .epilogue import make_epilogue, operands_with_axes
@@ -42,7 +42,7 @@ def space_parameters(space: Space, view: View) -> tuple[dict[str, Parameter], li
     An extent that is the channels' alone is a constant: dividing by it costs little then.
     """
     if space.result.numel >= MAX_ELEMENTS:
-        raise CompileError(f"{space.result.numel} elements are more than a kernel counts")
+        raise Unsupported(f"{space.result.numel} elements are more than a kernel counts")
     extents: dict[str, Parameter] = {"COUNT": Number(space.result.numel)}
     steps = space.operand_strides(view, None)
     assert steps is not None, "the space was made for this view"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...errors import CompileError
+from ...errors import Unsupported
 from ...ops.conv import Conv
 from .epilogue import Operand, make_epilogue
 from .kernel_spec import (
@@ -85,9 +85,9 @@ class ConvolutionShape:
 
 
 def precision_of(view: View, strict: bool) -> tuple[str, str]:
-    """The name that tiles go by, and what Triton calls it. CompileError for numbers that tensor cores do not take."""
+    """The name that tiles go by, and what Triton calls it. Unsupported for numbers that tensor cores do not take."""
     if view.dtype not in ("f32", "f16"):
-        raise CompileError(f"the cuda target multiplies f32 and f16, not {view.dtype}")
+        raise Unsupported(f"the cuda target multiplies f32 and f16, not {view.dtype}")
     return ("f16", "ieee") if view.dtype == "f16" else ("f32-strict", "ieee") if strict else ("f32", "tf32x3")
 
 

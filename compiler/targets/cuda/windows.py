@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...errors import CompileError
+from ...errors import Unsupported
 from ...ops.norm import Lrn
 from ...ops.pool import AvgPool, MaxPool, Pool
 from .epilogue import make_epilogue
@@ -66,9 +66,9 @@ def lower_pool(work: KernelProblem) -> Sequence[KernelSpec]:
 
 
 def require_same_strides(mask: View, y: View) -> View:
-    """The mask, which is written by the strides of the result. CompileError if it lies another way."""
+    """The mask, which is written by the strides of the result. Unsupported if it lies another way."""
     if mask.strides != y.strides:
-        raise CompileError("a pooling's mask has to lie as its result does")
+        raise Unsupported("a pooling's mask has to lie as its result does")
     return mask
 
 
@@ -107,10 +107,10 @@ def lower_lrn_across(op: Lrn, x: View, y: View, pointers: dict[str, Parameter]) 
 
 
 def plane_strides(view: View, name: str, pixels: tuple[int, ...]) -> dict[str, Parameter]:
-    """The strides of pictures, pixels and channels. CompileError if the pixels cannot be run over as one axis."""
+    """The strides of pictures, pixels and channels. Unsupported if the pixels cannot be run over as one axis."""
     along = view.merged_stride(pixels)
     if along is None:
-        raise CompileError(f"the pixels of a value of shape {list(view.shape)} do not lie in a row")
+        raise Unsupported(f"the pixels of a value of shape {list(view.shape)} do not lie in a row")
     return {
         f"{name}_n": Number(view.strides[0], "i64"),
         f"{name}_p": stride_parameter(along),

@@ -9,20 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...runtime.artifact import Slot, Step, Weight
-from ..errors import CompileError
-from ..ir import Constant, Graph, Node, Value, handle
-from ..kernel import external_operands, kernel_graph
-from ..ops.fused import Fused
-from ..types import TensorType
-from . import for_cpu
-from .for_triton import GeneratedKernel, lower
-from .gpu.aot import Job, MachineCode, compile_machine_code
-from .gpu.kernel_spec import NEWEST_ARCHITECTURE
-from .gpu.parameters import launch_arguments
-from .gpu.view import view_of
-
-SlotsAndWeights = Mapping[str, Slot | Weight]
+from ....runtime.artifact import Step, Weight
+from ...codegen.host_steps import make_host_step
+from ...errors import Unsupported
+from ...ir import Constant, Graph, Node, Value, handle
+from ...kernel import external_operands, kernel_graph
+from ...ops.fused import Fused
+from ...slots import SlotsAndWeights
+from ...types import TensorType
+from .aot import Job, MachineCode, compile_machine_code
+from .generate import GeneratedKernel, lower
+from .kernel_spec import NEWEST_ARCHITECTURE
+from .parameters import launch_arguments
+from .view import view_of
 
 
 @dataclass(slots=True)
@@ -46,6 +45,14 @@ class LoweredNode:
     kernels: tuple[GeneratedKernel, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class HostNode:
+    """A node that runs on the host, and why."""
+
+    step: Step
+    reason: str
+
+
 CompileFunction = Callable[[Mapping[str, str], Sequence[Job]], Mapping[Job, MachineCode]]
 
 
@@ -59,7 +66,7 @@ def compile_kernels(
     code = compile(made.sources, compile_jobs(launches))
     made.cubins = {f"{n}.{a}": torch.frombuffer(bytearray(m.cubin), dtype=torch.uint8) for (n, a), m in code.items()}
     for one in found:
-        made.steps.append(one if isinstance(one, Step) else make_step(one, code, made))
+        made.steps.append(one.step if isinstance(one, HostNode) else make_step(one, code, made))
     return made
 
 
@@ -69,7 +76,7 @@ def generate_sources(graph: Graph, places: SlotsAndWeights, strict: bool = False
     return {launch.name: launch.text for l in found if isinstance(l, LoweredNode) for launch in l.kernels}
 
 
-def lower_node(node: Node, places: SlotsAndWeights, strict: bool) -> LoweredNode | Step:
+def lower_node(node: Node, places: SlotsAndWeights, strict: bool) -> LoweredNode | HostNode:
     """A node's launches, or its step on the host if there is no kernel for it and it runs alone."""
     body, results = kernel_graph(node), tuple(v.name for v in node.results)
     outside = node.inputs if isinstance(node.op, Fused) else external_operands([node])
@@ -80,13 +87,11 @@ def lower_node(node: Node, places: SlotsAndWeights, strict: bool) -> LoweredNode
             outside[i] for l in launches for i in l.spec.weight_packing if not isinstance(outside[i], Constant)
         ]
         if unpackable:
-            raise CompileError(f"{unpackable[0].name} is computed, and a GPU's weights are packed beforehand", node.loc)
-    except CompileError:
+            raise Unsupported(f"{unpackable[0].name} is computed, and a GPU's weights are packed beforehand", node.loc)
+    except Unsupported as e:
         if isinstance(node.op, Fused):
             raise
-        call = for_cpu.lower(body)
-        reads = tuple(outside[i].name for i in call.operands)
-        return Step(call.primitive, call.attributes, reads, results, body.name)
+        return HostNode(make_host_step(node), e.message)
     return LoweredNode(node, body.name, tuple(outside), launches)
 
 

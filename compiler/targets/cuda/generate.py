@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import CompileError
-from ..ir import Graph, Node, Value
-from ..op import Elementwise, Op
-from ..ops.conv import Conv
-from ..ops.dense import Linear, Softmax
-from ..ops.indexing import Crop, Transpose
-from ..ops.norm import Lrn
-from ..ops.pool import AvgPool, MaxPool
-from ..ops.shape import Concat, Relayout, Slice
-from .gpu import copies, source, vectors, windows
-from .gpu.convolution import lower_convolution
-from .gpu.epilogue import reason_not_readable
-from .gpu.kernel_spec import KernelProblem, KernelSpec
-from .gpu.space import collapsed_space, image_space, row_space
-from .gpu.view import View, strides
+from ...errors import Unsupported
+from ...ir import Graph, Node, Value
+from ...op import Elementwise, Op
+from ...ops.conv import Conv
+from ...ops.dense import Linear, Softmax
+from ...ops.indexing import Crop, Transpose
+from ...ops.norm import Lrn
+from ...ops.pool import AvgPool, MaxPool
+from ...ops.shape import Concat, Relayout, Slice
+from . import copies, source, vectors, windows
+from .convolution import lower_convolution
+from .epilogue import reason_not_readable
+from .kernel_spec import KernelProblem, KernelSpec
+from .space import collapsed_space, image_space, row_space
+from .view import View, strides
 
 Family = Callable[[KernelProblem], Sequence[KernelSpec]]
 FAMILIES: dict[type[Op], Family] = {
@@ -53,16 +53,16 @@ def lower(
 ) -> tuple[GeneratedKernel, ...]:
     """The ways to launch a kernel, the newest architecture's first; none at all if its results stand there already.
 
-    CompileError if there is no template for it. `strict` asks for f32 without tensor cores.
+    Unsupported if there is no template for it. `strict` asks for f32 without tensor cores.
     """
     work = KernelProblem(kernel, tuple(operands), tuple(results), strict)
     family = family_of(work.anchor)
     if family is None:
-        raise CompileError(f"the cuda target has no kernel for {work.anchor.op.name}", work.anchor.loc)
+        raise Unsupported(f"the cuda target has no kernel for {work.anchor.op.name}", work.anchor.loc)
     try:
         specs = family(work)
-    except CompileError as e:
-        raise CompileError(f"{work.anchor.op.name}: {e.message}", work.anchor.loc, advice=e.advice) from None
+    except Unsupported as e:
+        raise Unsupported(f"{work.anchor.op.name}: {e.message}", work.anchor.loc, advice=e.advice) from None
     return tuple(GeneratedKernel(*source.render_source(spec, kernel), spec) for spec in specs)
 
 

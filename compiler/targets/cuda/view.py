@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import prod
 
 from ....runtime.artifact import DTYPES, Slot, Weight
-from ...errors import CompileError
+from ...errors import Unsupported
 
 MAX_ELEMENTS = 1 << 31  # elements: places within a picture, and counts of them, are 32-bit numbers
 
@@ -74,11 +74,11 @@ def strides(shape: Sequence[int], innermost: int | None = None) -> tuple[int, ..
 
 
 def view_of(place: Slot | Weight) -> View:
-    """A value's place in the arena, or a weight, as a kernel sees it. CompileError for a size that is not known."""
+    """A value's place in the arena, or a weight, as a kernel sees it. Unsupported for a size that is not known."""
     if isinstance(place, Weight):
         return contiguous(place.dtype, place.shape)
     if not place.is_static:
-        raise CompileError(
+        raise Unsupported(
             f"a value of shape {list(place.dims)} has a size that is known only when the net runs",
             advice="Compile for cuda with every size given: cortado compile --shape.",
         )

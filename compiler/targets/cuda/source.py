@@ -19,7 +19,7 @@ from ...text import show
 from .kernel_spec import KernelSpec
 from .parameters import Constexpr, leaves
 
-TEMPLATE_FOLDER = Path(__file__).parents[1] / "templates"
+TEMPLATE_FOLDER = Path(__file__).with_name("templates")
 EPILOGUE_PATTERN = re.compile(r"(@triton\.jit\ndef epilogue\([^\n]*\n)(.*?)\n\n\n", re.DOTALL)
 IMPORT_PATTERN = re.compile(r"\nfrom \.functions import ([^\n]*)\n")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...errors import CompileError
+from ...errors import Unsupported
 from ...ops.dense import Linear, Softmax
 from .convolution import precision_of
 from .epilogue import Operand, make_epilogue
@@ -70,15 +70,15 @@ def lower_softmax(work: KernelProblem) -> Sequence[KernelSpec]:
 
 
 def outer_and_inner(groups: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The axes of rows as an outer and an inner group. CompileError if there are more."""
+    """The axes of rows as an outer and an inner group. Unsupported if there are more."""
     if len(groups) > 2:
-        raise CompileError("the rows beside its axis lie in more than two pieces")
+        raise Unsupported("the rows beside its axis lie in more than two pieces")
     return groups[0] if len(groups) > 1 else (), groups[-1] if groups else ()
 
 
 def require_stride(view: View, axes: tuple[int, ...]) -> int:
-    """The stride of axes run over as one. CompileError if they cannot be."""
+    """The stride of axes run over as one. Unsupported if they cannot be."""
     stride = view.merged_stride(axes)
     if stride is None:
-        raise CompileError(f"axes {list(axes)} of a value of shape {list(view.shape)} do not lie in a row")
+        raise Unsupported(f"axes {list(axes)} of a value of shape {list(view.shape)} do not lie in a row")
     return stride

@@ -1,56 +1,16 @@
-"""The CPU, by oneDNN's packed primitives.
-
-A convolution or matrix product takes the add and the activation that follow it, as oneDNN's post-operations do;
-other elementwise operators run as one `expr`.
-"""
+"""What oneDNN computes behind a convolution or matrix product while it stores: an add, then an activation."""
 
 from __future__ import annotations
 
 from math import inf
 
-from ...runtime.artifact import ACTIVATIONS
-from ..codegen.record import has_consistent_axes
-from ..ir import Graph, Node
-from ..op import Elementwise, Op
-from ..ops.activation import Clip, Relu, Sigmoid, TanH
-from ..ops.arithmetic import Add
-from ..ops.conv import Conv, Deconv
-from ..ops.dense import Linear
-from ..ops.pool import Pool
-from ..target import Target
-from ..types import TensorType, upper_bound
-
-MAX_EXPR_NODES = 16  # nodes in one expr: growing a kernel node by node stays linear in the net, and files readable
-MAX_PICTURE_CHANNELS = 3  # channels at most
-
-
-class Cpu(Target):
-    name = "cpu"
-    subsamples = True
-
-    def accepts(self, kernel: Graph) -> str | None:
-        anchor, *epilogue = kernel.nodes
-        if not epilogue:
-            return None
-        if isinstance(anchor.op, Conv | Deconv | Linear):
-            return reason_not_fused(kernel, anchor, epilogue)
-        if not all(isinstance(n.op, Elementwise) for n in kernel.nodes):
-            return f"{epilogue[-1].op.name} does not ride on {anchor.op.name}"
-        if len(kernel.nodes) > MAX_EXPR_NODES:
-            return f"an expr has {MAX_EXPR_NODES} nodes at most"
-        return None if has_consistent_axes(kernel.nodes) else "one operand would be spread along two different axes"
-
-    def layouts(self, op: Op) -> tuple[str, ...]:
-        return ("nhwc",) if isinstance(op, Conv | Deconv) else ()
-
-    def reads_any_layout(self, op: Op, image: TensorType) -> bool:
-        """A picture, which oneDNN convolves in nchw as fast; what torch pools, which is copied to its place anyway."""
-        return isinstance(op, Pool) or (
-            isinstance(op, Conv) and op.groups == 1 and upper_bound(image.dims[1]) <= MAX_PICTURE_CHANNELS
-        )
-
-    def writes_views(self, op: Op) -> bool:
-        return not op.is_reinterpretation
+from ....runtime.artifact import ACTIVATIONS
+from ...ir import Graph, Node, Value
+from ...op import Op
+from ...ops.activation import Clip, Relu, Sigmoid, TanH
+from ...ops.arithmetic import Add
+from ...ops.conv import Conv
+from ...ops.dense import Linear
 
 
 def reason_not_fused(kernel: Graph, anchor: Node, epilogue: list[Node]) -> str | None:
@@ -77,7 +37,7 @@ def split_epilogue(anchor: Node, epilogue: list[Node]) -> tuple[Node | None, Nod
     return add, activation
 
 
-def residual(anchor: Node, add: Node) -> object:
+def residual(anchor: Node, add: Node) -> Value:
     """What is added to the anchor's result."""
     return next(v for v in add.inputs if v is not anchor.output)
 

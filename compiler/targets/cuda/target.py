@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from ..codegen.for_triton import reason_not_fused
-from ..codegen.gpu.convolution import MIN_UNFLATTENED_CHANNELS
-from ..errors import CompileError
-from ..ir import Graph, Node
-from ..op import Op
-from ..ops.conv import Conv
-from ..ops.pool import Pool
-from ..target import Target
-from ..types import TensorType, upper_bound
+from ...errors import Unsupported
+from ...ir import Graph, Node
+from ...op import Op
+from ...ops.conv import Conv
+from ...ops.pool import Pool
+from ...plan import PlannedGraph
+from ...slots import slots_and_weights
+from ...target import LaunchCount, LoweredGraph, Target
+from ...types import TensorType, upper_bound
+from .convolution import MIN_UNFLATTENED_CHANNELS
+from .generate import reason_not_fused
+from .lowering import HostNode, LoweredNode, compile_kernels, generate_sources, lower_node
 
 MAX_KERNEL_NODES = 16  # nodes in one kernel: growing it node by node stays linear in the net, and files readable
 CHANNEL_ALIGNMENT = 8  # channels: 16 bytes of f16, and what follows them lies as well in memory as they do
@@ -24,9 +27,12 @@ class Cuda(Target):
     multiply-adds alone. f16: numbers are kept as f16, products are summed in f32.
     """
 
+    runner = "cuda"
+
     def __init__(self, precision: str = "f32") -> None:
         self.name = "cuda" if precision == "f32" else f"cuda-{precision}"
         self.dtype = "f16" if precision == "f16" else None
+        self.is_strict = precision == "f32-strict"
 
     def accepts(self, kernel: Graph) -> str | None:
         if len(kernel.nodes) == 1:
@@ -35,7 +41,7 @@ class Cuda(Target):
             return f"a kernel has {MAX_KERNEL_NODES} nodes at most"
         try:
             return reason_not_fused(kernel)
-        except CompileError as e:
+        except Unsupported as e:
             return e.message
 
     def layouts(self, op: Op) -> tuple[str, ...]:
@@ -50,3 +56,20 @@ class Cuda(Target):
 
     def writes_views(self, op: Op) -> bool:
         return not op.is_reinterpretation
+
+    def compile(self, planned: PlannedGraph) -> LoweredGraph:
+        slots, weights = slots_and_weights(planned)
+        made = compile_kernels(planned.graph, {**slots, **weights}, self.is_strict)
+        return LoweredGraph(made.steps, made.weights, made.tensors, made.sources, made.cubins)
+
+    def sources(self, planned: PlannedGraph) -> dict[str, str]:
+        """The kernels as the Triton that is compiled."""
+        slots, weights = slots_and_weights(planned)
+        return generate_sources(planned.graph, {**slots, **weights}, self.is_strict)
+
+    def launches(self, planned: PlannedGraph) -> LaunchCount:
+        slots, weights = slots_and_weights(planned)
+        found = {node: lower_node(node, {**slots, **weights}, self.is_strict) for node in planned.graph.nodes}
+        kernels = sum(bool(one.kernels) for one in found.values() if isinstance(one, LoweredNode))
+        reasons = {node.name: one.reason for node, one in found.items() if isinstance(one, HostNode)}
+        return LaunchCount(kernels, len(reasons), reasons)

@@ -1,0 +1,119 @@
+"""A step that the host computes by a primitive: prepared once per net, and run by whichever runner has it.
+
+A step of which some shape is known only when it runs is worked out anew at each run, in the same way everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from .arena import can_hold
+from .plan import DTYPES, ArtifactError, Plan, Shape, Slot, Step
+from .primitive_table import PRIMITIVE_TABLE
+from .primitives import (
+    IMPLEMENTATIONS,
+    CallSite,
+    LayerFunction,
+    Operand,
+    PackedWeights,
+    Primitive,
+    Run,
+    make_user_primitive,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedStep:
+    """A step with its primitive and what that made of the weights.
+
+    `has_dynamic_shape`: a shape in it is known only when the net runs."""
+
+    step: Step
+    primitive: Primitive
+    call: CallSite
+    run: Run
+    has_dynamic_shape: bool
+
+
+def prepare_step(
+    step: Step,
+    plan: Plan,
+    weights: Mapping[str, Tensor],
+    packed_weights: PackedWeights,
+    layers: Mapping[str, LayerFunction],
+) -> PreparedStep:
+    """Prove that the step's tensors fit together, then prepare it. ArtifactError if they do not."""
+
+    def known(name: str) -> Operand:
+        if name in weights:
+            data = weights[name]
+            return Operand(data.dtype, tuple(data.shape), data=data, handle=plan.weights[name].handle)
+        slot = plan.slots[name]
+        return Operand(DTYPES[slot.dtype], slot.bounds, slot.layout)
+
+    operands, results = tuple(map(known, step.operands)), tuple(map(known, step.results))
+    primitive = make_user_primitive(layers) if step.kind == "user" else IMPLEMENTATIONS[step.kind]
+    call = CallSite(PRIMITIVE_TABLE[step.kind].complete(step.payload), operands, results, packed_weights)
+    try:
+        if primitive.infer_shapes is not None:
+            planned = [plan.slots[name].dims for name in step.results]
+            made = primitive.infer_shapes(call.attributes, [o.shape for o in operands], planned)
+            for name, dims, shape in zip(step.results, planned, made, strict=True):
+                if len(dims) != len(shape) or any(
+                    isinstance(d, int) and d != n for d, n in zip(dims, shape, strict=True)
+                ):
+                    raise ValueError(f"{name!r} is planned as {list(dims)}, and {list(shape)} comes out")
+        run = primitive.prepare(call)
+    except (ValueError, RuntimeError, TypeError, IndexError, ZeroDivisionError, OverflowError) as error:
+        raise ArtifactError(f"step {step.label!r} ({step.kind}): {error}") from error
+    slots = [plan.slots[name] for name in (*step.operands, *step.results) if name in plan.slots]
+    return PreparedStep(
+        step, primitive, call, run, primitive.infer_shapes is None or not all(slot.is_static for slot in slots)
+    )
+
+
+def run_dynamic(
+    ready: PreparedStep,
+    operands: Sequence[Tensor],
+    slots: Mapping[str, Slot],
+    place: Callable[[str, Shape], Tensor],
+) -> None:
+    """Run a step whose results have the shapes that these operands give.
+
+    `place(name, shape)` gives the memory of a result. ValueError if a shape is none that was planned for.
+    """
+    step, primitive = ready.step, ready.primitive
+
+    def result(name: str, shape: Shape) -> Tensor:
+        if not can_hold(slots[name], shape):
+            due = f"planned for {list(slots[name].dims)}"
+            raise ValueError(f"step {step.label!r}: {name!r} came out as {list(shape)}, {due}")
+        return place(name, shape)
+
+    if primitive.infer_shapes is None:
+        made = ready.run((), operands) or ()
+        if len(made) != len(step.results):
+            raise ValueError(f"step {step.label!r} returned {len(made)} results, not {len(step.results)}")
+        for name, tensor in zip(step.results, made, strict=True):
+            result(name, tuple(tensor.shape)).copy_(tensor)
+        return
+    planned = [slots[name].dims for name in step.results]
+    try:
+        found = primitive.infer_shapes(ready.call.attributes, [tuple(x.shape) for x in operands], planned)
+    except ValueError as error:
+        raise ValueError(f"step {step.label!r}: {error}") from None
+    results = [result(name, tuple(shape)) for name, shape in zip(step.results, found, strict=True)]
+    if any(r.numel() for r in results):
+        primitive.prepare(with_shapes(ready.call, operands, results))(results, operands)
+
+
+def with_shapes(call: CallSite, operands: Sequence[Tensor], results: Sequence[Tensor]) -> CallSite:
+    """The call with the shapes of this run. Packed weights are found again, not made again."""
+    return replace(
+        call,
+        operands=tuple(replace(o, shape=tuple(x.shape)) for o, x in zip(call.operands, operands, strict=True)),
+        results=tuple(replace(o, shape=tuple(x.shape)) for o, x in zip(call.results, results, strict=True)),
+    )

@@ -1,0 +1,40 @@
+"""Runs plans on the CPU, by the runtime's primitives: torch's own functions and oneDNN's packed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ..plan import Plan
+from ..primitives import LayerFunction, PackedWeights
+from .check import check_steps
+from .program import OneDnnProgram as OneDnnProgram
+
+
+class OneDnnRunner:
+    """Runs everywhere where torch does."""
+
+    name = "onednn"
+    payload = 1
+    takes_gpu_arrays = False
+    reason_not_profiled = ""
+
+    def reason_unavailable(self) -> str:
+        return ""
+
+    def check(self, plan: Plan, binaries: Mapping[str, Tensor]) -> None:
+        check_steps(plan)
+
+    def prepare(
+        self,
+        plan: Plan,
+        weights: Mapping[str, Tensor],
+        binaries: Mapping[str, Tensor],
+        packed_weights: PackedWeights,
+        layers: Mapping[str, LayerFunction],
+    ) -> OneDnnProgram:
+        return OneDnnProgram(plan, weights, packed_weights, layers)
+
+
+RUNNER = OneDnnRunner()

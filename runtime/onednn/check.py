@@ -1,0 +1,48 @@
+"""Proves that the steps of a plan are calls of primitives that this runtime has, with attributes that they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..check import require
+from ..plan import ArtifactError, Plan, Step
+from ..primitive_table import PRIMITIVE_TABLE
+from ..primitives import IMPLEMENTATIONS
+
+USER = "user"  # the one primitive that the caller implements
+
+
+def check_steps(plan: Plan) -> None:
+    """ArtifactError if a step is no call of a primitive that runs on the host."""
+    for step in plan.steps:
+        if step.kind not in IMPLEMENTATIONS and step.kind != USER:
+            raise ArtifactError(
+                f"step {step.label!r} ({step.kind}): there is no such primitive here; "
+                "compile the net again with this cortado"
+            )
+        check_call(step)
+
+
+def check_call(step: Step) -> None:
+    """Counts of operands and results and the attributes' types are those of the primitive. ArtifactError if not."""
+    what, schema = f"step {step.label!r} ({step.kind})", PRIMITIVE_TABLE[step.kind]
+    fits = schema.operand_count[0] <= len(step.operands) <= schema.operand_count[1]
+    require(fits, f"{what} has {len(step.operands)} operands; it takes {schema.description}")
+    fits = schema.result_count[0] <= len(step.results) <= schema.result_count[1]
+    require(fits, f"{what} has {len(step.results)} results")
+    try:
+        attributes = schema.complete(step.payload)
+        if step.kind == "expr":
+            check_code(attributes["code"], attributes["axes"], len(step.operands))
+    except ValueError as error:
+        raise ArtifactError(f"{what}: {error}") from None
+
+
+def check_code(code: Sequence[Sequence[Any]], axes: Sequence[int | None], operands: int) -> None:
+    """Arguments of an `expr` name operands and earlier lines only. ValueError if not."""
+    if len(axes) != operands:
+        raise ValueError(f"{len(axes)} axes for {operands} operands")
+    for place, (function, *arguments) in enumerate(code, start=operands):
+        if wrong := [a for a in arguments if isinstance(a, int) and a >= place]:
+            raise ValueError(f"line {place} ({function}) reads line {wrong[0]}, which is not before it")

@@ -1,0 +1,128 @@
+"""A plan made ready: primitives prepared once, and instances with memory of their own that run it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from ..arena import allocate, view
+from ..host_step import PreparedStep, prepare_step, run_dynamic
+from ..plan import Plan, Shape
+from ..primitives import LayerFunction, PackedWeights
+
+INPUT_PLACEHOLDER = torch.empty(0)  # where an input will be
+
+
+class OneDnnProgram:
+    """A plan with packed weights. Shared by threads: each call takes an instance from the pool, or makes one."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        weights: Mapping[str, Tensor],
+        packed_weights: PackedWeights,
+        layers: Mapping[str, LayerFunction],
+    ) -> None:
+        self.plan = plan
+        self.weights = {name: weights[w.handle].reshape(w.shape) for name, w in plan.weights.items()}
+        self.steps = [prepare_step(step, self.plan, self.weights, packed_weights, layers) for step in self.plan.steps]
+        self.pool: deque[Instance] = deque()
+
+    def make_instance(self) -> Instance:
+        """Memory of its own for one run at a time."""
+        return Instance(self)
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Fresh tensors in Caffe's axis order, by blob name. Inputs have the planned dtypes, shapes and layouts."""
+        try:
+            instance = self.pool.pop()
+        except IndexError:
+            instance = self.make_instance()
+        try:
+            values = instance(inputs)
+            return {
+                blob: values[name].detach().clone(memory_format=torch.contiguous_format)
+                for blob, name in self.plan.outputs
+            }
+        finally:
+            instance.release_inputs()
+            self.pool.append(instance)
+
+
+class Instance:
+    """Memory for one run at a time, with all views of it made."""
+
+    def __init__(self, program: OneDnnProgram) -> None:
+        self.plan = program.plan
+        self.arena = allocate(self.plan.arena)
+        self.values: dict[str, Tensor] = dict(program.weights)
+        for name, slot in self.plan.slots.items():
+            if slot.at is not None and slot.is_static:
+                self.values[name] = view(self.arena, slot)
+        self.input_uses: dict[str, list[tuple[list[Tensor], int]]] = {name: [] for name in self.plan.inputs}
+        self.calls = [self.bind_dynamic(r) if r.has_dynamic_shape else self.bind(r) for r in program.steps]
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """All values of this run, until the next. Inputs are used where they are, not copied."""
+        self.set_inputs(inputs)
+        with torch.inference_mode():
+            for call in self.calls:
+                call()
+        return self.values
+
+    def time_steps(self, inputs: Mapping[str, Tensor]) -> list[float]:
+        """Run once, for the seconds that each step took, in plan order."""
+        self.set_inputs(inputs)
+        with torch.inference_mode():
+            times = [perf_counter()]
+            for call in self.calls:
+                call()
+                times.append(perf_counter())
+        return [after - before for before, after in pairwise(times)]
+
+    def observe_steps(self, inputs: Mapping[str, Tensor], seen: Callable[[str, Tensor], None]) -> None:
+        """Run once, and show what each step makes before later steps write over it."""
+        self.set_inputs(inputs)
+        with torch.inference_mode():
+            for step, call in zip(self.plan.steps, self.calls, strict=True):
+                call()
+                for name in step.results:
+                    seen(name, self.values[name])
+
+    def set_inputs(self, inputs: Mapping[str, Tensor]) -> None:
+        """Put the caller's arrays where steps read them."""
+        self.values.update(inputs)
+        for name, places in self.input_uses.items():
+            for operands, i in places:
+                operands[i] = inputs[name]
+
+    def release_inputs(self) -> None:
+        """Let go of the caller's arrays."""
+        for name, places in self.input_uses.items():
+            self.values.pop(name, None)
+            for operands, i in places:
+                operands[i] = INPUT_PLACEHOLDER
+
+    def bind(self, ready: PreparedStep) -> Callable[[], object]:
+        """A step whose tensors stay the same; those that are inputs are put in at each run."""
+        operands = [self.values.get(name, INPUT_PLACEHOLDER) for name in ready.step.operands]
+        for i, name in enumerate(ready.step.operands):
+            if name in self.input_uses:
+                self.input_uses[name].append((operands, i))
+        results, run = [self.values[name] for name in ready.step.results], ready.run
+        return lambda: run(results, operands)
+
+    def bind_dynamic(self, ready: PreparedStep) -> Callable[[], object]:
+        """A step of which some shape is known only when it runs: it is prepared, and its views made, at each run."""
+        step = ready.step
+
+        def place(name: str, shape: Shape) -> Tensor:
+            self.values[name] = made = view(self.arena, self.plan.slots[name], shape)
+            return made
+
+        return lambda: run_dynamic(ready, [self.values[name] for name in step.operands], self.plan.slots, place)
