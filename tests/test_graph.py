@@ -134,7 +134,7 @@ def test_another_graph_has_no_plan_yet() -> None:
     assert same is planned and context.notes == []
     fewer = apply(drop_b, planned, context)
     assert [n.name for n in fewer.graph.nodes] == ["a", "c", "d"] and not fewer.plan
-    assert [n.sentence for n in context.notes] == ["is another net now: its memory plan is dropped"]
+    assert [n.sentence for n in context.notes] == ["has changed: its memory plan is dropped"]
     assert planned.plan.alias(graph.values["d"]) is graph.values["c"], "what was read is as it was"
 
 
