@@ -79,7 +79,7 @@ class Scope:
         name = place.operand if isinstance(place, PlaceOver) else place.root
         base = self.values.get(name.text)
         if base is None:
-            raise self.make_error(name, f"{value.name} is placed by {name.text}, which this net does not compute")
+            raise self.make_error(name, f"{value.name} is placed in {name.text}, which this net does not compute")
         return Subview(base, place.first, place.stop) if isinstance(place, PlaceIn) else Alias(base)
 
     def build_statements(self, body: Statements) -> None:
