@@ -1,4 +1,4 @@
-"""Every complaint about somebody's text points at that text, says why, and says what to do."""
+"""Errors in the user's files: message, source location with an excerpt, and advice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Loc:
-    """Where a thing was written: the file, the line and the column (from 1)."""
+    """A source location: file, line and column, both counted from 1."""
 
     file: str
     line: int
@@ -19,14 +19,14 @@ class Loc:
 
 
 class CompileError(Exception):
-    """What is wrong, where, the line itself with a caret under the place, and what to do.
+    """An error in a net or in a command's arguments: what is wrong, where, and what to do.
 
         lenet.prototxt:12:3: layer "conv1": the weights take 3 channels, "data" has 1
             layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
             ^
         Give the input 3 channels, or take the weights of this net.
 
-    `text` is the whole text that `loc` points into (left out where it is not at hand), `advice` one sentence.
+    `text` is the whole text of the file of `loc`, or "" if it is not at hand; `advice` is one sentence.
     """
 
     def __init__(self, message: str, loc: Loc | None = None, text: str = "", advice: str = "") -> None:
@@ -41,7 +41,7 @@ class CompileError(Exception):
         return "\n".join(lines)
 
     def excerpt(self) -> list[str]:
-        """The line that is pointed at, cut to what a terminal shows, and a caret under the place."""
+        """The line of `loc`, cut to 110 columns, and a line with a caret under its column; [] without a text."""
         lines = self.text.split("\n")
         if self.loc is None or not self.text or not 1 <= self.loc.line <= len(lines):
             return []
@@ -56,7 +56,7 @@ class Unsupported(CompileError):
 
 
 class CompileErrors(CompileError):
-    """Several complaints about one text, told together so that one reading mends them all."""
+    """Several errors in one text, reported together. `message` and `loc` are those of the first."""
 
     def __init__(self, errors: Iterable[CompileError]) -> None:
         self.errors = tuple(errors)
@@ -68,7 +68,7 @@ class CompileErrors(CompileError):
 
 
 def raise_all(errors: Iterable[CompileError]) -> None:
-    """Raise what was found: nothing, the one, or all of them together."""
+    """Raise the only error, or all of them as CompileErrors; nothing if there are none."""
     found = list(errors)
     if len(found) == 1:
         raise found[0]

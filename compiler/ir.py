@@ -1,7 +1,7 @@
-"""The graph: values that exist once, nodes that make them, in an order that can run.
+"""The intermediate representation: an SSA graph of values and nodes in topological order.
 
-Nothing here is ever changed in place. A pass reads one graph and writes another, so a graph may be
-kept, compared or printed at any time, and what is derived from it (users, producers) never goes stale.
+All classes are immutable. A pass reads one graph and builds another, so a graph can be kept, compared or printed at any
+time, and what is derived from it (users, producers) stays valid.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from .op import Op
 from .types import DTYPES, TensorType
 
 LAYOUTS = ("nchw", "nhwc")
-HANDLE = 12  # hex digits of a weight's hash
+HANDLE = 12  # hex digits of a weight's handle
 
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A tensor, made once. Compared by identity; the name is for people, and unique in its graph."""
+    """A tensor, defined once. Compared by identity; the name is unique in its graph."""
 
     name: str
     type: TensorType
-    layout: str | None = None  # "nchw" or "nhwc", once a pass has chosen; None: row-major, in Caffe's axis order
+    layout: str | None = None  # "nchw" or "nhwc" once assigned; None: row-major in Caffe's axis order
 
     @property
     def physical_axes(self) -> list[int]:
-        """The axes as they lie, the outermost first, without those along which there is only one index."""
+        """The axes in memory order, outermost first, without axes of size 1."""
         axes = (0, 2, 3, 1) if self.layout == "nhwc" else range(self.type.rank)
         return [a for a in axes if self.type.bounds[a] != 1]
 
 
 @dataclass(frozen=True, eq=False)
 class Constant(Value):
-    """A value known while compiling. On torch's meta device: declared, and not bound to data yet."""
+    """A value known at compile time: a weight. On torch's meta device it is declared, but not bound to data yet."""
 
     data: torch.Tensor = field(kw_only=True, repr=False)
 
@@ -47,30 +47,30 @@ class Constant(Value):
 
     @cached_property
     def digest(self) -> str:
-        """The hash of type and content. Computed once, without a copy."""
+        """The hash of type and data. Computed once, without a copy."""
         return digest(self.type, self.data)
 
     @property
     def handle(self) -> str:
-        """The beginning of the hash: equal weights, one handle."""
+        """The first 12 hex digits of the digest: equal weights have equal handles."""
         return self.digest[:HANDLE]
 
 
 def digest(type: TensorType, data: torch.Tensor) -> str:
-    """The SHA-256, in hex, of a type and the numbers in logical order, little endian; an artifact states the same."""
+    """SHA-256, in hex, of a type and the data in row-major order, little endian; artifacts store the same."""
     made = hashlib.sha256(str(type).encode())
     made.update(data.detach().contiguous().flatten().view(torch.uint8).numpy().data)
     return made.hexdigest()
 
 
 def handle(type: TensorType, data: torch.Tensor) -> str:
-    """The first 12 digits of that."""
+    """The first 12 hex digits of the digest."""
     return digest(type, data)[:HANDLE]
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One application of an operator; one line of text."""
+    """One application of an operator to values: one line of text."""
 
     op: Op
     inputs: tuple[Value, ...]
@@ -79,25 +79,25 @@ class Node:
 
     @property
     def output(self) -> Value:
-        """The result of a node that has one."""
+        """The only result. ValueError if the node has several."""
         (value,) = self.results
         return value
 
     @property
     def name(self) -> str:
-        """What people call this node: the name of what it makes."""
+        """The name of the first result, which messages use for the node."""
         return self.results[0].name
 
     @cached_property
     def inferred_types(self) -> tuple[TensorType, ...]:
-        """The types that the operator makes of these operands, worked out once. ValueError if it cannot."""
+        """The result types that the operator infers for these operands. ValueError if it refuses them."""
         return self.op.infer_types([v.type for v in self.inputs])
 
     @cached_property
     def can_alias_operand(self) -> bool:
-        """True if the result is the operand's bytes in the operand's order: written over it, nothing is moved.
+        """True if the result has the first operand's bytes in the same order, so that it may alias it without a copy.
 
-        A reshape is, of what lies in Caffe's order; and a transpose that tells the axes in the order in which they lie.
+        So it is for a reshape of a row-major operand, and for a transpose that matches the physical order of the axes.
         """
         order = self.op.axis_permutation(self.results[0].type.rank)
         if not self.op.is_reinterpretation and not order:
@@ -107,7 +107,7 @@ class Node:
 
     @cached_property
     def concat_ranges(self) -> dict[Value, list[range]]:
-        """The channels of the result at which operands stand unchanged (concat)."""
+        """For a concat, the channel ranges of the result that each operand fills; else {}."""
         found: dict[Value, list[range]] = {}
         for value, part in zip(self.inputs, self.op.concat_ranges([v.type for v in self.inputs]), strict=False):
             found.setdefault(value, []).append(part)
@@ -115,18 +115,18 @@ class Node:
 
     @cached_property
     def slice_ranges(self) -> dict[Value, range]:
-        """The channels of the first operand that results are, unchanged (slice)."""
+        """For a slice, the channel range of the first operand that each result is; else {}."""
         return dict(zip(self.results, self.op.slice_ranges([v.type for v in self.inputs]), strict=False))
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A net: nodes in topological order between inputs and outputs. `verify` states the invariants."""
+    """A net, or the body of a kernel: nodes in topological order. `verify` states the invariants."""
 
     name: str
     inputs: tuple[Value, ...]
     nodes: tuple[Node, ...]
-    returns: tuple[tuple[str, Value], ...]  # what the net answers, and under which name (a Caffe blob)
+    returns: tuple[tuple[str, Value], ...]  # the outputs and their names (Caffe blobs)
 
     @property
     def outputs(self) -> tuple[Value, ...]:
@@ -134,16 +134,18 @@ class Graph:
 
     @cached_property
     def output_set(self) -> frozenset[Value]:
-        """The outputs, to ask quickly."""
+        """The outputs as a set."""
         return frozenset(self.outputs)
 
     @cached_property
     def constants(self) -> tuple[Constant, ...]:
+        """The constants that nodes read or the net returns, in order of first use."""
         read = [v for n in self.nodes for v in n.inputs]
         return tuple(dict.fromkeys(v for v in (*read, *self.outputs) if isinstance(v, Constant)))
 
     @cached_property
     def users(self) -> dict[Value, list[Node]]:
+        """The consumers of every value, in order, each once."""
         users: dict[Value, list[Node]] = {v: [] for v in (*self.inputs, *self.constants)}
         for node in self.nodes:
             users.update((v, []) for v in node.results)
@@ -153,6 +155,7 @@ class Graph:
 
     @cached_property
     def producer(self) -> dict[Value, Node]:
+        """The node that computes each value. Inputs and constants have none."""
         return {v: n for n in self.nodes for v in n.results}
 
     @cached_property
@@ -163,18 +166,18 @@ class Graph:
 
     @cached_property
     def structure(self) -> tuple[object, ...]:
-        """All but the names: equal forms, the same work on operands that lie alike."""
+        """The graph without names: equal for graphs that compute the same on operands of the same types and layouts."""
         values = (*self.inputs, *self.constants, *(v for n in self.nodes for v in n.results))
         number: dict[Value, object] = {v: i for i, v in enumerate(values)} | {c: c for c in self.constants}
-        kinds = tuple((v.type, v.layout) for v in values)
+        types = tuple((v.type, v.layout) for v in values)
         nodes = tuple((n.op, *(number[v] for v in n.inputs)) for n in self.nodes)
-        return len(self.inputs), kinds, nodes, tuple(number[v] for v in self.outputs)
+        return len(self.inputs), types, nodes, tuple(number[v] for v in self.outputs)
 
     def is_only_used_by(self, value: Value, node: Node) -> bool:
-        """True if nobody but `node` can see `value`."""
+        """True if `node` is the only consumer of `value`, which is no output."""
         return self.users[value] == [node] and value not in self.output_set
 
 
 def declare_weight(name: str, type: TensorType) -> Constant:
-    """A weight that is known by name and type, and has no numbers yet."""
+    """A weight with name and type, not bound to data yet."""
     return Constant(name, type, data=torch.empty(type.shape, dtype=DTYPES[type.dtype], device="meta"))

@@ -1,4 +1,4 @@
-"""The kernel of a node: the graph that one file, or one primitive, computes."""
+"""Kernels: the body graph of a node, with canonical names inside, named by its content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .text.show import KEYWORDS, show
 
 
 def canonical_names() -> Iterator[str]:
-    """a, b, ..., z, aa, ab, ...: without those that the language keeps for itself."""
+    """a, b, ..., z, aa, ab, ... without keywords of the language."""
     for length in count(1):
         for word in map("".join, product(ascii_lowercase, repeat=length)):
             if word not in KEYWORDS:
@@ -22,17 +22,17 @@ def canonical_names() -> Iterator[str]:
 
 
 def kernel_graph(node: Node) -> Graph:
-    """A fused node's body; a node that runs alone becomes a body of one, named and numbered the same way."""
+    """The body of a fused node; for any other node, a body that holds it alone."""
     return node.op.body if isinstance(node.op, Fused) else build_kernel([node], node.results)
 
 
 def build_kernel(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
-    """These nodes as a graph of their own, called by its content."""
+    """The nodes as a graph with canonical names, named by its content."""
     return name_by_content(build_unnamed_kernel(nodes, results))
 
 
 def build_unnamed_kernel(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
-    """The same without a name of its own yet. Names inside are canonical: equal kernels are equal texts."""
+    """The same, named "kernel". Value names are canonical, so that equal kernels have equal texts."""
     made = {v for n in nodes for v in n.results}
     outside = dict.fromkeys(v for n in nodes for v in n.inputs if v not in made)
     names = canonical_names()
@@ -46,13 +46,13 @@ def build_unnamed_kernel(nodes: list[Node], results: tuple[Value, ...]) -> Graph
 
 
 def external_operands(nodes: list[Node]) -> tuple[Value, ...]:
-    """What nodes that become one kernel read from outside, in the kernel's order."""
+    """The operands of a group of nodes that the group does not compute, in order of first use."""
     made = {v for n in nodes for v in n.results}
     return tuple(dict.fromkeys(v for n in nodes for v in n.inputs if v not in made))
 
 
 def name_by_content(graph: Graph) -> Graph:
-    """Called by what it does and a hash of its text: the same work has the same name, and one file."""
+    """The graph, named by its operators (four at most) and 12 hex digits of the hash of its text."""
     digest = hashlib.sha256(show(replace(graph, name="kernel"), kind="kernel").encode()).hexdigest()[:12]
     words = [n.op.name for n in graph.nodes]
     return replace(graph, name="_".join(words[:4] + (["more"] if len(words) > 4 else [])) + f"_{digest}")

@@ -1,13 +1,13 @@
-"""The invariants of a memory plan: no byte is written while what stands there is still needed.
+"""The invariants of a memory plan: no byte is overwritten while a value stored there is live.
 
-1. Every root lies inside the arena, aligned.
-2. An alias has its operand's size and layout, and the operand dies there and is read at the same place only; or it is
-   the operand's bytes in their order, which are contiguous.
-3. A subview has its root's layout and all its other dimensions; or it is as large as those channels, and they are
-   contiguous.
-4. A node changes no channel of its result's root that another value still needs, save of the operand of an alias.
-   It changes its result's channels, without those in which a concat's operand, or a slice's result, stands already.
-5. Different roots, each reserved from its first writer to its last reader, share no byte.
+1. Every root is inside the arena, aligned.
+2. An alias has its operand's type and layout, the operand's live range ends there, and the operator is pointwise in it;
+   or the alias is a reinterpretation of the operand's bytes, which are contiguous.
+3. A subview has its root's layout and dimensions except along the channels; or it has the size of those channels, and
+   they are contiguous.
+4. A node writes no channel of its result's root that holds another live value, except the operand of an alias.
+   It writes its result's channels, except those that hold a concat's operand, or a slice's result, already.
+5. Different roots share no byte while both are reserved, each from its first writer to its last reader.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .storage import (
     root_channels,
 )
 
-ALIGN = 64  # bytes: a cache line, and what vector loads and TMA ask for at most
+ALIGN = 64  # bytes: a cache line, and the largest alignment that vector loads and TMA require
 
 
 def verify_plan(planned: PlannedGraph) -> None:
@@ -38,7 +38,7 @@ def verify_plan(planned: PlannedGraph) -> None:
     graph, plan = planned
     for value in plan.placements:
         if value not in graph.producer:
-            raise CompileError(f"{graph.name}: {value.name} is not computed here: it cannot have a place")
+            raise CompileError(f"{graph.name}: {value.name} is not computed here: it cannot be placed")
     storages, live = resolve_storage(planned), live_ranges(graph)
     for value, placement in plan.placements.items():
         if isinstance(placement, Alias):
@@ -53,28 +53,30 @@ def verify_alias(graph: Graph, value: Value, operand: Value, storages: Storages,
     """Rule 2."""
     node, where = graph.producer[value], f"{value.name} over {operand.name}"
     if operand not in node.inputs or operand not in graph.producer:
-        raise fault(graph, node, f"{where}: that is no operand which this net computes")
+        raise fault(graph, node, f"{where}: {operand.name} is no computed operand")
     if live[operand].last > live[value].first:
-        raise fault(graph, node, f"{where}: {operand.name} is still needed afterwards")
+        raise fault(graph, node, f"{where}: {operand.name} is live after this node")
     if value.type.nbytes != operand.type.nbytes:
-        raise fault(graph, node, f"{where}: {value.type} is not the size of {operand.type}")
+        raise fault(graph, node, f"{where}: {value.type} has not the size of {operand.type}")
     if node.can_alias_operand:
         if storages[operand].channels is not None and not has_contiguous_channels(storages[operand].root):
-            raise fault(graph, node, f"{where}: channels of another value cannot be read under another shape")
+            raise fault(graph, node, f"{where}: channels that are not contiguous, in another shape")
         return
     if value.type != operand.type or value.layout != operand.layout:
-        raise fault(graph, node, f"{where}: {describe(value)} does not lie like {describe(operand)}")
+        raise fault(graph, node, f"{where}: {describe(value)} and {describe(operand)} differ in type or layout")
     if not all(node.op.pointwise_in(i) for i, v in enumerate(node.inputs) if v is operand):
-        raise fault(graph, node, f"{where}: {node.op.name} reads {operand.name} at other places than it writes")
+        raise fault(graph, node, f"{where}: {node.op.name} is not pointwise in {operand.name}")
 
 
 def verify_subview(graph: Graph, value: Value, part: Subview, storages: Storages) -> None:
     """Rule 3."""
     node, root, count = graph.producer[value], part.root, part.stop - part.first
-    as_large = value.type.is_static and value.type.numel * root.type.bounds[1] == root.type.numel * count
-    fits = matches_except_channels(value, root) or (has_contiguous_channels(root) and as_large)
+    same_size = value.type.is_static and value.type.numel * root.type.bounds[1] == root.type.numel * count
+    fits = matches_except_channels(value, root) or (has_contiguous_channels(root) and same_size)
     if value.type.dtype != root.type.dtype or not matches_except_channels(root, storages[root].root) or not fits:
-        raise fault(graph, node, f"{value.name} in {root.name}: {describe(value)} is no part of {describe(root)}")
+        raise fault(
+            graph, node, f"{value.name} in {root.name}: {describe(value)} is not a channel range of {describe(root)}"
+        )
     if matches_except_channels(value, root) and value.type.dims[1] != count:
         raise fault(graph, node, f"{value.name} in {root.name}: {value.type} has not {count} channels")
 
@@ -84,7 +86,7 @@ def describe(value: Value) -> str:
 
 
 def verify_roots(planned: PlannedGraph, storages: Storages, live: LiveRanges) -> None:
-    """Rule 4, for each root by itself."""
+    """Rule 4, for each root."""
     sharing: dict[Value, list[Value]] = defaultdict(list)
     for value, storage in storages.items():
         sharing[storage.root].append(value)
@@ -94,31 +96,31 @@ def verify_roots(planned: PlannedGraph, storages: Storages, live: LiveRanges) ->
 
 
 def verify_sharing(planned: PlannedGraph, values: list[Value], storages: Storages, live: LiveRanges) -> None:
-    """Sweep over the values of one root, in the order in which they are made, with what is needed by its channels."""
+    """Rule 4 for one root: sweep over its values in order of definition, with the live ones sorted by channel."""
     graph, plan = planned
-    needed: list[tuple[int, int, int]] = []  # first channel, the one behind the last, number of the value; sorted
-    ends: list[tuple[int, tuple[int, int, int]]] = []  # when each of them dies; a heap
+    occupied: list[tuple[int, int, int]] = []  # channel start, channel stop, index of the value; sorted
+    ends: list[tuple[int, tuple[int, int, int]]] = []  # the end of each live range; a heap
     longest = 0
     for i, value in enumerate(values):
         while ends and ends[0][0] < live[value].first:
-            del needed[bisect_left(needed, heappop(ends)[1])]
-        for changed in written_channels(graph, value, storages) if needed else []:
-            near = slice(bisect_left(needed, (changed.start - longest,)), bisect_left(needed, (changed.stop,)))
-            for _, stop, number in needed[near]:
+            del occupied[bisect_left(occupied, heappop(ends)[1])]
+        for changed in written_channels(graph, value, storages) if occupied else []:
+            overlap = slice(bisect_left(occupied, (changed.start - longest,)), bisect_left(occupied, (changed.stop,)))
+            for _, stop, number in occupied[overlap]:
                 other = values[number]
                 if stop > changed.start and plan.alias(value) is not other:
                     node = graph.producer[value]
-                    raise fault(graph, node, f"{value.name} is written over {other.name}, which is still needed")
+                    raise fault(graph, node, f"{value.name} overwrites {other.name}, which is still live")
         mine = root_channels(value, storages)
-        insort(needed, (mine.start, mine.stop, i))
+        insort(occupied, (mine.start, mine.stop, i))
         heappush(ends, (live[value].last, (mine.start, mine.stop, i)))
         longest = max(longest, len(mine))
 
 
 def written_channels(graph: Graph, value: Value, storages: Storages) -> list[range]:
-    """The channels of its root that a node changes to make `value`: none where an operand stands there already.
+    """The channels of the root that a node writes to compute `value`, without those that hold its data already.
 
-    An operand that stands there in another layout, or under another shape, does not count.
+    Operands stored there in another layout or shape do not count as its data.
     """
     node, mine, root = graph.producer[value], root_channels(value, storages), storages[value].root
     rest = [mine]
@@ -135,7 +137,7 @@ def written_channels(graph: Graph, value: Value, storages: Storages) -> list[ran
 
 
 def is_channels_of(value: Value, root: Value, storages: Storages) -> bool:
-    """True if a value is channels of that root, under the root's own shape."""
+    """True if a value is a channel range of that root, in the root's own shape and layout."""
     return value in storages and storages[value].root is root and matches_except_channels(value, root)
 
 
@@ -148,13 +150,13 @@ def shift(part: range, whole: range) -> range:
 
 
 def verify_arena(planned: PlannedGraph, spans: LiveRanges) -> None:
-    """Rules 1 and 5, by sweeping over the steps with the busy bytes in order."""
+    """Rules 1 and 5: sweep over the steps, with the occupied byte ranges sorted."""
     graph, plan = planned
     starts = {v: at for v in spans if (at := plan.offset(v)) is not None}
     for value, at in starts.items():
         verify_offset(graph, plan, value, at)
-    if plan.arena is not None and (homeless := [v for v in spans if v not in starts]):
-        raise fault(graph, graph.producer[homeless[0]], f"{homeless[0].name} has no place in the arena")
+    if plan.arena is not None and (missing := [v for v in spans if v not in starts]):
+        raise fault(graph, graph.producer[missing[0]], f"{missing[0].name} has no offset in the arena")
     events = [(spans[v].first, True, v) for v in starts] + [(spans[v].last + 1, False, v) for v in starts]
     busy: list[tuple[int, int, str]] = []
     for _, begins, value in sorted(events, key=lambda e: e[:2]):
@@ -165,14 +167,14 @@ def verify_arena(planned: PlannedGraph, spans: LiveRanges) -> None:
             continue
         for start, stop, other in (*busy[max(i - 1, 0) : i], *busy[i : i + 1]):
             if start < mine[1] and mine[0] < stop:
-                raise fault(graph, graph.producer[value], f"{name} and {other} share bytes, and both are needed")
+                raise fault(graph, graph.producer[value], f"{name} and {other} share bytes while both are live")
         insort(busy, mine)
 
 
 def verify_offset(graph: Graph, plan: MemoryPlan, value: Value, at: int) -> None:
     """Rule 1 for one root."""
     if at < 0 or at % ALIGN:
-        raise fault(graph, graph.producer[value], f"{value.name} at {at}: places are multiples of {ALIGN}")
+        raise fault(graph, graph.producer[value], f"{value.name} at {at}: offsets are multiples of {ALIGN}")
     if plan.arena is not None and at + value.type.nbytes > plan.arena:
         raise fault(graph, graph.producer[value], f"{value.name} ends beyond the arena of {plan.arena} bytes")
 

@@ -1,11 +1,11 @@
-"""A memory plan: where the computed values of a graph lie, kept apart from the graph that says what they are.
+"""The memory plan of a graph: the placement of each computed value, kept beside the graph.
 
     c = conv(x, w) at 0         an offset in the arena, in bytes
-    y = relu(c) over c          an alias: written over an operand that dies at this node
+    y = relu(c) over c          an alias: the bytes of an operand whose live range ends at this node
     a = relu(x) in cat[0:64]    a subview: channels 0 to 63 of another value's storage
 
-The last passes make the plan of a graph, `verify_plan` (memory.py) proves it, and the text prints it as on these lines.
-A plan speaks of the values of one graph: a pass that writes another graph drops it, and it is made anew.
+The last passes build the plan of a graph, `verify_plan` (memory.py) proves it, and the text prints it as on these
+lines. A plan belongs to one graph: a pass that writes another graph drops it, and it is built anew.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """The value takes the bytes of `operand`, an operand of its node that dies there."""
+    """The value takes the bytes of `operand`, an operand of its node whose live range ends there."""
 
     operand: Value
 
 
 @dataclass(frozen=True, slots=True)
 class Subview:
-    """The value is channels [first, stop) of the storage of `root`, which may be computed later than its parts."""
+    """The value is channels [first, stop) of the storage of `root`, whose node may run after the value's."""
 
     root: Value
     first: int
@@ -45,9 +45,9 @@ Placement = Offset | Alias | Subview
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """Placements by value; `arena` is the size of the arena in bytes, once every value has its bytes.
+    """Placements by value. `arena` is the size of the arena in bytes, None until offsets are assigned.
 
-    A value without a placement is not planned yet. Inputs and constants never have one.
+    A value without a placement is not placed yet. Inputs and constants are never placed.
     """
 
     placements: Mapping[Value, Placement] = field(default_factory=dict)
@@ -60,22 +60,22 @@ class MemoryPlan:
         return value in self.placements
 
     def offset(self, value: Value) -> int | None:
-        """The byte of the arena at which a value begins, if it is placed by an offset."""
+        """The offset of a value in the arena in bytes; None unless it is placed by an offset."""
         placement = self.placements.get(value)
         return placement.start if isinstance(placement, Offset) else None
 
     def alias(self, value: Value) -> Value | None:
-        """The operand over which a value is written, if it is."""
+        """The operand that a value aliases; None if it is no alias."""
         placement = self.placements.get(value)
         return placement.operand if isinstance(placement, Alias) else None
 
     def subview(self, value: Value) -> Subview | None:
-        """The channels of another value that a value is, if it is."""
+        """The subview by which a value is placed; None if it is no subview."""
         placement = self.placements.get(value)
         return placement if isinstance(placement, Subview) else None
 
     def base(self, value: Value) -> Value | None:
-        """The value by whose storage this one is placed: the operand of an alias, the root of a subview."""
+        """The value whose storage this one uses: the operand of an alias, the root of a subview, else None."""
         match self.placements.get(value):
             case Alias(operand):
                 return operand
@@ -88,7 +88,7 @@ class MemoryPlan:
         return any(v in self.placements for v in node.results)
 
     def extend(self, more: Mapping[Value, Placement]) -> MemoryPlan:
-        """This plan with these placements too: the same plan if there are none."""
+        """This plan with more placements; the same object if there are none."""
         return MemoryPlan({**self.placements, **more}) if more else self
 
 
@@ -96,7 +96,7 @@ UNPLANNED = MemoryPlan()
 
 
 class PlannedGraph(NamedTuple):
-    """A graph and what is planned of its memory: what every stage of the compiler hands to the next, and prints."""
+    """A graph with its memory plan: what compiler stages hand on and print."""
 
     graph: Graph
     plan: MemoryPlan = UNPLANNED

@@ -1,8 +1,8 @@
-"""A second proof of a memory plan: run it in a real arena, and poison every byte that nobody should need.
+"""A dynamic check of a memory plan: run it in a real arena with all dead bytes poisoned.
 
-`verify` reasons about places; this executes them. Before each step all bytes of the arena that hold no living value
-are filled with NaN, so a plan that overwrites too early, or reads what was never written, gives NaN or other numbers
-than `reference`.
+`verify_plan` proves a plan statically; this executes it, and shares no code with the proof but `storage`. Before each
+step all bytes of the arena that hold no live value are filled with NaN, so that a plan which overwrites a live value,
+or reads bytes that were never written, gives NaN or other results than `reference`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .types import DTYPES
 
 
 def run_poisoned(planned: PlannedGraph, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """The outputs of a graph with planned memory and known shapes, each step run between poisoned bytes."""
+    """The outputs of a planned graph with static shapes, computed in an arena that is poisoned before each step."""
     graph, plan = planned
     assert plan.arena is not None, "plan_memory comes first"
     storages, live = resolve_storage(planned), live_ranges(graph)
     arena = torch.full((plan.arena,), 0xFF, dtype=torch.uint8)
     mask = torch.ones(plan.arena, dtype=torch.uint8)
     views = {v: arena_view(arena, v, storages[v], plan) for v in storages}
-    needed = {v: arena_view(mask.reshape(-1), v, storages[v], plan, as_bytes=True) for v in storages}
+    live_masks = {v: arena_view(mask.reshape(-1), v, storages[v], plan, as_bytes=True) for v in storages}
     given = dict(zip(graph.inputs, inputs, strict=True))
 
     def read(value: Value) -> Tensor:
@@ -39,7 +39,7 @@ def run_poisoned(planned: PlannedGraph, *inputs: Tensor) -> tuple[Tensor, ...]:
         mask.fill_(1)
         for value, span in live.items():
             if span.first < i <= span.last:
-                needed[value].zero_()
+                live_masks[value].zero_()
         arena[mask.bool()] = 0xFF
         results = node.op.compute([read(v).clone() for v in node.inputs])
         for value, result in zip(node.results, results, strict=True):
@@ -48,7 +48,7 @@ def run_poisoned(planned: PlannedGraph, *inputs: Tensor) -> tuple[Tensor, ...]:
 
 
 def arena_view(arena: Tensor, value: Value, storage: Storage, plan: MemoryPlan, as_bytes: bool = False) -> Tensor:
-    """The value's bytes of the arena as a tensor of its shape (with a last axis of bytes, if so asked)."""
+    """A view of the value in the arena (uint8), in its logical shape; with `as_bytes` a last axis of bytes is added."""
     root, dtype = storage.root, DTYPES[value.type.dtype]
     at, begin = plan.offset(root), storage.start(value)
     assert at is not None, root.name

@@ -1,4 +1,4 @@
-"""What a graph means: run it plainly, one operator after another."""
+"""The reference interpreter: evaluate a graph with each operator's `reference`, in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .ir import Constant, Graph, Node, Value
 
 
 def evaluate(graph: Graph, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """The outputs, in the precision of the inputs and weights as they come."""
+    """The outputs, computed in the dtypes of the given inputs and of the weights."""
     env = run_nodes(graph, dict(zip(graph.inputs, inputs, strict=True)))
     return tuple(read_value(env, v) for v in graph.outputs)
 
@@ -23,17 +23,17 @@ def evaluate_blobs(graph: Graph, inputs: Mapping[str, Tensor], dtype: torch.dtyp
     With `dtype` (torch.float64, to judge other precisions) floating inputs and weights are converted first.
     """
 
-    def as_asked(t: Tensor) -> Tensor:
+    def converted(t: Tensor) -> Tensor:
         return t.to(dtype) if dtype and t.is_floating_point() else t
 
-    given = {v: as_asked(inputs[v.name]) for v in graph.inputs}
-    env = run_nodes(graph, given | {c: as_asked(bound_data(c)) for c in graph.constants})
+    given = {v: converted(inputs[v.name]) for v in graph.inputs}
+    env = run_nodes(graph, given | {c: converted(bound_data(c)) for c in graph.constants})
     found = {v.name: t for v, t in env.items() if not isinstance(v, Constant)}
     return found | {name: read_value(env, v) for name, v in graph.returns}
 
 
 def run_nodes(graph: Graph, env: dict[Value, Tensor]) -> dict[Value, Tensor]:
-    """Every value that the nodes make, beside those that were given."""
+    """Evaluate all nodes. Returns `env`, with their results added."""
     for node in graph.nodes:
         env.update(zip(node.results, run_node(node, [read_value(env, v) for v in node.inputs]), strict=True))
     return env
@@ -51,6 +51,7 @@ def read_value(env: Mapping[Value, Tensor], value: Value) -> Tensor:
 
 
 def bound_data(constant: Constant) -> Tensor:
+    """The data of a weight. CompileError if it is not bound to any."""
     if not constant.is_bound:
-        raise CompileError(f"the weight {constant.name} has no numbers yet", advice="Give the net its weights.")
+        raise CompileError(f"the weight {constant.name} has no data", advice="Give the net its weights.")
     return constant.data

@@ -1,4 +1,4 @@
-"""Read one graph, write another."""
+"""Rewriting: read one graph and build another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rule = Callable[[Node, "Writer"], "Value | tuple[Value, ...] | None"]
 
 
 class Writer:
-    """The new graph, as it grows beside the one that is read. `writer[value]` is the new value for an old one."""
+    """Builds the new graph from the old one. `writer[old]` is the value that replaces an old one in it."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = self.old = graph
@@ -31,17 +31,18 @@ class Writer:
         self.replaced[old] = new
 
     def add(self, node: Node) -> Node:
+        """Add a node as it is."""
         self.nodes.append(node)
         self.producer.update((v, node) for v in node.results)
         return node
 
     def emit(self, op: Op, *inputs: Value, name: str, loc: Loc | None = None, layout: str | None = None) -> Value:
-        """Write one node with one result. Its type follows from its operands."""
+        """Add a node with one result, whose type is inferred. ValueError if the operator refuses the operands."""
         (type,) = op.infer_types([v.type for v in inputs])
         return self.add(Node(op, inputs, (Value(name, type, layout),), loc)).output
 
     def copy(self, node: Node) -> Node:
-        """The node as it was, reading the new values; the very same node if they are the old ones."""
+        """Add the node with its operands replaced, types inferred anew; the same object if no operand changed."""
         inputs = tuple(self[v] for v in node.inputs)
         if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
             return self.add(node)
@@ -52,7 +53,7 @@ class Writer:
         return self.add(Node(node.op, inputs, results, node.loc))
 
     def finish(self) -> Graph:
-        """The graph of all that the outputs still need. Whoever runs the pass verifies it."""
+        """The new graph, without dead nodes. It is verified by whoever runs the pass."""
         returns = tuple((name, self[v]) for name, v in self.graph.returns)
         live = live_nodes(self.nodes, [v for _, v in returns])
         return replace(self.graph, nodes=live, returns=returns)
@@ -69,11 +70,12 @@ def live_nodes(nodes: list[Node], outputs: list[Value]) -> tuple[Node, ...]:
 
 
 def make_constant(name: str, data: Tensor) -> Constant:
+    """A constant of the type of `data`."""
     return Constant(name, type_of(data), data=data.contiguous())
 
 
 def rewrite(graph: Graph, rule: Rule) -> Graph:
-    """Offer each node to `rule`, in order; it answers with what stands in its place, or None to keep it."""
+    """Apply `rule` to each node in order. It returns the value or values that replace the results, or None."""
     writer = Writer(graph)
     for node in graph.nodes:
         made = rule(node, writer)
@@ -86,7 +88,7 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
 
 
 def retype(graph: Graph, shapes: Mapping[str, TensorType]) -> Graph:
-    """The same net for other input types: everything after follows. ValueError names the node that cannot."""
+    """The net for other input types, given by name; all others are inferred. ValueError names a node that refuses."""
     writer = Writer(graph)
     inputs = tuple(replace(v, type=shapes.get(v.name, v.type)) for v in graph.inputs)
     for old, new in zip(graph.inputs, inputs, strict=True):
@@ -101,12 +103,13 @@ def retype(graph: Graph, shapes: Mapping[str, TensorType]) -> Graph:
 
 
 class UniqueNames:
-    """Names that are taken; `fresh` gives a free one."""
+    """A set of names in use. `fresh` returns an unused one and adds it."""
 
     def __init__(self, taken: Graph | None = None) -> None:
         self.taken = set(taken.values) if taken else set[str]()
 
     def fresh(self, wanted: str) -> str:
+        """`wanted`, or `wanted.2`, `wanted.3`, ... if it is in use."""
         name, i = wanted, 2
         while name in self.taken:
             name, i = f"{wanted}.{i}", i + 1

@@ -1,8 +1,8 @@
-"""The closed list of functions that an elementwise meaning may call, and its spelling on torch tensors.
+"""The closed list of scalar functions that elementwise operators may call, and their implementation on torch tensors.
 
-An elementwise operator states its meaning once, as `scalar(m, x, ...)`. With `Tensors` as `m` it computes; with a
-recorder (codegen/record.py) it becomes the lines of a kernel. Whatever is not in FUNCTIONS cannot be said, so a
-backend is complete when it spells these.
+An elementwise operator is defined once, as `scalar(m, x, ...)`. With `Tensors` as `m` it computes its reference; with a
+recorder (codegen/record.py) it yields the lines of a kernel. A backend is complete when it implements FUNCTIONS and
+OPERATORS.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _like(x: Any, other: Any) -> Tensor:
 
 
 class Tensors:
-    """The list on torch tensors; numbers are allowed wherever a tensor is."""
+    """The scalar functions on torch tensors. Python numbers are allowed in place of tensors."""
 
     def __getattr__(self, name: str) -> Callable[..., Tensor]:
         if name not in FUNCTIONS:

@@ -1,7 +1,7 @@
-"""A memory plan resolved: which bytes each value has, and during which steps they are needed.
+"""A memory plan resolved: the storage of each value, and the live ranges of values and roots.
 
-`verify_plan` proves with these facts that nothing is overwritten too early, `plan_memory` chooses offsets by them, and
-the poisoning run and the artifact find their bytes by them.
+Used by `verify_plan` to prove a plan, by `plan_memory` to assign offsets, and by the poisoned run and the artifact to
+locate values.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from .plan import MemoryPlan, PlannedGraph
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Channels `channels` of the bytes that `root` was given; None for all of them."""
+    """The range `channels` of the storage of `root`; None for all of it. A root has bytes of its own."""
 
     root: Value
     channels: range | None = None
 
     def start(self, value: Value) -> int | None:
-        """The byte of the root at which the value begins, if it reads its channels under another shape or layout.
+        """The byte offset of the value in its root, if it has another shape or layout than the root's channels.
 
-        None if it is the root, or channels of it under the root's own shape.
+        None if it is the whole root, or a channel range in the root's own shape and layout.
         """
         if self.channels is None or matches_except_channels(value, self.root):
             return None
@@ -35,18 +35,18 @@ Storages = dict[Value, Storage]
 
 
 def matches_except_channels(value: Value, root: Value) -> bool:
-    """True if a value has the root's layout and all of its dimensions but that of the channels (axis 1)."""
+    """True if a value has the root's layout, and its dimensions except along the channels (axis 1)."""
     rest = [(v.type.rank, v.type.dims[:1], v.type.dims[2:], v.layout) for v in (value, root)]
     return value.type.rank > 1 and rest[0] == rest[1]
 
 
 def has_contiguous_channels(root: Value) -> bool:
-    """True if a range of channels is one range of bytes, which can then be read under another shape."""
+    """True if a range of channels is one range of bytes, so that it can be read in another shape."""
     return root.type.rank > 1 and root.type.bounds[0] == 1 and root.physical_axes == sorted(root.physical_axes)
 
 
 class LiveRange(NamedTuple):
-    """The steps from the one that writes a value to the last that reads it; len(nodes) if the net returns it."""
+    """The steps from a value's definition to its last use, both included; `last` is len(nodes) for outputs."""
 
     first: int
     last: int
@@ -56,7 +56,7 @@ LiveRanges = dict[Value, LiveRange]
 
 
 def resolve_storage(planned: PlannedGraph) -> Storages:
-    """Where each computed value lies. CompileError if a placement names what is not computed, or goes in a circle."""
+    """The storage of each computed value. CompileError if a placement refers to an input or constant, or to itself."""
     graph, plan = planned
     known: Storages = {}
     for node in graph.nodes:
@@ -66,18 +66,18 @@ def resolve_storage(planned: PlannedGraph) -> Storages:
 
 
 def resolve_value(value: Value, node: Node, graph: Graph, plan: MemoryPlan, known: Storages) -> None:
-    """Follow aliases and subviews of a value down to its root, and note the storage of all that are met."""
+    """Follow aliases and subviews of a value to its root, and add the storage of all values on the way to `known`."""
     chain: list[Value] = []
     while value not in known:
         if value in chain:
-            raise CompileError(f"the places of {', '.join(v.name for v in chain)} go in a circle", node.loc)
+            raise CompileError(f"the placements of {', '.join(v.name for v in chain)} form a cycle", node.loc)
         chain.append(value)
         base = plan.base(value)
         if base is None:
             known[value] = Storage(value)
             break
         if base not in graph.producer:
-            raise CompileError(f"{value.name} is placed by {base.name}, which this net does not compute", node.loc)
+            raise CompileError(f"{value.name} is placed in {base.name}, which this net does not compute", node.loc)
         value = base
     for v in reversed(chain):
         if v not in known:
@@ -95,20 +95,20 @@ def nested_storage(value: Value, plan: MemoryPlan, base: Storage, node: Node) ->
     stop = start + part.stop - part.first
     limit = base.channels.stop if base.channels else base.root.type.bounds[1] if base.root.type.rank > 1 else 0
     if not 0 <= part.first < part.stop or stop > limit:
-        where = f"{value.name} lies in [{part.first}:{part.stop}] of {part.root.name}"
-        raise CompileError(f"{where}, which ends before", node.loc)
+        where = f"{value.name} in {part.root.name}[{part.first}:{part.stop}]"
+        raise CompileError(f"{where}: {part.root.name} has no such channels", node.loc)
     return Storage(base.root, range(start, stop))
 
 
 def root_channels(value: Value, storages: Storages) -> range:
-    """The channels of its root that a value takes."""
+    """The channel range of its root that a value occupies."""
     storage = storages[value]
     root = storage.root.type
     return storage.channels or range(root.bounds[1] if root.rank > 1 else 1)
 
 
 def live_ranges(graph: Graph) -> LiveRanges:
-    """For each computed value the steps during which it is needed."""
+    """The live range of each computed value."""
     last: dict[Value, int] = {}
     for i, node in enumerate(graph.nodes):
         for value in node.inputs:
@@ -119,7 +119,7 @@ def live_ranges(graph: Graph) -> LiveRanges:
 
 
 def reserved_ranges(storages: Storages, live: LiveRanges) -> LiveRanges:
-    """For each root the steps from its first writer to its last reader, through whatever alias or subview."""
+    """The live range of each root: from its first writer to its last reader, aliases and subviews included."""
     spans: LiveRanges = {}
     for value, storage in storages.items():
         mine, root = live[value], storage.root

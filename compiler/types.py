@@ -1,4 +1,4 @@
-"""What is known of a tensor before it exists: its element type and its shape."""
+"""Tensor types: element type and logical shape, with dimensions that may be known only by a bound."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """A dimension that is known only when the net runs, and how large it can get: `?200`."""
+    """A dimension that is known only at run time, by its upper bound: `?200`."""
 
     bound: int
 
@@ -33,7 +33,7 @@ Dim = int | AtMost
 
 
 def upper_bound(dim: Dim) -> int:
-    """How large a dimension can get. Memory is planned for this."""
+    """The largest size of a dimension, for which memory is planned."""
     return dim.bound if isinstance(dim, AtMost) else dim
 
 
@@ -49,7 +49,7 @@ class TensorType:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The dimensions as numbers. ValueError if one is known only when the net runs."""
+        """The dimensions as numbers. ValueError if one is known only at run time."""
         for axis, dim in enumerate(self.dims):
             if isinstance(dim, AtMost):
                 raise ValueError(f"dimension {axis} of {self} has to be known before the net runs")
@@ -65,17 +65,17 @@ class TensorType:
 
     @property
     def bounds(self) -> tuple[int, ...]:
-        """The shape at its largest."""
+        """The largest shape."""
         return tuple(map(upper_bound, self.dims))
 
     @property
     def numel(self) -> int:
-        """Elements, at most."""
+        """The number of elements, at most."""
         return prod(self.bounds)
 
     @property
     def nbytes(self) -> int:
-        """Bytes, at most."""
+        """The size in bytes, at most."""
         return self.numel * DTYPES[self.dtype].itemsize
 
     def with_shape(self, *dims: Dim) -> TensorType:

@@ -1,7 +1,7 @@
-"""The invariants of a graph. `verify` holds a graph to them, and is run after every pass and every parse.
+"""The verifier of graphs, which runs after every pass and every parse.
 
-Of a graph: names are unique, a value is made once and before it is read, types are what the operators make, images of
-one node have one layout. Of its memory plan: see memory.py.
+Invariants: names are unique, a value is defined once and before its uses, types are those that the operators infer, and
+the images of a node have one layout. Those of a memory plan are in memory.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .plan import UNPLANNED, MemoryPlan, PlannedGraph
 
 
 def verify(graph: Graph, plan: MemoryPlan = UNPLANNED) -> Graph:
-    """Return the graph as it came, or raise CompileError on the first broken rule of it or of its memory plan."""
+    """Return `graph`, or raise CompileError for the first violated invariant of it or of its memory plan."""
     names: dict[str, Value] = {}
 
     def define(value: Value, loc: Loc | None = None) -> None:
@@ -51,19 +51,20 @@ def verify_types(graph: Graph, node: Node) -> None:
 
 
 def verify_layouts(graph: Graph, node: Node) -> None:
-    """Images of one node lie alike, unless the node is there to change that; reading by rows needs nchw."""
+    """The images of a node have one layout, unless its operator's traits allow several; row-major only means nchw."""
     images = [v for v in (*node.inputs, *node.results) if v.layout is not None]
     for value in images:
-        require(value.layout in LAYOUTS, graph, f"{value.name} has a layout {value.layout}, which is none", node.loc)
-        require(value.type.rank == 4, graph, f"{value.name} has a layout, and is no image [n, c, h, w]", node.loc)
+        require(value.layout in LAYOUTS, graph, f"{value.name} has the unknown layout {value.layout}", node.loc)
+        require(value.type.rank == 4, graph, f"{value.name} has a layout, and is not an image [n, c, h, w]", node.loc)
         require(not isinstance(value, Constant), graph, f"the weight {value.name} has a layout", node.loc)
     if node.op.name == "relayout":
         to = node.results[0].layout
-        require(to in (None, node.op.all_attributes()["to"]), graph, f"{node.name} is laid out as {to}", node.loc)
+        wanted = node.op.all_attributes()["to"]
+        require(to in (None, wanted), graph, f"{node.name} is a relayout to {wanted}, and is {to}", node.loc)
     elif node.op.row_major_only:
         for value in images:
-            plain = value.layout == "nchw" or is_layout_invariant(value)
-            require(plain, graph, f"{node.op.name} goes by rows, and {value.name} is {value.layout}", node.loc)
+            row_major = value.layout == "nchw" or is_layout_invariant(value)
+            require(row_major, graph, f"{node.op.name} is row-major only, and {value.name} is {value.layout}", node.loc)
     elif (
         not node.op.layout_agnostic
         and len({v.layout for v in images_of_one_layout(node, images) if not is_layout_invariant(v)}) > 1
@@ -73,12 +74,12 @@ def verify_layouts(graph: Graph, node: Node) -> None:
 
 
 def images_of_one_layout(node: Node, images: list[Value]) -> list[Value]:
-    """The images of a node that have to lie alike: all but one that it gathers."""
+    """The images of a node that must have one layout: all but an operand that it reads in any layout."""
     return [v for v in images if v is not node.inputs[0]] if node.op.reads_any_layout else images
 
 
 def is_layout_invariant(value: Value) -> bool:
-    """True if nchw and nhwc are the same bytes: one channel, or one pixel."""
+    """True if an image is the same bytes in nchw and nhwc: it has one channel, or one pixel."""
     _, c, h, w = value.type.bounds
     return c == 1 or h * w == 1
 

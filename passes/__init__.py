@@ -1,4 +1,4 @@
-"""What is done to a net, in the order in which it is done.
+"""The pass pipeline: which passes run on a net, in which order, and why in that order.
 
 A pass over the graph is a function (graph, context) -> graph; one over its memory, (graph, plan, context) -> plan.
 """
@@ -38,32 +38,32 @@ GraphPass = Callable[[Graph, Context], Graph]
 PlanPass = Callable[[Graph, MemoryPlan, Context], MemoryPlan]
 Pass = GraphPass | PlanPass
 
-SHAPE_FREE: tuple[GraphPass, ...] = (  # they look at no shape: what they leave can be compiled for any
+SHAPE_FREE: tuple[GraphPass, ...] = (  # independent of shapes: their result can be compiled for any input shape
     eliminate_dead_code,  # first: removes nodes that would block later matches
-    remove_dropout,  # so does this
-    sink_transpose,  # before folding: a layer above a transpose meets what made its operand
-    hoist_scale,  # before folding: it brings layers to where they can be folded
-    fold_batchnorm,  # before sharing: what is folded into two equal weights may differ
-    fold_forward,  # after folding back, which asks nothing of the padding
-    share_weights,
-    eliminate_common_subexpressions,  # after sharing: equal work is work on the same weights
+    remove_dropout,  # for the same reason
+    sink_transpose,  # before folding: a layer moved above a transpose can be folded into its producer
+    hoist_scale,  # before folding: it moves layers next to a producer that they can be folded into
+    fold_batchnorm,  # before sharing: two equal weights may differ after folding
+    fold_forward,  # after folding into producers, which works with any padding
+    share_weights,  # before the next: it compares weights by identity
+    eliminate_common_subexpressions,  # after sharing: equal nodes must read the same weights
 )
 SHAPED: tuple[GraphPass, ...] = (
-    fold_constants,  # what shapes alone decide; before layouts, which weights do not have
-    simplify,
-    subsample,  # before layouts: the small value is laid out as its readers want it
-    assign_precision,  # after folding, which rounds once, at its end
-    assign_layout,  # before fusing: a change of layout stands between two kernels
-    merge_convolutions,  # after layouts, which have to agree; before fusing: the kernel stores the slices
+    fold_constants,  # results that depend on shapes only; before layouts, because constants have none
+    simplify,  # after constants; before layouts: removed nodes need none
+    subsample,  # before layouts: the subsampled value gets the layout that its consumers need
+    assign_precision,  # after folding, so that folded weights are rounded only once
+    assign_layout,  # before fusing: a relayout separates two kernels
+    merge_convolutions,  # after layouts, which must agree; before fusing: the merged kernel stores the slices
     schedule,  # before fusing: a sum is fused with the operand that is computed last
-    fuse,
+    fuse,  # last before planning: it decides which values exist in memory
 )
 PLANNING: tuple[PlanPass, ...] = (
     reuse_storage,  # after fusing, which leaves few elementwise nodes that could run in place
-    plan_memory,  # last: it needs the final nodes, their order, and all aliases
+    plan_memory,  # last: it needs the final nodes, their order, and all aliases and subviews
 )
 PIPELINE: tuple[Pass, ...] = (*SHAPE_FREE, *SHAPED, *PLANNING)
-REQUIRED: tuple[Pass, ...] = (eliminate_dead_code, fold_constants, assign_precision, plan_memory)  # to run at all
+REQUIRED: tuple[Pass, ...] = (eliminate_dead_code, fold_constants, assign_precision, plan_memory)  # no net runs without
 
 FORMER = {  # names that passes had in version 0.1
     "drop_training": "remove_dropout",
@@ -86,9 +86,9 @@ def run(
     *,
     plan: MemoryPlan = UNPLANNED,
 ) -> PlannedGraph:
-    """The graph and its memory plan after these passes; `seen` is shown both after each. `plan` is what there was.
+    """The graph and its memory plan after these passes. `plan` is the plan of `graph`, if it has one.
 
-    PassFailed if one raises anything, or leaves what `verify` refuses.
+    `seen(name, planned)` is called after each pass. PassFailed if a pass raises, or if `verify` refuses its result.
     """
     planned = PlannedGraph(graph, plan)
     for p in passes:
@@ -102,7 +102,7 @@ def run(
 
 
 def apply(p: Pass, planned: PlannedGraph, context: Context) -> PlannedGraph:
-    """What one pass makes, verified. A plan is of one graph: it is dropped where the pass writes another."""
+    """The verified result of one pass. A memory plan belongs to one graph: a pass that writes another drops it."""
     graph, plan = planned
     context = context.for_pass(p.__name__)
     if p in PLANNING:
@@ -114,12 +114,12 @@ def apply(p: Pass, planned: PlannedGraph, context: Context) -> PlannedGraph:
     if after is graph:
         return planned
     if plan:
-        context.did(after, "is another net now: its memory plan is dropped")
+        context.did(after, "has changed: its memory plan is dropped")
     return PlannedGraph(verify(after))
 
 
 def select(names: Sequence[str]) -> tuple[Pass, ...]:
-    """Passes by name, in the order asked for. CompileError if there is none of that name."""
+    """Passes by name, in the given order. CompileError on an unknown name."""
     known = {p.__name__: p for p in PIPELINE}
     for name in names:
         if name not in known:

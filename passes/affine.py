@@ -1,4 +1,4 @@
-"""What several passes ask of layers that are a·x + b for each channel, and of the weights beside them."""
+"""Helpers for layers of the form a·x + b per channel, and for their constants, shared by several passes."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from torch import Tensor
 from ..compiler.ir import Constant, Node, Value
 from ..compiler.ops.channels import Affine
 
-CHUNK = 1 << 15  # elements: they stay in the cache, and are so few that torch does not share them among threads
+CHUNK = 1 << 15  # elements: few enough for the cache, and for torch to stay in one thread
 
 
 def are_constants(values: Sequence[Value]) -> bool:
-    """True if all are constants with numbers."""
+    """True if all values are constants that are bound to data."""
     return all(isinstance(v, Constant) and v.is_bound for v in values)
 
 
 def constant_data(values: Sequence[Value]) -> list[Tensor]:
-    """The numbers of constants, in float64."""
+    """The data of the constants among these values, in float64."""
     return [v.data.double() for v in values if isinstance(v, Constant)]
 
 
 def coefficients(layer: Node) -> tuple[Tensor, Tensor]:
-    """a and b of an affine layer whose numbers are known, in float64."""
+    """The coefficients a and b of an affine layer with constant operands, in float64."""
     assert isinstance(layer.op, Affine)
     return layer.op.coefficients(*constant_data(layer.inputs[1:]))
 
 
 def row_chunks(weight: Tensor) -> Iterator[slice]:
-    """Cuts a weight along its first axis into pieces of at most PIECE elements, but never less than a row.
+    """Slices of a weight's first axis with at most CHUNK elements each, and at least one row.
 
-    A large weight in float64, whole, would cost more in fresh memory than in arithmetic. And threads that wait for each
-    other at every piece made folding 50 times slower where other programs kept the processor busy.
+    Converting a large weight to float64 as a whole costs more in page faults than in arithmetic. With larger chunks,
+    torch's threads wait for each other at every chunk: 50 times slower on a busy machine.
     """
     rows = max(1, CHUNK * len(weight) // max(weight.numel(), 1))
     return (slice(i, i + rows) for i in range(0, len(weight), rows))

@@ -1,15 +1,15 @@
-"""Decide how each image lies in memory: nchw as Caffe has it, or nhwc where the target is better at that.
+"""Choose a memory layout for each image: nchw as in Caffe, or nhwc where the target prefers it.
 
     c = conv(x, w)             x.nhwc: f32[1,3,8,8]:nhwc = relayout(x)
     f = flatten(c)       =>    c: f32[1,4,6,6]:nhwc = conv(x.nhwc, w)
                                c.nchw: f32[1,4,6,6]:nchw = relayout(c, to="nchw")
                                f: f32[1,144] = flatten(c.nchw)
 
-An operator that has no wish of its own follows its first image. What goes by rows needs nchw; what copies from any
-layout to any other reads its operand as it lies, and so does what the target lets gather its numbers: a first
-convolution, and a pooling, which then writes nchw itself if all its readers go by rows. A transpose of an image to
-rows of pixels, or back, is the image's own bytes where one of the two lies in nhwc: it then does. Left alone: a net
-that has layouts, and images of one pixel or one channel, which are the same bytes in both.
+An operator for which the target has no preference takes the layout of its first image. A row-major-only operator needs
+nchw. A layout-agnostic operator reads its operands in any layout, and so does an operator with `reads_any_layout` if
+the target's kernel can (the first convolution, pooling); such a pooling writes nchw itself if all its consumers are
+row-major only. The result of a transpose is nhwc if it can then alias its operand. Left alone: a net that has layouts,
+and images of one pixel or one channel, which are the same bytes in both layouts.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
         writer[old] = new
     changed: dict[tuple[Value, str], Value] = {}
 
-    def lying(value: Value, layout: str, node: Node) -> Value:
-        """The value in that layout: itself, or a copy, made once."""
+    def to_layout(value: Value, layout: str, node: Node) -> Value:
+        """The value in that layout: itself, or a relayout, emitted once per layout."""
         if value.layout in (None, layout) or is_layout_invariant(value):
             return value
         if (value, layout) not in changed:
             name = names.fresh(f"{value.name}.{layout}")
             changed[value, layout] = writer.emit(Relayout(to=layout), value, name=name, loc=node.loc, layout=layout)
-            context.did(value, f"{value.type.nbytes} bytes laid out as {layout} for {node.name}")
+            context.did(value, f"{value.type.nbytes} bytes converted to {layout} for {node.name}")
         return changed[value, layout]
 
     for node in graph.nodes:
@@ -50,7 +50,7 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
         layout = "nhwc" if can_alias_as_nhwc(node, inputs_here, graph) else layout
         first = count_operands_of_any_layout(node, inputs_here, context)
         read = tuple(
-            v if i < first or isinstance(v, Constant) else lying(v, layout, node) for i, v in enumerate(inputs_here)
+            v if i < first or isinstance(v, Constant) else to_layout(v, layout, node) for i, v in enumerate(inputs_here)
         )
         results = tuple(with_layout(v, layout) for v in node.results)
         for old, new in zip(node.results, results, strict=True):
@@ -65,7 +65,7 @@ def with_layout(value: Value, layout: str) -> Value:
 
 
 def count_operands_of_any_layout(node: Node, operands: list[Value], context: Context) -> int:
-    """How many operands, from the first on, the node reads in whatever layout they lie."""
+    """The number of leading operands that the node reads in any layout."""
     if node.op.layout_agnostic or isinstance(node.op, Relayout):
         return len(operands)
     return int(
@@ -76,7 +76,7 @@ def count_operands_of_any_layout(node: Node, operands: list[Value], context: Con
 
 
 def can_write_row_major(node: Node, graph: Graph, context: Context) -> bool:
-    """Does a node write rows for all that read it, whatever it reads? Only what has no wish of its own does."""
+    """True if a node reads any layout, has no preferred one, and all its consumers need nchw: it then writes nchw."""
     op, x = node.op, node.inputs[0] if node.inputs else None
     if (
         x is None
@@ -92,20 +92,21 @@ def can_write_row_major(node: Node, graph: Graph, context: Context) -> bool:
 
 
 def can_alias_as_nhwc(node: Node, operands: list[Value], graph: Graph) -> bool:
-    """Would a transposed image in nhwc be its operand's bytes, in their order? Not asked where only rows are read."""
+    """True if a transposed image in nhwc could alias its operand, and some consumer accepts nhwc."""
     if not isinstance(node.op, Transpose) or node.output.type.rank != 4:
         return False
     readers = graph.users[node.output]
-    told = Node(node.op, tuple(operands), (with_layout(node.output, "nhwc"),)).can_alias_operand
-    return told and not is_layout_invariant(node.output) and not all(reader.op.row_major_only for reader in readers)
+    can_alias = Node(node.op, tuple(operands), (with_layout(node.output, "nhwc"),)).can_alias_operand
+    only_row_major = all(reader.op.row_major_only for reader in readers)
+    return can_alias and not is_layout_invariant(node.output) and not only_row_major
 
 
 def preferred_layout(node: Node, operands: list[Value], context: Context) -> str:
-    """The layout that a node reads and writes; only writes, if it reads any."""
+    """The layout that a node writes, and reads unless it reads any layout."""
     if isinstance(node.op, Relayout):
         return node.op.to
     if node.op.row_major_only or node.op.layout_agnostic:
         return "nchw"
     images = [v.layout for v in operands if v.layout]
-    wishes = context.target.layouts(node.op)
-    return wishes[0] if wishes else images[0] if images else "nchw"
+    preferred = context.target.layouts(node.op)
+    return preferred[0] if preferred else images[0] if images else "nchw"

@@ -1,12 +1,12 @@
-"""Keep numbers as the target asks for them: f16 where it computes in that.
+"""Convert f32 inputs, weights and results to the target's element type, such as f16.
 
     net n(x: f32[1,3,8,8])               net n(x: f16[1,3,8,8])
     weight w: f32[4,3,3,3]        =>     weight w: f16[4,3,3,3]
     y: f32[1,4,6,6] = conv(x, w)         y: f16[1,4,6,6] = conv(x, w)
 
-Inputs and outputs change with the rest, so that nothing is converted while the net runs. What counts places stays f32
-(the mask of a max pool), and so do the weights of whatever computes with that. Left alone: whole numbers, f64, and nets
-for a target that takes numbers as they come.
+Inputs and outputs change too, so that nothing is converted at run time. Values that hold indices stay f32 (the mask of
+a max pool), and so do the weights of operators whose first operand is f32. Left alone: integers, f64, and nets for a
+target without an element type of its own.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ def assign_precision(graph: Graph, context: Context) -> Graph:
             writer[value] = weights.in_target_dtype(value)
     writer.graph = replace(graph, inputs=tuple(writer[v] for v in graph.inputs))
     if weights.used or any(v.type.dtype == "f32" for v in graph.inputs):
-        context.did(floats[0], f"and all that follows is {dtype}")
+        context.did(floats[0], f"is {dtype}, and so is all that is computed from it")
     return writer.finish()
 
 
 class RoundedWeights:
-    """Each weight in both precisions, as far as it is read in them; the first that is asked for has its name."""
+    """Each weight in the precisions in which it is read. The first one requested keeps the weight's name."""
 
     def __init__(self, graph: Graph, dtype: str) -> None:
         self.names, self.dtype = UniqueNames(graph), dtype
-        self.used: dict[Constant, Constant] = {}  # rounded
-        self.kept: dict[Constant, Constant] = {}
+        self.used: dict[Constant, Constant] = {}  # in the target's element type
+        self.kept: dict[Constant, Constant] = {}  # in f32
 
     def in_target_dtype(self, weight: Constant) -> Constant:
         if weight.type.dtype != "f32":
@@ -78,7 +78,7 @@ class RoundedWeights:
 
 
 def retype_kernel(body: Graph, operands: Sequence[Value]) -> Graph:
-    """A kernel that was there before, for operands of these types."""
+    """The body of an existing kernel, retyped for operands of these types."""
     types = {inner.name: v.type for inner, v in zip(body.inputs, operands, strict=True)}
     return body if all(types[v.name] == v.type for v in body.inputs) else name_by_content(retype(body, types))
 

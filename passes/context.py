@@ -1,4 +1,4 @@
-"""What a pass is told, and what it may say: the target, and a place for notes."""
+"""The context of a compilation that passes receive: the target, and a list of notes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..compiler.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One sentence of a pass on one value: what it did, or why it did not."""
+    """What a pass did to one value (`done`), or why it declined, in one sentence."""
 
     rule: str
     value: str
@@ -23,18 +23,20 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The circumstances of a compilation. Nothing in it changes but the list of notes, which only grows."""
+    """Target and notes of a compilation, and the running pass (`rule`). Passes only append to `notes`."""
 
     target: Target = field(default_factory=Target)
     notes: list[Note] = field(default_factory=list)
     rule: str = ""
 
     def for_pass(self, rule: str) -> Context:
-        """The same circumstances, for the pass of that name."""
+        """The same context, for the pass of that name."""
         return Context(self.target, self.notes, rule)
 
     def did(self, subject: Graph | Node | Value, sentence: str) -> None:
+        """Note what the pass did to `subject`: a sentence without its subject."""
         self.notes.append(Note(self.rule, subject.name, True, sentence))
 
     def declined(self, subject: Node | Value, sentence: str) -> None:
+        """Note why the pass left `subject` alone."""
         self.notes.append(Note(self.rule, subject.name, False, sentence))

@@ -1,10 +1,10 @@
-"""Compute once what is computed twice (common subexpressions).
+"""Common subexpression elimination: merge nodes that compute the same values.
 
     a = relu(x)                a = relu(x)
     b = relu(x)          =>    y = add(a, a)
     y = add(a, b)
 
-Equal means the same operator, the same attributes, the same operands, and results in the same layouts.
+Two nodes are equal if they have the same operator, attributes, operands and result layouts. Left alone: all others.
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ def eliminate_common_subexpressions(graph: Graph, context: Context) -> Graph:
             continue
         for old, new in zip(node.results, known.results, strict=True):
             writer[old] = new
-        context.did(node, f"is {known.name} again")
+        context.did(node, f"is the same as {known.name}")
     return writer.finish() if len(writer.nodes) < len(graph.nodes) else graph

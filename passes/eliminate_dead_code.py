@@ -1,12 +1,12 @@
-"""Remove nodes whose results nobody needs.
+"""Dead code elimination: remove nodes that no output depends on.
 
     a = relu(x)                     a = relu(x)
     b = tanh(x)               =>    y = softmax(a)
     y = softmax(a)                  return y
     return y
 
-Left alone: inputs, which are the net's signature. Every pass that rewrites a graph leaves dead nodes out anyway; this
-one is for nets that came with some.
+Left alone: unused inputs, which are part of the net's signature. Every pass that rewrites a graph drops dead nodes
+anyway; this pass handles those of the net as it was read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def eliminate_dead_code(graph: Graph, context: Context) -> Graph:
     if not dead:
         return graph
     for node in dead:
-        context.did(node, "is removed: nothing needs it")
+        context.did(node, "is removed: no output depends on it")
     writer = Writer(graph)
     for node in graph.nodes:
         writer.add(node)

@@ -1,4 +1,4 @@
-"""A pass that failed, with the net that it failed on: enough to see it fail again."""
+"""The exception for a pass that failed, with the net it failed on, so that the failure can be reproduced."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from ..compiler.plan import PlannedGraph
 
 
 class PassFailed(Exception):
-    """A fault of a pass, not of the net. `planned` is the net before it; the cause is what it raised.
+    """A bug in a pass, not an error in the net. `planned` is the net before the pass; `__cause__` is what it raised.
 
-    `folder` is where whoever ran the pass has written a reproducer, if it has.
+    `folder` is the folder with a reproducer, or "" if none was written.
     """
 
     def __init__(self, name: str, planned: PlannedGraph, cause: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Fold per-channel layers into the convolution, deconvolution or matrix product that feeds them.
+"""Fold per-channel affine layers into the convolution, deconvolution or matrix product that produces their operand.
 
 A trained BatchNorm, like a Scale, is a·x + b for each channel. A convolution is linear, so the two
 together are one convolution, with weight a·w and bias a·c + b.
@@ -7,15 +7,16 @@ together are one convolution, with weight a·w and bias a·c + b.
     n = batch_norm(c, mean, variance)   =>
     s = scale(n, gamma, beta)
 
-Where there is nothing to fold into, the layers still become one:
+Without such a producer, consecutive affine layers become one:
 
     n = batch_norm(x, mean, variance)   =>  s = scale(x, a, b)
     s = scale(n, gamma, beta)
 
-All is worked out in float64 and stored as float32. A weight that several layers read is folded once where all agree on
-the result, else each gets its own. Layers that read one value and hold the same bytes are one layer.
+Computed in float64, stored as float32. A weight that several layers read is folded once if all agree on the result,
+else each gets a copy of its own. Duplicate consumers, that is layers of one value with equal constants, are merged
+into one.
 
-Left alone: a result that is read elsewhere too, and weights that are not constant.
+Left alone: a layer whose operand has other consumers or is an output, and weights that are not constant.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ Constants = dict[tuple[object, ...], tuple[Constant, Constant]]
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """An anchor and the affine nodes behind it that can become one node; `twins` say again what a layer says."""
+    """An anchor and the affine nodes after it that become one node; each of `duplicates` equals one of `layers`."""
 
     anchor: Node
     layers: tuple[Node, ...]
     duplicates: tuple[Node, ...] = ()
-    ends: tuple[Value, ...] = ()  # what the last layer makes, and its twins
+    ends: tuple[Value, ...] = ()  # the results of the last layer and of its duplicates
 
     @property
     def last(self) -> Node:
@@ -78,16 +79,16 @@ def find_chains(graph: Graph, context: Context) -> list[Chain]:
 
 
 def can_fold_into(node: Node) -> bool:
-    """Can something be folded into this node, as far as it alone is concerned?"""
+    """True if an affine layer may be folded into this node, its consumers aside."""
     return isinstance(node.op, Weighted | Affine) and are_constants(node.inputs[1:])
 
 
 def grow_chain(anchor: Node, graph: Graph, context: Context) -> Chain:
-    """The affine nodes that follow, each the only one to read what is before it, but for its twins."""
-    layers, twins, values = list[Node](), list[Node](), [anchor.output]
+    """Follow affine consumers while each is, apart from duplicates, the only consumer of its operand."""
+    layers, duplicates, values = list[Node](), list[Node](), [anchor.output]
 
     def chain() -> Chain:
-        return Chain(anchor, tuple(layers), tuple(twins), tuple(values))
+        return Chain(anchor, tuple(layers), tuple(duplicates), tuple(values))
 
     while True:
         readers = list(dict.fromkeys(n for v in values for n in graph.users[v]))
@@ -103,17 +104,17 @@ def grow_chain(anchor: Node, graph: Graph, context: Context) -> Chain:
             context.declined(reader, f"not folded into {anchor.op.name}: {why}")
             return chain()
         if not are_constants(reader.inputs[1:]) or not matches_output_channels(anchor, reader):
-            context.declined(reader, f"not folded into {anchor.op.name}: its numbers are not one constant per channel")
+            context.declined(reader, f"not folded into {anchor.op.name}: it has not one constant per channel")
             return chain()
         for node in others:
-            context.did(node, f"is {reader.name} again: the same {node.op.name} of {reader.inputs[0].name}")
+            context.did(node, f"is the same as {reader.name}: an equal {node.op.name} of {reader.inputs[0].name}")
         layers.append(reader)
-        twins += others
+        duplicates += others
         values = [n.output for n in (reader, *others)]
 
 
 def is_duplicate(a: Node, b: Node) -> bool:
-    """Do two layers say the same, by their bytes?"""
+    """True if two layers have the same operator and equal constants, byte for byte."""
     if (
         a.op != b.op
         or not are_constants(a.inputs[1:])
@@ -126,7 +127,7 @@ def is_duplicate(a: Node, b: Node) -> bool:
 
 
 def matches_output_channels(anchor: Node, layer: Node) -> bool:
-    """True if the layer's numbers stand one for each output channel of the anchor."""
+    """True if the layer has one coefficient per output channel of the anchor, or one for all."""
     rank, shape = anchor.output.type.rank, layer.inputs[1].type.dims
     assert isinstance(layer.op, Affine)
     axis = layer.op.axis % rank if shape else 0
@@ -138,7 +139,7 @@ def matches_output_channels(anchor: Node, layer: Node) -> bool:
 
 
 def fold(chain: Chain, out: Writer, names: UniqueNames, made: Constants, needed: set[Value], context: Context) -> None:
-    """Write the chain as one node. `needed` are the values that others read as they are, or in a fold of their own."""
+    """Emit the chain as one node. `needed`: values that other nodes read, unfolded or in a fold of their own."""
     anchor, last = chain.anchor, chain.last
     a, b = compose(chain.layers)
     op, weight, bias = anchor.op, anchor.inputs[1] if len(anchor.inputs) > 1 else None, anchor.inputs[2:]
@@ -147,7 +148,7 @@ def fold(chain: Chain, out: Writer, names: UniqueNames, made: Constants, needed:
         assert isinstance(weight, Constant)
         if weight in needed and not isinstance(op, Affine):
             more = f"{weight.type.nbytes} bytes more"
-            context.did(weight, f"is shared, and {last.name} folds other numbers into it: {more}")
+            context.did(weight, f"is shared, and folding {last.name} into it needs a copy: {more}")
         needed.add(weight)
         w, c = fold_weights(anchor, a, b)
         if isinstance(op, Affine):
@@ -168,7 +169,7 @@ def fold(chain: Chain, out: Writer, names: UniqueNames, made: Constants, needed:
 
 
 def compose(layers: tuple[Node, ...]) -> tuple[Tensor, Tensor]:
-    """The layers as one a·x + b, in float64."""
+    """The coefficients a and b of the composed layers, in float64."""
     a, b = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     for node in layers:
         scale, shift = coefficients(node)
@@ -177,7 +178,7 @@ def compose(layers: tuple[Node, ...]) -> tuple[Tensor, Tensor]:
 
 
 def fold_weights(anchor: Node, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the anchor with a·y + b behind it, worked out in float64."""
+    """Weight and bias of the anchor followed by a·y + b. The bias is float64, the weight in its own dtype."""
     if isinstance(anchor.op, Affine):
         scale, shift = coefficients(anchor)
         return scale * a, shift * a + b
@@ -191,8 +192,8 @@ def fold_weights(anchor: Node, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def multiply_rows(weight: Tensor, factors: Tensor) -> Tensor:
-    """The product, worked out in the precision of the factors and stored in the weight's."""
+    """weight · factors, computed in the factors' dtype, stored in the weight's."""
     made, factors = torch.empty_like(weight), factors.expand(-1, *weight.shape[1:])
-    for piece in row_chunks(weight):
-        made[piece] = weight[piece] * (factors if len(factors) == 1 else factors[piece])
+    for rows in row_chunks(weight):
+        made[rows] = weight[rows] * (factors if len(factors) == 1 else factors[rows])
     return made

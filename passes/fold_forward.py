@@ -1,13 +1,13 @@
-"""Fold per-channel layers into the convolutions or matrix products that read them.
+"""Fold per-channel affine layers into the convolutions or matrix products that consume them.
 
 A scale in front of a convolution multiplies its weights; a shift becomes part of the bias.
 
     s = scale(x, gamma, beta)         y = conv(x, w.folded, b.folded)
     y = conv(s, w, b)           =>
 
-The convolution pads with zeros behind the scale: with padding, only a layer that leaves zero as it is (no shift) can be
-folded. Worked out in float64. What looks at the layer's shape alone (prior_box) looks at x instead. Left alone: a layer
-whose numbers anything else reads too, and weights that are not constant.
+A padding convolution pads the layer's result with zeros: then only a layer that maps zero to zero (no shift) can be
+folded. Computed in float64. Shape-only consumers (prior_box) read x instead. Left alone: a layer with other consumers
+or that is an output, and weights that are not constant.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def fold_forward(graph: Graph, context: Context) -> Graph:
 
 
 def fold_once(graph: Graph, context: Context) -> Graph:
-    """Every layer that its readers can take in; behind it, one that could not be before may be next."""
+    """Fold every layer that can be. This may enable folding of others, hence the loop in the caller."""
     folded = {n.output: n for n in graph.nodes if isinstance(n.op, Affine) and can_fold_forward(n, graph, context)}
     if not folded:
         return graph
@@ -52,12 +52,12 @@ def fold_once(graph: Graph, context: Context) -> Graph:
             made[key] = fold_parameters(layer, node, names)
         x = writer[layer.inputs[0]]
         writer[node.output] = writer.emit(node.op, x, *made[key], name=node.name, loc=node.loc)
-        context.did(node, f"{layer.op.name} {layer.name} folded into the {node.op.name} behind it")
+        context.did(node, f"{layer.op.name} {layer.name} folded into the {node.op.name} that reads it")
     return writer.finish()
 
 
 def can_fold_forward(layer: Node, graph: Graph, context: Context) -> bool:
-    """True if every reader of an affine layer's numbers can take it in."""
+    """True if an affine layer can be folded into all its consumers, shape-only ones aside."""
     readers = [n for n in graph.users[layer.output] if not n.op.shape_only]
     if not readers or not all(isinstance(n.op, Conv | Linear) and n.inputs.count(layer.output) == 1 for n in readers):
         return False
@@ -68,7 +68,7 @@ def can_fold_forward(layer: Node, graph: Graph, context: Context) -> bool:
         return False
     channel = layer.inputs[1].type.dims == layer.output.type.dims[1:2] and layer.op.all_attributes()["axis"] == 1
     if not channel or any(isinstance(n.op, Linear) and n.op.axis != 1 for n in readers):
-        context.declined(layer, "not folded forward: its numbers are not one for each channel")
+        context.declined(layer, "not folded forward: it has not one constant per channel")
         return False
     shifts = bool(coefficients(layer)[1].any())
     padded = [n for n in readers if isinstance(n.op, Conv) and any(n.op.pad)]
@@ -79,20 +79,20 @@ def can_fold_forward(layer: Node, graph: Graph, context: Context) -> bool:
 
 
 def fold_parameters(layer: Node, reader: Node, names: UniqueNames) -> tuple[Constant, Constant]:
-    """Weight and bias of the reader, with the layer in them; a few rows at a time, see `row_pieces`."""
+    """The consumer's weight and bias with the layer folded in, computed in chunks of rows (see `row_chunks`)."""
     weight, *rest = (v for v in reader.inputs[1:] if isinstance(v, Constant))
-    turned = isinstance(reader.op, Linear) and reader.op.transpose
+    transposed = isinstance(reader.op, Linear) and reader.op.transpose
     made = torch.empty_like(weight.data)
-    before, after = (weight.data.T, made.T) if turned else (weight.data, made)
+    before, after = (weight.data.T, made.T) if transposed else (weight.data, made)
     a, b = coefficients(layer)
-    taken = before.shape[1] if isinstance(reader.op, Conv) else len(a)  # channels that each output reads
+    channels = before.shape[1] if isinstance(reader.op, Conv) else len(a)  # input channels of each output
     bias = torch.zeros(len(before), dtype=torch.float64)
-    for piece in row_chunks(before):
-        rows = before[piece].double()
-        read = rows.reshape(len(rows), taken, -1)
-        group = torch.arange(len(before))[piece] * len(a) // (taken * len(before))
-        after[piece] = (read * a.reshape(-1, taken)[group, :, None]).reshape(rows.shape)
-        bias[piece] = (read * b.reshape(-1, taken)[group, :, None]).sum((1, 2))
+    for chunk in row_chunks(before):
+        rows = before[chunk].double()
+        read = rows.reshape(len(rows), channels, -1)
+        group = torch.arange(len(before))[chunk] * len(a) // (channels * len(before))
+        after[chunk] = (read * a.reshape(-1, channels)[group, :, None]).reshape(rows.shape)
+        bias[chunk] = (read * b.reshape(-1, channels)[group, :, None]).sum((1, 2))
     if rest:
         bias += rest[0].data.double()
     first = names.fresh(f"{weight.name}.folded")

@@ -1,4 +1,4 @@
-"""Let elementwise nodes ride on the kernel that makes their operand.
+"""Operator fusion: fuse elementwise nodes and channel slices into the kernel of their producer, as its epilogue.
 
     c = conv(x, w)                kernel conv_add_relu_1b2c3d4e5f60(a, b, c) {
     s = add(c, r)                     d = conv(a, b)
@@ -8,10 +8,11 @@
                                   }
                                   y = conv_add_relu_1b2c3d4e5f60(x, w, r)
 
-An elementwise node rides if it alone reads the result, makes one of the same type, and the target accepts the kernel
-that would come of it; so does a slice along the channels, which then ends its kernel: each piece is written where it
-belongs. Where several operands could carry it, the one that is made last does: the others are there by then. Names
-inside a kernel are canonical, so that kernels which do the same are the same text, and become one.
+An elementwise node is fused into a producer if it is the only consumer, its result has the same type, and the target
+accepts the resulting kernel. So is a slice along the channels, which then ends its kernel: the kernel stores each
+slice to its own place. With several candidates, the producer that runs last is taken, because the other operands are
+computed by then. Names inside a kernel are canonical, so that equal kernels have equal texts and are compiled once.
+Left alone: nodes with several results, and kernels that are fused already.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def fuse(graph: Graph, context: Context) -> Graph:
     for node in graph.nodes:
         group = groups.get(node, [node])
         if group[-1] is not node:
-            continue  # it runs when the last of its kernel does
+            continue  # emitted with the last node of its kernel
         if len(group) == 1:
             writer.copy(node)
             continue
@@ -42,26 +43,26 @@ def fuse(graph: Graph, context: Context) -> Graph:
 
 
 def group_nodes(graph: Graph, context: Context) -> dict[Node, list[Node]]:
-    """For each node the nodes of its kernel, in order."""
+    """For each node, the nodes of its kernel in order, itself included."""
     groups: dict[Node, list[Node]] = {}
     position = {n: i for i, n in enumerate(graph.nodes)}
     for node in graph.nodes:
         groups[node] = [node]
         if not isinstance(node.op, Elementwise) and not node.slice_ranges:
             continue
-        carriers = [graph.producer[v] for v in dict.fromkeys(node.inputs) if can_anchor(v, node, graph)]
-        for carrier in sorted(carriers, key=lambda n: -position[groups[n][-1]]):
-            grown = [*groups[carrier], node]
+        anchors = [graph.producer[v] for v in dict.fromkeys(node.inputs) if can_anchor(v, node, graph)]
+        for anchor in sorted(anchors, key=lambda n: -position[groups[n][-1]]):
+            grown = [*groups[anchor], node]
             reason = context.target.accepts(build_unnamed_kernel(grown, node.results))
             if reason is None:
                 groups.update((n, grown) for n in grown)
                 break
-            context.declined(node, f"does not ride on {carrier.name}: {reason}")
+            context.declined(node, f"is not fused into {anchor.name}: {reason}")
     return groups
 
 
 def can_anchor(value: Value, node: Node, graph: Graph) -> bool:
-    """Could this operand's kernel make the node's result instead?"""
+    """True if `node` may be fused into the kernel that computes `value`, the target's answer aside."""
     made = graph.producer.get(value)
     if made is None or isinstance(made.op, Fused) or len(made.results) > 1:
         return False

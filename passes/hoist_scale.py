@@ -1,4 +1,4 @@
-"""Push per-channel layers up through a concat, and out of the pieces of a slice, to where they can be folded.
+"""Hoist per-channel affine layers above a concat or a slice, to where they can be folded.
 
     c = concat(a, b)              a.s = scale(a, gamma[:4], beta[:4])
     s = scale(c, gamma, beta) =>  b.s = scale(b, gamma[4:], beta[4:])
@@ -7,8 +7,8 @@
     p, q = slice(x)               x.s = scale(x, gamma + 1, beta + 0)
     s = scale(p, gamma, beta) =>  s, q = slice(x.s)
 
-Done only where everything above is a convolution or matrix product that nobody else reads, so that `fold_batchnorm`,
-which comes next, makes the layers vanish. Left alone: everything else, where it would only be more work.
+Done only if every producer above is a convolution or matrix product without other consumers, into which
+`fold_batchnorm`, the next pass, folds the layers. Left alone: all others, where hoisting would add work.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def hoist_scale(graph: Graph, context: Context) -> Graph:
 
 
 def hoist_once(graph: Graph, context: Context) -> Graph:
-    """Every layer one join or cut further up; the next behind it can follow."""
+    """Hoist every layer above one concat or slice. The caller repeats this until nothing moves."""
     through = {n.inputs[0]: n for n in graph.nodes if can_hoist_through_concat(n, graph)}
     out_of = {n: layers for n in graph.nodes if (layers := layers_behind_slice(n, graph))}
     if not through and not out_of:
@@ -43,17 +43,17 @@ def hoist_once(graph: Graph, context: Context) -> Graph:
     for node in graph.nodes:
         if node.results[0] in through:
             hoist_through_concat(node, through[node.output], writer, names)
-            context.did(through[node.output], f"pushed through the concat {node.name}")
+            context.did(through[node.output], f"hoisted above the concat {node.name}")
         elif node in out_of:
             hoist_above_slice(node, out_of[node], writer, names)
-            context.did(node, f"{', '.join(n.name for n in out_of[node].values())} pushed above the slice")
+            context.did(node, f"{', '.join(n.name for n in out_of[node].values())} hoisted above the slice")
         elif node not in absorbed:
             writer.copy(node)
     return writer.finish()
 
 
 def is_channel_affine(node: Node) -> bool:
-    """Is it one constant a and b for each channel of axis 1?"""
+    """True for an affine layer with one constant a and b per channel of axis 1."""
     if not isinstance(node.op, Affine) or node.op.axis != 1:
         return False
     shapes = {v.type.dims for v in node.inputs[1:]}
@@ -61,7 +61,7 @@ def is_channel_affine(node: Node) -> bool:
 
 
 def can_absorb(value: Value, reader: Node, graph: Graph) -> bool:
-    """Can a layer behind this value be folded into what makes it, or into what other layers behind that leave?"""
+    """True if an affine layer of this value can be folded into its producer, perhaps through other affine layers."""
     maker = graph.producer.get(value)
     while maker is not None and is_channel_affine(maker) and graph.is_only_used_by(value, reader):
         value, reader = maker.inputs[0], maker
@@ -89,7 +89,7 @@ def can_hoist_through_concat(node: Node, graph: Graph) -> bool:
 
 
 def layers_behind_slice(node: Node, graph: Graph) -> dict[Value, Node]:
-    """For the pieces of a slice that only a layer reads, that layer; nothing if it would not pay."""
+    """The affine layer of each result of a slice that has it as only consumer; {} if hoisting would not remove it."""
     if not isinstance(node.op, Slice) or node.op.axis % node.inputs[0].type.rank != 1:
         return {}
     if not can_absorb(node.inputs[0], node, graph):
@@ -105,7 +105,7 @@ def emit_scale(value: Value, a: torch.Tensor, b: torch.Tensor, writer: Writer, n
 
 
 def hoist_through_concat(concat: Node, layer: Node, writer: Writer, names: UniqueNames) -> None:
-    """The concat of scaled operands, under the layer's name."""
+    """Emit the concat of scaled operands; its result takes the layer's name."""
     a, b = coefficients(layer)
     sizes = [v.type.bounds[1] for v in concat.inputs]
     parts = zip(concat.inputs, torch.split(a, sizes), torch.split(b, sizes), strict=True)
@@ -114,7 +114,7 @@ def hoist_through_concat(concat: Node, layer: Node, writer: Writer, names: Uniqu
 
 
 def hoist_above_slice(node: Node, layers: dict[Value, Node], writer: Writer, names: UniqueNames) -> None:
-    """The slice of a scaled value; each piece that had a layer takes the layer's name."""
+    """Emit the slice of a scaled value; each result that had a layer takes the layer's name."""
     sizes = [v.type.bounds[1] for v in node.results]
     ones = [(torch.ones(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)) for n in sizes]
     pairs = [coefficients(layers[v]) if v in layers else ones[i] for i, v in enumerate(node.results)]

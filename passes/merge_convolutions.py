@@ -1,13 +1,13 @@
-"""Compute convolutions that read one value as one, where the target says that this pays.
+"""Merge convolutions of the same value into one, followed by a slice, where the target expects this to be faster.
 
     a = relu(conv(x, v, p))           x.all = relu(conv(x, v.w, p.q))
     b = relu(conv(x, w, q))     =>    a, b = slice(x.all, points=[64])
 
-x is then read once, and a target that can lets the slice ride: the kernel writes each piece where it belongs. Weights
-are joined along the output channels. What follows every branch in the same way follows the whole; where ReLUs follow
-only some, `at_least` with a bound for each channel stands for them. A branch stays by itself if its convolution differs
-in anything but channels, has groups or weights that are not known, or is followed by an elementwise layer that could
-then ride on nothing. Left alone: a net that has places already.
+x is then read once, and `fuse` may fuse the slice too: the kernel stores each slice to its own place. Weights are
+concatenated along the output channels. Consumers common to all branches are applied once, to the merged result; ReLUs
+on some branches only become one `at_least` with a bound per channel. Left alone: a convolution that differs from the
+others in more than its output channels, has groups or non-constant weights, or is followed by an elementwise layer
+that could not be fused into any other producer.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .fuse import can_anchor
 
 
 class MergedLayer(NamedTuple):
-    """A layer behind all branches, its numbers for each of their channels, and the layers that it stands for."""
+    """A layer of the merged result: its operator, its per-channel constants, and the branches' layers it replaces."""
 
     op: Op
     numbers: list[Tensor]
@@ -44,7 +44,7 @@ class MergedLayer(NamedTuple):
 
 @dataclass(slots=True)
 class Branches:
-    """Convolutions that become one, and what follows all of them, step by step; `ends`: what each branch makes."""
+    """Convolutions to merge, the merged layers after them in order, and the result of each branch (`ends`)."""
 
     convs: list[Node]
     ends: list[Value]
@@ -66,14 +66,14 @@ def merge_convolutions(graph: Graph, context: Context) -> Graph:
         if node in found:
             merge(found[node], writer, names)
             others = ", ".join(n.name for n in found[node].convs[1:])
-            context.did(node, f"is computed with {others}, which also reads {node.inputs[0].name}")
+            context.did(node, f"is merged with {others}, which also reads {node.inputs[0].name}")
         elif node not in gone:
             writer.copy(node)
     return writer.finish()
 
 
 def find_candidates(graph: Graph) -> list[list[Node]]:
-    """Convolutions of the same value that differ in nothing but their output channels; two at least."""
+    """Groups of two or more convolutions of one value that differ only in their output channels."""
     groups = dict[object, list[Node]]()
     for node in graph.nodes:
         if isinstance(node.op, Conv) and node.op.groups == 1 and are_constants(node.inputs[1:]):
@@ -83,11 +83,11 @@ def find_candidates(graph: Graph) -> list[list[Node]]:
 
 
 def select_branches(convs: list[Node], graph: Graph, context: Context) -> Branches | None:
-    """Those of them that become one; None if none do."""
+    """The convolutions of a group that are merged; None if none are."""
     groups = ([n, *(o for o in convs[i:] if context.target.merges(n, o))] for i, n in enumerate(convs, 1))
     convs, first = next((group for group in groups if len(group) > 1), []), convs[0]
     if not convs:
-        context.declined(first, f"stays by itself: on {context.target.name} it would not pay to merge it")
+        context.declined(first, f"is not merged: {context.target.name} expects no gain from it")
     while len(convs) > 1:
         branches = collect_common_layers(convs, graph)
         stranded = [
@@ -96,13 +96,13 @@ def select_branches(convs: list[Node], graph: Graph, context: Context) -> Branch
         if not stranded:
             return branches
         for node in stranded:
-            context.declined(node, "stays by itself: what rides on it could ride on nothing else")
+            context.declined(node, "is not merged: its epilogue could not be fused into any other producer")
         convs = [n for n in convs if n not in stranded]
     return None
 
 
 def collect_common_layers(convs: list[Node], graph: Graph) -> Branches:
-    """The branches with as much of what follows them as can be said of the whole."""
+    """The branches with all the layers after them that can be applied to the merged result."""
     made = Branches(convs, [n.output for n in convs])
     while True:
         readers = [elementwise_consumer(v, graph) for v in made.ends]
@@ -114,7 +114,7 @@ def collect_common_layers(convs: list[Node], graph: Graph) -> Branches:
 
 
 def elementwise_consumer(value: Value, graph: Graph) -> Node | None:
-    """The elementwise layer that alone reads a value, with no other operand than numbers for each channel."""
+    """The only consumer of a value, if it is elementwise and its other operands are per-channel constants."""
     readers = graph.users[value]
     if len(readers) != 1 or not graph.is_only_used_by(value, readers[0]) or not isinstance(readers[0].op, Elementwise):
         return None
@@ -126,7 +126,7 @@ def elementwise_consumer(value: Value, graph: Graph) -> Node | None:
 
 
 def merge_same_layer(readers: Sequence[Node | None]) -> MergedLayer | None:
-    """One layer for the whole where the same follows everywhere; its constants joined."""
+    """One layer for all branches if each has the same operator next; its constants are concatenated."""
     first = readers[0]
     if first is None or any(n is None or n.op != first.op or len(n.inputs) != len(first.inputs) for n in readers):
         return None
@@ -135,7 +135,7 @@ def merge_same_layer(readers: Sequence[Node | None]) -> MergedLayer | None:
 
 
 def merge_relus(readers: Sequence[Node | None], ends: Sequence[Value]) -> MergedLayer | None:
-    """A bound for each channel where ReLUs follow some branches: 0 there, and none elsewhere."""
+    """An `at_least` layer if some branches have a ReLU next: the bound is 0 in their channels, -inf in the others."""
     relus = [n if n is not None and n.op == Relu() else None for n in readers]
     if not any(relus):
         return None
@@ -147,29 +147,30 @@ def merge_relus(readers: Sequence[Node | None], ends: Sequence[Value]) -> Merged
 
 
 def would_lose_fusion(value: Value, branches: Branches, graph: Graph, context: Context) -> bool:
-    """Would an elementwise layer that rides on this branch now have nothing to ride on?"""
+    """True if the consumer of this branch could be fused into it now, and into no producer after merging."""
     node = graph.users[value][0] if graph.users[value] else None
     if node is None or not isinstance(node.op, Elementwise):
         return False
 
-    def carried(by: Value) -> bool:
+    def can_fuse_into(by: Value) -> bool:
         pair = [graph.producer[by], node] if can_anchor(by, node, graph) else []
         return bool(pair) and context.target.accepts(build_unnamed_kernel(pair, node.results)) is None
 
-    return carried(value) and not any(v not in branches.ends and carried(v) for v in node.inputs)
+    return can_fuse_into(value) and not any(v not in branches.ends and can_fuse_into(v) for v in node.inputs)
 
 
 def merge(branches: Branches, writer: Writer, names: UniqueNames) -> None:
+    """Emit the merged convolution, its layers, and the slice that gives each branch its result."""
     first, convs = branches.convs[0], branches.convs
     x, layout, loc = writer[first.inputs[0]], first.output.layout, first.loc
 
-    def joined(rows: Sequence[Tensor], name: str) -> Value:
+    def concatenate(rows: Sequence[Tensor], name: str) -> Value:
         return make_constant(names.fresh(name), torch.cat(list(rows)))
 
     name = names.fresh(f"{x.name}.all")
-    weights = [joined([n.inputs[1].data for n in convs if isinstance(n.inputs[1], Constant)], f"{name}.w")]
+    weights = [concatenate([n.inputs[1].data for n in convs if isinstance(n.inputs[1], Constant)], f"{name}.w")]
     if any(len(n.inputs) > 2 for n in convs):
-        weights.append(joined([bias_or_zeros(n) for n in convs], f"{name}.b"))
+        weights.append(concatenate([bias_or_zeros(n) for n in convs], f"{name}.b"))
     whole = writer.emit(first.op, x, *weights, name=name, loc=loc, layout=layout)
     for step in branches.steps:
         rest = [make_constant(names.fresh(f"{name}.{step.op.name}"), t) for t in step.numbers]
@@ -179,7 +180,7 @@ def merge(branches: Branches, writer: Writer, names: UniqueNames) -> None:
 
 
 def bias_or_zeros(conv: Node) -> Tensor:
-    """A convolution's bias; zeros if it has none."""
+    """A convolution's bias, or zeros [o] if it has none."""
     weight, *rest = conv.inputs[1:]
     given = next((v.data for v in rest if isinstance(v, Constant)), None)
     return torch.zeros(weight.type.bounds[0], dtype=DTYPES[weight.type.dtype]) if given is None else given

@@ -1,13 +1,13 @@
-"""Give each value that lies nowhere yet a place in one arena.
+"""Assign each value without an alias or subview an offset in one arena.
 
     c = conv(x, w)            c = conv(x, w) at 0
     y = relu(c) over c   =>   y = relu(c) over c
     z = conv(y, v)            z = conv(y, v) at 4096
 
-The largest goes first, each to the lowest offset that is free for as long as it lives (greedy by size: Pisarchyk
-and Lee 2020). No plan can be smaller than the most bytes that live at one step; where the first try misses that bound,
-other orders are tried, then again and again the last with the value that stuck out first; the best is kept. Places
-are worked out anew each time: a plan is a fact about a whole net.
+Values are placed largest first, each at the lowest offset that is free during its live range (greedy by size: Pisarchyk
+and Lee 2020). The lower bound of any plan is the peak of live bytes over all steps. If the first plan exceeds it, other
+orders are tried, and then repeatedly the last order with the topmost value moved to the front; the smallest plan wins.
+Left alone: aliases and subviews. Offsets that a plan has already are assigned anew.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..compiler.storage import LiveRange, live_ranges, reserved_ranges, resolve_
 from .context import Context
 
 Order = Callable[[Value], tuple[int, ...]]
-EFFORT = 20_000  # values placed in tries that mend the best of the known orders: under a second in any net
+EFFORT = 20_000  # values placed in all attempts together: under a second for any net
 
 
 def plan_memory(graph: Graph, plan: MemoryPlan, context: Context) -> MemoryPlan:
@@ -38,7 +38,7 @@ def plan_memory(graph: Graph, plan: MemoryPlan, context: Context) -> MemoryPlan:
 
 
 def pack(spans: dict[Value, LiveRange], least: int) -> tuple[dict[Value, int], int]:
-    """The best plan that was found, and the bytes that it takes."""
+    """The smallest plan found, as offsets in bytes, and its size in bytes. Stops early at `least`."""
     if not spans:
         return {}, 0
     orders: list[Order] = [
@@ -54,7 +54,7 @@ def pack(spans: dict[Value, LiveRange], least: int) -> tuple[dict[Value, int], i
         found = assign_offsets(spans, order)
         top = max(found, key=lambda v: found[v] + aligned_size(v))
         total = found[top] + aligned_size(top)
-        waiting = waiting or deque([[top, *(v for v in order if v is not top)]])  # what stuck out goes first
+        waiting = waiting or deque([[top, *(v for v in order if v is not top)]])  # the topmost value is placed first
         if size < 0 or total < size:
             best, size = found, total
         if size == least:
@@ -63,12 +63,12 @@ def pack(spans: dict[Value, LiveRange], least: int) -> tuple[dict[Value, int], i
 
 
 def root_live_ranges(planned: PlannedGraph) -> dict[Value, LiveRange]:
-    """For each value that needs bytes of its own, when it needs them."""
+    """The steps during which each root, a value with bytes of its own, is reserved."""
     return reserved_ranges(resolve_storage(planned), live_ranges(planned.graph))
 
 
 def lower_bound(spans: dict[Value, LiveRange]) -> int:
-    """The most bytes that live at one step: no plan of this schedule is smaller."""
+    """The peak of live bytes over all steps: no plan of this schedule is smaller."""
     steps = max((s.last for s in spans.values()), default=0) + 2
     change = np.zeros(steps, dtype=np.int64)
     for value, span in spans.items():
@@ -78,26 +78,26 @@ def lower_bound(spans: dict[Value, LiveRange]) -> int:
 
 
 def aligned_size(value: Value) -> int:
-    """Bytes, up to the next place that another value may begin at."""
+    """The value's bytes, rounded up to the alignment."""
     return -(-value.type.nbytes // ALIGN) * ALIGN
 
 
 def assign_offsets(spans: dict[Value, LiveRange], order: Sequence[Value]) -> dict[Value, int]:
-    """Each value in that order to the lowest free offset. What is placed is kept sorted by offset, in arrays."""
+    """First fit in that order: each value at the lowest offset free during its live range. Arrays sorted by offset."""
     count = len(order)
     first, last = np.empty(count, np.int64), np.empty(count, np.int64)
     start, stop = np.empty(count, np.int64), np.empty(count, np.int64)
-    place: dict[Value, int] = {}
+    offsets: dict[Value, int] = {}
     for used, value in enumerate(order):
         span, size = spans[value], aligned_size(value)
-        meet = np.flatnonzero((first[:used] <= span.last) & (last[:used] >= span.first))
-        ends = np.maximum.accumulate(stop[meet], out=np.empty(len(meet), np.int64))
-        before = np.concatenate(([0], ends))  # where the busy bytes so far end, before each that is met
-        gaps = np.flatnonzero(start[meet] - before[:-1] >= size)
+        overlapping = np.flatnonzero((first[:used] <= span.last) & (last[:used] >= span.first))
+        ends = np.maximum.accumulate(stop[overlapping], out=np.empty(len(overlapping), np.int64))
+        before = np.concatenate(([0], ends))  # the end of the occupied bytes before each overlapping value
+        gaps = np.flatnonzero(start[overlapping] - before[:-1] >= size)
         at = int(before[gaps[0]] if len(gaps) else before[-1])
-        place[value] = at
+        offsets[value] = at
         i = int(np.searchsorted(start[:used], at))
         for row, number in ((first, span.first), (last, span.last), (start, at), (stop, at + size)):
             row[i + 1 : used + 1] = row[i:used]
             row[i] = number
-    return place
+    return offsets

@@ -1,17 +1,17 @@
-"""Take out what only training needs.
+"""Remove operators that are the identity at inference: dropout, and a power layer with default attributes.
 
     f = relu(linear(x, w))              f = relu(linear(x, w))
     d = dropout(f, ratio=0.5)    =>     y = softmax(f)
     y = softmax(d)
 
-If nobody else reads what the layer read, that value takes the layer's name: the name of a Caffe blob stays with
-the numbers that Caffe leaves in it.
+If the layer is its operand's only consumer, the operand takes the layer's name: the name of a Caffe blob stays with the
+last value that Caffe writes to it.
 
     fc.0 = linear(x, w)                 fc = linear(x, w)
     fc = dropout(fc.0)           =>     return fc
     return fc
 
-Left alone: everything that computes something.
+Left alone: all other operators.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def remove_dropout(graph: Graph, context: Context) -> Graph:
     renamed = inherited_names(graph)
     for node in graph.nodes:
         if is_identity(node):
-            context.did(node, f"{node.op.name} is nothing at inference")
+            context.did(node, f"{node.op.name} is the identity at inference")
             writer[node.output] = writer[node.inputs[0]]
             continue
         for value in node.results:
@@ -48,7 +48,7 @@ def is_identity(node: Node) -> bool:
 
 
 def inherited_names(graph: Graph) -> dict[Value, str]:
-    """Values that take the name of the idle node behind them, which alone reads them."""
+    """The new names of values whose only consumer is an identity: the name of that node."""
     names: dict[Value, str] = {}
     for node in reversed(graph.nodes):
         source = node.inputs[0] if node.inputs else None

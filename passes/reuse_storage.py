@@ -4,13 +4,14 @@
     z = concat(a, b)               a, b made `in z[0:4]`, `in z[4:6]`: the concat copies nothing
     p, q = slice(z)           =>   p, q `in z[0:4]`, `in z[4:6]`: neither does the slice
     f = reshape(y)            =>   f = reshape(y) over y
-    t = transpose(c)          =>   t = transpose(c) over c: an nhwc image, read pixel by pixel
-    z = concat(f, g)               and, for one picture, c made `in z[0:72]` if f is c's bytes under another shape
+    t = transpose(c)          =>   t = transpose(c) over c, if c is nhwc and t has its axes in that order
+    z = concat(f, g)               for batch 1, c made `in z[0:72]` if f aliases c
 
-A value is written over an operand that dies here, was computed in this graph, has the result's layout, and is read only
-at the place that is being written; or whose bytes, in their order, the result is. A value is made in a concat along the
-channels if the target writes such views; it lies in one concat at most. Left alone: inputs, constants, values whose
-bytes others look at, and values that are placed already.
+A result may alias an operand whose live range ends at this node if both have the same type and layout and the operator
+is pointwise in the operand, or if the result is a reinterpretation of its bytes (`Node.can_alias_operand`). An operand
+of a concat along the channels becomes a subview of the result if the target writes its producer's kernel into
+subviews; a value is a subview of one concat at most. Left alone: inputs, constants, roots of subviews, and values that
+are placed already.
 """
 
 from __future__ import annotations
@@ -49,25 +50,25 @@ def reuse_storage(graph: Graph, plan: MemoryPlan, context: Context) -> MemoryPla
                 continue
             if can_overwrite(node, i, graph, live, context):
                 made[value] = Alias(operand)
-                context.did(value, f"is written over {operand.name}: {value.type.nbytes} bytes")
+                context.did(value, f"aliases {operand.name}: {value.type.nbytes} bytes")
                 break
     return plan.extend(made)
 
 
 def fixed_values(planned: PlannedGraph) -> Set[Value]:
-    """Values whose bytes were chosen before: those with an offset, and all of a root that has subviews."""
+    """Values that share a root which is placed already: one with an offset or with subviews."""
     storages, plan = resolve_storage(planned), planned.plan
     roots = {s.root for s in storages.values() if s.channels is not None or plan.offset(s.root) is not None}
     return {v for v, s in storages.items() if s.root in roots}
 
 
 def aliased_values(plan: MemoryPlan) -> Set[Value]:
-    """Values that are written over others, and those others: their bytes are written again."""
+    """Values that are aliases, and the operands they alias."""
     return {v for value, p in plan.placements.items() if isinstance(p, Alias) for v in (value, p.operand)}
 
 
 def place_in_concat(node: Node, planned: PlannedGraph, made: Placements, taken: Set[Value], context: Context) -> None:
-    """Place a concat's operands in its result."""
+    """Make a concat's operands subviews of its result where possible."""
     root, graph = node.output, planned.graph
     if root in taken:
         return
@@ -76,22 +77,22 @@ def place_in_concat(node: Node, planned: PlannedGraph, made: Placements, taken: 
         *views, source = reinterpretation_chain(operand, planned) if has_contiguous_channels(root) else [operand]
         reason = reason_not_in_concat(source, planned, made, parts, context)
         if not taken.isdisjoint((*views, source)) or (views and holds_its_operands(source, graph, made)):
-            reason = "it has a place already"
+            reason = "it is placed already"
         if reason is None and operand.type.dtype != root.type.dtype:
             reason = f"it is {operand.type.dtype}"
         if reason is None and operand.layout != root.layout:
-            reason = f"it lies in {operand.layout}"
+            reason = f"its layout is {operand.layout}"
         if reason:
             context.declined(root, f"{operand.name} is copied: {reason}")
         else:
             (part,) = parts
             made[source] = Subview(root, part.start, part.stop)
             made.update((view, Alias(below)) for view, below in pairwise((*views, source)))
-            context.did(source, f"is made in its place in {root.name}: {operand.type.nbytes} bytes not copied")
+            context.did(source, f"is a subview of {root.name}: {operand.type.nbytes} bytes not copied")
 
 
 def reinterpretation_chain(value: Value, planned: PlannedGraph) -> list[Value]:
-    """A value, and those before it that are its bytes under another shape, if nobody else needs them."""
+    """A value and its producers' operands, as long as each only reinterprets the next and is its only consumer."""
     graph, plan = planned
     found, node = [value], graph.producer.get(value)
     while node is not None and node.can_alias_operand and node.output.type.is_static and node.output not in plan:
@@ -104,7 +105,7 @@ def reinterpretation_chain(value: Value, planned: PlannedGraph) -> list[Value]:
 
 
 def holds_its_operands(value: Value, graph: Graph, made: Placements) -> bool:
-    """True if operands of what makes a value lie in it."""
+    """True if operands of the value's producer are subviews of it."""
     node = graph.producer.get(value)
     parts = [made.get(v) for v in node.inputs] if node else []
     return any(isinstance(part, Subview) and part.root is value for part in parts)
@@ -113,20 +114,20 @@ def holds_its_operands(value: Value, graph: Graph, made: Placements) -> bool:
 def reason_not_in_concat(
     operand: Value, planned: PlannedGraph, made: Placements, parts: list[range], context: Context
 ) -> str | None:
-    """Why an operand cannot be made in its place in the concat; None if it can."""
+    """Why an operand cannot be a subview of the concat; None if it can."""
     maker = planned.graph.producer.get(operand)
     if not parts:
-        return "only channels can be joined in place"
+        return "the concat is not along the channels"
     if maker is None:
         return "it is not computed here"
     if operand in made or operand in planned.plan:
-        return "it has a place already"
+        return "it is placed already"
     if len(parts) > 1:
-        return "it is joined twice"
+        return "it is an operand twice"
     if not context.target.writes_views(maker.op):
-        return f"{context.target.name} does not write {maker.op.name} into part of a value"
+        return f"{context.target.name} does not write {maker.op.name} into a subview"
     if isinstance(maker.op, Slice):
-        return "it is a piece of another value"
+        return "it is a slice of another value"
     return None
 
 
@@ -138,26 +139,27 @@ def place_slices(node: Node, graph: Graph, made: Placements, taken: Set[Value], 
     for value, part in node.slice_ranges.items():
         if value not in made and value not in taken and value.layout == source.layout:
             made[value] = Subview(source, part.start, part.stop)
-            context.did(value, f"is a piece of {source.name}: {value.type.nbytes} bytes not copied")
+            context.did(value, f"is a subview of {source.name}: {value.type.nbytes} bytes not copied")
 
 
 def can_overwrite(node: Node, i: int, graph: Graph, live: LiveRanges, context: Context) -> bool:
-    """True if the first result may be written over operand i."""
+    """True if the first result may alias operand i."""
     operand, value = node.inputs[i], node.results[0]
     if operand not in live or value.type.nbytes != operand.type.nbytes:
         return False
-    places = [j for j, v in enumerate(node.inputs) if v is operand]
-    pointwise = all(node.op.pointwise_in(j) for j in places)
+    positions = [j for j, v in enumerate(node.inputs) if v is operand]
+    pointwise = all(node.op.pointwise_in(j) for j in positions)
     alike = pointwise and value.type == operand.type and value.layout == operand.layout
     if not alike and not (node.can_alias_operand and i == 0):
         return False
     if live[operand].last > live[value].first:
-        context.declined(value, f"not over {operand.name}, which is {describe_use(operand, node, graph)}")
+        context.declined(value, f"does not alias {operand.name}, which is {describe_use(operand, node, graph)}")
         return False
     return True
 
 
 def describe_use(operand: Value, node: Node, graph: Graph) -> str:
+    """What keeps an operand live after `node`, for a note."""
     if operand in graph.output_set:
         return "an output of the net"
     return "read again by " + ", ".join(n.name for n in graph.users[operand] if n is not node)

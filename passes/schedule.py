@@ -1,13 +1,13 @@
-"""Put the nodes in an order that needs less memory.
+"""Reorder the nodes to lower the peak of live bytes.
 
     p = conv(x, big)              a = conv(x, small)
     a = conv(x, small)            b = conv(a, big)
     b = conv(a, big)       =>     p = conv(x, big)
     y = add(p, b)                 y = add(p, b)
 
-On the left p waits while a and b are made; on the right it can be added into b as it is made. Candidates are the order
-as it is, and orders that finish one branch before they begin the next, in several senses of which comes first; each is
-judged by what fusing and reusing storage make of it, and only a strictly smaller peak changes anything.
+On the left p is live while a and b are computed; on the right the sum can be fused into b. Candidates are the present
+order and depth-first orders, which finish one branch before the next, with several priorities among branches. Each
+candidate is evaluated after `fuse` and `reuse_storage`; only a strictly lower peak replaces the present order.
 
 Left alone: a net that has fused kernels already, and one without branches.
 """
@@ -25,7 +25,7 @@ from .fuse import fuse
 from .plan_memory import lower_bound, root_live_ranges
 from .reuse_storage import reuse_storage
 
-First = Callable[[Node], tuple[int, ...]]
+Priority = Callable[[Node], tuple[int, ...]]
 
 
 def schedule(graph: Graph, context: Context) -> Graph:
@@ -33,23 +33,23 @@ def schedule(graph: Graph, context: Context) -> Graph:
         return graph
     best, least = graph, peak_memory(graph, context)
     found = True
-    while found:  # until no candidate of the best order is better: then the pass leaves its own result alone
+    while found:  # until no candidate is better, so that a second run of the pass changes nothing
         found = False
         for order in candidate_orders(best):
             graph = replace(best, nodes=order)
             if (size := peak_memory(graph, context)) < least:
-                context.did(order[0], f"is the first in a new order: {size} bytes live at most, {least} before")
+                context.did(order[0], f"is first in a new order: the peak is {size} bytes, {least} before")
                 best, least, found = graph, size, True
     return best
 
 
 def has_branches(graph: Graph) -> bool:
-    """True if some node joins what several others made."""
+    """True if some node has operands from several producers."""
     return any(len({graph.producer[v] for v in n.inputs if v in graph.producer}) > 1 for n in graph.nodes)
 
 
 def peak_memory(graph: Graph, context: Context) -> int:
-    """The most bytes that live at one step, once kernels are fused and storage is reused."""
+    """The peak of live bytes after `fuse` and `reuse_storage`."""
     quiet = Context(context.target)
     fused = fuse(graph, quiet)
     return lower_bound(root_live_ranges(PlannedGraph(fused, reuse_storage(fused, UNPLANNED, quiet))))
@@ -59,7 +59,7 @@ def candidate_orders(graph: Graph) -> Iterator[tuple[Node, ...]]:
     """Other orders of the same nodes, each once."""
     position = {n: i for i, n in enumerate(graph.nodes)}
     depth, above = depths(graph)
-    senses: list[First] = [
+    priorities: list[Priority] = [
         lambda n: (-depth[n], position[n]),  # the longest branch first
         lambda n: (depth[n], position[n]),
         lambda n: (-above[n], position[n]),  # the branch with the largest value in it first
@@ -67,15 +67,15 @@ def candidate_orders(graph: Graph) -> Iterator[tuple[Node, ...]]:
         lambda n: (position[n],),
     ]
     seen = {graph.nodes}
-    for first in senses:
-        order = depth_first_order(graph, first)
+    for priority in priorities:
+        order = depth_first_order(graph, priority)
         if order not in seen:
             seen.add(order)
             yield order
 
 
 def depths(graph: Graph) -> tuple[dict[Node, int], dict[Node, int]]:
-    """For each node, how many nodes stand above it in a row, and the largest value of its branch so far."""
+    """For each node, its depth (the longest path from the inputs), and the bytes of the largest value of its branch."""
     depth: dict[Node, int] = {}
     largest: dict[Node, int] = {}
     for node in graph.nodes:
@@ -89,11 +89,11 @@ def depths(graph: Graph) -> tuple[dict[Node, int], dict[Node, int]]:
     return depth, largest
 
 
-def depth_first_order(graph: Graph, first: First) -> tuple[Node, ...]:
-    """Each node after all that it needs, one operand's branch finished before the next begins."""
+def depth_first_order(graph: Graph, priority: Priority) -> tuple[Node, ...]:
+    """A topological order that finishes the branch of one operand before the next; lowest `priority` first."""
     order, done = list[Node](), set[Node]()
     returned = [graph.producer[v] for v in graph.outputs if v in graph.producer]
-    stack = [(n, False) for n in sorted(dict.fromkeys(returned), key=first, reverse=True)]
+    stack = [(n, False) for n in sorted(dict.fromkeys(returned), key=priority, reverse=True)]
     while stack:
         node, ready = stack.pop()
         if node in done:
@@ -104,5 +104,5 @@ def depth_first_order(graph: Graph, first: First) -> tuple[Node, ...]:
             continue
         stack.append((node, True))
         needed = dict.fromkeys(graph.producer[v] for v in node.inputs if v in graph.producer)
-        stack.extend((n, False) for n in sorted(needed, key=first, reverse=True) if n not in done)
+        stack.extend((n, False) for n in sorted(needed, key=priority, reverse=True) if n not in done)
     return tuple(order)

@@ -1,4 +1,4 @@
-"""Take out what changes nothing, and steps that undo or repeat each other.
+"""Local simplifications: remove identities, and nodes that undo or repeat their producer.
 
     f = flatten(x)                          y = linear(x, w)
     y = linear(f, w)                  =>
@@ -7,8 +7,8 @@
     b = relayout(a, to="nchw")        =>
     y = relu(b)
 
-Each rule below says what it sees and what it leaves. A value that an output is named after keeps its numbers under that
-name: the output then returns the value that is left.
+One rule per function below; its docstring is the reason that the note gives. Outputs keep their names: an output whose
+node is removed returns the replacement. Left alone: all that no rule matches.
 """
 
 from __future__ import annotations
@@ -55,22 +55,22 @@ def remove_identity_reshape(node: Node, out: Writer) -> Value | None:
 
 
 def remove_single_concat(node: Node, out: Writer) -> Value | None:
-    """it joins one value, or cuts one piece."""
+    """it has one operand, or one result."""
     single = (isinstance(node.op, Concat) and len(node.inputs) == 1) or isinstance(node.op, Slice)
     return out[node.inputs[0]] if single else None
 
 
 def remove_unit_pool(node: Node, out: Writer) -> Value | None:
-    """its windows hold one number each, next to each other."""
+    """its windows are 1×1 at stride 1."""
     if not isinstance(node.op, MaxPool | AvgPool):
         return None
     windows = node.op.windows(node.inputs[0].type.shape[2:]) if node.inputs[0].type.is_static else ()
-    still = bool(windows) and all(w.kernel == 1 and w.stride == 1 and w.pad == 0 for w in windows)
-    return out[node.inputs[0]] if still else None
+    is_unit = bool(windows) and all(w.kernel == 1 and w.stride == 1 and w.pad == 0 for w in windows)
+    return out[node.inputs[0]] if is_unit else None
 
 
 def remove_repeated_relu(node: Node, out: Writer) -> Value | None:
-    """what it reads is positive already."""
+    """its operand is the result of a ReLU."""
     x = out[node.inputs[0]] if node.inputs else None
     made = producer_of(x, out) if x is not None else None
     positive = made is not None and made.op == Relu()
@@ -78,7 +78,7 @@ def remove_repeated_relu(node: Node, out: Writer) -> Value | None:
 
 
 def cancel_relayouts(node: Node, out: Writer) -> Value | None:
-    """it undoes the change of layout before it."""
+    """it undoes the relayout before it."""
     if not isinstance(node.op, Relayout):
         return None
     x = out[node.inputs[0]]
@@ -92,7 +92,7 @@ def cancel_relayouts(node: Node, out: Writer) -> Value | None:
 
 
 def absorb_flatten(node: Node, out: Writer) -> Value | None:
-    """a matrix product takes images as they are."""
+    """a matrix product flattens its operand itself."""
     if not isinstance(node.op, Linear):
         return None
     before = producer_of(out[node.inputs[0]], out)
@@ -106,7 +106,7 @@ def absorb_flatten(node: Node, out: Writer) -> Value | None:
 
 
 def merge_reshapes(node: Node, out: Writer) -> Value | None:
-    """the shape before the last does not matter."""
+    """it reshapes the result of a reshape."""
     if not isinstance(node.op, Reinterpret) or not node.output.type.is_static:
         return None
     before = producer_of(out[node.inputs[0]], out)
@@ -114,7 +114,7 @@ def merge_reshapes(node: Node, out: Writer) -> Value | None:
         return None
     if before.inputs[0].type == node.output.type:
         return before.inputs[0]
-    if isinstance(node.op, Flatten) and node.op == Flatten():  # keeps the batch open, so it stays what it is
+    if isinstance(node.op, Flatten) and node.op == Flatten():  # works for any batch size, which a reshape does not
         source = before.inputs[0]
         if source.type.rank > 1 and source.type.dims[0] == node.output.type.dims[0]:
             return out.emit(Flatten(), source, name=node.name, loc=node.loc)
@@ -123,7 +123,7 @@ def merge_reshapes(node: Node, out: Writer) -> Value | None:
 
 
 def fix_crop_sizes(node: Node, out: Writer) -> Value | None:
-    """what lends it its sizes need not be there."""
+    """its sizes are known, and its second operand only gives sizes."""
     if not isinstance(node.op, Crop) or len(node.inputs) < 2:
         return None
     x, axis = out[node.inputs[0]], node.op.axis % node.output.type.rank
@@ -135,13 +135,13 @@ def fix_crop_sizes(node: Node, out: Writer) -> Value | None:
 
 
 def remove_identity_copy(node: Node, out: Writer) -> Value | None:
-    """it cuts nothing off, or repeats once, or keeps the size."""
-    kind = isinstance(node.op, Crop | Tile | Upsample) or (isinstance(node.op, Interp) and not any(node.op.trim))
-    return out[node.inputs[0]] if kind and node.output.type == node.inputs[0].type else None
+    """its result has the shape of its operand."""
+    may_copy = isinstance(node.op, Crop | Tile | Upsample) or (isinstance(node.op, Interp) and not any(node.op.trim))
+    return out[node.inputs[0]] if may_copy and node.output.type == node.inputs[0].type else None
 
 
 def merge_transposes(node: Node, out: Writer) -> Value | None:
-    """the order before the last does not matter."""
+    """it is the identity, or transposes the result of a transpose."""
     if not isinstance(node.op, Transpose):
         return None
     x, order = out[node.inputs[0]], node.op.order

@@ -1,4 +1,4 @@
-"""Change the order of axes behind elementwise layers and joins of channels, not before them.
+"""Sink transposes below elementwise layers and below concats along the channels.
 
     t = transpose(x, order=[0, 2, 3, 1])         r = relu(x)
     y = relu(t)                           =>     y = transpose(r, order=[0, 2, 3, 1])
@@ -7,10 +7,10 @@
     u = transpose(b, order=[0, 2, 3, 1])  =>     y = transpose(c, order=[0, 2, 3, 1])
     y = concat(t, u, axis=3)
 
-The layer can then ride on what made x, and the transpose may meet another one: the two become one, or nothing if they
-undo each other. Numbers that a layer has for each place along one axis go with that axis. Left alone: an
-order that somebody else reads too or that the net returns, operands in different orders, joins along another axis than
-that of channels (they copy anyway), and nodes whose place is decided.
+The layer can then be fused into the producer of x, and the transpose may be composed with another one, or cancel it.
+The axis attribute of a layer with per-axis operands is permuted along. Left alone: a transpose that has other
+consumers or is an output, operands with different permutations or layouts, and concats along other axes, which copy
+anyway.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def sink_transpose(graph: Graph, context: Context) -> Graph:
 
 
 def sink_once(graph: Graph, context: Context) -> Graph:
-    """Every layer above the order right before it; orders that then stand one behind another become one."""
+    """Sink every transpose below one layer, and compose consecutive ones. The caller repeats this."""
     writer, names, changed = Writer(graph), UniqueNames(graph), False
     for node in graph.nodes:
         if isinstance(node.op, Transpose) and (earlier := movable_transpose(node.inputs[0], writer)):
             writer[node.output], changed = compose_transposes(node, earlier, writer), True
-            context.did(node, f"changes the order of {earlier.name} again: both are one")
+            context.did(node, f"is composed with the transpose {earlier.name}")
             continue
         before = {v: made for v in node.inputs if (made := exclusive_transpose(v, node, writer)) is not None}
         op = sunk_operator(node, before)
@@ -50,24 +50,24 @@ def sink_once(graph: Graph, context: Context) -> Graph:
         layer = writer.emit(op, *inputs, name=name, loc=node.loc, layout=inputs[0].layout)
         ordered = writer.emit(moves[0].op, layer, name=node.name, loc=moves[0].loc, layout=node.output.layout)
         writer[node.output] = ordered
-        context.did(node, f"comes before the change of order {', '.join(n.name for n in moves)}")
+        context.did(node, f"is computed before the transpose {', '.join(n.name for n in moves)}")
     return writer.finish() if changed else graph
 
 
 def movable_transpose(value: Value, out: Writer) -> Node | None:
-    """The transpose that makes a value, as it stands in the new graph, if it does not have to stand there."""
+    """The transpose that produces a value in the new graph, if one does."""
     made = out.producer.get(out[value])
     return made if made is not None and isinstance(made.op, Transpose) else None
 
 
 def exclusive_transpose(value: Value, reader: Node, out: Writer) -> Node | None:
-    """The same of an operand that nobody else reads."""
+    """The transpose that produces a value in the new graph, if `reader` is its only consumer."""
     made = movable_transpose(value, out)
     return made if made and made.name == value.name and out.old.is_only_used_by(value, reader) else None
 
 
 def compose_transposes(node: Node, before: Node, out: Writer) -> Value:
-    """Two changes of order as one; none, if the second takes the first back."""
+    """Emit two transposes as one; the operand itself if they cancel out."""
     source, first = before.inputs[0], before.op.axis_permutation(node.output.type.rank)
     order = tuple(first[a] for a in node.op.axis_permutation(node.output.type.rank))
     if order == tuple(range(len(order))) and source.layout == node.output.layout:
@@ -76,20 +76,20 @@ def compose_transposes(node: Node, before: Node, out: Writer) -> Value:
 
 
 def sunk_operator(node: Node, moves: dict[Value, Node]) -> Op | None:
-    """The operator that does the node's work before the change of order; None if there is none that does."""
+    """The operator that replaces the node's if it is applied before the transposes; None if there is none."""
     found = {made.op.axis_permutation(made.output.type.rank) for made in moves.values()}
     alike = len({made.inputs[0].layout for made in moves.values()}) == 1
     if len(found) != 1 or not alike:
         return None
     (order,) = found
     if isinstance(node.op, Concat):
-        joins = all(v in moves for v in node.inputs) and order[node.op.axis % len(order)] == 1
-        return replace(node.op, axis=1) if joins else None
+        can_sink = all(v in moves for v in node.inputs) and order[node.op.axis % len(order)] == 1
+        return replace(node.op, axis=1) if can_sink else None
     return permute_elementwise(node, order, moves) if isinstance(node.op, Elementwise) else None
 
 
 def permute_elementwise(node: Node, order: Ints, moves: dict[Value, Node]) -> Op | None:
-    """An elementwise operator for operands of the whole shape before that change of order."""
+    """The elementwise operator for operands that are not transposed yet; None if its other operands forbid it."""
     assert isinstance(node.op, Elementwise)
     starts = node.op.operand_axes([v.type for v in node.inputs])
     parts = [(v, a) for v, a in zip(node.inputs, starts, strict=True) if a is not None]
@@ -97,5 +97,5 @@ def permute_elementwise(node: Node, order: Ints, moves: dict[Value, Node]) -> Op
         return None
     if any(v.type.rank != 1 for v, _ in parts):
         return None
-    axis = {"axis": order[parts[0][1]]} if parts else {}  # one for all of them, as the operator has one
+    axis = {"axis": order[parts[0][1]]} if parts else {}  # one for all operands: the operator has one axis
     return make_op(node.op.name, node.op.all_attributes() | axis)

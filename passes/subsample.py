@@ -1,12 +1,12 @@
-"""Read a value subsampled once, where all that read it are 1×1 convolutions with the same stride.
+"""Subsample a value once if all its consumers are 1×1 convolutions with the same stride.
 
     a = conv(x, v, stride=2)        x.sub = max_pool(x, kernel=1, stride=2, round="down")
     b = conv(x, w, stride=2)   =>   a = conv(x.sub, v)
                                     b = conv(x.sub, w)
 
-The large value dies at once instead of waiting for the last of them: in ResNets this is what the memory of the third
-stage is bound by. Left alone: a value with one reader or another kind of reader, an output, images whose layout is
-decided, and targets that would rather launch one kernel less.
+This ends the live range of the large value at once, instead of at its last consumer: in ResNets it bounds the memory of
+the third stage. Left alone: a value with one consumer or with any other kind of consumer, outputs, images that have a
+layout, and targets for which an additional kernel costs more than it saves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def subsample(graph: Graph, context: Context) -> Graph:
     strides = {v: s for n in graph.nodes for v in n.results if (s := common_stride(v, graph))}
     if not strides or not context.target.subsamples:
         for value in strides:
-            context.declined(value, f"is read at a stride: {context.target.name} would rather launch one kernel less")
+            context.declined(value, f"is not subsampled: it would add a kernel on {context.target.name}")
         return graph
     writer, names, small = Writer(graph), UniqueNames(graph), dict[Value, Value]()
     for node in graph.nodes:
@@ -35,7 +35,7 @@ def subsample(graph: Graph, context: Context) -> Graph:
         if source not in small:
             pool = MaxPool(kernel=(1,), stride=strides[source], round="down")
             small[source] = writer.emit(pool, writer[source], name=names.fresh(f"{source.name}.sub"), loc=node.loc)
-            context.did(source, f"is read once for all at stride {list(strides[source])}")
+            context.did(source, f"is subsampled once, at stride {list(strides[source])}")
         rest = (writer[v] for v in node.inputs[1:])
         conv = Conv(groups=node.op.groups)
         writer[node.output] = writer.emit(conv, small[source], *rest, name=node.name, loc=node.loc)
@@ -43,7 +43,7 @@ def subsample(graph: Graph, context: Context) -> Graph:
 
 
 def common_stride(value: Value, graph: Graph) -> Ints:
-    """The stride at which every reader of a value, all of them 1×1 convolutions, looks at it; () if there is none."""
+    """The stride with which all consumers of a value, 1×1 convolutions, read it; () if there is none such."""
     readers = graph.users[value]
     if (
         len(readers) < 2

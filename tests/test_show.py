@@ -194,7 +194,7 @@ def test_a_compiled_file_goes_through_the_passes_again(tmp_path: Path, compiled:
     )
     assert cortado("show", compiled, "--diff", "fuse").stdout == cortado("show", NET, WEIGHTS, "--diff", "fuse").stdout
     why = cortado("show", compiled, "--why")
-    assert "sum    " in why.stdout and "is written over conv1" in why.stdout
+    assert "sum    " in why.stdout and "aliases conv1" in why.stdout
     assert "fold_batchnorm" not in why.stdout and f"the passes before {SHAPED[0].__name__} did" in why.stderr
     assert [s["name"] for s in run_json("show", compiled, "--stats")["stages"]] == STAGES
     files = run_json("show", compiled, "--after-all", tmp_path)

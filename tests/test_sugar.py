@@ -154,7 +154,7 @@ WRONG = {
     "the name of an operator": (net("return x", "function relu(x) { return x }"), (1, 10, "relu is defined already")),
     "a place": (
         net("y = unit(x, 8) at 0\nreturn y", UNIT),
-        (9, 5, "unit is a function: places are for what single operators make"),
+        (9, 5, "unit is a function: placements are for results of operators"),
     ),
     "no size": (net("weight w: f32[x[4]]\nreturn x"), (3, 15, "x is f32[1,4,8,8], which has no dimension 4")),
     "a size that is none": (net("weight w: f32[1-2]\nreturn x"), (3, 8, "w has a size -1, which is none")),

@@ -83,9 +83,9 @@ BROKEN = {
     "a = relu: takes 1 operand, not 2": Graph("t", (X,), (node("a", X, X),), ()),
 }
 BROKEN_PLANS = {
-    "x is not computed here: it cannot have a place": MemoryPlan({X: Offset(0)}),
-    "w is not computed here: it cannot have a place": MemoryPlan({W: Offset(0)}),
-    "a at -64: places are multiples of 64": MemoryPlan({A.output: Offset(-64)}, 64),
+    "x is not computed here: it cannot be placed": MemoryPlan({X: Offset(0)}),
+    "w is not computed here: it cannot be placed": MemoryPlan({W: Offset(0)}),
+    "a at -64: offsets are multiples of 64": MemoryPlan({A.output: Offset(-64)}, 64),
 }
 
 
@@ -110,7 +110,7 @@ def test_a_refusal_has_a_place() -> None:
     with pytest.raises(CompileError) as caught:
         parse(text, "case.net")
     assert str(caught.value).split("\n") == [
-        "case.net:3:9: t: b over a: that is no operand which this net computes",
+        "case.net:3:9: t: b over a: a is no computed operand",
         "        b = tanh(x) over a",
         "            ^",
     ]

@@ -1,4 +1,4 @@
-"""What people may write and no stage prints: functions, and lines that are repeated. Reading puts the lines there."""
+"""Expansion of functions and `repeat`, which people may write and no stage prints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_ROUNDS = 10_000  # rounds
 
 
 class Expander(Scope):
-    """A scope in which functions can be called and lines repeated."""
+    """A scope that expands calls of functions and `repeat` blocks."""
 
     def __init__(
         self, text: str, file: str, weights: Tensors, kernels: Mapping[str, Graph], functions: tuple[Function, ...]
@@ -49,7 +49,7 @@ class Expander(Scope):
                 self.build_statements(repeat.body)
 
     def evaluate_rounds(self, repeat: Repeat) -> list[tuple[Any, ...]]:
-        """For each round what its names stand for."""
+        """For each round, the values of its names."""
         names, here = repeat.rounds.names, Name("repeat", repeat.token)
         given, last = self.evaluate(repeat.rounds.given), self.evaluate(repeat.rounds.last)
         if names and last is None:
@@ -72,7 +72,7 @@ class Expander(Scope):
             return
         name = line.call.target
         if line.places or any(t.layout for t in line.targets):
-            raise self.make_error(name, f"{name.text} is a function: places are for what single operators make")
+            raise self.make_error(name, f"{name.text} is a function: placements are for results of operators")
         values = self.expand_call(line.call, [self.frame.value_name_of(t) for t in line.targets])
         for target, value in zip(line.targets, values, strict=True):
             self.check_type(target, value)
@@ -84,7 +84,7 @@ class Expander(Scope):
         return self.expand_call(call, [name])[0]
 
     def expand_call(self, call: CallSyntax, names: list[str]) -> list[Value]:
-        """The lines of a function in the place of its call. What it returns, called by these names."""
+        """Expand a call to the function's lines. Returns its results, which get these names."""
         function, target = self.functions[call.target.text], call.target
         if len(function.results) != len(names):
             count = len(function.results)
@@ -98,7 +98,7 @@ class Expander(Scope):
             given, f"{names[0]}.", self.last_definitions[target.text], finals, (*outer.active_calls, visit)
         )
         try:
-            for parameter in function.parameters:  # a default may speak of the parameters before it
+            for parameter in function.parameters:  # a default may refer to the parameters before it
                 if parameter.name.text not in given:
                     given[parameter.name.text] = self.evaluate(parameter.default)
             self.build_statements(function.body)
@@ -108,7 +108,7 @@ class Expander(Scope):
             self.frame = outer
 
     def bind_arguments(self, function: Function, call: CallSyntax, name: str) -> dict[str, Any]:
-        """What the parameters stand for in this call: values, numbers and words. Those with a default may lack."""
+        """The arguments of a call by parameter: values, numbers and words. Parameters with a default may be missing."""
         called, parameters = function.name.text, function.parameters
         if len(call.operands) > len(parameters):
             raise self.make_error(call.target, f"{called} takes {len(parameters)} arguments, not {len(call.operands)}")
@@ -126,7 +126,7 @@ class Expander(Scope):
         return {key: self.evaluate_argument(value, f"{name}.{key}") for key, value in given.items()}
 
     def evaluate_argument(self, written: Any, name: str) -> Any:
-        """An argument of a function: a value, or a number or word that is worked out here."""
+        """An argument of a function: a value, or a number or word, evaluated in the caller's frame."""
         if isinstance(written, CallSyntax):
             return self.build_nested_call(written, name)
         return self.binding_of(written) if isinstance(written, Name) else self.evaluate(written)

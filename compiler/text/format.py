@@ -1,7 +1,8 @@
-"""Lays a text out as the compiler prints it, and keeps what only people write: comments, empty lines, line breaks.
+"""The formatter: normalizes spaces and indentation, and keeps comments, empty lines and line breaks.
 
 One statement a line, four spaces for each brace, one way to set spaces. A line may go on after a comma or within
-parentheses, where its author broke it. What the compiler prints is laid out already, and so is what comes out of here.
+parentheses, where its author broke it. Text that the compiler prints is formatted already, and formatting is
+idempotent.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ INDENT = "    "
 
 
 class FormattedToken(NamedTuple):
-    """Some letters of the text that stay together, from one offset to another."""
+    """A token to print, and its start and end offsets in the source."""
 
     text: str
     start: int
@@ -30,15 +31,15 @@ class FormattedToken(NamedTuple):
 
 @dataclass
 class FormattedLine:
-    """A statement, the head of a block or a closing brace, and how many braces it stands in."""
+    """The tokens of a statement, a block head or a closing brace, and its nesting depth."""
 
     depth: int
     tokens: list[FormattedToken] = field(default_factory=list)
 
 
 def format_text(text: str, file: str = "<text>") -> str:
-    """The text, laid out. CompileError if it cannot be read."""
-    read_tree(text, file)  # for its errors, which are better
+    """The formatted text. CompileError if it cannot be parsed."""
+    read_tree(text, file)  # for its better error messages
     comments: list[FormattedToken] = []
     tree = parse_with_comments(text, comments)
     return Printer(text, comments).print_tree(tree)
@@ -105,7 +106,7 @@ def split_lines(node: Tree[Token], depth: int = 0) -> Iterator[FormattedLine]:
 
 
 class Printer:
-    """Writes lines and, each before the first piece that it stands before, the comments."""
+    """Prints lines, and each comment before the token that it precedes in the source."""
 
     def __init__(self, text: str, comments: list[FormattedToken]) -> None:
         self.text, self.comments = text, comments
@@ -159,7 +160,7 @@ class Printer:
         self.out.append(written)
 
     def has_line_break(self, last: str, next: FormattedToken) -> bool:
-        """Did the author break the line here, where it may be broken? A comment always breaks it."""
+        """True if the source has a line break here, where one is allowed, or a comment."""
         if self.comments and self.comments[0].start < next.start:
             return True
         broken = "\n" in self.text[self.end : next.start]
@@ -167,7 +168,7 @@ class Printer:
 
 
 def needs_space(last: str, next: str, inside: int) -> bool:
-    """Is there a space between these two? `inside`: the parentheses and brackets around."""
+    """True if a space separates two tokens. `inside`: the number of open parentheses and brackets."""
     if next in (",", ")", "]", ":", "(") or last in ("(", "["):
         return False
     return not (inside and "=" in (last, next))

@@ -1,4 +1,4 @@
-"""What names stand for while a text is read: in the net itself, or in one call of a function.
+"""Name bindings during parsing: those of the net, or of one call of a function.
 
 A name that rounds of `repeat` make again stands for the latest. Only the last value keeps the plain name, the others
 are numbered, as the values of a Caffe blob are: x.0, x.1, x.2, then x. Inside a function names go on from the one that
@@ -17,7 +17,7 @@ from .tree import Assignment, Name, Repeat, Statements, TypedName, WeightDeclara
 
 @dataclass(frozen=True, slots=True)
 class ActiveCall:
-    """A function at work: what it is called, for which value, and where that call is."""
+    """A function call being expanded: the function, the name of the value it defines, and the line of the call."""
 
     function: str
     value_name: str
@@ -48,14 +48,14 @@ class Frame:
     definition_rounds: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def value_name_of(self, target: TypedName) -> str:
-        """What the graph calls the value that is made here."""
+        """The name in the graph of the value defined here."""
         name = target.name.text
         if self.is_final_round and self.last_definitions.get(name, target) is target:
             return self.result_names.get(name, self.prefix + name)
         return f"{self.prefix}{name}.{self.next_number(name, 0)}"
 
     def weight_name_of(self, name: str) -> str:
-        """What the graph calls a weight: each round has its own."""
+        """The name in the graph of a weight; each round has weights of its own."""
         return f"{self.prefix}{name}.{self.next_number(name, 1)}" if self.rounds else self.prefix + name
 
     def next_number(self, name: str, first: int) -> int:
@@ -64,7 +64,7 @@ class Frame:
         return number
 
     def can_define(self, name: str) -> bool:
-        """May the name be made here, as far as it was made before? Only a later round may make it anew."""
+        """True if the name may be defined here: it is new, or was defined in an earlier round."""
         before = self.definition_rounds.get(name)
         return before is None or (bool(self.rounds) and before[: len(self.rounds)] != self.rounds)
 

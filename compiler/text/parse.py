@@ -1,4 +1,4 @@
-"""Text to graph: kernels first, then the net that calls them."""
+"""The parser: from a text to a graph and its memory plan, kernels first, then the net."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .weights import Tensors, load_tensors
 
 
 def parse(text: str, file: str = "<text>", weights: Mapping[str, torch.Tensor] | None = None) -> Graph:
-    """The net in `text`, without the places that the text gives its values; see `parse_planned`."""
+    """The net in `text` without its memory plan; see `parse_planned`."""
     return parse_planned(text, file, weights).graph
 
 
 def parse_planned(text: str, file: str = "<text>", weights: Mapping[str, torch.Tensor] | None = None) -> PlannedGraph:
-    """The net in `text`, after the kernels that it calls, and the memory plan that its places say.
+    """The net in `text` and the memory plan that its placements give.
 
     `weights` holds the tensors that the text names by handle; without it they come from the safetensors file that
     the text names, looked for beside `file`. A handle is hashed again: other numbers under it are refused.

@@ -1,4 +1,4 @@
-"""One graph as it is read: names become values, calls become nodes."""
+"""Builds one graph from its syntax tree: resolves names to values, and calls to nodes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .weights import Tensors
 
 
 class Scope:
-    """The values that are made so far, and the frame in which their names are looked up."""
+    """The values and nodes built so far, and the frame in which names are looked up."""
 
     def __init__(self, text: str, file: str, weights: Tensors, kernels: Mapping[str, Graph]) -> None:
         self.text, self.file, self.weights, self.kernels = text, file, weights, kernels
@@ -66,20 +66,20 @@ class Scope:
             ) from None
 
     def kernel(self, block: GraphBlock) -> Graph:
-        """The body of a kernel, whose values have no places: the kernel's operands and results have."""
+        """The body of a kernel. CompileError if it has placements, which only a net's values have."""
         graph, plan = self.build_graph(block)
         if plan:
             raise self.make_error(block.name, f"{block.name.text} is a kernel: places are for the values of a net")
         return graph
 
     def placement(self, value: Value, place: Place) -> Placement:
-        """A place with the values that its names stand for; the root of a part may be made later than the part."""
+        """The placement with its names resolved; the root of a subview may be defined later than the subview."""
         if isinstance(place, PlaceAt):
             return Offset(place.start)
         name = place.operand if isinstance(place, PlaceOver) else place.root
         base = self.values.get(name.text)
         if base is None:
-            raise self.make_error(name, f"{value.name} is placed by {name.text}, which this net does not compute")
+            raise self.make_error(name, f"{value.name} is placed in {name.text}, which this net does not compute")
         return Subview(base, place.first, place.stop) if isinstance(place, PlaceIn) else Alias(base)
 
     def build_statements(self, body: Statements) -> None:
@@ -191,7 +191,7 @@ class Scope:
             self.define(name, value)
 
     def define(self, name: Name, value: Value) -> Value:
-        """From here on the name stands for this value, which is new."""
+        """Add a new value and bind the name to it."""
         self.bind_name(name, value)
         return self.add_value(name, value)
 
@@ -232,7 +232,7 @@ class Scope:
         return typed.type
 
     def evaluate(self, written: Any) -> Any:
-        """A number, word or list as it is written, with what names stand for and sums worked out."""
+        """Evaluate a number, word, list or arithmetic expression."""
         match written:
             case Name():
                 found = self.binding_of(written)

@@ -1,4 +1,4 @@
-"""Graph to text. What is printed can be read back, and printing that gives the same text."""
+"""The printer: from a graph and its memory plan to text. Parsing and printing it again gives the same text."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def format_names(values: Iterable[Value]) -> str:
 
 
 def format_name(name: str) -> str:
-    """A name as it is written: quoted if it is no identifier, or a word of the language."""
+    """A name as it is printed: quoted unless it is an identifier and no keyword."""
     return name if IDENTIFIER.fullmatch(name) and name not in KEYWORDS else quote(name)
 
 

@@ -1,4 +1,4 @@
-"""Reads a text as a tree of plain objects, by the grammar beside this file."""
+"""Parses a text to a syntax tree (tree.py), by the grammar beside this file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .tree_builder import TokenError, TreeBuilder
 
 
 def read_tree(text: str, file: str) -> SourceFile:
-    """The tree, or CompileError at the first place that cannot be read."""
+    """The syntax tree of a text. CompileError at the first syntax error."""
     try:
         tree: SourceFile = grammar().parse(text)  # type: ignore[assignment]
         return tree

@@ -1,4 +1,4 @@
-"""What a text says, as plain objects with the places where it says so; nothing is resolved yet."""
+"""The syntax tree of a text: plain objects with tokens for source locations; names are not resolved yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the rules of the grammar to the plain objects of the tree."""
+"""Builds the syntax tree from the rules of the grammar."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STATEMENT_TYPES = (WeightDeclaration, Assignment, Repeat)
 
 
 class TokenError(Exception):
-    """A token that reads well and says nothing."""
+    """A token that the grammar accepts and that has no meaning."""
 
     def __init__(self, message: str, token: Token, advice: str = "") -> None:
         super().__init__(message)
@@ -155,7 +155,7 @@ class TreeBuilder(Transformer[Token, Any]):
 
 
 class ListLiteral(tuple[Any, ...]):
-    """A list in brackets, told from the named tuples of the tree."""
+    """A list in brackets, as distinct from the tree's named tuples."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""The numbers behind a text's handles: one safetensors file, tensors named by handle."""
+"""The weights of a text: a safetensors file with tensors named by handle."""
 
 from __future__ import annotations
 
