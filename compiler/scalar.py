@@ -1,7 +1,7 @@
 """The closed list of functions that an elementwise meaning may call, and its spelling on torch tensors.
 
 An elementwise operator states its meaning once, as `scalar(m, x, ...)`. With `Tensors` as `m` it computes; with a
-recorder (codegen/record.py) it becomes the lines of a kernel. Whatever is not in FUNCTIONS cannot be said, so a
+recorder (recorder.py) it becomes the lines of a kernel. Whatever is not in FUNCTIONS cannot be said, so a
 backend is complete when it spells these.
 """
 

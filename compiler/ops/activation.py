@@ -17,7 +17,7 @@ class Relu(Elementwise):
         return m.where(x > 0, x, x * self.slope) if self.slope else m.maximum(x, 0.0)
 
 
-@op("prelu")
+@op("prelu", operands=2)
 class PRelu(Elementwise):
     """The positive part, and the negative part times a learnt slope: [c], or one number [] for all channels."""
 
@@ -27,7 +27,7 @@ class PRelu(Elementwise):
         return m.where(x > 0, x, x * slope)
 
 
-@op("at_least")
+@op("at_least", operands=2)
 class AtLeast(Elementwise):
     """x, but no less than a bound: [c], one for each channel, which is -inf where x passes as it is. NaN stays NaN."""
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..op import Op, op
+from ..op import Op, Trait, op
 from ..types import AtMost, TensorType, upper_bound
 
 CODES = ("corner", "center_size", "corner_size")
 LOWEST_F32 = -3.4028234663852886e38  # -FLT_MAX: every score is above it
 
 
-@op("detection_output")
+@op("detection_output", operands=3)
 class DetectionOutput(Op):
     """What a single-shot detector has found (Liu et al. 2016; SSD fork, detection_output_layer.cpp, bbox_util.cpp).
 
@@ -42,7 +42,7 @@ class DetectionOutput(Op):
     eta: float = 1.0
     keep_top_k: int = -1
     confidence: float = LOWEST_F32
-    row_major_only = True
+    traits = frozenset({Trait.ROW_MAJOR_ONLY})
     # Made for the host: how many boxes survive, and which comes next, is known only from the one before.
 
     def infer(self, loc: TensorType, conf: TensorType, prior: TensorType) -> TensorType:
