@@ -10,7 +10,11 @@ import pytest
 
 from cortado.compiler import ops as _ops  # noqa: F401  (fills the registry)
 from cortado.compiler.op import REGISTRY, Arity, Elementwise, Op, Trait, make_op, op
+from cortado.compiler.ops.fused import Fused
+from cortado.compiler.targets import target
+from cortado.compiler.text import parse
 from cortado.compiler.types import TensorType
+from cortado.passes import Context, run
 
 X = TensorType("f32", (1, 2, 3, 3))
 
@@ -129,3 +133,24 @@ def test_flops_by_hand(name: str, attributes: dict[str, Any], shapes: list[tuple
     operands = [TensorType("f32", shape) for shape in shapes]
     made = make_op(name, attributes)
     assert made.flops(operands, made.infer_types(operands)) == expected
+
+
+@pytest.mark.parametrize("activation", ["mish", "hard_swish"])
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_new_activations_are_fused(name: str, activation: str) -> None:
+    """Into a chain of elementwise operators on both targets; into a convolution's kernel on a GPU."""
+    source = f"""
+        net case(x: f32[1,8,6,6]) {{
+            weight w: f32[8,8,3,3]
+            weight g: f32[8]
+            weight h: f32[8]
+            c = conv(x, w, pad=1)
+            pooled = max_pool({activation}(c), kernel=2)
+            y = scale({activation}(pooled), g, h)
+            return y
+        }}
+    """
+    graph = run(parse(source), Context(target(name))).graph
+    fused = [[n.op.name for n in node.op.body.nodes] for node in graph.nodes if isinstance(node.op, Fused)]
+    pool = ["max_pool", activation, "scale"]
+    assert fused == ([["conv", activation], pool] if name == "cuda" else [[activation, "scale"]])

@@ -81,6 +81,22 @@ class Swish(Elementwise):
         return x * m.sigmoid(x if self.beta == 1 else x * self.beta)
 
 
+@op("mish")
+class Mish(Elementwise):
+    """x · tanh(log(1 + eˣ)) (Misra 2019); the logarithm is written so that eˣ cannot overflow."""
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        return x * m.tanh(m.where(x > 0, x, 0.0) + m.log1p(m.exp(-m.abs(x))))
+
+
+@op("hard_swish")
+class HardSwish(Elementwise):
+    """x · min(max(x + 3, 0), 6) / 6, a Swish of straight lines (Howard et al. 2019)."""
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        return x * (m.minimum(m.maximum(x + 3.0, 0.0), 6.0) / 6.0)
+
+
 @op("clip")
 class Clip(Elementwise):
     """x, but no less than `low` and no more than `high`; `low` where x is no number (Caffe, clip_layer.cpp)."""
