@@ -1,28 +1,15 @@
-"""What a net costs to run, counted from its text: arithmetic, bytes moved, parameters.
+"""What a net costs to run, counted from its nodes: arithmetic, bytes moved, parameters.
 
 Arithmetic counts a multiplication and an addition as two, a function like exp as one. Bytes are those that a kernel has
-to read and write if it touches each number once; what stands in its place already is not moved.
+to read and write if it touches each number once; what is already in place is not moved.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from math import prod
 
-from .codegen.record import record
 from .ir import Graph, Node, Value
-from .kernel import build_kernel
 from .memory import written_channels
-from .op import Elementwise
-from .ops.conv import Conv, Deconv
-from .ops.dense import Linear, Softmax
-from .ops.fused import Fused
-from .ops.norm import L2Normalize, Lrn
-from .ops.pool import AvgPool, MaxPool, Pool
-from .ops.recurrent import Lstm, LstmUnit, Rnn
-from .ops.reduce import Reduce, Standardize
-from .ops.resize import Interp
 from .plan import MemoryPlan, PlannedGraph
 from .storage import Storages, resolve_storage, root_channels
 
@@ -44,55 +31,7 @@ def cost(planned: PlannedGraph) -> Cost:
 
 def flops(node: Node) -> int:
     """Operations of one node, at the largest sizes; 0 for what only moves numbers or decides by comparing."""
-    out, op = node.results[0].type, node.op
-    sizes = [v.type.bounds for v in node.inputs]
-    bias = out.numel if len(sizes) == 3 else 0
-    match op:
-        case Fused():
-            return sum(map(flops, op.body.nodes))
-        case Elementwise():
-            return scalar_calls(node) * out.numel
-        case Conv():
-            return 2 * out.numel * prod(sizes[1][1:]) + bias
-        case Deconv():
-            return 2 * prod(sizes[0]) * prod(sizes[1][1:]) + bias
-        case Linear():
-            return 2 * out.numel * (prod(sizes[1]) // max(out.bounds[-1], 1)) + bias
-        case MaxPool() | AvgPool():
-            return out.numel * window_size(op, sizes[0])
-        case Lrn():
-            return out.numel * (2 * op.size ** (1 if op.region == "across" else 2) + 4)
-        case Softmax():
-            return 5 * out.numel  # largest, minus it, exp, sum, division
-        case L2Normalize() | Standardize():
-            return 5 * out.numel
-        case Reduce():
-            return prod(sizes[0])
-        case Interp():
-            return out.numel * 3 * (len(out.dims) - 2)  # a difference, a product and a sum along each axis
-        case Lstm() | Rnn():
-            steps, streams, width = sizes[0]
-            return steps * streams * width * (2 * sizes[2][-1] + 5)
-        case LstmUnit():
-            return 13 * out.numel
-    return 0
-
-
-def window_size(op: Pool, sizes: tuple[int, ...]) -> int:
-    """Numbers under one window."""
-    return prod(w.kernel for w in op.windows(sizes[2:]))
-
-
-def scalar_calls(node: Node) -> int:
-    """How many scalar functions an elementwise node applies to each element."""
-    return count_scalar_calls(node.op, tuple(v.type for v in node.inputs))
-
-
-@cache
-def count_scalar_calls(op: Elementwise, types: tuple[object, ...]) -> int:
-    values = tuple(Value(f"x{i}", type) for i, type in enumerate(types))  # type: ignore[arg-type]
-    result = Value("y", values[0].type)
-    return len(record(build_kernel([Node(op, values, (result,))], (result,))))
+    return node.op.flops([v.type for v in node.inputs], [v.type for v in node.results])
 
 
 def traffic(node: Node, planned: PlannedGraph, storages: Storages) -> int:

@@ -1,14 +1,15 @@
-"""An operator in one place: typed attributes, the types it makes, and what it means.
+"""An operator is one record: attributes, arity, traits, the types of its results, its meaning, its cost.
 
-    @op("softmax")
+    @op("softmax", operands=1)
     class Softmax(Op):
         axis: int = 1
 
         def infer(self, x): return x
         def reference(self, x): return x.softmax(self.axis)
+        def flops(self, operands, results): return 5 * results[0].numel
 
-The fields are the attributes, the docstring is the manual page, and `reference` is the truth that every
-backend is tested against.
+The fields are the attributes (types: attributes.py), the docstring is the manual page, and `reference` is the truth
+that every backend is tested against.
 """
 
 from __future__ import annotations
@@ -16,35 +17,77 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from enum import Enum
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
 
 from torch import Tensor
 
+from .attributes import Ints, annotation_of, coerce_attribute, is_same_attribute, require_attribute_type
+from .recorder import Recorder
 from .scalar import TENSORS
 from .types import TensorType
 
+__all__ = ["REGISTRY", "Arity", "Elementwise", "Ints", "Op", "Trait", "did_you_mean", "make_op", "op", "per_axis"]
+
 REGISTRY: dict[str, type[Op]] = {}
-Ints = tuple[int, ...]  # one number stands for every axis, and is printed as one
 T = TypeVar("T", bound="Op")
+
+
+class Trait(Enum):
+    """What passes and targets may rely on, whatever the operator's attributes are."""
+
+    REINTERPRETS = "the result has the operand's bytes, in the operand's row-major order"
+    SHAPE_ONLY = "the results depend on the operands' shapes alone, not on their data"
+    ROW_MAJOR_ONLY = "operands of rank 4 have to be in layout nchw"
+    LAYOUT_AGNOSTIC = "copies from any layout to any other: operand and result may have different layouts"
+    READS_ANY_LAYOUT = "the first operand may have another layout than the result, if the target can read it"
+    JOINS = "defines concat_ranges: operands may be channels of the result, unchanged"
+    SLICES = "defines slice_ranges: results may be channels of the first operand, unchanged"
+
+
+class Arity(NamedTuple):
+    """The least and the greatest number of operands; None: no limit."""
+
+    least: int
+    most: int | None
+
+    def __str__(self) -> str:
+        if self.most is None:
+            return f"{self.least} or more"
+        return str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
 
 
 class Op:
     """Base of all operators. Instances are frozen, and equal if their attributes are."""
 
     name: ClassVar[str]
-    is_reinterpretation: ClassVar[bool] = False  # the result has the operand's bytes, in the operand's order
-    shape_only: ClassVar[bool] = False  # the results follow from the operands' shapes alone
-    row_major_only: ClassVar[bool] = False  # reads its image in Caffe's order: rank-4 operands have to lie in nchw
-    layout_agnostic: ClassVar[bool] = (
-        False  # copies from any layout to any other: operand and result may lie differently
-    )
-    reads_any_layout: ClassVar[bool] = (
-        False  # may read its first image in another layout than it writes, if the target can
-    )
+    arity: ClassVar[Arity] = Arity(1, None)  # @op declares it
+    traits: ClassVar[frozenset[Trait]] = frozenset()
 
     def __post_init__(self) -> None:
         for f in fields(self):  # type: ignore[arg-type]
-            object.__setattr__(self, f.name, coerce_attribute(f.name, str(f.type), getattr(self, f.name)))
+            object.__setattr__(self, f.name, coerce_attribute(f.name, annotation_of(f.type), getattr(self, f.name)))
+
+    @property
+    def is_reinterpretation(self) -> bool:
+        return Trait.REINTERPRETS in self.traits
+
+    @property
+    def shape_only(self) -> bool:
+        return Trait.SHAPE_ONLY in self.traits
+
+    @property
+    def row_major_only(self) -> bool:
+        return Trait.ROW_MAJOR_ONLY in self.traits
+
+    @property
+    def layout_agnostic(self) -> bool:
+        return Trait.LAYOUT_AGNOSTIC in self.traits
+
+    @property
+    def reads_any_layout(self) -> bool:
+        return Trait.READS_ANY_LAYOUT in self.traits
 
     def infer(self, *operands: Any) -> TensorType | tuple[TensorType, ...]:
         """The type of each result, or ValueError with a plain sentence on why these operands cannot be."""
@@ -53,6 +96,13 @@ class Op:
     def reference(self, *operands: Any) -> Tensor | tuple[Tensor, ...]:
         """The results, computed plainly."""
         raise NotImplementedError(self.name)
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        """Arithmetic operations at the largest sizes; 0 for an operator that only moves or compares numbers.
+
+        A multiplication and an addition are two, a function such as exp is one.
+        """
+        return 0
 
     def pointwise_in(self, operand: int) -> bool:
         """True if each element of the result needs that operand at the same place and nowhere else."""
@@ -72,10 +122,10 @@ class Op:
 
     def infer_types(self, operands: Sequence[TensorType]) -> tuple[TensorType, ...]:
         """`infer`, with the count of the operands checked: always a tuple."""
-        least, most = arity(type(self))
-        if not least <= len(operands) <= most:
-            wanted = str(least) if least == most else f"{least} to {most}" if most < 1000 else f"{least} or more"
-            raise ValueError(f"takes {wanted} operand{'' if wanted == '1' else 's'}, not {len(operands)}")
+        least, most = self.arity
+        if len(operands) < least or (most is not None and len(operands) > most):
+            noun = "operand" if self.arity == (1, 1) else "operands"
+            raise ValueError(f"takes {self.arity} {noun}, not {len(operands)}")
         made = self.infer(*operands)
         return made if isinstance(made, tuple) else (made,)
 
@@ -94,9 +144,10 @@ class Op:
 
 
 class Elementwise(Op):
-    """An operator that is one scalar expression; hence it may ride on the kernel that makes its operand.
+    """An operator that is one scalar expression; hence it may be fused into the kernel that computes its operand.
 
-    `scalar` is the only definition: on tensors it is the reference, on a recorder it writes a kernel's lines.
+    `scalar` is the only definition: on tensors it is the reference, on a recorder it writes a kernel's lines and is
+    counted for `flops`.
     The result has the type of the first operand. The others have it too or, in an operator with an attribute
     `axis`, the shape of some of its dimensions from that axis on: `[c]` at axis 1 is one number per channel.
     """
@@ -106,6 +157,9 @@ class Elementwise(Op):
 
     def pointwise_in(self, operand: int) -> bool:
         return True
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return count_scalar_calls(self, len(operands)) * results[0].numel
 
     def operand_axes(self, operands: Sequence[TensorType]) -> tuple[int | None, ...]:
         """For each operand the axis of the result at which its shape starts; None if it has the whole shape.
@@ -145,16 +199,40 @@ def broadcast_view(t: Tensor, axis: int | None, rank: int) -> Tensor:
     return t if axis is None else t.reshape(*[1] * axis, *t.shape, *[1] * (rank - axis - t.ndim))
 
 
+@cache
+def count_scalar_calls(op: Elementwise, operands: int) -> int:
+    """How many scalar functions an elementwise operator applies to each element."""
+    recorder = Recorder(operands)
+    recorder.end_with(op.scalar(recorder, *map(recorder.operand, range(operands))))
+    return len(recorder.code)
+
+
 @dataclass_transform(frozen_default=True)
-def op(name: str) -> Callable[[type[T]], type[T]]:
-    """Freeze the class and enter it in the registry under the name that the text uses."""
+def op(name: str, operands: int | tuple[int, int | None] = 1) -> Callable[[type[T]], type[T]]:
+    """Freeze the class and enter it in the registry under the name that the text uses.
+
+    `operands` is how many it takes: a number, or the least and the greatest, where None is no limit. TypeError if an
+    attribute has a type that cannot be checked, or if a trait does not agree with the methods.
+    """
 
     def enter(cls: type[T]) -> type[T]:
         cls.name = name
-        REGISTRY[name] = frozen = dataclass(frozen=True)(cls)
+        cls.arity = Arity(*operands) if isinstance(operands, tuple) else Arity(operands, operands)
+        frozen = dataclass(frozen=True)(cls)
+        require_sound_record(frozen)
+        REGISTRY[name] = frozen
         return frozen
 
     return enter
+
+
+def require_sound_record(cls: type[Op]) -> None:
+    """TypeError unless all attributes have types that can be checked, and the traits agree with the methods."""
+    for f in fields(cls):  # type: ignore[arg-type]
+        require_attribute_type(f"{cls.__name__}.{f.name}", annotation_of(f.type))
+    for trait, method in ((Trait.JOINS, "concat_ranges"), (Trait.SLICES, "slice_ranges")):
+        if (trait in cls.traits) != (getattr(cls, method) is not getattr(Op, method)):
+            raise TypeError(f"{cls.__name__} has the trait {trait.name} or defines {method}: it has to do both")
 
 
 def make_op(name: str, attributes: dict[str, Any]) -> Op:
@@ -176,65 +254,6 @@ def did_you_mean(word: str, known: Any) -> str:
     """`; did you mean conv?`, or nothing."""
     close = get_close_matches(word, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-_ARITY: dict[type[Op], tuple[int, int]] = {}
-
-
-def arity(cls: type[Op]) -> tuple[int, int]:
-    """How few and how many operands an operator takes, as the signature that defines it says."""
-    if cls not in _ARITY:
-        scalar = issubclass(cls, Elementwise) and cls.infer is Elementwise.infer
-        method: Any = getattr(cls, "scalar" if scalar else "infer")
-        code, defaults = method.__code__, len(method.__defaults__ or ())
-        count = code.co_argcount - (2 if scalar else 1)
-        _ARITY[cls] = (count - defaults or 1, 1_000_000 if code.co_flags & 0x04 else count)
-    return _ARITY[cls]
-
-
-def coerce_attribute(name: str, annotation: str, value: Any) -> Any:
-    """An attribute as its field's type. ValueError if it is something else."""
-    match annotation:
-        case "Ints" | "Ints | None":  # equal numbers are one
-            if value is None and "None" in annotation:
-                return None
-            whole = (value,) if isinstance(value, int) else value
-            if isinstance(whole, list | tuple) and all(type(v) is int for v in whole):
-                return tuple(whole[:1]) if len(set(whole)) == 1 else tuple(whole)
-        case "tuple[int, ...]":
-            if type(value) is int:
-                return (value,)
-            if isinstance(value, list | tuple) and all(type(v) is int for v in value):
-                return tuple(value)
-        case "tuple[float, ...]":
-            if type(value) in (int, float):
-                return (float(value),)
-            if isinstance(value, list | tuple) and all(type(v) in (int, float) for v in value):
-                return tuple(map(float, value))
-        case "int" | "int | None":
-            if type(value) is int or (value is None and "None" in annotation):
-                return value
-        case "float":
-            if type(value) in (int, float):
-                return float(value)
-        case "bool":
-            if type(value) is bool:
-                return value
-        case "str":
-            if isinstance(value, str):
-                return value
-        case _:
-            return value
-    kinds = {"Ints": "a whole number or a list of them", "int": "a whole number", "float": "a number"}
-    kinds |= {"tuple[int, ...]": kinds["Ints"], "tuple[float, ...]": "a number or a list of them"}
-    wanted = kinds.get(annotation.removesuffix(" | None"), f"a {annotation}")
-    raise ValueError(f"{name} is {wanted}, not {value!r}")
-
-
-def is_same_attribute(a: Any, b: Any) -> bool:
-    if isinstance(a, float) and isinstance(b, float):
-        return repr(a) == repr(b)  # NaN is itself, and minus zero is not zero
-    return bool(a == b)
 
 
 def per_axis(numbers: Ints, axes: int, name: str) -> Ints:

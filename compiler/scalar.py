@@ -1,7 +1,7 @@
 """The closed list of scalar functions that elementwise operators may call, and their implementation on torch tensors.
 
 An elementwise operator is defined once, as `scalar(m, x, ...)`. With `Tensors` as `m` it computes its reference; with a
-recorder (codegen/record.py) it yields the lines of a kernel. A backend is complete when it implements FUNCTIONS and
+recorder (recorder.py) it yields the lines of a kernel. A backend is complete when it implements FUNCTIONS and
 OPERATORS.
 """
 

@@ -100,6 +100,11 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
             "cut": Attribute("a list of whole numbers", (0,)),
         },
     ),
+    "roi_align": PrimitiveSchema(
+        "x [N,C,H,W], boxes [R,5] of image, xmin, ymin, xmax, ymax, times `scale`; the result is [R,C,height,width]",
+        (2, 2),
+        {"height": Attribute("a whole number"), "width": Attribute("a whole number"), "scale": number_or(1.0)},
+    ),
     "softmax": PrimitiveSchema("x", (1, 1), AXIS),
     "concat": PrimitiveSchema(
         "tensors that are equal but for `axis`; one that already lies in its place is not copied", (1, MANY), AXIS

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from cortado.compiler.build import build
-from cortado.compiler.codegen.record import Recorder, record
+from cortado.compiler.codegen.record import record
 from cortado.compiler.ir import Graph, Node, Value
 from cortado.compiler.op import Elementwise
 from cortado.compiler.ops.activation import Elu, Relu
+from cortado.compiler.recorder import Recorder
 from cortado.compiler.reference import evaluate
 from cortado.compiler.scalar import FUNCTIONS, OPERATORS, TENSORS
 from cortado.compiler.targets import target

@@ -17,7 +17,7 @@ class Relu(Elementwise):
         return m.where(x > 0, x, x * self.slope) if self.slope else m.maximum(x, 0.0)
 
 
-@op("prelu")
+@op("prelu", operands=2)
 class PRelu(Elementwise):
     """The positive part, and the negative part times a learnt slope: [c], or one number [] for all channels."""
 
@@ -27,7 +27,7 @@ class PRelu(Elementwise):
         return m.where(x > 0, x, x * slope)
 
 
-@op("at_least")
+@op("at_least", operands=2)
 class AtLeast(Elementwise):
     """x, but no less than a bound: [c], one for each channel, which is -inf where x passes as it is. NaN stays NaN."""
 
@@ -79,6 +79,22 @@ class Swish(Elementwise):
 
     def scalar(self, m: Any, x: Any) -> Any:
         return x * m.sigmoid(x if self.beta == 1 else x * self.beta)
+
+
+@op("mish")
+class Mish(Elementwise):
+    """x · tanh(log(1 + eˣ)) (Misra 2019); the logarithm is written so that eˣ cannot overflow."""
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        return x * m.tanh(m.where(x > 0, x, 0.0) + m.log1p(m.exp(-m.abs(x))))
+
+
+@op("hard_swish")
+class HardSwish(Elementwise):
+    """x · min(max(x + 3, 0), 6) / 6, a Swish of straight lines (Howard et al. 2019)."""
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        return x * (m.minimum(m.maximum(x + 3.0, 0.0), 6.0) / 6.0)
 
 
 @op("clip")

@@ -8,7 +8,7 @@ from typing import Any
 from ..op import Elementwise, op
 
 
-@op("add")
+@op("add", operands=2)
 class Add(Elementwise):
     """alpha · x + beta · y."""
 
@@ -19,7 +19,7 @@ class Add(Elementwise):
         return (x if self.alpha == 1 else x * self.alpha) + (y if self.beta == 1 else y * self.beta)
 
 
-@op("mul")
+@op("mul", operands=2)
 class Mul(Elementwise):
     """x · y."""
 
@@ -27,7 +27,7 @@ class Mul(Elementwise):
         return x * y
 
 
-@op("max")
+@op("max", operands=2)
 class Max(Elementwise):
     """The larger of the two; y where they cannot be compared (Caffe, eltwise_layer.cpp)."""
 

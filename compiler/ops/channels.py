@@ -19,7 +19,7 @@ class Affine(Elementwise):
         raise NotImplementedError(self.name)
 
 
-@op("batch_norm")
+@op("batch_norm", operands=3)
 class BatchNorm(Affine):
     """Normalise each channel by a mean and a variance learnt before. (Caffe's does no more; see scale.)"""
 
@@ -35,7 +35,7 @@ class BatchNorm(Affine):
         return a, -mean * a
 
 
-@op("scale")
+@op("scale", operands=(2, 3))
 class Scale(Affine):
     """Multiply by gamma, add beta: one number each for every place along the dimensions from `axis` on."""
 
@@ -49,7 +49,7 @@ class Scale(Affine):
         return gamma, beta[0] if beta else gamma * 0
 
 
-@op("bias")
+@op("bias", operands=2)
 class Bias(Affine):
     """Add beta: one number for each place along the dimensions from `axis` on."""
 

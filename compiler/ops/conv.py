@@ -8,7 +8,7 @@ from math import prod
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..op import Ints, Op, op, per_axis
+from ..op import Ints, Op, Trait, op, per_axis
 from ..types import TensorType
 from .image import plural, split_image_dims
 from .weighted import Weighted
@@ -52,7 +52,7 @@ class Geometry(Op):
         return made
 
 
-@op("conv")
+@op("conv", operands=(2, 3))
 class Conv(Geometry, Weighted):
     """Convolution over one to three image axes.
 
@@ -65,7 +65,7 @@ class Conv(Geometry, Weighted):
     pad: Ints = (0,)
     dilation: Ints = (1,)
     groups: int = 1
-    reads_any_layout = True
+    traits = frozenset({Trait.READS_ANY_LAYOUT})
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
         n, c, sizes = split_image_dims(x)
@@ -80,6 +80,9 @@ class Conv(Geometry, Weighted):
             raise ValueError(f"the bias is {b}, and there are {plural(o, 'output channel')}")
         return x.with_shape(n, o, *self.output_sizes(sizes, window))
 
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return 2 * results[0].numel * prod(operands[1].bounds[1:]) + self.bias_flops(operands, results)
+
     def factors(self, shape: tuple[int, ...], a: Tensor) -> Tensor:
         return a.reshape(-1, *[1] * (len(shape) - 1))
 
@@ -88,7 +91,7 @@ class Conv(Geometry, Weighted):
         return CONVOLUTIONS[x.ndim - 2](x, w, b, stride, pad, dilation, self.groups)
 
 
-@op("deconv")
+@op("deconv", operands=(2, 3))
 class Deconv(Geometry, Weighted):
     """What takes a convolution's result back to its image: each number paints a window, and paintings add up.
 
@@ -118,6 +121,9 @@ class Deconv(Geometry, Weighted):
         if min(made) < 1:
             raise ValueError(f"pad {list(self.pad)} cuts all of the result away: its sizes would be {made}")
         return x.with_shape(n, o, *made)
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return 2 * operands[0].numel * prod(operands[1].bounds[1:]) + self.bias_flops(operands, results)
 
     def factors(self, shape: tuple[int, ...], a: Tensor) -> Tensor:
         taken, per_group, *window = shape

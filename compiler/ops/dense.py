@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..op import Op, op
+from ..op import Op, Trait, op
 from ..types import TensorType
 from .image import plural
 from .weighted import Weighted
@@ -20,7 +21,7 @@ def axis_of(axis: int, x: TensorType) -> int:
     return axis % x.rank
 
 
-@op("linear")
+@op("linear", operands=(2, 3))
 class Linear(Weighted):
     """All that a row holds from `axis` on, times a matrix, plus perhaps a bias [o]. Caffe calls it InnerProduct.
 
@@ -29,7 +30,7 @@ class Linear(Weighted):
 
     axis: int = 1
     transpose: bool = False
-    row_major_only = True
+    traits = frozenset({Trait.ROW_MAJOR_ONLY})
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
         if w.rank != 2:
@@ -42,6 +43,10 @@ class Linear(Weighted):
         if b and b.dims != (o,):
             raise ValueError(f"the bias is {b}, and there are {plural(o, 'output')}")
         return x.with_shape(*x.dims[:axis], o)
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        taken = operands[1].numel // max(results[0].bounds[-1], 1)
+        return 2 * results[0].numel * taken + self.bias_flops(operands, results)
 
     def channel_axis(self, rank: int) -> int:
         return rank - 1
@@ -63,6 +68,9 @@ class Softmax(Op):
     def infer(self, x: TensorType) -> TensorType:
         axis_of(self.axis, x)
         return x
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return 5 * results[0].numel  # largest, minus it, exp, sum, division
 
     def reference(self, x: Tensor) -> Tensor:
         return x.softmax(self.axis)

@@ -1,20 +1,22 @@
-"""From a detector's predictions to boxes: decoding, and suppression of what overlaps a better box."""
+"""Boxes: from a detector's predictions to boxes without duplicates, and from boxes to the features inside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import ceil, floor, prod
 
 import torch
 from torch import Tensor
 
-from ..op import Op, op
+from ..op import Op, Trait, op
 from ..types import AtMost, TensorType, upper_bound
+from .image import split_image_dims
 
 CODES = ("corner", "center_size", "corner_size")
 LOWEST_F32 = -3.4028234663852886e38  # -FLT_MAX: every score is above it
 
 
-@op("detection_output")
+@op("detection_output", operands=3)
 class DetectionOutput(Op):
     """What a single-shot detector has found (Liu et al. 2016; SSD fork, detection_output_layer.cpp, bbox_util.cpp).
 
@@ -42,7 +44,7 @@ class DetectionOutput(Op):
     eta: float = 1.0
     keep_top_k: int = -1
     confidence: float = LOWEST_F32
-    row_major_only = True
+    traits = frozenset({Trait.ROW_MAJOR_ONLY})
     # Made for the host: how many boxes survive, and which comes next, is known only from the one before.
 
     def infer(self, loc: TensorType, conf: TensorType, prior: TensorType) -> TensorType:
@@ -153,3 +155,77 @@ def box_areas(boxes: Tensor) -> Tensor:
     """Nothing for a box that is turned inside out (BBoxSize)."""
     width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
     return torch.where((width < 0) | (height < 0), torch.zeros_like(width), width * height)
+
+
+SAMPLES = (-0.5, 0.5)  # along each axis of a box, whose ends are -1 and 1
+MAX_POINTS = 4  # pixels of a bin that are looked at
+
+
+@op("roi_align", operands=2)
+class RoiAlign(Op):
+    """The features inside each box, as `height` x `width` bins (synopsys-caffe, roi_align_layer.cpp).
+
+    Operands: features [n, c, h, w] and boxes [r, 5] of image, xmin, ymin, xmax, ymax, which are multiplied by `scale`.
+    The result is [r, c, height, width]. Bins divide a box that is one pixel larger than given, and are cut to the map.
+    A bin looks at its first four pixels, row by row; one beyond the map counts as 0. Each of four samples, at -½ and ½
+    of the box from -1 to 1, is their sum, weighted by max(0, 1 - distance) along each axis, and the largest sample is
+    the result. A box without width or height has all its pixels at 0 along that axis. (The paper,
+    He et al. 2017, has the mean of bilinear samples.) A box of an image that is not there is a ValueError at run time.
+    """
+
+    height: int
+    width: int
+    scale: float = 1.0
+
+    def infer(self, x: TensorType, rois: TensorType) -> TensorType:
+        _, channels, sizes = split_image_dims(x)
+        if len(sizes) != 2:
+            raise ValueError(f"takes images [n, c, h, w], not {x}")
+        if min(self.height, self.width) < 1:
+            raise ValueError(f"height and width are 1 or more, not {self.height} and {self.width}")
+        if rois.rank < 2 or prod(rois.with_shape(*rois.dims[1:]).shape) != 5:
+            raise ValueError(f"the boxes are [r, 5], not {rois}")
+        return x.with_shape(rois.dims[0], channels, self.height, self.width)
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return results[0].numel * len(SAMPLES) ** 2 * 2 * MAX_POINTS
+
+    def reference(self, x: Tensor, rois: Tensor) -> Tensor:
+        """Bins are found in float32, as Caffe rounds them."""
+        boxes = rois.reshape(-1, 5).float()
+        made = x.new_zeros(len(boxes), x.shape[1], self.height, self.width)
+        for r, (image, *corners) in enumerate(boxes.unbind()):
+            if not 0 <= int(image) < x.shape[0]:
+                raise ValueError(f"box {r} is in image {int(image)}, and there are {x.shape[0]}")
+            xmin, ymin, xmax, ymax = (corner * boxes.new_tensor(self.scale) for corner in corners)
+            rows = [*bins(ymin, ymax, self.height, x.shape[2])]
+            columns = [*bins(xmin, xmax, self.width, x.shape[3])]
+            for i, (row, no_height) in enumerate(rows):
+                for j, (column, no_width) in enumerate(columns):
+                    points = [(h, w) for h in row for w in column][:MAX_POINTS]
+                    best = x.new_full((x.shape[1],), 0.0 if no_height or no_width else LOWEST_F32)
+                    for sx in SAMPLES:
+                        for sy in SAMPLES:
+                            total = torch.zeros_like(best)
+                            for h, w in points:
+                                if h < x.shape[2] and w < x.shape[3]:
+                                    total += (
+                                        x[int(image), :, h, w] * weight(sx, w, xmin, xmax) * weight(sy, h, ymin, ymax)
+                                    )
+                            best = torch.where(total > best, total, best)
+                    made[r, :, i, j] = best
+        return made
+
+
+def bins(start: Tensor, end: Tensor, count: int, size: int) -> Iterator[tuple[range, bool]]:
+    """Of each bin along one axis of a box the pixels, and whether it has no extent."""
+    each = (end - start + 1).clamp(min=1) / count
+    for i in range(count):
+        low, high = ((each * k + start).clamp(0, size) for k in (i, i + 1))
+        yield range(ceil(low), floor(high) + 1), bool(high <= low)
+
+
+def weight(sample: float, pixel: int, start: Tensor, end: Tensor) -> Tensor:
+    """How much a pixel counts in a sample, along one axis."""
+    at = (2 * (pixel - start) / (end - start) - 1).clamp(-1, 1) if end != start else torch.zeros_like(start)
+    return (1 - (sample - at).abs()).clamp(min=0)

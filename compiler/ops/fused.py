@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
+from ..attributes import ATTRIBUTE_TYPES, AttributeType
 from ..ir import Graph, Value
 from ..op import Op, op
 from ..reference import evaluate
@@ -11,9 +14,18 @@ from ..types import TensorType
 from .image import plural
 
 
-@op("fused")
+def require_graph(value: object) -> Graph:
+    if not isinstance(value, Graph):
+        raise TypeError
+    return value
+
+
+ATTRIBUTE_TYPES["Graph"] = AttributeType("a graph", require_graph)
+
+
+@op("fused", operands=(0, None))
 class Fused(Op):
-    """A graph as an operator: its first node is the anchor, the rest ride on the anchor's result.
+    """A graph as an operator: its first node is the anchor, the others are its epilogue.
 
     Two are equal if their graphs do the same, whatever things are called in them.
     """
@@ -27,9 +39,14 @@ class Fused(Op):
         return hash(self.body.structure)
 
     @property
-    def reads_any_layout(self) -> bool:  # type: ignore[override]
+    def reads_any_layout(self) -> bool:
         """As its anchor does, whose first operand is the kernel's."""
         return self.body.nodes[0].op.reads_any_layout
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return sum(
+            node.op.flops([v.type for v in node.inputs], [v.type for v in node.results]) for node in self.body.nodes
+        )
 
     def pointwise_in(self, operand: int) -> bool:
         """True if every way from that operand to a result is pointwise."""

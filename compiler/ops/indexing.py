@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from ..op import Ints, Op, op, per_axis
+from ..op import Ints, Op, Trait, op, per_axis
 from ..types import AtMost, TensorType, upper_bound
 from .dense import axis_of
 from .image import plural
@@ -18,7 +18,7 @@ class Transpose(Op):
     """The dimensions in another order: dimension i of the result is dimension `order[i]` of x."""
 
     order: tuple[int, ...]
-    layout_agnostic = True
+    traits = frozenset({Trait.LAYOUT_AGNOSTIC})
 
     def infer(self, x: TensorType) -> TensorType:
         if sorted(self.order) != list(range(x.rank)):
@@ -32,7 +32,7 @@ class Transpose(Op):
         return x.permute(self.order)
 
 
-@op("crop")
+@op("crop", operands=(1, 2))
 class Crop(Op):
     """A part of x: along the axes from `axis` on as large as `like`, and beginning at `offset`.
 
@@ -87,7 +87,7 @@ class Tile(Op):
         return torch.cat([x] * self.tiles, self.axis)
 
 
-@op("gather")
+@op("gather", operands=2)
 class Gather(Op):
     """Rows of a table: each number of `index`, cut to a whole one, becomes that row of `table` (its first axis).
 
@@ -107,7 +107,7 @@ class Gather(Op):
         return table[wanted.long()]
 
 
-@op("filter")
+@op("filter", operands=(1, None))
 class Filter(Op):
     """Of each operand but the last the rows where the last, one number a row, is not 0.
 

@@ -13,7 +13,7 @@ from .dense import axis_of
 from .image import plural
 
 
-@op("sigmoid_cross_entropy")
+@op("sigmoid_cross_entropy", operands=2)
 class SigmoidCrossEntropy(Elementwise):
     """-t·log(p) - (1 - t)·log(1 - p) for p = sigmoid(x), in the form that cannot overflow
     (Caffe, sigmoid_cross_entropy_loss_layer.cpp)."""
@@ -40,7 +40,7 @@ class SmoothL1(Elementwise):
         return m.where(far < 1 / square, x * x * (0.5 * square), far - 0.5 / square)
 
 
-@op("contrastive")
+@op("contrastive", operands=2)
 class Contrastive(Elementwise):
     """What a pair loses by its squared distance: the square if alike, else what it lacks to `margin`, squared
     (Hadsell et al. 2006); with `legacy`, what the square lacks to the margin (Caffe, contrastive_loss_layer.cpp).
@@ -57,7 +57,7 @@ class Contrastive(Elementwise):
         return m.where(m.abs(alike) >= 1, square, lacks if self.legacy else lacks * lacks)
 
 
-@op("hinge")
+@op("hinge", operands=2)
 class Hinge(Op):
     """max(0, 1 - x) for the class that the label names, max(0, 1 + x) for all others: of the shape of x.
 
@@ -105,7 +105,7 @@ class Labelled(Op):
         return table, *classes_of(label, table.shape[1], self.ignore)
 
 
-@op("cross_entropy")
+@op("cross_entropy", operands=(2, 3))
 class CrossEntropy(Labelled):
     """What each place loses: -log of the probability, along `axis`, of the class that its label names.
 
@@ -135,7 +135,7 @@ class CrossEntropy(Labelled):
         return torch.where(counts, lost, 0.0).reshape((*p.shape[:axis], *p.shape[axis + 1 :]))
 
 
-@op("accuracy")
+@op("accuracy", operands=2)
 class Accuracy(Labelled):
     """The share of places at which the class that the label names is among the `top` best scored: one number [].
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -34,6 +36,10 @@ class Lrn(Op):
             split_image_dims(x)
         return x
 
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        window = self.size if self.region == "across" else self.size**2
+        return (2 * window + 4) * results[0].numel
+
     def reference(self, x: Tensor) -> Tensor:
         half = self.size // 2
         if self.region == "within":
@@ -60,6 +66,9 @@ class L2Normalize(Op):
         if x.rank < 2:
             raise ValueError(f"{x} has no channels")
         return x
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return 5 * results[0].numel
 
     def reference(self, x: Tensor) -> Tensor:
         squares = (x * x).sum(tuple(range(1, x.ndim)) if self.across else 1, keepdim=True)

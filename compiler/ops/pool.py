@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..op import Ints, Op, op, per_axis
+from ..op import Ints, Op, Trait, op, per_axis
 from ..types import TensorType
 from .image import split_image_dims
 
@@ -43,7 +43,7 @@ class Pool(Op):
     stride: Ints = (1,)
     pad: Ints = (0,)
     round: str = "up"
-    reads_any_layout = True
+    traits = frozenset({Trait.READS_ANY_LAYOUT})
 
     def windows(self, sizes: tuple[int, ...]) -> tuple[Window, ...]:
         """The windows along each image axis."""
@@ -68,6 +68,10 @@ class Pool(Op):
     def result_type(self, x: TensorType) -> TensorType:
         n, c, sizes = split_image_dims(x)
         return x.with_shape(n, c, *(w.window_count for w in self.windows(sizes)))
+
+    def window_size(self, x: TensorType) -> int:
+        """Numbers in one window."""
+        return prod(w.kernel for w in self.windows(x.bounds[2:]))
 
     def extract_windows(self, x: Tensor, fill: float) -> Tensor:
         """[n, c, windows..., kernel...]: each window laid out, `fill` wherever it leaves the image."""
@@ -101,6 +105,9 @@ class MaxPool(Pool):
         made = self.result_type(x)
         return (made, replace(made, dtype="f32") if x.dtype == "f16" else made) if self.mask else made
 
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return results[0].numel * self.window_size(operands[0])
+
     def reference(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         lowest = -torch.finfo(torch.float32).max  # an empty window is -FLT_MAX in Caffe
         laid = self.extract_windows(x, lowest)
@@ -129,6 +136,9 @@ class AvgPool(Pool):
 
     def infer(self, x: TensorType) -> TensorType:
         return self.result_type(x)
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return results[0].numel * self.window_size(operands[0])
 
     def reference(self, x: Tensor) -> Tensor:
         total = self.extract_windows(x, 0.0).sum(-1)

@@ -7,11 +7,11 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from ..op import Op, op
+from ..op import Op, Trait, op
 from ..types import Dim, TensorType
 
 
-@op("prior_box")
+@op("prior_box", operands=2)
 class PriorBox(Op):
     """Prior boxes around the centre of every cell of a feature map (Liu et al. 2016; SSD fork, prior_box_layer.cpp).
 
@@ -34,7 +34,7 @@ class PriorBox(Op):
     image: tuple[int, ...] = ()
     step: tuple[float, ...] = ()
     offset: float = 0.5
-    shape_only = True
+    traits = frozenset({Trait.SHAPE_ONLY})
 
     def infer(self, features: TensorType, image: TensorType) -> TensorType:
         if not self.min_size or min(self.min_size) <= 0:

@@ -8,6 +8,9 @@ step the state is zero, or what is given. What does not depend on the state, W x
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 import torch
 from torch import Tensor
 
@@ -15,7 +18,7 @@ from ..op import Op, op
 from ..types import Dim, TensorType
 
 
-@op("lstm")
+@op("lstm", operands=(3, 5))
 class Lstm(Op):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; Caffe, lstm_layer.cpp and lstm_unit_layer.cpp).
 
@@ -45,6 +48,9 @@ class Lstm(Op):
         made = gates.with_shape(steps, streams, width // 4)
         return (made, last, last) if self.state else made
 
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return recurrent_flops(operands)
+
     def reference(
         self, gates: Tensor, cont: Tensor, w: Tensor, h: Tensor | None = None, c: Tensor | None = None
     ) -> Tensor | tuple[Tensor, ...]:
@@ -58,7 +64,7 @@ class Lstm(Op):
         return (whole, now[None], cell[None]) if self.state else whole
 
 
-@op("rnn")
+@op("rnn", operands=(3, 4))
 class Rnn(Op):
     """The plain recurrent network (Elman 1990; Caffe, rnn_layer.cpp): at each step h = tanh(a + W (cont · h)).
 
@@ -78,6 +84,9 @@ class Rnn(Op):
         require_state(last, h)
         return (inputs, last) if self.state else inputs
 
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return recurrent_flops(operands)
+
     def reference(
         self, inputs: Tensor, cont: Tensor, w: Tensor, h: Tensor | None = None
     ) -> Tensor | tuple[Tensor, ...]:
@@ -89,7 +98,7 @@ class Rnn(Op):
         return (whole, now[None]) if self.state else whole
 
 
-@op("lstm_unit")
+@op("lstm_unit", operands=3)
 class LstmUnit(Op):
     """One step of `lstm`, its gates' inputs complete (Caffe, lstm_unit_layer.cpp).
 
@@ -103,8 +112,16 @@ class LstmUnit(Op):
             raise ValueError(f"a cell [1, n, d] goes with gates [1, n, 4 d], not {c} with {gates}")
         return c, c
 
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return 13 * results[0].numel
+
     def reference(self, c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, ...]:
         return lstm_step(c, gates, cont[..., None])
+
+
+def recurrent_flops(operands: Sequence[TensorType]) -> int:
+    """For each number of the inputs a row of the hidden state's weight, and five operations more."""
+    return prod(operands[0].bounds) * (2 * operands[2].bounds[-1] + 5)
 
 
 def lstm_step(c: Tensor, a: Tensor, going: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -28,6 +29,9 @@ class Reduce(Op):
         if self.how not in ("sum", "asum", "sumsq", "mean"):
             raise ValueError(f'how is "sum", "asum", "sumsq" or "mean", not "{self.how}"')
         return x.with_shape(*x.dims[: axis_of(self.axis, x)])
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return operands[0].numel
 
     def reference(self, x: Tensor) -> Tensor:
         rows = x.flatten(self.axis % x.ndim)
@@ -83,6 +87,9 @@ class Standardize(Op):
             raise ValueError(f'eps_in is "deviation" or "variance", not "{self.eps_in}"')
         return x
 
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return 5 * results[0].numel
+
     def reference(self, x: Tensor) -> Tensor:
         per = [axis % x.ndim for axis in self.per]
         over = [axis for axis in range(x.ndim) if axis not in per] or [-1]  # each number alone: over one of one
@@ -97,7 +104,7 @@ class Standardize(Op):
         return centred.reshape(x.shape)
 
 
-@op("total_loss")
+@op("total_loss", operands=(1, 2))
 class TotalLoss(Op):
     """The sum of what each place loses, times `scale`, divided by a number of places: one number [].
 

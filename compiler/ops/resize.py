@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -56,6 +57,9 @@ class Interp(Op):
         n, c, sizes = split_image_dims(x)
         return x.with_shape(n, c, *self.result_sizes(sizes))
 
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return results[0].numel * 3 * (results[0].rank - 2)  # a difference, a product and a sum along each axis
+
     def reference(self, x: Tensor) -> Tensor:
         sizes = tuple(x.shape[2:])
         for axis, (places, count) in enumerate(
@@ -94,7 +98,7 @@ class Upsample(Op):
         return x
 
 
-@op("unpool")
+@op("unpool", operands=2)
 class Unpool(Op):
     """Each number at the place in its plane that `mask` says, and zeros elsewhere: what max_pool took, put back.
 

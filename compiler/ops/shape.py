@@ -9,16 +9,17 @@ from math import prod
 import torch
 from torch import Tensor
 
-from ..op import Ints, Op, op
+from ..op import Ints, Op, Trait, op
 from ..types import AtMost, Dim, TensorType, upper_bound
 from .dense import axis_of
 
 
-@op("concat")
+@op("concat", operands=(1, None))
 class Concat(Op):
     """Operands one after another along `axis`."""
 
     axis: int = 1
+    traits = frozenset({Trait.JOINS})
 
     def infer(self, *operands: TensorType) -> TensorType:
         first, axis = operands[0], axis_of(self.axis, operands[0])
@@ -50,6 +51,7 @@ class Slice(Op):
     axis: int = 1
     points: tuple[int, ...] = ()
     parts: int = 1
+    traits = frozenset({Trait.SLICES})
 
     def cut_points(self, x: TensorType) -> list[int]:
         axis = axis_of(self.axis, x)
@@ -80,8 +82,7 @@ class Slice(Op):
 class Reinterpret(Op):
     """The same numbers in the same (Caffe's) order, under another shape."""
 
-    is_reinterpretation = True
-    row_major_only = True
+    traits = frozenset({Trait.REINTERPRETS, Trait.ROW_MAJOR_ONLY})
 
     def reference(self, x: Tensor) -> Tensor:
         made = self.infer_types([TensorType("f32", tuple(x.shape))])

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..op import Op, did_you_mean, op
+from ..op import Op, Trait, did_you_mean, op
 from ..types import TensorType
 
 Settings = Mapping[str, Any]
@@ -31,14 +31,14 @@ class RegisteredLayer:
 REGISTERED_LAYERS: dict[str, RegisteredLayer] = {}
 
 
-@op("user")
+@op("user", operands=(1, None))
 class User(Op):
     """What the caller's function for `layer` makes of the operands (cortado.register_layer); settings are JSON."""
 
     layer: str
     settings: str = "{}"
 
-    row_major_only = True  # the function sees images as Caffe has them
+    traits = frozenset({Trait.ROW_MAJOR_ONLY})  # the function sees images as Caffe has them
 
     @property
     def parsed_settings(self) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from ..op import Op
+from ..types import TensorType
 
 
 class Weighted(Op):
@@ -16,6 +19,10 @@ class Weighted(Op):
     def channel_axis(self, rank: int) -> int:
         """The axis of the result, which has `rank` dimensions, along which the output channels stand."""
         return 1
+
+    def bias_flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        """One addition for each element of the result, if there is a bias."""
+        return results[0].numel if len(operands) == 3 else 0
 
     def factors(self, shape: tuple[int, ...], a: Tensor) -> Tensor:
         """What a weight of this shape is multiplied by for output channel i to come out a[i] times as large.

@@ -24,6 +24,7 @@ from .pyramid import PYRAMID_POOL
 from .recurrent import LSTM, LSTM_UNIT, RNN
 from .reduction import ARGMAX, REDUCE, STANDARDIZE
 from .resizing import INTERP, UNPOOL, UPSAMPLE
+from .roi import ROI_ALIGN
 from .scores import ACCURACY, CROSS_ENTROPY, HINGE, TOTAL_LOSS
 
 IMPLEMENTATIONS: Mapping[str, Primitive] = {
@@ -36,6 +37,7 @@ IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "interp": INTERP,
     "upsample": UPSAMPLE,
     "unpool": UNPOOL,
+    "roi_align": ROI_ALIGN,
     "softmax": SOFTMAX,
     "concat": CONCAT,
     "slice": SLICE,

@@ -92,12 +92,15 @@ CHAINS = {
         "a = tanh(x); b = mul(a, x); c = elu(b); d = max(c, x); e = abs(d); y = power(e, shift=1)",
         {},
     ),
+    "mish and hard swish": ("f32[2,5,7,9]", "y = hard_swish(mish(x))", {}),
     "more than a block": ("f32[2,3,40,41]", "y = sigmoid(x)", {}),
 }
 
 EPILOGUES = {
     "relu": "relu({})",
     "leaky, then scale": "scale(relu({}, slope=0.1), g, h)",
+    "mish": "mish({})",
+    "hard swish, then scale": "scale(hard_swish({}), g, h)",
     "residual": "relu(add({}, r))",
     "residual twice": "add(tanh(add({}, r)), r, beta=0.5)",
     "by rows and columns": "scale({}, v, axis=2)",

@@ -5,6 +5,7 @@ A name is a kind and whatever makes it unique, as in `w3`; its numbers follow fr
     x    around 0                                  class5  0, 1, 2, 3 or 4: a label, or a row of a table
     w    around 0, smaller the more are summed     flag    0 or 1
     v    between 0.25 and 1.25                     prior   boxes and their variances, [1, 2, 4 boxes]
+    roi3 boxes [r, 5] in images 0, 1 or 2, of 0 to 8 pixels
     late like w, but without numbers while passes run
 
 `w3_again` and `w3_again2` hold the same numbers as `w3`. Of an unknown dimension `?n` two thirds are there at run time,
@@ -38,6 +39,11 @@ def normal_by_fan_in(state: np.random.RandomState, shape: tuple[int, ...], count
     return state.standard_normal(shape) / max(1.0, float(np.prod(shape[1:]))) ** 0.5
 
 
+def image_boxes(state: np.random.RandomState, shape: tuple[int, ...], count: int) -> np.ndarray:
+    low, size = state.uniform(0, 4, (shape[0], 2)), state.uniform(0, 4, (shape[0], 2))
+    return np.hstack([state.randint(0, max(count, 1), (shape[0], 1)), low, low + size]).reshape(shape)
+
+
 FILLS: dict[str, Fill] = {
     "x": lambda state, shape, count: state.standard_normal(shape),
     "w": normal_by_fan_in,
@@ -46,6 +52,7 @@ FILLS: dict[str, Fill] = {
     "class": lambda state, shape, count: state.randint(0, max(count, 1), shape),
     "flag": lambda state, shape, count: state.randint(0, 2, shape),
     "prior": prior_boxes,
+    "roi": image_boxes,
 }
 
 

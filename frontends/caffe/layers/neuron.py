@@ -5,7 +5,21 @@ from __future__ import annotations
 from math import e, inf
 
 from ....compiler.ir import Value
-from ....compiler.ops.activation import Abs, Bnll, Clip, Dropout, Elu, PRelu, Relu, Sigmoid, Swish, TanH, Threshold
+from ....compiler.ops.activation import (
+    Abs,
+    Bnll,
+    Clip,
+    Dropout,
+    Elu,
+    HardSwish,
+    Mish,
+    PRelu,
+    Relu,
+    Sigmoid,
+    Swish,
+    TanH,
+    Threshold,
+)
 from ....compiler.ops.arithmetic import Exp, Log, Power
 from ..layer import Layer, layer, shortest
 
@@ -79,6 +93,16 @@ def bnll(l: Layer, x: Value) -> Value:
 @layer("Swish", "swish_param")
 def swish(l: Layer, x: Value) -> Value:
     return l.emit(Swish(beta=l.number("beta")), x)
+
+
+@layer("Mish")
+def mish(l: Layer, x: Value) -> Value:
+    return l.emit(Mish(), x)
+
+
+@layer("HardSwish")
+def hard_swish(l: Layer, x: Value) -> Value:
+    return l.emit(HardSwish(), x)
 
 
 @layer("Clip", "clip_param")

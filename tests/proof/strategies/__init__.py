@@ -1,7 +1,7 @@
 """How each operator is drawn: operands among the values that are there, and attributes that suit them.
 
 A strategy adds one or a few nodes to a builder, or raises Unfit. An operator without one of its own is drawn by its
-signature and its attributes' types (`general`), so that a new operator is in the nets from its first day.
+arity and its attributes' types (`general`), so that a new operator is in the nets from its first day.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cortado.compiler.ir import Value
-from cortado.compiler.ops.detection import CODES, DetectionOutput
+from cortado.compiler.ops.detection import CODES, DetectionOutput, RoiAlign
 from cortado.compiler.ops.prior_box import PriorBox
 from cortado.compiler.ops.recurrent import Lstm, LstmUnit, Rnn
 
@@ -44,6 +44,13 @@ def detection_output(d: NetBuilder) -> Value:
     return d.add(op, where, scores, priors)
 
 
+def roi_align(d: NetBuilder) -> Value:
+    x = d.value(lambda v: v.type.rank == 4 and has_static_dims(v) and v.type.numel > 0)
+    rois = d.new_input(f"roi{x.type.shape[0]}", d.dice.between(1, 4), 5)
+    op = RoiAlign(height=d.dice.between(1, 3), width=d.dice.between(1, 3), scale=d.dice.pick((1.0, 0.5, 0.3)))
+    return d.add(op, x, rois)
+
+
 def sequence(d: NetBuilder, width: int) -> Value:
     """[t, n, width]: something with three axes, made as wide as it has to be."""
     x = d.value(lambda v: v.type.rank >= 3 and has_static_dims(v))
@@ -80,6 +87,7 @@ def lstm_unit(d: NetBuilder) -> object:
 STRATEGIES = {
     "prior_box": prior_box,
     "detection_output": detection_output,
+    "roi_align": roi_align,
     "lstm": lstm,
     "rnn": rnn,
     "lstm_unit": lstm_unit,

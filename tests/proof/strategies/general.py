@@ -1,4 +1,4 @@
-"""Any operator by its signature, and those elementwise ones whose operands are no free choice."""
+"""Any operator by its arity and attributes, and those elementwise ones whose operands are no free choice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from cortado.compiler.ir import Value
-from cortado.compiler.op import REGISTRY, Op, arity
+from cortado.compiler.op import REGISTRY, Op
 from cortado.compiler.ops.activation import AtLeast, Clip, PRelu
 from cortado.compiler.ops.arithmetic import Exp, Log, Power
 from cortado.compiler.ops.channels import BatchNorm, Bias, Scale
@@ -20,8 +20,8 @@ FLOATS = (-1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
 def by_signature(d: NetBuilder, cls: type[Op]) -> None:
     """Operands of one type, as many as it takes; attributes by their types, often as they are by default."""
     x = d.value()
-    least, most = arity(cls)
-    count = d.dice.between(max(least, 1), min(most, least + 2))
+    least, most = cls.arity
+    count = d.dice.between(max(least, 1), least + 2 if most is None else min(most, least + 2))
     attributes = {f.name: draw_attribute(d, f, x) for f in fields(cls) if is_required(f) or d.dice.chance(0.5)}  # type: ignore[arg-type]
     try:
         op = cls(**{name: value for name, value in attributes.items() if value is not None})
