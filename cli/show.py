@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 @click.option("--why", is_flag=True, help="Print what the passes did, and what they did not and why.")
 @click.option("--stats", is_flag=True, help="Print sizes, arithmetic, memory and launches, pass by pass.")
 @click.option("--kernels", is_flag=True, help="Print the kernels: in the language or, for a GPU, as Triton.")
+@click.option("--dot", "as_dot", is_flag=True, help="Print the net, at this stage, as a drawing for Graphviz's dot.")
 @click.option("--json", "as_json", is_flag=True, help="Print any of these as JSON.")
 def show(
     net: str,
     weights: str | None,
     reading: dict[str, Any],
+    as_dot: bool,
     as_json: bool,
     **views: Any,
 ) -> None:
@@ -43,10 +45,16 @@ def show(
     spelled = [OPTION_SPELLINGS.get(name, f"--{name}") for name in chosen]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(spelled)} are two views of a net. Ask for one at a time.")
-    if is_artifact(net) and not weights and set(chosen) <= {"kernels"} and not has_compile_options():
+    if as_dot and chosen.keys() - {"after", "before"}:
+        raise click.UsageError(f"--dot draws a net, and {spelled[0]} is another view. Ask for one at a time.")
+    if is_artifact(net) and not as_dot and not weights and set(chosen) <= {"kernels"} and not has_compile_options():
         view = make_artifact_view(net, bool(chosen))
     else:
         view = make_net_view(net, weights, reading, *next(iter(chosen.items()), ("", "")))
+    if as_dot:
+        from .views import make_drawing
+
+        view = make_drawing(view)
     if as_json:
         click.echo(json.dumps(view.json(), indent=1))
     else:

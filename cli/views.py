@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..compiler.dot import dot
 from ..compiler.errors import CompileError
 from ..compiler.plan import PlannedGraph
 from ..compiler.text import show as text_of
@@ -43,6 +44,21 @@ class NetText:
 
     def print(self) -> None:
         click.echo(self.text, nl=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The net as text for Graphviz."""
+
+    net: str
+    stage: str
+    dot: str
+
+    def json(self) -> Any:
+        return asdict(self)
+
+    def print(self) -> None:
+        click.echo(self.dot, nl=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +161,14 @@ class StageFolder:
             click.echo(path)
 
 
-View = NetText | ArtifactText | KernelSources | TextDiff | PassNotes | StatisticsView | StageFolder
+View = NetText | Drawing | ArtifactText | KernelSources | TextDiff | PassNotes | StatisticsView | StageFolder
+
+
+def make_drawing(view: View) -> Drawing:
+    """The drawing of a net that is shown at one stage."""
+    assert isinstance(view, NetText)
+    graph = view.planned.graph
+    return Drawing(graph.name, view.stage, dot(graph))
 
 
 def make_text_diff(name: str, stages: Stages) -> TextDiff:

@@ -10,12 +10,13 @@ from functools import cache
 
 import pytest
 
-from cortado.compiler import build
-from cortado.compiler.codegen import for_cuda
 from cortado.compiler.ir import Constant, Node, Value
 from cortado.compiler.op import REGISTRY, Trait
 from cortado.compiler.ops.fused import Fused
+from cortado.compiler.slots import plan_dims
 from cortado.compiler.targets import target as target_of
+from cortado.compiler.targets.cuda import lowering as cuda
+from cortado.compiler.targets.onednn import target as onednn
 from cortado.passes import Context, run
 from cortado.runtime.artifact import PRIMITIVE_TABLE, Slot, Step, Weight
 from cortado.runtime.primitives import IMPLEMENTATIONS
@@ -38,26 +39,24 @@ Shape = tuple[int, ...]
 def lower_to_step(node: Node, target: str) -> Step | None:
     """The primitive that computes a node; None if it is a kernel of the target's own."""
     if target == "cpu":
-        return build.lower_node(node)
-    lowered = for_cuda.lower_node(
-        node, {v.name: slot_or_weight(v) for v in (*node.inputs, *node.results)}, strict=False
-    )
-    return lowered if isinstance(lowered, Step) else None
+        return onednn.lower_node(node)
+    lowered = cuda.lower_node(node, {v.name: slot_or_weight(v) for v in (*node.inputs, *node.results)}, strict=False)
+    return lowered.step if isinstance(lowered, cuda.HostNode) else None
 
 
 def slot_or_weight(value: Value) -> Slot | Weight:
     if isinstance(value, Constant):
         return Weight(value.type.dtype, value.type.shape, "")
-    return Slot(value.type.dtype, build.plan_dims(value.type), value.layout or "nchw", 0)
+    return Slot(value.type.dtype, plan_dims(value.type), value.layout or "nchw", 0)
 
 
 def shapes_of_step(step: Step, node: Node, operands: dict[str, Shape]) -> Sequence[Shape] | None:
     """What the primitive makes of operands of these shapes; None if it does not know before it has run."""
-    infer_shapes = IMPLEMENTATIONS[step.primitive].infer_shapes
+    infer_shapes = IMPLEMENTATIONS[step.kind].infer_shapes
     if infer_shapes is None:
         return None
-    attributes = PRIMITIVE_TABLE[step.primitive].complete(step.attributes)
-    planned = [build.plan_dims(v.type) for v in node.results]
+    attributes = PRIMITIVE_TABLE[step.kind].complete(step.payload)
+    planned = [plan_dims(v.type) for v in node.results]
     return [tuple(shape) for shape in infer_shapes(attributes, [operands[name] for name in step.operands], planned)]
 
 
@@ -103,7 +102,7 @@ def test_fused_nodes_agree_with_their_primitives() -> None:
     for number in range(NETS):
         for node in run(net(number).graph, Context(target_of("cpu"))).graph.nodes:
             if isinstance(node.op, Fused):
-                shapes = shapes_of_step(build.lower_node(node), node, {v.name: v.type.bounds for v in node.inputs})
+                shapes = shapes_of_step(onednn.lower_node(node), node, {v.name: v.type.bounds for v in node.inputs})
                 assert shapes == [t.bounds for t in node.inferred_types], f"net {number}: {node.name}"
                 fused += 1
     assert fused > NETS // 2

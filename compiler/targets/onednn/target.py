@@ -6,10 +6,11 @@ elementwise operators run as one `expr`.
 
 from __future__ import annotations
 
+from ....runtime.artifact import Step
 from ...codegen.host_steps import PrimitiveCall, lower_alone, lower_packed, make_host_step
 from ...codegen.record import has_consistent_axes
 from ...cost import is_free
-from ...ir import Graph
+from ...ir import Graph, Node
 from ...kernel import kernel_graph
 from ...op import Elementwise, Op
 from ...ops.conv import Conv, Deconv
@@ -59,8 +60,7 @@ class OneDnn(Target):
         return not op.is_reinterpretation
 
     def compile(self, planned: PlannedGraph) -> LoweredGraph:
-        steps = [make_host_step(node, lower(kernel_graph(node))) for node in planned.graph.nodes]
-        return LoweredGraph(steps, sources=self.sources(planned))
+        return LoweredGraph([lower_node(n) for n in planned.graph.nodes], sources=self.sources(planned))
 
     def sources(self, planned: PlannedGraph) -> dict[str, str]:
         """The kernels of fused nodes, in cortado's language."""
@@ -70,6 +70,11 @@ class OneDnn(Target):
     def launches(self, planned: PlannedGraph) -> LaunchCount:
         storages = resolve_storage(planned)
         return LaunchCount(sum(not is_free(node, planned, storages) for node in planned.graph.nodes))
+
+
+def lower_node(node: Node) -> Step:
+    """The step of a node. Unsupported if there is no primitive for it."""
+    return make_host_step(node, lower(kernel_graph(node)))
 
 
 def lower(kernel: Graph) -> PrimitiveCall:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from ....compiler.errors import CompileError
+from ....compiler.view import ancestors
 from ...files.message import Message
 from .. import layers as layers  # which enter themselves in LAYERS
 from ..data import KINDS as DATA
@@ -74,7 +75,7 @@ def dead_layer(wiring: Wiring) -> Found:
     """Layers whose results come to nothing."""
     strangers = [l for l in wiring.layers if l.type not in LAYERS or (not l.writes and l.type != "Silence")]
     measures = [l for l in wiring.layers if l.measures]
-    reached = leading(wiring, [*strangers, *measures])
+    reached = leading(wiring, [*strangers, *measures]) if measures else set[Wired]()
     for layer in wiring.layers:
         readers = [r for w in layer.writes for r in w.readers]
         if layer.type in ("Input", *DATA) or layer.measures:
@@ -91,11 +92,7 @@ def dead_layer(wiring: Wiring) -> Found:
 
 def leading(wiring: Wiring, ends: Collection[Wired]) -> set[Wired]:
     """The layers that these depend on, and these."""
-    found = set(ends)
-    for layer in reversed(wiring.layers):
-        if any(r in found for w in layer.writes for r in w.readers):
-            found.add(layer)
-    return found
+    return ancestors(((layer, r) for layer in wiring.layers for w in layer.writes for r in w.readers), ends)
 
 
 def nothing(layer: Wired) -> str | None:
