@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .driver import load as load
     from .driver import save as save
     from .registering import register_layer as register_layer
+    from .registering import unregister_layer as unregister_layer
     from .runtime import ArtifactError as ArtifactError
     from .runtime import Net as Net
     from .runtime.artifact import Preprocessing as Preprocessing
@@ -38,6 +39,7 @@ HOMES = {
     "load": "driver",
     "register_layer": "registering",
     "save": "driver",
+    "unregister_layer": "registering",
 }
 __all__ = [
     "ArtifactError",
@@ -52,6 +54,7 @@ __all__ = [
     "load",
     "register_layer",
     "save",
+    "unregister_layer",
 ]
 
 

@@ -183,11 +183,13 @@ layer { name: "c" type: "Softmax" bottom: "fc" top: "z" include { phase: TRAIN }
     assert "sigmoid" not in read(text, state=State(stages=frozenset({"deploy", "raw"})))
 
 
-def test_stages_of_the_file_count_and_its_phase_does_not() -> None:
+def test_stages_of_the_file_count_and_its_phase_does_not(tmp_path: Path) -> None:
     text = 'state { phase: TRAIN level: 5 stage: "deploy" }' + TODAY
     text += 'layer { name: "a" type: "Sigmoid" bottom: "fc" top: "y" '
     text += 'include { stage: "deploy" phase: TEST max_level: 0 } }'
     assert "sigmoid(fc)" in read(text)
+    (tmp_path / "net.prototxt").write_text(text)
+    assert driver.read_net(tmp_path / "net.prototxt").layers == TODAY.count("layer {") + 1
 
 
 def test_outputs_ask_only_for_what_they_need() -> None:
