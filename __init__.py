@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .installation import warn_of_foreign_package
 from .version import VERSION as __version__
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ __all__ = [
     "save",
     "unregister_layer",
 ]
+
+
+warn_of_foreign_package()
 
 
 def __getattr__(name: str) -> Any:

@@ -318,7 +318,7 @@ def test_hdf5_files_of_other_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(CompileError) as caught:
         compile_net(tmp_path, TODAY, path)
-    assert caught.value.advice == "pip install cortado[hdf5]"
+    assert caught.value.advice == 'pip install "cortado-caffe[hdf5]"'
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs published models")
