@@ -21,7 +21,7 @@ ADVICE = "Run `pip uninstall cortado`, then `pip install --force-reinstall corta
 
 def test_the_distribution_is_cortado_caffe() -> None:
     assert PROJECT["project"]["name"] == "cortado-caffe"
-    assert PROJECT["project"]["scripts"] == {"cortado": "cortado.__main__:main"}
+    assert PROJECT["project"]["scripts"] == {"cortado": "cortado_caffe:main"}
 
 
 def test_the_version_is_stated_once() -> None:
@@ -67,6 +67,11 @@ def run_python(*words: str, path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], cwd=path, env=settings, capture_output=True, text=True)
 
 
+def run_command(*words: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """The console command as pip writes it."""
+    return run_python("-c", "from cortado_caffe import main; main()", *words, path=path)
+
+
 def test_a_foreign_package_beside_ours_is_reported(tmp_path: Path) -> None:
     """Ours comes first on the path: it works, and says what is there."""
     (tmp_path / "cortado").symlink_to(ROOT)
@@ -88,5 +93,14 @@ def test_a_foreign_package_in_place_of_ours_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "cortado" / "__init__.py").write_text('"""Logistic regression."""\n')
     done = run_python("-m", "cortado", "compile", "net.prototxt", path=tmp_path)
     package = tmp_path / "cortado" / "__init__.py"
-    assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr == f'error: {package} is another project\'s package "cortado". {ADVICE}\n'
+    error = f'error: {package} is another project\'s package "cortado". {ADVICE}\n'
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", error)
+    (tmp_path / "cortado_caffe.py").symlink_to(ROOT / ".src" / "cortado_caffe.py")
+    package.write_text("import no_such_module\n")  # what is imported need not even start
+    done = run_command("--version", path=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", error)
+
+
+def test_the_console_command_is_this_package() -> None:
+    done = run_command("--version", path=ROOT / ".src")
+    assert (done.returncode, done.stdout) == (0, f"cortado {VERSION}\n"), done.stderr
