@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .installation import warn_of_foreign_package
 from .version import VERSION as __version__
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .driver import load as load
     from .driver import save as save
     from .registering import register_layer as register_layer
+    from .registering import unregister_layer as unregister_layer
     from .runtime import ArtifactError as ArtifactError
     from .runtime import Net as Net
     from .runtime.artifact import Preprocessing as Preprocessing
@@ -38,6 +40,7 @@ HOMES = {
     "load": "driver",
     "register_layer": "registering",
     "save": "driver",
+    "unregister_layer": "registering",
 }
 __all__ = [
     "ArtifactError",
@@ -52,7 +55,11 @@ __all__ = [
     "load",
     "register_layer",
     "save",
+    "unregister_layer",
 ]
+
+
+warn_of_foreign_package()
 
 
 def __getattr__(name: str) -> Any:

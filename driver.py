@@ -24,6 +24,7 @@ from .compiler.text import parse
 from .file_types import is_artifact
 from .frontends.caffe.rules import State
 from .passes import PIPELINE, REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFailed
+from .plugins import load_plugins
 from .reading import STDIN, WeightsGiven, read_caffe, read_language, read_source_of_artifact, reshape_inputs
 from .registering import registered_layers
 from .runtime.artifact import Artifact, Preprocessing, read, write
@@ -159,6 +160,7 @@ def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: 
 
     `layers` are functions for the steps that the file leaves to the caller, beside those that are registered.
     """
+    load_plugins()
     layers = registered_layers() | dict(layers or {})
     return Net.from_artifact(read(path), compile=recompile, layers=layers, threads=threads)
 
@@ -166,6 +168,7 @@ def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: 
 def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | None = None) -> NetFile:
     """A net from its files, before any pass. CompileError tells all that is wrong with them."""
     path, options, start = Path(path), options or Options(), perf_counter()
+    load_plugins()
     if is_artifact(path):
         artifact = read(path)
         planned = read_source_of_artifact(artifact, path, weights, options.shapes, options.outputs)

@@ -53,7 +53,8 @@ def read_caffe(
     graph = caffe_net.graph(
         message, source(weights), state=state, shapes=sizes, outputs=outputs, lenient=lenient, warn=warn
     )
-    return graph, len(included(upgraded(message, [])["layer"], state, []))
+    message = upgraded(message, [])
+    return graph, len(included(message["layer"], state.of_file(message), []))
 
 
 def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> PlannedGraph:

@@ -40,7 +40,8 @@ def register_layer(
     text); they come as a dict, with Caffe's defaults. `bottoms`, `tops`: how many, or least and most.
 
     A file compiled with it names the layer, and holds nothing of `run`: the program that loads it registers the layer
-    too, or passes load(..., layers={type: run}). ValueError if cortado computes that type itself.
+    too, or passes load(..., layers={type: run}). A type that was registered before is replaced, so that a notebook's
+    cell can be run again; `unregister_layer` removes it. ValueError if cortado computes that type itself.
     """
     if type in LAYERS and type not in REGISTERED_LAYERS:
         raise ValueError(f"{type} is a layer that cortado computes itself; give yours a type of its own")
@@ -58,8 +59,16 @@ def register_layer(
         learnt = [l.weight(shape, f"blob{i}") for i, shape in enumerate(blobs(settings, *known) if blobs else ())]
         return l.emit_all(User(layer=type, settings=json.dumps(settings, sort_keys=True)), *given, *learnt)
 
-    REGISTERED_LAYERS[type] = RegisteredLayer(shapes or shape_of_first, computed)
-    LAYERS[type] = Kind(read, param, pair(bottoms), pair(tops))
+    REGISTERED_LAYERS.replace(type, RegisteredLayer(shapes or shape_of_first, computed))
+    LAYERS.replace(type, Kind(read, param, pair(bottoms), pair(tops)))
+
+
+def unregister_layer(type: str) -> None:
+    """Forget a registered layer type. ValueError if there is none of that name."""
+    if type not in REGISTERED_LAYERS:
+        raise ValueError(f"no layer {type} is registered{did_you_mean(type, REGISTERED_LAYERS)}")
+    REGISTERED_LAYERS.remove(type)
+    LAYERS.remove(type)
 
 
 def shape_of_first(settings: Mapping[str, Any], first: Shape, *others: Shape) -> Shape:

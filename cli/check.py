@@ -32,11 +32,13 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
         from ..frontends.caffe.lint import verdicts, wired
         from ..frontends.caffe.rules import State
         from ..frontends.files.prototxt import read
+        from ..plugins import load_plugins
 
         if net.endswith(".net"):
             raise CompileError(f"{net}: this is no Caffe net", advice="Texts in cortado's language have no layers.")
         if is_artifact(net):
             raise CompileError(f"{net}: this is a compiled net", advice="Give the prototxt that it was made from.")
+        load_plugins()
         options = make_options(reading)
         wiring = wired(read(net), State(options.phase, options.level, frozenset(options.stages)))
         if inplace:

@@ -11,10 +11,9 @@ import numpy as np
 
 from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
-from ..driver import Options, read_net, recompile
+from ..driver import Options, load, read_net
 from ..file_types import is_artifact
 from ..frontends.caffe.rules import State
-from ..runtime import Net
 from ..runtime.artifact import read
 from ..runtime.preprocess import Array, read_array
 from .feed import open_npz, read_all_arrays
@@ -106,7 +105,7 @@ def make_runner(file: NetFiles, reading: dict[str, Any], way: RunConfig, label: 
     target = way.target or default_target(net)
     again = reading["shapes"] or reading["outputs"] or target != default_target(net) or way.passes == "none"
     if is_artifact(net) and not again:
-        return CompiledRunner(label, Net.from_artifact(read(net), compile=recompile), source_value_names(net))
+        return CompiledRunner(label, load(net), source_value_names(net))
     options = make_options(reading | {"target": target}, optimize=way.passes == "all")
     return make_graph_runner(label, read_graph(net, weights, options, seed), options)
 

@@ -128,6 +128,7 @@ def measure(
     artifact: Artifact, given: tuple[str, ...], repeat: int, threads: int | None, drawn: tuple[str, ...]
 ) -> Timings:
     """The net on what is given, and on random numbers where nothing is; `drawn` is what is random already."""
+    from ..plugins import plugin_layers
     from ..runtime import Net
     from ..runtime.profile import profile
     from ..runtime.roofline import measure_roofline
@@ -135,12 +136,12 @@ def measure(
     from .random_numbers import random_inputs
     from .timings import make_timings
 
-    net = Net.from_artifact(artifact, threads=threads)
+    net = Net.from_artifact(artifact, layers=plugin_layers(), threads=threads)
     read = load_given_inputs(net, [word for word in given if word != "random"], PictureOptions())
     arrays = random_inputs(net) | read
     artifact = recompile_for_inputs(artifact, arrays)
     if artifact is not net.artifact:
-        net = Net.from_artifact(artifact, threads=threads)
+        net = Net.from_artifact(artifact, layers=plugin_layers(), threads=threads)
     before = measure_roofline(threads)
     found = profile(net, arrays, repeat)
     drawn += tuple(name for name in arrays if name not in read)

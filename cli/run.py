@@ -57,12 +57,13 @@ def run(
     if Path(file).is_dir() or (Path(file).is_file() and not is_artifact(file)):
         raise click.UsageError(f"{file} is no compiled net. Make one with `cortado compile`, and run that.")
     with show_progress(f"running {file}"):
+        from ..plugins import plugin_layers
         from ..runtime import load
         from ..runtime.preprocess import read_labels
         from .feed import load_inputs
 
         names = read_labels(labels) if labels else []
-        net = load(file, compile=compile_again, threads=threads)
+        net = load(file, compile=compile_again, layers=plugin_layers(), threads=threads)
         inputs = load_inputs(net, given, pictures)
         outputs = net(inputs)
         times = [time_run(net, inputs) for _ in range(repeat or 0)]

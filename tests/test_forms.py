@@ -183,11 +183,13 @@ layer { name: "c" type: "Softmax" bottom: "fc" top: "z" include { phase: TRAIN }
     assert "sigmoid" not in read(text, state=State(stages=frozenset({"deploy", "raw"})))
 
 
-def test_stages_of_the_file_count_and_its_phase_does_not() -> None:
+def test_stages_of_the_file_count_and_its_phase_does_not(tmp_path: Path) -> None:
     text = 'state { phase: TRAIN level: 5 stage: "deploy" }' + TODAY
     text += 'layer { name: "a" type: "Sigmoid" bottom: "fc" top: "y" '
     text += 'include { stage: "deploy" phase: TEST max_level: 0 } }'
     assert "sigmoid(fc)" in read(text)
+    (tmp_path / "net.prototxt").write_text(text)
+    assert driver.read_net(tmp_path / "net.prototxt").layers == TODAY.count("layer {") + 1
 
 
 def test_outputs_ask_only_for_what_they_need() -> None:
@@ -316,7 +318,7 @@ def test_hdf5_files_of_other_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(CompileError) as caught:
         compile_net(tmp_path, TODAY, path)
-    assert caught.value.advice == "pip install cortado[hdf5]"
+    assert caught.value.advice == 'pip install "cortado-caffe[hdf5]"'
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs published models")

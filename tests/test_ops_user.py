@@ -18,8 +18,8 @@ from cortado.compiler.errors import CompileError
 from cortado.compiler.ops.user import REGISTERED_LAYERS, User
 from cortado.compiler.text import parse, show
 from cortado.driver import Options, compile_net, read_net
-from cortado.frontends.caffe.layer import LAYERS
-from cortado.registering import register_layer
+from cortado.frontends.caffe.layer import LAYERS, layer
+from cortado.registering import register_layer, unregister_layer
 
 NET = """
 name: "small"
@@ -53,11 +53,9 @@ def expected(x: np.ndarray) -> dict[str, np.ndarray]:
 @pytest.fixture(autouse=True)
 def alone() -> Iterator[None]:
     """No test sees what another one registered."""
-    layers = dict(LAYERS)
     yield
-    REGISTERED_LAYERS.clear()
-    LAYERS.clear()
-    LAYERS.update(layers)
+    for type in [*REGISTERED_LAYERS]:
+        unregister_layer(type)
 
 
 @pytest.fixture
@@ -95,7 +93,8 @@ def test_a_file_names_it_and_holds_nothing_of_it(net: Path, tmp_path: Path) -> N
     file = tmp_path / "net.cortado"
     cortado.save(cortado.compile(net, weights), file)
     assert_outputs(cortado.load(file)(data=X), X)
-    run = REGISTERED_LAYERS.pop("Mirror").run
+    run = REGISTERED_LAYERS["Mirror"].run
+    unregister_layer("Mirror")
     assert_outputs(runtime.load(file, layers={"Mirror": run})(data=X), X)
     assert_outputs(cortado.load(file, layers={"Mirror": run})(data=X), X)
     with pytest.raises(cortado.ArtifactError, match="needs your function 'Mirror'"):
@@ -140,6 +139,19 @@ def test_mistakes_in_a_text(line: str, said: str) -> None:
     with pytest.raises(CompileError) as caught:
         parse(f"net n(x: f32[2,3]) {{\n    y = {line}\n    return y\n}}\n")
     assert said in caught.value.message and caught.value.loc is not None
+
+
+def test_a_layer_type_is_registered_once() -> None:
+    count = len(LAYERS)
+    with pytest.raises(ValueError, match="layer type ReLU is registered twice"):
+        layer("ReLU")(mirror)  # type: ignore[arg-type]
+    register_layer("Mirror", mirror)
+    with pytest.raises(ValueError, match="layer type Mirror is registered twice"):
+        layer("Mirror")(mirror)  # type: ignore[arg-type]
+    unregister_layer("Mirror")
+    assert len(LAYERS) == count and "Mirror" not in LAYERS
+    with pytest.raises(ValueError, match="no layer ReLU is registered"):
+        unregister_layer("ReLU")
 
 
 def test_what_cannot_be_registered() -> None:

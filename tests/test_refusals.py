@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -135,9 +136,16 @@ def test_the_table_names_fields_that_exist() -> None:
         assert pool().FindMessageTypeByName(f"caffe.{message}")
 
 
-def test_a_new_layers_oversight_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(LAYERS, "Sloppy", LAYERS["ReLU"])
+@pytest.fixture
+def layer_types() -> Iterator[None]:
+    """Layer types that a test adds are removed after it."""
+    before = set(LAYERS)
+    yield
+    for type in set(LAYERS) - before:
+        LAYERS.remove(type)
 
+
+def test_a_new_layers_oversight_is_found(layer_types: None) -> None:
     @layer("Sloppy", "elu_param")
     def sloppy(l: Layer, x: Any) -> Any:
         return x

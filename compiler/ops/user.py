@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..op import Op, Trait, did_you_mean, op
+from ..registry import Registry
 from ..types import TensorType
 
 Settings = Mapping[str, Any]
@@ -28,7 +29,7 @@ class RegisteredLayer:
     run: RunFunction
 
 
-REGISTERED_LAYERS: dict[str, RegisteredLayer] = {}
+REGISTERED_LAYERS: Registry[RegisteredLayer] = Registry("layer")
 
 
 @op("user", operands=(1, None))

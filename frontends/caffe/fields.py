@@ -79,7 +79,7 @@ def unread(layer: Message, said: str, own: str | None = None) -> Iterator[Findin
             yield Finding(layer.fault(sentence, field), harmless=True)
         elif field in OWN[layer.type] or field in PRECISION or field == "phase" or no_effect(layer, field):
             continue
-        elif field in ("param", own) or field in layer.read:
+        elif field in ("param", own) or layer.was_read(field):
             for inner in layer.inner(field):
                 yield from unread_within(inner, said)
         elif layer.inner(field):
@@ -93,7 +93,7 @@ def unread_within(settings: Message, said: str) -> Iterator[Finding]:
     for field in settings.written:
         if no_effect(settings, field):
             continue
-        if field not in settings.read and settings.type != "ParamSpec":
+        if not settings.was_read(field) and settings.type != "ParamSpec":
             yield Finding(not_understood(settings, field, said))
         for inner in settings.inner(field):
             yield from unread_within(inner, said)

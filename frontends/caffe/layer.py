@@ -20,6 +20,7 @@ import torch
 from ...compiler.errors import CompileError, Loc
 from ...compiler.ir import Constant, Value
 from ...compiler.op import Op
+from ...compiler.registry import Registry
 from ...compiler.types import Dim, TensorType
 from ..files.message import Message
 
@@ -38,7 +39,7 @@ class Kind:
     shares: bool = False  # the tops are the bottom's memory
 
 
-LAYERS: dict[str, Kind] = {}
+LAYERS: Registry[Kind] = Registry("layer type")
 
 
 def layer(
@@ -48,10 +49,13 @@ def layer(
     tops: int | tuple[int, int] = 1,
     shares: bool = False,
 ) -> Callable[[Function], Function]:
-    """Enter a function as what Caffe's layer `type` means. `bottoms` and `tops`: how many, or at least and at most."""
+    """Enter a function as what Caffe's layer `type` means. `bottoms` and `tops`: how many, or at least and at most.
+
+    ValueError if the type is registered already.
+    """
 
     def enter(function: Function) -> Function:
-        LAYERS[type] = Kind(function, param, pair(bottoms), pair(tops), shares)
+        LAYERS.add(type, Kind(function, param, pair(bottoms), pair(tops), shares))
         return function
 
     return enter

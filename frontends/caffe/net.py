@@ -53,8 +53,7 @@ def graph(
     message = upgraded(message, doubts)
     if "layer" not in message:
         raise message.fault("there is no layer in this file", None, "A net is a list of layer { ... }.")
-    for part in message.walk():
-        part.read.clear()
+    message.reset_reads()
     importer = Importer(message, weights, lenient, warn)
     kept = included(message["layer"], state.of_file(message), importer.errors)
     wires = [Wires(layer["type"], layer["bottom"], layer["top"]) for layer in kept]

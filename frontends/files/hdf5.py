@@ -34,7 +34,7 @@ def read(path: str | Path) -> Weights:
         import h5py
     except ImportError:
         raise CompileError(
-            f"{path}: HDF5 weights need h5py, which is not installed", advice="pip install cortado[hdf5]"
+            f"{path}: HDF5 weights need h5py, which is not installed", advice='pip install "cortado-caffe[hdf5]"'
         ) from None
     try:
         with h5py.File(path, "r") as file:

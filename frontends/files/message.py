@@ -34,7 +34,8 @@ class Message:
     tuple; a message that is absent is an empty one, at the place of this. `text` is the whole file, shared by all its
     messages. A name that the schema does not have is a KeyError: a mistake of the program, not of the file.
 
-    `read` notes which fields were asked for, so that whoever uses a message can tell what of it had no say.
+    A message notes which of its fields were asked for: whoever makes something of it calls `reset_reads` first, and
+    asks `was_read` afterwards, to find fields that had no effect.
     """
 
     type: str
@@ -43,10 +44,10 @@ class Message:
     values: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     places: Mapping[str, tuple[Loc, ...]] = field(default_factory=dict, repr=False)
     unknown: tuple[Unknown, ...] = ()
-    read: set[str] = field(default_factory=set, repr=False)
+    _reads: set[str] = field(default_factory=set, init=False, repr=False)
 
     def __getitem__(self, name: str) -> Any:
-        self.read.add(name)
+        self._reads.add(name)
         kind = kinds(self.type)[name]
         found = self.values.get(name)
         if kind.repeated:
@@ -56,8 +57,17 @@ class Message:
         return Message(kind.message, self.loc, self.text) if kind.message else kind.default
 
     def __contains__(self, name: object) -> bool:
-        self.read.add(str(name))
+        self._reads.add(str(name))
         return bool(self.values.get(str(name)))
+
+    def was_read(self, name: str) -> bool:
+        """True if the field was asked for since the last `reset_reads`."""
+        return name in self._reads
+
+    def reset_reads(self) -> None:
+        """Forget which fields were asked for, of this message and of all in it."""
+        for message in self.walk():
+            message._reads.clear()
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -1,0 +1,26 @@
+"""The console command `cortado`: it imports the package of that name only if that is this project's.
+
+Another project on PyPI has the same import name. If its files come first, or were written over ours, nothing of the
+package can be relied on; so this check is a module of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ADVICE = "Run `pip uninstall cortado`, then `pip install --force-reinstall cortado-caffe`."
+MARK = "from .installation import warn_of_foreign_package"  # a line of our __init__.py
+
+
+def main() -> None:
+    """Run the command line. SystemExit with one sentence if `import cortado` would find another project's package."""
+    spec = find_spec("cortado")
+    if spec is None or not spec.origin:
+        sys.exit(f'error: the package "cortado" is not complete. {ADVICE}')
+    if MARK not in Path(spec.origin).read_text("utf-8"):
+        sys.exit(f'error: {spec.origin} is another project\'s package "cortado". {ADVICE}')
+    from cortado.__main__ import main as run_command
+
+    run_command()
