@@ -1,4 +1,4 @@
-"""An elementwise meaning, written down as a list of calls: the same `scalar` that computes on tensors runs on names.
+"""Records elementwise operators as data: a `scalar` method run on recording values instead of tensors.
 
 >>> from cortado.compiler.ops.activation import Relu
 >>> recorder = Recorder(operands=1)
@@ -22,7 +22,7 @@ from ..scalar import FUNCTIONS
 
 @dataclass(eq=False)
 class RecordedValue:
-    """A result, by its number: operands first, then the lines in order. Arithmetic on it writes more lines."""
+    """A value by its number: operands first, then results of calls. Python operators on it record further calls."""
 
     index: int
     recorder: Recorder = field(repr=False)
@@ -73,7 +73,10 @@ class RecordedValue:
 
 
 class Recorder:
-    """Stands for `m`: every call becomes a line of `code`, [function, argument, ...]."""
+    """The argument `m` of `scalar`: appends each call to `code`, as [function, argument, ...].
+
+    An argument is the number of a value, or a constant {"c": number}.
+    """
 
     def __init__(self, operands: int) -> None:
         self.operands = operands
@@ -99,36 +102,36 @@ def to_argument(value: Any) -> Any:
 
 
 def record(kernel: Graph) -> list[list[Any]]:
-    """The calls of a kernel of elementwise nodes; the last line is its result."""
+    """Record a kernel of elementwise nodes; the last call gives its result."""
     recorder = Recorder(len(kernel.inputs))
     env: dict[Value, RecordedValue] = {v: recorder.operand(i) for i, v in enumerate(kernel.inputs)}
     for node in kernel.nodes:
         assert isinstance(node.op, Elementwise), node.op.name
         env[node.output] = node.op.scalar(recorder, *(env[v] for v in node.inputs))
     last = env[kernel.outputs[0]].index
-    if last != recorder.operands + len(recorder.code) - 1:  # the result is an operand as it came
+    if last != recorder.operands + len(recorder.code) - 1:  # the result is an operand, or not the last call
         recorder.record_call("mul", env[kernel.outputs[0]], 1)
     return recorder.code
 
 
 def kernel_operand_axes(kernel: Graph) -> list[int | None]:
-    """For each operand of such a kernel the axis at which its shape starts in the result's; None for all of it.
+    """For each operand, the result axis at which its shape starts; None if it has the shape of the result.
 
-    An operand that two nodes read at different axes cannot be one operand: the target refuses such a kernel.
+    Requires `has_consistent_axes`: all nodes that read an operand read it at one axis.
     """
-    found: dict[Value, int | None] = {}
+    axes: dict[Value, int | None] = {}
     for node in kernel.nodes:
         assert isinstance(node.op, Elementwise), node.op.name
         for value, axis in zip(node.inputs, node.op.operand_axes([v.type for v in node.inputs]), strict=True):
-            found.setdefault(value, axis)
-    return [found[v] for v in kernel.inputs]
+            axes.setdefault(value, axis)
+    return [axes[v] for v in kernel.inputs]
 
 
 def has_consistent_axes(nodes: Sequence[Any]) -> bool:
-    """True if every operand is read at one axis by all nodes."""
-    found: dict[Value, int | None] = {}
+    """True if each operand is read at the same axis by all nodes."""
+    axes: dict[Value, int | None] = {}
     for node in nodes:
         for value, axis in zip(node.inputs, node.op.operand_axes([v.type for v in node.inputs]), strict=True):
-            if found.setdefault(value, axis) != axis:
+            if axes.setdefault(value, axis) != axis:
                 return False
     return True

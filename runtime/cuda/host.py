@@ -1,4 +1,4 @@
-"""Steps that the CPU computes between two graphs: what is operated on by nature on the host, and users' layers."""
+"""Steps computed on the host between two CUDA graphs: primitives without a GPU kernel, and users' layers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from .device_values import DeviceValue
 
 
 class HostStep:
-    """One step: operands come to the host, a primitive computes, results go back. `shapes` are those of this run."""
+    """One step: copy operands to the host, run the primitive, copy results back."""
 
     def __init__(
-        self, device: Device, ready: PreparedStep, places: Mapping[str, DeviceValue], weights: Mapping[str, Tensor]
+        self,
+        device: Device,
+        ready: PreparedStep,
+        device_values: Mapping[str, DeviceValue],
+        weights: Mapping[str, Tensor],
     ) -> None:
         self.device, self.prepared_step, self.weights = device, ready, weights
         names = dict.fromkeys((*ready.step.operands, *ready.step.results))
-        self.device_values = {name: places[name] for name in names if name in places}
-        self.host_memory = {name: place.allocate_host() for name, place in self.device_values.items()}
+        self.device_values = {name: device_values[name] for name in names if name in device_values}
+        self.host_memory = {name: value.allocate_host() for name, value in self.device_values.items()}
 
     def __call__(self, stream: int, shapes: dict[str, Shape]) -> None:
-        """ValueError if a result's size is none that was planned for."""
+        """Run the step; `shapes` are the dynamic shapes of this run. ValueError if a result does not fit its slot."""
         step = self.prepared_step.step
-        parts = [name for name in step.results if self.device_values[name].slot.channels]  # the rest of those must stay
+        parts = [
+            name for name in step.results if self.device_values[name].slot.channels
+        ]  # keep the other channels of the stored tensor
         for name in dict.fromkeys((*step.operands, *parts)):
             if name in self.device_values:
                 self.device_values[name].copy_to_host(self.host_memory[name], stream)
@@ -68,14 +74,14 @@ class HostStep:
     def place_result(self, name: str, shape: Shape, shapes: dict[str, Shape]) -> Tensor:
         slot = self.device_values[name].slot
         if not can_hold(slot, shape):
-            due = f"planned for {list(slot.dims)}"
-            raise ValueError(f"step {self.prepared_step.step.label!r}: {name!r} came out as {list(shape)}, {due}")
+            planned = f"planned for {list(slot.dims)}"
+            raise ValueError(f"step {self.prepared_step.step.label!r}: {name!r} came out as {list(shape)}, {planned}")
         shapes[name] = shape
         return self.value(name, shapes)
 
 
 def propagate_shapes(step: Step, slots: Mapping[str, Slot], shapes: dict[str, Shape]) -> None:
-    """Note the sizes of what a kernel made: a dimension "?300" is as large as that of an operand that has it too."""
+    """Add the dynamic shapes of a kernel's results: a dimension "?300" has the size it has in an operand."""
     sizes = {
         dim: size
         for name in step.operands

@@ -1,1 +1,1 @@
-"""From a kernel to a Triton file, its arguments and its machine code. `codegen/for_triton.py` is the way in."""
+"""Code generation for NVIDIA GPUs: a kernel's Triton source, launch arguments and machine code."""
