@@ -32,10 +32,8 @@ class HostStep:
     def __call__(self, stream: int, shapes: dict[str, Shape]) -> None:
         """Run the step; `shapes` are the dynamic shapes of this run. ValueError if a result does not fit its slot."""
         step = self.prepared_step.step
-        parts = [
-            name for name in step.results if self.device_values[name].slot.channels
-        ]  # keep the other channels of the stored tensor
-        for name in dict.fromkeys((*step.operands, *parts)):
+        subviews = [name for name in step.results if self.device_values[name].slot.channels]  # keep the other channels
+        for name in dict.fromkeys((*step.operands, *subviews)):
             if name in self.device_values:
                 self.device_values[name].copy_to_host(self.host_memory[name], stream)
         self.device.driver.cuStreamSynchronize(stream)

@@ -94,9 +94,7 @@ def prepare_packed(call: CallSite, axes: int) -> Run:
     stride, pad, dilation = (
         [*d] if axes == 2 else [u, *d] for d, u in zip(geometry(attributes, axes), (1, 0, 1), strict=True)
     )
-    window = [1, 1, *operand.shape[2:]][
-        -2:
-    ]  # dilation of a window of 1 has no effect, and may crash oneDNN (torch 2.13)
+    window = [1, 1, *operand.shape[2:]][-2:]  # dilating a window of 1 has no effect, and may crash oneDNN (torch 2.13)
     dilation = [d if k > 1 else 1 for d, k in zip(dilation, window, strict=True)]
     groups = attributes["groups"]
     logical, bias = operand.data, call.operands[2].data if attributes["bias"] else None

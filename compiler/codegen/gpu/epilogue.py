@@ -12,9 +12,8 @@ from .parameters import Group, Number, Parameter, Pointer
 from .space import Space
 from .view import View
 
-Operand = tuple[
-    Value, int | None
-]  # a value, and the result axis at which its shape starts (None: it has the shape of the result)
+Operand = tuple[Value, int | None]
+"""A value, and the result axis at which its shape starts; None if it has the shape of the result."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-MAX_SHARED_BYTES = {
-    "sm_90": 232_448,
-    "sm_80": 101_376,
-}  # per block; sm_80 is limited to what sm_86 and sm_89 have, which run its code
+MAX_SHARED_BYTES = {"sm_90": 232_448, "sm_80": 101_376}
+"""Per block. That of sm_80 is the limit of sm_86 and sm_89, which run its code."""
 
 
 def compile_kernel(file: str, name: str, architecture: str) -> dict[str, Any]:
