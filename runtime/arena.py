@@ -1,4 +1,4 @@
-"""From slots to tensors: views of one block of bytes."""
+"""The arena: one block of memory, and the values in it as tensor views."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .plan import DTYPES, ArtifactError, Shape, Slot, upper_bound
 
 
 def allocate(nbytes: int) -> Tensor:
-    """One block, u8 [nbytes], which torch aligns to 64 bytes. ArtifactError if the machine has not that much."""
+    """Allocate the arena, u8 [nbytes], aligned to 64 bytes by torch. ArtifactError if there is not enough memory."""
     try:
         return torch.empty(nbytes, dtype=torch.uint8)
     except (RuntimeError, MemoryError):
@@ -21,7 +21,7 @@ def allocate(nbytes: int) -> Tensor:
 
 
 def view(arena: Tensor, slot: Slot, shape: Shape | None = None) -> Tensor:
-    """The value that lies in `slot`, at its largest or of the given shape (`can_hold` says whether it may be)."""
+    """The value in `slot`, of its largest shape or of `shape`, which has to satisfy `can_hold`."""
     assert slot.at is not None
     dims = slot.bounds if shape is None else shape
     first, total = slot.channels or (0, dims[1] if len(dims) > 1 else 0)
@@ -34,17 +34,17 @@ def view(arena: Tensor, slot: Slot, shape: Shape | None = None) -> Tensor:
 
 
 def strides_of(shape: Shape, layout: str) -> tuple[int, ...]:
-    """Elements from one index to the next along each axis; in nhwc the channels (axis 1) are innermost."""
+    """Strides, in elements, of a contiguous tensor; in nhwc the channels (axis 1) are innermost."""
     order = [0, *range(2, len(shape)), 1] if layout == "nhwc" else range(len(shape))
-    made, step = [0] * len(shape), 1
+    strides, step = [0] * len(shape), 1
     for axis in reversed(order):
-        made[axis] = step
+        strides[axis] = step
         step *= max(shape[axis], 1)
-    return tuple(made)
+    return tuple(strides)
 
 
 def can_hold(slot: Slot, shape: Shape) -> bool:
-    """True if an actual shape is one that the slot was planned for."""
+    """True if the slot has memory for an actual shape: equal static dimensions, dynamic ones within bounds."""
     return len(shape) == len(slot.dims) and all(
         0 <= n <= upper_bound(dim) if isinstance(dim, str) else n == dim
         for n, dim in zip(shape, slot.dims, strict=True)

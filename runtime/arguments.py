@@ -1,4 +1,4 @@
-"""What a GPU kernel is given: its parameters, as a plan writes them down."""
+"""The arguments of a GPU kernel launch as written in a plan, and their validation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def is_parameter(value: Any) -> bool:
-    """True for one parameter, {KIND: CONTENT} as in PARAMETER_KINDS."""
+    """True for a valid argument {KIND: CONTENT}; KIND is a key of PARAMETER_KINDS."""
     if not isinstance(value, dict) or len(value) != 1:
         return False
     ((kind, content),) = value.items()
@@ -16,6 +16,7 @@ def is_parameter(value: Any) -> bool:
 
 
 def integer_of(bits: int) -> Callable[[Any], bool]:
+    """A predicate for signed integers of so many bits."""
     return lambda value: type(value) is int and -(1 << bits - 1) <= value < 1 << bits - 1
 
 
@@ -24,7 +25,7 @@ def is_index(value: Any) -> bool:
 
 
 def is_descriptor(value: Any) -> bool:
-    """What a tiled tensor map is made of, axes outermost first."""
+    """True for a valid TMA descriptor, axes outermost first; its fields are described at PARAMETER_KINDS."""
     if not isinstance(value, dict) or set(value) != {"of", "dtype", "shape", "strides", "box", "swizzle"}:
         return False
     shape, strides, box, of = value["shape"], value["strides"], value["box"], value["of"]
@@ -44,11 +45,13 @@ PARAMETER_KINDS: Mapping[str, Callable[[Any], bool]] = {
     "f32": lambda value: type(value) in (int, float) and isfinite(value),
     "descriptor": is_descriptor,
 }
-"""By kind: `operand` and `result`, by number, are the address of that value's first element (of a view: where the view
-begins), which is a multiple of 16 for inputs and weights; `i32`, `i64`, `f32` are numbers.
+"""The validity check of each kind's content.
 
-A `descriptor` is a 128-byte CUtensorMap, aligned to 64, then its shape as i32 and its strides in elements (the last is
-1) as i64, one parameter each. It is {"of": operand or result, "dtype", "shape", "strides": in bytes, of all axes but
-the last, "box", "swizzle": as CUtensorMapSwizzle counts (0 none, 1 32 bytes, 2 64, 3 128)}; beside the tensor it reads
-zeros.
+`operand` and `result`, by number: the address of the value's first element (for a subview, that of the subview), a
+multiple of 16 for inputs and weights. `i32`, `i64`, `f32`: numbers.
+
+`descriptor`: {"of": operand or result, "dtype", "shape", "strides": in bytes, of all axes but the last, "box": the TMA
+tile, "swizzle": a CUtensorMapSwizzle (0 none, 1 32 bytes, 2 64, 3 128)}. Outside the tensor it reads zeros. It is
+passed as a 128-byte CUtensorMap, aligned to 64, then its shape as i32 and its strides in elements (the last is 1) as
+i64, one parameter each.
 """

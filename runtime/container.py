@@ -1,4 +1,4 @@
-"""A safetensors file that can be mapped: tensors begin at multiples of 64 bytes, equal content gives equal bytes."""
+"""Reads and writes safetensors files that can be mapped: tensors are aligned to 64 bytes, the bytes reproducible."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .plan import DTYPES, ArtifactError
 
 ALIGNMENT = 64
 SAFETENSORS_DTYPES = {dtype: name.upper() for name, dtype in DTYPES.items()}
-MAX_HEADER_BYTES = 100_000_000  # the library refuses more
+MAX_HEADER_BYTES = 100_000_000  # limit of the safetensors library
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors in the order of their names, one at a time, and put the file in its place only when it is whole.
+    """Write tensors in the order of their names, one at a time; the file is replaced atomically.
 
-    The library's own writer neither aligns nor keeps the order of the metadata, and holds everything in memory.
+    The safetensors library's writer does not align, does not sort the metadata, and holds all tensors in memory.
     """
     names = sorted(tensors)
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
@@ -76,7 +76,7 @@ def memory_of(tensor: Tensor) -> memoryview:
 
 
 def digest(tensor: Tensor) -> str:
-    """sha256, in hex, of a tensor's dtype, shape and bytes: of `f32[2,3]` and what follows it in the file."""
+    """sha256, in hex, of a tensor's dtype and shape, as in `f32[2,3]`, followed by its bytes."""
     shape = ",".join(map(str, tensor.shape))
     made = hashlib.sha256(f"{SAFETENSORS_DTYPES[tensor.dtype].lower()}[{shape}]".encode())
     made.update(memory_of(tensor))
@@ -84,7 +84,7 @@ def digest(tensor: Tensor) -> str:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors, as views of the mapped file, and the metadata. ArtifactError if it is no whole safetensors file."""
+    """The tensors, as views of the mapped file, and the metadata. ArtifactError if the file is invalid."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})

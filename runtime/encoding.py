@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON text and back, strictly: a stranger's text becomes the declared types, or an error."""
+"""Strict conversion between frozen dataclasses and JSON: untrusted text becomes the declared types, or an error."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .plan import ArtifactError
 
 
 def encode(value: Any) -> str:
-    """The same value gives the same text. ValueError for NaN and infinities, which JSON lacks."""
+    """The canonical JSON of a value: equal values give equal text. ValueError for NaN and infinities."""
     plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=asdict)
 
 
 def parse(text: str) -> Any:
-    """Any JSON. ArtifactError if it is none."""
+    """Parse JSON. ArtifactError if the text is not valid JSON."""
     try:
         return json.loads(text, parse_constant=reject_constant)
     except (ValueError, RecursionError) as error:
@@ -30,14 +30,13 @@ def reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def decode(kind: Any, value: Any, where: str) -> Any:
-    """`value`, parsed JSON, as an instance of `kind`: a dataclass, tuple, dict, union or scalar type.
+def decode(declared: Any, value: Any, where: str) -> Any:
+    """Convert parsed JSON to an instance of `declared`: a dataclass, tuple, dict, union or scalar type.
 
-    ArtifactError, naming the path `where`, for anything that is not exactly that: a missing or unknown key, a wrong
-    type.
+    ArtifactError, with the path `where`, for a missing or unknown key or a wrong type; int is accepted as float.
     """
-    origin, parameters = get_origin(kind), get_args(kind)
-    if kind is Any:
+    origin, parameters = get_origin(declared), get_args(declared)
+    if declared is Any:
         return value
     if origin in (UnionType, Union):
         return decode_union(parameters, value, where)
@@ -48,30 +47,32 @@ def decode(kind: Any, value: Any, where: str) -> Any:
             return tuple(decode(p, item, where) for p, item in zip(parameters, value, strict=True))
     if origin is dict and isinstance(value, dict):
         return {key: decode(parameters[1], item, f"{where}.{key}") for key, item in value.items()}
-    if is_dataclass(kind) and isinstance(value, dict):
-        hints = hints_of(kind)  # type: ignore[arg-type]
+    if is_dataclass(declared) and isinstance(value, dict):
+        hints = hints_of(declared)  # type: ignore[arg-type]
         if set(value) == set(hints):
-            return kind(**{name: decode(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})  # type: ignore[operator]
+            return declared(**{name: decode(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})  # type: ignore[operator]
         raise ArtifactError(f"{where} has the wrong keys: {', '.join(sorted(set(value) ^ set(hints)))[:200]}")
-    if type(value) is kind:
+    if type(value) is declared:
         return value
-    if kind is float and type(value) is int:
+    if declared is float and type(value) is int:
         return float(value)
-    raise ArtifactError(f"{where} is {str(value)[:80]!r}, which is not of type {getattr(kind, '__name__', kind)}")
+    raise ArtifactError(
+        f"{where} is {str(value)[:80]!r}, which is not of type {getattr(declared, '__name__', declared)}"
+    )
 
 
-def decode_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None and type(None) in kinds:
+def decode_union(members: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in members:
         return None
-    for kind in kinds:
+    for declared in members:
         try:
-            return decode(kind, value, where)
+            return decode(declared, value, where)
         except ArtifactError as error:
             wrong = error
     raise wrong
 
 
 @cache
-def hints_of(kind: Any) -> Mapping[str, Any]:
-    hints = get_type_hints(kind)
-    return {f.name: hints[f.name] for f in fields(kind)}
+def hints_of(declared: Any) -> Mapping[str, Any]:
+    hints = get_type_hints(declared)
+    return {f.name: hints[f.name] for f in fields(declared)}

@@ -1,4 +1,4 @@
-"""Whatever a caller hands in, numpy or torch, made into the tensors that a net was compiled for."""
+"""Converts inputs, numpy arrays or torch tensors, to the dtype and layout that a net was compiled for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a net takes or gives under a name: dtype and dimensions, "?200" for one that is at most 200."""
+    """An input or output of a net: dtype and dimensions, "?200" for a dynamic one of at most 200."""
 
     dtype: str
     dims: tuple[Dim, ...]
@@ -27,13 +27,13 @@ class Spec:
 
 
 def tensor_of(name: str, given: Any, gpu: bool = False) -> Tensor:
-    """A tensor, sharing memory where it can: on the CPU, or with `gpu` where the array already lies.
+    """The input as a tensor, which shares its memory if possible: on the CPU, or with `gpu` on its own device.
 
-    ValueError if it is no array of numbers.
+    ValueError if it is not an array of numbers.
     """
     if gpu and hasattr(given, "__cuda_array_interface__") and not isinstance(given, Tensor):
         if not torch.cuda.is_available():
-            raise ValueError(f"input {name!r} lies on a GPU, which this torch cannot reach; copy it to the host")
+            raise ValueError(f"input {name!r} is on a GPU, and this torch has no CUDA; copy it to the host")
         given = torch.as_tensor(given, device="cuda")
     if isinstance(given, Tensor):
         return given.detach() if gpu else given.detach().cpu()
@@ -44,13 +44,13 @@ def tensor_of(name: str, given: Any, gpu: bool = False) -> Tensor:
     if array.dtype.itemsize > 8:
         native = np.dtype(np.float64)
     elif array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        native = np.dtype(np.int64)  # torch does little with unsigned numbers
-    ready = np.require(array, native, ["C", "W"])  # torch cannot share memory that is read-only or runs backwards
+        native = np.dtype(np.int64)  # torch has few operations on unsigned integers
+    ready = np.require(array, native, ["C", "W"])  # torch cannot share read-only memory or negative strides
     return torch.from_numpy(ready)
 
 
 def convert_input(name: str, data: Tensor, slot: Slot) -> Tensor:
-    """In the slot's dtype and layout. ValueError if whole numbers are due and others come."""
+    """The input in the slot's dtype and layout. ValueError if it is complex, or not integral for an integer dtype."""
     dtype = DTYPES[slot.dtype]
     if data.dtype.is_complex:
         raise ValueError(f"input {name!r} is complex, and should be {slot.dtype}")
@@ -63,6 +63,7 @@ def convert_input(name: str, data: Tensor, slot: Slot) -> Tensor:
 
 
 def relayout(data: Tensor, layout: str) -> Tensor:
+    """The tensor with the strides of a contiguous one in `layout`; itself if it has them."""
     strides = strides_of(tuple(data.shape), layout)
     if all(s == t or n == 1 for n, s, t in zip(data.shape, data.stride(), strides, strict=True)):
         return data
@@ -70,7 +71,7 @@ def relayout(data: Tensor, layout: str) -> Tensor:
 
 
 def array_of(result: Tensor) -> np.ndarray[Any, Any]:
-    """numpy has no bfloat16: such results come as float32."""
+    """A result as a numpy array; bfloat16, which numpy lacks, as float32."""
     made: np.ndarray[Any, Any] = (result.float() if result.dtype == torch.bfloat16 else result).numpy()
     return made
 

@@ -1,4 +1,4 @@
-"""Pictures into the arrays that a net expects, as users of pycaffe's io.Transformer make them."""
+"""Reads pictures and converts them to a net's inputs, as pycaffe's io.Transformer does."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ Array = np.ndarray[Any, Any]
 
 
 def read_input(path: str | Path, shape: Sequence[int], form: Preprocessing, mean_image: Array | None = None) -> Array:
-    """What a file holds as one input, without the batch axis: f32 [C,H,W] for a picture.
+    """Read a file as one input without the batch axis: f32 [C,H,W] for a picture.
 
-    An .npy (or .npz with one array) is taken as it is, save that a first axis of 1 is dropped if `shape` has one
-    more: it is no picture but a blob. `shape` is the net's [N,C,H,W]. ValueError, with the file's name, if it cannot
-    be read.
+    An .npy file (or .npz with one array) is a blob and is not preprocessed; a first axis of 1 is dropped if the array
+    has the rank of `shape`, the net's [N,C,H,W]. ValueError, with the file's name, if it cannot be read.
     """
     path = Path(path)
     if path.suffix.lower() in (".npy", ".npz"):
@@ -34,7 +33,7 @@ def read_input(path: str | Path, shape: Sequence[int], form: Preprocessing, mean
 
 
 def read_array(path: Path) -> Array:
-    """The one array of an .npy or .npz file. Pickled objects are refused."""
+    """Read the single array of an .npy or .npz file. ValueError for several arrays, or pickled objects."""
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
@@ -50,7 +49,7 @@ def read_array(path: Path) -> Array:
 
 
 def open_picture(path: Path, channels: int) -> Image:
-    """A picture file, decoded: RGB for three channels, grey for one."""
+    """Decode a picture file: RGB for three channels, grey for one. ValueError if it cannot be."""
     from PIL import Image, UnidentifiedImageError
 
     if channels not in (1, 3):
@@ -65,10 +64,9 @@ def open_picture(path: Path, channels: int) -> Image:
 
 
 def prepare(picture: Image, size: tuple[int, int], form: Preprocessing, mean_image: Array | None = None) -> Array:
-    """f32 [C,H,W] from a picture in RGB or grey. `size` is the net's height and width, used where `form` leaves them
-    open.
+    """Convert a picture, RGB or grey, to f32 [C,H,W]. `size`: the net's (height, width), if `form` has no crop.
 
-    Resizing is Pillow's bilinear filter on 8-bit pictures, which averages when it shrinks (pycaffe's does not).
+    Resizing is Pillow's bilinear filter on 8-bit pictures, which averages when shrinking (pycaffe's does not).
     """
     from PIL.Image import Resampling
 
@@ -84,7 +82,7 @@ def prepare(picture: Image, size: tuple[int, int], form: Preprocessing, mean_ima
     if form.raw_scale != 255:
         data *= np.float32(form.raw_scale / 255)
     if mean_image is not None and mean_image.shape[1:] == data.shape[1:]:
-        data -= mean_image  # a mean of whole pictures, before they are cut
+        data -= mean_image  # a mean of uncropped pictures is subtracted before cropping
         return np.ascontiguousarray(center_crop(data, crop) * np.float32(form.scale))
     data = center_crop(data, crop)
     if mean_image is not None:
@@ -99,7 +97,7 @@ def prepare(picture: Image, size: tuple[int, int], form: Preprocessing, mean_ima
 
 
 def center_crop(data: Array, crop: tuple[int, int]) -> Array:
-    """The middle of [C,H,W]; an odd pixel stays at the bottom and right, as in caffe's CenterCrop of a data layer."""
+    """The centre of [C,H,W]; an odd margin is larger at the bottom and right, as in Caffe's data layer."""
     top, left = ((size - wanted) // 2 for size, wanted in zip(data.shape[1:], crop, strict=True))
     if top < 0 or left < 0:
         raise ValueError(
@@ -109,7 +107,7 @@ def center_crop(data: Array, crop: tuple[int, int]) -> Array:
 
 
 def read_mean(path: str | Path) -> Array:
-    """A mean picture, f32 [C,H,W], or the numbers per channel, f32 [C], from an .npy file."""
+    """Read a mean from an .npy file: a picture, f32 [C,H,W], or one number per channel, f32 [C]."""
     mean = read_array(Path(path)).astype(np.float32)
     mean = mean[0] if mean.ndim == 4 and len(mean) == 1 else mean
     if mean.ndim not in (1, 3):
@@ -118,14 +116,12 @@ def read_mean(path: str | Path) -> Array:
 
 
 def read_labels(path: str | Path) -> list[str]:
-    """One name a line, as in ImageNet's synset_words.txt ("n01440764 tench, Tinca tinca": the id stays)."""
+    """Read labels, one per line, as in ImageNet's synset_words.txt; the line is kept whole, with its id."""
     return Path(path).read_text(encoding="utf-8").splitlines()
 
 
 def top(scores: Array, count: int = 5, labels: Sequence[str] = ()) -> list[tuple[float, int, str]]:
-    """The largest scores of one picture, any shape: (score, index, label), the largest first, the lower index first
-    of equals.
-    """
+    """The `count` largest scores, of any shape, as (score, flat index, label), descending; ties by index."""
     flat = np.asarray(scores).reshape(-1)
     order = np.argsort(-flat, kind="stable")[:count]
     return [(float(flat[i]), int(i), labels[i] if i < len(labels) else "") for i in order]

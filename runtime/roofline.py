@@ -1,4 +1,4 @@
-"""What this machine's CPU can do at best, measured: arithmetic by a convolution, memory by a copy."""
+"""Measures this machine's roofline: peak f32 operations and memory bandwidth of the CPU."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 
 from .net import torch_threads
 
-CONVOLUTIONS = ((64, 56), (128, 28), (256, 28))  # channels and image: 3x3 windows that oneDNN is at its best with
-MEMORY_BYTES, CACHE_BYTES = 128 << 20, 256 << 10  # bytes: more than caches hold, and what stays in them
-MIN_ATTEMPTS, MIN_SECONDS = 4, 0.15  # so many at least, and seconds of them
+CONVOLUTIONS = ((64, 56), (128, 28), (256, 28))  # (channels, image size) of 3x3 convolutions at which oneDNN is fastest
+MEMORY_BYTES, CACHE_BYTES = 128 << 20, 256 << 10  # bytes: larger than the caches, and small enough for them
+MIN_ATTEMPTS, MIN_SECONDS = 4, 0.15  # a measurement has at least this many attempts and seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """The best rates seen, a second.
+    """Peak rates, per second.
 
-    `flops` are of an f32 convolution by oneDNN, a multiplication and an addition counting as two. `memory_bandwidth` is
-    in bytes read and written by a copy between blocks larger than the caches, `cache_bandwidth` by one within them.
+    `flops`: of an f32 convolution by oneDNN, a multiplication and an addition counting as two. `memory_bandwidth`:
+    bytes read and written by a copy between blocks larger than the caches; `cache_bandwidth`: by one within them.
     """
 
     flops: float
@@ -29,7 +29,7 @@ class Roofline:
     cache_bandwidth: float
 
     def max_with(self, other: Roofline) -> Roofline:
-        """The higher of two measurements: whatever else the machine does can only lower one."""
+        """The maximum of two measurements: other load on the machine can only lower one."""
         return Roofline(
             max(self.flops, other.flops),
             max(self.memory_bandwidth, other.memory_bandwidth),
@@ -38,18 +38,18 @@ class Roofline:
 
 
 def measure_roofline(threads: int | None = None) -> Roofline:
-    """Measure with so many threads (None: torch's setting). It takes a second or so, and 256 MiB of memory."""
+    """Measure with `threads` threads (None: torch's setting). It takes about a second, and 256 MiB of memory."""
     with torch_threads(threads), torch.inference_mode():
         return Roofline(
-            flops=max(measure_convolution(channels, side) for channels, side in CONVOLUTIONS),
+            flops=max(measure_convolution(channels, size) for channels, size in CONVOLUTIONS),
             memory_bandwidth=measure_copy(MEMORY_BYTES, 1),
             cache_bandwidth=measure_copy(CACHE_BYTES, 100),
         )
 
 
-def measure_convolution(channels: int, side: int) -> float:
-    """Operations a second of [1,C,S,S], innermost channels, by C windows of 3x3, packed."""
-    x = torch.ones(1, channels, side, side).to(memory_format=torch.channels_last)
+def measure_convolution(channels: int, size: int) -> float:
+    """Operations per second of a packed 3x3 convolution of [1,C,S,S], channels last, to C channels."""
+    x = torch.ones(1, channels, size, size).to(memory_format=torch.channels_last)
     ones: Sequence[int] = (1, 1)
     weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
         torch.ones(channels, channels, 3, 3), ones, ones, ones, 1
@@ -58,11 +58,11 @@ def measure_convolution(channels: int, side: int) -> float:
     def run() -> None:
         torch.ops.mkldnn._convolution_pointwise(x, weight, None, ones, ones, ones, 1, "none", [], "")
 
-    return 2 * (side * channels * 3) ** 2 / best_seconds(run)
+    return 2 * (size * channels * 3) ** 2 / best_seconds(run)
 
 
 def measure_copy(nbytes: int, times: int) -> float:
-    """Bytes a second, read and written, of copying a block over and over."""
+    """Bytes per second, read and written, of `times` copies of a block."""
     source, target = torch.ones(nbytes, dtype=torch.uint8), torch.empty(nbytes, dtype=torch.uint8)
 
     def run() -> None:
@@ -73,7 +73,7 @@ def measure_copy(nbytes: int, times: int) -> float:
 
 
 def best_seconds(run: Callable[[], None]) -> float:
-    """Seconds of the best attempt, after one that does not count."""
+    """Seconds of the fastest run, after one run to warm up."""
     run()
     times = list[float]()
     while len(times) < MIN_ATTEMPTS or sum(times) < MIN_SECONDS:

@@ -508,10 +508,10 @@ def test_expr_of_comparisons_and_constants_only() -> None:
 
 WRONG: list[tuple[str, dict[str, Any], list[tuple[int, ...]], str]] = [
     ("conv_packed", {"stride": [1], "pad": [0], "dilation": [1]}, [(1, 3, 4, 4), (2, 4, 1, 1)], "groups do not fit"),
-    ("conv_packed", {"stride": [0], "pad": [0], "dilation": [1]}, [(1, 3, 4, 4), (2, 3, 1, 1)], "cannot be"),
+    ("conv_packed", {"stride": [0], "pad": [0], "dilation": [1]}, [(1, 3, 4, 4), (2, 3, 1, 1)], "are invalid"),
     ("conv_packed", {"stride": [1], "pad": [0], "dilation": [1]}, [(1, 3, 4, 4), (2, 3, 5, 5)], "does not fit"),
     ("linear_packed", {}, [(1, 3, 4), (5, 13)], "rows of 12 numbers"),
-    ("max_pool", {"kernel": [2], "pad": [2]}, [(1, 1, 4, 4)], "cannot be"),
+    ("max_pool", {"kernel": [2], "pad": [2]}, [(1, 1, 4, 4)], "are invalid"),
     ("concat", {}, [(1, 2, 3), (1, 2, 4)], "differ along axis 1 only"),
     ("slice", {"points": [3, 2]}, [(1, 4)], "cut points"),
     ("reshape", {}, [(1, 4)], "cannot take the shape"),

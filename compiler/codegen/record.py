@@ -11,7 +11,7 @@ from ..recorder import RecordedValue, Recorder
 
 
 def record(kernel: Graph) -> list[list[Any]]:
-    """The calls of a kernel of elementwise nodes; the last line is its result."""
+    """Record a kernel of elementwise nodes; the last call gives its result."""
     recorder = Recorder(len(kernel.inputs))
     env: dict[Value, RecordedValue] = {v: recorder.operand(i) for i, v in enumerate(kernel.inputs)}
     for node in kernel.nodes:
@@ -22,23 +22,23 @@ def record(kernel: Graph) -> list[list[Any]]:
 
 
 def kernel_operand_axes(kernel: Graph) -> list[int | None]:
-    """For each operand of such a kernel the axis at which its shape starts in the result's; None for all of it.
+    """For each operand, the result axis at which its shape starts; None if it has the shape of the result.
 
-    An operand that two nodes read at different axes cannot be one operand: the target refuses such a kernel.
+    Requires `has_consistent_axes`: all nodes that read an operand read it at one axis.
     """
-    found: dict[Value, int | None] = {}
+    axes: dict[Value, int | None] = {}
     for node in kernel.nodes:
         assert isinstance(node.op, Elementwise), node.op.name
         for value, axis in zip(node.inputs, node.op.operand_axes([v.type for v in node.inputs]), strict=True):
-            found.setdefault(value, axis)
-    return [found[v] for v in kernel.inputs]
+            axes.setdefault(value, axis)
+    return [axes[v] for v in kernel.inputs]
 
 
 def has_consistent_axes(nodes: Sequence[Any]) -> bool:
-    """True if every operand is read at one axis by all nodes."""
-    found: dict[Value, int | None] = {}
+    """True if each operand is read at the same axis by all nodes."""
+    axes: dict[Value, int | None] = {}
     for node in nodes:
         for value, axis in zip(node.inputs, node.op.operand_axes([v.type for v in node.inputs]), strict=True):
-            if found.setdefault(value, axis) != axis:
+            if axes.setdefault(value, axis) != axis:
                 return False
     return True

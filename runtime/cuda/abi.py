@@ -1,4 +1,4 @@
-"""The part of CUDA's driver interface that we call: functions, their arguments, constants (cuda.h, 12.0 and newer)."""
+"""The part of the CUDA driver API that the runtime calls: functions, argument types, constants (cuda.h, 12.0+)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ctypes import (
 from typing import Any
 
 Pointer = c_uint64
-"""A CUdeviceptr: an address in the GPU's memory, a number here."""
+"""A CUdeviceptr: an address in GPU memory, as an integer."""
 HandleOut = POINTER(c_void_p)
 DRIVER_FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
     "cuInit": (c_uint,),
@@ -71,10 +71,10 @@ DRIVER_FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
         *[c_int] * 4,
     ),
 }
-"""Arguments by name. All return a CUresult; 0 is success."""
+"""Argument types by function name. All functions return a CUresult; 0 is success."""
 
 OPTIONAL_FUNCTIONS = ("cuTensorMapEncodeTiled",)
-"""Not in drivers before 12.0, and needed only on sm_90."""
+"""Functions missing in drivers before 12.0, needed only on sm_90."""
 
 SUCCESS = 0
 OUT_OF_MEMORY = 2
@@ -83,25 +83,25 @@ MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 DEFAULT_SHARED_LIMIT = 48 << 10
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: it does not wait for the legacy default stream
 DISABLE_TIMING = 2  # CU_EVENT_DISABLE_TIMING
-CAPTURE_RELAXED = 2  # a net that is collected while another is captured may give its memory back
+CAPTURE_RELAXED = 2  # allows freeing the memory of another net during capture
 TENSOR_MAP_BYTES, TENSOR_MAP_ALIGNMENT = 128, 64
 TENSOR_MAP_DTYPES: Mapping[str, tuple[int, int]] = {"f16": (6, 2), "f32": (7, 4), "bf16": (9, 2)}
-"""CUtensorMapDataType and the element's bytes."""
+"""By dtype: CUtensorMapDataType and bytes per element."""
 INTERLEAVE_NONE, L2_PROMOTION_128B, FILL_ZERO = 0, 2, 0
 
 ADVICE: Mapping[int, str] = {
-    2: "use a smaller batch, or close what else holds the GPU's memory",
-    3: "CUDA does not survive a fork: load the net in the process that uses it (multiprocessing: spawn)",
-    46: "another process holds the GPU for itself",
-    100: "there is no NVIDIA GPU to be seen here (CUDA_VISIBLE_DEVICES hides those that it does not name)",
+    2: "use a smaller batch, or close other programs that use the GPU's memory",
+    3: "CUDA cannot be used after a fork: load the net in the process that uses it (multiprocessing: spawn)",
+    46: "another process has exclusive use of the GPU",
+    100: "no NVIDIA GPU is visible (CUDA_VISIBLE_DEVICES hides those that it does not list)",
     200: "the compiled kernel is damaged, or made for a newer driver: update the driver or compile the net again",
     209: "the kernel was compiled for another GPU: compile the net again",
     500: "the compiled kernel is not the one that the plan names: compile the net again",
     700: "the GPU's state is lost: start a new process; if it happens again, the net was compiled wrongly",
-    701: "the kernel needs more of the GPU than it has: compile the net again for it",
+    701: "the kernel needs more resources than the GPU has: compile the net again for this GPU",
     716: "the GPU's state is lost: start a new process; if it happens again, the net was compiled wrongly",
     719: "the GPU's state is lost: start a new process; if it happens again, the net was compiled wrongly",
-    803: "the driver was updated under a running system: restart it",
-    804: "the driver is too old for the CUDA libraries beside it: update it",
+    803: "the driver was updated while the system was running: restart it",
+    804: "the driver is too old for the installed CUDA libraries: update it",
 }
-"""What to do, by CUresult."""
+"""Advice for error messages, by CUresult."""

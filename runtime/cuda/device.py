@@ -1,4 +1,4 @@
-"""One GPU: what it can do, its memory, and the order in which it works."""
+"""One GPU: its context, properties, memory, streams and events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .driver import CudaError, Driver, driver
 
 
 class Device:
-    """A GPU and the context that torch, if it is there, uses too: the primary one, held as long as the process."""
+    """A GPU and its primary context, which torch uses too; retained until the process ends."""
 
     def __init__(self, calls: Driver, ordinal: int) -> None:
         self.driver = calls
@@ -47,17 +47,18 @@ class Device:
         return f"{self.name} (sm_{major}{minor})"
 
     def attribute(self, which: int) -> int:
-        found = c_int()
-        self.driver.cuDeviceGetAttribute(byref(found), which, self.number)
-        return found.value
+        """The value of a CUdevice_attribute."""
+        value = c_int()
+        self.driver.cuDeviceGetAttribute(byref(value), which, self.number)
+        return value.value
 
     def set_current(self) -> None:
-        """Make this thread's calls go to this GPU: a thread that never did so has no context."""
+        """Make this GPU's context current in this thread; a new thread has none."""
         self.driver.cuCtxSetCurrent(self.context)
 
     @contextmanager
     def make_current(self) -> Iterator[None]:
-        """As `set_current`, and afterwards what the thread had before: it may have chosen another GPU for itself."""
+        """`set_current` inside the `with` block; the context current before is restored after it."""
         before = c_void_p()
         self.driver.cuCtxGetCurrent(byref(before))
         if before.value == self.context.value:
@@ -70,11 +71,11 @@ class Device:
             self.driver.cuCtxSetCurrent(before)
 
     def allocate(self, nbytes: int, what: str) -> Buffer:
-        """Memory for `what`, whose address is a multiple of 256. ArtifactError if there is not enough."""
+        """Allocate memory, aligned to 256 bytes. ArtifactError, which names its use `what`, if there is not enough."""
         return Buffer(self, nbytes, what)
 
     def upload(self, tensor: Tensor, what: str) -> Buffer:
-        """A tensor's bytes in logical order, copied to the GPU before this returns."""
+        """Copy a tensor, in logical order, to the GPU, and wait for the copy."""
         flat = tensor.detach().cpu().contiguous()
         nbytes = flat.numel() * flat.element_size()
         buffer = self.allocate(nbytes, what)
@@ -85,13 +86,13 @@ class Device:
 
 
 class Buffer:
-    """Bytes on the GPU, given back when nobody refers to them any more."""
+    """A block of GPU memory, freed when the object is collected."""
 
     def __init__(self, device: Device, nbytes: int, what: str) -> None:
         self.nbytes = nbytes
         address = Pointer()
         try:
-            device.driver.cuMemAlloc_v2(byref(address), max(nbytes, 1))  # CUDA refuses to allocate nothing
+            device.driver.cuMemAlloc_v2(byref(address), max(nbytes, 1))  # CUDA rejects an allocation of 0 bytes
         except CudaError as error:
             if not error.is_out_of_memory:
                 raise
@@ -106,7 +107,7 @@ class Buffer:
 
 
 class Stream:
-    """Work that the GPU does in order. CUDA's default stream, on which torch works unless told otherwise, is 0."""
+    """A CUDA stream that does not wait for the default stream (handle 0), which is torch's unless set otherwise."""
 
     def __init__(self, device: Device) -> None:
         handle = c_void_p()
@@ -116,7 +117,7 @@ class Stream:
 
 
 class Event:
-    """A mark in one stream's work that another can wait for."""
+    """A CUDA event: a point in one stream that another stream can wait for."""
 
     def __init__(self, device: Device) -> None:
         self.driver = device.driver
@@ -129,22 +130,22 @@ class Event:
         self.driver.cuEventRecord(self.handle, stream)
 
     def wait(self, stream: int) -> None:
-        """`stream` goes on when what was marked is done; an event that was never recorded is."""
+        """Make `stream` wait for the event; an event that was never recorded counts as complete."""
         self.driver.cuStreamWaitEvent(stream, self.handle, 0)
 
 
 def release_with_owner(owner: object, device: Device, release: Callable[[int], None], handle: int) -> None:
-    """Give a resource of the GPU back when its owner goes; when the process ends, the driver does that itself."""
+    """Release a GPU resource when its owner is collected; at process exit the driver releases all."""
 
-    def let_go() -> None:
-        with suppress(CudaError), device.make_current():  # nobody is left to tell
+    def finalize() -> None:
+        with suppress(CudaError), device.make_current():  # a finalizer cannot report errors
             release(handle)
 
-    weakref.finalize(owner, let_go).atexit = False
+    weakref.finalize(owner, finalize).atexit = False
 
 
 def device() -> Device:
-    """The first GPU that is visible (CUDA_VISIBLE_DEVICES chooses). ArtifactError if there is none."""
+    """The first visible GPU (see CUDA_VISIBLE_DEVICES). ArtifactError if there is none."""
     return open_device(driver())
 
 

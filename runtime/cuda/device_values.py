@@ -1,7 +1,7 @@
-"""Where a value lies in the GPU's memory, and how its bytes come and go.
+"""Values in GPU memory: their addresses, and copies to and from the host.
 
-A value whose size is known only when the net runs lies in the corner of its largest: kernels always run over all of
-it, and the host looks at the part that counts. (On the CPU it is packed instead.)
+A value of dynamic shape occupies the leading indices of its largest shape: kernels always compute the largest shape,
+and the host reads the leading part. (On the CPU a value of dynamic shape is contiguous.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .driver import Driver
 
 @dataclass(frozen=True)
 class DeviceValue:
-    """`slot` in a buffer, which is the arena or, for an input, its own."""
+    """A slot in GPU memory, at the address `base`: in the arena, or for an input in a buffer of its own."""
 
     driver: Driver
     buffer: Buffer | None
@@ -29,7 +29,7 @@ class DeviceValue:
 
     @cached_property
     def address(self) -> int:
-        """Of the first element: in a part of the channels of a stored tensor, that is not where the tensor begins."""
+        """The address of the first element; for a subview of channels, not the begin of the stored tensor."""
         if self.slot.channels is None:
             return self.base
         stride = strides_of(self.slot.stored_shape, self.slot.layout)[1]
@@ -37,30 +37,30 @@ class DeviceValue:
 
     @cached_property
     def slot_at_zero(self) -> Slot:
-        """The slot, as if the stored tensor began where memory does."""
+        """The slot, with the stored tensor at offset 0."""
         return replace(self.slot, at=0)
 
     def allocate_host(self) -> Tensor:
-        """Host memory for the stored tensor, u8."""
+        """Host memory for the stored tensor, u8 [nbytes]."""
         return torch.empty(self.slot.nbytes, dtype=torch.uint8)
 
     def view_in(self, memory: Tensor, shape: Shape | None = None) -> Tensor:
-        """The value in a copy of its stored tensor, u8; with `shape`, the corner of it that counts."""
+        """The value, as a view of a copy of its stored tensor (u8); with `shape`, its leading part of that shape."""
         whole = view(memory, self.slot_at_zero)
         return whole if shape is None else leading_slice(whole, shape)
 
     def copy_to_host(self, memory: Tensor, stream: int) -> None:
-        """Copy the stored tensor to host memory, once the stream gets there."""
+        """Copy the stored tensor to host memory, asynchronously on the stream."""
         if self.slot.nbytes:
             self.driver.cuMemcpyDtoHAsync_v2(memory.data_ptr(), self.base, self.slot.nbytes, stream)
 
     def copy_from_host(self, memory: Tensor, stream: int) -> None:
-        """Copy the stored tensor from host memory."""
+        """Copy the stored tensor from host memory, asynchronously on the stream."""
         if self.slot.nbytes:
             self.driver.cuMemcpyHtoDAsync_v2(self.base, memory.data_ptr(), self.slot.nbytes, stream)
 
     def copy_input(self, tensor: Tensor, stream: int, on_gpu: bool) -> None:
-        """Copy an input of the slot's dtype and layout, from the GPU's memory or the host's, to where it is due."""
+        """Copy an input of the slot's dtype and layout from GPU or host memory, asynchronously on the stream."""
         if tuple(tensor.shape) != self.slot.bounds:
             whole = view(torch.zeros(self.slot.nbytes, dtype=torch.uint8, device=tensor.device), self.slot_at_zero)
             leading_slice(whole, tuple(tensor.shape)).copy_(tensor)
@@ -70,7 +70,7 @@ class DeviceValue:
             copy(self.base, tensor.data_ptr(), self.slot.nbytes, stream)
 
     def poison(self, stream: int) -> None:
-        """Fill the stored tensor with bytes 255: NaN, and -1."""
+        """Fill the stored tensor with bytes 255: NaN in floats, -1 in integers."""
         if self.slot.nbytes:
             self.driver.cuMemsetD8Async(self.base, 0xFF, self.slot.nbytes, stream)
 

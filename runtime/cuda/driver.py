@@ -1,4 +1,4 @@
-"""CUDA's driver library, loaded when it is first needed; every call is checked and fails in CUDA's own words."""
+"""The CUDA driver library, loaded on first use; a failed call raises CudaError with CUDA's own message."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..plan import ArtifactError
 from .abi import ADVICE, DRIVER_FUNCTIONS, OPTIONAL_FUNCTIONS, OUT_OF_MEMORY, SUCCESS
 
 LIBRARY_VARIABLE = "CORTADO_LIBCUDA"
-"""The environment variable that names another driver library than the system's."""
+"""Environment variable with the path of a driver library to load in place of the system's."""
 DEFAULT_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 class CudaError(RuntimeError):
-    """A call to CUDA failed; `code` is its CUresult. The message ends with what to do, where that is known."""
+    """A failed call to CUDA. `code` is its CUresult; the message ends with advice where abi.ADVICE has some."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -59,30 +59,30 @@ class Driver:
         return call
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        """Only for functions that the library lacks: the others were set when it was loaded."""
+        """Called only for functions that the library lacks: the others are attributes. CudaError for those."""
         if name not in OPTIONAL_FUNCTIONS:
             raise AttributeError(name)
         raise CudaError(f"CUDA's driver has no {name}; update it to 12.0 or newer", 0)
 
     def error_message(self, name: str, code: int) -> str:
-        words = []
-        for ask in (self.library.cuGetErrorName, self.library.cuGetErrorString):
+        texts = []
+        for describe in (self.library.cuGetErrorName, self.library.cuGetErrorString):
             text = c_char_p()
-            words.append((text.value or b"").decode() if ask(code, byref(text)) == SUCCESS else "")
-        told = f"{name}: {words[1]} ({words[0]})" if all(words) else f"{name} failed with code {code}"
-        return f"{told}; {ADVICE[code]}" if code in ADVICE else told
+            texts.append((text.value or b"").decode() if describe(code, byref(text)) == SUCCESS else "")
+        message = f"{name}: {texts[1]} ({texts[0]})" if all(texts) else f"{name} failed with code {code}"
+        return f"{message}; {ADVICE[code]}" if code in ADVICE else message
 
 
 def driver() -> Driver:
-    """The system's driver, or the library that CORTADO_LIBCUDA names. ArtifactError if it cannot be used."""
+    """The system's driver, or the library at $CORTADO_LIBCUDA. ArtifactError if it cannot be loaded or initialised."""
     return load_driver(os.environ.get(LIBRARY_VARIABLE) or DEFAULT_LIBRARY)
 
 
 @cache
 def load_driver(path: str) -> Driver:
-    made = Driver(path)
+    loaded = Driver(path)
     try:
-        made.cuInit(0)
+        loaded.cuInit(0)
     except CudaError as error:
         raise ArtifactError(f"CUDA cannot be used here: {error}") from None
-    return made
+    return loaded

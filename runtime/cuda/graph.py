@@ -1,4 +1,4 @@
-"""Launches recorded once as a CUDA graph, and replayed with one call."""
+"""CUDA graphs: launches captured once and replayed with one call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .device import Device, Stream, release_with_owner
 
 
 class CudaGraph:
-    """What `launches` do on a stream, as one graph. Its kernels run in order; the addresses in it stay as they are."""
+    """A captured and instantiated graph of `launches`, which run in order. Their addresses are fixed at capture."""
 
     def __init__(self, device: Device, stream: Stream, launches: Sequence[Callable[[int], None]]) -> None:
         self.driver = calls = device.driver
@@ -19,7 +19,7 @@ class CudaGraph:
         try:
             for launch in launches:
                 launch(stream.handle)
-        finally:  # a stream that is left capturing is of no more use to anybody
+        finally:  # a stream left in capture mode is unusable
             calls.cuStreamEndCapture(stream.handle, byref(graph))
         try:
             calls.cuGraphInstantiateWithFlags(byref(executable), graph, 0)

@@ -1,4 +1,4 @@
-"""Steps that the CPU computes between two graphs: what is operated on by nature on the host, and users' layers."""
+"""Steps computed on the host between two CUDA graphs: primitives without a GPU kernel, and users' layers."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ from .device_values import DeviceValue
 
 
 class HostStep:
-    """One step: operands come to the host, a primitive computes, results go back. `shapes` are those of this run."""
+    """One step: copy operands to the host, run the primitive, copy results back."""
 
     def __init__(
-        self, device: Device, ready: PreparedStep, places: Mapping[str, DeviceValue], weights: Mapping[str, Tensor]
+        self,
+        device: Device,
+        ready: PreparedStep,
+        device_values: Mapping[str, DeviceValue],
+        weights: Mapping[str, Tensor],
     ) -> None:
         self.device, self.prepared_step, self.weights = device, ready, weights
         names = dict.fromkeys((*ready.step.operands, *ready.step.results))
-        self.device_values = {name: places[name] for name in names if name in places}
-        self.host_memory = {name: place.allocate_host() for name, place in self.device_values.items()}
+        self.device_values = {name: device_values[name] for name in names if name in device_values}
+        self.host_memory = {name: value.allocate_host() for name, value in self.device_values.items()}
 
     def __call__(self, stream: int, shapes: dict[str, Shape]) -> None:
-        """ValueError if a result's size is none that was planned for."""
+        """Run the step; `shapes` are the dynamic shapes of this run. ValueError if a result does not fit its slot."""
         step = self.prepared_step.step
-        parts = [name for name in step.results if self.device_values[name].slot.channels]  # the rest of those must stay
-        for name in dict.fromkeys((*step.operands, *parts)):
+        subviews = [name for name in step.results if self.device_values[name].slot.channels]  # keep the other channels
+        for name in dict.fromkeys((*step.operands, *subviews)):
             if name in self.device_values:
                 self.device_values[name].copy_to_host(self.host_memory[name], stream)
         self.device.driver.cuStreamSynchronize(stream)
@@ -56,7 +60,7 @@ class HostStep:
 
 
 def propagate_shapes(step: Step, slots: Mapping[str, Slot], shapes: dict[str, Shape]) -> None:
-    """Note the sizes of what a kernel made: a dimension "?300" is as large as that of an operand that has it too."""
+    """Add the dynamic shapes of a kernel's results: a dimension "?300" has the size it has in an operand."""
     sizes = {
         dim: size
         for name in step.operands

@@ -1,4 +1,4 @@
-"""The GPU's memory for one run at a time, and the run itself: graphs of launches, cut where the host has to compute."""
+"""One instance of a net on a GPU: its memory, and its steps as CUDA graphs, interrupted by steps on the host."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ StepWork = Launch | HostStep | None
 
 
 class SharedState(Protocol):
-    """What all instances of a program share, by step or by name; nothing of it changes."""
+    """The immutable state that all instances of a program share, by step number or by name."""
 
     plan: Plan
     device: Device
@@ -34,9 +34,9 @@ class SharedState(Protocol):
 
 
 class CudaInstance:
-    """One arena, a buffer for each input, and the plan's steps over them, recorded. Only one thread may use it.
+    """An arena, input buffers, and the plan's steps captured over them. For one thread at a time.
 
-    Inputs named in `bound` are read at those addresses instead, at each run.
+    `bound`: GPU addresses of inputs that are read in value, by name.
     """
 
     def __init__(self, program: SharedState, bound: Mapping[str, int] | None = None) -> None:
@@ -59,7 +59,7 @@ class CudaInstance:
         return DeviceValue(calls, buffer, buffer.address, slot)
 
     def build_step(self, program: SharedState, number: int) -> StepWork:
-        """What a step does on a stream; None for one that only gives bytes another name."""
+        """A step as a launch or a host step; None for a view, which only aliases its operand."""
         step = self.plan.steps[number]
         if step.kind == "view":
             return None
@@ -78,7 +78,7 @@ class CudaInstance:
             raise ArtifactError(f"step {step.label!r} ({step.kind}): {error}") from None
 
     def capture_graphs(self) -> list[HostStep | Segment]:
-        """The steps with each longest run that needs no host as one graph."""
+        """The steps in order, with each maximal sequence of GPU steps as one segment."""
         parts: list[HostStep | Segment] = []
         for on_host, group in groupby(self.steps, lambda pair: isinstance(pair[1], HostStep)):
             pairs = list(group)
@@ -89,9 +89,9 @@ class CudaInstance:
         return parts
 
     def run(self, stream: int, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-        """All steps, behind what the stream holds. Returns the sizes of values that are known only now.
+        """Enqueue all steps on the stream. Returns the actual shapes of values of dynamic shape.
 
-        `shapes` are those of the inputs.
+        `shapes`: the actual shapes of the inputs.
         """
         found = {name: shape for name, shape in shapes.items() if not self.plan.slots[name].is_static}
         for part in self.parts:
@@ -99,7 +99,7 @@ class CudaInstance:
         return found
 
     def poison(self) -> None:
-        """Fill the arena with bytes 255, NaN: a check that whatever a run reads has been written by it."""
+        """Fill the arena with NaN (bytes 255): a later run that reads what it has not written then shows NaN."""
         calls, stream = self.device.driver, self.stream.handle
         with self.device.make_current():
             if self.arena.nbytes:
@@ -107,15 +107,15 @@ class CudaInstance:
             calls.cuStreamSynchronize(stream)
 
     def to_host(self, name: str, stream: int, shapes: Mapping[str, Shape]) -> Tensor:
-        """A value of the last run, as a new tensor in Caffe's axis order. It is there when the stream has done it."""
-        place = self.device_values[name]
-        memory = place.allocate_host()
-        place.copy_to_host(memory, stream)
+        """A value of the last run, as a new contiguous tensor on the host. Waits for the stream."""
+        value = self.device_values[name]
+        memory = value.allocate_host()
+        value.copy_to_host(memory, stream)
         self.device.driver.cuStreamSynchronize(stream)
-        return place.view_in(memory, shapes.get(name)).contiguous()
+        return value.view_in(memory, shapes.get(name)).contiguous()
 
     def view_of(self, name: str, shapes: Mapping[str, Shape]) -> Tensor:
-        """A value of the last run where it lies on the GPU, as torch sees it: the next run overwrites it."""
+        """A value of the last run as a torch tensor over the arena on the GPU; the next run overwrites it."""
         if self.arena_tensor is None:
             self.arena_tensor = tensor_over(self.arena, self.device)
         whole = view(self.arena_tensor, self.plan.slots[name])
@@ -123,7 +123,7 @@ class CudaInstance:
 
 
 class Segment:
-    """Steps that the GPU does by itself: one graph, and how sizes that are known only then pass through it."""
+    """A sequence of GPU steps: one CUDA graph, and the propagation of dynamic shapes through it."""
 
     def __init__(self, instance: CudaInstance, pairs: Sequence[tuple[Step, StepWork]]) -> None:
         self.slots = instance.plan.slots

@@ -1,6 +1,6 @@
-"""Where torch can use the GPU too: its tensors as plain addresses, our memory as its tensors, its order of work.
+"""Interoperation with torch on a GPU: devices, streams, and tensors over GPU memory of the runtime.
 
-Both use the GPU's primary context, so that an address of one is an address of the other.
+Both use the GPU's primary context, so addresses and streams of one are valid in the other.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ def is_on_gpu(tensor: Tensor) -> bool:
 
 
 def require_same_device(name: str, tensor: Tensor, device: Device) -> None:
-    """ValueError if a tensor lies on another GPU than the net."""
+    """ValueError if a tensor is on another GPU than the net."""
     if tensor.device.index != device.ordinal:
         raise ValueError(
-            f"input {name!r} lies on {tensor.device}, and the net on {torch_device(device)}; "
+            f"input {name!r} is on {tensor.device}, and the net on {torch_device(device)}; "
             "move it, or choose the net's GPU by CUDA_VISIBLE_DEVICES"
         )
 
 
 def current_stream(device: Device) -> int:
-    """The stream on which torch does this thread's work."""
+    """The handle of torch's current stream in this thread."""
     handle: int = torch.cuda.current_stream(device.ordinal).cuda_stream
     return handle
 
@@ -38,14 +38,14 @@ def torch_device(device: Device) -> str:
 
 
 def tensor_over(buffer: Buffer, device: Device) -> Tensor:
-    """A tensor, u8 [nbytes], that is this memory, and keeps it."""
+    """A tensor, u8 [nbytes], that shares the buffer's memory and keeps it alive."""
     if not buffer.nbytes:
         return torch.empty(0, dtype=torch.uint8, device=torch_device(device))
     return torch.as_tensor(CudaArray(buffer), device=torch_device(device))
 
 
 class CudaArray:
-    """A buffer, as libraries tell each other about memory on a GPU (CUDA array interface, version 3)."""
+    """A buffer in the CUDA array interface, version 3, by which libraries share GPU memory."""
 
     def __init__(self, buffer: Buffer) -> None:
         self.buffer = buffer

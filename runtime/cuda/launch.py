@@ -1,8 +1,8 @@
-"""A kernel launch as CUDA wants it: every argument's bytes laid out in advance, so that launching computes nothing.
+"""Kernel launches with the bytes of all arguments prepared in advance.
 
-The layout is that of Triton's launchers (read on 3.6 to 3.9): kernelParams holds one pointer per parameter, to its
-value. A tensor descriptor is a CUtensorMap by value, then its shape as i32 and its strides, in elements, as i64. At
-the end come the addresses of two scratch memories, which our kernels do not use. `arguments.py` tells a plan's side.
+The layout is that of Triton's launchers (3.6 to 3.9): kernelParams holds one pointer per parameter, to its value. A
+tensor descriptor is a CUtensorMap by value, then its shape as i32 and its strides, in elements, as i64. The last two
+parameters are addresses of scratch memory, which these kernels do not use. `runtime/arguments.py` has the plan's form.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SCALAR_TYPES: Mapping[str, type[Any]] = {"i32": c_int32, "i64": c_int64, "f32": 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One launch, ready. `parameters` are addresses of `values`, which therefore stay with it."""
+    """A prepared launch. `parameters` are the addresses of `values`, which it keeps alive."""
 
     driver: Driver
     kernel: Kernel
@@ -50,32 +50,32 @@ class Launch:
 def make_launch(
     calls: Driver, kernel: Kernel, attributes: Mapping[str, Any], operands: Sequence[int], results: Sequence[int]
 ) -> Launch:
-    """The launch of a step whose operands and results begin at these addresses of the GPU's memory.
+    """Prepare the launch of a step, from the GPU addresses of its operands and results.
 
-    ValueError if no GPU could run it: the grid is too large, or CUDA describes no such tensor.
+    ValueError if the grid is too large, or CUDA rejects a tensor descriptor.
     """
     x, y, z = attributes["grid"]
     if any(n > most for n, most in zip((x, y, z), MAX_GRID, strict=True)):
         raise ValueError(f"the grid is {[x, y, z]}, and CUDA's largest is {list(MAX_GRID)}")
-    places = {"operand": operands, "result": results}
-    values = [value for argument in attributes["arguments"] for value in argument_values(calls, argument, places)]
+    addresses = {"operand": operands, "result": results}
+    values = [value for argument in attributes["arguments"] for value in argument_values(calls, argument, addresses)]
     values += [Pointer(0), Pointer(0)]
     parameters = (c_void_p * len(values))(*map(ctypes.addressof, values))
     return Launch(calls, kernel, (x, y, z), WARP_SIZE * attributes["warps"], tuple(values), parameters)
 
 
-def argument_values(calls: Driver, argument: Mapping[str, Any], places: Mapping[str, Sequence[int]]) -> list[Any]:
-    """What one argument of a plan becomes: a C value for each parameter."""
+def argument_values(calls: Driver, argument: Mapping[str, Any], addresses: Mapping[str, Sequence[int]]) -> list[Any]:
+    """The C values of an argument of the plan, one per kernel parameter."""
     ((kind, content),) = argument.items()
-    if kind in places:
-        return [Pointer(places[kind][content])]
+    if kind in addresses:
+        return [Pointer(addresses[kind][content])]
     if kind == "descriptor":
-        return descriptor_values(calls, content, places)
+        return descriptor_values(calls, content, addresses)
     return [SCALAR_TYPES[kind](content)]
 
 
-def descriptor_values(calls: Driver, form: Mapping[str, Any], places: Mapping[str, Sequence[int]]) -> list[Any]:
-    """The tensor map, the shape and the strides. CUDA counts axes from the innermost, whose stride is not told."""
+def descriptor_values(calls: Driver, form: Mapping[str, Any], addresses: Mapping[str, Sequence[int]]) -> list[Any]:
+    """The tensor map, shape and strides of a descriptor. CUDA takes axes innermost first, without the first stride."""
     number, itemsize = TENSOR_MAP_DTYPES[form["dtype"]]
     shape, strides, box, rank = form["shape"], form["strides"], form["box"], len(form["shape"])
     ((kind, index),) = form["of"].items()
@@ -85,7 +85,7 @@ def descriptor_values(calls: Driver, form: Mapping[str, Any], places: Mapping[st
             ctypes.addressof(tensor_map),
             number,
             rank,
-            places[kind][index],
+            addresses[kind][index],
             (c_uint64 * rank)(*reversed(shape)),
             (c_uint64 * rank)(*reversed(strides)),
             (c_uint32 * rank)(*reversed(box)),
@@ -96,13 +96,13 @@ def descriptor_values(calls: Driver, form: Mapping[str, Any], places: Mapping[st
             FILL_ZERO,
         )
     except CudaError as error:
-        raise ValueError(f"CUDA describes no tensor of shape {shape}, strides {strides}, box {box}: {error}") from None
+        raise ValueError(f"CUDA rejects a descriptor of shape {shape}, strides {strides}, box {box}: {error}") from None
     elements = [*(stride // itemsize for stride in strides), 1]
     return [tensor_map, *map(c_int32, shape), *map(c_int64, elements)]
 
 
 def allocate_aligned(nbytes: int, alignment: int) -> Any:
-    """Zeroed bytes whose address is a multiple of `alignment`; they keep alive the memory that they lie in."""
+    """Zeroed bytes at a multiple of `alignment`; they keep their underlying memory alive."""
     memory = bytearray(nbytes + alignment)
     start = -ctypes.addressof(ctypes.c_char.from_buffer(memory)) % alignment
     return (ctypes.c_ubyte * nbytes).from_buffer(memory, start)

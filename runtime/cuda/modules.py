@@ -1,4 +1,4 @@
-"""Compiled kernels: which cubin of a net this GPU can run, loaded once and shared by all shapes of the net."""
+"""Compiled kernels: the cubins of a net that this GPU can run, loaded once and shared by all shapes of the net."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARCHITECTURE = re.compile(r"sm_(\d+)(\d)")
 
 
 class Kernel:
-    """A function on the GPU whose blocks may use `shared` bytes of shared memory."""
+    """A loaded GPU function, whose blocks use `shared` bytes of dynamic shared memory."""
 
     def __init__(self, device: Device, name: str, cubin: Tensor, shared: int) -> None:
         if shared > device.shared_limit:
@@ -40,7 +40,7 @@ class Kernel:
 
 
 def unload_module(calls: Driver, module: int) -> None:
-    """Give machine code back when the GPU is through with it."""
+    """Unload a module once the GPU has finished its work."""
     calls.cuCtxSynchronize()
     calls.cuModuleUnload(module)
 
@@ -48,7 +48,7 @@ def unload_module(calls: Driver, module: int) -> None:
 def load_kernel(
     device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any], packed_weights: PackedWeights
 ) -> tuple[Kernel, Mapping[str, Any]]:
-    """The kernel of a `launch` on this GPU, loaded when it is first asked for, and the attributes that hold there.
+    """The kernel of a `launch` step, loaded on first use, and the step's attributes for this GPU's architecture.
 
     ArtifactError if no cubin suits the GPU.
     """
@@ -60,18 +60,20 @@ def load_kernel(
 
 
 def choose_architecture(device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any]) -> str:
-    """The newest architecture that there is a cubin for and that the GPU runs.
+    """The newest architecture for which there is a cubin that the GPU can run.
 
-    That is one of the same major version and no newer minor version: CUDA promises no more for machine code.
+    CUDA guarantees binary compatibility only within a major version, from older to newer minor versions.
     """
-    held = []
+    available = []
     for architecture in {key.rpartition(".")[2] for key in cubins}:
         name = attributes["variants"].get(architecture, {}).get("kernel", attributes["kernel"])
         if f"{name}.{architecture}" in cubins and (match := ARCHITECTURE.fullmatch(architecture)):
-            held.append((int(match[1]), int(match[2])))
+            available.append((int(match[1]), int(match[2])))
     major, minor = device.capability
-    if not (fitting := [version for version in held if version[0] == major and version[1] <= minor]):
-        names = " and ".join(f"sm_{a}{b}" for a, b in sorted(held)) or "no GPU that this cortado knows"
+    if not (fitting := [version for version in available if version[0] == major and version[1] <= minor]):
+        names = (
+            " and ".join(f"sm_{a}{b}" for a, b in sorted(available)) or "no GPU that this version of cortado supports"
+        )
         raise ArtifactError(
             f"kernel {attributes['kernel']!r} was compiled for {names}, and this is {device}; "
             "compile the net again for this GPU"

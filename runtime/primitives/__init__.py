@@ -1,4 +1,4 @@
-"""The runtime's closed table of primitives: pure functions on tensors. `primitive_table.py` says what each takes."""
+"""The runtime's primitives: pure functions on tensors. Their schemas are in primitive_table.py."""
 
 from __future__ import annotations
 
@@ -66,4 +66,4 @@ IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "total_loss": TOTAL_LOSS,
     "accuracy": ACCURACY,
 }
-"""All but `user`, which is made of the caller's functions."""
+"""By name, all primitives but `user`, which is made from the caller's functions (custom.py)."""

@@ -1,4 +1,4 @@
-"""Activations behind a convolution or linear: how oneDNN is asked for one, and how it is done without."""
+"""Activations fused into a convolution or linear: as a oneDNN post-op, and in place without oneDNN."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 POST_OPS = {"": "none", "clip": "hardtanh"}
-PACKABLE_DTYPES = (torch.float32, torch.bfloat16)  # what oneDNN computes on every processor that we know
+PACKABLE_DTYPES = (torch.float32, torch.bfloat16)  # what oneDNN computes on every supported processor
 
 
 def post_op(attributes: Mapping[str, Any]) -> tuple[str, list[float], str]:
-    """oneDNN's name for the activation, its numbers, and the algorithm (none of ours has a choice)."""
+    """oneDNN's name for the activation, its parameters, and its algorithm, which is empty for all of these."""
     name, numbers = attributes["activation"], list[float]()
     if name == "leaky_relu":
         numbers = [float(attributes["slope"])]
@@ -23,7 +23,7 @@ def post_op(attributes: Mapping[str, Any]) -> tuple[str, list[float], str]:
 
 
 def activate_(x: Tensor, attributes: Mapping[str, Any]) -> Tensor:
-    """The activation, in place."""
+    """Apply the activation in place, and return x."""
     match attributes["activation"]:
         case "relu":
             return x.relu_()

@@ -1,7 +1,6 @@
-"""Large tensors a piece at a time, so that what is computed in between stays in the processor's cache.
+"""Splits large tensors into chunks, so that temporaries stay in the processor's cache.
 
-It also spares the system: a temporary of some megabytes is new memory at every run, and on a virtual machine the first
-touch of its pages was measured to take ten times as long as the arithmetic.
+It also avoids large temporaries, for which the allocator takes fresh pages from the system at every run.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ import torch
 from torch import Tensor
 
 CHUNK = 1 << 16  # elements: 256 KiB of f32
-GRAIN_SIZE = 1 << 15  # torch gives no thread less than this
+GRAIN_SIZE = 1 << 15  # torch gives each thread at least this many elements
 
 
 def chunks(x: Tensor, channels: bool = False) -> Iterator[tuple[int, int, int]]:
-    """(axis, start, length) along the longest axis; the channels (axis 1) are cut only if `channels` allows it."""
+    """(axis, start, length) of each chunk, along the longest axis. Axis 1 is split only if `channels` is true."""
     size = max(CHUNK, GRAIN_SIZE * torch.get_num_threads())
     axes = [axis for axis in range(x.ndim) if axis != 1 or channels]
     if not axes or x.numel() <= size:
@@ -29,5 +28,5 @@ def chunks(x: Tensor, channels: bool = False) -> Iterator[tuple[int, int, int]]:
 
 
 def chunk(x: Tensor, axis: int, start: int, length: int) -> Tensor:
-    """That piece of x, which has either that axis whole or a single element along it for all pieces."""
+    """The chunk of x; all of x if that is broadcast along the axis (length 1) or no longer than the chunk."""
     return x if not x.ndim or x.shape[axis] in (1, length) else x.narrow(axis, start, length)

@@ -1,4 +1,4 @@
-"""Convolution with packed weights, and what may ride on it: bias, an added operand, an activation."""
+"""Convolution with packed weights, and its fused ops: bias, addition of an operand, activation."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def infer_shapes(
         groups >= 1 and x[1] == w[1] * groups and w[0] % groups == 0,
         f"{groups} groups do not fit {list(w)} and {list(x)}",
     )
-    require(w[0] > 0 and w[1] > 0, f"a weight {list(w)} has nothing in it")
+    require(w[0] > 0 and w[1] > 0, f"a weight {list(w)} is empty")
     made = [x[0], w[0]]
     for i, k, s, p, d in zip(x[2:], w[2:], *geometry(attributes, len(x) - 2), strict=True):
-        require(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} cannot be")
+        require(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} are invalid")
         made.append((i + 2 * p - d * (k - 1) - 1) // s + 1)
         require(made[-1] >= 1, f"a window of {k} does not fit into an image of {i}")
     if attributes["bias"]:
         require(operands[2] == (w[0],), f"a bias {list(operands[2])} does not fit {w[0]} channels")
     if attributes["add"]:
-        require(operands[-1] == tuple(made), f"what is added is {list(operands[-1])}, the result {made}")
+        require(operands[-1] == tuple(made), f"the added operand is {list(operands[-1])}, the result {made}")
     return [tuple(made)]
 
 
@@ -56,14 +56,14 @@ def prepare(call: CallSite) -> Run:
 
 
 def kernel_covers_input(call: CallSite) -> bool:
-    """Does the window see the whole of its image, and nothing else? Then this is a matrix product."""
+    """True if the window is the whole image, without padding: the convolution is then a matrix product."""
     image, window = call.operands[0].shape[2:], call.operands[1].shape[2:]
     attributes = call.attributes
     return image == window and attributes["groups"] == 1 and not any(attributes["pad"] or ()) and not attributes["add"]
 
 
 def prepare_matmul(call: CallSite) -> Run:
-    """A covering convolution as a matrix product, which reads each image as it lies: the weight is packed that way."""
+    """A convolution whose kernel covers the input, as a matrix product; the weight is packed in the input's layout."""
     x, w = call.operands[:2]
     order = [0, *range(2, len(x.shape)), 1] if x.layout == "nhwc" else [*range(len(x.shape))]
     logical, bias = w.data, call.operands[2].data if call.attributes["bias"] else None
@@ -73,7 +73,7 @@ def prepare_matmul(call: CallSite) -> Run:
         made: Tensor = torch.ops.mkldnn._reorder_linear_weight(logical.permute(order).reshape(len(logical), -1))
         return made
 
-    weight = call.packed_weights.get(("covering", w.handle, w.shape, *order), pack)
+    weight = call.packed_weights.get(("matmul", w.handle, w.shape, *order), pack)
     post = post_op(call.attributes)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -85,14 +85,16 @@ def prepare_matmul(call: CallSite) -> Run:
 
 
 def prepare_packed(call: CallSite, axes: int) -> Run:
-    """One or two image axes, by oneDNN. torch has no operator that stores a convolution in given memory: the result
-    is copied into its place, save with an added operand, which oneDNN adds where it lies.
+    """One or two image axes, by oneDNN.
+
+    torch has no operator that writes this convolution to given memory, so the result is copied; with an added operand
+    oneDNN accumulates into the result in place.
     """
     attributes, operand = call.attributes, call.operands[1]
     stride, pad, dilation = (
         [*d] if axes == 2 else [u, *d] for d, u in zip(geometry(attributes, axes), (1, 0, 1), strict=True)
     )
-    window = [1, 1, *operand.shape[2:]][-2:]  # one number dilated is itself, and oneDNN may crash on it (torch 2.13)
+    window = [1, 1, *operand.shape[2:]][-2:]  # dilating a window of 1 has no effect, and may crash oneDNN (torch 2.13)
     dilation = [d if k > 1 else 1 for d, k in zip(dilation, window, strict=True)]
     groups = attributes["groups"]
     logical, bias = operand.data, call.operands[2].data if attributes["bias"] else None
@@ -126,9 +128,9 @@ def prepare_packed(call: CallSite, axes: int) -> Run:
         result, added = results[0], operands[-1]
         if not is_same_view(result, added):
             result.copy_(added)
-        x, place = (operands[0], result) if axes == 2 else (operands[0].unsqueeze(2), result.unsqueeze(2))
+        x, target = (operands[0], result) if axes == 2 else (operands[0].unsqueeze(2), result.unsqueeze(2))
         torch.ops.mkldnn._convolution_pointwise_.binary(
-            place, x, weight, bias, pad, stride, dilation, groups, "add", 1.0, unary, [], ""
+            target, x, weight, bias, pad, stride, dilation, groups, "add", 1.0, unary, [], ""
         )
         if not fused:
             activate_(result, attributes)
@@ -139,24 +141,23 @@ def prepare_packed(call: CallSite, axes: int) -> Run:
 def get_packed_weight(
     packed_weights: PackedWeights, key: tuple[Hashable, ...], size: Shape, pack: Callable[[], Tensor]
 ) -> Tensor:
-    """The weight in the form that oneDNN wants for this size and as many threads, one for all that want the same.
+    """The weight packed in the format that oneDNN prefers for this input size and number of threads.
 
-    There are two or so. In another one oneDNN repacks it at every run: 1x1 windows from 1024 to 1024 channels of 10x10
-    then take 36 ms in place of 0.9.
+    Equal formats are shared. In any other format oneDNN repacks the weight at every run.
     """
-    fresh = list[Tensor]()
+    packed = list[Tensor]()
 
-    def form() -> bytes:
-        fresh.append(pack())
-        made: bytes = torch.ops.mkldnn._get_mkldnn_serialized_md(fresh[0]).numpy().tobytes()
+    def pack_format() -> bytes:
+        packed.append(pack())
+        made: bytes = torch.ops.mkldnn._get_mkldnn_serialized_md(packed[0]).numpy().tobytes()
         return made
 
-    wanted = packed_weights.get((*key, size, torch.get_num_threads()), form)
-    return packed_weights.get((*key, wanted), lambda: fresh[0] if fresh else pack())
+    preferred = packed_weights.get((*key, size, torch.get_num_threads()), pack_format)
+    return packed_weights.get((*key, preferred), lambda: packed[0] if packed else pack())
 
 
 def prepare_unpacked(call: CallSite, axes: int) -> Run:
-    """Three image axes, dtypes that oneDNN lacks, weights that are computed: torch's own convolution."""
+    """Three image axes, dtypes that oneDNN lacks, or weights that are not constant: torch's convolution."""
     attributes = call.attributes
     convolve = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
     stride, pad, dilation = geometry(attributes, axes)

@@ -1,4 +1,4 @@
-"""A step that the caller computes, by a function given to load(layers=...) and never by one out of the file."""
+"""The primitive `user`: a step computed by a function passed to load(layers=...), never by code from the artifact."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 from .primitive import CallSite, Primitive, Run
 
 LayerFunction = Callable[..., Tensor | Sequence[Tensor]]
-"""layer(attributes, *operands) -> the result or results, as new tensors in Caffe's axis order."""
+"""layer(attributes, *operands) -> one result or several, as new tensors in Caffe's axis order."""
 
 
 def make_user_primitive(layers: Mapping[str, LayerFunction]) -> Primitive:
-    """The primitive `user` over the caller's functions."""
+    """The primitive `user` over the caller's functions, by the name of the layer type."""
 
     def prepare(call: CallSite) -> Run:
         name = call.attributes["layer"]

@@ -1,4 +1,4 @@
-"""Deconvolution with packed weights; one filter for each channel, as upsampling has, by faster ways than oneDNN's."""
+"""Deconvolution with packed weights. Depthwise ones (upsampling) are convolutions by phase, or matrix products."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from .activation import PACKABLE_DTYPES, activate_, post_op
 from .convolution import geometry
 from .primitive import CallSite, Primitive, Run, require
 
-MAX_PHASES = (
-    64  # strided convolutions: measured on one core, up to so many of them take less time than one deconvolution
-)
-MAX_PHASES_IF_SEPARABLE = 16  # and up to so many less than two matrix products
+MAX_PHASES = 64  # convolutions by phase; with more, one deconvolution by oneDNN is faster
+MAX_PHASES_IF_SEPARABLE = 16  # with more, two matrix products are faster
 
 
 def infer_shapes(
@@ -29,10 +27,10 @@ def infer_shapes(
     x, w, groups = operands[0], operands[1], attributes["groups"]
     require(3 <= len(x) <= 5 and len(w) == len(x), f"a weight {list(w)} does not fit data {list(x)}")
     require(groups >= 1 and x[1] == w[0] and x[1] % groups == 0, f"{groups} groups do not fit {list(w)} and {list(x)}")
-    require(min(w) > 0, f"a weight {list(w)} has nothing in it")
+    require(min(w) > 0, f"a weight {list(w)} is empty")
     made = [x[0], w[1] * groups]
     for i, k, s, p, d in zip(x[2:], w[2:], *geometry(attributes, len(x) - 2), strict=True):
-        require(s >= 1 and d >= 1 and p >= 0 and i >= 1, f"stride {s}, pad {p}, dilation {d} cannot be for {list(x)}")
+        require(s >= 1 and d >= 1 and p >= 0 and i >= 1, f"stride {s}, pad {p}, dilation {d} are invalid for {list(x)}")
         made.append(s * (i - 1) + d * (k - 1) + 1 - 2 * p)
         require(made[-1] >= 1, f"a pad of {p} leaves nothing of an image of {i}")
     if attributes["bias"]:
@@ -41,7 +39,7 @@ def infer_shapes(
 
 
 def prepare(call: CallSite) -> Run:
-    """One or two image axes with constant weights by oneDNN, as two: a line is an image of one row."""
+    """One or two image axes with constant weights by oneDNN; one axis is handled as an image of one row."""
     attributes, x, weight = call.attributes, call.operands[0], call.operands[1].data
     axes = len(x.shape) - 2
     constant = all(o.data is not None for o in call.operands[1:])
@@ -67,7 +65,7 @@ def prepare(call: CallSite) -> Run:
 
 
 class DeconvolutionProblem(NamedTuple):
-    """A deconvolution of images of two axes, weight [c, o / groups, kh, kw]."""
+    """A deconvolution over two image axes, with the weight [c, o / groups, kh, kw]."""
 
     call: CallSite
     weight: Tensor
@@ -78,13 +76,13 @@ class DeconvolutionProblem(NamedTuple):
     dilation: list[int]
 
     def key(self, way: str) -> tuple[object, ...]:
-        """Under which a packed form is found again: all that it depends on."""
+        """The key of a packed weight: all that it depends on."""
         handle = self.call.operands[1].handle
         return way, handle, *self.weight.shape, *self.stride, *self.pad, *self.dilation, self.call.attributes["groups"]
 
 
 def prepare_packed(job: DeconvolutionProblem) -> Run:
-    """Any deconvolution, by oneDNN's own."""
+    """Any deconvolution, by oneDNN's operator."""
     _, weight, bias, _, stride, pad, dilation = job
     attributes, groups = job.call.attributes, job.call.attributes["groups"]
 
@@ -106,7 +104,7 @@ def prepare_packed(job: DeconvolutionProblem) -> Run:
 
 
 def prepare_depthwise(job: DeconvolutionProblem) -> Run | None:
-    """One filter for each channel, if these are such: oneDNN takes 5 to 10 times as long as either way here."""
+    """A depthwise deconvolution without dilation, by a faster method than oneDNN's; None for any other."""
     channels, per_group = job.weight.shape[:2]
     if per_group > 1 or job.call.attributes["groups"] != channels or set(job.dilation) != {1}:
         return None
@@ -117,7 +115,7 @@ def prepare_depthwise(job: DeconvolutionProblem) -> Run | None:
 
 
 def prepare_by_phases(job: DeconvolutionProblem) -> Run:
-    """Results whose place is equal modulo the stride are one small convolution; each is copied to where they stand."""
+    """One convolution for each phase: the outputs whose position is the same modulo the stride."""
     call, weight, bias, _, stride, pad, _ = job
     channels = weight.shape[0]
     taps = [-(-k // s) for k, s in zip(weight.shape[2:], stride, strict=True)]
@@ -140,20 +138,20 @@ def prepare_by_phases(job: DeconvolutionProblem) -> Run:
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         for ready, (qy, qx), (y, x) in phases:
-            place = results[0][:, :, y :: stride[0], x :: stride[1]]
+            target = results[0][:, :, y :: stride[0], x :: stride[1]]
             made = torch.ops.mkldnn._convolution_pointwise(
                 operands[0], ready, bias, edge, [1, 1], [1, 1], channels, *post
             )
-            place.copy_(made[:, :, qy : qy + place.shape[2], qx : qx + place.shape[3]])
+            target.copy_(made[:, :, qy : qy + target.shape[2], qx : qx + target.shape[3]])
 
     return run
 
 
 def separate_filters(weight: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
-    """A column, a row and a factor for each channel whose product the filters are, to rounding; bilinear ones are."""
+    """(column, row, factor per channel) if every filter is their product to rounding, as bilinear ones; else None."""
     filters = weight[:, 0]
-    place = int(filters[0].abs().argmax())
-    y, x = divmod(place, filters.shape[2])
+    largest = int(filters[0].abs().argmax())
+    y, x = divmod(largest, filters.shape[2])
     pivot = filters[0, y, x]
     if not pivot or not pivot.isfinite():
         return None
@@ -163,7 +161,7 @@ def separate_filters(weight: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
 
 
 def prepare_by_axes(job: DeconvolutionProblem, column: Tensor, row: Tensor, factor: Tensor) -> Run:
-    """A filter that is a column times a row paints along one axis and then along the other: two matrix products."""
+    """A separable deconvolution as two matrix products, one along each image axis."""
     wide, high = deconvolution_matrix(row, job, 1), deconvolution_matrix(column, job, 0)
     bias, (h, w) = job.bias, job.image
     scaled = bool((factor != 1).any())
@@ -171,30 +169,30 @@ def prepare_by_axes(job: DeconvolutionProblem, column: Tensor, row: Tensor, fact
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         n, c = operands[0].shape[:2]
         lines = torch.matmul(wide, operands[0].permute(0, 2, 3, 1).reshape(n * h, w, c)).view(n, h, -1)
-        place = results[0].permute(0, 2, 3, 1)
-        direct = place.is_contiguous()  # new memory would take longer than the arithmetic
-        made = torch.matmul(high, lines, out=place.view(n, len(high), -1)) if direct else torch.matmul(high, lines)
-        made = made.view(place.shape)
+        target = results[0].permute(0, 2, 3, 1)
+        direct = target.is_contiguous()  # avoids a temporary of the size of the result
+        made = torch.matmul(high, lines, out=target.view(n, len(high), -1)) if direct else torch.matmul(high, lines)
+        made = made.view(target.shape)
         if scaled:
             made *= factor
         if bias is not None:
             made += bias
         activate_(made, job.call.attributes)
         if not direct:
-            place.copy_(made)
+            target.copy_(made)
 
     return run
 
 
 def deconvolution_matrix(filter: Tensor, job: DeconvolutionProblem, axis: int) -> Tensor:
-    """The deconvolution along one image axis as a matrix [size of the result, size]."""
+    """The deconvolution along one image axis as a matrix [result size, input size]."""
     unit = torch.eye(job.image[axis], dtype=filter.dtype).unsqueeze(1)
     made = F.conv_transpose1d(unit, filter.reshape(1, 1, -1), stride=job.stride[axis], padding=job.pad[axis])
     return made.squeeze(1).t().contiguous()
 
 
 def prepare_unpacked(call: CallSite, axes: int) -> Run:
-    """Three image axes, dtypes that oneDNN lacks, weights that are computed: torch's own."""
+    """Three image axes, dtypes that oneDNN lacks, or weights that are not constant: torch's deconvolution."""
     attributes = call.attributes
     deconvolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[axes - 1]
     stride, pad, dilation = geometry(attributes, axes)

@@ -1,6 +1,6 @@
-"""What a detector has found, from its predictions: boxes decoded, and those dropped that overlap a better one.
+"""SSD's detection output: decodes predicted boxes and applies non-maximum suppression per class.
 
-It runs on the host, in numpy: which box is kept depends on those kept before, and there are few.
+It runs on the host, in numpy: suppression is sequential, and the candidates are few.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ NO_DETECTION = -1.0
 
 
 def prepare(call: CallSite) -> Run:
-    """Rows [1, 1, found, 7] of image, class, score and box, as the SSD fork has them (detection_output_layer.cpp)."""
+    """Detections f32 [1, 1, n, 7]: image, class, score, box (x0, y0, x1, y1); SSD fork, detection_output_layer.cpp."""
     attributes = call.attributes
-    require(attributes["code"] in DECODERS, f"there is no code {attributes['code']!r}")
+    require(attributes["code"] in DECODERS, f"unknown code {attributes['code']!r}")
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> Sequence[Tensor]:
         loc, conf, prior = (o.contiguous().to(torch.float32).numpy() for o in operands)
         images, classes = loc.shape[0], attributes["classes"]
         priors, variances = prior.reshape(2, -1, 1, 4)
-        places = loc.reshape(images, len(priors), -1, 4)
+        locations = loc.reshape(images, len(priors), -1, 4)
         scores = conf.reshape(images, len(priors), classes)
         if not attributes["variance_in_target"]:
-            places = places * variances
+            locations = locations * variances
         decode = DECODERS[attributes["code"]]
-        with np.errstate(all="ignore"):  # boxes may be endless: the comparisons are right for infinities and NaN
-            found = [detect_image(attributes, i, decode(priors, places[i]), scores[i]) for i in range(images)]
+        with np.errstate(all="ignore"):  # boxes may be infinite: comparisons handle infinities and NaN
+            found = [detect_image(attributes, i, decode(priors, locations[i]), scores[i]) for i in range(images)]
         made = np.concatenate(found) if found else np.empty((0, 7), np.float32)
         if not len(made):
             made = np.full((images, 7), NO_DETECTION, np.float32)
@@ -49,21 +49,21 @@ def prepare(call: CallSite) -> Run:
 
 
 def detect_image(attributes: Mapping[str, Any], image: int, boxes: Floats, scores: Floats) -> Floats:
-    """What is kept of one image: boxes [p, 1 or classes, 4], scores [p, classes].
+    """The detections [n, 7] of one image, from boxes [p, 1 or classes, 4] and scores [p, classes].
 
-    Classes yield their boxes best first, and only as many as are asked for: with `keep_top_k` the merged stream is cut
-    long before most classes have worked through their candidates.
+    Each class is a lazy stream of boxes by falling score; the merged stream ends after `keep_top_k`, so most candidates
+    are never compared.
     """
     above = scores > np.float32(attributes["confidence"])
     wanted = [c for c in np.flatnonzero(above.any(0)).tolist() if c != attributes["background"]]
 
     def kept(c: int) -> Iterator[tuple[float, int, int]]:
         order = sort_by_score(scores[:, c], np.flatnonzero(above[:, c]), attributes["top_k"])
-        place = 0 if attributes["share_location"] else c
-        for i in non_max_suppression(boxes[order, place], attributes["nms_threshold"], attributes["eta"]):
+        column = 0 if attributes["share_location"] else c
+        for i in non_max_suppression(boxes[order, column], attributes["nms_threshold"], attributes["eta"]):
             yield -float(scores[order[i], c]), c, int(order[i])
 
-    best = merge(*map(kept, wanted), key=itemgetter(0))  # of equal scores the lower class comes first
+    best = merge(*map(kept, wanted), key=itemgetter(0))  # of equal scores the lower class is first
     most = attributes["keep_top_k"]
     found = sorted(islice(best, most if most >= 0 else None), key=itemgetter(1))
     made = np.empty((len(found), 7), np.float32)
@@ -74,20 +74,20 @@ def detect_image(attributes: Mapping[str, Any], image: int, boxes: Floats, score
 
 
 def sort_by_score(scores: Floats, candidates: Ints, most: int) -> Ints:
-    """Candidates by falling score, at most so many; of equal scores the earlier first."""
-    mine = scores[candidates]
-    if 0 < most < len(mine):  # sort no more than can remain
-        enough = mine >= np.partition(mine, len(mine) - most)[len(mine) - most]
-        candidates, mine = candidates[enough], mine[enough]
-    order: Ints = candidates[np.argsort(-mine, kind="stable")]
+    """Candidates by falling score, at most `most` (all if negative); of equal scores the lower index first."""
+    own = scores[candidates]
+    if 0 < most < len(own):  # partition first: only the `most` best need sorting
+        enough = own >= np.partition(own, len(own) - most)[len(own) - most]
+        candidates, own = candidates[enough], own[enough]
+    order: Ints = candidates[np.argsort(-own, kind="stable")]
     return order if most < 0 else order[:most]
 
 
 def non_max_suppression(boxes: Floats, threshold: float, eta: float) -> Iterator[int]:
-    """The places of the boxes that are kept, of boxes [n, 4] that come best first.
+    """The indices of the boxes that are kept, of boxes [n, 4] sorted by falling score.
 
-    `left` are the candidates that overlap no kept box too much so far, `worst` how much each does at most. The
-    threshold only falls, so whatever is dropped once would be dropped later too.
+    `left`: candidates that no kept box suppresses so far; `worst`: the largest overlap of each with a kept box. The
+    threshold never rises (adaptive NMS, eta < 1), so a suppressed box stays suppressed.
     """
     limit, factor = np.float32(threshold), np.float32(eta)
     left, worst, areas = np.arange(len(boxes)), np.zeros(len(boxes), np.float32), box_areas(boxes)
@@ -105,7 +105,7 @@ def non_max_suppression(boxes: Floats, threshold: float, eta: float) -> Iterator
 
 
 def box_areas(boxes: Floats) -> Floats:
-    """Nothing for a box that is turned inside out."""
+    """Areas [n]; 0 for a box of negative width or height."""
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     made: Floats = np.where((width < 0) | (height < 0), np.float32(0), width * height)
     return made
@@ -129,6 +129,6 @@ def decode_center_size(prior: Floats, x: Floats) -> Floats:
 
 
 DECODERS = {"corner": decode_corner, "corner_size": decode_corner_size, "center_size": decode_center_size}
-"""How locations, already scaled by the variances, become boxes [..., 4] (bbox_util.cpp, DecodeBBox)."""
+"""By code: boxes [..., 4] from prior boxes and locations scaled by the variances (bbox_util.cpp, DecodeBBox)."""
 
 DETECTION_OUTPUT = Primitive(prepare, infer_shapes=None)

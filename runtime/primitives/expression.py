@@ -1,4 +1,4 @@
-"""A chain of elementwise functions over tensors, given as data: the one primitive that computes what nobody foresaw."""
+"""The primitive `expr`: a chain of elementwise functions given as data, interpreted with torch."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Arg = int | Tensor | float
 
 @dataclass(frozen=True, slots=True)
 class ExprLine:
-    """One call: arguments are places in the list of values so far, or constants.
+    """One call: arguments are indices into the list of values (operands, then results of earlier lines), or constants.
 
-    `into` is the place of a temporary that dies here, whose memory the result takes; None asks for new memory.
+    `into`: index of a temporary whose live range ends here, and whose memory the result reuses; None: new memory.
     """
 
     function: Callable[..., Tensor]
@@ -49,7 +49,7 @@ def infer_shapes(
     axes = attributes["axes"]
     whole = [shape for shape, axis in zip(operands, axes, strict=True) if axis is None]
     made = whole[0] if whole else tuple(d for d in planned[0] if isinstance(d, int))
-    require(len(made) == len(planned[0]), "no operand tells the shape of the result")
+    require(len(made) == len(planned[0]), "no operand determines the shape of the result")
     for shape, axis in zip(operands, axes, strict=True):
         if axis is None:
             require(shape == made, f"an operand is {list(shape)}, the result {list(made)}")
@@ -65,8 +65,9 @@ def infer_shapes(
 
 
 def prepare(call: CallSite) -> Run:
-    """The chain, line by line over whole tensors. The result may lie over any operand of its own shape: only the last
-    line writes it, and that line is elementwise.
+    """Interpret the chain line by line, in chunks.
+
+    The result may alias any operand of its shape: only the last line writes it, and that line is elementwise.
     """
     code, axes = call.attributes["code"], call.attributes["axes"]
     if native := match_relu(code, axes, [len(o.shape) for o in call.operands]):
@@ -85,9 +86,7 @@ def prepare(call: CallSite) -> Run:
         if not body:
             compute(result, values)
             return
-        for part in chunks(
-            result, channels=rank < 3
-        ):  # of an image they may be innermost, and are better kept together
+        for part in chunks(result, channels=rank < 3):  # the channels of an image may be innermost: keep them together
             compute(chunk(result, *part), [chunk(value, *part) for value in values])
 
     def compute(result: Tensor, values: list[Tensor]) -> None:
@@ -105,17 +104,16 @@ def prepare(call: CallSite) -> Run:
 
 
 def aligned_shape(shape: Shape, axis: int, rank: int) -> Shape:
-    """The shape with ones around it, so that its dims line up with the result's from `axis` on."""
+    """The shape padded with ones to `rank`, so that it broadcasts with the result from `axis` on."""
     before = axis % rank if rank else 0
     return (*[1] * before, *shape, *[1] * (rank - before - len(shape)))
 
 
 def lower_code(call: CallSite) -> tuple[list[ExprLine], bool]:
-    """The lines as calls of torch, and whether the last one makes the result's shape and dtype, so that it may write
-    there.
+    """The lines as calls of torch, and whether the last has the result's shape and dtype, so that it can write there.
 
-    Comparisons are kept as truth values for `where` and become numbers for all others. Where all operands have one
-    dtype, a line takes the memory of a temporary that nobody reads after it.
+    Comparisons stay bool for `where` and are converted to numbers for other functions. If all operands have one dtype,
+    a line reuses the memory of a temporary whose last use it is.
     """
     code, axes, dtype = call.attributes["code"], call.attributes["axes"], call.results[0].dtype
     uniform = dtype.is_floating_point and all(o.dtype == dtype for o in call.operands)
@@ -129,10 +127,10 @@ def lower_code(call: CallSite) -> tuple[list[ExprLine], bool]:
         read = [a for a in arguments if isinstance(a, int)]
         dying = [a for a in read if a >= count and last_use[a] == count + i and whole[a] and not truth[a]]
         into = dying[0] if dying and uniform and name not in COMPARISONS else None
-        truths = tuple(place for place, a in enumerate(arguments) if isinstance(a, int) and truth[a])
+        truths = tuple(position for position, a in enumerate(arguments) if isinstance(a, int) and truth[a])
         made = tuple(
-            constant_argument(a["c"], number, name, place) if isinstance(a, dict) else a
-            for place, a in enumerate(arguments)
+            constant_argument(a["c"], number, name, position) if isinstance(a, dict) else a
+            for position, a in enumerate(arguments)
         )
         lines.append(ExprLine(wrap_with_casts(name, truths, dtype), made, into))
         whole.append(any(whole[a] for a in read))
@@ -141,7 +139,7 @@ def lower_code(call: CallSite) -> tuple[list[ExprLine], bool]:
 
 
 def select(condition: Tensor, x: Tensor, y: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """torch.where, to the bit. That one branches at every number, and takes six times as long where signs are mixed."""
+    """torch.where by bitwise arithmetic, with identical results: torch's branches per element, slow for mixed signs."""
     if x.dtype not in BIT_DTYPES or x.dtype != y.dtype or (out is not None and out.dtype != x.dtype):
         return torch.where(condition, x, y) if out is None else out.copy_(torch.where(condition, x, y))
     bits = BIT_DTYPES[x.dtype]
@@ -153,13 +151,16 @@ def select(condition: Tensor, x: Tensor, y: Tensor, *, out: Tensor | None = None
 
 
 def wrap_with_casts(name: str, truths: tuple[int, ...], dtype: torch.dtype) -> Callable[..., Tensor]:
-    """The function, made to see truth values where it expects them and numbers everywhere else."""
+    """The function with its arguments cast: bool for the condition of `where`, numbers elsewhere.
+
+    `truths` are the positions of the arguments that are bool.
+    """
     function = TORCH_FUNCTIONS[name]
     if truths == ((0,) if name == "where" else ()):
         return function
 
     def call(*arguments: Any, **out: Tensor) -> Tensor:
-        made = [a.to(dtype) if place in truths else a for place, a in enumerate(arguments)]
+        made = [a.to(dtype) if position in truths else a for position, a in enumerate(arguments)]
         if name == "where":
             made[0] = arguments[0] != 0
         return function(*made, **out)
@@ -167,12 +168,10 @@ def wrap_with_casts(name: str, truths: tuple[int, ...], dtype: torch.dtype) -> C
     return call
 
 
-def constant_argument(given: Any, dtype: torch.dtype, name: str, place: int) -> Arg:
-    """A number as a tensor of rank 0, which every function takes; a power's exponent stays one, so that squares are
-    fast.
-    """
+def constant_argument(given: Any, dtype: torch.dtype, name: str, position: int) -> Arg:
+    """A constant as a tensor of rank 0; the exponent of `pow` stays a float, because torch then has fast squares."""
     value = float(given)
-    if name == "pow" and place == 1:
+    if name == "pow" and position == 1:
         return value
     if not dtype.is_floating_point and not value.is_integer():
         dtype = torch.float32
@@ -180,7 +179,7 @@ def constant_argument(given: Any, dtype: torch.dtype, name: str, place: int) -> 
 
 
 def match_relu(code: Sequence[Sequence[Any]], axes: Sequence[int | None], ranks: Sequence[int]) -> Run | None:
-    """ReLU, leaky or with learnt slopes, as torch's own single pass."""
+    """torch's single-pass ReLU, leaky ReLU or PReLU if the code is exactly that; else None."""
     slope: float
     match [list(line) for line in code], list(axes):
         case [["maximum", 0, {"c": 0 | 0.0}]], [None]:
@@ -194,7 +193,7 @@ def match_relu(code: Sequence[Sequence[Any]], axes: Sequence[int | None], ranks:
 
 
 def discard(_: Tensor) -> None:
-    """What a run returns that has written its results."""
+    """None, as a run returns that has written its results."""
 
 
 EXPR = Primitive(prepare, infer_shapes)

@@ -1,4 +1,4 @@
-"""Primitives that choose parts of their operands, repeat them, or put them in another order."""
+"""Primitives for indexing: transpose, crop, tile, im2col, gather (embedding) and filter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def prepare_transpose(call: CallSite) -> Run:
     order = call.attributes["order"]
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        store(results[0], operands[0].permute(order))  # nothing, if they are the same bytes
+        store(results[0], operands[0].permute(order))  # no copy if the result aliases the operand
 
     return run
 
@@ -79,7 +79,7 @@ def infer_im2col_shapes(attributes: Attributes, operands: Sequence[Shape], plann
     require(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
     kernel, made = per_axis(attributes["kernel"], len(x) - 2, 1, "kernel"), list[int]()
     for i, k, s, p, d in zip(x[2:], kernel, *geometry(attributes, len(x) - 2), strict=True):
-        require(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} cannot be")
+        require(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} are invalid")
         made.append((i + 2 * p - d * (k - 1) - 1) // s + 1)
         require(made[-1] >= 1, f"a window of {k} does not fit into an image of {i}")
     return [(x[0], x[1] * prod(kernel), *made)]
@@ -111,21 +111,24 @@ def infer_gather_shapes(attributes: Attributes, operands: Sequence[Shape], plann
 def prepare_gather(call: CallSite) -> Run:
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         table, index = operands
-        wanted = index.trunc() if index.is_floating_point() else index
-        inside = (wanted >= 0) & (wanted < table.shape[0])
+        rows = index.trunc() if index.is_floating_point() else index
+        inside = (rows >= 0) & (rows < table.shape[0])
         if not inside.all():
-            raise ValueError(f"row {wanted[~inside][0].item():g} is asked for, and there are {table.shape[0]}")
-        store(results[0], table[wanted.long()])
+            raise ValueError(f"row {rows[~inside][0].item():g} is asked for, and there are {table.shape[0]}")
+        store(results[0], table[rows.long()])
 
     return run
 
 
 def prepare_filter(call: CallSite) -> Run:
-    """Counted: how many rows are chosen is known only here."""
+    """Select rows whose selector is not 0; how many there are depends on the data."""
     *values, selector = (o.shape for o in call.operands)
     require(len(values) == len(call.results), f"{len(values)} operands give {len(call.results)} results")
     require(prod(selector[1:]) == 1, f"the selector is one number for each row, not {list(selector)}")
-    require(all(x[:1] == selector[:1] for x in values), f"the selector has {selector[0]} rows, the others not")
+    require(
+        all(x[:1] == selector[:1] for x in values),
+        f"the selector has {selector[0]} rows, another operand has a different number",
+    )
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> Sequence[Tensor]:
         chosen = (operands[-1].flatten() != 0).nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""A matrix times vectors, with packed weights."""
+"""Linear layers: matrix products with packed weights, bias and activation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def infer_shapes(
     x, w = operands[0], operands[1]
     require(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
     axis = attributes["axis"] % len(x)
-    require(len(w) == 2 and min(w) > 0, f"a weight {list(w)} is no matrix")
+    require(len(w) == 2 and min(w) > 0, f"a weight {list(w)} is not a matrix")
     count, k = w[::-1] if attributes["transpose"] else w
     require(prod(x[axis:]) == k, f"a weight {list(w)} does not fit rows of {prod(x[axis:])} numbers")
     require(not attributes["bias"] or operands[2] == (count,), f"a bias does not fit {count} results")
@@ -47,16 +47,14 @@ def prepare(call: CallSite) -> Run:
 
 
 def pack_weight(call: CallSite, w: Operand, transpose: bool = False) -> Tensor | None:
-    """The weight [n, k], or [k, n] with `transpose`, as oneDNN wants it; None if it is computed, or of a dtype that it
-    lacks.
-    """
+    """The weight [n, k], or [k, n] with `transpose`, packed by oneDNN; None if it is not constant or not packable."""
     logical = w.data
     if logical is None or w.dtype not in PACKABLE_DTYPES:
         return None
 
     def pack() -> Tensor:
         matrix = logical.t() if transpose else logical
-        # Without a batch size: measured the fastest form for one row, and for many.
+        # Without a batch size, oneDNN picks a format that suits both one row and many.
         made: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous())
         return made
 
@@ -64,7 +62,7 @@ def pack_weight(call: CallSite, w: Operand, transpose: bool = False) -> Tensor |
 
 
 def prepare_unpacked(call: CallSite, k: int) -> Run:
-    """Dtypes that oneDNN lacks, weights that are computed."""
+    """Dtypes that oneDNN lacks, or weights that are not constant: torch's linear."""
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         matrix = operands[1].t() if call.attributes["transpose"] else operands[1]

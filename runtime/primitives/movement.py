@@ -1,4 +1,4 @@
-"""Primitives that move numbers and change none; what already lies in its place is not moved."""
+"""Data movement: concat, slice, reshape and copy. Nothing is copied where operand and result alias."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def infer_concat_shapes(
 ) -> Sequence[Shape]:
     axis = axis_of(attributes, operands[0])
     rest = [(*shape[:axis], *shape[axis + 1 :]) for shape in operands]
-    alike = len(set(rest)) == 1 and len({len(shape) for shape in operands}) == 1
-    require(alike, f"operands may differ along axis {axis} only: {[list(shape) for shape in operands]}")
+    equal = len(set(rest)) == 1 and len({len(shape) for shape in operands}) == 1
+    require(equal, f"operands may differ along axis {axis} only: {[list(shape) for shape in operands]}")
     return [(*rest[0][:axis], sum(shape[axis] for shape in operands), *rest[0][axis:])]
 
 
@@ -77,7 +77,7 @@ def infer_reshape_shapes(
     (x,), (dims,) = operands, planned
     known = prod(d for d in dims if isinstance(d, int))
     unknown = [d for d in dims if isinstance(d, str)]
-    require(len(unknown) <= 1, f"of {list(dims)} more than one is known only when the net runs")
+    require(len(unknown) <= 1, f"more than one dimension of {list(dims)} is dynamic")
     fits = prod(x) % known == 0 if unknown and known else prod(x) == known
     require(fits, f"{list(x)} cannot take the shape {list(dims)}")
     return [tuple(prod(x) // known if isinstance(d, str) and known else 0 if isinstance(d, str) else d for d in dims)]

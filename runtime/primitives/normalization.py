@@ -1,4 +1,4 @@
-"""Normalisation over neighbouring channels or pixels, and softmax."""
+"""Local response normalisation, softmax and L2 normalisation."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def infer_lrn_shapes(
     (x,) = operands
     require(attributes["size"] >= 1 and attributes["size"] % 2 == 1, f"size is odd, not {attributes['size']}")
     require(len(x) >= 2, f"{list(x)} has no channels")
-    require(attributes["region"] == "across" or 3 <= len(x) <= 5, f"{list(x)} is no image")
+    require(attributes["region"] == "across" or 3 <= len(x) <= 5, f"{list(x)} is not an image")
     return [x]
 
 
 def prepare_lrn(call: CallSite) -> Run:
-    """Across channels: x / (k + alpha / size · Σ x²)^beta. Within: x / (1 + alpha · mean of x² over the window)^beta,
-    where padding counts in the mean and k does not (Caffe, lrn_layer.cpp).
+    """Across channels: x / (k + alpha / size · Σ x²)^beta. Within: x / (1 + alpha · mean of x² over the window)^beta.
+
+    The mean includes the zero padding, and k is not used within channels (Caffe, lrn_layer.cpp).
     """
     attributes, axes = call.attributes, len(call.operands[0].shape) - 2
     size, alpha, beta, k = (attributes[name] for name in ("size", "alpha", "beta", "k"))
@@ -54,7 +55,7 @@ def prepare_lrn(call: CallSite) -> Run:
 
 
 def inverse_power_(x: Tensor, beta: float) -> Tensor:
-    """x^-beta in place. Nearly every net has beta 0.75, and two square roots take a fraction of a power's time."""
+    """x^-beta in place. For 0.75, the usual value, two square roots are faster than a power."""
     if beta == 0.75:
         return x.rsqrt_().mul_(x.sqrt())
     return x.pow_(-beta)
@@ -86,7 +87,7 @@ def infer_l2_normalize_shapes(
 
 
 def prepare_l2_normalize(call: CallSite) -> Run:
-    """x / √(Σ x² + eps): over the channels at each place, or over all of a picture."""
+    """x / √(Σ x² + eps), the sum over the channels at each position, or over all of a picture with `across`."""
     eps = call.attributes["eps"]
     over = tuple(range(1, len(call.operands[0].shape))) if call.attributes["across"] else (1,)
 

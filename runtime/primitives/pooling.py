@@ -1,4 +1,4 @@
-"""Pooling with Caffe's exact sizes, divisors and masks (pooling_layer.cpp), by torch's own where that is the same."""
+"""Pooling with Caffe's sizes, divisors and masks (pooling_layer.cpp), by torch's pooling where it agrees."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from ..plan import Dim, Shape
 from .primitive import CallSite, Primitive, Run, per_axis, require
 
-LOWEST = torch.finfo(torch.float32).min  # what Caffe starts a maximum from
+LOWEST = torch.finfo(torch.float32).min  # Caffe's initial value of a maximum: -FLT_MAX
 MAX_POOL_FUNCTIONS: Sequence[Callable[..., Any]] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
 AVG_POOL_FUNCTIONS: Sequence[Callable[..., Tensor]] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """All windows of a pooling, one number per image axis: `count` of them, the first `pad` before the image."""
+    """The windows of a pooling, one number per image axis: `count` windows, the first `pad` before the image."""
 
     sizes: Shape
     kernel: list[int]
@@ -31,26 +31,26 @@ class Windows:
 
     @property
     def is_native(self) -> bool:
-        """True if torch makes the same windows: it pads by half of one at most, and drops any that starts outside."""
+        """True if torch has the same windows: it pads by half of one at most, and drops those that start outside."""
         fits = zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True)
         return all(2 * p <= k and (n - 1) * s < i + p for i, k, s, p, n in fits)
 
     def strided_copy_slices(self) -> tuple[slice, ...] | None:
-        """Where windows of one number lie in [n, c, ...], if these are such: pooling is no more than a strided copy."""
+        """The slices of [n, c, ...] that pooling copies if all windows are single elements of the image; else None."""
         axes = list(zip(self.sizes, self.kernel, self.stride, self.count, strict=True))
         if any(self.pad) or any(k != 1 or (n - 1) * s >= i for i, k, s, n in axes):
             return None
         return (slice(None), slice(None), *(slice(0, (n - 1) * s + 1, s) for _, _, s, n in axes))
 
     def tiling_padding(self) -> list[int]:
-        """What F.pad adds around the image so that the windows tile it; negative where they leave a rest."""
+        """F.pad's argument that makes the windows cover the image exactly; negative where it has to be cropped."""
         made = list[int]()
         for i, k, s, p, n in zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True):
             made[:0] = [p, (n - 1) * s + k - p - i]
         return made
 
     def divisors(self, dtype: torch.dtype, include_pad: bool) -> list[Tensor]:
-        """For each axis what a window's sum is divided by: its length inside the padded image, or inside the image."""
+        """By axis, the length of each window clipped to the padded image, or to the image: factors of the divisor."""
         made = []
         for i, k, s, p, n in zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True):
             starts = [w * s - p for w in range(n)]
@@ -60,14 +60,14 @@ class Windows:
 
 
 def windows_of(attributes: Mapping[str, Any], x: Shape) -> Windows:
-    """Caffe's rule: round up (or down); with any padding, drop a last window that would start in it."""
+    """Caffe's window count: rounded up (or down); with padding, minus a last window that starts in the padding."""
     require(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
     sizes, axes, up = x[2:], len(x) - 2, attributes["round"] == "up"
     kernel = list(sizes) if attributes["kernel"] is None else per_axis(attributes["kernel"], axes, 1, "kernel")
     stride, pad = per_axis(attributes["stride"], axes, 1, "stride"), per_axis(attributes["pad"], axes, 0, "pad")
     count = []
     for i, k, s, p in zip(sizes, kernel, stride, pad, strict=True):
-        require(k >= 1 and s >= 1 and 0 <= p < k and i >= 1, f"kernel {k}, stride {s}, pad {p} cannot be")
+        require(k >= 1 and s >= 1 and 0 <= p < k and i >= 1, f"kernel {k}, stride {s}, pad {p} are invalid")
         room = i + 2 * p - k
         n = (-(-room // s) if up else room // s) + 1
         if any(pad) and (n - 1) * s >= i + p:
@@ -86,37 +86,37 @@ def infer_shapes(
 
 def prepare_max(call: CallSite) -> Run:
     windows, axes = windows_of(call.attributes, call.operands[0].shape), len(call.operands[0].shape) - 2
-    pool, native, fringe = MAX_POOL_FUNCTIONS[axes - 1], windows.is_native, windows.tiling_padding()
+    pool, native, padding = MAX_POOL_FUNCTIONS[axes - 1], windows.is_native, windows.tiling_padding()
     whole = not any(windows.pad) and all(
         n == 1 and k >= i for n, k, i in zip(windows.count, windows.kernel, windows.sizes, strict=True)
     )
     options = {"padding": windows.pad, "ceil_mode": windows.ceil_mode} if native else {}
-    image, picked = tuple(range(2, 2 + axes)), windows.strided_copy_slices()
+    image, slices = tuple(range(2, 2 + axes)), windows.strided_copy_slices()
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         x = operands[0]
         if len(results) == 2:
-            padded = x if native else F.pad(x, fringe, value=LOWEST)
-            made, places = pool(padded, windows.kernel, windows.stride, return_indices=True, **options)
-            results[1].copy_(places if native else unpad_indices(places, padded.shape[2:], windows))
+            padded = x if native else F.pad(x, padding, value=LOWEST)
+            made, indices = pool(padded, windows.kernel, windows.stride, return_indices=True, **options)
+            results[1].copy_(indices if native else unpad_indices(indices, padded.shape[2:], windows))
             results[0].copy_(made)
-        elif picked:
-            results[0].copy_(x[picked])
+        elif slices:
+            results[0].copy_(x[slices])
         elif whole:
             results[0].copy_(x.amax(image, keepdim=True))
         else:
-            padded = x if native else F.pad(x, fringe, value=LOWEST)
+            padded = x if native else F.pad(x, padding, value=LOWEST)
             results[0].copy_(pool(padded, windows.kernel, windows.stride, **options))
 
     return run
 
 
-def unpad_indices(places: Tensor, padded: Sequence[int], windows: Windows) -> Tensor:
-    """Row-major places in a padded plane as places in the image; -1, as Caffe has it, for a maximum in the padding."""
-    made, inside, factor = torch.zeros_like(places), torch.ones_like(places, dtype=torch.bool), 1
+def unpad_indices(indices: Tensor, padded: Sequence[int], windows: Windows) -> Tensor:
+    """Row-major indices in the padded plane to indices in the image; -1, as in Caffe, for a maximum in the padding."""
+    made, inside, factor = torch.zeros_like(indices), torch.ones_like(indices, dtype=torch.bool), 1
     for outer, i, p in reversed(list(zip(padded, windows.sizes, windows.pad, strict=True))):
-        along = places % outer - p
-        places = places // outer
+        along = indices % outer - p
+        indices = indices // outer
         inside &= (along >= 0) & (along < i)
         made += along * factor
         factor *= i
@@ -126,7 +126,7 @@ def unpad_indices(places: Tensor, padded: Sequence[int], windows: Windows) -> Te
 def prepare_avg(call: CallSite) -> Run:
     x, include_pad = call.operands[0], call.attributes["include_pad"]
     windows, axes = windows_of(call.attributes, x.shape), len(x.shape) - 2
-    pool, fringe, image = AVG_POOL_FUNCTIONS[axes - 1], windows.tiling_padding(), tuple(range(2, 2 + axes))
+    pool, padding, image = AVG_POOL_FUNCTIONS[axes - 1], windows.tiling_padding(), tuple(range(2, 2 + axes))
     area = 1
     for k in windows.kernel:
         area *= k
@@ -141,27 +141,27 @@ def prepare_avg(call: CallSite) -> Run:
     lengths = windows.divisors(x.dtype, include_pad)
 
     def run_padded(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        made = pool(F.pad(operands[0], fringe), windows.kernel, windows.stride).mul_(area)
+        made = pool(F.pad(operands[0], padding), windows.kernel, windows.stride).mul_(area)
         for axis, divisor in enumerate(lengths):
             made /= divisor.view(-1, *[1] * (axes - 1 - axis))
         results[0].copy_(made)
 
     if windows.kernel == list(windows.sizes) and not any(windows.pad):
         return run_whole
-    # torch refuses a volume smaller than the window, padding or not
+    # torch rejects a volume smaller than the window, even if padding would fill it
     native = windows.is_native and (axes < 3 or all(k <= i for k, i in zip(windows.kernel, windows.sizes, strict=True)))
     return run_native if native else run_padded
 
 
 def prepare_stochastic(call: CallSite) -> Run:
-    """Σ x² / Σ x of each window, 0 where Σ x is not above 0: as two averages, whose equal divisors cancel out."""
+    """Σ x² / Σ x of each window, 0 where Σ x <= 0 or NaN: as a quotient of two averages, whose divisors cancel."""
     x = call.operands[0].shape
     windows, pool = windows_of(call.attributes, x), AVG_POOL_FUNCTIONS[len(x) - 3]
     require(not any(windows.pad), "stochastic pooling has no padding")
-    fringe = windows.tiling_padding()
+    padding = windows.tiling_padding()
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        padded = F.pad(operands[0], fringe)
+        padded = F.pad(operands[0], padding)
         total = pool(padded, windows.kernel, windows.stride)
         made = pool(padded * padded, windows.kernel, windows.stride).div_(total)
         results[0].copy_(made.masked_fill_(~(total > 0), 0.0))

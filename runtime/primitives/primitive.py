@@ -1,4 +1,4 @@
-"""What a primitive is: a pure function on tensors in two phases, one at load and one at each run."""
+"""The interface of a primitive: a pure function on tensors, prepared once at load and called at each run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..plan import Dim, Shape
 
 Made = TypeVar("Made")
 Run = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor] | None]
-"""run(results, operands) fills the results. A counted primitive gets none and returns tensors of shapes it found."""
+"""run(results, operands) writes the results; if their shapes depend on data, it returns new tensors instead."""
 
 
 class PackedWeights:
-    """Weights, and kernels, as the processor wants them, each made once and shared by all that run with it.
+    """A thread-safe cache of packed weights and loaded kernels, shared by all shapes and threads of a net.
 
-    A key holds the weight's handle and whatever its packed form depends on.
+    A key holds the weight's handle and all that its packed form depends on.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class PackedWeights:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """What is known of an operand or result at load: dtype, shape at its largest, layout, and a weight's data."""
+    """An operand or result as known at load: dtype, largest shape, layout, and for a weight its data and handle."""
 
     dtype: torch.dtype
     shape: Shape
@@ -48,7 +48,7 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class CallSite:
-    """One step as `prepare` sees it. Attributes are complete and typed, shapes agree with `infer_shapes`."""
+    """A step of the plan, as `prepare` gets it: attributes are complete and typed, shapes agree with `infer_shapes`."""
 
     attributes: Mapping[str, Any]
     operands: tuple[Operand, ...]
@@ -57,16 +57,16 @@ class CallSite:
 
 
 ShapeFunction = Callable[[Mapping[str, Any], Sequence[Shape], Sequence[Sequence[Dim]]], Sequence[Shape]]
-"""The results' shapes from the attributes, the operands' shapes and what is planned. ValueError if they cannot be."""
+"""(attributes, operand shapes, planned result dims) -> result shapes. ValueError if they are inconsistent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """`prepare` packs and precomputes, once per net; what it returns is called by many threads at once, so it keeps
-    no state.
+    """The two functions of a primitive.
 
-    `infer_shapes` proves at load that a step's tensors fit together, whoever wrote the plan, and finds the shapes that
-    are known only when the net runs. None: the primitive is counted, that is, its results' shapes depend on the data.
+    `prepare` packs and precomputes, once per net; the function it returns has no state, because threads share it.
+    `infer_shapes` checks at load that a step's shapes are consistent, and computes dynamic shapes at run time; None if
+    the shapes of the results depend on the data.
     """
 
     prepare: Callable[[CallSite], Run]
@@ -74,13 +74,14 @@ class Primitive:
 
 
 def is_same_view(a: Tensor, b: Tensor) -> bool:
-    """True if the two are the same bytes, read in the same order."""
+    """True if both have the same address, shape, dtype and strides, so that a copy would change nothing."""
     if a.data_ptr() != b.data_ptr() or a.shape != b.shape or a.dtype != b.dtype:
         return False
     return all(s == t or n == 1 for n, s, t in zip(a.shape, a.stride(), b.stride(), strict=True))
 
 
 def store(result: Tensor, made: Tensor) -> None:
+    """Copy to the result, unless it is the same view."""
     if not is_same_view(result, made):
         result.copy_(made)
 
@@ -91,20 +92,21 @@ def split_axis(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
 
 
 def per_axis(values: Sequence[int] | None, axes: int, default: int, name: str) -> list[int]:
-    """One number for each image axis; a single one stands for all. ValueError if there are more or fewer."""
+    """One number per image axis; a single one is repeated, none is `default`. ValueError for any other number."""
     given = [default] if values is None or not len(values) else list(values)
     if len(given) not in (1, axes):
         raise ValueError(f"{name} has {len(given)} numbers for {axes} image axes")
     return given * axes if len(given) == 1 else given
 
 
-def require(holds: bool, sentence: str) -> None:
-    if not holds:
-        raise ValueError(sentence)
+def require(condition: bool, message: str) -> None:
+    """ValueError with the message if the condition does not hold."""
+    if not condition:
+        raise ValueError(message)
 
 
 def first_shape(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    """The shapes of what changes none."""
+    """The shape function of primitives whose result has the shape of their first operand."""
     return [operands[0]]

@@ -1,4 +1,4 @@
-"""Spatial pyramid pooling: an image pooled to 1, 2², 4², ... windows, all in one row (He et al. 2014)."""
+"""Spatial pyramid pooling: an image pooled to 1, 2², 4², ... windows, concatenated (He et al. 2014)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ POOLS = {"max": MAX_POOL, "avg": AVG_POOL}
 
 
 def levels(attributes: Mapping[str, Any], x: Shape) -> Iterator[dict[str, Any]]:
-    """The pooling of each level: 2ˡ windows along each axis, padded evenly to fill them (Caffe, spp_layer.cpp)."""
+    """The pooling attributes of each level: 2ˡ windows along each axis, padded symmetrically (Caffe, spp_layer.cpp)."""
     require(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
-    require(1 <= attributes["height"] <= 32, f"a pyramid of height {attributes['height']} cannot be")
+    require(1 <= attributes["height"] <= 32, f"a pyramid of height {attributes['height']} is invalid")
     for level in range(attributes["height"]):
         kernel = [-(-size >> level) for size in x[2:]]
         pad = [((k << level) - size + 1) // 2 for k, size in zip(kernel, x[2:], strict=True)]

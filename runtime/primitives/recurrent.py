@@ -1,7 +1,7 @@
-"""Recurrent steps, one after another: time is the first axis, independent streams the second.
+"""Recurrent layers: LSTM, a single LSTM unit, and RNN. Time is the first axis, independent streams the second.
 
-The matrix product of a step is small, so what counts is how few calls a step takes: the four gates are computed in one
-product, in place, and every step writes its state straight into its place in the result.
+The matrix product of a step is small, so the number of calls per step matters: the four gates are one product, in
+place, and each step writes its state directly to its slice of the result.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from ..plan import Dim, Shape
 from .linear import pack_weight
 from .primitive import CallSite, Primitive, Run, require
 
-MIN_PACKED_STREAMS = (
-    8  # with fewer, oneDNN's packed product is slower than a plain one: measured, 256 to 1024 numbers a stream
-)
+MIN_PACKED_STREAMS = 8  # with fewer, oneDNN's packed product is slower than a plain one
 Product = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -37,7 +35,7 @@ def infer_rnn_shapes(
 def infer_recurrent_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], gates: int, states: int
 ) -> Sequence[Shape]:
-    """The shapes of h for all steps and of the state after the last, if that is a result."""
+    """The shapes of h for all time steps, and of each state after the last if that is a result."""
     x, cont, w, *state = operands
     require(len(x) == 3 and cont == x[:2], f"cont is {list(cont)}, and the inputs are {list(x)}")
     steps, streams, width = x
@@ -49,7 +47,7 @@ def infer_recurrent_shapes(
 
 
 def prepare_lstm(call: CallSite) -> Run:
-    """Gates in the order input, forget, output, candidate; a forget gate is 0 where cont is (lstm_unit_layer.cpp)."""
+    """Gates in the order input, forget, output, candidate; the forget gate is 0 where cont is (lstm_unit_layer.cpp)."""
     product = product_for(call)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -90,7 +88,7 @@ def prepare_rnn(call: CallSite) -> Run:
 
 
 def product_for(call: CallSite) -> Product:
-    """The state of all streams [n, d] times the weight [.., d]: packed, where that is faster."""
+    """The product of the states [n, d] and the weight [.., d], with a packed weight where that is faster."""
     x, _, w, *_ = call.operands
     if x.shape[1] < MIN_PACKED_STREAMS or (weight := pack_weight(call, w)) is None:
         return lambda h, w: torch.mm(h, w.t())
@@ -98,7 +96,7 @@ def product_for(call: CallSite) -> Product:
 
 
 def initial_state(x: Tensor, w: Tensor) -> Tensor:
-    """The state before the first step where none is given."""
+    """The zero state before the first time step, [n, d]."""
     return x.new_zeros(x.shape[1], w.shape[1])
 
 

@@ -1,4 +1,4 @@
-"""Many numbers become few: sums, the largest and where they stand, mean and deviation."""
+"""Reductions: sums and means, argmax, and standardization by mean and deviation."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ def infer_argmax_shapes(
 
 
 def prepare_argmax(call: CallSite) -> Run:
-    """Turned round first, so that of equal numbers the last is the first that is met."""
+    """Indices, and values, of the `top` largest; of equal values the last comes first, so the axis is flipped."""
     axis, top = axis_of(call.attributes, call.operands[0].shape), call.attributes["top"]
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        turned = operands[0].flip(axis)
+        flipped = operands[0].flip(axis)
         if top == 1:
-            numbers, places = turned.max(axis, keepdim=True)
+            values, indices = flipped.max(axis, keepdim=True)
         else:
-            numbers, places = turned.sort(dim=axis, descending=True, stable=True)
-            numbers, places = numbers.narrow(axis, 0, top), places.narrow(axis, 0, top)
-        results[0].copy_(places.neg().add_(turned.shape[axis] - 1))
+            values, indices = flipped.sort(dim=axis, descending=True, stable=True)
+            values, indices = values.narrow(axis, 0, top), indices.narrow(axis, 0, top)
+        results[0].copy_(indices.neg().add_(flipped.shape[axis] - 1))
         if len(results) == 2:
-            results[1].copy_(numbers)
+            results[1].copy_(values)
 
     return run
 
@@ -70,20 +70,20 @@ def infer_standardize_shapes(
 ) -> Sequence[Shape]:
     (x,) = operands
     require(
-        all(-len(x) <= axis < len(x) for axis in attributes["per"]), f"{attributes['per']} are no axes of {list(x)}"
+        all(-len(x) <= axis < len(x) for axis in attributes["per"]), f"{attributes['per']} are not axes of {list(x)}"
     )
     return [x]
 
 
 def prepare_standardize(call: CallSite) -> Run:
-    """In two passes, as Caffe does. (torch.var_mean was measured to take twenty times as long as these together.)"""
+    """Subtract the mean over all axes but `per`, and divide by the deviation, in two passes as in Caffe."""
     rank, eps, scaled = len(call.operands[0].shape), call.attributes["eps"], call.attributes["scaled"]
     in_variance = call.attributes["eps_in"] == "variance"
     per = {axis % rank for axis in call.attributes["per"]} if rank else set[int]()
-    over = [axis for axis in range(rank) if axis not in per]
+    axes = [axis for axis in range(rank) if axis not in per]
 
     def mean(x: Tensor) -> Tensor:
-        return x.mean(over, keepdim=True) if over else x.clone()  # each number alone is its own mean
+        return x.mean(axes, keepdim=True) if axes else x.clone()  # torch would take no axes as all
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         result = results[0]

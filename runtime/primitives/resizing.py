@@ -1,4 +1,4 @@
-"""Images at another size: by straight lines between numbers, by repeating them, by the mask of a pooling."""
+"""Resizing of images: linear interpolation, upsampling by repetition, and unpooling by the mask of a max pool."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..plan import Dim, Shape
 from .primitive import CallSite, Primitive, Run, per_axis, require, split_axis
 
-ATEN = torch.ops.aten  # F.interpolate's own functions, which alone can write where they are told to
+ATEN = torch.ops.aten  # the functions below F.interpolate, which take `out`
 LINEAR_UPSAMPLES = (ATEN.upsample_linear1d.out, ATEN.upsample_bilinear2d.out, ATEN.upsample_trilinear3d.out)
 
 
@@ -22,10 +22,10 @@ def image_sizes(x: Shape) -> Shape:
 
 
 def trimmed_slices(attributes: Mapping[str, Any], x: Shape) -> tuple[slice, ...]:
-    """What of x is looked at, by axis."""
+    """The slices of x that remain after `trim`, by axis."""
     before, after = per_axis(attributes["trim"], 2, 0, "trim")
     sizes = image_sizes(x)
-    require(min(before, after) >= 0 and before + after < min(sizes), f"of {list(x)} nothing is left by the trim")
+    require(min(before, after) >= 0 and before + after < min(sizes), f"trim leaves nothing of {list(x)}")
     return (slice(None), slice(None), *(slice(before, size - after) for size in sizes))
 
 
@@ -34,7 +34,7 @@ def infer_interp_shapes(
 ) -> Sequence[Shape]:
     (x,) = operands
     shrink, zoom, times = attributes["shrink"], attributes["zoom"], attributes["times"]
-    require(min(shrink, zoom, times) >= 1, f"shrink {shrink}, zoom {zoom}, times {times} cannot be")
+    require(min(shrink, zoom, times) >= 1, f"shrink {shrink}, zoom {zoom}, times {times} are invalid")
     lengths = [s.stop - s.start for s in trimmed_slices(attributes, x)[2:]]
     made = tuple(attributes["sizes"]) or tuple(
         n * times if times != 1 else (n - 1) // shrink * zoom + 1 for n in lengths
@@ -45,14 +45,18 @@ def infer_interp_shapes(
 
 def prepare_interp(call: CallSite) -> Run:
     x = call.operands[0].shape
-    inside, sizes, drawn = trimmed_slices(call.attributes, x), call.results[0].shape[2:], LINEAR_UPSAMPLES[len(x) - 3]
+    inside, sizes, interpolate = (
+        trimmed_slices(call.attributes, x),
+        call.results[0].shape[2:],
+        LINEAR_UPSAMPLES[len(x) - 3],
+    )
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         part = operands[0][inside]
         if part.shape[2:] == sizes:
             results[0].copy_(part)
         elif part.numel():
-            drawn(part, sizes, True, out=results[0])  # True: corners on corners
+            interpolate(part, sizes, True, out=results[0])  # True: align_corners
 
     return run
 
@@ -72,7 +76,7 @@ def prepare_upsample(call: CallSite) -> Run:
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         image, copies = operands[0], results[0]
-        for axis, s in enumerate(scale):  # h of the result is [h of x, copies]: one axis becomes two in both
+        for axis, s in enumerate(scale):  # view the result axis as [size, s] and broadcast x over s
             at = 2 + 2 * axis
             image, copies = image.unsqueeze(at + 1), split_axis(copies, at, (-1, s))
         copies.copy_(image.expand(copies.shape))
@@ -94,7 +98,7 @@ def infer_unpool_shapes(
 
 
 def prepare_unpool(call: CallSite) -> Run:
-    """Planes are rows of numbers here, in whichever layout: an image that lies in nhwc is read as its columns."""
+    """Scatter x to the positions in the mask, zeros elsewhere. ValueError for a position outside the plane."""
     count = prod(call.results[0].shape[2:])
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -102,14 +106,14 @@ def prepare_unpool(call: CallSite) -> Run:
         made = results[0].zero_()
         if not x.numel():
             return
-        places = mask.flatten(2).long()
-        least, most = places.aminmax()
+        indices = mask.flatten(2).long()
+        least, most = indices.aminmax()
         if least < 0 or most >= count:
             wrong = int(least if least < 0 else most)
             raise ValueError(f"the mask names place {wrong} of a plane of {count}")
         plane = made.flatten(2)
-        plane.scatter_(2, places, x.flatten(2))  # along one axis the CPU goes in order, so the later number stays
-        if plane.data_ptr() != made.data_ptr():  # its image axes are no one axis in memory, so it was a copy
+        plane.scatter_(2, indices, x.flatten(2))  # sequential along one axis on a CPU: the last of equal indices wins
+        if plane.data_ptr() != made.data_ptr():  # flatten copied: the image axes have no common stride
             made.copy_(plane.view(made.shape))
 
     return run

@@ -1,4 +1,4 @@
-"""Scores against labels: what each place loses, what all lose together, how often the label was found."""
+"""Losses and accuracy from scores and labels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .reduction import axis_of
 
 
 def classes_of(label: Tensor, count: int, ignore: int | None) -> tuple[Tensor, Tensor | None]:
-    """Labels, cut to whole numbers (0 where they are `ignore`), and whether they count; None if all do.
+    """Labels as i64 (0 where they are `ignore`), and a bool mask of those that are not ignored; None if `ignore` is.
 
-    ValueError if one that counts is none of the classes 0 ... count - 1.
+    ValueError if another label is not in 0 ... count - 1.
     """
     classes = label.reshape(-1).to(torch.int64)
     wrong = (classes < 0) | (classes >= count)
@@ -31,33 +31,33 @@ def classes_of(label: Tensor, count: int, ignore: int | None) -> tuple[Tensor, T
     return classes, counts
 
 
-def flatten_places(x: Tensor, axis: int) -> Tensor:
-    """[places, classes]: a view where the memory allows it."""
+def flatten_positions(x: Tensor, axis: int) -> Tensor:
+    """x as [positions, classes], a view where the strides allow it."""
     return x.movedim(axis, -1).flatten(0, -2) if x.ndim > 1 else x[None]
 
 
-def places_and_classes(attributes: Mapping[str, Any], x: Shape, label: Shape) -> tuple[Shape, int]:
-    """The shape of the places beside `axis`, and how many classes. ValueError for another number of labels."""
+def positions_and_classes(attributes: Mapping[str, Any], x: Shape, label: Shape) -> tuple[Shape, int]:
+    """The shape without `axis`, and the number of classes. ValueError if the labels are not one per position."""
     axis = axis_of(attributes, x)
-    places = (*x[:axis], *x[axis + 1 :])
-    require(prod(label) == prod(places), f"labels {list(label)} do not fit {list(places)} places")
-    return places, x[axis]
+    positions = (*x[:axis], *x[axis + 1 :])
+    require(prod(label) == prod(positions), f"labels {list(label)} do not fit {list(positions)} positions")
+    return positions, x[axis]
 
 
 def infer_cross_entropy_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    places, classes = places_and_classes(attributes, *operands[:2])
+    positions, classes = positions_and_classes(attributes, *operands[:2])
     gains = [prod(gain) for gain in operands[2:]]
     require(gains in ([], [classes * classes]), f"{classes} classes take {classes * classes} gains")
-    return [places]
+    return [positions]
 
 
 def prepare_cross_entropy(call: CallSite) -> Run:
     axis, ignore, floor = axis_of(call.attributes, call.operands[0].shape), *pick(call, "ignore", "floor")
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        table = flatten_places(operands[0], axis)
+        table = flatten_positions(operands[0], axis)
         classes, counts = classes_of(operands[1], table.shape[1], ignore)
         if len(operands) == 2:
             lost = table.gather(1, classes[:, None])[:, 0].clamp_(min=floor).log_()
@@ -84,7 +84,7 @@ def prepare_hinge(call: CallSite) -> Run:
         rows = operands[0].flatten(1) if operands[0].ndim > 1 else operands[0][:, None]
         classes, _ = classes_of(operands[1], rows.shape[1], None)
         margin = 1 + rows.scatter(1, classes[:, None], -rows.gather(1, classes[:, None]))
-        margin.masked_fill_(~(margin > 0), 0)  # NaN too
+        margin.masked_fill_(~(margin > 0), 0)  # also where it is NaN
         results[0].copy_(margin.reshape(results[0].shape))
 
     return run
@@ -95,7 +95,7 @@ def infer_total_loss_shapes(
 ) -> Sequence[Shape]:
     losses, *label = operands
     require(0 <= attributes["axis"] <= len(losses), f"axis {attributes['axis']} is not 0 to {len(losses)}")
-    require(all(prod(s) == prod(losses) for s in label), f"labels do not fit {list(losses)} places")
+    require(all(prod(s) == prod(losses) for s in label), f"labels do not fit {list(losses)} positions")
     require(bool(label) or attributes["ignore"] is None, "ignore needs labels")
     return [()]
 
@@ -121,7 +121,7 @@ def prepare_total_loss(call: CallSite) -> Run:
 def infer_accuracy_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    _, classes = places_and_classes(attributes, *operands)
+    _, classes = positions_and_classes(attributes, *operands)
     require(1 <= attributes["top"] <= classes, f"top is 1 to {classes}, not {attributes['top']}")
     return [(), (classes,)] if attributes["classes"] else [()]
 
@@ -130,10 +130,10 @@ def prepare_accuracy(call: CallSite) -> Run:
     axis, ignore, top = axis_of(call.attributes, call.operands[0].shape), *pick(call, "ignore", "top")
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        table = flatten_places(operands[0], axis)
+        table = flatten_positions(operands[0], axis)
         classes, counts = classes_of(operands[1], table.shape[1], ignore)
         own = table.gather(1, classes[:, None])
-        right = (table >= own).sum(1) <= top  # its own place is one of them
+        right = (table >= own).sum(1) <= top  # the label's own score counts itself
         if counts is not None:
             classes = classes[counts]
             right = right[counts]

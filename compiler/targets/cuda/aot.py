@@ -1,4 +1,4 @@
-"""Machine code for kernels, made ahead of time in worker processes, and kept in the user's cache by content."""
+"""Compiles kernels ahead of time in worker processes, and caches the machine code by a hash of its source."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from typing import Any
 from ...errors import CompileError
 
 WORKER_SCRIPT = Path(__file__).with_name("machine_code.py")
-CACHE_FORMAT = "1"  # of what is kept; a new one forgets the old
-MAX_KERNEL_SECONDS = 600  # seconds that one kernel may take
+CACHE_FORMAT = "1"  # of a cache entry; a change invalidates all older entries
+MAX_KERNEL_SECONDS = 600  # time limit for compiling one kernel
 
-Job = tuple[str, str]  # a kernel's name, and the architecture that it is compiled for
+Job = tuple[str, str]  # (kernel name, architecture), such as ("conv_relu_0123456789ab", "sm_90")
 
 
 @dataclass(frozen=True, slots=True)
 class MachineCode:
-    """A kernel's machine code for one architecture, and what it takes to run it.
+    """A kernel's machine code for one architecture, and the resources it needs.
 
-    `shared` bytes and `registers` of a thread, bytes `spilled` to its stack, steps loaded ahead (`stages`), tensor core
-    instructions of Hopper's kind (`wgmma`), and the boxes and swizzles of its descriptors, in order.
+    `shared`: bytes of shared memory per block; `registers` and bytes `spilled` to the stack, per thread; `stages`: of
+    the software pipeline; `wgmma`: number of Hopper tensor core instructions; `descriptors`: box and swizzle of each
+    TMA descriptor, in parameter order.
     """
 
     cubin: bytes
@@ -46,30 +47,33 @@ class MachineCode:
 def compile_machine_code(
     texts: Mapping[str, str], jobs: Sequence[Job], workers: int | None = None
 ) -> dict[Job, MachineCode]:
-    """The code for all jobs; `texts` are the kernels' files by name. CompileError with Triton's words if one fails."""
+    """Machine code for all jobs, from the cache where it is there. `texts`: source by kernel name.
+
+    CompileError with Triton's message if a kernel fails.
+    """
     keys = {job: cache_key(texts[job[0]], job) for job in dict.fromkeys(jobs)}
-    found = {job: machine for job in keys if (machine := read_cache(keys[job])) is not None}
-    todo = [job for job in keys if job not in found]
-    if not todo:
-        return found
-    count = min(workers or os.cpu_count() or 1, len(todo))
+    cached = {job: machine for job in keys if (machine := read_cache(keys[job])) is not None}
+    missing = [job for job in keys if job not in cached]
+    if not missing:
+        return cached
+    count = min(workers or os.cpu_count() or 1, len(missing))
     with tempfile.TemporaryDirectory(prefix="cortado-") as folder:
-        for name in {name for name, _ in todo}:
+        for name in {name for name, _ in missing}:
             (Path(folder) / f"{name}.py").write_text(texts[name], "utf-8")
         with ThreadPoolExecutor(count) as pool:
-            for answers in pool.map(lambda k: run_worker(todo[k::count], Path(folder), k), range(count)):
+            for answers in pool.map(lambda k: run_worker(missing[k::count], Path(folder), k), range(count)):
                 for job, answer in answers.items():
-                    found[job] = write_cache(keys[job], answer)
-    return found
+                    cached[job] = write_cache(keys[job], answer)
+    return cached
 
 
 def run_worker(jobs: Sequence[Job], folder: Path, number: int) -> dict[Job, MachineCode]:
-    """One worker process, from start to end."""
+    """Compile jobs one after another in one worker process. CompileError for the first that fails."""
     lines = [{"file": str(folder / f"{n}.py"), "name": n, "architecture": a} for n, a in jobs]
     settings = {
         **{k: v for k, v in os.environ.items() if k not in ("TRITON_INTERPRET", "PYTHONPATH")},
         "TRITON_CACHE_DIR": str(folder / f"triton-{number}"),
-        "TRITON_DISABLE_LINE_INFO": "1",  # it holds paths: without it the same kernel is the same bytes everywhere
+        "TRITON_DISABLE_LINE_INFO": "1",  # line info holds paths; without it a cubin is reproducible across machines
     }
     paths = os.pathsep.join(p for p in sys.path if p and Path(p, "triton").is_dir())
     settings |= {"PYTHONPATH": paths} if paths else {}
@@ -104,7 +108,7 @@ def decode_answer(answer: dict[str, Any]) -> MachineCode:
 
 
 def cache_key(text: str, job: Job) -> str:
-    """What the code is made from: the file below its docstring, the compiler's version, the architecture."""
+    """sha256, in hex, of all that determines the code: source below the docstring, Triton version, architecture."""
     try:
         compiler = importlib.metadata.version("triton")
     except importlib.metadata.PackageNotFoundError:
@@ -114,14 +118,14 @@ def cache_key(text: str, job: Job) -> str:
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: $CORTADO_CACHE, or the user's cache folder."""
+    """The kernel cache: $CORTADO_CACHE if set, else cortado/kernels in the user's cache folder."""
     if given := os.environ.get("CORTADO_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cortado" / "kernels"
 
 
 def read_cache(name: str) -> MachineCode | None:
-    """What the cache holds under a key. What cannot be read is not there."""
+    """The cache entry of a key; None if there is none, or an unreadable one."""
     try:
         return decode_answer(json.loads((cache_folder() / f"{name}.json").read_text("utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
@@ -129,7 +133,7 @@ def read_cache(name: str) -> MachineCode | None:
 
 
 def write_cache(name: str, machine: MachineCode) -> MachineCode:
-    """Write to the cache, whole or not at all; a cache that cannot be written is none."""
+    """Write an entry atomically, and return it. A cache that cannot be written is ignored."""
     text = json.dumps({**asdict(machine), "cubin": base64.b64encode(machine.cubin).decode()})
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)

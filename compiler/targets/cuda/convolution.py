@@ -1,4 +1,4 @@
-"""Convolution, three ways: boxes copied by the hardware, pixels gathered one by one, each channel by itself."""
+"""Lowers convolution to one of three kernels: implicit GEMM, implicit GEMM with TMA loads (sm_90), or depthwise."""
 
 from __future__ import annotations
 
@@ -26,32 +26,34 @@ from .space import image_space
 from .tiles import TileShape, matmul_tile, tile_count, tma_tile
 from .view import View, contiguous
 
-MIN_UNFLATTENED_CHANNELS = 16  # channels: with fewer, pixels are gathered number by number, in whatever layout they lie
-MAX_TILE_WASTE = 1.6  # boxes may compute that much more than there is; then gathering costs less
+MIN_UNFLATTENED_CHANNELS = 16  # with fewer input channels, taps and channels are one flattened axis of the GEMM
+MAX_TILE_WASTE = 1.6  # computed pixels / actual pixels above which TMA tiles are declined
 
 
 def lower_convolution(work: KernelProblem) -> Sequence[KernelSpec]:
-    """The specs for a convolution and what rides on it, the newest architecture's first."""
+    """The specs for a convolution with its epilogue, the newest architecture first."""
     op = work.anchor.op
     assert isinstance(op, Conv)
     channels = image_sizes(work.operand(0)[1])[1]
     if op.groups == channels > 1:
         return [lower_depthwise(work, op)]
-    gathered = lower_implicit_gemm(work, op)
+    implicit_gemm = lower_implicit_gemm(work, op)
     tiled = lower_tma_convolution(work, op)
-    return [tiled, replace(gathered, architectures=(OLDEST_ARCHITECTURE,))] if tiled else [gathered]
+    return [tiled, replace(implicit_gemm, architectures=(OLDEST_ARCHITECTURE,))] if tiled else [implicit_gemm]
 
 
 class ConvolutionShape:
-    """The sizes that all three ways speak of, and what they have in common."""
+    """Sizes, window geometry, epilogue and common parameters of a convolution, for all three kernels.
+
+    n, c, h, w: of the input; o, oh, ow: of the result; r, s: window rows and columns.
+    """
 
     def __init__(self, work: KernelProblem, op: Conv) -> None:
         (self.x_number, self.x), (self.w_number, weight) = work.operand(0), work.operand(1)
         self.y = work.results[0]
         self.n, self.c, self.h, self.w = image_sizes(self.x)
-        _, self.y_channels, self.oh, self.ow = image_sizes(
-            self.y
-        )  # y holds so many channels; other pieces hold the rest
+        # y holds the first y_channels of o; the other slices, if any, are stored by the epilogue
+        _, self.y_channels, self.oh, self.ow = image_sizes(self.y)
         self.o = weight.shape[0]
         self.r, self.s = rows_and_columns(weight.shape[2:], 1)
         stride, pad, dilation = op.geometry(len(self.x.shape) - 2)
@@ -67,7 +69,7 @@ class ConvolutionShape:
         self.epilogue = make_epilogue(work.kernel, self.space, work.views, work.anchor, bias, work.results[1:])
 
     def weight_packing(self, order: tuple[int, ...]) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
-        """How the weight has to be laid out: not at all, if its window is a single pixel."""
+        """The axis order and shape that the weight is packed to; empty for a 1×1 window, which needs no packing."""
         shape = tuple(self.weight.shape[a] for a in order)
         return {} if self.r * self.s == 1 else {self.w_number: (order, shape)}
 
@@ -85,7 +87,7 @@ class ConvolutionShape:
 
 
 def precision_of(view: View, strict: bool) -> tuple[str, str]:
-    """The name that tiles go by, and what Triton calls it. Unsupported for numbers that tensor cores do not take."""
+    """(key into the tile table, Triton's input_precision). Unsupported for dtypes other than f32 and f16."""
     if view.dtype not in ("f32", "f16"):
         raise Unsupported(f"the cuda target multiplies f32 and f16, not {view.dtype}")
     return ("f16", "ieee") if view.dtype == "f16" else ("f32-strict", "ieee") if strict else ("f32", "tf32x3")
@@ -98,7 +100,7 @@ def lower_implicit_gemm(work: KernelProblem, op: Conv) -> KernelSpec:
     flat = c < MIN_UNFLATTENED_CHANNELS
     tile = matmul_tile("conv", name, it.pixels, o, it.r * it.s * c if flat else c, it.groups)
     if flat and tile.depth > 16 and name == "f32":
-        tile = replace(tile, depth=16, stages=2)  # places are worked out for every element: registers bind
+        tile = replace(tile, depth=16, stages=2)  # addresses are computed per element, so registers are the limit
     parameters = {
         **it.pointers(),
         "extra": it.epilogue.extra,
@@ -115,7 +117,7 @@ def lower_implicit_gemm(work: KernelProblem, op: Conv) -> KernelSpec:
 
 
 def lower_tma_convolution(work: KernelProblem, op: Conv) -> KernelSpec | None:
-    """None where the hardware cannot copy the image in boxes, or would copy too much."""
+    """The spec with TMA loads; None if TMA cannot describe the image, or its tiles would waste too much work."""
     it = ConvolutionShape(work, op)
     name, precision = precision_of(it.x, work.strict)
     if name == "f32-strict" or it.groups > 1 or it.c < MIN_UNFLATTENED_CHANNELS:
@@ -124,13 +126,13 @@ def lower_tma_convolution(work: KernelProblem, op: Conv) -> KernelSpec | None:
     described = image_descriptor(it, tile)
     if described is None:
         return None
-    across = tma_tile(tile.rows, it.n, it.oh, it.ow)
-    tiles = tile_count(across, it.n, it.oh, it.ow)
+    span = tma_tile(tile.rows, it.n, it.oh, it.ow)
+    tiles = tile_count(span, it.n, it.oh, it.ow)
     if tiles * tile.rows > MAX_TILE_WASTE * ceil_div(it.pixels, tile.rows) * tile.rows:
         return None
     shape, steps = described
-    span = (across[0], across[1], across[2]) if len(shape) == 4 else (across[0], across[1], 1, across[2])
-    x = Descriptor(("operand", it.x_number), it.x.dtype, it.x.itemsize, shape, steps, (*span, tile.depth))
+    box = (*span, tile.depth) if len(shape) == 4 else (span[0], span[1], 1, span[2], tile.depth)
+    x = Descriptor(("operand", it.x_number), it.x.dtype, it.x.itemsize, shape, steps, box)
     taps = it.r * it.s
     w_shape, w_steps = (it.o, taps, it.c), (taps * it.c, it.c, 1)
     weight = Descriptor(
@@ -144,7 +146,7 @@ def lower_tma_convolution(work: KernelProblem, op: Conv) -> KernelSpec | None:
         **extents(N=it.n, OH=it.oh, OW=it.ow),
         **image_strides(it.y, "y"),
         **constexprs(C=it.c, O=it.o, R=it.r, S=it.s, STRIDE=it.stride[0], PH=it.pad[0], PW=it.pad[1]),
-        **constexprs(DH=it.dilation[0], DW=it.dilation[1], TN=across[0], TH=across[1], TW=across[2]),
+        **constexprs(DH=it.dilation[0], DW=it.dilation[1], TN=span[0], TH=span[1], TW=span[2]),
         **constexprs(OWN=it.y_channels, COLUMNS=tile.columns, DEPTH=tile.depth, PRECISION=precision),
     }
     grid = (tiles, ceil_div(it.o, tile.columns), 1)
@@ -155,15 +157,15 @@ def lower_tma_convolution(work: KernelProblem, op: Conv) -> KernelSpec | None:
 
 
 def image_descriptor(it: ConvolutionShape, tile: TileShape) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Shape and strides of the image as the hardware copies it; None if it cannot.
+    """Shape and strides, in elements, of the TMA descriptor of the image; None if TMA cannot describe it.
 
-    Every stride but the last has to be a multiple of 16 bytes, and so has the address (CUDA driver API,
-    cuTensorMapEncodeTiled).
+    TMA requires that the address and every stride but the last are multiples of 16 bytes, and the last stride is 1
+    (CUDA driver API, cuTensorMapEncodeTiled). Stride 2 is expressed by splitting rows and columns into pairs.
     """
     n, c, *spatial = it.x.strides
     h, w = spatial if len(spatial) == 2 else (it.w * spatial[0], spatial[0])
-    whole = all(s * it.x.itemsize % 16 == 0 for s in (n, h, w, it.c)) and it.x.is_aligned and c == 1
-    if not whole:
+    describable = all(s * it.x.itemsize % 16 == 0 for s in (n, h, w, it.c)) and it.x.is_aligned and c == 1
+    if not describable:
         return None
     if it.stride == (1, 1):
         return (it.n, it.h, it.w, it.c), (n, h, w, 1)
@@ -176,7 +178,7 @@ def lower_depthwise(work: KernelProblem, op: Conv) -> KernelSpec:
     it = ConvolutionShape(work, op)
     precision_of(it.x, work.strict)
     columns = next_power_of_two(it.o, most=64) if it.x.strides[1] == 1 else 1
-    tall = 1024 // columns
+    rows = 1024 // columns
     parameters = {
         **it.pointers(),
         "extra": it.epilogue.extra,
@@ -185,8 +187,8 @@ def lower_depthwise(work: KernelProblem, op: Conv) -> KernelSpec:
         **image_strides(it.x, "x"),
         **constexprs(O=it.o, EACH=it.o // it.c, R=it.r, S=it.s, SH=it.stride[0], SW=it.stride[1]),
         **constexprs(PH=it.pad[0], PW=it.pad[1], DH=it.dilation[0], DW=it.dilation[1], OWN=it.y_channels),
-        **constexprs(ROWS=tall, COLUMNS=columns),
+        **constexprs(ROWS=rows, COLUMNS=columns),
     }
     order = (*range(2, len(it.weight.shape)), 1, 0)
-    grid = (ceil_div(it.pixels, tall), ceil_div(it.o, columns), 1)
+    grid = (ceil_div(it.pixels, rows), ceil_div(it.o, columns), 1)
     return KernelSpec("depthwise", parameters, grid, epilogue=it.epilogue, weight_packing=it.weight_packing(order))

@@ -1,4 +1,4 @@
-"""Elementwise chains, and kernels that move numbers and change none."""
+"""Lowers elementwise chains and data movement: relayout, concat, slice, reshape, transpose, crop."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ COORDINATES = ("i0", "i1", "i2", "i3")
 
 def lower_elementwise(work: KernelProblem) -> Sequence[KernelSpec]:
     y, views = work.results[0], work.views
-    read = [(views[v], start) for node in work.kernel.nodes for v, start in operands_with_axes(node) if v in views]
-    space = collapsed_space(y, read)
+    operands = [(views[v], start) for node in work.kernel.nodes for v, start in operands_with_axes(node) if v in views]
+    space = collapsed_space(y, operands)
     epilogue = make_epilogue(work.kernel, space, views)
     extents, steps = space_parameters(space, y)
     parameters = {
@@ -39,10 +39,11 @@ def lower_elementwise(work: KernelProblem) -> Sequence[KernelSpec]:
 def space_parameters(space: Space, view: View) -> tuple[dict[str, Parameter], list[Parameter]]:
     """COUNT and the extents J, K, L of a space of up to four coordinates, and the view's strides along all four.
 
-    An extent that is the channels' alone is a constant: dividing by it costs little then.
+    An extent of the channel axis alone is a compile-time constant, so that dividing by it is cheap.
+    Unsupported for 2³¹ elements or more.
     """
     if space.result.numel >= MAX_ELEMENTS:
-        raise Unsupported(f"{space.result.numel} elements are more than a kernel counts")
+        raise Unsupported(f"{space.result.numel} elements are too many for a kernel's 32-bit index")
     extents: dict[str, Parameter] = {"COUNT": Number(space.result.numel)}
     steps = space.operand_strides(view, None)
     assert steps is not None, "the space was made for this view"
@@ -55,26 +56,27 @@ def space_parameters(space: Space, view: View) -> tuple[dict[str, Parameter], li
 
 def lower_relayout(work: KernelProblem) -> Sequence[KernelSpec]:
     (number, x), y = work.operand(0), work.results[0]
-    if y.is_same_view(x):
+    if y.is_same_view(x):  # the result aliases the operand
         return []
     c, pixels = x.shape[1], tuple(range(2, len(x.shape)))
     count = x.extent(pixels)
-    wide = next_power_of_two(c, most=32)
-    long = 2048 // wide if wide < 32 else 64
+    tile_channels = next_power_of_two(c, most=32)
+    tile_pixels = 2048 // tile_channels if tile_channels < 32 else 64
     parameters = {
         "y": Pointer(("result", 0), y),
         "x": Pointer(("operand", number), x),
         **numbers(P=count),
         **plane_strides(y, "y", pixels),
         **plane_strides(x, "x", pixels),
-        **constexprs(C=c, PIXELS=long, CHANNELS=wide),
+        **constexprs(C=c, PIXELS=tile_pixels, CHANNELS=tile_channels),
     }
-    return [KernelSpec("relayout", parameters, (ceil_div(count, long), ceil_div(c, wide), x.shape[0]))]
+    grid = (ceil_div(count, tile_pixels), ceil_div(c, tile_channels), x.shape[0])
+    return [KernelSpec("relayout", parameters, grid)]
 
 
 @dataclass(frozen=True, slots=True)
 class CopyEnd:
-    """One side of a copy: a value, and the part of it that is read or written, `start` elements in."""
+    """Source or destination of a copy: a value, and the part of it that is copied, `start` elements into it."""
 
     pointer: Pointer
     part: View
@@ -86,7 +88,7 @@ def slice_end(pointer: Pointer, axis: int, start: int, stop: int) -> CopyEnd:
 
 
 def lower_concat(work: KernelProblem) -> Sequence[KernelSpec]:
-    """Each operand to its part of the result, but for those that lie there already."""
+    """Copy each operand to its part of the result, except those that alias it."""
     y = Pointer(("result", 0), work.results[0])
     axis = work.anchor.op.all_attributes()["axis"] % len(y.view.shape)
     operands = [
@@ -97,7 +99,7 @@ def lower_concat(work: KernelProblem) -> Sequence[KernelSpec]:
 
 
 def lower_slice(work: KernelProblem) -> Sequence[KernelSpec]:
-    """Each part of the operand to its result, but for those that are it already."""
+    """Copy each part of the operand to its result, except those that alias it."""
     op, (number, view) = work.anchor.op, work.operand(0)
     assert isinstance(op, Slice)
     x, axis = Pointer(("operand", number), view), op.axis % len(view.shape)
@@ -107,7 +109,7 @@ def lower_slice(work: KernelProblem) -> Sequence[KernelSpec]:
 
 
 def lower_reshape(work: KernelProblem) -> Sequence[KernelSpec]:
-    """A copy in Caffe's order; nothing, if the result is written over the operand."""
+    """A copy in row-major order; no kernel if the result aliases the operand."""
     (number, x), y = work.operand(0), work.results[0]
     same_shape = View(y.dtype, x.shape, strides(x.shape), y.at)
     return lower_copies([(CopyEnd(Pointer(("result", 0), y), same_shape), CopyEnd(Pointer(("operand", number), x), x))])
@@ -117,8 +119,8 @@ def lower_transpose(work: KernelProblem) -> Sequence[KernelSpec]:
     (number, x), y, op = work.operand(0), work.results[0], work.anchor.op
     assert isinstance(op, Transpose)
     shape, steps = (tuple(numbers[a] for a in op.order) for numbers in (x.shape, x.strides))
-    turned = View(x.dtype, shape, steps, x.at)
-    return lower_copies([(CopyEnd(Pointer(("result", 0), y), y), CopyEnd(Pointer(("operand", number), x), turned))])
+    transposed = View(x.dtype, shape, steps, x.at)
+    return lower_copies([(CopyEnd(Pointer(("result", 0), y), y), CopyEnd(Pointer(("operand", number), x), transposed))])
 
 
 def lower_crop(work: KernelProblem) -> Sequence[KernelSpec]:
@@ -134,17 +136,17 @@ def lower_crop(work: KernelProblem) -> Sequence[KernelSpec]:
 
 
 def lower_copies(copies: Sequence[tuple[CopyEnd, CopyEnd]]) -> Sequence[KernelSpec]:
-    """One launch for all copies (to, from) that move anything."""
-    pieces, longest = list[Parameter](), 0
+    """One kernel for all copies (destination, source), except empty ones and those whose ends are the same bytes."""
+    copied, longest = list[Parameter](), 0
     for y, x in copies:
         if y.part.is_same_view(x.part) or not y.part.numel:
             continue
         space = collapsed_space(y.part, [(x.part, None)])
         extents, steps = space_parameters(space, y.part)
         starts = (Number(y.start), Number(x.start))
-        pieces.append(
+        copied.append(
             Group((y.pointer, x.pointer, *starts, *extents.values(), *steps, *space_parameters(space, x.part)[1]))
         )
         longest = max(longest, y.part.numel)
-    parameters: dict[str, Parameter] = {"pieces": Group(tuple(pieces)), **constexprs(BLOCK=BLOCK)}
-    return [KernelSpec("copy_parts", parameters, (ceil_div(longest, BLOCK), len(pieces), 1))] if pieces else []
+    parameters: dict[str, Parameter] = {"pieces": Group(tuple(copied)), **constexprs(BLOCK=BLOCK)}
+    return [KernelSpec("copy_parts", parameters, (ceil_div(longest, BLOCK), len(copied), 1))] if copied else []

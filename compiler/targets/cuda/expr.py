@@ -1,4 +1,4 @@
-"""Elementwise meaning as Triton text: the same `scalar` that computes on tensors is run on expressions.
+"""Elementwise operators as Triton expressions: an operator's `scalar` method run on text instead of tensors.
 
 >>> from cortado.compiler.ops.activation import Relu
 >>> str(Relu(slope=0.5).scalar(ExprBuilder(), Expr("x")))
@@ -14,13 +14,13 @@ from typing import Any
 
 from ...scalar import FUNCTIONS
 
-TL_FUNCTIONS = ("where", "abs", "floor", "ceil", "erf")  # what Triton's own language says, exactly
+TL_FUNCTIONS = ("where", "abs", "floor", "ceil", "erf")  # exact in triton.language, so used directly
 COMPARE, SUM, PRODUCT, SIGN, ATOM = range(5)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Expr:
-    """An expression and how tightly it binds; operators on it make longer expressions."""
+    """The text of a Triton expression and the precedence of its outermost operator; Python operators combine them."""
 
     text: str
     precedence: int = ATOM
@@ -29,7 +29,7 @@ class Expr:
         return self.text
 
     def operand_text(self, least: int) -> str:
-        """The text as an operand of something that binds so tightly."""
+        """The text as an operand, in parentheses if its precedence is lower than `least`."""
         return self.text if self.precedence >= least else f"({self.text})"
 
     def __add__(self, other: Any) -> Expr:
@@ -78,7 +78,7 @@ class Expr:
 
 
 class ExprBuilder:
-    """Stands for `m`. `used_functions` collects the functions that templates/functions.py has to bring."""
+    """The argument `m` of `scalar`. `used_functions` collects the functions needed from templates/functions.py."""
 
     def __init__(self) -> None:
         self.used_functions: set[str] = set()
@@ -93,13 +93,13 @@ class ExprBuilder:
 
 
 def infix(left: Any, sign: str, right: Any, binds: int, right_binds: int) -> Expr:
-    """`left sign right`; a comparison's sides and a difference's right side bind more tightly than it does."""
+    """`left sign right`, of precedence `binds`, with parentheses around operands of a lower one than they need."""
     left_binds = SUM if binds == COMPARE else binds
     return Expr(f"{to_expr(left).operand_text(left_binds)} {sign} {to_expr(right).operand_text(right_binds)}", binds)
 
 
 def to_expr(value: Any) -> Expr:
-    """A text as it is; a number as a float that reads back as itself."""
+    """An Expr unchanged; a number as a float literal that reads back as the same float."""
     if isinstance(value, Expr):
         return value
     number = float(value)

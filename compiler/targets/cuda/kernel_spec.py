@@ -1,4 +1,4 @@
-"""A kernel before it is text: a template, what stands in it, and how it is launched."""
+"""The problem that a GPU kernel solves, and its specification: template, parameters, grid, warps, epilogue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ NEWEST_ARCHITECTURE, OLDEST_ARCHITECTURE = "sm_90", "sm_80"
 
 @dataclass(frozen=True, slots=True)
 class KernelProblem:
-    """One kernel with its operands and results where they lie, in the kernel's order. `strict`: f32 by FFMA alone."""
+    """A kernel to lower, with the views of its operands and results in the kernel's order.
+
+    `strict`: f32 products by FFMA, without tensor cores.
+    """
 
     kernel: Graph
     operands: tuple[View, ...]
@@ -35,16 +38,16 @@ class KernelProblem:
         return self.kernel.inputs.index(value)
 
     def operand(self, i: int) -> tuple[int, View]:
-        """Number and place of the anchor's i-th operand."""
+        """The number, among the kernel's inputs, of the anchor's i-th operand, and its view."""
         number = self.operand_number(self.anchor.inputs[i])
         return number, self.operands[number]
 
 
 @dataclass(frozen=True, slots=True)
 class KernelSpec:
-    """`parameters` are the template's, in its order; `architectures` those that it is compiled for.
+    """A template with its parameters, in the template's order; compiled for each of `architectures`.
 
-    `weight_packing` says how weights are laid out: by operand, the axes in their new order, and the new shape.
+    `weight_packing`: by operand number, the order of axes and the shape that a weight is packed to.
     """
 
     template: str
@@ -75,7 +78,7 @@ def numbers(**values: int) -> dict[str, Parameter]:
 
 
 def extents(**values: int) -> dict[str, Parameter]:
-    """Sizes of images: that they are multiples of anything helps no kernel."""
+    """Sizes of images, without an alignment hint: no address depends on their divisibility."""
     return {name: Number(value, has_alignment_hint=False) for name, value in values.items()}
 
 
@@ -84,7 +87,7 @@ def image_strides(view: View, name: str) -> dict[str, Parameter]:
     n, c, *spatial = view.strides
     h, w = spatial if len(spatial) == 2 else (0, spatial[0])
     if sum((size - 1) * stride for size, stride in zip(view.shape[1:], view.strides[1:], strict=True)) >= MAX_ELEMENTS:
-        raise Unsupported(f"a picture of {list(view.shape[1:])} is too large for a kernel's 32-bit places")
+        raise Unsupported(f"a picture of {list(view.shape[1:])} is too large for a kernel's 32-bit offsets")
     return {
         f"{name}_n": Number(n, "i64"),
         f"{name}_h": stride_parameter(h),
@@ -94,7 +97,7 @@ def image_strides(view: View, name: str) -> dict[str, Parameter]:
 
 
 def image_sizes(view: View) -> tuple[int, int, int, int]:
-    """n, c, h, w of an image; h is 1 where there is none. Unsupported for images of more axes."""
+    """n, c, h, w of an image; h is 1 for [n, c, w]. Unsupported for images of other ranks."""
     if len(view.shape) not in (3, 4):
         raise Unsupported(f"the cuda target has kernels for images of one or two axes, and this is {list(view.shape)}")
     n, c, *spatial = view.shape
@@ -102,5 +105,5 @@ def image_sizes(view: View) -> tuple[int, int, int, int]:
 
 
 def rows_and_columns(numbers: tuple[int, ...], missing: int) -> tuple[int, int]:
-    """A window's numbers for rows and columns; an image without rows has `missing` there."""
+    """One number each for rows and columns; for a single image axis, `missing` stands for the rows."""
     return (missing, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])

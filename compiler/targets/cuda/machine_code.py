@@ -1,9 +1,9 @@
-"""Compiles generated kernel files to machine code, without a GPU. Run by path, it is a process of its own: see aot.py.
+"""Worker process that compiles generated kernel files to machine code, without a GPU. aot.py runs it by path.
 
-Standard input holds lines of JSON {"file", "name", "architecture"}; for each a line is answered: {"cubin": base64,
-"shared": bytes, "warps", "stages", "registers", "spilled": bytes of stack, "wgmma": instructions of that kind,
-"descriptors": [{"box", "swizzle"}]} or {"error": text}. It imports nothing of ours: Triton's interpreter, once used,
-spoils a process for compiling (seen on 3.9), and a crash of the compiler should end no more than a worker.
+Standard input holds lines of JSON {"file", "name", "architecture"}; standard output gets one line for each: {"cubin":
+base64, "shared": bytes, "warps", "stages", "registers", "spilled": bytes of stack, "wgmma": number of instructions,
+"descriptors": [{"box", "swizzle"}]} or {"error": text}. It is a process of its own, and imports nothing of cortado,
+because a process that has used Triton's interpreter cannot compile (Triton 3.9), and to isolate compiler crashes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-MAX_SHARED_BYTES = {"sm_90": 232_448, "sm_80": 101_376}  # bytes a block may have; sm_86 and sm_89 run sm_80's code
+MAX_SHARED_BYTES = {"sm_90": 232_448, "sm_80": 101_376}
+"""Per block. That of sm_80 is the limit of sm_86 and sm_89, which run its code."""
 
 
 def compile_kernel(file: str, name: str, architecture: str) -> dict[str, Any]:
-    """One kernel, compiled again with fewer steps loaded ahead if it needs more shared memory than there is."""
+    """Compile one kernel, with fewer pipeline stages if it needs more shared memory than there is."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -31,9 +32,9 @@ def compile_kernel(file: str, name: str, architecture: str) -> dict[str, Any]:
     assert spec is not None and spec.loader is not None
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
     function = getattr(module, name)
-    place = function.arg_names.index
-    constants = {parameter_path(path, place): value for path, value in module.CONSTANTS.items()}
-    attributes = {parameter_path(path, place): [["tt.divisibility", 16]] for path in module.ALIGNED}
+    index = function.arg_names.index
+    constants = {parameter_path(path, index): value for path, value in module.CONSTANTS.items()}
+    attributes = {parameter_path(path, index): [["tt.divisibility", 16]] for path in module.ALIGNED}
     options = dict(module.OPTIONS)
     source = ASTSource(function, module.SIGNATURE, constants, attributes)
     while True:
@@ -45,7 +46,7 @@ def compile_kernel(file: str, name: str, architecture: str) -> dict[str, Any]:
             raise ValueError(f"{architecture} cannot run it: {kernel.metadata.shared} bytes of shared memory")
         options["num_stages"] = 1 if fits else options["num_stages"] - 1
     if kernel.metadata.global_scratch_size or kernel.metadata.profile_scratch_size:
-        raise ValueError("it asks for scratch memory, which launches do not bring")
+        raise ValueError("it needs scratch memory, which launches do not provide")
     cubin = kernel.asm["cubin"]
     return {
         "cubin": base64.b64encode(cubin).decode(),
@@ -59,18 +60,17 @@ def compile_kernel(file: str, name: str, architecture: str) -> dict[str, Any]:
 
 
 def has_required_fence(ptx: str) -> bool:
-    """False if tensor cores may read shared memory before what was copied there can be seen by them.
+    """False if wgmma may read shared memory before asynchronous copies to it are visible.
 
-    Triton 3.6 leaves out the fence between asynchronous copies and wgmma; without steps loaded ahead it copies
-    otherwise.
+    Triton 3.6 omits the fence between cp.async and wgmma; with a single stage it does not use cp.async.
     """
     return not ("wgmma.mma_async" in ptx and "cp.async.c" in ptx and "fence.proxy.async" not in ptx)
 
 
-def parameter_path(path: str, place: Any) -> tuple[int, ...]:
-    """ "extra.1" as Triton counts: the number of the parameter, then of its member."""
+def parameter_path(path: str, index: Any) -> tuple[int, ...]:
+    """A path such as extra.1 as Triton writes it: the index of the parameter, then of the tuple member."""
     name, *members = path.split(".")
-    return (place(name), *map(int, members))
+    return (index(name), *map(int, members))
 
 
 def describe_descriptor(meta: dict[str, Any]) -> dict[str, Any]:
@@ -78,13 +78,13 @@ def describe_descriptor(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def resource_usage(cubin: bytes, cuobjdump: Path) -> dict[str, int]:
-    """Registers of a thread, and the bytes of stack that it spills to, as the machine code states them."""
+    """Registers and stack bytes per thread, as cuobjdump reports them."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
-        said = subprocess.run([cuobjdump, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+)", said)
-    assert found is not None, said
+        report = subprocess.run([cuobjdump, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", report)
+    assert found is not None, report
     return {"registers": int(found[1]), "spilled": int(found[2])}
 
 

@@ -1,4 +1,4 @@
-"""What a kernel is given: its parameters by name, as Triton's compiler reads and a plan writes them."""
+"""The parameters of a kernel, with their signature for Triton's compiler and their argument in the plan."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A size or a stride: an argument, so that one kernel serves every size. "i64" where pictures are counted.
+    """A size or a stride, passed at launch so that one kernel serves every size; i64 for strides between pictures.
 
-    `has_alignment_hint`: it is worth knowing that it is a multiple of 16, because then whole lines of memory are moved.
+    `has_alignment_hint`: if the value is a multiple of 16, the compiler may use that, for vector loads and stores.
     """
 
     value: int
@@ -52,7 +52,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Constexpr:
-    """What the kernel is compiled for."""
+    """A compile-time constant."""
 
     value: Any
     signature = "constexpr"
@@ -64,7 +64,7 @@ class Constexpr:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A tensor that the hardware copies in boxes: shape and strides (in elements, the last 1), outermost first."""
+    """A TMA descriptor: shape, strides in elements (the last is 1) and tile (`box`), outermost axis first."""
 
     ref: ValueRef
     dtype: str
@@ -79,7 +79,7 @@ class Descriptor:
         return f"tensordesc<{TRITON_DTYPES[self.dtype]}{list(self.box)}>"
 
     def argument(self) -> dict[str, Any]:
-        """`box` and `swizzle` are the compiler's to say: see aot.MachineCode."""
+        """Without `box` and `swizzle`, which Triton chooses: see aot.MachineCode.descriptors."""
         return {
             "descriptor": {
                 "of": {self.ref[0]: self.ref[1]},
@@ -92,7 +92,7 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Several parameters that stand in one tuple."""
+    """Several parameters passed as one tuple."""
 
     members: tuple[Parameter, ...]
     is_aligned = False
@@ -107,7 +107,7 @@ Parameters = Mapping[str, Parameter]
 
 
 def leaves(parameters: Parameters) -> Iterator[tuple[tuple[str | int, ...], Parameter]]:
-    """Every parameter that is no tuple, with its path: ("x",), ("extra", 0), ("pieces", 1, 3)."""
+    """Every parameter that is not a tuple, with its path: ("x",), ("extra", 0), ("pieces", 1, 3)."""
 
     def walk(path: tuple[str | int, ...], parameter: Parameter) -> Iterator[tuple[tuple[str | int, ...], Parameter]]:
         if not isinstance(parameter, Group):
@@ -121,11 +121,11 @@ def leaves(parameters: Parameters) -> Iterator[tuple[tuple[str | int, ...], Para
 
 
 def launch_arguments(parameters: Parameters) -> list[dict[str, Any]]:
-    """Those that are passed when the kernel is launched, in order."""
-    found = (p.argument() for _, p in leaves(parameters) if not isinstance(p, Group))
-    return [argument for argument in found if argument is not None]
+    """The arguments passed at launch, in order: all leaves but constants."""
+    arguments = (p.argument() for _, p in leaves(parameters) if not isinstance(p, Group))
+    return [argument for argument in arguments if argument is not None]
 
 
 def stride_parameter(stride: int, signature: str = "i32") -> Parameter:
-    """A stride: 0 and 1 are worth knowing when the kernel is compiled."""
+    """A stride: 0 and 1 are compile-time constants, others are arguments."""
     return Constexpr(stride) if stride in (0, 1) else Number(stride, signature)

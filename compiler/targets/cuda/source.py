@@ -1,7 +1,7 @@
-"""A spec as a file: the template word for word with its own epilogue, and what it is compiled with.
+"""Renders a kernel spec as a Triton source file: the template verbatim, with its epilogue and compile metadata.
 
-The file stands alone: Triton compiles it as it is, its docstring says in our language what it computes, and what stands
-below the kernel is all that a launcher has to know.
+The file is self-contained: Triton compiles it as it is, its docstring is the kernel in cortado's language, and the
+metadata below the kernel is all that compiling it needs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IMPORT_PATTERN = re.compile(r"\nfrom \.functions import ([^\n]*)\n")
 
 
 def render_source(spec: KernelSpec, kernel: Graph) -> tuple[str, str]:
-    """The kernel's name, from what it does and a hash of its code, and its file."""
+    """The kernel's name, which ends in a hash of the code below the docstring, and the text of its file."""
     about, code = read_template(spec.template)
     used = set(spec.epilogue.functions) if spec.epilogue else set[str]()
     if found := IMPORT_PATTERN.search(code):
@@ -44,16 +44,16 @@ def render_source(spec: KernelSpec, kernel: Graph) -> tuple[str, str]:
 
 
 def render_metadata(spec: KernelSpec) -> str:
-    """Signature and constants as triton.compiler.ASTSource takes them, what is a multiple of 16, and options."""
+    """Signature and constants as triton.compiler.ASTSource takes them, parameters divisible by 16, and options."""
     flat = {".".join(map(str, path)): p for path, p in leaves(spec.parameters)}
-    stated = {
+    metadata = {
         "SIGNATURE": {name: p.signature for name, p in spec.parameters.items()},
         "CONSTANTS": {path: p.value for path, p in flat.items() if isinstance(p, Constexpr)},
         "ALIGNED": [path for path, p in flat.items() if p.is_aligned],
         "OPTIONS": {"num_warps": spec.warps, "num_stages": spec.stages, "enable_fp_fusion": True},
         "ARCHITECTURES": list(spec.architectures),
     }
-    return "".join(wrap_line(f"{name} = {value!r}") + "\n" for name, value in stated.items())
+    return "".join(wrap_line(f"{name} = {value!r}") + "\n" for name, value in metadata.items())
 
 
 def wrap_line(line: str) -> str:
@@ -62,14 +62,14 @@ def wrap_line(line: str) -> str:
 
 @cache
 def read_template(name: str) -> tuple[str, str]:
-    """What a template says about itself, and the code below."""
+    """A template's docstring, and the code below it."""
     text = (TEMPLATE_FOLDER / f"{name}.py").read_text("utf-8")
     about = ast.get_docstring(ast.parse(text), clean=False) or ""
     return about, text.split('"""\n', 2)[1].lstrip() if about.count("\n") == 0 else text.split('\n"""\n', 1)[1].lstrip()
 
 
 def function_sources(used: Iterable[str]) -> str:
-    """The scalar functions of these names and those that they call, word for word and in the file's order."""
+    """The source of the named scalar functions and all that they call, in the order of functions.py."""
     known = read_functions()
     todo, found = list(used), set[str]()
     while todo:
@@ -82,7 +82,7 @@ def function_sources(used: Iterable[str]) -> str:
 
 @cache
 def read_functions() -> dict[str, tuple[str, list[str]]]:
-    """By name the text of each scalar function, and the other ones that it calls."""
+    """By name, the source of each scalar function and the names of the others that it calls."""
     text = (TEMPLATE_FOLDER / "functions.py").read_text("utf-8")
     lines, found = text.splitlines(), dict[str, tuple[str, list[str]]]()
     for node in ast.parse(text).body:

@@ -1,4 +1,4 @@
-"""Where an element of a result is, in a template's words, and where an operand of its shape has the same element."""
+"""The coordinates in which a template addresses its result, and the strides of operands along them."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ Axes = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The coordinates that an epilogue is given, each with the result's axes that it runs over, and its mask."""
+    """The coordinates passed to an epilogue, each with the result axes that it flattens, and the name of its mask."""
 
     result: View
     axes: Mapping[str, Axes]
     masks: Mapping[str, str]
 
     def operand_strides(self, operand: View, start: int | None) -> dict[str, int] | None:
-        """Coordinate by coordinate the operand's stride, where it has one; None if it cannot be said so.
+        """The operand's stride by coordinate, where it has that axis; None if a coordinate has no single stride.
 
-        `start` is the result's axis at which the operand's shape begins; None if it has the whole shape.
+        `start` is the result axis at which the operand's shape begins; None if it has the shape of the result.
         """
         begin = start or 0
         covered = range(begin, begin + len(operand.shape))
-        found = {}
+        strides = {}
         for name, axes in self.axes.items():
-            mine = [a - begin for a in axes if a in covered]
-            if not mine:
+            own = [a - begin for a in axes if a in covered]
+            if not own:
                 continue
-            whole = len(mine) == len(axes) or all(self.result.shape[a] == 1 for a in axes if a not in covered)
-            stride = operand.merged_stride(mine)
+            whole = len(own) == len(axes) or all(self.result.shape[a] == 1 for a in axes if a not in covered)
+            stride = operand.merged_stride(own)
             if not whole or stride is None:
                 return None
-            found[name] = stride
-        return found
+            strides[name] = stride
+        return strides
 
 
 def image_space(result: View) -> Space:
-    """Pictures, rows, columns and channels; of [n, c, w] all in row 0."""
+    """Coordinates picture, row, column and channel; for [n, c, w] the row is 0."""
     rank = len(result.shape)
     axes = {"picture": (0,), "row": (2,) if rank == 4 else (), "column": (rank - 1,), "channel": (1,)}
     return Space(result, axes, dict.fromkeys(("picture", "row", "column"), "pixels") | {"channel": "channels"})
 
 
 def row_space(result: View) -> Space:
-    """All axes but the last as rows, the last as channels."""
+    """Coordinates row, over all axes but the last, and channel, the last."""
     last = len(result.shape) - 1
     axes = {"row": tuple(range(last)), "channel": (last,)}
     return Space(result, axes, {"row": "rows", "channel": "channels"})
 
 
 def collapsed_space(result: View, operands: Sequence[tuple[View, int | None]]) -> Space:
-    """As few coordinates i0 … i3 as the result and all operands can be run over by, in the order in which it lies.
+    """The fewest coordinates i0 … i3 along which the result and all operands have one stride, in memory order.
 
     Unsupported if four do not suffice.
     """
@@ -63,7 +63,7 @@ def collapsed_space(result: View, operands: Sequence[tuple[View, int | None]]) -
     if len(groups) > 4:
         groups = collapse_axes(result, operands, [a for a in order if result.shape[a] > 1])
     if len(groups) > 4:
-        raise Unsupported(f"a value of shape {list(result.shape)} lies in more pieces than a kernel can run over")
+        raise Unsupported(f"a value of shape {list(result.shape)} needs more than four strides; a kernel has four")
     axes = {f"i{k}": group for k, group in enumerate(groups)}
     return Space(result, axes, dict.fromkeys(axes, "real"))
 
@@ -74,7 +74,7 @@ def memory_order(view: View) -> list[int]:
 
 
 def collapse_axes(result: View, operands: Sequence[tuple[View, int | None]], order: Sequence[int]) -> list[Axes]:
-    """Neighbours in memory become one coordinate where everybody can step over them as one."""
+    """Merge axes that are adjacent in `order` where the result and all operands have one stride over them."""
     groups: list[Axes] = []
     for axis in order:
         if groups and all(can_collapse(v, s, groups[-1], axis) for v, s in ((result, None), *operands)):
@@ -85,7 +85,7 @@ def collapse_axes(result: View, operands: Sequence[tuple[View, int | None]], ord
 
 
 def can_collapse(view: View, start: int | None, outer: Axes, axis: int) -> bool:
-    """True if the view can run over `outer` and then `axis` as one, or has none of both."""
+    """True if the view has one stride over `outer` followed by `axis`, or has neither of them."""
     begin = start or 0
     covered = range(begin, begin + len(view.shape))
     if outer[-1] not in covered or axis not in covered:

@@ -1,8 +1,7 @@
-"""How large a tile each program takes: what was measured on a GPU if it is known, else by rule.
+"""The tile shape of a matrix product: from the table of measured ones if the problem is there, else by rule.
 
 tuning/ARCHITECTURE.json holds rows {"template", "problem", "dtype", "tile": {"rows", "columns", "depth", "warps",
-"stages"}}; whatever else stands in a row (seconds, the GPU, versions) is provenance. A row that is not sound is passed
-over.
+"stages"}}; other keys of a row (seconds, the GPU, versions) are provenance. Invalid rows are ignored.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from typing import Any
 from .kernel_spec import NEWEST_ARCHITECTURE, ceil_div, next_power_of_two
 
 TUNING_FOLDER = Path(__file__).with_name("tuning")
-MIN_PROGRAMS = 132  # of an H100 or H200: with fewer, some multiprocessors have nothing to do
+MIN_PROGRAMS = 132  # multiprocessors of an H100 or H200: with fewer programs some are idle
 
 
 @dataclass(frozen=True, slots=True)
 class TileShape:
-    """Rows and columns of the result that a program makes, terms that it adds at a step, warps, steps loaded ahead."""
+    """Rows and columns of the result per program, depth of one step of the inner loop, warps, pipeline stages."""
 
     rows: int
     columns: int
@@ -37,25 +36,26 @@ TILE_RULES: Mapping[str, Sequence[TileShape]] = {
     "f32": (TileShape(128, 64, 32, 8), TileShape(64, 64, 32, 4), TileShape(64, 32, 32, 4)),
     "f32-strict": (TileShape(64, 64, 16, 4), TileShape(32, 32, 16, 4)),
 }
-"""Largest first, none of which spills registers on sm_90: the first is taken that gives every multiprocessor work."""
+"""By precision, largest first; none spills registers on sm_90. The first with enough programs is used."""
 
 
 def matmul_tile(template: str, precision: str, rows: int, columns: int, depth: int, many: int = 1) -> TileShape:
-    """The tile of a matrix product of rows × depth × columns, `many` times over."""
+    """The tile for a batch of `many` matrix products of rows × depth × columns."""
     problem = {"rows": rows, "columns": columns, "depth": depth, "many": many}
     tuned = tuned_tile(template, precision, tuple(problem.items()))
     if tuned is not None:
         return tuned
-    wide, deep = next_power_of_two(columns, 16), next_power_of_two(depth, 16)
+    most_columns, most_depth = next_power_of_two(columns, 16), next_power_of_two(depth, 16)
     fitting = [
-        TileShape(t.rows, min(t.columns, wide), min(t.depth, deep), t.warps, t.stages) for t in TILE_RULES[precision]
+        TileShape(t.rows, min(t.columns, most_columns), min(t.depth, most_depth), t.warps, t.stages)
+        for t in TILE_RULES[precision]
     ]
     full = (t for t in fitting if ceil_div(rows, t.rows) * ceil_div(columns, t.columns) * many >= MIN_PROGRAMS)
     return next(full, fitting[-1])
 
 
 def tma_tile(rows: int, pictures: int, height: int, width: int) -> tuple[int, int, int]:
-    """Powers of two (pictures, rows, pixels) whose product is `rows`, which cover an image with the fewest tiles."""
+    """The TMA tile (pictures, rows, columns): powers of two, product `rows`, that needs the fewest tiles."""
     powers = [1 << k for k in range(rows.bit_length())]
     shapes = [(rows // (h * w), h, w) for h in powers for w in powers if h * w <= rows]
     return min(shapes, key=lambda s: (tile_count(s, pictures, height, width), -s[2], -s[1]))
@@ -67,12 +67,12 @@ def tile_count(shape: tuple[int, int, int], pictures: int, height: int, width: i
 
 @cache
 def tuned_tile(template: str, precision: str, problem: tuple[tuple[str, int], ...]) -> TileShape | None:
-    """The row for this very problem, if somebody measured it and it is sound."""
+    """The measured tile of exactly this problem; None if there is no row for it, or an invalid one."""
     for row in read_tuning(NEWEST_ARCHITECTURE):
         if (row.get("template"), row.get("dtype"), row.get("problem")) == (template, precision, dict(problem)):
             tile = TileShape(**row["tile"])
-            sound = all(n >= 16 and n & (n - 1) == 0 for n in (tile.rows, tile.columns, tile.depth))
-            return tile if sound and tile.warps in (1, 2, 4, 8) and tile.stages >= 1 else None
+            valid = all(n >= 16 and n & (n - 1) == 0 for n in (tile.rows, tile.columns, tile.depth))
+            return tile if valid and tile.warps in (1, 2, 4, 8) and tile.stages >= 1 else None
     return None
 
 

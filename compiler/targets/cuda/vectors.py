@@ -1,4 +1,4 @@
-"""Operators on rows of numbers: matrix products and softmax."""
+"""Lowers linear layers (matrix products) and softmax."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def lower_linear(work: KernelProblem) -> Sequence[KernelSpec]:
     n, k, o = x.extent(outer), x.extent(inner), y.shape[-1]
     name, precision = precision_of(x, work.strict)
     tile = matmul_tile("linear", name, n, o, k)
-    tall = next_power_of_two(n, 16, tile.rows)  # few rows: the weights are read once anyway
-    deep = next_power_of_two(k, 16, 64 if tall == 16 else tile.depth)
+    rows = next_power_of_two(n, 16, tile.rows)  # with few rows, larger tiles would not save weight loads
+    depth = next_power_of_two(k, 16, 64 if rows == 16 else tile.depth)
     bias: Operand | None = (work.anchor.inputs[2], len(y.shape) - 1) if len(work.anchor.inputs) == 3 else None
     epilogue = make_epilogue(work.kernel, row_space(y), work.views, work.anchor, bias)
     parameters = {
@@ -38,10 +38,10 @@ def lower_linear(work: KernelProblem) -> Sequence[KernelSpec]:
         "y_c": stride_parameter(require_stride(y, (axis,))),
         "x_n": Number(require_stride(x, outer), "i64"),
         "x_k": stride_parameter(require_stride(x, inner)),
-        **constexprs(K=k, O=o, ROWS=tall, COLUMNS=tile.columns, DEPTH=deep, PRECISION=precision),
+        **constexprs(K=k, O=o, ROWS=rows, COLUMNS=tile.columns, DEPTH=depth, PRECISION=precision),
     }
     packed = {w_number: ((1, 0), weight.shape[::-1])} if op.transpose else {}
-    grid = (ceil_div(o, tile.columns), ceil_div(n, tall), 1)
+    grid = (ceil_div(o, tile.columns), ceil_div(n, rows), 1)
     return [KernelSpec("linear", parameters, grid, tile.warps, tile.stages, epilogue, weight_packing=packed)]
 
 
@@ -53,7 +53,7 @@ def lower_softmax(work: KernelProblem) -> Sequence[KernelSpec]:
     rest = [a for a in memory_order(y) if a != axis]
     outer, inner = outer_and_inner(collapse_axes(y, [(x, None)], rest))
     count, block = x.extent(outer) * x.extent(inner), next_power_of_two(x.shape[axis], 16, 1024)
-    tall = next_power_of_two(count, most=max(1024 // block, 1))
+    rows = next_power_of_two(count, most=max(1024 // block, 1))
     parameters = {
         "y": Pointer(("result", 0), y),
         "x": Pointer(("operand", number), x),
@@ -64,21 +64,21 @@ def lower_softmax(work: KernelProblem) -> Sequence[KernelSpec]:
         "x_o": Number(require_stride(x, outer), "i64"),
         "x_i": stride_parameter(require_stride(x, inner)),
         "x_a": stride_parameter(x.strides[axis]),
-        **constexprs(AXIS=x.shape[axis], ROWS=tall, BLOCK=block),
+        **constexprs(AXIS=x.shape[axis], ROWS=rows, BLOCK=block),
     }
-    return [KernelSpec("softmax", parameters, (ceil_div(count, tall), 1, 1))]
+    return [KernelSpec("softmax", parameters, (ceil_div(count, rows), 1, 1))]
 
 
 def outer_and_inner(groups: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The axes of rows as an outer and an inner group. Unsupported if there are more."""
+    """The collapsed axes beside the softmax axis as an outer and an inner group. Unsupported if there are more."""
     if len(groups) > 2:
-        raise Unsupported("the rows beside its axis lie in more than two pieces")
+        raise Unsupported("the axes beside the softmax axis need more than two strides")
     return groups[0] if len(groups) > 1 else (), groups[-1] if groups else ()
 
 
 def require_stride(view: View, axes: tuple[int, ...]) -> int:
-    """The stride of axes run over as one. Unsupported if they cannot be."""
+    """The single stride over several axes. Unsupported if there is none."""
     stride = view.merged_stride(axes)
     if stride is None:
-        raise Unsupported(f"axes {list(axes)} of a value of shape {list(view.shape)} do not lie in a row")
+        raise Unsupported(f"axes {list(axes)} of a value of shape {list(view.shape)} have no common stride")
     return stride

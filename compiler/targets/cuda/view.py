@@ -1,4 +1,4 @@
-"""A tensor as a kernel sees it: where each axis steps to, and which axes can be run over as one."""
+"""Tensors as a kernel addresses them: shape, strides, and whether several axes have a common stride."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from math import prod
 from ....runtime.artifact import DTYPES, Slot, Weight
 from ...errors import Unsupported
 
-MAX_ELEMENTS = 1 << 31  # elements: places within a picture, and counts of them, are 32-bit numbers
+MAX_ELEMENTS = 1 << 31  # elements: offsets within a picture and element counts are 32-bit numbers
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Logical shape, and elements from one index to the next along each axis.
+    """Logical shape and strides, in elements.
 
-    `at`: the byte of the arena at which it begins; None for inputs and weights, which begin at a multiple of 16.
+    `at`: its offset in the arena, in bytes; None for inputs and weights, whose address is a multiple of 16.
     """
 
     dtype: str
@@ -38,20 +38,20 @@ class View:
         return DTYPES[self.dtype].itemsize
 
     def merged_stride(self, axes: Sequence[int]) -> int | None:
-        """The stride of these axes, outermost first, run over as one; None if they cannot be. 0 for none at all."""
-        long = [a for a in axes if self.shape[a] != 1] or list(axes[-1:])
-        for outer, inner in pairwise(long):
+        """The common stride of axes, outermost first, as if flattened; None if they have none, 0 for no axes."""
+        kept = [a for a in axes if self.shape[a] != 1] or list(axes[-1:])
+        for outer, inner in pairwise(kept):
             if self.strides[outer] != self.strides[inner] * self.shape[inner]:
                 return None
-        return self.strides[long[-1]] if long else 0
+        return self.strides[kept[-1]] if kept else 0
 
     def slice_axis(self, axis: int, start: int, stop: int) -> View:
-        """The indices from `start` to before `stop` along an axis."""
+        """The subview of indices start … stop - 1 along an axis."""
         at = None if self.at is None else self.at + start * self.strides[axis] * self.itemsize
         return View(self.dtype, (*self.shape[:axis], stop - start, *self.shape[axis + 1 :]), self.strides, at)
 
     def is_same_view(self, other: View) -> bool:
-        """True if the two are the same bytes, read in the same order."""
+        """True if both have the same address and the same strides, so that a copy would change nothing."""
         steps = zip(self.shape, self.strides, other.strides, strict=True)
         return self.at is not None and self.at == other.at and all(s == t for n, s, t in steps if n != 1)
 
@@ -60,30 +60,30 @@ class View:
 
 
 def contiguous(dtype: str, shape: tuple[int, ...], *, innermost: int | None = None) -> View:
-    """A tensor of its own, in the order of its axes; `innermost`, if given, comes last."""
+    """A contiguous tensor, row-major but for `innermost`, if given, which is the innermost axis."""
     return View(dtype, shape, strides(shape, innermost))
 
 
 def strides(shape: Sequence[int], innermost: int | None = None) -> tuple[int, ...]:
     order = [a for a in range(len(shape)) if a != innermost] + ([innermost] if innermost is not None else [])
-    made, step = [0] * len(shape), 1
+    result, step = [0] * len(shape), 1
     for axis in reversed(order):
-        made[axis] = step
+        result[axis] = step
         step *= max(shape[axis], 1)
-    return tuple(made)
+    return tuple(result)
 
 
-def view_of(place: Slot | Weight) -> View:
-    """A value's place in the arena, or a weight, as a kernel sees it. Unsupported for a size that is not known."""
-    if isinstance(place, Weight):
-        return contiguous(place.dtype, place.shape)
-    if not place.is_static:
+def view_of(value: Slot | Weight) -> View:
+    """The view of a value in the arena, or of a weight. Unsupported for a dynamic shape."""
+    if isinstance(value, Weight):
+        return contiguous(value.dtype, value.shape)
+    if not value.is_static:
         raise Unsupported(
-            f"a value of shape {list(place.dims)} has a size that is known only when the net runs",
+            f"a value of shape {list(value.dims)} has a size that is known only when the net runs",
             advice="Compile for cuda with every size given: cortado compile --shape.",
         )
-    stored = place.stored_shape
-    steps = strides(stored, 1 if place.layout == "nhwc" else None)
-    first = place.channels[0] * steps[1] if place.channels else 0
-    at = None if place.at is None else place.at + first * DTYPES[place.dtype].itemsize
-    return View(place.dtype, place.bounds, steps, at)
+    stored = value.stored_shape
+    steps = strides(stored, 1 if value.layout == "nhwc" else None)
+    first = value.channels[0] * steps[1] if value.channels else 0
+    at = None if value.at is None else value.at + first * DTYPES[value.dtype].itemsize
+    return View(value.dtype, value.bounds, steps, at)

@@ -1,4 +1,4 @@
-"""Pooling, and normalisation over neighbours."""
+"""Lowers pooling and local response normalisation."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .parameters import Constexpr, Number, Parameter, Pointer, stride_parameter
 from .space import image_space
 from .view import View
 
-TILE_ELEMENTS = 1024  # that a program of four warps holds at a time: eight for each thread
+TILE_ELEMENTS = 1024  # per program of four warps: eight per thread
 
 
 def tile_rows_and_columns(view: View, channels: int, taps: int = 1) -> tuple[int, int]:
-    """Rows and columns of a tile whose neighbours in memory are neighbours in the tile."""
+    """Rows (pixels) and columns (channels) of a tile, wide in whichever is innermost in memory."""
     columns = next_power_of_two(channels, most=64) if view.strides[1] == 1 else 1
     return max(TILE_ELEMENTS // (columns * taps), 1), columns
 
@@ -42,7 +42,7 @@ def lower_pool(work: KernelProblem) -> Sequence[KernelSpec]:
     sh, sw = rows_and_columns(tuple(v.stride for v in windows), 1)
     ph, pw = rows_and_columns(tuple(v.pad for v in windows), 0)
     taps = 1 if r * s <= 16 else next_power_of_two(r * s, most=32)
-    tall, columns = tile_rows_and_columns(x, c, taps)
+    rows, columns = tile_rows_and_columns(x, c, taps)
     epilogue = make_epilogue(work.kernel, image_space(y), work.views, work.anchor)
     pointers: dict[str, Parameter] = {"y": Pointer(("result", 0), y)}
     if isinstance(op, MaxPool):
@@ -59,16 +59,16 @@ def lower_pool(work: KernelProblem) -> Sequence[KernelSpec]:
         **image_strides(x, "x"),
         **constexprs(C=c, R=r, S=s, SH=sh, SW=sw, PH=ph, PW=pw),
         **padding,
-        **constexprs(ROWS=tall, TAPS=taps, COLUMNS=columns),
+        **constexprs(ROWS=rows, TAPS=taps, COLUMNS=columns),
     }
     template = "max_pool" if isinstance(op, MaxPool) else "avg_pool"
-    return [KernelSpec(template, parameters, (ceil_div(n * oh * ow, tall), ceil_div(c, columns), 1), epilogue=epilogue)]
+    return [KernelSpec(template, parameters, (ceil_div(n * oh * ow, rows), ceil_div(c, columns), 1), epilogue=epilogue)]
 
 
 def require_same_strides(mask: View, y: View) -> View:
-    """The mask, which is written by the strides of the result. Unsupported if it lies another way."""
+    """The mask, which the kernel writes with the strides of the result. Unsupported if its strides differ."""
     if mask.strides != y.strides:
-        raise Unsupported("a pooling's mask has to lie as its result does")
+        raise Unsupported("the mask of a max pool has to have the layout of its result")
     return mask
 
 
@@ -80,37 +80,37 @@ def lower_lrn(work: KernelProblem) -> Sequence[KernelSpec]:
     if op.region == "across":
         return [lower_lrn_across(op, x, y, pointers)]
     n, c, h, w = image_sizes(x)
-    tall, columns = tile_rows_and_columns(x, c)
+    rows, columns = tile_rows_and_columns(x, c)
     parameters = {
         **pointers,
         **extents(N=n, H=h, W=w),
         **image_strides(y, "y"),
         **image_strides(x, "x"),
         **constexprs(C=c, R=op.size if len(x.shape) == 4 else 1, S=op.size, ALPHA=op.alpha, BETA=op.beta),
-        **constexprs(ROWS=tall, COLUMNS=columns),
+        **constexprs(ROWS=rows, COLUMNS=columns),
     }
-    return [KernelSpec("lrn_within", parameters, (ceil_div(n * h * w, tall), ceil_div(c, columns), 1))]
+    return [KernelSpec("lrn_within", parameters, (ceil_div(n * h * w, rows), ceil_div(c, columns), 1))]
 
 
 def lower_lrn_across(op: Lrn, x: View, y: View, pointers: dict[str, Parameter]) -> KernelSpec:
     pixels = tuple(range(2, len(x.shape)))
     count = x.extent(pixels)
-    tall, columns = tile_rows_and_columns(x, x.shape[1])
+    rows, columns = tile_rows_and_columns(x, x.shape[1])
     parameters = {
         **pointers,
         **extents(N=x.shape[0], P=count),
         **plane_strides(y, "y", pixels),
         **plane_strides(x, "x", pixels),
-        **constexprs(C=x.shape[1], SIZE=op.size, ALPHA=op.alpha, BETA=op.beta, K=op.k, ROWS=tall, COLUMNS=columns),
+        **constexprs(C=x.shape[1], SIZE=op.size, ALPHA=op.alpha, BETA=op.beta, K=op.k, ROWS=rows, COLUMNS=columns),
     }
-    return KernelSpec("lrn_across", parameters, (ceil_div(x.shape[0] * count, tall), ceil_div(x.shape[1], columns), 1))
+    return KernelSpec("lrn_across", parameters, (ceil_div(x.shape[0] * count, rows), ceil_div(x.shape[1], columns), 1))
 
 
 def plane_strides(view: View, name: str, pixels: tuple[int, ...]) -> dict[str, Parameter]:
-    """The strides of pictures, pixels and channels. Unsupported if the pixels cannot be run over as one axis."""
+    """The strides of pictures, pixels and channels. Unsupported if the pixel axes have no common stride."""
     along = view.merged_stride(pixels)
     if along is None:
-        raise Unsupported(f"the pixels of a value of shape {list(view.shape)} do not lie in a row")
+        raise Unsupported(f"the pixel axes of a value of shape {list(view.shape)} have no common stride")
     return {
         f"{name}_n": Number(view.strides[0], "i64"),
         f"{name}_p": stride_parameter(along),

@@ -1,1 +1,1 @@
-"""Kernels as they would be written by hand, in Triton. A generated file is one of these with its own epilogue."""
+"""Kernel templates: ordinary Triton modules. A generated kernel is one of these with its own epilogue."""

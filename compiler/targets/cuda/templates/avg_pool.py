@@ -1,7 +1,7 @@
-"""The mean of each window: TAPS places of the window at a time, what is beside the image counted as 0.
+"""Average pooling: TAPS elements of each window per step, with zeros outside the image.
 
-As Caffe's pooling_layer.cpp, the sum is divided by the size of the window cut to the *padded* image; without PADDING
-to the image itself.
+As in Caffe's pooling_layer.cpp, the divisor is the size of the window clipped to the *padded* image; without PADDING,
+clipped to the image.
 """
 
 import triton

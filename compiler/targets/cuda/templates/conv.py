@@ -1,9 +1,9 @@
-"""Convolution as a matrix product that is never laid out: rows are output pixels, columns are channels.
+"""Convolution as an implicit GEMM: rows are output pixels, columns are output channels.
 
-x is any image by its strides (`_n` between pictures, then rows, pixels, channels), best with channels innermost;
-weight is packed [o, r, s, c]. C and O are channels of one group. What a tap reads beside the image is 0. With FLAT
-the steps run over taps and channels as one axis, for images of few channels. y holds the first OWN channels of all
-groups; the epilogue has stored the rest.
+x is an image with any strides (`x_n` between pictures, `x_h` rows, `x_w` columns, `x_c` channels), fastest with
+channels innermost; weight is packed [o, r, s, c]. C and O are channels per group. Outside the image x reads as 0. With
+FLAT the inner loop runs over taps and channels as one axis, for images of few channels. y holds the first OWN output
+channels; the epilogue stores the rest.
 """
 
 import triton

@@ -1,8 +1,8 @@
-"""Convolution whose image arrives in boxes, copied by the hardware (TMA): a tile of TN pictures, TH rows, TW pixels.
+"""Convolution as an implicit GEMM that loads the image by TMA, in tiles of TN pictures, TH rows and TW columns.
 
-x is a descriptor of an image with channels innermost; beside the image it gives 0. For stride 2 it is the same memory
-seen as [n, h / 2, 2, w / 2, 2 c], where every second row and pixel lie in one box; C is a multiple of DEPTH there.
-weight is a descriptor of [o, taps, c]. y holds the first OWN channels; the epilogue has stored the rest.
+x is a descriptor of an image with channels innermost; outside the image it reads as 0. For stride 2 it describes the
+same memory as [n, h / 2, 2, w / 2, 2 c], so that every second row and column are one TMA tile; C is a multiple of DEPTH
+there. weight is a descriptor of [o, taps, c]. y holds the first OWN channels; the epilogue stores the rest.
 """
 
 import triton

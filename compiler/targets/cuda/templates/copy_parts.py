@@ -1,7 +1,7 @@
-"""Several copies at once, for what cannot lie in its place: the pieces of a concat, or of a slice.
+"""Several strided copies in one launch: the operands of a concat, or the results of a slice, that are not aliased.
 
-Each piece is (y, x, at which of their elements it begins, its count of elements, their extents j, k, l, then y's and
-x's strides along i, j, k, l).
+Each element of `pieces` is one copy: (y, x, first element of y and of x, number of elements, extents J, K, L, strides
+of y along i, j, k, l, strides of x along i, j, k, l).
 """
 
 import triton

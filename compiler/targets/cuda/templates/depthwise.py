@@ -1,6 +1,6 @@
-"""Convolution of each channel by windows of its own, EACH of them. weight is packed [r, s, o].
+"""Depthwise convolution, with EACH output channels per input channel. weight is packed [r, s, o].
 
-y holds the first OWN channels; the epilogue has stored the rest.
+y holds the first OWN channels; the epilogue stores the rest.
 """
 
 import triton

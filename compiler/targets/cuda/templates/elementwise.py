@@ -1,4 +1,4 @@
-"""A kernel that is all epilogue. Elements are numbered in the order in which y lies; i, j, k, l are their place."""
+"""An elementwise kernel: an epilogue without an anchor. Elements are in the memory order of y, at i, j, k, l."""
 
 import triton
 import triton.language as tl

@@ -1,9 +1,8 @@
-"""The scalar functions that Triton's language lacks or only approximates, right to a few last places of f32.
+"""Scalar functions that Triton lacks or only approximates, accurate to a few units in the last place of f32.
 
-Triton's `tl.exp` and `tl.log` are the hardware's approximations: their relative error grows to 4e-6 for large
-arguments, and without bound where a logarithm is near 0. These are plain multiplications and additions instead, so that
-an interpreter on a CPU computes what the GPU does. Each takes and gives f32. A kernel's file holds those that it calls,
-word for word.
+`tl.exp` and `tl.log` are the hardware's approximations: their relative error grows with the argument, and is unbounded
+where a logarithm is close to 0. The functions here are polynomials instead, so that the interpreter on a CPU
+computes what the GPU does. Arguments and results are f32. A kernel's file holds a verbatim copy of those it calls.
 """
 
 import triton

@@ -1,4 +1,4 @@
-"""Rows times a matrix: y[n, o] = sum over k of x[n, k] weight[o, k]."""
+"""A matrix product: y[n, o] = sum over k of x[n, k] weight[o, k]."""
 
 import triton
 import triton.language as tl

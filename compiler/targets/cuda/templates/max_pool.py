@@ -1,7 +1,7 @@
-"""The largest of each window, and where it stood: TAPS places of the window at a time.
+"""Max pooling with an optional mask: TAPS elements of each window per step.
 
-As Caffe's pooling_layer.cpp: only what is larger than -FLT_MAX counts, so NaN never does; the first of equals wins.
-`where`, if it is there, takes the row-major place in the image, -1 if nothing counted.
+As in Caffe's pooling_layer.cpp, only values above -FLT_MAX are considered, so NaN never is; of equal values the first
+is taken. `where`, the mask or None, receives the row-major index in the image, -1 if no value was considered.
 """
 
 import triton

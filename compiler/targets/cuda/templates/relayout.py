@@ -1,4 +1,4 @@
-"""Pictures from one order of channels and pixels to the other, in tiles, so that both sides move whole lines."""
+"""Conversion between nchw and nhwc, in tiles, so that both loads and stores are coalesced."""
 
 import triton
 import triton.language as tl

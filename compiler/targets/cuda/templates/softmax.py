@@ -1,7 +1,7 @@
-"""Exponentials along an axis, divided by their sum. Rows are what lies before the axis (`_o`) and after it (`_i`).
+"""Softmax along an axis. Rows are the axes before it (strides `_o`) and after it (`_i`).
 
-BLOCK numbers at a time: largest and sum so far are carried along (Milakov and Gimelshein 2018), then all are read
-again.
+Online softmax over blocks of BLOCK elements (Milakov and Gimelshein 2018): one pass for maximum and sum, a second one
+for the results.
 """
 
 import triton
