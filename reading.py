@@ -16,11 +16,11 @@ from .compiler.text import parse_planned
 from .compiler.text import weights as text_weights
 from .compiler.types import AtMost, Dim, TensorType
 from .file_types import is_artifact
+from .frontends.caffe import from_caffemodel
 from .frontends.caffe import net as caffe_net
-from .frontends.caffe import standalone
-from .frontends.caffe.rules import State, included
-from .frontends.caffe.upgrade import upgraded
-from .frontends.caffe.weights import Fill, source
+from .frontends.caffe.rules import State, select_layers
+from .frontends.caffe.upgrade import upgrade_net
+from .frontends.caffe.weights import Fill, open_weights
 from .frontends.files.caffemodel import Weights
 from .frontends.files.caffemodel import read as read_caffemodel
 from .frontends.files.prototxt import read as read_prototxt
@@ -46,14 +46,14 @@ def read_caffe(
     """
     if path.suffix == ".caffemodel" and weights is None:
         weights = read_caffemodel(path)
-        message = standalone.net(weights, path, outputs)
+        message = from_caffemodel.read_net(weights, path, outputs)
     else:
         message = read_prototxt(path)
     sizes = {name: parse_dims(shape) for name, shape in shapes.items()}
-    graph = caffe_net.graph(
-        message, source(weights), state=state, shapes=sizes, outputs=outputs, lenient=lenient, warn=warn
+    graph = caffe_net.build_graph(
+        message, open_weights(weights), state=state, shapes=sizes, outputs=outputs, lenient=lenient, warn=warn
     )
-    return graph, len(included(upgraded(message, [])["layer"], state, []))
+    return graph, len(select_layers(upgrade_net(message, [])["layer"], state, []))
 
 
 def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> PlannedGraph:

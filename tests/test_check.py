@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cortado.cli import main
-from cortado.frontends.caffe.lint import findings, verdicts, wired
-from cortado.frontends.caffe.lint.backward import TABLE, UNLIKE, WINDOWED, needs
+from cortado.frontends.caffe.lint import findings, trace_dataflow, verdicts
+from cortado.frontends.caffe.lint.backward import NEVER_IN_PLACE, TABLE, WINDOWED_TYPES, needs
 from cortado.frontends.caffe.rules import State
 from cortado.frontends.files.prototxt import parse, read
 
@@ -33,7 +33,7 @@ def conv(name: str, bottom: str, more: str = "") -> str:
 
 def list_findings(text: str, phase: str = "TEST", outputs: tuple[str, ...] = ()) -> list[str]:
     """`rule:line: message` of each finding."""
-    made = findings(wired(parse(text, "a.prototxt"), State(phase)), outputs)
+    made = findings(trace_dataflow(parse(text, "a.prototxt"), State(phase)), outputs)
     return [f"{f.rule}:{f.error.loc.line if f.error.loc else 0}: {f.error.message}" for f in made]
 
 
@@ -163,14 +163,14 @@ VERDICTS = {
 def test_may_it_be_in_place(type: str) -> None:
     name, settings, answering, training = VERDICTS[type]
     text = INPUT + conv("c", "data") + layer(name, type, "c", more=settings)
-    (_, verdict) = verdicts(wired(parse(text), State()), {})
+    (_, verdict) = verdicts(trace_dataflow(parse(text), State()), {})
     assert (verdict.inference, verdict.training) == (answering, answering or training)
     assert not verdict.now and verdict.saves == (None if answering is None else 0)
 
 
 def test_why_not_in_place_here() -> None:
     def why(text: str, name: str = "r") -> str | None:
-        return next(v.inference for v in verdicts(wired(parse(INPUT + text), State()), {}) if v.layer == name)
+        return next(v.inference for v in verdicts(trace_dataflow(parse(INPUT + text), State()), {}) if v.layer == name)
 
     assert why(layer("r", "ReLU", "data")) == '"data" is an input, and stands for the next run too'
     elsewhere = conv("c", "data") + layer("r", "ReLU", "c") + layer("s", "TanH", "c")
@@ -181,7 +181,7 @@ def test_why_not_in_place_here() -> None:
 
 
 def test_every_fact_is_of_one_kind() -> None:
-    assert not set(TABLE) & set(UNLIKE) and not set(WINDOWED) & (set(TABLE) | set(UNLIKE))
+    assert not set(TABLE) & set(NEVER_IN_PLACE) and not set(WINDOWED_TYPES) & (set(TABLE) | set(NEVER_IN_PLACE))
     text = layer("x", "ReLU", "a", more="relu_param { negative_slope: -1 }")
     (strange,) = parse(text)["layer"]
     assert needs(strange).backward is not None
@@ -228,6 +228,6 @@ def test_published_nets() -> None:
     if not folder.exists():
         pytest.skip("the published nets are not at hand")
     for path in sorted(folder.glob("googlenet--caffe__models*")) + sorted(folder.glob("resnet--caffe-model*")):
-        wiring = wired(read(path), State("TRAIN"))
-        assert not any(v.now and (v.inference or v.training) for v in verdicts(wiring, {})), path
-        assert not any(f.rule in ("unsafe_in_place", "changed_alias") for f in findings(wiring)), path
+        flow = trace_dataflow(read(path), State("TRAIN"))
+        assert not any(v.now and (v.inference or v.training) for v in verdicts(flow, {})), path
+        assert not any(f.rule in ("unsafe_in_place", "changed_alias") for f in findings(flow)), path

@@ -16,13 +16,13 @@ from cortado.compiler.text import show
 from cortado.frontends.caffe import net as caffe_net
 from cortado.frontends.caffe.layer import LAYERS
 from cortado.frontends.caffe.rules import State
-from cortado.frontends.caffe.upgrade import TYPES, upgraded
+from cortado.frontends.caffe.upgrade import TYPES, upgrade_net
 from cortado.frontends.caffe.upgrade_v0 import FIELDS
 from cortado.frontends.caffe.upgrade_v0 import TYPES as TYPES_V0
-from cortado.frontends.caffe.weights import Unbound
+from cortado.frontends.caffe.weights import NoWeights
 from cortado.frontends.files.message import Message
 from cortado.frontends.files.prototxt import parse
-from cortado.frontends.files.schema import kinds, message_class
+from cortado.frontends.files.schema import field_types, message_class
 from cortado.runtime import Net
 
 from .shared import SHARED
@@ -53,7 +53,7 @@ layers { layer { name: "fc" type: "innerproduct" num_output: 5 biasterm: true } 
 
 def read(text: str, **options: Any) -> str:
     """The net of a text, as the language prints it."""
-    return show(caffe_net.graph(parse(text, "net.prototxt"), Unbound(), **options))
+    return show(caffe_net.build_graph(parse(text, "net.prototxt"), NoWeights(), **options))
 
 
 def expect_refusal(text: str, **options: Any) -> str:
@@ -77,7 +77,7 @@ def test_generations_are_one_net(old: str) -> None:
 
 
 def test_every_old_type_has_a_name_of_today() -> None:
-    numbers = kinds("V1LayerParameter")["type"].numbers
+    numbers = field_types("V1LayerParameter")["type"].numbers
     assert {name for name, number in numbers.items() if 0 < number < 40} == set(TYPES)
     assert set(TYPES_V0.values()) <= set(TYPES)
     data = {"Data", "HDF5Data", "ImageData", "MemoryData", "WindowData", "HDF5Output"}
@@ -86,13 +86,13 @@ def test_every_old_type_has_a_name_of_today() -> None:
 
 def test_every_field_of_2013_has_a_place_today() -> None:
     for old, (today, homes) in FIELDS.items():
-        assert old in kinds("V0LayerParameter")
+        assert old in field_types("V0LayerParameter")
         for param in homes.values():
-            assert today in kinds(kinds("V1LayerParameter")[param].message), (old, param)
+            assert today in field_types(field_types("V1LayerParameter")[param].message), (old, param)
 
 
 def layer_of(text: str) -> Message:
-    layer: Message = upgraded(parse(text), [])["layer"][0]
+    layer: Message = upgrade_net(parse(text), [])["layer"][0]
     return layer
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cortado import driver
-from cortado.frontends.files.caffemodel import Layer, write
+from cortado.frontends.files.caffemodel import WrittenLayer, write
 
 from .small_nets import Nets, arange, data, layer
 
@@ -102,5 +102,5 @@ def compile_with_blobs(folder: Path, text: str, count: int) -> driver.Net:
     """The net with a caffemodel of so many blobs, in the shape in which the forks keep them."""
     (folder / "net.prototxt").write_text(text)
     blobs = [np.float32(STORED[f"l:{i}"]).reshape(1, 2, 1, 1) for i in range(count)]
-    write(folder / "net.caffemodel", "net", [Layer("l", "BN", tuple(blobs))])
+    write(folder / "net.caffemodel", "net", [WrittenLayer("l", "BN", tuple(blobs))])
     return driver.compile(folder / "net.prototxt", folder / "net.caffemodel")

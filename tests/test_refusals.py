@@ -8,13 +8,13 @@ import pytest
 
 from cortado.compiler.errors import CompileError, CompileErrors
 from cortado.compiler.ir import Graph
-from cortado.frontends.caffe import fields
 from cortado.frontends.caffe import net as caffe_net
+from cortado.frontends.caffe import unused_fields
 from cortado.frontends.caffe.layer import LAYERS, Layer, layer
 from cortado.frontends.caffe.rules import State
-from cortado.frontends.caffe.weights import Unbound
+from cortado.frontends.caffe.weights import NoWeights
 from cortado.frontends.files.prototxt import parse
-from cortado.frontends.files.schema import kinds, pool
+from cortado.frontends.files.schema import field_types, pool
 
 HEAD = 'name: "n" layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 8 dim: 9 dim: 9 } } }\n'
 CONV = (
@@ -25,7 +25,7 @@ CONV += "\n"
 
 def read(text: str, **options: Any) -> tuple[Graph, list[str]]:
     said: list[str] = []
-    return caffe_net.graph(parse(text, "n.prototxt"), Unbound(), warn=said.append, **options), said
+    return caffe_net.build_graph(parse(text, "n.prototxt"), NoWeights(), warn=said.append, **options), said
 
 
 def expect_refusals(text: str, **options: Any) -> tuple[CompileError, ...]:
@@ -113,8 +113,8 @@ def test_no_layer_can_pass_over_a_setting(type: str) -> None:
     param = LAYERS[type].param
     if param is None:
         pytest.skip("it has no settings of its own")
-    message = kinds("LayerParameter")[param].message
-    for name, kind in kinds(message).items():
+    message = field_types("LayerParameter")[param].message
+    for name, kind in field_types(message).items():
         if kind.type not in ("uint32", "int32", "float") or kind.repeated or kind.required:
             continue
         text = f'layer {{ name: "l" type: "{type}" {param} {{ {name}: 77 }} }}'
@@ -122,16 +122,17 @@ def test_no_layer_can_pass_over_a_setting(type: str) -> None:
             (l,) = parse(text)["layer"]
         except CompileError:
             continue  # another field is required
-        assert list(fields.unread(l, "it", param)) or fields.no_effect(l.inner(param)[0], name)
+        unread = list(unused_fields.find_unread(l, "it", param))
+        assert unread or unused_fields.has_no_effect(l.submessages(param)[0], name)
 
 
 def test_the_table_names_fields_that_exist() -> None:
     forks = {"cudnn_convolution_algo_seeker", "conv_algos_override", "conv_algorithm", "random_seed", "multinode"}
     forks |= {"default_conv_algos_override", "default_cudnn_math_override"}
     forks |= {"global_grad_scale_adaptive", "reduce_buckets"}
-    for message, names in fields.NO_EFFECT.items():
-        assert names - forks <= kinds(message).keys(), message
-    for message in fields.DATA:
+    for message, names in unused_fields.NO_EFFECT.items():
+        assert names - forks <= field_types(message).keys(), message
+    for message in unused_fields.DATA_MESSAGES:
         assert pool().FindMessageTypeByName(f"caffe.{message}")
 
 

@@ -15,7 +15,7 @@ from ...compiler.types import Dim
 
 
 @dataclass(eq=False)
-class Memory:
+class BlobStorage:
     """A piece of Caffe's memory: what stands in it now, in the shape of the blob that wrote it, and in other shapes."""
 
     value: Value
@@ -30,12 +30,12 @@ class Memory:
 
 
 @dataclass(eq=False)
-class Blob:
+class TrackedBlob:
     """A name in the net: memory, seen in a shape; who wrote it and who has read it since."""
 
     name: str
-    memory: Memory
+    storage: BlobStorage
     dims: tuple[Dim, ...]
     layer: str
     readers: list[str] = field(default_factory=list)
-    consumed: bool = False
+    is_read: bool = False

@@ -28,7 +28,7 @@ MANY = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class LayerType:
     """What is known of a layer type: its function, its settings' field, how many bottoms and tops it may have."""
 
     function: Function
@@ -38,7 +38,7 @@ class Kind:
     shares: bool = False  # the tops are the bottom's memory
 
 
-LAYERS: dict[str, Kind] = {}
+LAYERS: dict[str, LayerType] = {}
 
 
 def layer(
@@ -51,24 +51,24 @@ def layer(
     """Enter a function as what Caffe's layer `type` means. `bottoms` and `tops`: how many, or at least and at most."""
 
     def enter(function: Function) -> Function:
-        LAYERS[type] = Kind(function, param, pair(bottoms), pair(tops), shares)
+        LAYERS[type] = LayerType(function, param, count_range(bottoms), count_range(tops), shares)
         return function
 
     return enter
 
 
-def pair(count: int | tuple[int, int]) -> tuple[int, int]:
+def count_range(count: int | tuple[int, int]) -> tuple[int, int]:
     return (count, count) if isinstance(count, int) else count
 
 
-class Importer(Protocol):
+class GraphEmitter(Protocol):
     """The net that is being read, as far as its layers see it."""
 
     warn: Callable[[str], None]
 
     def emit(self, op: Op, inputs: Sequence[Value], loc: Loc) -> tuple[Value, ...]: ...
 
-    def described(self, values: Sequence[Value]) -> str: ...
+    def describe(self, values: Sequence[Value]) -> str: ...
 
     def weight(self, layer: Layer, index: int, shape: tuple[int, ...], role: str) -> Constant: ...
 
@@ -80,26 +80,26 @@ class Importer(Protocol):
 class Layer:
     """A layer of the file, while its function runs."""
 
-    def __init__(self, message: Message, bottoms: Sequence[Value], importer: Importer) -> None:
+    def __init__(self, message: Message, bottoms: Sequence[Value], importer: GraphEmitter) -> None:
         self.message, self.bottoms = message, bottoms
-        self.importer: Importer = proxy(importer)  # weak: else the two would keep each other, and all weights
+        self.importer: GraphEmitter = proxy(importer)  # weak: else the two would keep each other, and all weights
         self.name: str = message["name"]
         self.type: str = message["type"]
         self.tops: tuple[str, ...] = message["top"]
-        self.kind = LAYERS[self.type]
-        self.said = f'layer "{self.name}" ({self.type})'
+        self.layer_type = LAYERS[self.type]
+        self.label = f'layer "{self.name}" ({self.type})'
         self.blobs = 0  # learnt blobs asked for so far
 
     @property
     def param(self) -> Message:
         """The layer's settings, with Caffe's defaults where the file says nothing."""
-        assert self.kind.param is not None, self.type
-        found: Message = self.message[self.kind.param]
+        assert self.layer_type.param is not None, self.type
+        found: Message = self.message[self.layer_type.param]
         return found
 
     def number(self, field: str) -> float:
         """A float setting as the shortest decimal that is this float32: 0.1, not 0.10000000149."""
-        return shortest(self.param[field])
+        return shortest_decimal(self.param[field])
 
     def emit(self, op: Op, *inputs: Value) -> Value:
         """Write an operator that has one result."""
@@ -110,7 +110,7 @@ class Layer:
         try:
             return self.importer.emit(op, inputs, self.message.loc_of("name"))
         except ValueError as e:
-            raise self.fault(f"{e}{self.importer.described(inputs)}") from None
+            raise self.fault(f"{e}{self.importer.describe(inputs)}") from None
 
     def weight(self, shape: Sequence[int], role: str) -> Constant:
         """The next learnt blob: its shape as Caffe has it, and what people call it (weight, bias, slope...)."""
@@ -133,8 +133,8 @@ class Layer:
 
     def fault(self, sentence: str, field: str | None = None, advice: str = "") -> CompileError:
         """A complaint about this layer; at one of its settings, if `field` names it."""
-        sentence = f"{self.said}: {sentence}"
-        if field and self.kind.param and field in self.param:
+        sentence = f"{self.label}: {sentence}"
+        if field and self.layer_type.param and field in self.param:
             return self.param.fault(sentence, field, advice)
         return self.message.fault(sentence, "name" if "name" in self.message else None, advice)
 
@@ -179,5 +179,5 @@ class Layer:
         return numbers
 
 
-def shortest(number: float) -> float:
+def shortest_decimal(number: float) -> float:
     return float(str(np.float32(number)))

@@ -13,7 +13,7 @@ from ...compiler.ir import Graph, Value
 from ...compiler.rewrite import UniqueNames, Writer
 
 
-def named(graph: Graph, versions: Sequence[tuple[str, Value]]) -> Graph:
+def name_values(graph: Graph, versions: Sequence[tuple[str, Value]]) -> Graph:
     """The graph with such names; `versions` tells which blob each top was written to, in order."""
     names = UniqueNames()
     for value in (*graph.inputs, *graph.constants):

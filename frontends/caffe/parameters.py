@@ -12,18 +12,18 @@ from ...compiler.rewrite import make_constant
 from ...compiler.types import TensorType
 from ..files.message import Message
 from .layer import Layer
-from .weights import FOREIGN, Missing, Shape, Source
+from .weights import WRONG_FILE_ADVICE, MissingBlob, Shape, WeightSource
 
 
 class Parameters:
     """The blobs that layers have asked for so far, and where they come from."""
 
-    def __init__(self, weights: Source) -> None:
+    def __init__(self, weights: WeightSource) -> None:
         self.weights = weights
         self.constants: dict[str, Constant] = {}
         self.shared: dict[str, tuple[Layer, int, Constant]] = {}  # by param name: the layer that owns it
         self.learners: dict[str, Layer] = {}  # layers that have blobs, by name
-        self.absent: dict[Layer, Missing] = {}  # layers for which the file has nothing
+        self.absent: dict[Layer, MissingBlob] = {}  # layers for which the file has nothing
         self.faulty: dict[Layer, CompileError] = {}  # layers of which a blob cannot be had
 
     def weight(self, layer: Layer, index: int, shape: Shape, role: str) -> Constant:
@@ -32,7 +32,7 @@ class Parameters:
         spec = params[index] if index < len(params) else None
         name = spec["name"] if spec is not None else ""
         if name and name in self.shared:
-            return self.sharing(layer, index, shape, name, spec)
+            return self.shared_weight(layer, index, shape, name, spec)
         if self.learners.setdefault(layer.name, layer) is not layer:
             first = self.learners[layer.name].message.loc.line
             advice = "Caffe finds weights by name, and would give them to the first alone. Give each its own name."
@@ -40,7 +40,7 @@ class Parameters:
         data = None
         try:
             data = self.weights.blob(layer.name, layer.type, index, shape)
-        except Missing as e:
+        except MissingBlob as e:
             if e.whole:
                 self.absent.setdefault(layer, e)
             else:
@@ -50,10 +50,10 @@ class Parameters:
             self.shared[name] = (layer, index, made)
         return made
 
-    def sharing(self, layer: Layer, index: int, shape: Shape, name: str, spec: Message | None) -> Constant:
+    def shared_weight(self, layer: Layer, index: int, shape: Shape, name: str, spec: Message | None) -> Constant:
         """The owner's blob, if its shape is ours or, being PERMISSIVE, its count (net.cpp, AppendParam)."""
         owner, at, made = self.shared[name]
-        if made.is_bound and self.weights.differs(layer.name, index, made.data):
+        if made.is_bound and self.weights.is_different(layer.name, index, made.data):
             sentence = f'blob {index} is shared with layer "{owner.name}", and the caffemodel has other numbers for it'
             advice = "Caffe keeps whichever comes last in the caffemodel. Take the name out to let each have its own."
             raise layer.fault(sentence, None, advice)
@@ -74,7 +74,7 @@ class Parameters:
         made = declare_weight(name, TensorType("f32", shape)) if data is None else make_constant(name, data)
         return self.constants.setdefault(name, made)
 
-    def faults(self) -> Iterator[CompileError]:
+    def errors(self) -> Iterator[CompileError]:
         """What is wrong with the weights: each layer's first fault, and in one sentence all layers that have none."""
         yield from self.faulty.values()
         if self.absent:
@@ -89,4 +89,4 @@ class Parameters:
         if count is None or not layer.blobs or count == layer.blobs or any(p["name"] for p in layer.message["param"]):
             return
         sentence = f"the caffemodel has {count} blobs for it, and it takes {layer.blobs}"
-        self.faulty.setdefault(layer, layer.fault(sentence, None, FOREIGN))
+        self.faulty.setdefault(layer, layer.fault(sentence, None, WRONG_FILE_ADVICE))

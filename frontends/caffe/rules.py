@@ -17,12 +17,12 @@ class State:
     level: int = 0
     stages: frozenset[str] = frozenset()
 
-    def of_file(self, net: Message) -> State:
+    def with_file_stages(self, net: Message) -> State:
         """With the stages that a file's own `state` adds. Its phase and level do not count (net.cpp, Net::Net)."""
         return replace(self, stages=self.stages.union(net["state"]["stage"]))
 
 
-def included(layers: Iterable[Message], state: State, errors: list[CompileError]) -> list[Message]:
+def select_layers(layers: Iterable[Message], state: State, errors: list[CompileError]) -> list[Message]:
     """The layers that this state has, in order. What is wrong with their rules is added to `errors`."""
     kept = []
     for layer in layers:
@@ -30,12 +30,12 @@ def included(layers: Iterable[Message], state: State, errors: list[CompileError]
         if include and exclude:
             advice = "Keep one of the two, as Caffe asks."
             errors.append(layer.fault(f'layer "{layer["name"]}" has include and exclude rules', "exclude", advice))
-        elif any(meets(r, state) for r in include) if include else not any(meets(r, state) for r in exclude):
+        elif any(is_met(r, state) for r in include) if include else not any(is_met(r, state) for r in exclude):
             kept.append(layer)
     return kept
 
 
-def meets(rule: Message, state: State) -> bool:
+def is_met(rule: Message, state: State) -> bool:
     if "phase" in rule and rule["phase"] != state.phase:
         return False
     if "min_level" in rule and state.level < rule["min_level"]:

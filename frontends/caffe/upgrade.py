@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from ...compiler.errors import CompileError, Loc
 from ..files.message import Message
-from .draft import Draft, changed
-from .upgrade_v0 import without_padding, without_v0
+from .message_builder import MessageBuilder, replace_fields
+from .upgrade_v0 import fold_padding, upgrade_v0_layer
 
 TYPES = {
     "ABSVAL": "AbsVal", "ACCURACY": "Accuracy", "ARGMAX": "ArgMax", "BNLL": "BNLL", "CONCAT": "Concat",
@@ -26,15 +26,23 @@ TYPES = {
     "SILENCE": "Silence", "SLICE": "Slice", "SOFTMAX": "Softmax", "SOFTMAX_LOSS": "SoftmaxWithLoss", "SPLIT": "Split",
     "TANH": "TanH", "THRESHOLD": "Threshold", "WINDOW_DATA": "WindowData",
 }  # fmt: skip
-TRANSFORMED = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
-SAME = ("name", "bottom", "top", "blobs", "loss_weight", "include", "exclude")  # fields that only moved to new numbers
-MIXED = (
+DATA_PARAMS = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
+UNCHANGED_FIELDS = (
+    "name",
+    "bottom",
+    "top",
+    "blobs",
+    "loss_weight",
+    "include",
+    "exclude",
+)  # fields that only moved to new numbers
+MIXED_ADVICE = (
     "Caffe refuses this file too (older versions read `layers` and dropped every `layer`, saying nothing). "
     "Rewrite its `layers { type: CONVOLUTION }` as `layer { type: \"Convolution\" }`."
 )  # fmt: skip
 
 
-def upgraded(net: Message, doubts: list[CompileError]) -> Message:
+def upgrade_net(net: Message, doubts: list[CompileError]) -> Message:
     """The NetParameter with `layer` alone. A current one is returned as it is.
 
     CompileError for what Caffe dies of. Fields that Caffe would drop, with a warning in its log, are added to `doubts`.
@@ -46,36 +54,36 @@ def upgraded(net: Message, doubts: list[CompileError]) -> Message:
         first = "layer" if new.loc.line < old.loc.line else "layers"
         other = "layers" if first == "layer" else "layer"
         lines = f"`{first}` on line {net.loc_of(first).line}, `{other}` on line {net.loc_of(other).line}"
-        raise net.fault(f"the file mixes `layer` and `layers` ({lines})", other, MIXED)
+        raise net.fault(f"the file mixes `layer` and `layers` ({lines})", other, MIXED_ADVICE)
     layers: tuple[Message, ...] = net["layers"]
     if any("layer" in layer for layer in layers):
-        layers = tuple(without_v0(layer, doubts) for layer in without_padding(net, layers))
+        layers = tuple(upgrade_v0_layer(layer, doubts) for layer in fold_padding(net, layers))
     places = tuple(layer.loc for layer in layers)
-    draft = Draft("NetParameter", net)
+    draft = MessageBuilder("NetParameter", net)
     for name in net.written:
         if name != "layers":
-            draft.take(net, name)
-    draft.put("layer", tuple(current(layer) for layer in layers), places)
-    return draft.message()
+            draft.copy(net, name)
+    draft.add("layer", tuple(upgrade_v1_layer(layer) for layer in layers), places)
+    return draft.build()
 
 
-def current(layer: Message) -> Message:
+def upgrade_v1_layer(layer: Message) -> Message:
     """A V1 layer as one of today (UpgradeV1LayerParameter)."""
-    layer = with_transformation(layer)
-    draft = Draft("LayerParameter", layer)
-    for field in SAME:
-        draft.take(layer, field)
+    layer = upgrade_transform(layer)
+    draft = MessageBuilder("LayerParameter", layer)
+    for field in UNCHANGED_FIELDS:
+        draft.copy(layer, field)
     if "type" in layer:
-        draft.put("type", (TYPES.get(layer["type"], layer["type"]),), (layer.loc_of("type"),))
-    if specs := parameters(layer):
-        draft.put("param", specs)
+        draft.add("type", (TYPES.get(layer["type"], layer["type"]),), (layer.loc_of("type"),))
+    if specs := param_specs(layer):
+        draft.add("param", specs)
     for field in layer.written:
         if field.endswith("_param"):
-            draft.take(layer, field)
-    return draft.message()
+            draft.copy(layer, field)
+    return draft.build()
 
 
-def parameters(layer: Message) -> tuple[Message, ...]:
+def param_specs(layer: Message) -> tuple[Message, ...]:
     """`param: "name"`, `blob_share_mode`, `blobs_lr`, `weight_decay`: four lists, now one message for each blob."""
     lists = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
     specs: list[Message] = []
@@ -84,27 +92,29 @@ def parameters(layer: Message) -> tuple[Message, ...]:
             new: (layer.loc_of(old, i),) for old, new in lists.items() if i < len(layer[old])
         }
         values = {new: (layer[old][i],) for old, new in lists.items() if i < len(layer[old])}
-        specs.append(Message("ParamSpec", first(places), layer.text, values, places))
+        specs.append(Message("ParamSpec", first_loc(places), layer.text, values, places))
     return tuple(specs)
 
 
-def first(places: dict[str, tuple[Loc, ...]]) -> Loc:
+def first_loc(places: dict[str, tuple[Loc, ...]]) -> Loc:
     return next(iter(places.values()))[0]
 
 
-def with_transformation(layer: Message) -> Message:
+def upgrade_transform(layer: Message) -> Message:
     """A data layer's scale, mean, crop and mirror, once its own, in transform_param (UpgradeNetDataTransformation)."""
-    param = TRANSFORMED.get(layer["type"])
+    param = DATA_PARAMS.get(layer["type"])
     moved = [f for f in ("scale", "mean_file", "crop_size", "mirror") if param and f in layer[param]]
     if param is None or not moved:
         return layer
     settings = layer[param]
-    transform = Draft("TransformationParameter", layer["transform_param"] if "transform_param" in layer else settings)
+    transform = MessageBuilder(
+        "TransformationParameter", layer["transform_param"] if "transform_param" in layer else settings
+    )
     if "transform_param" in layer:
         for field in layer["transform_param"].written:
-            transform.take(layer["transform_param"], field)
+            transform.copy(layer["transform_param"], field)
     for field in moved:
-        transform.take(settings, field)
+        transform.copy(settings, field)
     transform.unknown = () if "transform_param" not in layer else transform.unknown
-    rest = changed(settings, **dict.fromkeys(moved, ()))
-    return changed(layer, **{param: (rest,), "transform_param": (transform.message(),)})
+    rest = replace_fields(settings, **dict.fromkeys(moved, ()))
+    return replace_fields(layer, **{param: (rest,), "transform_param": (transform.build(),)})

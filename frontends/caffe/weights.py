@@ -19,10 +19,10 @@ from ..files.caffemodel import Blob, LayerBlobs, Weights, read
 
 Shape = tuple[int, ...]
 Fill = Callable[[str, str, int, Shape], np.ndarray]
-FOREIGN = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
+WRONG_FILE_ADVICE = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
 
 
-class Missing(Exception):
+class MissingBlob(Exception):
     """Why a blob cannot be had: a sentence, and advice. `whole`: there is nothing at all for its layer."""
 
     def __init__(self, sentence: str, advice: str = "", whole: bool = False) -> None:
@@ -30,7 +30,7 @@ class Missing(Exception):
         self.sentence, self.advice, self.whole = sentence, advice, whole
 
 
-class Source(Protocol):
+class WeightSource(Protocol):
     """Gives blob `index` of a layer. None: declared and left unbound. Raises Missing."""
 
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None: ...
@@ -38,11 +38,11 @@ class Source(Protocol):
     def count(self, layer: str) -> int | None:
         """How many blobs there are for a layer, if that is known."""
 
-    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+    def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
         """Whether there are numbers for a blob that shares another's, and they are not the owner's."""
 
 
-class Unbound:
+class NoWeights:
     """No weights yet: enough to look at a net."""
 
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
@@ -51,12 +51,12 @@ class Unbound:
     def count(self, layer: str) -> int | None:
         return None
 
-    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+    def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
         return False
 
 
 @dataclass(frozen=True)
-class Called:
+class FunctionWeights:
     """Weights made by a function (layer, type, index, shape) -> array of that shape."""
 
     fill: Fill
@@ -64,17 +64,17 @@ class Called:
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
         made = np.array(self.fill(layer, type, index, shape), dtype=np.float32, order="C", copy=None)
         if made.shape != shape:
-            raise Missing(f"the function for weights gave {list(made.shape)} for blob {index}, not {list(shape)}")
+            raise MissingBlob(f"the function for weights gave {list(made.shape)} for blob {index}, not {list(shape)}")
         return torch.from_numpy(made)
 
     def count(self, layer: str) -> int | None:
         return None
 
-    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+    def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
         return False  # only owners are asked for
 
 
-class Stored:
+class FileWeights:
     """Weights of a caffemodel, by layer name."""
 
     def __init__(self, weights: Weights, file: str) -> None:
@@ -87,28 +87,28 @@ class Stored:
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
         stored = self.layers.get(layer)
         if stored is None or not stored.blobs:
-            raise Missing(f"{self.file} has no weights for it", self.others(layer), whole=True)
+            raise MissingBlob(f"{self.file} has no weights for it", self.others(layer), whole=True)
         if index >= len(stored.blobs):
             has = len(stored.blobs)
-            advice = FOREIGN
-            raise Missing(f"{self.file} has {has} blobs for it, and blob {index} is needed", advice)
+            advice = WRONG_FILE_ADVICE
+            raise MissingBlob(f"{self.file} has {has} blobs for it, and blob {index} is needed", advice)
         blob = stored.blobs[index]
-        if blob.missing:
+        if blob.is_missing:
             advice = "Such a blob is another layer's, shared by param { name }: is this the right prototxt?"
-            raise Missing(f"{self.file} has no numbers for its blob {index}", advice)
-        if not fits(blob, shape):
+            raise MissingBlob(f"{self.file} has no numbers for its blob {index}", advice)
+        if not has_shape(blob, shape):
             advice = "Is it the caffemodel of this very prototxt?"
             sentence = f"blob {index} is {list(blob.shape)} in {self.file}, and the net needs {list(shape)}"
-            raise Missing(sentence, advice)
+            raise MissingBlob(sentence, advice)
         return torch.from_numpy(np.asarray(blob.data)).reshape(shape).to(torch.float32)
 
     def count(self, layer: str) -> int | None:
         stored = self.layers.get(layer)
         return len(stored.blobs) if stored and stored.blobs else None
 
-    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+    def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
         stored = self.layers.get(layer)
-        if stored is None or index >= len(stored.blobs) or stored.blobs[index].missing:
+        if stored is None or index >= len(stored.blobs) or stored.blobs[index].is_missing:
             return False
         theirs = np.asarray(stored.blobs[index].data, np.float32).reshape(-1)
         return not np.array_equal(theirs, owned.numpy().reshape(-1), equal_nan=True)
@@ -119,18 +119,18 @@ class Stored:
         return f"It has weights for {listed or 'no layer'}. Give the caffemodel that belongs to this prototxt."
 
 
-def fits(blob: Blob, shape: Shape) -> bool:
+def has_shape(blob: Blob, shape: Shape) -> bool:
     """Caffe's Blob::ShapeEquals: a legacy blob (4-D; 5-D in C3D) equals a lower rank with ones in front."""
     missing = len(blob.shape) - len(shape) if blob.legacy else 0
     return (1,) * missing + shape == tuple(blob.shape)
 
 
-def source(weights: str | Path | Fill | Weights | None) -> Source:
+def open_weights(weights: str | Path | Fill | Weights | None) -> WeightSource:
     """Weights in whatever form they are given."""
     if weights is None:
-        return Unbound()
+        return NoWeights()
     if isinstance(weights, str | Path):
-        return Stored(hdf5.read(weights) if hdf5.is_hdf5(weights) else read(weights), str(weights))
+        return FileWeights(hdf5.read(weights) if hdf5.is_hdf5(weights) else read(weights), str(weights))
     if isinstance(weights, Weights):
-        return Stored(weights, "the caffemodel")
-    return Called(weights)
+        return FileWeights(weights, "the caffemodel")
+    return FunctionWeights(weights)

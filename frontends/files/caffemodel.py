@@ -9,19 +9,19 @@ from google.protobuf.message import DecodeError, Message
 
 from ...compiler.errors import CompileError
 from . import wire
-from .blobs import BadBlob, Blob, blob
-from .caffewriter import Layer, write
-from .mapping import Mapped, mapped
-from .mistaken import mistaken_for_weights
-from .schema import kinds, message_class
+from .blobs import BadBlob, Blob, parse_blob
+from .caffemodel_writer import WrittenLayer, write
+from .file_sniffing import not_caffemodel_error
+from .mapping import MappedFile, map_file
+from .schema import field_types, message_class
 
-__all__ = ["Blob", "Layer", "LayerBlobs", "Weights", "read", "read_blob", "write"]
+__all__ = ["Blob", "LayerBlobs", "Weights", "WrittenLayer", "read", "read_blob", "write"]
 
-AGAIN = "Download or copy the file again; a snapshot may also have been cut off when the disk was full."
+COPY_AGAIN = "Download or copy the file again; a snapshot may also have been cut off when the disk was full."
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class LayerFieldNumbers:
     """The field numbers of one generation's layer message."""
 
     message: str
@@ -32,12 +32,14 @@ class Layout:
     blobs: int
 
 
-LAYOUTS = {
-    100: Layout("LayerParameter", name=1, type=2, bottom=3, top=4, blobs=7),
-    2: Layout("V1LayerParameter", name=4, type=5, bottom=2, top=3, blobs=6),
+LAYER_FIELDS = {
+    100: LayerFieldNumbers("LayerParameter", name=1, type=2, bottom=3, top=4, blobs=7),
+    2: LayerFieldNumbers("V1LayerParameter", name=4, type=5, bottom=2, top=3, blobs=6),
 }
-V0 = Layout("V0LayerParameter", name=1, type=2, bottom=0, top=0, blobs=50)  # inside a V1 layer, as its field 1
-UNDISPUTED = 146  # up to this number all forks agree what a field of LayerParameter is
+V0_FIELDS = LayerFieldNumbers(
+    "V0LayerParameter", name=1, type=2, bottom=0, top=0, blobs=50
+)  # inside a V1 layer, as its field 1
+LAST_COMMON_FIELD = 146  # up to this number all forks agree what a field of LayerParameter is
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class LayerBlobs:
         CompileError if they are damaged.
         """
         data = memoryview(self.settings)
-        agreed = (data[f.at : f.stop] for f in wire.walk(data, 0, len(data)) if f.number <= UNDISPUTED)
+        agreed = (data[f.at : f.stop] for f in wire.walk(data, 0, len(data)) if f.number <= LAST_COMMON_FIELD)
         for settings in (self.settings, b"".join(agreed)):
             message = message_class(self.schema)()
             try:
@@ -71,7 +73,7 @@ class LayerBlobs:
             except DecodeError:
                 continue
             return message
-        raise CompileError(f'layer "{self.name}": its settings in the caffemodel are damaged', advice=AGAIN)
+        raise CompileError(f'layer "{self.name}": its settings in the caffemodel are damaged', advice=COPY_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,51 +90,51 @@ def read(path: str | Path) -> Weights:
 
     CompileError, with the byte, for a file that is cut off, damaged, or something else than a caffemodel.
     """
-    with mapped(path) as file:
-        if fault := mistaken_for_weights(bytes(file.data[:4096]), str(path)):
+    with map_file(path) as file:
+        if fault := not_caffemodel_error(bytes(file.data[:4096]), str(path)):
             raise fault
         try:
-            return weights(file, str(path))
+            return parse_weights(file, str(path))
         except wire.Damaged as e:
-            raise damaged(path, e) from None
+            raise damaged_file_error(path, e) from None
 
 
 def read_blob(path: str | Path) -> Blob:
     """The one blob of a .binaryproto file, as Caffe's mean images are: (1, channels, height, width), float32."""
     try:
-        with mapped(path) as file:
-            result = blob(file.data, 0, len(file.data))
+        with map_file(path) as file:
+            result = parse_blob(file.data, 0, len(file.data))
     except wire.Damaged as e:
-        raise damaged(path, e) from None
+        raise damaged_file_error(path, e) from None
     except BadBlob as e:
-        raise CompileError(f"{path}: byte 0: the blob {e}", advice=AGAIN) from None
-    if result.missing:
+        raise CompileError(f"{path}: byte 0: the blob {e}", advice=COPY_AGAIN) from None
+    if result.is_missing:
         raise CompileError(f"{path}: byte 0: no numbers are in this file", advice="Is it a .binaryproto?")
     return result
 
 
-def damaged(path: str | Path, e: wire.Damaged) -> CompileError:
-    return CompileError(f"{path}: byte {e.offset}: {e.sentence}: the file is cut off or damaged", advice=AGAIN)
+def damaged_file_error(path: str | Path, e: wire.Damaged) -> CompileError:
+    return CompileError(f"{path}: byte {e.offset}: {e.sentence}: the file is cut off or damaged", advice=COPY_AGAIN)
 
 
-def weights(mapped: Mapped, file: str) -> Weights:
+def parse_weights(mapped: MappedFile, file: str) -> Weights:
     data, name, layers, settings = mapped.data, "", list[LayerBlobs](), bytearray()
     for entry in wire.walk(data, 0, len(data)):
-        if entry.number == 1 and entry.form == wire.VARINT:
-            raise other_message(data, file)
-        if entry.number == 1 and entry.form == wire.BYTES:
-            name = text(data, entry)
-        elif entry.number in LAYOUTS and entry.form == wire.BYTES:
-            found = layer(data, entry, LAYOUTS[entry.number], file)
-            layers.append(replace(found, blobs=tuple(mapped.apart(found.blobs))))
+        if entry.number == 1 and entry.wire_type == wire.VARINT:
+            raise wrong_file_error(data, file)
+        if entry.number == 1 and entry.wire_type == wire.BYTES:
+            name = decode_name(data, entry)
+        elif entry.number in LAYER_FIELDS and entry.wire_type == wire.BYTES:
+            found = parse_layer(data, entry, LAYER_FIELDS[entry.number], file)
+            layers.append(replace(found, blobs=tuple(mapped.map_large_blobs(found.blobs))))
             continue
         settings += data[entry.at : entry.stop]
     if not layers:
-        raise CompileError(f"{file}: byte 0: no layer is in this file", advice="Is it a .caffemodel? " + AGAIN)
+        raise CompileError(f"{file}: byte 0: no layer is in this file", advice="Is it a .caffemodel? " + COPY_AGAIN)
     return Weights(name, tuple(layers), bytes(settings))
 
 
-def other_message(data: memoryview, file: str) -> CompileError:
+def wrong_file_error(data: memoryview, file: str) -> CompileError:
     """Caffe's other binary files begin with a number, not with a net's name: a mean image, or the state of a solver."""
     if any(f.number == 5 for f in wire.walk(data, 0, len(data))):
         advice = "Give it as the mean of the preprocessing, and the .caffemodel as the weights."
@@ -141,49 +143,49 @@ def other_message(data: memoryview, file: str) -> CompileError:
     return CompileError(f"{file}: byte 0: this is a .solverstate, not a caffemodel", advice=advice)
 
 
-def layer(data: memoryview, entry: wire.Field, layout: Layout, file: str) -> LayerBlobs:
+def parse_layer(data: memoryview, entry: wire.WireField, layout: LayerFieldNumbers, file: str) -> LayerBlobs:
     """One layer of the current or the V1 generation; a V0 layer is a V1 layer that holds little but another message."""
     name = type = ""
     names: dict[int, list[str]] = {layout.bottom: [], layout.top: []}
     blobs: list[Blob] = []
     settings = bytearray()
     for part in wire.walk(data, entry.start, entry.stop):
-        if part.number == layout.blobs and part.form == wire.BYTES:
-            blobs.append(read_in_layer(data, part, name, len(blobs), file))
+        if part.number == layout.blobs and part.wire_type == wire.BYTES:
+            blobs.append(parse_layer_blob(data, part, name, len(blobs), file))
             continue
-        if part.number == 1 and layout.message == "V1LayerParameter" and part.form == wire.BYTES:
-            inner = layer(data, part, V0, file)
+        if part.number == 1 and layout.message == "V1LayerParameter" and part.wire_type == wire.BYTES:
+            inner = parse_layer(data, part, V0_FIELDS, file)
             name, type = inner.name, inner.type
             blobs.extend(inner.blobs)
-            settings += wire.field(1, inner.settings)
+            settings += wire.encode_field(1, inner.settings)
             continue
-        if part.number == layout.name and part.form == wire.BYTES:
-            name = text(data, part)
+        if part.number == layout.name and part.wire_type == wire.BYTES:
+            name = decode_name(data, part)
         elif part.number == layout.type:
-            type = text(data, part) if part.form == wire.BYTES else old_type(part.value)
-        elif part.number in names and part.form == wire.BYTES:
-            names[part.number].append(text(data, part))
+            type = decode_name(data, part) if part.wire_type == wire.BYTES else v1_type_name(part.value)
+        elif part.number in names and part.wire_type == wire.BYTES:
+            names[part.number].append(decode_name(data, part))
         settings += data[part.at : part.stop]
     bottoms, tops = tuple(names[layout.bottom]), tuple(names[layout.top])
     return LayerBlobs(name, type, tuple(blobs), bottoms, tops, layout.message, bytes(settings))
 
 
-def read_in_layer(data: memoryview, part: wire.Field, name: str, index: int, file: str) -> Blob:
+def parse_layer_blob(data: memoryview, part: wire.WireField, name: str, index: int, file: str) -> Blob:
     try:
-        return blob(data, part.start, part.stop)
+        return parse_blob(data, part.start, part.stop)
     except BadBlob as e:
         sentence = f'{file}: byte {part.at}: layer "{name}": blob {index} {e}'
         raise CompileError(
-            sentence, advice="Was this file written by another program than Caffe, or changed? " + AGAIN
+            sentence, advice="Was this file written by another program than Caffe, or changed? " + COPY_AGAIN
         ) from None
 
 
-def old_type(number: int) -> str:
+def v1_type_name(number: int) -> str:
     """The name of a V1 layer's type; a number that no schema knows stays a number."""
-    known = {n: name for name, n in kinds("V1LayerParameter")["type"].numbers.items()}
+    known = {n: name for name, n in field_types("V1LayerParameter")["type"].numbers.items()}
     return known.get(number, str(number))
 
 
-def text(data: memoryview, field: wire.Field) -> str:
+def decode_name(data: memoryview, field: wire.WireField) -> str:
     """A name. Caffe never checked its encoding: a byte that is not UTF-8 is shown as an escape."""
     return bytes(data[field.start : field.stop]).decode("utf-8", "backslashreplace")

@@ -10,10 +10,10 @@ import numpy as np
 
 from ...compiler.errors import CompileError
 from .blobs import Blob
-from .caffemodel import AGAIN, LayerBlobs, Weights
+from .caffemodel import COPY_AGAIN, LayerBlobs, Weights
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-ABSENT = Blob((), False, ())  # of a layer that shares another's parameter, Caffe writes no dataset
+MISSING_BLOB = Blob((), False, ())  # of a layer that shares another's parameter, Caffe writes no dataset
 
 
 def is_hdf5(path: str | Path) -> bool:
@@ -38,16 +38,16 @@ def read(path: str | Path) -> Weights:
         ) from None
     try:
         with h5py.File(path, "r") as file:
-            check_kind(file, path)
-            layers = tuple(LayerBlobs(name, "", blobs, (), ()) for name, blobs in walk(file["data"], "", path))
+            check_file_type(file, path)
+            layers = tuple(LayerBlobs(name, "", blobs, (), ()) for name, blobs in walk_groups(file["data"], "", path))
     except (OSError, KeyError, RuntimeError) as e:
-        raise CompileError(f"{path}: the file is cut off or damaged ({e})", advice=AGAIN) from None
+        raise CompileError(f"{path}: the file is cut off or damaged ({e})", advice=COPY_AGAIN) from None
     if not layers:
-        raise CompileError(f"{path}: no layer is in this file", advice="Is it a .caffemodel.h5? " + AGAIN)
+        raise CompileError(f"{path}: no layer is in this file", advice="Is it a .caffemodel.h5? " + COPY_AGAIN)
     return Weights("", layers)
 
 
-def check_kind(file: Any, path: str | Path) -> None:
+def check_file_type(file: Any, path: str | Path) -> None:
     """Refuse Caffe's other HDF5 files: the state of a solver, and data for HDF5Data layers."""
     if "history" in file or "learned_net" in file:
         advice = "It holds the momentum of a training run; the weights are in the .caffemodel.h5 of the same name."
@@ -57,22 +57,27 @@ def check_kind(file: Any, path: str | Path) -> None:
         raise CompileError(f"{path}: this HDF5 file has no weights of a Caffe net", advice=advice)
 
 
-def walk(group: Any, prefix: str, path: str | Path) -> Iterator[tuple[str, tuple[Blob, ...]]]:
+def walk_groups(group: Any, prefix: str, path: str | Path) -> Iterator[tuple[str, tuple[Blob, ...]]]:
     """Each layer's name and blobs. A name with slashes lies in groups within groups."""
     for name in group:
         entry = group[name]
         if not hasattr(entry, "keys"):
             continue
-        yield from walk(entry, f"{prefix}{name}/", path)
+        yield from walk_groups(entry, f"{prefix}{name}/", path)
         sets = {int(key): entry[key] for key in entry if key.isdecimal() and hasattr(entry[key], "dtype")}
         if sets:
             layer = prefix + name
-            yield layer, tuple(blob(sets[i], layer, i, path) if i in sets else ABSENT for i in range(max(sets) + 1))
+            yield (
+                layer,
+                tuple(
+                    read_dataset(sets[i], layer, i, path) if i in sets else MISSING_BLOB for i in range(max(sets) + 1)
+                ),
+            )
         elif not len(entry):
             yield prefix + name, ()
 
 
-def blob(dataset: Any, layer: str, index: int, path: str | Path) -> Blob:
+def read_dataset(dataset: Any, layer: str, index: int, path: str | Path) -> Blob:
     if dataset.dtype.kind != "f":
         sentence = f'{path}: layer "{layer}": blob {index} has numbers of type {dataset.dtype}, not floats'
         raise CompileError(sentence, advice="Was this file written by another program than Caffe?")

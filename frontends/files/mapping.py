@@ -18,22 +18,22 @@ LARGE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MappedFile:
     """A file that is open, and its bytes as they are read when touched; a write changes the memory only."""
 
     file: BinaryIO
     data: memoryview
 
-    def apart(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    def map_large_blobs(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
         """Blobs that are views of the file, the large ones now in mappings of their own.
 
         What was touched of a mapping stays in the process's memory until nothing looks at any of it: in one for the
         whole file, the least bias that a net keeps would keep all weights that were folded.
         """
         for blob in blobs:
-            yield replace(blob, parts=tuple(map(self.own, blob.parts)))
+            yield replace(blob, arrays=tuple(map(self.map_array, blob.arrays)))
 
-    def own(self, part: Array) -> Array:
+    def map_array(self, part: Array) -> Array:
         if part.nbytes < LARGE or not part.flags.c_contiguous:
             return part
         at = part.ctypes.data - np.frombuffer(self.data, "u1").ctypes.data
@@ -46,7 +46,7 @@ class Mapped:
 
 
 @contextmanager
-def mapped(path: str | Path) -> Iterator[Mapped]:
+def map_file(path: str | Path) -> Iterator[MappedFile]:
     """A file, open as long as this lasts; its bytes are there as long as someone looks at them. CompileError."""
     with ExitStack() as stack:
         try:
@@ -56,4 +56,4 @@ def mapped(path: str | Path) -> Iterator[Mapped]:
         except (OSError, ValueError) as e:
             why = getattr(e, "strerror", None) or e
             raise CompileError(f"{path}: {why}", advice="Give the path of a .caffemodel.") from None
-        yield Mapped(file, data)
+        yield MappedFile(file, data)

@@ -8,16 +8,16 @@ from typing import Any
 
 from ...compiler.errors import CompileError, Loc
 from . import textformat
-from .schema import kinds
+from .schema import field_types
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownField:
     """A field that the schema does not have: another fork's, or misspelled. It is kept as it was written."""
 
     name: str
     loc: Loc
-    field: textformat.Field
+    field: textformat.FieldSyntax
     message: str  # the type of the message it stands in
     suggestion: str = ""  # the known field whose name comes nearest
 
@@ -42,12 +42,12 @@ class Message:
     text: str = field(repr=False)
     values: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     places: Mapping[str, tuple[Loc, ...]] = field(default_factory=dict, repr=False)
-    unknown: tuple[Unknown, ...] = ()
+    unknown: tuple[UnknownField, ...] = ()
     read: set[str] = field(default_factory=set, repr=False)
 
     def __getitem__(self, name: str) -> Any:
         self.read.add(name)
-        kind = kinds(self.type)[name]
+        kind = field_types(self.type)[name]
         found = self.values.get(name)
         if kind.repeated:
             return found or ()
@@ -73,13 +73,13 @@ class Message:
         """A complaint placed at a field, or at the message itself. It is returned, to be raised or collected."""
         return CompileError(sentence, self.loc_of(field, index) if field else self.loc, self.text, advice)
 
-    def inner(self, name: str) -> tuple[Message, ...]:
+    def submessages(self, name: str) -> tuple[Message, ...]:
         """The messages in a field, which is not thereby read; nothing if it holds anything else."""
-        return self.values.get(name, ()) if kinds(self.type)[name].message else ()
+        return self.values.get(name, ()) if field_types(self.type)[name].message else ()
 
     def walk(self) -> Iterator[Message]:
         """This message and all in it."""
         yield self
         for name in self.values:
-            for message in self.inner(name):
+            for message in self.submessages(name):
                 yield from message.walk()

@@ -21,7 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from lark import Lark, Token, Transformer
 
 TYPES = {name[5:].lower(): number for name, number in FieldDescriptorProto.Type.items()}  # "int32" of TYPE_INT32
-NAMES: dict[int, str] = {number: name for name, number in TYPES.items()}
+TYPE_NAMES: dict[int, str] = {number: name for name, number in TYPES.items()}
 LABELS = {
     name[6:].lower(): number for name, number in FieldDescriptorProto.Label.items()
 }  # "optional" of LABEL_OPTIONAL
@@ -43,7 +43,7 @@ def pool() -> DescriptorPool:
     result = DescriptorPool()
     folder = files(__package__)
     rules = folder.joinpath("proto.lark").read_text("utf-8")
-    reader = Lark(rules, parser="lalr", lexer="basic", transformer=Descriptors(visit_tokens=False))
+    reader = Lark(rules, parser="lalr", lexer="basic", transformer=DescriptorBuilder(visit_tokens=False))
     parsed: Any = reader.parse(folder.joinpath("caffe.proto").read_text("utf-8"))
     file: FileDescriptorProto = parsed
     result.AddSerializedFile(file.SerializeToString())
@@ -51,7 +51,7 @@ def pool() -> DescriptorPool:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FieldType:
     """What a field of a message may hold. `type` is "int32", "float", "string", "enum", "message" and the like."""
 
     type: str
@@ -63,24 +63,24 @@ class Kind:
 
 
 @functools.cache
-def kinds(type: str) -> Mapping[str, Kind]:
+def field_types(type: str) -> Mapping[str, FieldType]:
     """The fields of a message of `caffe.proto`, by name."""
-    return {f.name: kind(f) for f in descriptor(type).fields}
+    return {f.name: field_type(f) for f in descriptor(type).fields}
 
 
-def kind(field: FieldDescriptor) -> Kind:
+def field_type(field: FieldDescriptor) -> FieldType:
     repeated, required = field.is_repeated, field.is_required
     if field.message_type is not None:
-        return Kind("message", repeated, required, None, message=field.message_type.name)
+        return FieldType("message", repeated, required, None, message=field.message_type.name)
     if field.enum_type is not None:
         numbers = {value.name: value.number for value in field.enum_type.values}
         default = None if repeated else field.enum_type.values_by_number[field.default_value].name
-        return Kind("enum", repeated, required, default, numbers=numbers)
+        return FieldType("enum", repeated, required, default, numbers=numbers)
     default = None if repeated else field.default_value
-    return Kind(NAMES[field.type], repeated, required, default)
+    return FieldType(TYPE_NAMES[field.type], repeated, required, default)
 
 
-class Descriptors(Transformer[Token, Any]):
+class DescriptorBuilder(Transformer[Token, Any]):
     """Schema text to protobuf's description of itself, rule by rule."""
 
     def start(self, parts: list[Any]) -> FileDescriptorProto:

@@ -23,28 +23,28 @@ class Damaged(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class WireField:
     """One field: its number and form, its tag at `at`, its content in `start:stop`, and the `value` of a VARINT."""
 
     number: int
-    form: int
+    wire_type: int
     at: int
     start: int
     stop: int
     value: int = 0
 
 
-def walk(data: memoryview, start: int, stop: int) -> Iterator[Field]:
+def walk(data: memoryview, start: int, stop: int) -> Iterator[WireField]:
     """The fields of the message in `data[start:stop]`, in order; only tags and lengths are touched."""
     at = start
     while at < stop:
-        tag, begin = varint(data, at, stop)
+        tag, begin = decode_varint(data, at, stop)
         number, form = tag >> 3, tag & 7
         value = 0
         if form == VARINT:
-            value, end = varint(data, begin, stop)
+            value, end = decode_varint(data, begin, stop)
         elif form == BYTES:
-            length, begin = varint(data, begin, stop)
+            length, begin = decode_varint(data, begin, stop)
             end = begin + length
         elif form in SIZES:
             end = begin + SIZES[form]
@@ -54,11 +54,11 @@ def walk(data: memoryview, start: int, stop: int) -> Iterator[Field]:
             raise Damaged(at, f"no field has the number {number}")
         if end > stop:
             raise Damaged(at, f"a field of {end - begin} bytes does not fit: {stop - begin} are left")
-        yield Field(number, form, at, begin, end, value)
+        yield WireField(number, form, at, begin, end, value)
         at = end
 
 
-def varint(data: memoryview, at: int, stop: int) -> tuple[int, int]:
+def decode_varint(data: memoryview, at: int, stop: int) -> tuple[int, int]:
     """The number written from `at` on, seven bits a byte, lowest first; and the offset behind it."""
     value = 0
     for i in range(10):
@@ -71,12 +71,12 @@ def varint(data: memoryview, at: int, stop: int) -> tuple[int, int]:
     raise Damaged(at, "a number is longer than ten bytes")
 
 
-def signed(value: int) -> int:
+def to_int64(value: int) -> int:
     """A varint as int64: negative numbers are written as their 64-bit complement."""
     return value - (1 << 64) if value >> 63 else value
 
 
-def number(value: int) -> bytes:
+def encode_varint(value: int) -> bytes:
     """A varint."""
     value &= 0xFFFF_FFFF_FFFF_FFFF
     parts = bytearray()
@@ -87,11 +87,11 @@ def number(value: int) -> bytes:
     return bytes(parts)
 
 
-def head(field: int, length: int) -> bytes:
+def encode_header(field: int, length: int) -> bytes:
     """What stands before a field of so many bytes: its tag and the length."""
-    return number(field << 3 | BYTES) + number(length)
+    return encode_varint(field << 3 | BYTES) + encode_varint(length)
 
 
-def field(field: int, content: bytes) -> bytes:
+def encode_field(field: int, content: bytes) -> bytes:
     """A field of bytes, text or a message."""
-    return head(field, len(content)) + content
+    return encode_header(field, len(content)) + content

@@ -7,8 +7,15 @@ from ....compiler.ops.channels import BatchNorm, Scale
 from ....compiler.ops.reduce import Standardize
 from ..layer import Layer, layer
 
-TWO = ("bn_mode", "scale_filler", "shift_filler")  # SegNet's settings
-FOUR = ("slope_filler", "bias_filler", "frozen", "momentum", "eps", "engine")  # PSPNet's; happynear's are the same
+TWO_BLOB_FIELDS = ("bn_mode", "scale_filler", "shift_filler")  # SegNet's settings
+FOUR_BLOB_FIELDS = (
+    "slope_filler",
+    "bias_filler",
+    "frozen",
+    "momentum",
+    "eps",
+    "engine",
+)  # PSPNet's; happynear's are the same
 
 
 @layer("BN", "bn_param")
@@ -22,21 +29,21 @@ def bn(l: Layer, x: Value) -> Value:
     p = l.param
     if not 2 <= x.type.rank <= 4:
         raise l.fault(f"it takes data [n, c] to [n, c, h, w], not {x.type}")
-    stored = blobs(l)
-    gamma, beta = blob(l, x, "gamma"), blob(l, x, "beta")
+    stored = blob_count(l)
+    gamma, beta = channel_weight(l, x, "gamma"), channel_weight(l, x, "beta")
     if stored == 4:
-        x = l.emit(BatchNorm(eps=l.number("eps")), x, blob(l, x, "mean"), blob(l, x, "variance"))
+        x = l.emit(BatchNorm(eps=l.number("eps")), x, channel_weight(l, x, "mean"), channel_weight(l, x, "variance"))
     elif p["bn_mode"] == "LEARN":
         x = l.emit(Standardize(per=(1,), eps=1e-9, eps_in="variance"), x)
     return l.emit(Scale(), x, gamma, beta)
 
 
-def blobs(l: Layer) -> int:
+def blob_count(l: Layer) -> int:
     """How many blobs it has: two or four. CompileError if nothing tells, or one setting this and another that."""
     p, params = l.param, len(l.message["param"])
     if "icnet" in p:  # synopsys' own word for it
         return 4 if p["icnet"] else 2
-    two, four = ([field for field in fields if field in p] for fields in (TWO, FOUR))
+    two, four = ([field for field in fields if field in p] for fields in (TWO_BLOB_FIELDS, FOUR_BLOB_FIELDS))
     if two and (four or params > 2):
         theirs = four[0] if four else f"a param for each of {params} blobs"
         advice = "Take out what is not meant: SegNet's blobs are scale, shift; PSPNet's slope, bias, mean, variance."
@@ -48,7 +55,7 @@ def blobs(l: Layer) -> int:
     if params == 2:
         if four:
             said = f"has {four[0]}, which is PSPNet's, and param for two blobs, as synopsys' BN takes them"
-            l.importer.warn(f"{l.said} {said}: it has two, unless a caffemodel has four")
+            l.importer.warn(f"{l.label} {said}: it has two, unless a caffemodel has four")
         return 2
     if four or params > 2:  # Caffe refuses more of them than there are blobs
         return 4
@@ -56,7 +63,7 @@ def blobs(l: Layer) -> int:
     raise l.fault("SegNet's BN, of two blobs, and PSPNet's, of four, are written alike here", None, advice)
 
 
-def blob(l: Layer, x: Value, role: str) -> Constant:
+def channel_weight(l: Layer, x: Value, role: str) -> Constant:
     """The next blob, one number for each channel."""
     channels = l.sizes(x.type.dims[1:2])
     data = l.numbers((1, *channels, 1, 1), role)

@@ -9,7 +9,7 @@ from ....compiler.ops.channels import BatchNorm, Bias, Scale
 from ....compiler.ops.reduce import Standardize
 from ..layer import Layer, layer
 
-UNDIVIDED = "did NVCaffe write this file? It keeps them as they are; with a factor of 1 they would count"
+ZERO_FACTOR_HINT = "did NVCaffe write this file? It keeps them as they are; with a factor of 1 they would count"
 
 
 @layer("BatchNorm", "batch_norm_param")
@@ -27,7 +27,7 @@ def batch_norm(l: Layer, x: Value) -> Value:
     mean, variance, factor = l.numbers(count, "mean"), l.numbers(count, "variance"), l.numbers((1,), "factor")
     if mean is not None and variance is not None and factor is not None:
         if not factor.any() and (mean.any() or variance.any()):
-            l.importer.warn(f"{l.said} has statistics and the factor 0, so Caffe takes them for 0: {UNDIVIDED}")
+            l.importer.warn(f"{l.label} has statistics and the factor 0, so Caffe takes them for 0: {ZERO_FACTOR_HINT}")
         by = torch.where(factor == 0, torch.zeros_like(factor), 1 / factor)
         mean, variance = (mean * by).reshape(channels), (variance * by).reshape(channels)
     stored = [l.constant(mean, channels, "mean"), l.constant(variance, channels, "variance")]
@@ -38,7 +38,7 @@ def batch_norm(l: Layer, x: Value) -> Value:
 def scale(l: Layer, x: Value, by: Value | None = None) -> Value:
     """Multiply by a learnt blob or by a second bottom, along the axes from `axis` on, and perhaps add a learnt one
     (scale_layer.cpp)."""
-    gamma, axis = along(l, x, by, "gamma")
+    gamma, axis = operand_and_axis(l, x, by, "gamma")
     beta = (l.weight(l.sizes(gamma.type.dims), "beta"),) if l.param["bias_term"] else ()
     return l.emit(Scale(axis=axis), x, gamma, *beta)
 
@@ -46,11 +46,11 @@ def scale(l: Layer, x: Value, by: Value | None = None) -> Value:
 @layer("Bias", "bias_param", bottoms=(1, 2))
 def bias(l: Layer, x: Value, by: Value | None = None) -> Value:
     """Add a learnt blob or a second bottom, along the axes from `axis` on (bias_layer.cpp)."""
-    beta, axis = along(l, x, by, "beta")
+    beta, axis = operand_and_axis(l, x, by, "beta")
     return l.emit(Bias(axis=axis), x, beta)
 
 
-def along(l: Layer, x: Value, by: Value | None, role: str) -> tuple[Value, int]:
+def operand_and_axis(l: Layer, x: Value, by: Value | None, role: str) -> tuple[Value, int]:
     """What is applied along some axes of x, a second bottom or the next learnt blob, and the first of these axes."""
     first, many = l.param["axis"], l.param["num_axes"]
     if by is not None and not by.type.rank:  # one number for all, whatever the axis

@@ -7,14 +7,14 @@ from functools import reduce
 from ....compiler.ir import Value
 from ....compiler.ops.arithmetic import Add, Max, Mul
 from ....compiler.ops.shape import Concat, Slice
-from ..layer import MANY, Layer, layer, shortest
+from ..layer import MANY, Layer, layer, shortest_decimal
 
 
 @layer("Eltwise", "eltwise_param", bottoms=(2, MANY))
 def eltwise(l: Layer, *bottoms: Value) -> Value:
     """The sum (with coefficients), product or maximum of blobs of one shape (eltwise_layer.cpp)."""
     p = l.param
-    coefficients = [shortest(c) for c in p["coeff"]]
+    coefficients = [shortest_decimal(c) for c in p["coeff"]]
     if coefficients and (p["operation"] != "SUM" or len(coefficients) != len(bottoms)):
         what = f"{len(coefficients)} coefficients for {len(bottoms)} bottoms and {p['operation']}"
         raise l.fault(what, "coeff", "Coefficients go with SUM, one for each bottom.")

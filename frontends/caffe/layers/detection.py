@@ -6,7 +6,7 @@ from ....compiler.ir import Value
 from ....compiler.ops.detection import LOWEST_F32, DetectionOutput
 from ....compiler.ops.prior_box import PriorBox
 from ...files.message import Message
-from ..layer import Layer, layer, shortest
+from ..layer import Layer, layer, shortest_decimal
 
 
 @layer("PriorBox", "prior_box_param", bottoms=2)
@@ -19,20 +19,20 @@ def prior_box(l: Layer, features: Value, image: Value) -> Value:
         raise l.fault(
             "denser_prior_boxes is TextBoxes++'s own", "denser_prior_boxes", "cortado places boxes as SSD does."
         )
-    several = {name: tuple(map(shortest, p[name])) for name in ("min_size", "max_size", "aspect_ratio")}
+    several = {name: tuple(map(shortest_decimal, p[name])) for name in ("min_size", "max_size", "aspect_ratio")}
     op = PriorBox(
         **several,
         flip=p["flip"],
         clip=p["clip"],
-        variance=tuple(map(shortest, p["variance"])) or (0.1,),
-        image=tuple(map(int, pair(l, "img_size", "img"))),
-        step=tuple(map(shortest, pair(l, "step", "step"))),
+        variance=tuple(map(shortest_decimal, p["variance"])) or (0.1,),
+        image=tuple(map(int, read_pair(l, "img_size", "img"))),
+        step=tuple(map(shortest_decimal, read_pair(l, "step", "step"))),
         offset=l.number("offset"),
     )
     return l.emit(op, features, image)
 
 
-def pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
+def read_pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
     """A setting for height and width: one number for the two, or _h and _w; () if there is neither."""
     p, high, wide = l.param, f"{stem}_h", f"{stem}_w"
     if high not in p and wide not in p:
@@ -62,9 +62,9 @@ def detection_output(l: Layer, loc: Value, conf: Value, prior: Value) -> Value:
         background=p["background_label_id"],
         code=p["code_type"].lower(),
         variance_in_target=p["variance_encoded_in_target"],
-        nms_threshold=shortest(nms["nms_threshold"]),
+        nms_threshold=shortest_decimal(nms["nms_threshold"]),
         top_k=nms["top_k"] if "top_k" in nms.written else -1,
-        eta=shortest(nms["eta"]),
+        eta=shortest_decimal(nms["eta"]),
         keep_top_k=p["keep_top_k"],
         confidence=l.number("confidence_threshold") if "confidence_threshold" in p else LOWEST_F32,
     )

@@ -7,7 +7,7 @@ from math import e, inf
 from ....compiler.ir import Value
 from ....compiler.ops.activation import Abs, Bnll, Clip, Dropout, Elu, PRelu, Relu, Sigmoid, Swish, TanH, Threshold
 from ....compiler.ops.arithmetic import Exp, Log, Power
-from ..layer import Layer, layer, shortest
+from ..layer import Layer, layer, shortest_decimal
 
 
 @layer("ReLU", "relu_param")
@@ -96,4 +96,4 @@ def threshold(l: Layer, x: Value) -> Value:
 
 @layer("Dropout", "dropout_param")
 def dropout(l: Layer, x: Value) -> Value:
-    return l.emit(Dropout(ratio=shortest(l.param["dropout_ratio"])), x)
+    return l.emit(Dropout(ratio=shortest_decimal(l.param["dropout_ratio"])), x)

@@ -6,7 +6,7 @@ from ....compiler.ir import Value
 from ....compiler.ops.pool import AvgPool, MaxPool, PyramidPool, StochasticPool
 from ..layer import Layer, layer
 
-FOREIGN = ("kernel_depth", "temporal_stride", "torch_pooling", "pad_l", "pad_r", "pad_t", "pad_b")
+FORK_FIELDS = ("kernel_depth", "temporal_stride", "torch_pooling", "pad_l", "pad_r", "pad_t", "pad_b")
 
 
 @layer("Pooling", "pooling_param", tops=(1, 2))
@@ -18,7 +18,7 @@ def pooling(l: Layer, x: Value) -> Value | tuple[Value, ...]:
     p = l.param
     if x.type.rank != 4:
         raise l.fault(f"it pools images [n, c, h, w], not {x.type}")
-    if foreign := [f for f in FOREIGN if f in p]:
+    if foreign := [f for f in FORK_FIELDS if f in p]:
         raise l.fault(f"{foreign[0]} is another Caffe's field, and cortado does not know its meaning", foreign[0])
     stride, pad = l.window("stride", 2, 1), l.window("pad", 2, 0)
     if p["global_pooling"]:

@@ -11,7 +11,7 @@ from ....compiler.ops.dense import Linear
 from ....compiler.ops.recurrent import Lstm, LstmUnit, Rnn
 from ..layer import Layer, layer
 
-CARRIED = (
+STATE_WARNING = (
     "the state begins at zero in every call; Caffe carries it from one forward pass to the next where cont is not 0. "
     "Set expose_hidden to hand it in and take it out."
 )
@@ -23,9 +23,9 @@ def lstm(l: Layer, x: Value, cont: Value, *rest: Value) -> tuple[Value, ...]:
 
     Blobs, as the unrolled net has them: W_xc, b_c, W_xc_static if there is a static input, W_hc.
     """
-    static, state = parts(l, x, cont, rest, states=2)
+    static, state = split_bottoms(l, x, cont, rest, states=2)
     d = l.param["num_output"]
-    gates = driven(l, x, static, 4 * d)
+    gates = project_inputs(l, x, static, 4 * d)
     w = l.weight((4 * d, d), "weight_h")
     return l.emit_all(Lstm(state=bool(state)), gates, cont, w, *state)
 
@@ -37,9 +37,9 @@ def rnn(l: Layer, x: Value, cont: Value, *rest: Value) -> tuple[Value, ...]:
 
     Blobs: W_xh, b_h, W_xh_static if there is a static input, W_hh, W_ho, b_o.
     """
-    static, state = parts(l, x, cont, rest, states=1)
+    static, state = split_bottoms(l, x, cont, rest, states=1)
     d = l.param["num_output"]
-    inputs = driven(l, x, static, d)
+    inputs = project_inputs(l, x, static, d)
     h, *last = l.emit_all(Rnn(state=bool(state)), inputs, cont, l.weight((d, d), "weight_h"), *state)
     o = l.emit(Linear(axis=2), h, l.weight((d, d), "weight_o"), l.weight((d,), "bias_o"))
     return l.emit(TanH(), o), *last
@@ -50,7 +50,7 @@ def lstm_unit(l: Layer, c: Value, gates: Value, cont: Value) -> tuple[Value, ...
     return l.emit_all(LstmUnit(), c, gates, cont)
 
 
-def parts(
+def split_bottoms(
     l: Layer, x: Value, cont: Value, rest: tuple[Value, ...], states: int
 ) -> tuple[Value | None, tuple[Value, ...]]:
     """The static input and the state among the bottoms, their count and shapes checked (recurrent_layer.cpp)."""
@@ -66,7 +66,7 @@ def parts(
     if len(l.tops) != 1 + exposed:
         raise l.fault(f"it has {len(l.tops)} tops, and makes {1 + exposed}", "expose_hidden")
     if not exposed:
-        l.importer.warn(f'layer "{l.name}" ({l.type}): {CARRIED}')
+        l.importer.warn(f'layer "{l.name}" ({l.type}): {STATE_WARNING}')
     if cont.type.dims != x.type.dims[:2]:
         steps = list(map(str, x.type.dims[:2]))
         raise l.fault(f"cont is {cont.type}, and has to be [{', '.join(steps)}], a number for each step and stream")
@@ -76,7 +76,7 @@ def parts(
     return static, rest[len(rest) - exposed :]
 
 
-def driven(l: Layer, x: Value, static: Value | None, width: int) -> Value:
+def project_inputs(l: Layer, x: Value, static: Value | None, width: int) -> Value:
     """What the inputs give to every step, before the state adds its part: [t, n, width]."""
     taken = prod(l.sizes(x.type.dims[2:]))
     made = l.emit(Linear(axis=2), x, l.weight((width, taken), "weight_x"), l.weight((width,), "bias"))

@@ -14,7 +14,7 @@ def interp(l: Layer, x: Value) -> Value:
     shrink_factor or zoom_factor alone comes first, then height and width, then both factors one after the other.
     """
     p = l.param
-    images(l, x)
+    check_image(l, x)
     for field in ("shrink_factor", "zoom_factor", "full_zoom_factor"):
         if p[field] < 1:
             raise l.fault(f"{field} is 1 or more", field)
@@ -34,7 +34,7 @@ def interp(l: Layer, x: Value) -> Value:
         raise l.fault("nothing says how large the result is", None, "Give height and width, or zoom_factor.")
     if sized:
         said = "shrink_factor" if shrink else "zoom_factor"
-        l.importer.warn(f"{l.said} has a {said}, so Caffe does not look at its height and width")
+        l.importer.warn(f"{l.label} has a {said}, so Caffe does not look at its height and width")
     return l.emit(Interp(shrink=p["shrink_factor"], zoom=p["zoom_factor"], trim=trim), x)
 
 
@@ -42,7 +42,7 @@ def interp(l: Layer, x: Value) -> Value:
 def upsample(l: Layer, x: Value, mask: Value | None = None) -> Value:
     """With a second bottom, a pooling's mask: each number where the mask says, zeros elsewhere (SegNet's
     upsample_layer.cpp). With one bottom: each number `scale` times along both axes (MobileNet-YOLO's)."""
-    images(l, x)
+    check_image(l, x)
     if mask is not None:
         return l.emit(unpool(l), x, mask)
     p = l.param
@@ -63,15 +63,15 @@ def unpool(l: Layer) -> Unpool:
     cut = tuple(int(p[f]) for f in ("pad_out_h", "pad_out_w"))
     scale = p["scale"] if "scale" in p else 2
     if "upsample_h" in p:  # Caffe then looks at nothing else
-        large(l, *sizes)
+        check_at_least_two(l, *sizes)
         return Unpool(sizes=(p["upsample_h"], p["upsample_w"]))
     if "scale_h" in p:
         if "scale" in p:
             raise l.fault("scale and scale_h, scale_w say the same", "scale", "Keep one of the two forms.")
-        large(l, *scales)
+        check_at_least_two(l, *scales)
         factors = (p["scale_h"], p["scale_w"])
     else:
-        large(l, *(["scale"] if "scale" in p else []))
+        check_at_least_two(l, *(["scale"] if "scale" in p else []))
         factors = (scale, scale)
     for field, lost, factor in zip(("pad_out_h", "pad_out_w"), cut, factors, strict=True):
         if lost and factor != 2:
@@ -84,18 +84,18 @@ def unpool(l: Layer) -> Unpool:
 @layer("UpsampleDarknet", "upsample_darknet_param")
 def upsample_darknet(l: Layer, x: Value) -> Value:
     """Each number `stride` times along both axes (synopsys' upsample_darknet_layer.cpp)."""
-    images(l, x)
+    check_image(l, x)
     if l.param["stride"] < 1:
         raise l.fault("stride is 1 or more", "stride")
     return l.emit(Upsample(scale=(l.param["stride"],)), x)
 
 
-def images(l: Layer, x: Value) -> None:
+def check_image(l: Layer, x: Value) -> None:
     if x.type.rank != 4:
         raise l.fault(f"it takes images [n, c, h, w], not {x.type}")
 
 
-def large(l: Layer, *fields: str) -> None:
+def check_at_least_two(l: Layer, *fields: str) -> None:
     """Caffe's own check of these settings."""
     for field in fields:
         if l.param[field] < 2:

@@ -7,7 +7,7 @@ from ....compiler.ops.loss import Accuracy
 from ....compiler.ops.reduce import Argmax, Reduce
 from ....compiler.ops.shape import Concat, Flatten, Reshape
 from ..layer import MANY, Layer, layer
-from .loss import ignored
+from .loss import ignored_label
 
 
 @layer("Reduction", "reduction_param")
@@ -43,7 +43,7 @@ def accuracy(l: Layer, x: Value, label: Value) -> tuple[Value, ...]:
     p = l.param
     axis = l.axis(p["axis"], x)
     top, classes = top_k(l, l.known(x)[axis]), len(l.tops) == 2
-    op = Accuracy(axis=axis, ignore=ignored(p), top=top, classes=classes)
+    op = Accuracy(axis=axis, ignore=ignored_label(p), top=top, classes=classes)
     return l.emit_all(op, x, label)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from ....compiler.ir import Value
-from ..data import dummy_shapes
-from ..layer import MANY, Layer, layer, shortest
+from ..data_layers import dummy_shapes
+from ..layer import MANY, Layer, layer, shortest_decimal
 
 
 @layer("Parameter", "parameter_param", bottoms=0)
@@ -30,6 +30,6 @@ def dummy_data(l: Layer) -> tuple[Value, ...]:
         if filler is not None and filler["type"] != "constant":
             advice = f"Make it an input: --shape {top}={','.join(map(str, shape))}; or give it a constant filler."
             raise l.fault(f'it fills "{top}" with other numbers each time ({filler["type"]})', "data_filler", advice)
-        value = shortest(filler["value"]) if filler is not None else 0.0
+        value = shortest_decimal(filler["value"]) if filler is not None else 0.0
         made.append(l.constant(torch.full(shape, value), shape, f"{top}.value"))
     return tuple(made)

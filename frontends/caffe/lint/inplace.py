@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from ....compiler.errors import Loc
 from ....compiler.types import TensorType
 from .backward import needs
-from .wired import Wired, Wiring, Writing
+from .dataflow import BlobWrite, Dataflow, LayerNode
 
-UNCHANGED = ("Input", "DummyData", "Parameter")  # their tops are filled once, or by the caller
+FILLED_ONCE = ("Input", "DummyData", "Parameter")  # their tops are filled once, or by the caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class Verdict:
     saves: int | None
 
     @property
-    def wrong(self) -> bool:
+    def is_wrong(self) -> bool:
         """The file has it in place, and its numbers suffer when the net answers."""
         return self.now and self.inference is not None
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """One sentence for a table."""
         if self.inference is not None:
             return self.inference
@@ -46,27 +46,27 @@ class Verdict:
         return "safe in place" + (", but Caffe keeps a copy of the bottom" if self.saves == 0 else "")
 
 
-def verdicts(wiring: Wiring, types: Mapping[str, TensorType]) -> list[Verdict]:
+def verdicts(flow: Dataflow, types: Mapping[str, TensorType]) -> list[Verdict]:
     """For each layer that has a bottom and a top. `types` are those of the blobs, as far as they are known."""
     found = []
-    for layer in wiring.layers:
-        if layer.reads and layer.writes and not layer.measures:
+    for layer in flow.layers:
+        if layer.reads and layer.writes and not layer.is_measure:
             found.append(verdict(layer, types))
     return found
 
 
-def verdict(layer: Wired, types: Mapping[str, TensorType]) -> Verdict:
-    inference = why_not(layer, types)
-    training = inference or why_not_trained(layer)
+def verdict(layer: LayerNode, types: Mapping[str, TensorType]) -> Verdict:
+    inference = inference_conflict(layer, types)
+    training = inference or training_conflict(layer)
     type = types.get(layer.writes[0].blob)
     nbytes = type.nbytes if type else None
-    saves = 0 if inference is not None or needs(layer.message).keeps else nbytes
+    saves = 0 if inference is not None or needs(layer.message).copies_bottom else nbytes
     message = layer.message
     place = message.loc_of("top")
-    return Verdict(layer.name, layer.type, place, layer.in_place, inference, training, nbytes, saves)
+    return Verdict(layer.name, layer.type, place, layer.is_in_place, inference, training, nbytes, saves)
 
 
-def why_not(layer: Wired, types: Mapping[str, TensorType]) -> str | None:
+def inference_conflict(layer: LayerNode, types: Mapping[str, TensorType]) -> str | None:
     """Why the layer must not be in place when the net answers."""
     reason = needs(layer.message).forward
     if reason is not None:
@@ -78,14 +78,14 @@ def why_not(layer: Wired, types: Mapping[str, TensorType]) -> str | None:
     if None not in types_here and types_here[0] != types_here[1]:
         return f"the shapes differ: {types_here[0]} becomes {types_here[1]}"
     return (
-        read_elsewhere(layer, bottom)
-        or shared(layer, bottom)
-        or fed(bottom)
+        other_reader_conflict(layer, bottom)
+        or alias_conflict(layer, bottom)
+        or input_conflict(bottom)
         or ("it reads the blob twice" if layer.reads.count(bottom) > 1 else None)
     )
 
 
-def read_elsewhere(layer: Wired, bottom: Writing) -> str | None:
+def other_reader_conflict(layer: LayerNode, bottom: BlobWrite) -> str | None:
     others = [r for r in bottom.readers if r is not layer]
     if not others:
         return None
@@ -93,10 +93,10 @@ def read_elsewhere(layer: Wired, bottom: Writing) -> str | None:
     return f'"{bottom.blob}" is read by {listed} too'
 
 
-def shared(layer: Wired, bottom: Writing, after: bool = True) -> str | None:
+def alias_conflict(layer: LayerNode, bottom: BlobWrite, after: bool = True) -> str | None:
     """Whether another name of the bottom's memory is read by somebody else, `after` this layer, or is an answer."""
-    for way in other_names(layer, bottom):
-        readers = [r for r in way.readers if r is not layer and r is not bottom.maker]
+    for way in aliases(layer, bottom):
+        readers = [r for r in way.readers if r is not layer and r is not bottom.producer]
         if after:
             readers = [r for r in readers if r.number > layer.number]
         if readers or not way.readers:
@@ -105,31 +105,31 @@ def shared(layer: Wired, bottom: Writing, after: bool = True) -> str | None:
     return None
 
 
-def other_names(layer: Wired, of: Writing) -> list[Writing]:
+def aliases(layer: LayerNode, of: BlobWrite) -> list[BlobWrite]:
     """What stands in the memory of `of` under its other names when the layer begins."""
-    made = [w for w in of.memory.writings if w.maker is None or w.maker.number < layer.number]
+    made = [w for w in of.storage.writes if w.producer is None or w.producer.number < layer.number]
     return list({w.blob: w for w in made if w.blob != of.blob}.values())
 
 
-def fed(bottom: Writing) -> str | None:
+def input_conflict(bottom: BlobWrite) -> str | None:
     """An input is written once and may be used again: pycaffe's users set data once and run the net twice."""
-    maker = bottom.maker
-    if maker is None or maker.type in UNCHANGED:
+    maker = bottom.producer
+    if maker is None or maker.type in FILLED_ONCE:
         return f'"{bottom.blob}" is an input, and stands for the next run too'
     return None
 
 
-def why_not_trained(layer: Wired) -> str | None:
+def training_conflict(layer: LayerNode) -> str | None:
     """Why the layer must not be in place while the net is trained, though it may be when it answers."""
     own = needs(layer.message)
     if own.backward is not None:
         return own.backward
-    maker = layer.reads[0].maker
+    maker = layer.reads[0].producer
     if maker is None:
         return None
     theirs = needs(maker.message)
-    if theirs.top:
-        return f"the Backward of {maker.said}, whose result is overwritten, reads it"
-    if theirs.sign and maker.in_place and not own.signs:
-        return f"the Backward of {maker.said}, itself in place, asks for the signs that stood there"
-    return shared(layer, layer.reads[0], after=False)
+    if theirs.reads_top:
+        return f"the Backward of {maker.label}, whose result is overwritten, reads it"
+    if theirs.reads_sign and maker.is_in_place and not own.preserves_sign:
+        return f"the Backward of {maker.label}, itself in place, asks for the signs that stood there"
+    return alias_conflict(layer, layer.reads[0], after=False)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-ALIASES = ("split", "flatten", "reshape", "concat", "slice")  # types whose top may be their bottom's memory
+ALIASING_TYPES = ("split", "flatten", "reshape", "concat", "slice")  # types whose top may be their bottom's memory
 
 
-class Wires(NamedTuple):
+class LayerEdges(NamedTuple):
     """A layer's type (as any generation of Caffe spells it), what it reads, what it makes."""
 
     type: str
@@ -20,7 +20,7 @@ class Wires(NamedTuple):
     tops: Sequence[str]
 
 
-def leading_to(layers: Sequence[Wires], blobs: Collection[str]) -> list[bool]:
+def reaching(layers: Sequence[LayerEdges], blobs: Collection[str]) -> list[bool]:
     """For each layer whether one of `blobs` may depend on it; all of them, if none is asked for, or one nobody makes.
 
     A layer in place changes every name of its blob's memory, so names that may share memory are taken as one.
@@ -36,7 +36,7 @@ def leading_to(layers: Sequence[Wires], blobs: Collection[str]) -> list[bool]:
         return name
 
     for layer in layers:
-        if layer.type.lower() in ALIASES and layer.bottoms:
+        if layer.type.lower() in ALIASING_TYPES and layer.bottoms:
             for top in layer.tops:
                 if (a := find(top)) != (b := find(layer.bottoms[0])):
                     root[a] = b

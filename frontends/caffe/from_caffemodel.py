@@ -19,14 +19,14 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from ...compiler.errors import CompileError, raise_all
 from ..files import prototxt, wire
-from ..files.caffemodel import AGAIN, UNDISPUTED, LayerBlobs, Weights
+from ..files.caffemodel import COPY_AGAIN, LAST_COMMON_FIELD, LayerBlobs, Weights
 from ..files.message import Message
 from ..files.schema import descriptor, message_class
-from . import data as data_layers
-from .wiring import Wires, leading_to
+from . import data_layers as data_layers
+from .reachability import LayerEdges, reaching
 
 # By type: the settings' field, and its numbers in the forks that have the type. All of them mean the same by it.
-BY_TYPE = {
+SETTINGS_BY_TYPE = {
     "Swish": ("swish_param", (147,)),
     "Clip": ("clip_param", (148, 248)),
     "Permute": ("permute_param", (202, 224, 239)),
@@ -38,14 +38,14 @@ BY_TYPE = {
     "Upsample": ("upsample_param", (137, 150, 177)),
     "UpsampleDarknet": ("upsample_darknet_param", (209,)),
 }
-SLOPED = {1: 7, 2: 8, 3: 9}  # slope_filler, bias_filler, momentum
+SLOPE_FIELDS = {1: 7, 2: 8, 3: 9}  # slope_filler, bias_filler, momentum
 # Where a fork numbers the settings themselves in another way: theirs, and the same one's here.
-INNER = {("BN", 152): SLOPED, ("BN", 200): SLOPED, ("BN", 204): SLOPED}
-OF_ANY = 101  # up to this number are what layers of all types may have, in every fork, but for the 45 above
-LOST = "Give the prototxt that it was trained or deployed with: cortado compile net.prototxt net.caffemodel."
+RENUMBERED_SETTINGS = {("BN", 152): SLOPE_FIELDS, ("BN", 200): SLOPE_FIELDS, ("BN", 204): SLOPE_FIELDS}
+LAST_GENERIC_FIELD = 101  # up to this number are what layers of all types may have, in every fork, but for the 45 above
+PROTOTXT_ADVICE = "Give the prototxt that it was trained or deployed with: cortado compile net.prototxt net.caffemodel."
 
 
-def net(weights: Weights, path: str | Path, outputs: Sequence[str] = ()) -> Message:
+def read_net(weights: Weights, path: str | Path, outputs: Sequence[str] = ()) -> Message:
     """The NetParameter that a caffemodel describes, or the part of it that `outputs` depend on.
 
     CompileErrors for all settings in it whose meaning is not certain.
@@ -53,80 +53,80 @@ def net(weights: Weights, path: str | Path, outputs: Sequence[str] = ()) -> Mess
     errors: list[CompileError] = []
     whole = message_class("NetParameter")()
     whole.MergeFromString(weights.settings)
-    errors.extend(strangers(whole, "the net", path))
-    wires = [Wires(layer.type, layer.bottoms, layer.tops) for layer in weights.layers]
-    for layer, needed in zip(weights.layers, leading_to(wires, outputs), strict=True):
+    errors.extend(find_unknown_fields(whole, "the net", path))
+    wires = [LayerEdges(layer.type, layer.bottoms, layer.tops) for layer in weights.layers]
+    for layer, needed in zip(weights.layers, reaching(wires, outputs), strict=True):
         if not needed:
             continue
         try:
-            part = settings(layer, path)
+            part = parse_settings(layer, path)
         except CompileError as e:
             errors.append(e)
             continue
-        if layer.type not in data_layers.KINDS:
-            errors.extend(strangers(part, f'layer "{layer.name}" ({layer.type})', path))
+        if layer.type not in data_layers.DATA_LAYERS:
+            errors.extend(find_unknown_fields(part, f'layer "{layer.name}" ({layer.type})', path))
         field: Any = getattr(whole, "layer" if layer.schema == "LayerParameter" else "layers")
         field.append(part)
     raise_all(errors)
-    without_rules(whole)
+    drop_rules(whole)
     return prototxt.parse(text_format.MessageToString(whole), f"{path} as text")
 
 
-def settings(layer: LayerBlobs, path: str | Path) -> Protobuf:
+def parse_settings(layer: LayerBlobs, path: str | Path) -> Protobuf:
     """A layer's own fields, as protobuf reads them, with a number above 146 as the type has it here."""
     message = message_class(layer.schema)()
     try:
-        message.MergeFromString(renumbered(layer, path))
+        message.MergeFromString(renumber_settings(layer, path))
     except DecodeError:
-        raise CompileError(f'{path}: layer "{layer.name}": its settings are damaged', advice=AGAIN) from None
+        raise CompileError(f'{path}: layer "{layer.name}": its settings are damaged', advice=COPY_AGAIN) from None
     if layer.schema == "LayerParameter":
         message.ClearField("phase")  # Caffe notes there which phase it was in when it wrote the file
     return message
 
 
-def renumbered(layer: LayerBlobs, path: str | Path) -> bytes:
+def renumber_settings(layer: LayerBlobs, path: str | Path) -> bytes:
     if layer.schema != "LayerParameter":
         return layer.settings
     data, result = memoryview(layer.settings), bytearray()
-    name, numbers = BY_TYPE.get(layer.type, ("", ()))
+    name, numbers = SETTINGS_BY_TYPE.get(layer.type, ("", ()))
     for field in wire.walk(data, 0, len(data)):
         if field.number in numbers:
             here = descriptor("LayerParameter").fields_by_name[name].number
-            inner = INNER.get((layer.type, field.number), {})
-            result += wire.field(here, moved(data[field.start : field.stop], inner))
-        elif field.number <= (OF_ANY if numbers else UNDISPUTED):
+            inner = RENUMBERED_SETTINGS.get((layer.type, field.number), {})
+            result += wire.encode_field(here, renumber_fields(data[field.start : field.stop], inner))
+        elif field.number <= (LAST_GENERIC_FIELD if numbers else LAST_COMMON_FIELD):
             result += data[field.at : field.stop]
-        elif layer.type in data_layers.KINDS:
+        elif layer.type in data_layers.DATA_LAYERS:
             continue  # how data were read, which whoever calls the net does now
         else:
             sentence = f"field {field.number} of its settings means different things in different forks of Caffe"
-            raise CompileError(f'{path}: layer "{layer.name}" ({layer.type}): {sentence}', advice=LOST)
+            raise CompileError(f'{path}: layer "{layer.name}" ({layer.type}): {sentence}', advice=PROTOTXT_ADVICE)
     return bytes(result)
 
 
-def moved(data: memoryview, numbers: Mapping[int, int]) -> bytes:
+def renumber_fields(data: memoryview, numbers: Mapping[int, int]) -> bytes:
     """A message with some of its fields under other numbers."""
     result = bytearray()
     for field in wire.walk(data, 0, len(data)):
-        result += wire.number(numbers.get(field.number, field.number) << 3 | field.form)
-        result += data[wire.varint(data, field.at, field.stop)[1] : field.stop]
+        result += wire.encode_varint(numbers.get(field.number, field.number) << 3 | field.wire_type)
+        result += data[wire.decode_varint(data, field.at, field.stop)[1] : field.stop]
     return bytes(result)
 
 
-def strangers(message: Protobuf, said: str, path: str | Path) -> Iterator[CompileError]:
+def find_unknown_fields(message: Protobuf, said: str, path: str | Path) -> Iterator[CompileError]:
     """Fields, at any depth, that the schema has no name for: another fork wrote this file."""
     fields: Any = UnknownFieldSet(message)
     for field in fields:
         type = message.DESCRIPTOR.name
         sentence = f"{path}: {said}: field {field.field_number} of {type} is not Caffe's, but some fork's"
-        yield CompileError(sentence, advice=LOST)
+        yield CompileError(sentence, advice=PROTOTXT_ADVICE)
     for described, value in message.ListFields():
         if described.message_type is not None:
             for inner in value if described.is_repeated else (value,):
-                yield from strangers(inner, said, path)
+                yield from find_unknown_fields(inner, said, path)
 
 
-def without_rules(net: Any) -> None:
+def drop_rules(net: Any) -> None:
     """A snapshot has what its rules let in, in training; they are obeyed only if TEST's layers stand there, too."""
     layers = [*net.layer, *net.layers]
     if not any(rule.phase == 1 and rule.HasField("phase") for layer in layers for rule in layer.include):

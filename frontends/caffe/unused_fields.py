@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from ...compiler.errors import CompileError
 from ..files.message import Message
-from ..files.schema import kinds
+from ..files.schema import field_types
 
 # What says how data are read and prepared: whoever calls the net gives them ready.
-DATA = {
+DATA_MESSAGES = {
     "AnnotatedDataParameter", "DataParameter", "DenseImageDataParameter", "DistortionParameter", "ExpansionParameter",
     "HDF5DataParameter", "HDF5OutputParameter", "ImageDataParameter", "NoiseParameter", "ResizeParameter",
     "TransformationParameter", "VideoDataParameter", "WindowDataParameter",
@@ -46,81 +46,83 @@ NO_EFFECT = {
         "save_output_param", "visualize", "visualize_threshold", "save_file", "objectness_score",
     },
 }  # fmt: skip
-OWN = {  # what the net's own rules read
+READ_BY_NET = {  # what the net's own rules read
     "LayerParameter": {"name", "type", "bottom", "top", "include", "exclude", "blobs"},
     "NetParameter": {"name", "layer", "input", "input_dim", "input_shape", "state"},
 }
-FILLED = {"DummyDataParameter", "BatchNormParameter"}  # where a filler is more than the start of a training
+FILLERS_MATTER = {"DummyDataParameter", "BatchNormParameter"}  # where a filler is more than the start of a training
 # The types in which NVCaffe computes, and the whole numbers in which Intel's fork may: float32 is no less exact.
 PRECISION = {"forward_type", "forward_math", "default_forward_type", "default_forward_math", "quantization_param"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class UnusedField:
     """A field without a say, and what there is to tell. `harmless`: the answer is Caffe's, so it is no error."""
 
     error: CompileError
-    harmless: bool = False
+    is_harmless: bool = False
 
     def __str__(self) -> str:
         return f"{self.error.loc}: {self.error.message}"
 
 
-def unread(layer: Message, said: str, own: str | None = None) -> Iterator[Finding]:
+def find_unread(layer: Message, said: str, own: str | None = None) -> Iterator[UnusedField]:
     """What of a layer (or of the net itself) nobody has asked for.
 
     `said` is what people call it, `own` the field with the settings of its type.
     """
     for field in layer.written:
         if field == "phase" and layer["phase"] != "TEST":
-            yield Finding(layer.fault(f"{said} is to work as in training, always", field, "Take phase: TRAIN out."))
+            yield UnusedField(layer.fault(f"{said} is to work as in training, always", field, "Take phase: TRAIN out."))
         elif field in PRECISION and layer.values[field] != ("FLOAT",):
             sentence = f"{said} has {field}, for a fork that computes in fewer bits: here it is float32"
-            yield Finding(layer.fault(sentence, field), harmless=True)
-        elif field in OWN[layer.type] or field in PRECISION or field == "phase" or no_effect(layer, field):
+            yield UnusedField(layer.fault(sentence, field), is_harmless=True)
+        elif field in READ_BY_NET[layer.type] or field in PRECISION or field == "phase" or has_no_effect(layer, field):
             continue
         elif field in ("param", own) or field in layer.read:
-            for inner in layer.inner(field):
-                yield from unread_within(inner, said)
-        elif layer.inner(field):
+            for inner in layer.submessages(field):
+                yield from find_unread_settings(inner, said)
+        elif layer.submessages(field):
             sentence = f"{said} has {field}, which belongs to another type of layer: Caffe passes over it, too"
-            yield Finding(layer.fault(sentence, field, "Take it out."), harmless=True)
+            yield UnusedField(layer.fault(sentence, field, "Take it out."), is_harmless=True)
         else:
-            yield Finding(not_understood(layer, field, said))
+            yield UnusedField(unsupported_field_error(layer, field, said))
 
 
-def unread_within(settings: Message, said: str) -> Iterator[Finding]:
+def find_unread_settings(settings: Message, said: str) -> Iterator[UnusedField]:
     for field in settings.written:
-        if no_effect(settings, field):
+        if has_no_effect(settings, field):
             continue
         if field not in settings.read and settings.type != "ParamSpec":
-            yield Finding(not_understood(settings, field, said))
-        for inner in settings.inner(field):
-            yield from unread_within(inner, said)
+            yield UnusedField(unsupported_field_error(settings, field, said))
+        for inner in settings.submessages(field):
+            yield from find_unread_settings(inner, said)
 
 
-def no_effect(message: Message, field: str) -> bool:
+def has_no_effect(message: Message, field: str) -> bool:
     """True of a field that changes no answer: training's, data's, an engine, a default said aloud."""
-    kind = kinds(message.type)[field]
-    if message.type in DATA or kind.message in DATA:
+    kind = field_types(message.type)[field]
+    if message.type in DATA_MESSAGES or kind.message in DATA_MESSAGES:
         return True
     if kind.message == "FillerParameter":
-        return message.type not in FILLED
+        return message.type not in FILLERS_MATTER
     if field in NO_EFFECT.get(message.type, ()) or (kind.type == "enum" and "CUDNN" in kind.numbers):
         return True
     return not kind.repeated and not kind.message and message.values[field] == (kind.default,)
 
 
-def not_understood(message: Message, field: str, said: str) -> CompileError:
+def unsupported_field_error(message: Message, field: str, said: str) -> CompileError:
     advice = "If it does not matter for the answer, take it out, or be lenient: then it is passed over, with a warning."
     return message.fault(f"{said}: cortado does not compute {field} of {message.type}", field, advice)
 
 
-def unknown(messages: Iterable[Message]) -> Iterator[Finding]:
+def find_unknown(messages: Iterable[Message]) -> Iterator[UnusedField]:
     """Fields that Caffe's own schema lacks: they might change the answer, and we cannot know how."""
     for message in messages:
         for u in message.unknown:
-            if message.type not in DATA and u.name not in NO_EFFECT.get(message.type, ()):
+            if message.type not in DATA_MESSAGES and u.name not in NO_EFFECT.get(message.type, ()):
                 close = f"Did you mean {u.suggestion}? " if u.suggestion else ""
                 advice = close + "If it does not matter for the answer, take it out, or be lenient."
-                yield Finding(CompileError(f"Caffe has no field {u.name} in {u.message}", u.loc, message.text, advice))
+                yield UnusedField(
+                    CompileError(f"Caffe has no field {u.name} in {u.message}", u.loc, message.text, advice)
+                )

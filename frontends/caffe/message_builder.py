@@ -6,10 +6,10 @@ from typing import Any
 
 from ...compiler.errors import Loc
 from ..files.message import Message
-from ..files.schema import kinds
+from ..files.schema import field_types
 
 
-class Draft:
+class MessageBuilder:
     """A new message of some type, as it grows. It stands at `like`'s place, in the same text."""
 
     def __init__(self, type: str, like: Message) -> None:
@@ -18,33 +18,33 @@ class Draft:
         self.places: dict[str, tuple[Loc, ...]] = {}
         self.unknown = like.unknown
 
-    def take(self, source: Message, field: str, name: str | None = None) -> None:
+    def copy(self, source: Message, field: str, name: str | None = None) -> None:
         """All that `source` has in a field, under the same name or another one."""
         if field in source:
             places = tuple(source.loc_of(field, i) for i in range(len(source.values[field])))
-            self.put(name or field, source.values[field], places)
+            self.add(name or field, source.values[field], places)
 
-    def put(self, name: str, values: tuple[Any, ...], places: tuple[Loc, ...] = ()) -> None:
+    def add(self, name: str, values: tuple[Any, ...], places: tuple[Loc, ...] = ()) -> None:
         """More values of a field. One that holds a single value takes the last."""
         places = places or (self.like.loc,) * len(values)
-        if kinds(self.type)[name].repeated:
+        if field_types(self.type)[name].repeated:
             values, places = self.values.get(name, ()) + values, self.places.get(name, ()) + places
         else:
             values, places = values[-1:], places[-1:]
         self.values[name], self.places[name] = values, places
 
-    def message(self) -> Message:
+    def build(self) -> Message:
         return Message(self.type, self.like.loc, self.like.text, self.values, self.places, self.unknown)
 
 
-def changed(message: Message, **fields: tuple[Any, ...]) -> Message:
+def replace_fields(message: Message, **fields: tuple[Any, ...]) -> Message:
     """The message with some fields' values replaced; an empty tuple takes a field out."""
-    draft = Draft(message.type, message)
+    draft = MessageBuilder(message.type, message)
     for name in message.written:
         if name not in fields:
-            draft.take(message, name)
+            draft.copy(message, name)
     for name, values in fields.items():
         if values:
             places = tuple(message.loc_of(name, i) for i in range(len(values)))
-            draft.put(name, values, places)
-    return draft.message()
+            draft.add(name, values, places)
+    return draft.build()

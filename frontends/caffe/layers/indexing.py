@@ -60,7 +60,7 @@ def embed(l: Layer, x: Value) -> Value:
 def batch_reindex(l: Layer, x: Value, index: Value) -> Value:
     """The first bottom's rows in the order that the second lists; some may come twice (batch_reindex_layer.cpp)."""
     if index.type.rank != 1:
-        raise l.fault(f"the second bottom is a list of rows{l.importer.described([index])}")
+        raise l.fault(f"the second bottom is a list of rows{l.importer.describe([index])}")
     if x.type.rank < 1:
         raise l.fault(f"there are no rows in {x.type}")
     return l.emit(Gather(), x, index)

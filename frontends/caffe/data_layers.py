@@ -13,86 +13,86 @@ from ..files.message import Message
 
 Shape = Sequence[Dim]
 Sizes = tuple[int, ...]  # n, c, h, w; 0 where the prototxt does not tell
-PICTURE = (1, 3, 224, 224)  # what the advice puts where nothing is known
+EXAMPLE_SIZES = (1, 3, 224, 224)  # what the advice puts where nothing is known
 
 
-def memory_data(layer: Message) -> Sizes:
+def memory_data_sizes(layer: Message) -> Sizes:
     p = layer["memory_data_param"]
     return p["batch_size"], p["channels"], p["height"], p["width"]
 
 
-def database(layer: Message) -> Sizes:
+def database_sizes(layer: Message) -> Sizes:
     p = layer["data_param"]
-    return p["batch_size"], 0, *cropped(layer, p["crop_size"])
+    return p["batch_size"], 0, *crop_size(layer, p["crop_size"])
 
 
-def image_data(layer: Message) -> Sizes:
+def image_data_sizes(layer: Message) -> Sizes:
     p = layer["image_data_param"]
-    high, wide = cropped(layer, p["crop_size"])
+    high, wide = crop_size(layer, p["crop_size"])
     return p["batch_size"], 3 if p["is_color"] else 1, high or p["new_height"], wide or p["new_width"]
 
 
-def window_data(layer: Message) -> Sizes:
+def window_data_sizes(layer: Message) -> Sizes:
     p = layer["window_data_param"]
-    return p["batch_size"], 0, *cropped(layer, p["crop_size"])
+    return p["batch_size"], 0, *crop_size(layer, p["crop_size"])
 
 
-def hdf5_data(layer: Message) -> Sizes:
+def hdf5_data_sizes(layer: Message) -> Sizes:
     return layer["hdf5_data_param"]["batch_size"], 0, 0, 0
 
 
-def unknown(layer: Message) -> Sizes:
+def unknown_sizes(layer: Message) -> Sizes:
     return 0, 0, 0, 0
 
 
-def cropped(layer: Message, older: int) -> tuple[int, int]:
+def crop_size(layer: Message, older: int) -> tuple[int, int]:
     """Height and width of what the transformer leaves; `older` is the layer's own crop_size, which it had before."""
     p = layer["transform_param"]
     square = p["crop_size"] or older
     return p["crop_h"] or square, p["crop_w"] or square
 
 
-KINDS: Mapping[str, Callable[[Message], Sizes]] = {
-    "MemoryData": memory_data,
-    "Data": database,
-    "ImageData": image_data,
-    "WindowData": window_data,
-    "HDF5Data": hdf5_data,
-    "AnnotatedData": database,
-    "VideoData": unknown,
-    "DenseImageData": unknown,
+DATA_LAYERS: Mapping[str, Callable[[Message], Sizes]] = {
+    "MemoryData": memory_data_sizes,
+    "Data": database_sizes,
+    "ImageData": image_data_sizes,
+    "WindowData": window_data_sizes,
+    "HDF5Data": hdf5_data_sizes,
+    "AnnotatedData": database_sizes,
+    "VideoData": unknown_sizes,
+    "DenseImageData": unknown_sizes,
 }
-LABELLED = ("MemoryData", "Data", "ImageData", "WindowData")  # the second top is one label for each picture
+LABELLED_LAYERS = ("MemoryData", "Data", "ImageData", "WindowData")  # the second top is one label for each picture
 
 
-def shapes_of(layer: Message, given: Mapping[str, Shape]) -> list[Shape | None]:
+def top_shapes(layer: Message, given: Mapping[str, Shape]) -> list[Shape | None]:
     """A shape for each top; None where neither the prototxt nor `given` tells. Labels follow the pictures' batch."""
     if layer["type"] == "DummyData":
-        passed_over(layer)
+        mark_fillers_read(layer)
         return [given.get(top, shape) for top, shape in zip(layer["top"], dummy_shapes(layer), strict=True)]
     made = list[Shape | None]()
     for i, top in enumerate(layer["top"]):
-        sizes = KINDS[layer["type"]](layer)
+        sizes = DATA_LAYERS[layer["type"]](layer)
         shape: Shape | None = given.get(top)
         if shape is None and i == 0 and all(sizes):
             shape = sizes
-        if shape is None and i == 1 and layer["type"] in LABELLED and made[0]:
+        if shape is None and i == 1 and layer["type"] in LABELLED_LAYERS and made[0]:
             shape = made[0][:1]
         made.append(shape)
     return made
 
 
-def passed_over(layer: Message) -> None:
+def mark_fillers_read(layer: Message) -> None:
     """Ask for what a DummyData would be filled with, though whoever feeds the input decides that."""
     for filler in layer["dummy_data_param"]["data_filler"]:
         for field in filler.written:
             filler[field]
 
 
-def advice(layer: Message, top: str) -> str:
+def shape_advice(layer: Message, top: str) -> str:
     """How to make an input of a top whose shape is not told."""
-    if layer["type"] in KINDS and top == layer["top"][0]:
-        sizes = [n or usual for n, usual in zip(KINDS[layer["type"]](layer), PICTURE, strict=True)]
+    if layer["type"] in DATA_LAYERS and top == layer["top"][0]:
+        sizes = [n or usual for n, usual in zip(DATA_LAYERS[layer["type"]](layer), EXAMPLE_SIZES, strict=True)]
         example = ",".join(map(str, sizes))
     else:
         example = "1"
