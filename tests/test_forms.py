@@ -308,7 +308,7 @@ def test_hdf5_files_of_other_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         compile_net(tmp_path, TODAY, path)
     with h5py.File(path, "w") as file:
         file["data/conv/0"] = np.zeros((4, 3, 3, 3), "i4")
-    with pytest.raises(CompileError, match=r'layer "conv": blob 0 has numbers of type int32'):
+    with pytest.raises(CompileError, match=r'layer "conv": blob 0 has dtype int32'):
         compile_net(tmp_path, TODAY, path)
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(CompileError, match="cut off or damaged"):

@@ -1,4 +1,4 @@
-"""Reads and writes the weights of Caffe nets (.caffemodel), of all three generations, without copying the numbers."""
+"""Reads and writes Caffe weights (.caffemodel): V0, V1 and current layer messages, data as views of the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COPY_AGAIN = "Download or copy the file again; a snapshot may also have been cut
 
 @dataclass(frozen=True, slots=True)
 class LayerFieldNumbers:
-    """The field numbers of one generation's layer message."""
+    """The field numbers of a layer message of one format generation, as in caffe.proto."""
 
     message: str
     name: int
@@ -39,14 +39,15 @@ LAYER_FIELDS = {
 V0_FIELDS = LayerFieldNumbers(
     "V0LayerParameter", name=1, type=2, bottom=0, top=0, blobs=50
 )  # inside a V1 layer, as its field 1
-LAST_COMMON_FIELD = 146  # up to this number all forks agree what a field of LayerParameter is
+LAST_COMMON_FIELD = 146  # up to this number all forks agree on the fields of LayerParameter
 
 
 @dataclass(frozen=True, slots=True)
 class LayerBlobs:
-    """What a caffemodel says about one layer.
+    """One layer of a caffemodel.
 
-    `type` is as its generation spells it: "Convolution"; V1 "CONVOLUTION", or a fork's unknown number; V0 "conv".
+    `type` is spelled as in the file's generation: "Convolution"; V1 "CONVOLUTION" or, for an enum value that the schema
+    lacks, its number; V0 "conv".
     """
 
     name: str
@@ -54,15 +55,15 @@ class LayerBlobs:
     blobs: tuple[Blob, ...]
     bottoms: tuple[str, ...]
     tops: tuple[str, ...]
-    schema: str = "LayerParameter"  # the message that `settings` belongs to
-    settings: bytes = field(default=b"", repr=False)  # all other fields, as they stand in the file
+    schema: str = "LayerParameter"  # the message type of `settings`
+    settings: bytes = field(default=b"", repr=False)  # all other fields, serialized as in the file
 
     def message(self) -> Message:
-        """The layer without its blobs, as protobuf reads it.
+        """The layer without its blobs, as a protobuf message.
 
-        Forks gave the numbers above 146 to different things. If one of them cannot be read by our schema, all of those
-        are left out; one that can may still be another fork's: where there is a prototxt, take settings from there.
-        CompileError if they are damaged.
+        Forks use field numbers above 146 for different settings. If one of them does not parse with our schema, all
+        fields above 146 are dropped; one that parses may still be another fork's, so prefer the settings of a
+        prototxt. Raises CompileError if the settings are damaged.
         """
         data = memoryview(self.settings)
         agreed = (data[f.at : f.stop] for f in wire.walk(data, 0, len(data)) if f.number <= LAST_COMMON_FIELD)
@@ -78,17 +79,17 @@ class LayerBlobs:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The layers of a caffemodel, in its order; names need not be unique, and layers without blobs stand there too."""
+    """A caffemodel: its layers in file order, those without blobs included. Names need not be unique."""
 
     net_name: str
     layers: tuple[LayerBlobs, ...]
-    settings: bytes = field(default=b"", repr=False)  # the net's other fields, as they stand in the file
+    settings: bytes = field(default=b"", repr=False)  # the net's other fields, serialized as in the file
 
 
 def read(path: str | Path) -> Weights:
-    """The weights of a file. Its numbers are not read yet: they are views of the mapped file, to be written to freely.
+    """Read the weights of a file. The data are views of the memory-mapped file (copy on write), read when accessed.
 
-    CompileError, with the byte, for a file that is cut off, damaged, or something else than a caffemodel.
+    Raises CompileError, with the byte offset, if the file is truncated, damaged or not a caffemodel.
     """
     with map_file(path) as file:
         if fault := not_caffemodel_error(bytes(file.data[:4096]), str(path)):
@@ -100,7 +101,10 @@ def read(path: str | Path) -> Weights:
 
 
 def read_blob(path: str | Path) -> Blob:
-    """The one blob of a .binaryproto file, as Caffe's mean images are: (1, channels, height, width), float32."""
+    """Read the blob of a .binaryproto file, for example a mean image: (1, channels, height, width), float32.
+
+    Raises CompileError, with the byte offset, if the file is damaged or holds no data.
+    """
     try:
         with map_file(path) as file:
             result = parse_blob(file.data, 0, len(file.data))
@@ -109,7 +113,7 @@ def read_blob(path: str | Path) -> Blob:
     except BadBlob as e:
         raise CompileError(f"{path}: byte 0: the blob {e}", advice=COPY_AGAIN) from None
     if result.is_missing:
-        raise CompileError(f"{path}: byte 0: no numbers are in this file", advice="Is it a .binaryproto?")
+        raise CompileError(f"{path}: byte 0: this file holds no data", advice="Is it a .binaryproto?")
     return result
 
 
@@ -130,12 +134,12 @@ def parse_weights(mapped: MappedFile, file: str) -> Weights:
             continue
         settings += data[entry.at : entry.stop]
     if not layers:
-        raise CompileError(f"{file}: byte 0: no layer is in this file", advice="Is it a .caffemodel? " + COPY_AGAIN)
+        raise CompileError(f"{file}: byte 0: this file has no layers", advice="Is it a .caffemodel? " + COPY_AGAIN)
     return Weights(name, tuple(layers), bytes(settings))
 
 
 def wrong_file_error(data: memoryview, file: str) -> CompileError:
-    """Caffe's other binary files begin with a number, not with a net's name: a mean image, or the state of a solver."""
+    """The error for a mean image or a solver state: unlike a net's, their field 1 is a number, not a name."""
     if any(f.number == 5 for f in wire.walk(data, 0, len(data))):
         advice = "Give it as the mean of the preprocessing, and the .caffemodel as the weights."
         return CompileError(f"{file}: byte 0: this is a mean image (.binaryproto), not a caffemodel", advice=advice)
@@ -144,7 +148,7 @@ def wrong_file_error(data: memoryview, file: str) -> CompileError:
 
 
 def parse_layer(data: memoryview, entry: wire.WireField, layout: LayerFieldNumbers, file: str) -> LayerBlobs:
-    """One layer of the current or the V1 generation; a V0 layer is a V1 layer that holds little but another message."""
+    """Parse a current or V1 layer. A V0 layer is a V1 layer with the actual layer as an inner message in field 1."""
     name = type = ""
     names: dict[int, list[str]] = {layout.bottom: [], layout.top: []}
     blobs: list[Blob] = []
@@ -181,11 +185,11 @@ def parse_layer_blob(data: memoryview, part: wire.WireField, name: str, index: i
 
 
 def v1_type_name(number: int) -> str:
-    """The name of a V1 layer's type; a number that no schema knows stays a number."""
+    """The enum name of a V1 layer's type, or the number itself if the schema lacks it."""
     known = {n: name for name, n in field_types("V1LayerParameter")["type"].numbers.items()}
     return known.get(number, str(number))
 
 
 def decode_name(data: memoryview, field: wire.WireField) -> str:
-    """A name. Caffe never checked its encoding: a byte that is not UTF-8 is shown as an escape."""
+    """Decode a name. Caffe does not check the encoding, so a byte that is not UTF-8 becomes an escape."""
     return bytes(data[field.start : field.stop]).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Writes a .caffemodel, blob by blob, so that a large net is never in memory twice."""
+"""Writes a .caffemodel one blob at a time, so that a large net is not serialized in memory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from . import wire
 from .blobs import Blob
 
 Numbers = Blob | npt.NDArray[np.generic]
-MAX_LAYER = 2**31 - 1  # no reader of protobuf takes a longer message
+MAX_LAYER = 2**31 - 1  # bytes: protobuf's limit for a message
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenLayer:
-    """A layer to be written: its blobs are arrays of any float type, in Caffe's order and shapes."""
+    """A layer to be written; its blobs are arrays of any float dtype, in Caffe's order and shapes."""
 
     name: str
     type: str
@@ -32,7 +32,7 @@ class WrittenLayer:
 
 
 class LayerToWrite(Protocol):
-    """What is written of a layer: `Layer` has it, and so has what `caffemodel.read` gives."""
+    """What `write` needs of a layer: satisfied by `WrittenLayer` and by `caffemodel.LayerBlobs`."""
 
     @property
     def name(self) -> str: ...
@@ -47,9 +47,10 @@ class LayerToWrite(Protocol):
 
 
 def write(path: str | Path, net_name: str, layers: Iterable[LayerToWrite]) -> None:
-    """A NetParameter in the current format, its numbers as packed float32; the file appears when it is complete.
+    """Write a NetParameter in the current format, data as packed float32, replacing `path` atomically when complete.
 
     Names, types, bottoms, tops and blobs are written, no other settings: Caffe and OpenCV take those from the prototxt.
+    Raises CompileError if a layer exceeds protobuf's limit of 2 GiB.
     """
     path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
@@ -83,7 +84,7 @@ def write_layer(file: BinaryIO, layer: LayerToWrite) -> None:
 
 
 def encode_blob_header(shape: tuple[int, ...], count: int) -> bytes:
-    """All of a layer's field `blobs` but the numbers themselves, which follow it."""
+    """The bytes of a layer's field `blobs` up to its data: tag, length, shape, and the header of the packed floats."""
     described = wire.encode_field(
         7, wire.encode_field(1, b"".join(map(wire.encode_varint, shape)))
     ) + wire.encode_header(5, 4 * count)

@@ -1,4 +1,4 @@
-"""Recognises files that are not what their name says: a web page, a Git LFS pointer, weights given as a net."""
+"""Recognizes files of a wrong type by their first bytes: a web page, a Git LFS pointer, weights given as a net."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROTOTXT = re.compile(
 
 
 def identify(head: bytes) -> tuple[str, str] | None:
-    """What the first bytes of a file show it to be, and what to do: ("an HTML page", "Download ..."), or None."""
+    """The type of a file by its first bytes, and advice: ("an HTML page", "Download ..."); None if not recognized."""
     for pattern, what, advice in SIGNATURES:
         if re.match(pattern, head, re.IGNORECASE):
             return what, advice
@@ -33,7 +33,7 @@ def identify(head: bytes) -> tuple[str, str] | None:
 
 
 def not_prototxt_error(text: str, file: str) -> CompileError | None:
-    """Why `text` cannot be a prototxt at all, if it cannot: nothing in it, another kind of file, or not text."""
+    """The error if `text` cannot be a prototxt: it is empty, another type of file, or binary; else None."""
     head = text[:4096]
     if not text.strip():
         return empty_file_error(text, file)
@@ -50,7 +50,7 @@ def empty_file_error(text: str, file: str) -> CompileError:
 
 
 def not_caffemodel_error(head: bytes, file: str) -> CompileError | None:
-    """Why a file that begins with `head` cannot be a caffemodel, if it cannot."""
+    """The error if a file that begins with `head` cannot be a caffemodel; else None."""
     if not head:
         return CompileError(f"{file}: byte 0: this file is empty", advice="Was the download or the snapshot cut off?")
     if known := identify(head):

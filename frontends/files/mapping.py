@@ -1,4 +1,4 @@
-"""Maps files of weights: their bytes are read when touched, and large runs of numbers give their memory back alone."""
+"""Memory-maps weight files copy-on-write; large arrays get their own mappings, so that each can be released alone."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LARGE = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class MappedFile:
-    """A file that is open, and its bytes as they are read when touched; a write changes the memory only."""
+    """An open file and a memory map of it: read on access, written copy-on-write."""
 
     file: BinaryIO
     data: memoryview
 
     def map_large_blobs(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
-        """Blobs that are views of the file, the large ones now in mappings of their own.
+        """Replace each array of at least LARGE bytes by a view of a mapping of its own.
 
-        What was touched of a mapping stays in the process's memory until nothing looks at any of it: in one for the
-        whole file, the least bias that a net keeps would keep all weights that were folded.
+        Pages that were read stay resident until the last view of their mapping is dropped. With one mapping for the
+        whole file, one small bias that a net keeps would keep all weights that were read while folding.
         """
         for blob in blobs:
             yield replace(blob, arrays=tuple(map(self.map_array, blob.arrays)))
@@ -40,14 +40,14 @@ class MappedFile:
         before = at % mmap.ALLOCATIONGRANULARITY
         try:
             made = mmap.mmap(self.file.fileno(), before + part.nbytes, access=mmap.ACCESS_COPY, offset=at - before)
-        except (OSError, ValueError):  # the system gives no more mappings to this process: the one for all does as well
+        except (OSError, ValueError):  # the process has no more mappings: fall back to the mapping of the whole file
             return part
         return np.frombuffer(made, part.dtype, len(part), before)
 
 
 @contextmanager
 def map_file(path: str | Path) -> Iterator[MappedFile]:
-    """A file, open as long as this lasts; its bytes are there as long as someone looks at them. CompileError."""
+    """Open and map a file. It is closed on exit; views of the mapping stay valid. CompileError if it cannot be read."""
     with ExitStack() as stack:
         try:
             file = stack.enter_context(Path(path).open("rb"))

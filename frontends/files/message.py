@@ -1,4 +1,4 @@
-"""A message of a Caffe net as the layers read it: values by name, defaults filled in, each with its place."""
+"""A protobuf message parsed from a prototxt: field values by name, with defaults and source locations."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .schema import field_types
 
 @dataclass(frozen=True, slots=True)
 class UnknownField:
-    """A field that the schema does not have: another fork's, or misspelled. It is kept as it was written."""
+    """A field that the schema lacks, a fork's or a misspelled one, with its syntax tree."""
 
     name: str
     loc: Loc
     field: textformat.FieldSyntax
-    message: str  # the type of the message it stands in
-    suggestion: str = ""  # the known field whose name comes nearest
+    message: str  # the type of the enclosing message
+    suggestion: str = ""  # the known field with the most similar name
 
     def __str__(self) -> str:
         hint = f" (is {self.suggestion} meant?)" if self.suggestion else ""
@@ -28,13 +28,13 @@ class UnknownField:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Message:
-    """`message["field"]` is what was written, or the schema's default; `"field" in message` tells whether it was.
+    """`message["field"]` is the value in the file or the schema's default; `"field" in message`: the file sets it.
 
-    An int, float (rounded to float32, as protobuf stores it), bool or str; an enum is its name; a repeated field is a
-    tuple; a message that is absent is an empty one, at the place of this. `text` is the whole file, shared by all its
-    messages. A name that the schema does not have is a KeyError: a mistake of the program, not of the file.
+    Values are int, float (rounded to float32, as protobuf stores it), bool or str; an enum is its name, a repeated
+    field a tuple, an absent message an empty one at the location of this. `text` is the whole file, shared by all its
+    messages. A name that the schema lacks raises KeyError: a bug in the program, not a fault of the file.
 
-    `read` notes which fields were asked for, so that whoever uses a message can tell what of it had no say.
+    `read` records the fields that were accessed; `unused_fields` reports the others.
     """
 
     type: str
@@ -47,13 +47,13 @@ class Message:
 
     def __getitem__(self, name: str) -> Any:
         self.read.add(name)
-        kind = field_types(self.type)[name]
+        field_type = field_types(self.type)[name]
         found = self.values.get(name)
-        if kind.repeated:
+        if field_type.repeated:
             return found or ()
         if found:
             return found[0]
-        return Message(kind.message, self.loc, self.text) if kind.message else kind.default
+        return Message(field_type.message, self.loc, self.text) if field_type.message else field_type.default
 
     def __contains__(self, name: object) -> bool:
         self.read.add(str(name))
@@ -61,24 +61,24 @@ class Message:
 
     @property
     def written(self) -> tuple[str, ...]:
-        """The names of the known fields that the file gives, in its order."""
+        """The names of the known fields that the file sets, in file order."""
         return tuple(self.values)
 
     def loc_of(self, name: str, index: int = 0) -> Loc:
-        """Where the field (its occurrence `index`, from 0) was written; where it was not, the message's own place."""
+        """The location of the field's occurrence `index` (from 0), or of the message if the file does not set it."""
         places = self.places.get(name, ())
         return places[index] if index < len(places) else self.loc
 
     def fault(self, sentence: str, field: str | None = None, advice: str = "", index: int = 0) -> CompileError:
-        """A complaint placed at a field, or at the message itself. It is returned, to be raised or collected."""
+        """An error located at a field, or at the message itself. It is returned, for the caller to raise or collect."""
         return CompileError(sentence, self.loc_of(field, index) if field else self.loc, self.text, advice)
 
     def submessages(self, name: str) -> tuple[Message, ...]:
-        """The messages in a field, which is not thereby read; nothing if it holds anything else."""
+        """The messages in a field, without marking it as read; () for a field of another type."""
         return self.values.get(name, ()) if field_types(self.type)[name].message else ()
 
     def walk(self) -> Iterator[Message]:
-        """This message and all in it."""
+        """Yield this message and all messages nested in it."""
         yield self
         for name in self.values:
             for message in self.submessages(name):

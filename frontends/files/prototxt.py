@@ -1,4 +1,4 @@
-"""Reads a .prototxt: its text, checked field by field against Caffe's schema, with all its mistakes told at once."""
+"""Reads a .prototxt and checks each field against Caffe's schema; all errors are reported together."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .textformat import FieldSyntax, MessageBlock, Scalar
 
 __all__ = ["Message", "UnknownField", "parse", "read"]
 
-MAX_DEPTH = 100  # protobuf's own limit
+MAX_DEPTH = 100  # nested blocks: protobuf's own limit
 SOLVER_FIELDS = {"net", "train_net", "base_lr", "lr_policy", "max_iter", "solver_mode"}
 
 
 def read(path: str | Path) -> Message:
-    """The NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has values of a wrong kind."""
+    """Read the NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has invalid values."""
     try:
         data = Path(path).read_bytes()
     except OSError as e:
@@ -29,7 +29,7 @@ def read(path: str | Path) -> Message:
 
 
 def parse(text: str, file: str = "<text>", type: str = "NetParameter") -> Message:
-    """The NetParameter (or message of another `type`) written in `text`."""
+    """Parse `text` as a NetParameter, or as a message of another `type`. CompileError if it is not one."""
     tree = textformat.parse(text, file)
     reader = MessageReader(text.removeprefix("\ufeff"), file)
     message = reader.read_message(tree, type)
@@ -40,7 +40,7 @@ def parse(text: str, file: str = "<text>", type: str = "NetParameter") -> Messag
 
 
 def solver_errors(message: Message) -> list[CompileError]:
-    """Whether this file tells how to train a net, and is not a net itself."""
+    """An error if the message has two or more fields of a solver: the file describes training, not a net."""
     found = [u for u in message.unknown if u.name in SOLVER_FIELDS]
     if len(found) < 2:
         return []
@@ -49,7 +49,7 @@ def solver_errors(message: Message) -> list[CompileError]:
 
 
 class MessageReader:
-    """One text as it is checked: what it says becomes messages, and what is wrong with it is collected."""
+    """Builds messages from the syntax tree of one text, and collects errors in `errors`."""
 
     def __init__(self, text: str, file: str) -> None:
         self.text, self.file = text, file
@@ -61,22 +61,22 @@ class MessageReader:
         unknown: list[UnknownField] = []
         known = field_types(type)
         for field in block.fields:
-            kind = known.get(field.name)
-            if kind is None:
-                near = difflib.get_close_matches(field.name, known, 1, 0.87)
-                unknown.append(UnknownField(field.name, self.loc_of(field), field, type, near[0] if near else ""))
+            field_type = known.get(field.name)
+            if field_type is None:
+                close = difflib.get_close_matches(field.name, known, 1, 0.87)
+                unknown.append(UnknownField(field.name, self.loc_of(field), field, type, close[0] if close else ""))
                 continue
-            if not kind.repeated and (field.name in places or len(field.values) != 1):
+            if not field_type.repeated and (field.name in places or len(field.values) != 1):
                 self.report_repeated(field, places)
                 continue
             places.setdefault(field.name, []).extend([self.loc_of(field)] * len(field.values))
             for value in field.values:
                 try:
-                    values.setdefault(field.name, []).append(self.read_value(value, kind, field.name, depth))
+                    values.setdefault(field.name, []).append(self.read_value(value, field_type, field.name, depth))
                 except BadValue as e:
                     self.report(value, *e.args)
-        for name, kind in known.items():
-            if kind.required and name not in places:
+        for name, field_type in known.items():
+            if field_type.required and name not in places:
                 self.report(block, f"{type} needs {name}", f"Add {name}: ... here.")
         return Message(
             type,
@@ -87,19 +87,21 @@ class MessageReader:
             tuple(unknown),
         )
 
-    def read_value(self, value: Scalar | MessageBlock, kind: FieldType, name: str, depth: int) -> Any:
+    def read_value(self, value: Scalar | MessageBlock, field_type: FieldType, name: str, depth: int) -> Any:
         if isinstance(value, MessageBlock):
-            if not kind.message:
-                raise BadValue(f"{name} takes {DESCRIPTIONS[kind.type]}, not a block", f"Write {name}: and the value.")
+            if not field_type.message:
+                raise BadValue(
+                    f"{name} takes {DESCRIPTIONS[field_type.type]}, not a block", f"Write {name}: and the value."
+                )
             if depth >= MAX_DEPTH:
                 raise BadValue(f"blocks are nested deeper than {MAX_DEPTH}", "Is a closing brace missing above?")
-            return self.read_message(value, kind.message, depth + 1)
-        if kind.message:
+            return self.read_message(value, field_type.message, depth + 1)
+        if field_type.message:
             raise BadValue(f"{name} takes a block, not {quote(value)}", f"Write {name} {{ ... }}.")
-        return READERS[kind.type](value, kind, name)
+        return READERS[field_type.type](value, field_type, name)
 
     def report_repeated(self, field: FieldSyntax, places: dict[str, list[Loc]]) -> None:
-        """A field that may stand once, given again or as a list: protobuf's text parser refuses it, so Caffe does."""
+        """Report a singular field that is set twice or to a list; protobuf's text parser refuses both."""
         if field.name in places:
             sentence = f"{field.name} is given twice; it is also on line {places[field.name][0].line}"
             self.report(field, sentence, "Keep one of the two: this field holds a single value.")

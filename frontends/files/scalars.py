@@ -1,4 +1,4 @@
-"""One value of a prototxt: a number, text or name, checked to be what its field takes, as protobuf would."""
+"""Converts a scalar of a prototxt to the type of its field, with protobuf's rules."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SPECIAL_FLOATS = {"inf", "infinity", "nan"}
 
 
 class BadValue(Exception):
-    """What is wrong with one value: a sentence, and advice."""
+    """A value does not fit its field. Arguments: a sentence, and advice."""
 
 
-def read_integer(value: Scalar, kind: FieldType, name: str) -> int:
+def read_integer(value: Scalar, field_type: FieldType, name: str) -> int:
     digits = value.text.removeprefix("-")
     try:
         if value.token_type != "number":
@@ -34,26 +34,26 @@ def read_integer(value: Scalar, kind: FieldType, name: str) -> int:
     except ValueError:
         raise BadValue(f"{name} takes a whole number, not {quote(value)}", number_advice(value)) from None
     number = -number if value.text[0] == "-" else number
-    low, high = RANGES[kind.type]
+    low, high = RANGES[field_type.type]
     if not low <= number <= high:
         raise BadValue(f"{name} takes a number from {low} to {high}, not {value.text}", "")
     return number
 
 
-def read_float(value: Scalar, kind: FieldType, name: str) -> float:
+def read_float(value: Scalar, field_type: FieldType, name: str) -> float:
     text = value.text.lower()
     if (value.token_type == "number" and "x" not in text) or (
         value.token_type == "word" and text.removeprefix("-") in SPECIAL_FLOATS
     ):
         number = float(text if value.token_type == "word" else text.removesuffix("f"))
-        if kind.type == "double":
+        if field_type.type == "double":
             return number
         with np.errstate(over="ignore"):
             return float(np.float32(number))
     raise BadValue(f"{name} takes a number, not {quote(value)}", number_advice(value))
 
 
-def read_bool(value: Scalar, kind: FieldType, name: str) -> bool:
+def read_bool(value: Scalar, field_type: FieldType, name: str) -> bool:
     if value.token_type == "word" and value.text in BOOLS:
         return BOOLS[value.text]
     if value.token_type == "number" and value.text in ("0", "1"):
@@ -63,22 +63,22 @@ def read_bool(value: Scalar, kind: FieldType, name: str) -> bool:
     )
 
 
-def read_string(value: Scalar, kind: FieldType, name: str) -> str:
+def read_string(value: Scalar, field_type: FieldType, name: str) -> str:
     if value.token_type != "string":
         raise BadValue(f"{name} takes a text, not {quote(value)}", f'Put it in quotes: {name}: "{value.text}".')
     return value.text
 
 
-def read_enum(value: Scalar, kind: FieldType, name: str) -> str:
-    if value.token_type == "word" and value.text in kind.numbers:
+def read_enum(value: Scalar, field_type: FieldType, name: str) -> str:
+    if value.token_type == "word" and value.text in field_type.numbers:
         return value.text
     if value.token_type == "number":
-        for known, number in kind.numbers.items():
+        for known, number in field_type.numbers.items():
             if value.text == str(number):
                 return known
-    near = difflib.get_close_matches(value.text.upper(), kind.numbers, 1)
-    choices = ", ".join(kind.numbers)
-    advice = f"Write {name}: {near[0]}." if near else f"It may be {choices}." if len(kind.numbers) < 10 else ""
+    close = difflib.get_close_matches(value.text.upper(), field_type.numbers, 1)
+    choices = ", ".join(field_type.numbers)
+    advice = f"Write {name}: {close[0]}." if close else f"It may be {choices}." if len(field_type.numbers) < 10 else ""
     raise BadValue(f"{name} cannot be {quote(value)}", advice)
 
 

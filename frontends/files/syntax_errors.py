@@ -1,4 +1,4 @@
-"""Turns a parser's refusal of a prototxt into a sentence to act on: an unclosed brace, a quote or value missing."""
+"""Turns the parser's errors on a prototxt into plain messages: an unclosed brace, a missing quote or value."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ FIELD_SYNTAX_ADVICE = "A field is written `name: value` or `name { ... }`."
 
 
 def unexpected_token_error(e: UnexpectedToken, text: str, file: str) -> CompileError:
-    """For a whole token at a place where it cannot stand, the end of the file included."""
+    """The error for a token, or the end of the file, where the grammar does not allow it."""
     seen: list[object] = list(e.interactive_parser.parser_state.value_stack) if e.interactive_parser else []
     last = seen[-1] if seen and isinstance(seen[-1], Token) else None
     loc = Loc(file, e.line, e.column)
     if e.token.type == "$END":
         return unexpected_end_error(seen, text, file)
-    if told := foreign_syntax_error(text[e.pos_in_stream or 0 :], loc, text):
-        return told
+    if error := foreign_syntax_error(text[e.pos_in_stream or 0 :], loc, text):
+        return error
     shown = str(e.token)
     if shown == "}" and not has_open_block(seen):
         return CompileError("this } closes nothing", loc, text, "Remove it, or look above for a } too many.")
@@ -33,7 +33,7 @@ def unexpected_token_error(e: UnexpectedToken, text: str, file: str) -> CompileE
 
 
 def unexpected_end_error(seen: list[object], text: str, file: str) -> CompileError:
-    """The text ended too early: the bracket that was never closed is a better place to look than the end."""
+    """The error for a text that ends too early, located at the innermost bracket that is not closed, if any."""
     for bracket in reversed(seen):
         if isinstance(bracket, Token) and bracket.type in ("LBRACE", "LANGLE", "LSQB"):
             advice = "The file may be cut off, or a closing bracket is missing before this block's neighbour."
@@ -46,10 +46,10 @@ def unexpected_end_error(seen: list[object], text: str, file: str) -> CompileErr
 
 
 def unexpected_character_error(e: UnexpectedCharacters, text: str, file: str) -> CompileError:
-    """For a character that begins nothing."""
+    """The error for a character that starts no token."""
     loc, rest = Loc(file, e.line, e.column), text[e.pos_in_stream or 0 :]
-    if told := foreign_syntax_error(rest, loc, text):
-        return told
+    if error := foreign_syntax_error(rest, loc, text):
+        return error
     char = rest[0]
     if char in "\"'":
         return CompileError("this string is not closed on its line", loc, text, f"Put {char} at its end.")
@@ -69,7 +69,7 @@ def unexpected_character_error(e: UnexpectedCharacters, text: str, file: str) ->
 
 
 def foreign_syntax_error(rest: str, loc: Loc, text: str) -> CompileError | None:
-    """What marks that are foreign to text format tell about the file, if one stands here."""
+    """The error if `rest` begins with syntax of another format: a merge conflict, a template or a C comment."""
     if rest.startswith(("<<<<", "====", "||||", ">>>>")):
         return CompileError("this is the mark of an unfinished merge", loc, text, "Resolve the conflict first.")
     if rest.startswith("$"):

@@ -1,4 +1,4 @@
-"""Reads protobuf's text format, in which Caffe nets are written, into a tree that knows where each thing stood."""
+"""Parses protobuf's text format, in which Caffe nets are written, into a syntax tree with source locations."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ ESCAPE_LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A number, word or string as it was written, and its place (from 1). `kind` is "number", "word" or "string".
+    """A scalar value with line and column (from 1). `token_type` is "number", "word" or "string".
 
-    `text` of a number or word has a sign but no spaces (`-2`, `0x1F`, `1.f`, `-inf`); of a string, it is what the
-    string stands for: escapes resolved, neighbours joined.
+    `text` of a number or word is its spelling without spaces (`-2`, `0x1F`, `1.f`, `-inf`); of a string, its value:
+    escapes resolved, adjacent literals joined.
     """
 
     token_type: str
@@ -34,7 +34,7 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class MessageBlock:
-    """What stands between two braces, or in a whole file, in the order written; its place is the opening brace."""
+    """The fields between two braces, or of a whole file, in order; line and column are the opening brace's."""
 
     fields: tuple[FieldSyntax, ...]
     line: int
@@ -43,7 +43,7 @@ class MessageBlock:
 
 @dataclass(frozen=True, slots=True)
 class FieldSyntax:
-    """`name: value`; a list `[a, b]` is several values. Its place is the name. An extension's name has its brackets."""
+    """`name: value`; a list `[a, b]` is several values. Line and column are the name's; an extension keeps brackets."""
 
     name: str
     values: tuple[Scalar | MessageBlock, ...]
@@ -53,12 +53,12 @@ class FieldSyntax:
 
 
 def decode(data: bytes) -> str:
-    """A file's text: UTF-8; a byte that is not (in a Latin-1 comment, say) becomes a surrogate; `parse` judges it."""
+    """Decode a file as UTF-8. Another byte becomes a surrogate, which `parse` accepts in comments only."""
     return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
 def parse(text: str, file: str = "<text>") -> MessageBlock:
-    """The tree of a text. CompileError, at line and column, if it is no text format or quite another kind of file."""
+    """Parse a text. CompileError, with line and column, if it is not text format or another type of file."""
     text = text.removeprefix("\ufeff")
     if fault := not_prototxt_error(text, file):
         raise fault
@@ -84,7 +84,7 @@ def parse(text: str, file: str = "<text>") -> MessageBlock:
 
 @functools.cache
 def grammar() -> Lark:
-    """The parser, which builds the tree while it reads; making it takes about 10 ms."""
+    """The parser, which builds the tree while parsing; constructing it takes about 10 ms."""
     rules = files(__package__).joinpath("textformat.lark").read_text("utf-8")
     return Lark(rules, parser="lalr", lexer="basic", transformer=MessageTreeBuilder(visit_tokens=False))
 
@@ -99,40 +99,40 @@ class MessageTreeBuilder(Transformer[Token, Any]):
     def start(self, fields: list[FieldSyntax]) -> MessageBlock:
         return MessageBlock(tuple(fields), 1, 1)
 
-    def field(self, parts: list[Any]) -> FieldSyntax:
-        key, value = parts
+    def field(self, children: list[Any]) -> FieldSyntax:
+        key, value = children
         name = key if key.type == "NAME" else key[:-1].rstrip()
         if isinstance(value, list):
             return FieldSyntax(str(name), tuple(value), True, key.line, key.column)
         return FieldSyntax(str(name), (value,), False, key.line, key.column)
 
-    def extension(self, parts: list[Token]) -> Token:
-        return Token.new_borrow_pos("NAME", f"{''.join(parts)}]", parts[0])
+    def extension(self, children: list[Token]) -> Token:
+        return Token.new_borrow_pos("NAME", f"{''.join(children)}]", children[0])
 
-    def number(self, parts: list[Token]) -> Scalar:
-        return make_scalar("number", parts[0])
+    def number(self, children: list[Token]) -> Scalar:
+        return make_scalar("number", children[0])
 
-    def word(self, parts: list[Token]) -> Scalar:
-        return make_scalar("word", parts[0])
+    def word(self, children: list[Token]) -> Scalar:
+        return make_scalar("word", children[0])
 
-    def string(self, parts: list[Token]) -> Scalar:
-        text = unquote(parts[0]) if len(parts) == 1 else "".join(map(unquote, parts))
-        return Scalar("string", text, parts[0].line or 1, parts[0].column or 1)
+    def string(self, children: list[Token]) -> Scalar:
+        text = unquote(children[0]) if len(children) == 1 else "".join(map(unquote, children))
+        return Scalar("string", text, children[0].line or 1, children[0].column or 1)
 
-    def block(self, parts: list[Any]) -> MessageBlock:
-        return MessageBlock(tuple(parts[1:]), parts[0].line, parts[0].column)
+    def block(self, children: list[Any]) -> MessageBlock:
+        return MessageBlock(tuple(children[1:]), children[0].line, children[0].column)
 
     def list(self, items: list[Any]) -> list[Any]:
         return items
 
 
-def make_scalar(kind: str, token: Token) -> Scalar:
+def make_scalar(token_type: str, token: Token) -> Scalar:
     text = str(token) if token[0] != "-" else "-" + token[1:].lstrip()
-    return Scalar(kind, text, token.line or 1, token.column or 1)
+    return Scalar(token_type, text, token.line or 1, token.column or 1)
 
 
 def unquote(token: Token) -> str:
-    """What a quoted string stands for; C's escapes, as protobuf has them."""
+    """The value of a quoted string, with protobuf's C escapes. BadString if it is not UTF-8."""
     if "\\" not in token and token.isascii():
         return token[1:-1]
     try:
