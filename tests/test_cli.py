@@ -317,7 +317,7 @@ def test_a_column_is_not_squeezed(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("TERM", "xterm")
-    reason = "each number of its result needs many of its bottom, " * 2
+    reason = "each element of its top depends on many of its bottom, " * 2
     print_columns(
         [("layer", "a column of some width", "because"), ("conv1", "and what it has to say", reason)], indent=""
     )

@@ -146,7 +146,7 @@ REFUSED_V0 = [
     ('"innerproduct"', '"inner_product"', "Caffe had no layer type inner_product in 2013; did you mean innerproduct?"),
     ('bottom: "data" top: "padded"', 'bottom: "dta" top: "padded"', 'reads the blob "dta"'),
     ('type: "conv" num_output: 4 kernelsize: 3 stride: 1', 'type: "relu"', 'is padded, and layer "conv" (relu)'),
-    ('layers { layer { name: "relu" type: "relu" }', 'layers { name: "relu" type: RELU', "of another generation"),
+    ('layers { layer { name: "relu" type: "relu" }', 'layers { name: "relu" type: RELU', "of another format"),
     ('top: "fc"', 'top: "fc" include { phase: TEST }', "Caffe drops include"),
 ]  # fmt: skip
 
@@ -161,7 +161,7 @@ def test_lenient_drops_what_caffe_drops() -> None:
     said: list[str] = []
     text = V0.replace('"relu" }', '"relu" num_output: 3 }')
     assert read(text, lenient=True, warn=said.append) == read(TODAY)
-    assert said == ['net.prototxt:4:44: layer "relu": relu has no num_output: passed over']
+    assert said == ['net.prototxt:4:44: layer "relu": relu has no num_output: ignored']
 
 
 # Phases, levels, stages

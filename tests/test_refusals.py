@@ -62,7 +62,7 @@ def test_a_known_field_that_nobody_computes_is_refused() -> None:
     assert error.loc.column == (CONV % "temporal_stride: 2").index("temporal") + 1
     assert "lenient" in error.advice
     _, said = read(HEAD + CONV % "temporal_stride: 2", lenient=True)
-    assert said == [f"{error.loc}: {error.message}: passed over"]
+    assert said == [f"{error.loc}: {error.message}: ignored"]
 
 
 def test_a_default_said_aloud_is_no_problem() -> None:
@@ -73,27 +73,27 @@ def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
     (error,) = expect_refusals(HEAD + CONV % "strides: 2")
     assert error.message == "Caffe has no field strides in ConvolutionParameter"
     assert error.advice.startswith("Did you mean stride? ")
-    assert read(HEAD + CONV % "strides: 2", lenient=True)[1] == [f"{error.loc}: {error.message}: passed over"]
+    assert read(HEAD + CONV % "strides: 2", lenient=True)[1] == [f"{error.loc}: {error.message}: ignored"]
 
 
 def test_a_setting_of_another_type_is_told() -> None:
     text = HEAD + (CONV % "").replace("convolution_param", "pooling_param { kernel_size: 2 } convolution_param")
     assert read(text)[1] == [
         f'n.prototxt:2:{CONV.index("convolution_param") + 1}: layer "c" (Convolution) has pooling_param, '
-        "which belongs to another type of layer: Caffe passes over it, too"
+        "which belongs to another layer type: Caffe ignores it too"
     ]
 
 
 def test_half_precision_of_a_fork_is_told() -> None:
     _, said = read("default_forward_type: FLOAT16 default_backward_type: FLOAT16 " + HEAD + CONV % "")
-    assert len(said) == 1 and "the net has default_forward_type, for a fork that computes in fewer bits" in said[0]
+    assert len(said) == 1 and "the net has default_forward_type, for lower precision in a fork" in said[0]
     assert read("default_forward_type: FLOAT " + HEAD + CONV % "")[1] == []
 
 
 def test_a_layer_that_always_trains_is_refused() -> None:
     drop = 'layer { name: "d" type: "Dropout" bottom: "x" top: "y" phase: %s }'
     assert read(HEAD + drop % "TEST")[1] == []
-    assert "to work as in training" in expect_refusals(HEAD + drop % "TRAIN")[0].message
+    assert "always work as in training" in expect_refusals(HEAD + drop % "TRAIN")[0].message
 
 
 def test_the_phase_of_training_is_for_choosing_layers_only() -> None:

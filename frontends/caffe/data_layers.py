@@ -1,7 +1,7 @@
-"""Layers that bring data from files, a database or a program: what they would bring is an input of the net.
+"""Data layers (Data, ImageData, MemoryData, ...): their tops become inputs of the net.
 
-Their shapes are taken from the prototxt where it tells them (data_layer.cpp, image_data_layer.cpp, ...). A net without
-any other input is fed through its DummyData: Caffe fills a constant one once, and leaves it to whoever writes there.
+The shapes come from the prototxt where it states them (data_layer.cpp, image_data_layer.cpp, ...). In a net without
+another input DummyData becomes one: Caffe fills a constant DummyData once, and programs then write into its top.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from ...compiler.types import Dim
 from ..files.message import Message
 
 Shape = Sequence[Dim]
-Sizes = tuple[int, ...]  # n, c, h, w; 0 where the prototxt does not tell
-EXAMPLE_SIZES = (1, 3, 224, 224)  # what the advice puts where nothing is known
+Sizes = tuple[int, ...]  # n, c, h, w; 0 where the prototxt does not state one
+EXAMPLE_SIZES = (1, 3, 224, 224)  # n, c, h, w that the advice uses for unknown sizes
 
 
 def memory_data_sizes(layer: Message) -> Sizes:
@@ -46,7 +46,7 @@ def unknown_sizes(layer: Message) -> Sizes:
 
 
 def crop_size(layer: Message, older: int) -> tuple[int, int]:
-    """Height and width of what the transformer leaves; `older` is the layer's own crop_size, which it had before."""
+    """Height and width after cropping by transform_param, or else by the layer's older crop_size, `older`; 0: none."""
     p = layer["transform_param"]
     square = p["crop_size"] or older
     return p["crop_h"] or square, p["crop_w"] or square
@@ -62,11 +62,11 @@ DATA_LAYERS: Mapping[str, Callable[[Message], Sizes]] = {
     "VideoData": unknown_sizes,
     "DenseImageData": unknown_sizes,
 }
-LABELLED_LAYERS = ("MemoryData", "Data", "ImageData", "WindowData")  # the second top is one label for each picture
+LABELLED_LAYERS = ("MemoryData", "Data", "ImageData", "WindowData")  # the second top is one label per image
 
 
 def top_shapes(layer: Message, given: Mapping[str, Shape]) -> list[Shape | None]:
-    """A shape for each top; None where neither the prototxt nor `given` tells. Labels follow the pictures' batch."""
+    """The shape of each top, from `given` or the prototxt; None if unknown. Labels have the batch of the images."""
     if layer["type"] == "DummyData":
         mark_fillers_read(layer)
         return [given.get(top, shape) for top, shape in zip(layer["top"], dummy_shapes(layer), strict=True)]
@@ -83,14 +83,14 @@ def top_shapes(layer: Message, given: Mapping[str, Shape]) -> list[Shape | None]
 
 
 def mark_fillers_read(layer: Message) -> None:
-    """Ask for what a DummyData would be filled with, though whoever feeds the input decides that."""
+    """Mark the fillers of a DummyData as read: the caller feeds the input, so they have no effect."""
     for filler in layer["dummy_data_param"]["data_filler"]:
         for field in filler.written:
             filler[field]
 
 
 def shape_advice(layer: Message, top: str) -> str:
-    """How to make an input of a top whose shape is not told."""
+    """Advice for a top whose shape is unknown: the --shape option with the sizes that are known."""
     if layer["type"] in DATA_LAYERS and top == layer["top"][0]:
         sizes = [n or usual for n, usual in zip(DATA_LAYERS[layer["type"]](layer), EXAMPLE_SIZES, strict=True)]
         example = ",".join(map(str, sizes))
@@ -100,15 +100,18 @@ def shape_advice(layer: Message, top: str) -> str:
 
 
 def dummy_shapes(layer: Message) -> list[Sizes]:
-    """DummyData's shape for each top: `shape`, or the older num, channels, height, width, once or once for each top."""
+    """The shape of each top of a DummyData: `shape`, or the older num, channels, height, width, given once or per top.
+
+    CompileError if both forms are given, the count is neither 1 nor that of the tops, or a size is below 1.
+    """
     p, count = layer["dummy_data_param"], len(layer["top"])
     old = [p[field] for field in ("num", "channels", "height", "width")]
     given = [tuple(s["dim"]) for s in p["shape"]] or list(zip(*old, strict=False))
-    said = f'layer "{layer["name"]}" (DummyData): '
+    label = f'layer "{layer["name"]}" (DummyData): '
     if p["shape"] and any(old):
-        raise layer.fault(f"{said}shape and num, channels, height, width are both given", None, "Keep shape.")
+        raise layer.fault(f"{label}shape and num, channels, height, width are both given", None, "Keep shape.")
     if len(given) not in (1, count) or any(len(n) != len(given) for n in old if n):
-        raise layer.fault(f"{said}it has {len(given)} shapes, and {count} tops")
+        raise layer.fault(f"{label}it has {len(given)} shapes, and {count} tops")
     if bad := [s for s in given if any(d < 1 for d in s)]:
-        raise layer.fault(f"{said}a shape is {list(bad[0])}: every size is at least 1")
+        raise layer.fault(f"{label}a shape is {list(bad[0])}: every size is at least 1")
     return given * count if len(given) == 1 else given

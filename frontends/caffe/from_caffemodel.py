@@ -1,9 +1,9 @@
-"""A caffemodel alone: the net as its own layers' settings tell it, for when the prototxt is lost.
+"""Reconstructs a net from a caffemodel alone, for models whose prototxt is lost.
 
-A snapshot holds the net that was trained, its settings beside its weights. They are printed as a prototxt (what is
-wrong with them is shown there) and read like one. Only what a number means beyond doubt is taken: Caffe's forks agree
-on the fields of Caffe's own layers up to 146; above, and of other layers, a number is told by the layer's type, where
-the forks that have the type agree on its settings. Anything else is refused.
+A snapshot stores the trained net's settings beside the weights. They are printed as a prototxt, so that errors can
+show it, and parsed again. Only unambiguous field numbers are accepted: Caffe's forks agree on the fields of
+LayerParameter up to 146; a higher number is identified by the layer's type, where all forks with that type agree on
+its settings. Any other field is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..files.schema import descriptor, message_class
 from . import data_layers as data_layers
 from .reachability import LayerEdges, reaching
 
-# By type: the settings' field, and its numbers in the forks that have the type. All of them mean the same by it.
+# By layer type: the name of its settings field, and that field's numbers in the forks. The settings mean the same.
 SETTINGS_BY_TYPE = {
     "Swish": ("swish_param", (147,)),
     "Clip": ("clip_param", (148, 248)),
@@ -33,29 +33,29 @@ SETTINGS_BY_TYPE = {
     "PriorBox": ("prior_box_param", (203, 240)),
     "DetectionOutput": ("detection_output_param", (204, 238)),
     "Normalize": ("norm_param", (206, 242)),
-    "BN": ("bn_param", (45, 152, 200, 204)),  # 137 and 144 are those of forks with yet another BN
+    "BN": ("bn_param", (45, 152, 200, 204)),  # 137 and 144 belong to forks with a different BN
     "Interp": ("interp_param", (143, 163, 205)),
     "Upsample": ("upsample_param", (137, 150, 177)),
     "UpsampleDarknet": ("upsample_darknet_param", (209,)),
 }
 SLOPE_FIELDS = {1: 7, 2: 8, 3: 9}  # slope_filler, bias_filler, momentum
-# Where a fork numbers the settings themselves in another way: theirs, and the same one's here.
+# By layer type and field number, for forks with other numbers inside the settings: theirs to ours.
 RENUMBERED_SETTINGS = {("BN", 152): SLOPE_FIELDS, ("BN", 200): SLOPE_FIELDS, ("BN", 204): SLOPE_FIELDS}
-LAST_GENERIC_FIELD = 101  # up to this number are what layers of all types may have, in every fork, but for the 45 above
+LAST_GENERIC_FIELD = 101  # up to this number fields belong to all layer types, in every fork (but for the 45 above)
 PROTOTXT_ADVICE = "Give the prototxt that it was trained or deployed with: cortado compile net.prototxt net.caffemodel."
 
 
 def read_net(weights: Weights, path: str | Path, outputs: Sequence[str] = ()) -> Message:
-    """The NetParameter that a caffemodel describes, or the part of it that `outputs` depend on.
+    """The NetParameter that a caffemodel describes, reduced to the layers that `outputs` depend on if there are any.
 
-    CompileErrors for all settings in it whose meaning is not certain.
+    Raises CompileErrors for all settings in it whose meaning is ambiguous.
     """
     errors: list[CompileError] = []
     whole = message_class("NetParameter")()
     whole.MergeFromString(weights.settings)
     errors.extend(find_unknown_fields(whole, "the net", path))
-    wires = [LayerEdges(layer.type, layer.bottoms, layer.tops) for layer in weights.layers]
-    for layer, needed in zip(weights.layers, reaching(wires, outputs), strict=True):
+    edges = [LayerEdges(layer.type, layer.bottoms, layer.tops) for layer in weights.layers]
+    for layer, needed in zip(weights.layers, reaching(edges, outputs), strict=True):
         if not needed:
             continue
         try:
@@ -73,14 +73,14 @@ def read_net(weights: Weights, path: str | Path, outputs: Sequence[str] = ()) ->
 
 
 def parse_settings(layer: LayerBlobs, path: str | Path) -> Protobuf:
-    """A layer's own fields, as protobuf reads them, with a number above 146 as the type has it here."""
+    """Parse a layer's settings, with field numbers above 146 mapped to our schema's. CompileError if damaged."""
     message = message_class(layer.schema)()
     try:
         message.MergeFromString(renumber_settings(layer, path))
     except DecodeError:
         raise CompileError(f'{path}: layer "{layer.name}": its settings are damaged', advice=COPY_AGAIN) from None
     if layer.schema == "LayerParameter":
-        message.ClearField("phase")  # Caffe notes there which phase it was in when it wrote the file
+        message.ClearField("phase")  # Caffe stores the phase in which it wrote the file
     return message
 
 
@@ -97,7 +97,7 @@ def renumber_settings(layer: LayerBlobs, path: str | Path) -> bytes:
         elif field.number <= (LAST_GENERIC_FIELD if numbers else LAST_COMMON_FIELD):
             result += data[field.at : field.stop]
         elif layer.type in data_layers.DATA_LAYERS:
-            continue  # how data were read, which whoever calls the net does now
+            continue  # settings for reading data: the caller feeds the net
         else:
             sentence = f"field {field.number} of its settings means different things in different forks of Caffe"
             raise CompileError(f'{path}: layer "{layer.name}" ({layer.type}): {sentence}', advice=PROTOTXT_ADVICE)
@@ -105,7 +105,7 @@ def renumber_settings(layer: LayerBlobs, path: str | Path) -> bytes:
 
 
 def renumber_fields(data: memoryview, numbers: Mapping[int, int]) -> bytes:
-    """A message with some of its fields under other numbers."""
+    """A serialized message with its field numbers mapped by `numbers`; others are unchanged."""
     result = bytearray()
     for field in wire.walk(data, 0, len(data)):
         result += wire.encode_varint(numbers.get(field.number, field.number) << 3 | field.wire_type)
@@ -113,21 +113,21 @@ def renumber_fields(data: memoryview, numbers: Mapping[int, int]) -> bytes:
     return bytes(result)
 
 
-def find_unknown_fields(message: Protobuf, said: str, path: str | Path) -> Iterator[CompileError]:
-    """Fields, at any depth, that the schema has no name for: another fork wrote this file."""
+def find_unknown_fields(message: Protobuf, label: str, path: str | Path) -> Iterator[CompileError]:
+    """Yield an error for each field, at any depth, that the schema lacks: another fork wrote the file."""
     fields: Any = UnknownFieldSet(message)
     for field in fields:
         type = message.DESCRIPTOR.name
-        sentence = f"{path}: {said}: field {field.field_number} of {type} is not Caffe's, but some fork's"
+        sentence = f"{path}: {label}: field {field.field_number} of {type} is not Caffe's but a fork's"
         yield CompileError(sentence, advice=PROTOTXT_ADVICE)
     for described, value in message.ListFields():
         if described.message_type is not None:
             for inner in value if described.is_repeated else (value,):
-                yield from find_unknown_fields(inner, said, path)
+                yield from find_unknown_fields(inner, label, path)
 
 
 def drop_rules(net: Any) -> None:
-    """A snapshot has what its rules let in, in training; they are obeyed only if TEST's layers stand there, too."""
+    """Drop include and exclude rules unless one includes phase TEST: a snapshot holds the layers of TRAIN only."""
     layers = [*net.layer, *net.layers]
     if not any(rule.phase == 1 and rule.HasField("phase") for layer in layers for rule in layer.include):
         for layer in layers:

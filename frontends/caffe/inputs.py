@@ -1,4 +1,4 @@
-"""A net's inputs in Caffe's forms: `input` + `input_dim` or `input_shape`, layers of type Input, and layers of data."""
+"""Finds a net's inputs in Caffe's three forms: `input` with `input_dim` or `input_shape`, Input layers, data layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import data_layers
 
 @dataclass(frozen=True, slots=True)
 class DeclaredInput:
-    """An input: its blob's name, its type, and who declares it, in words."""
+    """An input of the net: blob name, type, and `layer`, the label of its declaration in error messages."""
 
     name: str
     type: TensorType
@@ -24,7 +24,7 @@ class DeclaredInput:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The inputs in order, the blobs that should be inputs and cannot, and the layers that are no inputs."""
+    """The valid inputs in order, the names of invalid ones, and the layers that are not inputs."""
 
     declared: list[DeclaredInput] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
@@ -32,7 +32,7 @@ class Inputs:
 
 
 class WrittenInput(NamedTuple):
-    """An input as it is written: its blob, its shape if that is told, where, and what to do if it is not."""
+    """An input as declared: blob name, shape (None: not given), the declaring message, advice if there is no shape."""
 
     name: str
     dims: Sequence[Dim] | None
@@ -47,10 +47,10 @@ def read_inputs(
     asked: Collection[str],
     errors: list[CompileError],
 ) -> Inputs:
-    """What the net is fed with. `shapes` replace what the file says; what is wrong is added to `errors`.
+    """Find the inputs. `shapes` override those of the file; errors are appended to `errors`.
 
-    A data layer's top is an input only if a layer reads it or it is `asked` for: a label that nobody needs is nobody's
-    concern.
+    A data layer's top is an input only if a layer reads it, or it is in `shapes` or `asked`: an unused label needs no
+    shape.
     """
     found, names = Inputs(), list[str]()
     given = dict(shapes)
@@ -63,8 +63,8 @@ def read_inputs(
             errors.append(where.fault(f'the input "{name}" is declared twice'))
         elif wanted is None:
             advice = advice or f"Give one: --shape {name}=1,3,224,224, with the sizes that the net was trained for."
-            brought = where.type == "LayerParameter" and where["type"] in data_layers.DATA_LAYERS
-            by = f', which layer "{where["name"]}" ({where["type"]}) would read from elsewhere,' if brought else ""
+            is_data = where.type == "LayerParameter" and where["type"] in data_layers.DATA_LAYERS
+            by = f', which layer "{where["name"]}" ({where["type"]}) would read from elsewhere,' if is_data else ""
             errors.append(where.fault(f'the input "{name}"{by} has no shape', None, advice))
             found.broken.add(name)
         elif any((d.bound if isinstance(d, AtMost) else d) < 1 for d in wanted):
@@ -81,7 +81,7 @@ def read_inputs(
 
 
 def read_legacy_inputs(message: Message, errors: list[CompileError]) -> list[WrittenInput]:
-    """Inputs at the head of the file: four `input_dim` or one `input_shape` for each `input`."""
+    """Inputs at the top of the file: four `input_dim` or one `input_shape` for each `input`."""
     names, dims, shapes = message["input"], message["input_dim"], message["input_shape"]
     if dims and shapes:
         errors.append(message.fault("input_dim and input_shape are both given", "input_dim", "Keep one of the two."))
@@ -106,7 +106,7 @@ def read_input_layers(
     into: Inputs,
     errors: list[CompileError],
 ) -> list[WrittenInput]:
-    """The inputs that layers declare; the other layers go on to `into`."""
+    """The inputs that Input and data layers declare; the other layers are appended to `into.layers`."""
     found: list[WrittenInput] = []
     fed = message["input"] or any(l["type"] in ("Input", *data_layers.DATA_LAYERS) for l in layers)
     needed = {b for l in layers for b in l["bottom"]} | shapes.keys() | set(asked)
@@ -123,15 +123,14 @@ def read_input_layers(
                 errors.append(e)
                 into.broken.update(tops)
                 continue
-            forms = [
+            tops_found = [
                 WrittenInput(t, d, layer, data_layers.shape_advice(layer, t)) for t, d in zip(tops, dims, strict=True)
             ]
-            if (
-                layer["type"] in data_layers.LABELLED_LAYERS and dims and dims[0] is None
-            ):  # the pictures' shape will tell the labels'
-                into.broken.update(f.name for f in forms if f.dims is None)
-                forms = [f for i, f in enumerate(forms) if i == 0 or f.dims is not None]
-            found.extend(f for f in forms if f.name in needed)
+            if layer["type"] in data_layers.LABELLED_LAYERS and dims and dims[0] is None:
+                # Report the images' shape only: the labels' follows from it.
+                into.broken.update(f.name for f in tops_found if f.dims is None)
+                tops_found = [f for i, f in enumerate(tops_found) if i == 0 or f.dims is not None]
+            found.extend(f for f in tops_found if f.name in needed)
         else:
             into.layers.append(layer)
     return found

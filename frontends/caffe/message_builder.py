@@ -1,4 +1,4 @@
-"""A message put together from the fields of others; each field keeps the place where it was written."""
+"""Builds messages from fields of other messages; each field keeps its source location."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..files.schema import field_types
 
 
 class MessageBuilder:
-    """A new message of some type, as it grows. It stands at `like`'s place, in the same text."""
+    """Collects the fields of a new message, which has the location and text of `like`."""
 
     def __init__(self, type: str, like: Message) -> None:
         self.type, self.like = type, like
@@ -19,13 +19,13 @@ class MessageBuilder:
         self.unknown = like.unknown
 
     def copy(self, source: Message, field: str, name: str | None = None) -> None:
-        """All that `source` has in a field, under the same name or another one."""
+        """Copy all values of a field of `source`, under the same name or `name`."""
         if field in source:
             places = tuple(source.loc_of(field, i) for i in range(len(source.values[field])))
             self.add(name or field, source.values[field], places)
 
     def add(self, name: str, values: tuple[Any, ...], places: tuple[Loc, ...] = ()) -> None:
-        """More values of a field. One that holds a single value takes the last."""
+        """Append values to a repeated field; a singular field is set to the last value."""
         places = places or (self.like.loc,) * len(values)
         if field_types(self.type)[name].repeated:
             values, places = self.values.get(name, ()) + values, self.places.get(name, ()) + places
@@ -38,7 +38,7 @@ class MessageBuilder:
 
 
 def replace_fields(message: Message, **fields: tuple[Any, ...]) -> Message:
-    """The message with some fields' values replaced; an empty tuple takes a field out."""
+    """A copy of the message with the values of some fields replaced; an empty tuple removes a field."""
     draft = MessageBuilder(message.type, message)
     for name in message.written:
         if name not in fields:

@@ -1,7 +1,7 @@
-"""A prototxt as a graph: inputs, layers in order, blobs written in place, parameters shared by name, outputs.
+"""Builds the graph of a NetParameter: inputs, layers in order, in-place writes, shared parameters, outputs.
 
-The rules are Caffe's (net.cpp, Net::Init). Whatever is wrong with a file is told in one go: a layer that fails leaves
-its tops broken, and layers that read those are passed over.
+The rules are Caffe's (net.cpp, Net::Init). All errors of a file are collected: the tops of a layer that fails are
+marked as broken, and layers that read them are skipped.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ def build_graph(
     lenient: bool = False,
     warn: Warn = lambda sentence: None,
 ) -> Graph:
-    """The graph of a NetParameter, with its weights.
+    """Build the graph of a NetParameter, with its weights.
 
-    `shapes` are used in place of the inputs' own; `outputs` are blobs to return in place of those that no layer reads:
-    then only layers that they depend on are looked at.
-    A field that is not understood is an error or, if `lenient`, a warning. CompileErrors holds all that is wrong.
+    `shapes` override those of the inputs. `outputs` are the blobs to return, and restrict the net to the layers that
+    they depend on; by default all blobs are returned that no layer reads. An unsupported field is an error or, if
+    `lenient`, a warning. Raises CompileErrors with everything that is wrong.
     """
-    doubts: list[CompileError] = []
-    message = upgrade_net(message, doubts)
+    dropped: list[CompileError] = []
+    message = upgrade_net(message, dropped)
     if "layer" not in message:
         raise message.fault("there is no layer in this file", None, "A net is a list of layer { ... }.")
     for part in message.walk():
         part.read.clear()
     importer = Importer(message, weights, lenient, warn)
     kept = select_layers(message["layer"], state.with_file_stages(message), importer.errors)
-    wires = [LayerEdges(layer["type"], layer["bottom"], layer["top"]) for layer in kept]
-    kept = [layer for layer, needed in zip(kept, reaching(wires, outputs), strict=True) if needed]
-    importer.report(UnusedField(doubt) for doubt in doubts)
+    edges = [LayerEdges(layer["type"], layer["bottom"], layer["top"]) for layer in kept]
+    kept = [layer for layer, needed in zip(kept, reaching(edges, outputs), strict=True) if needed]
+    importer.report(UnusedField(error) for error in dropped)
     importer.report(find_unread(message, "the net"))
     if state.phase == "TRAIN":
         warn("the layers are those of phase TRAIN, and are computed as at TEST: Dropout drops nothing")
@@ -81,12 +81,12 @@ def build_graph(
 
 
 def sort_by_location(errors: Sequence[CompileError]) -> list[CompileError]:
-    """As one meets them when reading the file; those without a place come last."""
+    """Sort errors by line and column; those without a location come last."""
     return sorted(errors, key=lambda e: (e.loc.line, e.loc.column) if e.loc else (1 << 31, 0))
 
 
 class Importer:
-    """The graph as it grows, layer by layer."""
+    """Builds the graph layer by layer, and collects errors."""
 
     def __init__(self, message: Message, weights: WeightSource, lenient: bool, warn: Warn) -> None:
         self.message, self.lenient, self.warn = message, lenient, warn
@@ -95,25 +95,26 @@ class Importer:
         self.inputs: list[Value] = []
         self.nodes: list[Node] = []
         self.blobs: dict[str, TrackedBlob] = {}
-        self.versions: list[tuple[str, Value]] = []  # which blob each value was written to, in order
+        self.versions: list[tuple[str, Value]] = []  # blob name and value of each write, in order
         self.broken: set[str] = set()
         self.producers: dict[Value, Layer] = {}
 
     def report(self, findings: Iterable[UnusedField]) -> None:
-        """Fields that had no say: warnings where Caffe's answer is the same, or the caller is lenient, else errors."""
+        """Report unused fields: as warnings if they are harmless or the caller is lenient, else as errors."""
         for found in findings:
             if found.is_harmless or self.lenient:
-                self.warn(f"{found}{'' if found.is_harmless else ': passed over'}")
+                self.warn(f"{found}{'' if found.is_harmless else ': ignored'}")
             else:
                 self.errors.append(found.error)
 
     def add_input(self, given: DeclaredInput) -> None:
+        """Add an input to the graph, and its blob."""
         value = Value(given.name, given.type)
         self.inputs.append(value)
         self.blobs[given.name] = TrackedBlob(given.name, BlobStorage(value), value.type.dims, given.layer)
 
     def add_layer(self, message: Message) -> None:
-        """Read one layer, or note what is wrong with it."""
+        """Import one layer; if it fails, record the error and mark its tops as broken."""
         tops = message["top"]
         try:
             self.check_type(message)
@@ -145,11 +146,11 @@ class Importer:
     def find_bottom(self, message: Message, i: int) -> TrackedBlob:
         name = message["bottom"][i]
         if name not in self.blobs:
-            self.broken.add(name)  # told once
+            self.broken.add(name)  # reported once
             sentence = f'layer "{message["name"]}" reads the blob "{name}", which no layer before it makes'
-            maker = next((m for m in self.message["layer"] if m is not message and name in m["top"]), None)
-            if maker is not None:
-                sentence += f'; layer "{maker["name"]}" on line {maker.loc.line} does'
+            producer = next((m for m in self.message["layer"] if m is not message and name in m["top"]), None)
+            if producer is not None:
+                sentence += f'; layer "{producer["name"]}" on line {producer.loc.line} does'
                 advice = "Put it before this one, or look at its rules: it may be there in another phase only."
             else:
                 sentence += did_you_mean(name, self.blobs)
@@ -158,9 +159,9 @@ class Importer:
         return self.blobs[name]
 
     def read(self, blob: TrackedBlob, message: Message) -> Value:
-        """The blob's value now, in the blob's own shape."""
+        """The blob's current value in the blob's shape; emits a reshape if the storage was rewritten in another."""
         blob.is_read = True
-        if blob.dims not in blob.storage.shapes:  # another name of this memory was written in place
+        if blob.dims not in blob.storage.shapes:  # an alias of this blob was written in place
             blob.storage.shapes[blob.dims] = self.emit(
                 Reshape(shape=tuple(d if isinstance(d, int) else 0 for d in blob.dims)),
                 (blob.storage.value,),
@@ -178,7 +179,7 @@ class Importer:
                 raise layer.fault(f"it has {has} {noun}s, and takes {wanted}")
 
     def check_in_place(self, layer: Layer) -> None:
-        """A top may be written over a bottom of the same number only, and only if nobody has read that before."""
+        """Check that a top overwrites only the bottom of the same index, and only if no layer has read it before."""
         bottoms = layer.message["bottom"]
         for i, top in enumerate(layer.tops):
             blob = self.blobs.get(top)
@@ -192,42 +193,42 @@ class Importer:
                 raise layer.fault(f"{line}: the blob would be produced by multiple sources", None, UNIQUE_TOP_ADVICE)
 
     def write(self, layer: Layer, bottoms: Sequence[TrackedBlob], made: Sequence[Value]) -> None:
-        """The tops, from here on."""
+        """Update the blobs of the layer's tops to the values in `made`, in place or as new blobs."""
         for blob in bottoms:
             if blob.name not in layer.tops:
                 blob.readers.append(f'layer "{layer.name}"')
-        said = f'layer "{layer.name}"'
+        label = f'layer "{layer.name}"'
         for top, value in zip(layer.tops, made, strict=True):
             self.producers[value] = layer
             if top in self.blobs:
                 blob = self.blobs[top]
                 if len(blob.storage.names) > 1 and not layer.layer_type.shares:
                     others = ", ".join(n for n in blob.storage.names if n != top)
-                    self.warn(f'{said} writes "{top}" in place, and so changes {others} too, as in Caffe')
+                    self.warn(f'{label} writes "{top}" in place, and so changes {others} too, as in Caffe')
                 blob.storage.write(value)
-                blob.dims, blob.layer, blob.is_read = value.type.dims, said, False
+                blob.dims, blob.layer, blob.is_read = value.type.dims, label, False
                 blob.readers.clear()
             else:
                 memory = bottoms[0].storage if layer.layer_type.shares or value in layer.bottoms else BlobStorage(value)
                 memory.shapes.setdefault(value.type.dims, value)
                 shared = [bottoms[0].name, top] if bottoms and memory is bottoms[0].storage else [top]
                 memory.names.extend(n for n in shared if n not in memory.names)
-                self.blobs[top] = TrackedBlob(top, memory, value.type.dims, said)
+                self.blobs[top] = TrackedBlob(top, memory, value.type.dims, label)
             self.versions.append((top, value))
 
     def emit(self, op: Op, inputs: Sequence[Value], loc: Loc) -> tuple[Value, ...]:
-        """Write a node. ValueError if the operator does not take these operands."""
+        """Append a node and return its results. ValueError if the operator does not accept these operands."""
         types = op.infer_types([v.type for v in inputs])
         results = tuple(Value(f"%{len(self.nodes)}.{i}", type) for i, type in enumerate(types))
         self.nodes.append(Node(op, tuple(inputs), results, loc))
         return results
 
     def describe(self, values: Sequence[Value]) -> str:
-        """Who made these operands, for a complaint about how they fit."""
+        """The names, types and producers of operands in parentheses, as a suffix for error messages."""
         known = {v: f'"{name}"' for name, b in self.blobs.items() for v in b.storage.shapes.values()}
         made = {v: f", made by {b.layer}" for b in self.blobs.values() for v in b.storage.shapes.values()}
-        said = [f"{known.get(v, v.name)} {v.type}{made.get(v, '')}" for v in dict.fromkeys(values)]
-        return f" ({'; '.join(s for s in said if not s.startswith('%'))})"
+        operands = [f"{known.get(v, v.name)} {v.type}{made.get(v, '')}" for v in dict.fromkeys(values)]
+        return f" ({'; '.join(s for s in operands if not s.startswith('%'))})"
 
     def weight(self, layer: Layer, index: int, shape: Shape, role: str) -> Constant:
         return self.parameters.weight(layer, index, shape, role)
@@ -239,7 +240,7 @@ class Importer:
         return self.parameters.weights.count(layer.name)
 
     def outputs(self, wanted: Sequence[str]) -> list[tuple[str, Value]]:
-        """The blobs that are asked for, or those that no layer reads."""
+        """Names and values of the blobs in `wanted`, or else of those that no layer reads. Records missing ones."""
         missing = [name for name in wanted if name not in self.blobs and name not in self.broken]
         for name in missing:
             sentence = f'there is no blob "{name}" to return{did_you_mean(name, self.blobs)}'

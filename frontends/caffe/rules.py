@@ -1,4 +1,4 @@
-"""Which layers of a file are in the net: Caffe's rules on phase, level and stage (net.cpp, StateMeetsRule)."""
+"""Selects the layers of a net by Caffe's rules on phase, level and stage (net.cpp, StateMeetsRule)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..files.message import Message
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The circumstances that rules ask about."""
+    """Phase, level and stages, against which include and exclude rules are tested (NetState)."""
 
     phase: str = "TEST"
     level: int = 0
     stages: frozenset[str] = frozenset()
 
     def with_file_stages(self, net: Message) -> State:
-        """With the stages that a file's own `state` adds. Its phase and level do not count (net.cpp, Net::Net)."""
+        """Add the stages of the file's own `state`; its phase and level are ignored (net.cpp, Net::Net)."""
         return replace(self, stages=self.stages.union(net["state"]["stage"]))
 
 
 def select_layers(layers: Iterable[Message], state: State, errors: list[CompileError]) -> list[Message]:
-    """The layers that this state has, in order. What is wrong with their rules is added to `errors`."""
+    """The layers whose rules `state` meets, in order. A layer with both types of rules is appended to `errors`."""
     kept = []
     for layer in layers:
         include, exclude = layer["include"], layer["exclude"]

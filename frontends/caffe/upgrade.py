@@ -1,9 +1,9 @@
-"""Nets of Caffe's older generations in the current form, as Caffe itself upgrades them (util/upgrade_proto.cpp).
+"""Upgrades nets of Caffe's older formats to the current one, as Caffe does (util/upgrade_proto.cpp).
 
     layers { name: "c" type: CONVOLUTION blobs_lr: 2 ... }        2014: V1, an enum of types
     layer { name: "c" type: "Convolution" param { lr_mult: 2 } ... }
 
-Every field keeps its line and column, so that what is told about the upgraded net points at the text that was given.
+Every field keeps its line and column, so that errors about the upgraded net point at the original text.
 The upgrade of input fields to Input layers is in `inputs.py`. BatchNorm's (lr_mult: 0) changes training only.
 """
 
@@ -35,17 +35,17 @@ UNCHANGED_FIELDS = (
     "loss_weight",
     "include",
     "exclude",
-)  # fields that only moved to new numbers
+)  # fields with new numbers only
 MIXED_ADVICE = (
     "Caffe refuses this file too (older versions read `layers` and dropped every `layer`, saying nothing). "
     "Rewrite its `layers { type: CONVOLUTION }` as `layer { type: \"Convolution\" }`."
 )  # fmt: skip
 
 
-def upgrade_net(net: Message, doubts: list[CompileError]) -> Message:
-    """The NetParameter with `layer` alone. A current one is returned as it is.
+def upgrade_net(net: Message, dropped: list[CompileError]) -> Message:
+    """Upgrade a V0 or V1 NetParameter to one with `layer` only. A current one is returned unchanged.
 
-    CompileError for what Caffe dies of. Fields that Caffe would drop, with a warning in its log, are added to `doubts`.
+    CompileError where Caffe aborts. Fields that Caffe drops with a warning are appended to `dropped`.
     """
     if "layers" not in net:
         return net
@@ -57,7 +57,7 @@ def upgrade_net(net: Message, doubts: list[CompileError]) -> Message:
         raise net.fault(f"the file mixes `layer` and `layers` ({lines})", other, MIXED_ADVICE)
     layers: tuple[Message, ...] = net["layers"]
     if any("layer" in layer for layer in layers):
-        layers = tuple(upgrade_v0_layer(layer, doubts) for layer in fold_padding(net, layers))
+        layers = tuple(upgrade_v0_layer(layer, dropped) for layer in fold_padding(net, layers))
     places = tuple(layer.loc for layer in layers)
     draft = MessageBuilder("NetParameter", net)
     for name in net.written:
@@ -68,7 +68,7 @@ def upgrade_net(net: Message, doubts: list[CompileError]) -> Message:
 
 
 def upgrade_v1_layer(layer: Message) -> Message:
-    """A V1 layer as one of today (UpgradeV1LayerParameter)."""
+    """Upgrade a V1 layer to a LayerParameter (UpgradeV1LayerParameter)."""
     layer = upgrade_transform(layer)
     draft = MessageBuilder("LayerParameter", layer)
     for field in UNCHANGED_FIELDS:
@@ -84,7 +84,7 @@ def upgrade_v1_layer(layer: Message) -> Message:
 
 
 def param_specs(layer: Message) -> tuple[Message, ...]:
-    """`param: "name"`, `blob_share_mode`, `blobs_lr`, `weight_decay`: four lists, now one message for each blob."""
+    """V1's lists `param`, `blob_share_mode`, `blobs_lr` and `weight_decay` as one ParamSpec per blob."""
     lists = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
     specs: list[Message] = []
     for i in range(max(len(layer[old]) for old in lists)):
@@ -101,7 +101,7 @@ def first_loc(places: dict[str, tuple[Loc, ...]]) -> Loc:
 
 
 def upgrade_transform(layer: Message) -> Message:
-    """A data layer's scale, mean, crop and mirror, once its own, in transform_param (UpgradeNetDataTransformation)."""
+    """Move a data layer's scale, mean_file, crop_size, mirror to transform_param (UpgradeNetDataTransformation)."""
     param = DATA_PARAMS.get(layer["type"])
     moved = [f for f in ("scale", "mean_file", "crop_size", "mirror") if param and f in layer[param]]
     if param is None or not moved:

@@ -1,7 +1,7 @@
-"""Where a net's learnt blobs come from: a caffemodel, a function, or nowhere yet.
+"""Sources of a net's learnt blobs: a caffemodel, a function, or none (blobs stay unbound).
 
-Caffe matches weights to layers by layer name. It leaves a layer that the file lacks at its random filler values, in
-silence; here that is an error (users were bitten: NNEF-Tools#35).
+Caffe matches weights to layers by name, and silently leaves a layer that the file lacks at its random filler values;
+here that is an error (see NNEF-Tools#35).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WRONG_FILE_ADVICE = "Is it the caffemodel of this very prototxt? bias_term and t
 
 
 class MissingBlob(Exception):
-    """Why a blob cannot be had: a sentence, and advice. `whole`: there is nothing at all for its layer."""
+    """A blob is missing or does not fit: a sentence, and advice. `whole`: its layer has no blobs at all."""
 
     def __init__(self, sentence: str, advice: str = "", whole: bool = False) -> None:
         super().__init__(sentence)
@@ -31,19 +31,20 @@ class MissingBlob(Exception):
 
 
 class WeightSource(Protocol):
-    """Gives blob `index` of a layer. None: declared and left unbound. Raises Missing."""
+    """A source of weights. `blob` returns blob `index` of a layer as float32, None to leave it unbound, or raises
+    MissingBlob."""
 
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None: ...
 
     def count(self, layer: str) -> int | None:
-        """How many blobs there are for a layer, if that is known."""
+        """The count of blobs stored for a layer; None if unknown."""
 
     def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
-        """Whether there are numbers for a blob that shares another's, and they are not the owner's."""
+        """True if the source stores data for a shared blob that differ from its owner's."""
 
 
 class NoWeights:
-    """No weights yet: enough to look at a net."""
+    """No weights: all blobs stay unbound, which is enough to inspect a net."""
 
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
         return None
@@ -57,7 +58,7 @@ class NoWeights:
 
 @dataclass(frozen=True)
 class FunctionWeights:
-    """Weights made by a function (layer, type, index, shape) -> array of that shape."""
+    """Weights from a function (layer, type, index, shape) -> array of that shape."""
 
     fill: Fill
 
@@ -71,7 +72,7 @@ class FunctionWeights:
         return None
 
     def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
-        return False  # only owners are asked for
+        return False  # the function is called for owners only
 
 
 class FileWeights:
@@ -120,13 +121,13 @@ class FileWeights:
 
 
 def has_shape(blob: Blob, shape: Shape) -> bool:
-    """Caffe's Blob::ShapeEquals: a legacy blob (4-D; 5-D in C3D) equals a lower rank with ones in front."""
+    """True if the shapes agree (Blob::ShapeEquals): a legacy one (4-D; 5-D in C3D) may have extra leading ones."""
     missing = len(blob.shape) - len(shape) if blob.legacy else 0
     return (1,) * missing + shape == tuple(blob.shape)
 
 
 def open_weights(weights: str | Path | Fill | Weights | None) -> WeightSource:
-    """Weights in whatever form they are given."""
+    """The source for weights given as a file, a function, parsed Weights, or None. CompileError if a file is bad."""
     if weights is None:
         return NoWeights()
     if isinstance(weights, str | Path):

@@ -89,7 +89,7 @@ def parse_blob(data: memoryview, start: int, stop: int) -> Blob:
                 raw = field
     if raw is not None:
         if raw_type not in RAW_DTYPES:
-            raise BadBlob("holds raw integers, which no layer's parameters are")
+            raise BadBlob("holds raw integers, which are no layer's parameters")
         floats.append(view_numbers(data, raw, RAW_DTYPES[raw_type]))
     if 5 in legacy:  # C3D: num, channels, length, height, width as fields 1 to 5, and the data as field 6
         floats = diffs

@@ -1,4 +1,4 @@
-"""What each Caffe layer means, one family a file. Importing this package fills the registry."""
+"""The functions that import each Caffe layer type, one family per file. Importing this package registers them."""
 
 from . import (
     bn,

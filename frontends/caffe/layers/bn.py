@@ -1,4 +1,4 @@
-"""The BN of Caffe's forks: a BatchNorm that scales and shifts, too. Two layers share the name."""
+"""The BN layers of Caffe's forks, SegNet's and PSPNet's: a batch normalization with scale and shift."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FOUR_BLOB_FIELDS = (
 
 @layer("BN", "bn_param")
 def bn(l: Layer, x: Value) -> Value:
-    """SegNet's has two blobs, PSPNet's four; settings tell which it is, or how many blobs there are (bn_layer.cpp).
+    """Normalize, scale and shift each channel (bn_layer.cpp). Blobs are [1, c, 1, 1] in the file.
 
-    SegNet's are scale and shift of numbers that, with bn_mode INFERENCE, the training's statistics are in already; with
-    LEARN the batch's own statistics come first, when testing, too. PSPNet's, and ICNet's, are slope, bias, mean and
-    variance. Each is [1, c, 1, 1] in the file.
+    SegNet's two blobs are scale and shift: with bn_mode INFERENCE the statistics are folded into them, with LEARN the
+    data are first normalized by the batch's statistics, in TEST too. The four of PSPNet and ICNet are slope, bias,
+    mean and variance.
     """
     p = l.param
     if not 2 <= x.type.rank <= 4:
@@ -39,9 +39,12 @@ def bn(l: Layer, x: Value) -> Value:
 
 
 def blob_count(l: Layer) -> int:
-    """How many blobs it has: two or four. CompileError if nothing tells, or one setting this and another that."""
+    """The count of blobs, two (SegNet) or four (PSPNet), from settings, params or the caffemodel.
+
+    CompileError if it is unknown, or the settings contradict each other.
+    """
     p, params = l.param, len(l.message["param"])
-    if "icnet" in p:  # synopsys' own word for it
+    if "icnet" in p:  # synopsys-caffe's setting for it
         return 4 if p["icnet"] else 2
     two, four = ([field for field in fields if field in p] for fields in (TWO_BLOB_FIELDS, FOUR_BLOB_FIELDS))
     if two and (four or params > 2):
@@ -54,17 +57,17 @@ def blob_count(l: Layer) -> int:
         return l.stored
     if params == 2:
         if four:
-            said = f"has {four[0]}, which is PSPNet's, and param for two blobs, as synopsys' BN takes them"
-            l.importer.warn(f"{l.label} {said}: it has two, unless a caffemodel has four")
+            warning = f"has {four[0]}, which is PSPNet's, and param for two blobs, as synopsys' BN takes them"
+            l.importer.warn(f"{l.label} {warning}: it has two, unless a caffemodel has four")
         return 2
-    if four or params > 2:  # Caffe refuses more of them than there are blobs
+    if four or params > 2:  # Caffe refuses more params than blobs
         return 4
-    advice = "Say bn_param { bn_mode: LEARN } or INFERENCE for SegNet's, bn_param { frozen: true } for PSPNet's."
-    raise l.fault("SegNet's BN, of two blobs, and PSPNet's, of four, are written alike here", None, advice)
+    advice = "Write bn_param { bn_mode: LEARN } or INFERENCE for SegNet's, bn_param { frozen: true } for PSPNet's."
+    raise l.fault("SegNet's BN, of two blobs, and PSPNet's, of four, cannot be told apart here", None, advice)
 
 
 def channel_weight(l: Layer, x: Value, role: str) -> Constant:
-    """The next blob, one number for each channel."""
+    """The next blob, [1, c, 1, 1] in the file, as a constant [c]."""
     channels = l.sizes(x.type.dims[1:2])
     data = l.numbers((1, *channels, 1, 1), role)
     return l.constant(None if data is None else data.reshape(channels), channels, role)

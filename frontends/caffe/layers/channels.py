@@ -1,4 +1,4 @@
-"""Layers with numbers for each channel: BatchNorm, and the Scale that follows it."""
+"""Layers with parameters per channel: BatchNorm, Scale and Bias."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ZERO_FACTOR_HINT = "did NVCaffe write this file? It keeps them as they are; with
 
 @layer("BatchNorm", "batch_norm_param")
 def batch_norm(l: Layer, x: Value) -> Value:
-    """Normalise by the stored statistics or, with use_global_stats: false, by the batch's own (batch_norm_layer.cpp).
+    """Normalize by the stored statistics or, with use_global_stats: false, by the batch's (batch_norm_layer.cpp).
 
-    The file holds mean and variance times a moving-average factor, and the factor as a third blob, where 0 means that
-    there are no statistics. Data of one dimension is one channel.
+    The blobs are mean [c] and variance [c], both multiplied by a moving-average factor, and the factor [1]; a factor of
+    0 makes both statistics 0. Data of rank 1 have one channel.
     """
     p, channels = l.param, l.sizes(x.type.dims[1:2])
     if "use_global_stats" in p and not p["use_global_stats"]:
@@ -36,7 +36,7 @@ def batch_norm(l: Layer, x: Value) -> Value:
 
 @layer("Scale", "scale_param", bottoms=(1, 2))
 def scale(l: Layer, x: Value, by: Value | None = None) -> Value:
-    """Multiply by a learnt blob or by a second bottom, along the axes from `axis` on, and perhaps add a learnt one
+    """Multiply by a learnt blob or a second bottom, broadcast from `axis` on; bias_term adds a learnt blob
     (scale_layer.cpp)."""
     gamma, axis = operand_and_axis(l, x, by, "gamma")
     beta = (l.weight(l.sizes(gamma.type.dims), "beta"),) if l.param["bias_term"] else ()
@@ -45,15 +45,15 @@ def scale(l: Layer, x: Value, by: Value | None = None) -> Value:
 
 @layer("Bias", "bias_param", bottoms=(1, 2))
 def bias(l: Layer, x: Value, by: Value | None = None) -> Value:
-    """Add a learnt blob or a second bottom, along the axes from `axis` on (bias_layer.cpp)."""
+    """Add a learnt blob or a second bottom, broadcast from `axis` on (bias_layer.cpp)."""
     beta, axis = operand_and_axis(l, x, by, "beta")
     return l.emit(Bias(axis=axis), x, beta)
 
 
 def operand_and_axis(l: Layer, x: Value, by: Value | None, role: str) -> tuple[Value, int]:
-    """What is applied along some axes of x, a second bottom or the next learnt blob, and the first of these axes."""
+    """The operand to broadcast over x, a second bottom or the next learnt blob, and the first axis it applies to."""
     first, many = l.param["axis"], l.param["num_axes"]
-    if by is not None and not by.type.rank:  # one number for all, whatever the axis
+    if by is not None and not by.type.rank:  # a scalar, for which `axis` has no meaning
         return by, 0
     axis = l.axis(first, x)
     if by is not None:

@@ -1,4 +1,4 @@
-"""The SSD fork's layers for detection: prior boxes, and what is left of the predictions."""
+"""The SSD fork's detection layers: PriorBox and DetectionOutput."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..layer import Layer, layer, shortest_decimal
 
 @layer("PriorBox", "prior_box_param", bottoms=2)
 def prior_box(l: Layer, features: Value, image: Value) -> Value:
-    """Boxes by the sizes of a feature map and of the image; neither is read (prior_box_layer.cpp)."""
+    """Prior boxes from the shapes of a feature map and of the image; their data are not read (prior_box_layer.cpp)."""
     p = l.param
     if not p["min_size"]:
         raise l.fault("it has no min_size", advice="Add min_size: and a number of pixels.")
@@ -33,7 +33,7 @@ def prior_box(l: Layer, features: Value, image: Value) -> Value:
 
 
 def read_pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
-    """A setting for height and width: one number for the two, or _h and _w; () if there is neither."""
+    """A setting for height and width: one number for both, or _h and _w; () if neither is set."""
     p, high, wide = l.param, f"{stem}_h", f"{stem}_w"
     if high not in p and wide not in p:
         return (p[both],) * 2 if both in p else ()
@@ -46,9 +46,9 @@ def read_pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
 
 @layer("DetectionOutput", "detection_output_param", bottoms=3)
 def detection_output(l: Layer, loc: Value, conf: Value, prior: Value) -> Value:
-    """The boxes that are kept, [1, 1, found, 7] (detection_output_layer.cpp).
+    """Decode boxes and apply non-maximum suppression: [1, 1, found, 7] (detection_output_layer.cpp).
 
-    save_output_param, visualize and objectness_score change nothing in the top.
+    save_output_param, visualize and objectness_score do not affect the top.
     """
     p = l.param
     nms: Message = p["nms_param"]

@@ -1,4 +1,4 @@
-"""The matrix of InfogainLoss, from the binary file that its `source` names."""
+"""Reads the matrix of InfogainLoss from the binary file that its `source` names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ..layer import Layer
 
 
 def infogain_matrix(l: Layer, source: str, classes: int) -> Constant:
-    """[classes, classes]: what stands in the file `source`, a BlobProto of so many numbers in any shape.
+    """A float32 constant [classes, classes] from the file `source`, a BlobProto of that many elements in any shape.
 
-    Its path is taken as Caffe takes it, from where the program runs; if nothing is there, from where the prototxt is.
+    The path is relative to the working directory, as in Caffe, or else to the prototxt's folder. CompileError if the
+    file cannot be read, or has another count of elements.
     """
     if not source:
         advice = "Add infogain_loss_param { source: a file } or a third bottom."

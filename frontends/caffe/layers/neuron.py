@@ -1,4 +1,4 @@
-"""Layers that treat each number alone (Caffe: NeuronLayer)."""
+"""Elementwise layers (Caffe: NeuronLayer)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def relu(l: Layer, x: Value) -> Value:
 
 @layer("PReLU", "prelu_param")
 def prelu(l: Layer, x: Value) -> Value:
-    """One slope for each channel or, with channel_shared, one for all (prelu_layer.cpp)."""
+    """One slope per channel or, with channel_shared, one for all (prelu_layer.cpp)."""
     if x.type.rank < 2:
         raise l.fault(f"it needs channels, and the data is {x.type}")
     slope = l.weight(() if l.param["channel_shared"] else l.known(x)[1:2], "slope")
@@ -64,7 +64,7 @@ def log(l: Layer, x: Value) -> Value:
 
 
 def base(l: Layer) -> float:
-    """-1 stands for Euler's number."""
+    """The base of Exp or Log; -1 is Euler's number. CompileError if it is not positive and finite otherwise."""
     given = l.number("base")
     if given != -1 and not 0 < given < inf:
         raise l.fault(f"base is above 0, or -1 for Euler's number, not {given:g}", "base")

@@ -1,4 +1,4 @@
-"""Recurrent layers: LSTM, RNN, and the step of an LSTM by itself."""
+"""Recurrent layers: LSTM, RNN, and LSTMUnit, a single step of an LSTM."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..layer import Layer, layer
 
 STATE_WARNING = (
     "the state begins at zero in every call; Caffe carries it from one forward pass to the next where cont is not 0. "
-    "Set expose_hidden to hand it in and take it out."
+    "Set expose_hidden to pass it in and out."
 )
 
 
 @layer("LSTM", "recurrent_param", bottoms=(2, 5), tops=(1, 3))
 def lstm(l: Layer, x: Value, cont: Value, *rest: Value) -> tuple[Value, ...]:
-    """h of every step; with expose_hidden h and c are two more bottoms, and two more tops (lstm_layer.cpp).
+    """h of every step, [t, n, num_output]; with expose_hidden, h and c are extra bottoms and tops (lstm_layer.cpp).
 
-    Blobs, as the unrolled net has them: W_xc, b_c, W_xc_static if there is a static input, W_hc.
+    Blobs, as in Caffe's unrolled net: W_xc, b_c, W_xc_static if there is a static input, W_hc.
     """
     static, state = split_bottoms(l, x, cont, rest, states=2)
     d = l.param["num_output"]
@@ -47,13 +47,17 @@ def rnn(l: Layer, x: Value, cont: Value, *rest: Value) -> tuple[Value, ...]:
 
 @layer("LSTMUnit", bottoms=3, tops=2)
 def lstm_unit(l: Layer, c: Value, gates: Value, cont: Value) -> tuple[Value, ...]:
+    """One step of an LSTM: c and h from the previous c and the gates (lstm_unit_layer.cpp)."""
     return l.emit_all(LstmUnit(), c, gates, cont)
 
 
 def split_bottoms(
     l: Layer, x: Value, cont: Value, rest: tuple[Value, ...], states: int
 ) -> tuple[Value | None, tuple[Value, ...]]:
-    """The static input and the state among the bottoms, their count and shapes checked (recurrent_layer.cpp)."""
+    """The static input (or None) and the `states` state bottoms (or ()) in `rest` (recurrent_layer.cpp).
+
+    CompileError if the count of bottoms or tops, or a shape, is wrong.
+    """
     p = l.param
     if p["num_output"] < 1:
         raise l.fault("num_output has to be 1 or more", "num_output")
@@ -77,7 +81,7 @@ def split_bottoms(
 
 
 def project_inputs(l: Layer, x: Value, static: Value | None, width: int) -> Value:
-    """What the inputs give to every step, before the state adds its part: [t, n, width]."""
+    """The projection of the inputs for all steps, without the recurrent term: [t, n, width]."""
     taken = prod(l.sizes(x.type.dims[2:]))
     made = l.emit(Linear(axis=2), x, l.weight((width, taken), "weight_x"), l.weight((width,), "bias"))
     if static is None:

@@ -1,4 +1,4 @@
-"""Layers that sum numbers up or find the best of them."""
+"""Layers that reduce or rank elements: Reduction, ArgMax, Accuracy, Silence."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from .loss import ignored_label
 
 @layer("Reduction", "reduction_param")
 def reduction(l: Layer, x: Value) -> Value:
-    """All dimensions from `axis` on become one number (reduction_layer.cpp)."""
+    """Reduce all dimensions from `axis` on to one element (reduction_layer.cpp)."""
     p = l.param
     return l.emit(Reduce(how=p["operation"].lower(), axis=l.axis(p["axis"], x), coeff=l.number("coeff")), x)
 
 
 @layer("ArgMax", "argmax_param")
 def argmax(l: Layer, x: Value) -> Value:
-    """Where the largest numbers stand: along `axis`, whose size becomes top_k, or in each picture as a whole.
+    """Indices of the top_k largest elements (argmax_layer.cpp).
 
-    With out_max_val the numbers themselves: along an axis instead of the places, without one behind them, as
-    [n, 2, top_k] (argmax_layer.cpp). Without an axis there are three dimensions at least.
+    With `axis`, along that axis, whose size becomes top_k; out_max_val returns the values instead. Without, over each
+    whole image: [n, 1, top_k], or [n, 2, top_k] with out_max_val, the values after the indices; dimensions of 1 follow
+    up to the rank of x.
     """
     p, numbers = l.param, l.param["out_max_val"]
     if "axis" in p:
@@ -39,7 +40,7 @@ def argmax(l: Layer, x: Value) -> Value:
 
 @layer("Accuracy", "accuracy_param", bottoms=2, tops=(1, 2))
 def accuracy(l: Layer, x: Value, label: Value) -> tuple[Value, ...]:
-    """How often the label is among the top_k best; the second top is by class (accuracy_layer.cpp)."""
+    """The fraction of labels among the top_k scores; the second top is the same per class (accuracy_layer.cpp)."""
     p = l.param
     axis = l.axis(p["axis"], x)
     top, classes = top_k(l, l.known(x)[axis]), len(l.tops) == 2
@@ -56,5 +57,5 @@ def top_k(l: Layer, most: int) -> int:
 
 @layer("Silence", bottoms=(1, MANY), tops=0)
 def silence(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
-    """Nothing: the blobs count as read, and so are no outputs of the net (silence_layer.cpp)."""
+    """Mark the bottoms as read, so that they are not outputs of the net (silence_layer.cpp)."""
     return ()

@@ -1,4 +1,4 @@
-"""Layers that give the same numbers another shape. Their tops are their bottom's memory."""
+"""Layers that change the shape only: Flatten and Reshape. Their tops alias the bottom's storage."""
 
 from __future__ import annotations
 

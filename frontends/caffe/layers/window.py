@@ -1,4 +1,4 @@
-"""Layers that slide a learnt window over an image, and the window laid out."""
+"""Convolution layers: Convolution, Deconvolution and Im2col."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..layer import MANY, Layer, layer
 
 @layer("Convolution", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
 def convolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
-    """Every bottom is convolved with the same weights into the top of its number (base_conv_layer.cpp)."""
+    """Convolve each bottom with the same weights into the top of the same index (base_conv_layer.cpp)."""
     return convolve(l, bottoms, transposed=False)
 
 
 @layer("Deconvolution", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
 def deconvolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
-    """A convolution the other way round: the weight is [channels, num_output / group, ...] (deconv_layer.cpp)."""
+    """Transposed convolution; the weight is [channels, num_output / group, ...] (deconv_layer.cpp)."""
     return convolve(l, bottoms, transposed=True)
 
 
@@ -48,7 +48,7 @@ def convolve(l: Layer, bottoms: Sequence[Value], transposed: bool) -> tuple[Valu
 
 @layer("Im2col", "convolution_param")
 def im2col(l: Layer, x: Value) -> Value:
-    """The windows that a convolution would see, as channels (im2col_layer.cpp)."""
+    """The windows of a convolution, laid out as channels (im2col_layer.cpp)."""
     axis, axes = image_axes(l, x)
     stride, pad, dilation = window_geometry(l, axes)
     op = Im2col(kernel=l.window("kernel_size", axes), stride=stride, pad=pad, dilation=dilation)
@@ -56,7 +56,7 @@ def im2col(l: Layer, x: Value) -> Value:
 
 
 def image_axes(l: Layer, x: Value) -> tuple[int, int]:
-    """Where the channels stand, and how many image axes come behind them."""
+    """The channel axis, and the count of image axes after it, 1 to 3. CompileError for another count."""
     axis = l.axis(l.param["axis"], x)
     axes = x.type.rank - axis - 1
     if not 1 <= axes <= 3:
@@ -70,7 +70,7 @@ def window_geometry(l: Layer, axes: int) -> tuple[tuple[int, ...], ...]:
 
 
 def flatten_batch(l: Layer, axis: int, x: Value, window: Callable[[Value], Value]) -> Value:
-    """Treat images whose channels stand at `axis`: all dimensions before it are one batch."""
+    """Apply `window` with all dimensions before the channel axis `axis` merged into one batch dimension."""
     if axis == 1:
         return window(x)
     before = l.known(x)[:axis]

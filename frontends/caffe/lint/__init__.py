@@ -1,4 +1,4 @@
-"""What is questionable about a Caffe net, whether or not it can be compiled: each finding with its place and advice."""
+"""Lints Caffe nets, whether or not they can be compiled; each finding has a location and advice."""
 
 from .dataflow import Dataflow, trace_dataflow
 from .findings import Finding, findings

@@ -1,7 +1,7 @@
-"""What Caffe's layers need of their bottoms and tops: facts of BVLC Caffe's sources (src/caffe/layers, the CPU code).
+"""Which layer types are safe in place: facts from BVLC Caffe's sources (src/caffe/layers, the CPU code).
 
-A layer in place writes its result over its bottom. Its Forward has to stand that, and in training each Backward has to
-find what it reads: a layer's own, and that of the layer whose result was overwritten.
+An in-place layer overwrites its bottom. Its Forward must allow that, and in training two Backwards must still find the
+data they read: its own, and that of the layer that produced the bottom.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from ...files.message import Message
 
 @dataclass(frozen=True, slots=True)
 class InPlaceNeeds:
-    """What is known of a layer type; sentences end a line that begins with its name.
+    """The constraints of a layer type on running in place; reasons are clauses that follow the layer's name.
 
-    `forward` is why it cannot run in place at all, None if it can; `backward` why training it in place goes wrong,
-    None if it does not. `top` and `sign`: its Backward reads its result, or (in place) only the signs there. `keeps`:
-    in place it keeps a copy of its bottom, so that nothing is saved. `signs`: the result has its bottom's signs, or 0.
+    `forward`: why it cannot run in place at all, or None. `backward`: why it cannot be trained in place, or None.
+    `reads_top`: its Backward reads its top. `reads_sign`: in place, its Backward reads only the signs of its top.
+    `copies_bottom`: in place it keeps a copy of its bottom, so no memory is saved. `preserves_sign`: each element of
+    the top is 0 or has the sign of the bottom's.
     """
 
     forward: str | None = None
@@ -29,7 +30,7 @@ class InPlaceNeeds:
 
 
 REFUSED_IN_PLACE = "Caffe refuses it in place (CHECK_NE in its set-up)"
-READS_WINDOW = "each number of its result needs many of its bottom"
+READS_WINDOW = "each element of its top depends on many of its bottom"
 NO_BACKWARD = "it has no Backward: nothing before it learns"
 TABLE = {
     "AbsVal": InPlaceNeeds(forward=REFUSED_IN_PLACE),
@@ -37,7 +38,7 @@ TABLE = {
     "BN": InPlaceNeeds(),  # SegNet's and PSPNet's, the same way
     "Bias": InPlaceNeeds(),  # needs the top's gradient alone
     "BNLL": InPlaceNeeds(backward="its Backward reads the bottom, to which exp is applied"),
-    "Clip": InPlaceNeeds(backward="its Backward asks which numbers of the bottom were cut off"),
+    "Clip": InPlaceNeeds(backward="its Backward reads which elements of the bottom were clipped"),
     "Dropout": InPlaceNeeds(preserves_sign=True),  # keeps its mask; scaling and zeros
     "ELU": InPlaceNeeds(reads_top=True, preserves_sign=True),  # the sign of the top is that of the bottom
     "Exp": InPlaceNeeds(reads_top=True),
@@ -55,30 +56,30 @@ TABLE = {
     "TanH": InPlaceNeeds(reads_top=True, preserves_sign=True),
     "Threshold": InPlaceNeeds(backward=NO_BACKWARD),
 }
-WINDOWED_TYPES = (  # BVLC's, and SSD's, that read several numbers for each that they write
+WINDOWED_TYPES = (  # types of BVLC and SSD that read several elements for each one they write
     "ArgMax", "BatchReindex", "Convolution", "Deconvolution", "Embed", "Filter", "Im2col", "InnerProduct", "LSTM",
     "Pooling", "RNN", "Reduction", "SPP",
 )  # fmt: skip
 UNKNOWN_TYPE = "BVLC Caffe has no such layer: look at the fork that has"
-NEVER_IN_PLACE = {  # why other types cannot be in place
-    "Split": "its tops are its bottom's memory already",
-    "Flatten": "its top is its bottom's memory already, and Caffe refuses it in place",
-    "Reshape": "its top is its bottom's memory already, and Caffe refuses it in place",
+NEVER_IN_PLACE = {  # why these types cannot be in place
+    "Split": "its tops alias its bottom already",
+    "Flatten": "its top aliases its bottom already, and Caffe refuses it in place",
+    "Reshape": "its top aliases its bottom already, and Caffe refuses it in place",
     "Slice": "its tops are parts of its bottom",
     "Concat": "its top is larger than each bottom",
     "Tile": "its top is larger than its bottom",
     "Crop": "its top is a part of its bottom",
-    "Permute": "its numbers go to other places",
-    "ShuffleChannel": "its numbers go to other places",
+    "Permute": "it reorders elements",
+    "ShuffleChannel": "it reorders elements",
 }
 
 
 def needs(layer: Message) -> InPlaceNeeds:
-    """What Caffe's layer of this type, with these settings, needs."""
+    """The in-place constraints of a layer with its settings."""
     type: str = layer["type"]
     if type == "ReLU":
         negative = layer["relu_param"]["negative_slope"] < 0
-        why = "a negative negative_slope changes the signs that its Backward asks for" if negative else None
+        why = "a negative negative_slope changes the signs that its Backward reads" if negative else None
         return InPlaceNeeds(backward=why, reads_sign=True, preserves_sign=not negative)
     if type == "Power":
         return power_needs(layer["power_param"])
@@ -94,12 +95,12 @@ def needs(layer: Message) -> InPlaceNeeds:
 
 
 def is_known(layer: Message) -> bool:
-    """True if we know what the layer needs."""
+    """True if the layer's type is one of BVLC Caffe's or SSD's, whose constraints are known."""
     return needs(layer).forward != UNKNOWN_TYPE
 
 
 def power_needs(settings: Message) -> InPlaceNeeds:
-    """power_layer.cpp: the gradient is a number for power 1 (and for power or scale 0), else it is worked out."""
+    """power_layer.cpp: the gradient is constant for power 1 (and for power or scale 0), else it reads the data."""
     if settings["power"] == 1 or settings["power"] == 0 or settings["scale"] == 0:
         return InPlaceNeeds(preserves_sign=settings["shift"] == 0 and settings["scale"] > 0 and settings["power"] == 1)
     return InPlaceNeeds(backward="its Backward divides by the bottom", reads_top=True)

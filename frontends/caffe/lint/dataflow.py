@@ -1,6 +1,6 @@
-"""A file's layers as they are wired: which writing of a blob each one reads, and whose memory it shares.
+"""Def-use chains of a net's layers: which write of a blob each layer reads, and which blobs share storage.
 
-Told from bottoms and tops alone, so that a net can be looked at whose layers or shapes are not all understood.
+It uses bottoms and tops only, so it also works for nets with unknown layer types or shapes.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from ...files.message import Message
 from ..rules import State, select_layers
 from ..upgrade import upgrade_net
 
-SHARING_TYPES = ("Split", "Flatten", "Reshape")  # Caffe: the tops are the bottom's memory (ShareData)
-MEASURE_WORDS = ("Loss", "Accuracy", "HDF5Output")  # in a type's name: what a net for training is there for
+SHARING_TYPES = ("Split", "Flatten", "Reshape")  # types whose tops alias the bottom (ShareData)
+MEASURE_WORDS = ("Loss", "Accuracy", "HDF5Output")  # parts of the names of types that a training net is evaluated by
 
 
 @dataclass(eq=False)
 class SharedStorage:
-    """A piece of Caffe's memory, and everything that is written to it, under whatever names."""
+    """Storage that blobs share, and all writes to it in order, under any name."""
 
     writes: list[BlobWrite] = field(default_factory=list)
 
 
 @dataclass(eq=False)
 class BlobWrite:
-    """What one layer leaves in a blob; `maker` is None of an input. `over` is what stood there before, in place."""
+    """One write of a blob. `producer`: the layer, None for an input; `overwrites`: the write it replaces in place."""
 
     blob: str
     producer: LayerNode | None
@@ -39,7 +39,7 @@ class BlobWrite:
 
 @dataclass(eq=False)
 class LayerNode:
-    """A layer, its number in the order of the net, what it reads and what it writes."""
+    """A layer, its index in the net's order, and the blob writes that it reads and makes."""
 
     message: Message
     number: int
@@ -62,20 +62,20 @@ class LayerNode:
 
     @property
     def is_in_place(self) -> bool:
-        """True if a top is written over a bottom of the same name."""
+        """True if a top overwrites a bottom of the same name."""
         return any(w.overwrites is not None and w.overwrites in self.reads for w in self.writes)
 
     @property
     def is_measure(self) -> bool:
-        """True if a net for training is run for this layer's sake: a loss, a share of hits, a file that is written."""
+        """True if the layer is a result of a training net: a loss, an accuracy, or an output file."""
         return any(word in self.type for word in MEASURE_WORDS) and bool(self.reads)
 
 
 @dataclass
 class Dataflow:
-    """All layers of a state in order, the inputs at the head of the file, and what each blob holds at the end.
+    """The layers of a state in order, the inputs that no layer makes, and the last write of each blob by name.
 
-    `written` is the file as it is, `net` the same in the current generation's form, `phase` TEST or TRAIN.
+    `written` is the message of the file, `net` the same in the current format, `phase` TEST or TRAIN.
     """
 
     written: Message
@@ -87,7 +87,7 @@ class Dataflow:
 
 
 def trace_dataflow(net: Message, state: State) -> Dataflow:
-    """The flow of a net in any generation's form. CompileError if it mixes two of them."""
+    """Trace the dataflow of a net in any format generation. CompileError if it mixes two of them."""
     made = Dataflow(net, upgrade_net(net, []), state.phase)
     net = made.net
 

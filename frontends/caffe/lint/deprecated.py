@@ -1,4 +1,4 @@
-"""Fields that Caffe's schema calls deprecated (caffe.proto), and what to write in their place."""
+"""Fields that Caffe's schema marks as deprecated (caffe.proto), and their replacements."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ....compiler.errors import CompileError
 from .dataflow import Dataflow
 
 TRANSFORM = "Write it in transform_param."
-FIELDS = {  # by message and field, what to do
+FIELDS = {  # advice, by message type and field
     ("DataParameter", "scale"): TRANSFORM,
     ("DataParameter", "mean_file"): TRANSFORM,
     ("DataParameter", "crop_size"): TRANSFORM,
@@ -30,12 +30,12 @@ INPUT = 'Write layer { name: "data" type: "Input" top: "data" input_param { shap
 
 
 def find_deprecated(flow: Dataflow) -> Iterator[CompileError]:
-    """One finding for each form; for a field of layers, one at each layer."""
+    """Yield one error for each deprecated form, and for a deprecated field one in each layer."""
     net = flow.net
     if "input" in net:
-        yield net.fault("input at the head of a file is deprecated: it is a layer now", "input", INPUT)
+        yield net.fault("`input` outside a layer is deprecated", "input", INPUT)
     if "layers" in flow.written:
-        sentence = "`layers { type: CONVOLUTION }` is the form of 2014, which Caffe upgrades whenever it reads the file"
+        sentence = "`layers { type: CONVOLUTION }` is the V1 format of 2014, which Caffe upgrades on reading"
         advice = 'Write layer { type: "Convolution" ... }: Caffe\'s tool upgrade_net_proto_text does.'
         yield flow.written.fault(sentence, "layers", advice)
     for layer in flow.layers:

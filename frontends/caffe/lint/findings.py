@@ -1,4 +1,4 @@
-"""The rules, one a function: each looks at the flow of a net and tells what it finds, with place and advice."""
+"""The lint rules, one function each: given a net's dataflow, it yields errors with a location and advice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ....compiler.errors import CompileError
 from ...files.message import Message
-from .. import layers as layers  # which enter themselves in LAYERS
+from .. import layers as layers  # imported to register the layer types
 from ..data_layers import DATA_LAYERS as DATA
 from ..layer import LAYERS
 from .backward import is_known, needs
@@ -24,7 +24,7 @@ WITH_BIAS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The name of a rule, and what it has to say."""
+    """The name of a rule, and an error that it found."""
 
     rule: str
     error: CompileError
@@ -34,7 +34,7 @@ Found = Iterator[CompileError]
 
 
 def findings(flow: Dataflow, outputs: Collection[str] = ()) -> list[Finding]:
-    """All that the rules find, in the order of the file. `outputs` are the blobs that are asked for, if any are."""
+    """The findings of all rules, sorted by location. `outputs` are the requested blobs, if any."""
     found = [Finding(rule.__name__, error) for rule in RULES for error in rule(flow)]
     if outputs:
         found += [Finding("dead_layer", error) for error in find_unneeded(flow, outputs)]
@@ -42,7 +42,7 @@ def findings(flow: Dataflow, outputs: Collection[str] = ()) -> list[Finding]:
 
 
 def useless_bias(flow: Dataflow) -> Found:
-    """A bias that the BatchNorm behind it takes away again."""
+    """Find layers with a bias that the following BatchNorm subtracts again."""
     for layer in flow.layers:
         param = WITH_BIAS.get(layer.type)
         if param is None or not layer.message[param]["bias_term"]:
@@ -50,14 +50,14 @@ def useless_bias(flow: Dataflow) -> Found:
         readers = layer.writes[0].readers if layer.writes else []
         if readers and all(r.type == "BatchNorm" for r in readers):
             sentence = f'{layer.label} has a bias, which layer "{readers[0].name}" (BatchNorm) subtracts again'
-            advice = "Say bias_term: false before you train; in a trained net it is harmless, and cortado folds it."
+            advice = "Set bias_term: false before you train; in a trained net it is harmless, and cortado folds it."
             settings: Message = layer.message[param]
             at = settings if "bias_term" in settings else layer.message
             yield at.fault(sentence, "bias_term" if at is settings else "name", advice)
 
 
 def trainable_statistics(flow: Dataflow) -> Found:
-    """BatchNorm's mean, variance and factor are measured, not learnt."""
+    """Find BatchNorm layers whose statistics (mean, variance, factor) have a learning rate other than 0."""
     for layer in flow.layers:
         if layer.type != "BatchNorm":
             continue
@@ -65,32 +65,32 @@ def trainable_statistics(flow: Dataflow) -> Found:
         if wrong:
             spec = layer.message["param"][wrong[0]]
             sentence = f"{layer.label} lets the solver train its statistics (blob {', '.join(map(str, wrong))})"
-            advice = "Say lr_mult: 0 and decay_mult: 0 for each of its three blobs, or leave the params out."
+            advice = "Set lr_mult: 0 and decay_mult: 0 for each of its three blobs, or leave the params out."
             at = "lr_mult" if "lr_mult" in spec else None
             yield spec.fault(f"{sentence}: their lr_mult is not 0", at, advice)
 
 
 def dead_layer(flow: Dataflow) -> Found:
-    """Layers whose results come to nothing."""
-    strangers = [l for l in flow.layers if l.type not in LAYERS or (not l.writes and l.type != "Silence")]
+    """Find layers whose results are not used, and layers without effect."""
+    unknown = [l for l in flow.layers if l.type not in LAYERS or (not l.writes and l.type != "Silence")]
     measures = [l for l in flow.layers if l.is_measure]
-    reached = with_producers(flow, [*strangers, *measures])
+    reached = with_producers(flow, [*unknown, *measures])
     for layer in flow.layers:
         readers = [r for w in layer.writes for r in w.readers]
         if layer.type in ("Input", *DATA) or layer.is_measure:
             continue
         if readers and all(r.type == "Silence" for r in readers):
-            sentence = f"{layer.label} makes what is only silenced"
+            sentence = f"{layer.label} makes only blobs that Silence reads"
             yield layer.message.fault(sentence, "name", "Take both layers out.")
         elif measures and layer.writes and layer not in reached:
-            sentence = f"{layer.label} leads to no loss and to nothing else that is measured"
+            sentence = f"{layer.label} leads to no loss and to no other measure"
             yield layer.message.fault(sentence, "name", "Take it out, or read its result.")
         elif (reason := no_op_reason(layer)) is not None:
             yield layer.message.fault(f"{layer.label} does nothing: {reason}", "name", "Take it out.")
 
 
 def with_producers(flow: Dataflow, ends: Collection[LayerNode]) -> set[LayerNode]:
-    """The layers that these depend on, and these."""
+    """The layers in `ends` and all layers that they depend on."""
     found = set(ends)
     for layer in reversed(flow.layers):
         if any(r in found for w in layer.writes for r in w.readers):
@@ -99,7 +99,7 @@ def with_producers(flow: Dataflow, ends: Collection[LayerNode]) -> set[LayerNode
 
 
 def no_op_reason(layer: LayerNode) -> str | None:
-    """Why the layer gives back what it reads."""
+    """Why the layer returns its input unchanged; None if it does not."""
     message = layer.message
     match layer.type:
         case "Power":
@@ -120,9 +120,9 @@ def no_op_reason(layer: LayerNode) -> str | None:
 
 
 def find_unneeded(flow: Dataflow, outputs: Collection[str]) -> Found:
-    """Layers that the blobs which are asked for do not need."""
-    makers = [w.producer for name in outputs if (w := flow.last.get(name)) is not None and w.producer is not None]
-    needed = with_producers(flow, makers)
+    """Find layers that none of the requested blobs depends on."""
+    producers = [w.producer for name in outputs if (w := flow.last.get(name)) is not None and w.producer is not None]
+    needed = with_producers(flow, producers)
     for layer in flow.layers:
         if layer not in needed and layer.type != "Input":
             sentence = f"{layer.label} is not needed for {', '.join(outputs)}"
@@ -130,7 +130,7 @@ def find_unneeded(flow: Dataflow, outputs: Collection[str]) -> Found:
 
 
 def unsafe_in_place(flow: Dataflow) -> Found:
-    """In place where Caffe's own Forward or Backward does not stand it."""
+    """Find in-place layers that give wrong results in Caffe's Forward or Backward."""
     for layer in flow.layers:
         if not layer.is_in_place or not is_known(layer.message):
             continue
@@ -145,32 +145,32 @@ def unsafe_in_place(flow: Dataflow) -> Found:
 
 
 def changed_alias(flow: Dataflow) -> Found:
-    """In place in memory that another blob shares: that blob changes too."""
+    """Find in-place layers that also change another blob, which shares the storage."""
     for layer in flow.layers:
         if layer.is_in_place and (reason := alias_conflict(layer, layer.reads[0])) is not None:
             sentence = f"{layer.label} is in place and changes another blob too: {reason}"
-            advice = "cortado computes what Caffe does. If it is not what you mean, give the top a name of its own."
+            advice = "cortado computes what Caffe does. If that is not intended, give the top a name of its own."
             yield layer.message.fault(sentence, "top", advice)
 
 
 def training_only(flow: Dataflow) -> Found:
-    """What a net that only answers does not need."""
+    """Find layers that a deployed net does not need: Dropout, losses, accuracies."""
     brought = any(layer.writes and not layer.reads and layer.type != "Input" for layer in flow.layers)
     if brought or flow.phase == "TRAIN":
-        return  # a net for training, which needs all of it
+        return  # a net for training needs these layers
     for layer in flow.layers:
         if layer.type == "Dropout" and no_op_reason(layer) is None:
-            sentence = f"{layer.label} does something in training only"
+            sentence = f"{layer.label} has an effect in training only"
             yield layer.message.fault(
                 sentence, "type", "Take it out of the net that you deploy; the answer is the same."
             )
         elif layer.is_measure:
-            sentence = f"{layer.label} is for training and measuring, and asks for labels"
+            sentence = f"{layer.label} is for training and measuring, and needs labels"
             yield layer.message.fault(sentence, "type", "A net that you deploy ends before it, with a Softmax perhaps.")
 
 
 def deprecated_field(flow: Dataflow) -> Found:
-    """Fields and forms that Caffe's own schema calls deprecated."""
+    """Find fields and formats that Caffe's schema marks as deprecated."""
     yield from find_deprecated(flow)
 
 

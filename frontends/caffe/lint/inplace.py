@@ -1,4 +1,4 @@
-"""For each layer of a net: may it write its result over its bottom, when the net answers and when it is trained?"""
+"""Decides for each layer of a net whether it may run in place, in inference and in training."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FILLED_ONCE = ("Input", "DummyData", "Parameter")  # their tops are filled once,
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What there is to say of one layer.
+    """Whether one layer is in place and may be.
 
-    `now`: the file has it in place. `inference` and `training`: why it must not be, None where it may be. `nbytes` are
-    those of its top (None: the shape is not known); `saves` those that it would save, or saves, in place: one array
-    when the net answers. In training it is two, the gradients' too, if it may be in place there.
+    `now`: it is in place in the file. `inference` and `training`: why it must not be in place, or None. `nbytes`: size
+    of its top in bytes, None if the shape is unknown. `saves`: bytes that running in place saves or would save in
+    inference; training saves the same again for the gradients.
     """
 
     layer: str
@@ -33,12 +33,12 @@ class Verdict:
 
     @property
     def is_wrong(self) -> bool:
-        """The file has it in place, and its numbers suffer when the net answers."""
+        """True if the layer is in place in the file and gives wrong results in inference."""
         return self.now and self.inference is not None
 
     @property
     def summary(self) -> str:
-        """One sentence for a table."""
+        """The verdict in one clause, for a table."""
         if self.inference is not None:
             return self.inference
         if self.training is not None:
@@ -47,7 +47,7 @@ class Verdict:
 
 
 def verdicts(flow: Dataflow, types: Mapping[str, TensorType]) -> list[Verdict]:
-    """For each layer that has a bottom and a top. `types` are those of the blobs, as far as they are known."""
+    """A verdict for each layer with a bottom and a top. `types`: the types of blobs by name, as far as known."""
     found = []
     for layer in flow.layers:
         if layer.reads and layer.writes and not layer.is_measure:
@@ -67,7 +67,7 @@ def verdict(layer: LayerNode, types: Mapping[str, TensorType]) -> Verdict:
 
 
 def inference_conflict(layer: LayerNode, types: Mapping[str, TensorType]) -> str | None:
-    """Why the layer must not be in place when the net answers."""
+    """Why the layer must not be in place in inference; None if it may."""
     reason = needs(layer.message).forward
     if reason is not None:
         return reason
@@ -94,7 +94,7 @@ def other_reader_conflict(layer: LayerNode, bottom: BlobWrite) -> str | None:
 
 
 def alias_conflict(layer: LayerNode, bottom: BlobWrite, after: bool = True) -> str | None:
-    """Whether another name of the bottom's memory is read by somebody else, `after` this layer, or is an answer."""
+    """Why an alias of the bottom forbids it: another layer reads it (`after` this one), or the net returns it."""
     for way in aliases(layer, bottom):
         readers = [r for r in way.readers if r is not layer and r is not bottom.producer]
         if after:
@@ -106,30 +106,30 @@ def alias_conflict(layer: LayerNode, bottom: BlobWrite, after: bool = True) -> s
 
 
 def aliases(layer: LayerNode, of: BlobWrite) -> list[BlobWrite]:
-    """What stands in the memory of `of` under its other names when the layer begins."""
+    """The last write of each other blob in the storage of `of` before the layer runs."""
     made = [w for w in of.storage.writes if w.producer is None or w.producer.number < layer.number]
     return list({w.blob: w for w in made if w.blob != of.blob}.values())
 
 
 def input_conflict(bottom: BlobWrite) -> str | None:
-    """An input is written once and may be used again: pycaffe's users set data once and run the net twice."""
-    maker = bottom.producer
-    if maker is None or maker.type in FILLED_ONCE:
-        return f'"{bottom.blob}" is an input, and stands for the next run too'
+    """Why an input must not be overwritten: pycaffe's users set its data once and run the net several times."""
+    producer = bottom.producer
+    if producer is None or producer.type in FILLED_ONCE:
+        return f'"{bottom.blob}" is an input, which the next run reads again'
     return None
 
 
 def training_conflict(layer: LayerNode) -> str | None:
-    """Why the layer must not be in place while the net is trained, though it may be when it answers."""
+    """Why the layer must not be in place in training, though it may be in inference; None if it may."""
     own = needs(layer.message)
     if own.backward is not None:
         return own.backward
-    maker = layer.reads[0].producer
-    if maker is None:
+    producer = layer.reads[0].producer
+    if producer is None:
         return None
-    theirs = needs(maker.message)
+    theirs = needs(producer.message)
     if theirs.reads_top:
-        return f"the Backward of {maker.label}, whose result is overwritten, reads it"
-    if theirs.reads_sign and maker.is_in_place and not own.preserves_sign:
-        return f"the Backward of {maker.label}, itself in place, asks for the signs that stood there"
+        return f"the Backward of {producer.label}, whose result is overwritten, reads it"
+    if theirs.reads_sign and producer.is_in_place and not own.preserves_sign:
+        return f"the Backward of {producer.label}, itself in place, reads the signs of the overwritten values"
     return alias_conflict(layer, layer.reads[0], after=False)
