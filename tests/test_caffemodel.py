@@ -183,7 +183,7 @@ def broken_files() -> dict[str, tuple[bytes, str]]:
         "noise": (b"\xff" * 20, "a number is longer than ten bytes"),
         "count": (
             blob(shape(2, 2) + wire.encode_field(5, b"\0" * 12)),
-            'layer "conv": blob 0 has 3 numbers for the shape 2 x 2',
+            'layer "conv": blob 0 has 3 elements for the shape 2 x 2',
         ),
         "odd bytes": (blob(shape(1) + wire.encode_field(5, b"\0" * 5)), 'layer "conv": blob 0 has 5 bytes of data'),
         "negative": (blob(shape(-1, -2) + wire.encode_field(5, b"\0" * 8)), "blob 0 has the impossible shape -1 x -2"),

@@ -121,8 +121,7 @@ RULES = {
         'layers { name: "r" type: RELU bottom: "data" top: "r" }\n',
         [
             "deprecated_field:1: `input` outside a layer is deprecated",
-            "deprecated_field:2: `layers { type: CONVOLUTION }` is the V1 format of 2014, which Caffe upgrades whenever it "
-            "reads the file",
+            "deprecated_field:2: `layers { type: CONVOLUTION }` is the V1 format, which Caffe upgrades on reading",
         ],
     ),
 }

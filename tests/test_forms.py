@@ -286,7 +286,7 @@ def test_hdf5_lacks_a_shared_blob_only(tmp_path: Path) -> None:
     x = np.ones((2, 8), np.float32)
     np.testing.assert_array_equal(compile_net(tmp_path, SIAMESE, tmp_path / "w.h5")(x=x)["b"], x + 2 * biases)
     apart = SIAMESE.replace('param { name: "w" }', "")
-    with pytest.raises(CompileError, match=r'layer "b".*has no numbers for its blob 0'):
+    with pytest.raises(CompileError, match=r'layer "b".*has no data for its blob 0'):
         compile_net(tmp_path, apart, tmp_path / "w.h5")
     with h5py.File(tmp_path / "w.h5", "a") as file:
         file["data/b/0"] = 2 * weight

@@ -25,6 +25,7 @@ class BlobStorage:
         self.write(self.value)
 
     def write(self, value: Value) -> None:
+        """Replace the current value, and drop its reshaped forms."""
         self.value, self.shapes = value, {value.type.dims: value}
 
 

@@ -85,6 +85,7 @@ def parse_settings(layer: LayerBlobs, path: str | Path) -> Protobuf:
 
 
 def renumber_settings(layer: LayerBlobs, path: str | Path) -> bytes:
+    """The layer's settings with the field numbers of our schema. CompileError for an ambiguous number."""
     if layer.schema != "LayerParameter":
         return layer.settings
     data, result = memoryview(layer.settings), bytearray()
@@ -99,7 +100,7 @@ def renumber_settings(layer: LayerBlobs, path: str | Path) -> bytes:
         elif layer.type in data_layers.DATA_LAYERS:
             continue  # settings for reading data: the caller feeds the net
         else:
-            sentence = f"field {field.number} of its settings means different things in different forks of Caffe"
+            sentence = f"field {field.number} of its settings has different meanings in forks of Caffe"
             raise CompileError(f'{path}: layer "{layer.name}" ({layer.type}): {sentence}', advice=PROTOTXT_ADVICE)
     return bytes(result)
 

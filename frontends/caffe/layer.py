@@ -58,6 +58,7 @@ def layer(
 
 
 def count_range(count: int | tuple[int, int]) -> tuple[int, int]:
+    """The least and greatest count from a count or a pair."""
     return (count, count) if isinstance(count, int) else count
 
 

@@ -34,6 +34,7 @@ class MessageBuilder:
         self.values[name], self.places[name] = values, places
 
     def build(self) -> Message:
+        """The finished message."""
         return Message(self.type, self.like.loc, self.like.text, self.values, self.places, self.unknown)
 
 

@@ -134,6 +134,7 @@ class Importer:
             self.broken.update(tops)
 
     def check_type(self, message: Message) -> None:
+        """Raise CompileError if the layer's type is unknown."""
         name, type = message["name"], message["type"]
         if type not in LAYERS:
             sentence = f'layer "{name}": cortado has no layer type {type}{did_you_mean(type, LAYERS)}'
@@ -144,6 +145,7 @@ class Importer:
             raise message.fault(sentence, "type" if "type" in message else None, advice)
 
     def find_bottom(self, message: Message, i: int) -> TrackedBlob:
+        """The blob of bottom `i`. CompileError if no earlier layer makes it."""
         name = message["bottom"][i]
         if name not in self.blobs:
             self.broken.add(name)  # reported once
@@ -170,6 +172,7 @@ class Importer:
         return blob.storage.shapes[blob.dims]
 
     def check_counts(self, layer: Layer) -> None:
+        """Raise CompileError if the type does not accept this count of bottoms or tops."""
         for noun, has, (least, most) in (
             ("bottom", len(layer.bottoms), layer.layer_type.bottoms),
             ("top", len(layer.tops), layer.layer_type.tops),
@@ -250,6 +253,7 @@ class Importer:
         return [(n, self.read(self.blobs[n], self.message)) for n in names]
 
     def finish(self, outputs: list[tuple[str, Value]]) -> Graph:
+        """The verified graph, without dead nodes, its values named after blobs."""
         nodes = live_nodes(self.nodes, [v for _, v in outputs])
         name = self.message["name"] or "net"
         return verify(name_values(Graph(name, tuple(self.inputs), nodes, tuple(outputs)), self.versions))

@@ -58,7 +58,7 @@ class Parameters:
         """The owner's blob; its shape, or with share_mode PERMISSIVE its count, must agree (net.cpp, AppendParam)."""
         owner, at, made = self.shared[name]
         if made.is_bound and self.weights.is_different(layer.name, index, made.data):
-            sentence = f'blob {index} is shared with layer "{owner.name}", and the caffemodel has other numbers for it'
+            sentence = f'blob {index} is shared with layer "{owner.name}", and the caffemodel has other values for it'
             advice = "Caffe keeps whichever comes last in the caffemodel. Take the name out to let each have its own."
             raise layer.fault(sentence, None, advice)
         if made.type.shape == shape:

@@ -36,6 +36,7 @@ def select_layers(layers: Iterable[Message], state: State, errors: list[CompileE
 
 
 def is_met(rule: Message, state: State) -> bool:
+    """True if the state has the phase, level and stages that a rule asks for."""
     if "phase" in rule and rule["phase"] != state.phase:
         return False
     if "min_level" in rule and state.level < rule["min_level"]:

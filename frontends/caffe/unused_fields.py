@@ -92,6 +92,7 @@ def find_unread(layer: Message, label: str, own: str | None = None) -> Iterator[
 
 
 def find_unread_settings(settings: Message, label: str) -> Iterator[UnusedField]:
+    """Yield the unread fields of a settings message, nested messages included."""
     for field in settings.written:
         if has_no_effect(settings, field):
             continue
@@ -114,6 +115,7 @@ def has_no_effect(message: Message, field: str) -> bool:
 
 
 def unsupported_field_error(message: Message, field: str, label: str) -> CompileError:
+    """The error for a field that cortado does not support."""
     advice = "If it does not affect the result, remove it, or be lenient: then it is ignored with a warning."
     return message.fault(f"{label}: cortado does not compute {field} of {message.type}", field, advice)
 

@@ -97,6 +97,7 @@ def param_specs(layer: Message) -> tuple[Message, ...]:
 
 
 def first_loc(places: dict[str, tuple[Loc, ...]]) -> Loc:
+    """The first location of any field."""
     return next(iter(places.values()))[0]
 
 

@@ -96,7 +96,7 @@ class FileWeights:
         blob = stored.blobs[index]
         if blob.is_missing:
             advice = "Such a blob is another layer's, shared by param { name }: is this the right prototxt?"
-            raise MissingBlob(f"{self.file} has no numbers for its blob {index}", advice)
+            raise MissingBlob(f"{self.file} has no data for its blob {index}", advice)
         if not has_shape(blob, shape):
             advice = "Is it the caffemodel of this very prototxt?"
             sentence = f"blob {index} is {list(blob.shape)} in {self.file}, and the net needs {list(shape)}"
@@ -115,6 +115,7 @@ class FileWeights:
         return not np.array_equal(theirs, owned.numpy().reshape(-1), equal_nan=True)
 
     def others(self, layer: str) -> str:
+        """Advice for a layer without weights: the layers that have some."""
         with_blobs = [name for name, stored in self.layers.items() if stored.blobs]
         listed = ", ".join(with_blobs[:6]) + (", ..." if len(with_blobs) > 6 else "")
         return f"It has weights for {listed or 'no layer'}. Give the caffemodel that belongs to this prototxt."

@@ -53,6 +53,7 @@ class Blob:
 
     @property
     def is_missing(self) -> bool:
+        """True if the blob has no data."""
         return not self.arrays
 
     def __repr__(self) -> str:
@@ -109,7 +110,7 @@ def check_blob(blob: Blob) -> Blob:
         raise BadBlob(f"has the impossible shape {shown[:80]}")
     count = sum(map(len, blob.arrays))
     if blob.arrays and count != math.prod(blob.shape):
-        raise BadBlob(f"has {count} numbers for the shape {shown}")
+        raise BadBlob(f"has {count} elements for the shape {shown}")
     return blob
 
 

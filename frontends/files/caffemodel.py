@@ -118,10 +118,12 @@ def read_blob(path: str | Path) -> Blob:
 
 
 def damaged_file_error(path: str | Path, e: wire.Damaged) -> CompileError:
+    """The error for a file whose bytes are not a protobuf message."""
     return CompileError(f"{path}: byte {e.offset}: {e.sentence}: the file is cut off or damaged", advice=COPY_AGAIN)
 
 
 def parse_weights(mapped: MappedFile, file: str) -> Weights:
+    """Parse a mapped file. Raises wire.Damaged or CompileError."""
     data, name, layers, settings = mapped.data, "", list[LayerBlobs](), bytearray()
     for entry in wire.walk(data, 0, len(data)):
         if entry.number == 1 and entry.wire_type == wire.VARINT:
@@ -175,6 +177,7 @@ def parse_layer(data: memoryview, entry: wire.WireField, layout: LayerFieldNumbe
 
 
 def parse_layer_blob(data: memoryview, part: wire.WireField, name: str, index: int, file: str) -> Blob:
+    """Parse a blob of a layer. CompileError if it is invalid."""
     try:
         return parse_blob(data, part.start, part.stop)
     except BadBlob as e:

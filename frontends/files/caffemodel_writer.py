@@ -67,6 +67,7 @@ def write(path: str | Path, net_name: str, layers: Iterable[LayerToWrite]) -> No
 
 
 def write_layer(file: BinaryIO, layer: LayerToWrite) -> None:
+    """Append one layer to the file. CompileError if it exceeds MAX_LAYER."""
     named = [(1, layer.name), (2, layer.type), *((3, b) for b in layer.bottoms), *((4, t) for t in layer.tops)]
     start = b"".join(wire.encode_field(number, name.encode()) for number, name in named)
     arrays = [b.data if isinstance(b, Blob) else np.asarray(b) for b in layer.blobs]

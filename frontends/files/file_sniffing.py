@@ -46,6 +46,7 @@ def not_prototxt_error(text: str, file: str) -> CompileError | None:
 
 
 def empty_file_error(text: str, file: str) -> CompileError:
+    """The error for a prototxt without fields."""
     return CompileError("this file is empty", Loc(file, 1, 1), text, "A net has at least one layer: layer { ... }.")
 
 

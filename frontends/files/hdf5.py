@@ -78,6 +78,7 @@ def walk_groups(group: Any, prefix: str, path: str | Path) -> Iterator[tuple[str
 
 
 def read_dataset(dataset: Any, layer: str, index: int, path: str | Path) -> Blob:
+    """Read one blob. CompileError if its dtype is not a float type."""
     if dataset.dtype.kind != "f":
         sentence = f'{path}: layer "{layer}": blob {index} has dtype {dataset.dtype}, not a float type'
         raise CompileError(sentence, advice="Was this file written by another program than Caffe?")

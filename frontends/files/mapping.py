@@ -34,6 +34,7 @@ class MappedFile:
             yield replace(blob, arrays=tuple(map(self.map_array, blob.arrays)))
 
     def map_array(self, part: Array) -> Array:
+        """A view of the same bytes in a new mapping; the array itself if it is small or strided."""
         if part.nbytes < LARGE or not part.flags.c_contiguous:
             return part
         at = part.ctypes.data - np.frombuffer(self.data, "u1").ctypes.data

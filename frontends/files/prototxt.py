@@ -56,6 +56,7 @@ class MessageReader:
         self.errors: list[CompileError] = []
 
     def read_message(self, block: MessageBlock, type: str, depth: int = 0) -> Message:
+        """The message of a block; errors in it are collected."""
         values: dict[str, list[Any]] = {}
         places: dict[str, list[Loc]] = {}
         unknown: list[UnknownField] = []
@@ -88,6 +89,7 @@ class MessageReader:
         )
 
     def read_value(self, value: Scalar | MessageBlock, field_type: FieldType, name: str, depth: int) -> Any:
+        """The value of a field. Raises BadValue."""
         if isinstance(value, MessageBlock):
             if not field_type.message:
                 raise BadValue(
@@ -109,7 +111,9 @@ class MessageReader:
             self.report(field, f"{field.name} holds a single value, not a list", "Write it without brackets.")
 
     def report(self, at: Scalar | MessageBlock | FieldSyntax, sentence: str, advice: str = "") -> None:
+        """Collect an error located at a node of the syntax tree."""
         self.errors.append(CompileError(sentence, self.loc_of(at), self.text, advice))
 
     def loc_of(self, at: Scalar | MessageBlock | FieldSyntax) -> Loc:
+        """The location of a node of the syntax tree."""
         return Loc(self.file, at.line, at.column)

@@ -26,6 +26,7 @@ class BadValue(Exception):
 
 
 def read_integer(value: Scalar, field_type: FieldType, name: str) -> int:
+    """An integer in decimal, octal or hex, in the range of its type."""
     digits = value.text.removeprefix("-")
     try:
         if value.token_type != "number":
@@ -41,6 +42,7 @@ def read_integer(value: Scalar, field_type: FieldType, name: str) -> int:
 
 
 def read_float(value: Scalar, field_type: FieldType, name: str) -> float:
+    """A float, rounded to float32 unless the field is a double."""
     text = value.text.lower()
     if (value.token_type == "number" and "x" not in text) or (
         value.token_type == "word" and text.removeprefix("-") in SPECIAL_FLOATS
@@ -54,6 +56,7 @@ def read_float(value: Scalar, field_type: FieldType, name: str) -> float:
 
 
 def read_bool(value: Scalar, field_type: FieldType, name: str) -> bool:
+    """True for `true`, `t` or 1, False for `false`, `f` or 0."""
     if value.token_type == "word" and value.text in BOOLS:
         return BOOLS[value.text]
     if value.token_type == "number" and value.text in ("0", "1"):
@@ -64,12 +67,14 @@ def read_bool(value: Scalar, field_type: FieldType, name: str) -> bool:
 
 
 def read_string(value: Scalar, field_type: FieldType, name: str) -> str:
+    """The value of a quoted string."""
     if value.token_type != "string":
         raise BadValue(f"{name} takes a text, not {quote(value)}", f'Put it in quotes: {name}: "{value.text}".')
     return value.text
 
 
 def read_enum(value: Scalar, field_type: FieldType, name: str) -> str:
+    """The name of an enum value, given by name or number."""
     if value.token_type == "word" and value.text in field_type.numbers:
         return value.text
     if value.token_type == "number":
@@ -83,11 +88,13 @@ def read_enum(value: Scalar, field_type: FieldType, name: str) -> str:
 
 
 def quote(value: Scalar) -> str:
+    """The value as error messages show it, shortened to 40 characters."""
     text = value.text if len(value.text) < 40 else value.text[:37] + "..."
     return f'"{text}"' if value.token_type == "string" else text
 
 
 def number_advice(value: Scalar) -> str:
+    """Advice for a value that should be a number."""
     if value.token_type == "word":
         return "Is this file a template with places to fill in?"
     return (

@@ -69,6 +69,7 @@ def field_types(type: str) -> Mapping[str, FieldType]:
 
 
 def field_type(field: FieldDescriptor) -> FieldType:
+    """The type of a field from its descriptor."""
     repeated, required = field.is_repeated, field.is_required
     if field.message_type is not None:
         return FieldType("message", repeated, required, None, message=field.message_type.name)

@@ -82,8 +82,10 @@ def foreign_syntax_error(rest: str, loc: Loc, text: str) -> CompileError | None:
 
 
 def has_open_block(seen: list[object]) -> bool:
+    """True if the parser is inside a block."""
     return any(isinstance(t, Token) and t.type in ("LBRACE", "LANGLE") for t in seen)
 
 
 def token_loc(token: Token, file: str) -> Loc:
+    """The location of a token."""
     return Loc(file, token.line or 1, token.column or 1)

@@ -127,6 +127,7 @@ class MessageTreeBuilder(Transformer[Token, Any]):
 
 
 def make_scalar(token_type: str, token: Token) -> Scalar:
+    """A scalar from a token, without spaces after its sign."""
     text = str(token) if token[0] != "-" else "-" + token[1:].lstrip()
     return Scalar(token_type, text, token.line or 1, token.column or 1)
 
@@ -142,6 +143,7 @@ def unquote(token: Token) -> str:
 
 
 def unescape(found: re.Match[bytes]) -> bytes:
+    """The bytes of one escape sequence."""
     octal, hexadecimal, short, long, letter = found.groups()
     if octal:
         return bytes([int(octal, 8) & 255])

@@ -49,7 +49,7 @@ def blob_count(l: Layer) -> int:
     two, four = ([field for field in fields if field in p] for fields in (TWO_BLOB_FIELDS, FOUR_BLOB_FIELDS))
     if two and (four or params > 2):
         theirs = four[0] if four else f"a param for each of {params} blobs"
-        advice = "Take out what is not meant: SegNet's blobs are scale, shift; PSPNet's slope, bias, mean, variance."
+        advice = "Remove what is not intended: SegNet's blobs are scale, shift; PSPNet's slope, bias, mean, variance."
         raise l.fault(f"{two[0]} is SegNet's, and {theirs} PSPNet's, whose BN is another layer", two[0], advice)
     if two:
         return 2

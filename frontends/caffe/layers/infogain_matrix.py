@@ -29,11 +29,13 @@ def infogain_matrix(l: Layer, source: str, classes: int) -> Constant:
 
 
 def resolve_path(source: str, prototxt: str) -> Path:
+    """The file beside the prototxt if `source` exists there only, else `source` itself."""
     beside = Path(prototxt).parent / source
     return beside if beside.is_file() and not Path(source).is_file() else Path(source)
 
 
 def read_numbers(l: Layer, path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Read the float32 data of a BlobProto. CompileError if it cannot be read."""
     try:
         content = memoryview(path.read_bytes())
         return parse_blob(content, 0, len(content)).data.astype(np.float32)

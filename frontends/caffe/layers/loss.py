@@ -57,6 +57,7 @@ def ignored_label(settings: Message) -> int | None:
 
 
 def reduce_losses(l: Layer, losses: Value, label: Value, rule: Normalization, axis: int = 1) -> Value:
+    """Sum the losses by a rule, without those of the ignored label."""
     labels = () if rule.ignore is None else (label,)
     return l.emit(TotalLoss(by=rule.by, axis=axis, ignore=rule.ignore, scale=rule.scale), losses, *labels)
 

@@ -13,6 +13,7 @@ REGIONS = {"ACROSS_CHANNELS": "across", "WITHIN_CHANNEL": "within"}
 
 @layer("LRN", "lrn_param")
 def lrn(l: Layer, x: Value) -> Value:
+    """Local response normalization across channels or within a channel (lrn_layer.cpp)."""
     p = l.param
     if x.type.rank != 4:
         raise l.fault(f"it normalises images [n, c, h, w], not {x.type}")

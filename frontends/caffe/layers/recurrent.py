@@ -62,7 +62,7 @@ def split_bottoms(
     if p["num_output"] < 1:
         raise l.fault("num_output has to be 1 or more", "num_output")
     if x.type.rank < 3:
-        raise l.fault(f"it takes steps, streams and numbers [t, n, ...], not {x.type}")
+        raise l.fault(f"it takes [t, n, ...], steps and streams first, not {x.type}")
     exposed = states if p["expose_hidden"] else 0
     if len(rest) - exposed not in (0, 1):
         counts = f"{2 + exposed} bottoms, or {3 + exposed} with a static input"

@@ -91,6 +91,7 @@ def upsample_darknet(l: Layer, x: Value) -> Value:
 
 
 def check_image(l: Layer, x: Value) -> None:
+    """Raise CompileError if x is not of rank 4."""
     if x.type.rank != 4:
         raise l.fault(f"it takes images [n, c, h, w], not {x.type}")
 

@@ -49,6 +49,7 @@ def accuracy(l: Layer, x: Value, label: Value) -> tuple[Value, ...]:
 
 
 def top_k(l: Layer, most: int) -> int:
+    """The setting top_k. CompileError if it is not 1 to `most`."""
     top: int = l.param["top_k"]
     if not 1 <= top <= most:
         raise l.fault(f"top_k is 1 to {most} here, not {top}", "top_k")

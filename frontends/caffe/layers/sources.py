@@ -29,7 +29,7 @@ def dummy_data(l: Layer) -> tuple[Value, ...]:
         filler = fillers[i if len(fillers) > 1 else 0] if fillers else None
         if filler is not None and filler["type"] != "constant":
             advice = f"Make it an input: --shape {top}={','.join(map(str, shape))}; or give it a constant filler."
-            raise l.fault(f'it fills "{top}" with other numbers each time ({filler["type"]})', "data_filler", advice)
+            raise l.fault(f'it fills "{top}" with random values ({filler["type"]})', "data_filler", advice)
         value = shortest_decimal(filler["value"]) if filler is not None else 0.0
         made.append(l.constant(torch.full(shape, value), shape, f"{top}.value"))
     return tuple(made)

@@ -24,6 +24,7 @@ def deconvolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
 
 
 def convolve(l: Layer, bottoms: Sequence[Value], transposed: bool) -> tuple[Value, ...]:
+    """Emit a convolution, or a transposed one, for each bottom. CompileError if settings and shapes disagree."""
     p, x = l.param, bottoms[0]
     if len(bottoms) != len(l.tops):
         raise l.fault(f"it has {len(bottoms)} bottoms and {len(l.tops)} tops")

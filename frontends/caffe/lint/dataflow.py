@@ -113,6 +113,7 @@ def trace_dataflow(net: Message, state: State) -> Dataflow:
 
 
 def make_write(layer: LayerNode, i: int, name: str, before: BlobWrite | None) -> BlobWrite:
+    """The write of top `i`: in place, into storage shared with a bottom, or into new storage."""
     over = before if before is not None and before in layer.reads else None
     if over is not None:
         over.overwritten = layer

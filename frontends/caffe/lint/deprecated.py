@@ -35,7 +35,7 @@ def find_deprecated(flow: Dataflow) -> Iterator[CompileError]:
     if "input" in net:
         yield net.fault("`input` outside a layer is deprecated", "input", INPUT)
     if "layers" in flow.written:
-        sentence = "`layers { type: CONVOLUTION }` is the V1 format of 2014, which Caffe upgrades on reading"
+        sentence = "`layers { type: CONVOLUTION }` is the V1 format, which Caffe upgrades on reading"
         advice = 'Write layer { type: "Convolution" ... }: Caffe\'s tool upgrade_net_proto_text does.'
         yield flow.written.fault(sentence, "layers", advice)
     for layer in flow.layers:

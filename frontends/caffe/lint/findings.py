@@ -141,7 +141,7 @@ def unsafe_in_place(flow: Dataflow) -> Found:
             yield layer.message.fault(f"{layer.label} is in place: {reason}", "top", advice)
         elif (reason := training_conflict(layer)) is not None and not alias_conflict(layer, bottom):
             sentence = f"{layer.label} is in place, and cannot be trained so: {reason}"
-            yield layer.message.fault(sentence, "top", f"{advice} For a net that only answers it is fine.")
+            yield layer.message.fault(sentence, "top", f"{advice} For inference only it is fine.")
 
 
 def changed_alias(flow: Dataflow) -> Found:
@@ -155,14 +155,14 @@ def changed_alias(flow: Dataflow) -> Found:
 
 def training_only(flow: Dataflow) -> Found:
     """Find layers that a deployed net does not need: Dropout, losses, accuracies."""
-    brought = any(layer.writes and not layer.reads and layer.type != "Input" for layer in flow.layers)
-    if brought or flow.phase == "TRAIN":
+    has_data_layer = any(layer.writes and not layer.reads and layer.type != "Input" for layer in flow.layers)
+    if has_data_layer or flow.phase == "TRAIN":
         return  # a net for training needs these layers
     for layer in flow.layers:
         if layer.type == "Dropout" and no_op_reason(layer) is None:
             sentence = f"{layer.label} has an effect in training only"
             yield layer.message.fault(
-                sentence, "type", "Take it out of the net that you deploy; the answer is the same."
+                sentence, "type", "Take it out of the net that you deploy; the result is the same."
             )
         elif layer.is_measure:
             sentence = f"{layer.label} is for training and measuring, and needs labels"

@@ -56,6 +56,7 @@ def verdicts(flow: Dataflow, types: Mapping[str, TensorType]) -> list[Verdict]:
 
 
 def verdict(layer: LayerNode, types: Mapping[str, TensorType]) -> Verdict:
+    """The verdict on one layer with at least one bottom and one top."""
     inference = inference_conflict(layer, types)
     training = inference or training_conflict(layer)
     type = types.get(layer.writes[0].blob)
@@ -86,6 +87,7 @@ def inference_conflict(layer: LayerNode, types: Mapping[str, TensorType]) -> str
 
 
 def other_reader_conflict(layer: LayerNode, bottom: BlobWrite) -> str | None:
+    """Why the bottom must not be overwritten: other layers read it. None if there are none."""
     others = [r for r in bottom.readers if r is not layer]
     if not others:
         return None
