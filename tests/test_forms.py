@@ -290,7 +290,7 @@ def test_hdf5_lacks_a_shared_blob_only(tmp_path: Path) -> None:
         compile_net(tmp_path, apart, tmp_path / "w.h5")
     with h5py.File(tmp_path / "w.h5", "a") as file:
         file["data/b/0"] = 2 * weight
-    with pytest.raises(CompileError, match='blob 0 is shared with layer "a", and the caffemodel has other numbers'):
+    with pytest.raises(CompileError, match='blob 0 is shared with layer "a", and the caffemodel has other values'):
         compile_net(tmp_path, SIAMESE, tmp_path / "w.h5")
 
 
@@ -383,7 +383,7 @@ def test_numbers_above_146_go_by_type(tmp_path: Path) -> None:
     path.write_bytes(whole.replace(old, happynear))
     np.testing.assert_array_equal(driver.compile(path, outputs=["p"])(data=PICTURE)["p"], right["p"])
     path.write_bytes(whole.replace(old, clash))
-    with pytest.raises(CompileError, match=r'layer "p" \(Permute\): field 230 of its settings means different things'):
+    with pytest.raises(CompileError, match=r'layer "p" \(Permute\): field 230 of its settings has different meanings'):
         driver.compile(path)
 
 
