@@ -93,5 +93,5 @@ def test_upsample_by_a_mask(tmp_path: Path, at: int) -> None:
 
 @pytest.mark.parametrize("type, at", [("BN", 137), ("BN", 144), ("BN", 203), ("Interp", 137), ("Upsample", 143)])
 def test_a_number_of_another_fork_is_refused(tmp_path: Path, type: str, at: int) -> None:
-    with pytest.raises(CompileError, match=rf'layer "l" \({type}\): field {at} of its settings means different things'):
+    with pytest.raises(CompileError, match=rf'layer "l" \({type}\): field {at} of its settings has different meanings'):
         driver.compile(snapshot(tmp_path, type, at, number(1, 2), BLOBS))
