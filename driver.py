@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -27,8 +28,9 @@ from .passes import PIPELINE, REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFai
 from .plugins import load_plugins
 from .reading import STDIN, WeightsGiven, read_caffe, read_language, read_source_of_artifact, reshape_inputs
 from .registering import registered_layers
-from .runtime.artifact import Artifact, Preprocessing, read, write
+from .runtime.artifact import Artifact, Preprocessing, is_former, read_source, write
 from .runtime.net import Net
+from .runtime.net import load as load_net
 from .version import VERSION
 
 
@@ -162,7 +164,12 @@ def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: 
     """
     load_plugins()
     layers = registered_layers() | dict(layers or {})
-    return Net.from_artifact(read(path), compile=recompile, layers=layers, threads=threads)
+    if not is_former(path):
+        return load_net(path, compile=recompile, layers=layers, threads=threads)
+    warnings.warn(f"{path}: cortado 0.1 compiled it; it is compiled again", stacklevel=2)
+    source = read_source(path)
+    artifact = compile_net(path, None, Options(target=source.target)).artifact
+    return Net.from_artifact(artifact, compile=recompile, layers=layers, threads=threads)
 
 
 def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | None = None) -> NetFile:
@@ -170,7 +177,7 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
     path, options, start = Path(path), options or Options(), perf_counter()
     load_plugins()
     if is_artifact(path):
-        artifact = read(path)
+        artifact = read_source(path)
         planned = read_source_of_artifact(artifact, path, weights, options.shapes, options.outputs)
         forms = {
             name: f for name, f in artifact.preprocessing.items() if name in {v.name for v in planned.graph.inputs}
@@ -180,9 +187,9 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
     if path.suffix == ".net" or path == STDIN:
         planned = read_language(path, weights, options.shapes, options.outputs)
         return NetFile(planned, len(planned.graph.nodes), seconds=perf_counter() - start)
-    state, warnings = State(options.phase, options.level, frozenset(options.stages)), list[str]()
-    graph, layers = read_caffe(path, weights, state, options.shapes, options.outputs, options.lenient, warnings.append)
-    return NetFile(PlannedGraph(graph), layers, tuple(warnings), seconds=perf_counter() - start)
+    state, found = State(options.phase, options.level, frozenset(options.stages)), list[str]()
+    graph, layers = read_caffe(path, weights, state, options.shapes, options.outputs, options.lenient, found.append)
+    return NetFile(PlannedGraph(graph), layers, tuple(found), seconds=perf_counter() - start)
 
 
 def compile_file(file: NetFile, options: Options) -> Compilation:

@@ -16,15 +16,15 @@ from .compiler.text import parse_planned
 from .compiler.text import weights as text_weights
 from .compiler.types import AtMost, Dim, TensorType
 from .file_types import is_artifact
+from .frontends.caffe import from_caffemodel
 from .frontends.caffe import net as caffe_net
-from .frontends.caffe import standalone
-from .frontends.caffe.rules import State, included
-from .frontends.caffe.upgrade import upgraded
-from .frontends.caffe.weights import Fill, source
+from .frontends.caffe.rules import State, select_layers
+from .frontends.caffe.upgrade import upgrade_net
+from .frontends.caffe.weights import Fill, open_weights
 from .frontends.files.caffemodel import Weights
 from .frontends.files.caffemodel import read as read_caffemodel
 from .frontends.files.prototxt import read as read_prototxt
-from .runtime.artifact import Artifact
+from .runtime.artifact import Source
 
 WeightsGiven = str | Path | Fill | Weights | None
 Shapes = Mapping[str, Sequence[int | str]]
@@ -46,15 +46,15 @@ def read_caffe(
     """
     if path.suffix == ".caffemodel" and weights is None:
         weights = read_caffemodel(path)
-        message = standalone.net(weights, path, outputs)
+        message = from_caffemodel.read_net(weights, path, outputs)
     else:
         message = read_prototxt(path)
     sizes = {name: parse_dims(shape) for name, shape in shapes.items()}
-    graph = caffe_net.graph(
-        message, source(weights), state=state, shapes=sizes, outputs=outputs, lenient=lenient, warn=warn
+    graph = caffe_net.build_graph(
+        message, open_weights(weights), state=state, shapes=sizes, outputs=outputs, lenient=lenient, warn=warn
     )
-    message = upgraded(message, [])
-    return graph, len(included(message["layer"], state.of_file(message), []))
+    message = upgrade_net(message, [])
+    return graph, len(select_layers(message["layer"], state.with_file_stages(message), []))
 
 
 def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> PlannedGraph:
@@ -85,12 +85,12 @@ def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Se
 
 
 def read_source_of_artifact(
-    artifact: Artifact, path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]
+    artifact: Source, path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]
 ) -> PlannedGraph:
     """The net that a compiled file keeps for compiling it again: as the passes that look at no shape left it."""
     if weights is not None:
         raise CompileError(f"{path}: a compiled file holds its weights", advice="Give no other ones beside it.")
-    return specialize(parse_planned(artifact.source, f"the source of {path}", artifact.weights), shapes, outputs)
+    return specialize(parse_planned(artifact.text, f"the source of {path}", artifact.weights), shapes, outputs)
 
 
 def specialize(planned: PlannedGraph, shapes: Shapes, outputs: Sequence[str]) -> PlannedGraph:

@@ -13,9 +13,9 @@ from .compiler.ir import Value
 from .compiler.op import did_you_mean
 from .compiler.ops.user import REGISTERED_LAYERS, RegisteredLayer, RunFunction, Shape, ShapeFunction, User
 from .frontends.caffe import layers as layers  # which enter themselves in LAYERS, and are not to be replaced
-from .frontends.caffe.layer import LAYERS, Kind, Layer, pair, shortest
+from .frontends.caffe.layer import LAYERS, Layer, LayerType, count_range, shortest_decimal
 from .frontends.files.message import Message
-from .frontends.files.schema import kinds
+from .frontends.files.schema import field_types
 
 Blobs = Callable[..., Sequence[Shape]]
 
@@ -45,7 +45,7 @@ def register_layer(
     """
     if type in LAYERS and type not in REGISTERED_LAYERS:
         raise ValueError(f"{type} is a layer that cortado computes itself; give yours a type of its own")
-    fields = kinds("LayerParameter")
+    fields = field_types("LayerParameter")
     if param is not None and (param not in fields or not fields[param].message):
         raise ValueError(f"a layer of Caffe's has no settings called {param}{did_you_mean(param, fields)}")
 
@@ -60,7 +60,7 @@ def register_layer(
         return l.emit_all(User(layer=type, settings=json.dumps(settings, sort_keys=True)), *given, *learnt)
 
     REGISTERED_LAYERS.replace(type, RegisteredLayer(shapes or shape_of_first, computed))
-    LAYERS.replace(type, Kind(read, param, pair(bottoms), pair(tops)))
+    LAYERS.replace(type, LayerType(read, param, count_range(bottoms), count_range(tops)))
 
 
 def unregister_layer(type: str) -> None:
@@ -77,7 +77,7 @@ def shape_of_first(settings: Mapping[str, Any], first: Shape, *others: Shape) ->
 
 def to_dict(message: Message) -> dict[str, Any]:
     """All settings of a message, those that the file leaves out by Caffe's defaults; messages in it as dicts."""
-    return {name: to_plain(message[name]) for name in kinds(message.type)}
+    return {name: to_plain(message[name]) for name in field_types(message.type)}
 
 
 def to_plain(value: Any) -> Any:
@@ -87,7 +87,7 @@ def to_plain(value: Any) -> Any:
         case tuple():
             return [to_plain(x) for x in value]
         case float():
-            return shortest(value)
+            return shortest_decimal(value)
     return value
 
 

@@ -110,7 +110,7 @@ def read(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
 
     def ours() -> None:
         for layer in files.read(caffemodel).layers:
-            for part in (part for blob in layer.blobs for part in blob.parts):
+            for part in (part for blob in layer.blobs for part in blob.arrays):
                 for i in range(0, len(part), len(buffer)):
                     some = part[i : i + len(buffer)]
                     buffer[: len(some)] = some

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cortado.frontends.files.caffewriter import Layer, write
+from cortado.frontends.files.caffemodel_writer import WrittenLayer, write
 
 NET_KINDS = ("plain", "folding", "forward")
 STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # channels in units of the width, and how many convolutions
@@ -101,7 +101,7 @@ def prototxt_text(name: str, lines: Iterable[LayerSpec]) -> str:
     return "\n".join(written) + "\n"
 
 
-def draw_weights(lines: Iterable[LayerSpec]) -> Iterator[Layer]:
+def draw_weights(lines: Iterable[LayerSpec]) -> Iterator[WrittenLayer]:
     """The weights: matrices as He et al. start them, what normalizes and scales about 1."""
     source = np.random.default_rng(0)
     for line in lines:
@@ -111,4 +111,4 @@ def draw_weights(lines: Iterable[LayerSpec]) -> Iterator[Layer]:
             blob *= (2 / prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
             blobs.append(np.abs(blob + 1) if line.type in ("BatchNorm", "Scale") else blob)
         if blobs:
-            yield Layer(line.name, line.type, blobs)
+            yield WrittenLayer(line.name, line.type, blobs)

@@ -20,7 +20,7 @@ import numpy as np
 
 from cortado import driver
 from cortado.compiler.errors import CompileError
-from cortado.frontends.caffe.upgrade import upgraded
+from cortado.frontends.caffe.upgrade import upgrade_net
 from cortado.frontends.files import caffemodel
 from cortado.frontends.files.prototxt import read
 from cortado.tests.shared import ROOT
@@ -45,12 +45,12 @@ def run_cortado(path: Path) -> str:
 
 def run_opencv(path: Path, folder: Path) -> str:
     """What its process says, or how that ended."""
-    layers = upgraded(read(path), [])["layer"]
+    layers = upgrade_net(read(path), [])["layer"]
     makers = {top: (layer["name"], i) for layer in layers for i, top in enumerate(layer["top"])}
     weights, numbers = folder / "case.caffemodel", path.with_suffix(".npz")
     with np.load(numbers) as params:
         named = [
-            caffemodel.Layer(m["name"], m["type"], layer_blobs(m["name"], params), m["bottom"], m["top"])
+            caffemodel.WrittenLayer(m["name"], m["type"], layer_blobs(m["name"], params), m["bottom"], m["top"])
             for m in layers
         ]
     caffemodel.write(weights, path.stem, named)

@@ -26,10 +26,10 @@ import torch
 
 from cortado import driver
 from cortado.compiler.errors import CompileError, CompileErrors
-from cortado.frontends.caffe import data
+from cortado.frontends.caffe import data_layers
 from cortado.frontends.caffe.layer import LAYERS
-from cortado.frontends.caffe.rules import State, included
-from cortado.frontends.caffe.upgrade import upgraded
+from cortado.frontends.caffe.rules import State, select_layers
+from cortado.frontends.caffe.upgrade import upgrade_net
 from cortado.frontends.files.prototxt import read
 from cortado.runtime import Net
 from cortado.tests.goldens.fill import fill_input, fill_param
@@ -65,10 +65,13 @@ def examine(entry: ZooEntry) -> ZooRow:
 
 def has_only_known_types(path: Path) -> bool:
     try:
-        layers = included(upgraded(read(path), [])["layer"], State(), [])
+        layers = select_layers(upgrade_net(read(path), [])["layer"], State(), [])
     except CompileError:
         return True
-    return all(layer["type"] in LAYERS or layer["type"] in data.KINDS or layer["type"] == "Input" for layer in layers)
+    return all(
+        layer["type"] in LAYERS or layer["type"] in data_layers.DATA_LAYERS or layer["type"] == "Input"
+        for layer in layers
+    )
 
 
 def try_compile(entry: ZooEntry) -> ZooRow:
@@ -100,7 +103,7 @@ def random_weight(layer: str, type: str, index: int, shape: tuple[int, ...]) -> 
 
 def likely_shapes(path: Path, channels: int, size: int) -> dict[str, tuple[int, ...]]:
     """Pictures and labels for the layers that would bring them: a guess, where the file does not say."""
-    layers = included(upgraded(read(path), [])["layer"], State(), [])
+    layers = select_layers(upgrade_net(read(path), [])["layer"], State(), [])
     shapes: dict[str, tuple[int, ...]] = {}
     read_by_some = {name for layer in layers for name in layer["bottom"]}
     for layer in layers:

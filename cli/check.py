@@ -15,7 +15,7 @@ from .screen import format_count, format_error, format_size, print_columns, show
 if TYPE_CHECKING:
     from ..compiler.types import TensorType
     from ..driver import Options
-    from ..frontends.caffe.lint import Finding, Verdict, Wiring
+    from ..frontends.caffe.lint import Dataflow, Finding, Verdict
 
 
 @click.command(short_help="Tell what is questionable about a Caffe net, with places and advice.")
@@ -29,7 +29,7 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
     """
     with show_progress(f"reading {net}"):
         from ..compiler.errors import CompileError
-        from ..frontends.caffe.lint import verdicts, wired
+        from ..frontends.caffe.lint import trace_dataflow, verdicts
         from ..frontends.caffe.rules import State
         from ..frontends.files.prototxt import read
         from ..plugins import load_plugins
@@ -40,14 +40,14 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
             raise CompileError(f"{net}: this is a compiled net", advice="Give the prototxt that it was made from.")
         load_plugins()
         options = make_options(reading)
-        wiring = wired(read(net), State(options.phase, options.level, frozenset(options.stages)))
+        flow = trace_dataflow(read(net), State(options.phase, options.level, frozenset(options.stages)))
         if inplace:
-            inplace_verdicts = verdicts(wiring, infer_blob_types(net, wiring, options))
+            inplace_verdicts = verdicts(flow, infer_blob_types(net, flow, options))
         else:
-            found = collect_findings(net, weights, wiring, options)
+            found = collect_findings(net, weights, flow, options)
     if inplace:
         print_verdicts(inplace_verdicts, as_json)
-        wrong = any(v.wrong for v in inplace_verdicts)
+        wrong = any(v.is_wrong for v in inplace_verdicts)
     else:
         print_findings(net, found, as_json)
         wrong = bool(found)
@@ -55,15 +55,15 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
         raise click.exceptions.Exit(1)
 
 
-def collect_findings(net: str, weights: str | None, wiring: Wiring, options: Options) -> list[Finding]:
+def collect_findings(net: str, weights: str | None, flow: Dataflow, options: Options) -> list[Finding]:
     """What the rules find, and why the net is refused, if it is."""
     from ..compiler.errors import CompileError, CompileErrors
     from ..driver import read_net
-    from ..frontends.caffe.data import KINDS
+    from ..frontends.caffe.data_layers import DATA_LAYERS
     from ..frontends.caffe.lint import Finding, findings
 
-    found = findings(wiring, options.outputs)
-    if not options.shapes and any(layer.type in KINDS for layer in wiring.layers):
+    found = findings(flow, options.outputs)
+    if not options.shapes and any(layer.type in DATA_LAYERS for layer in flow.layers):
         return found  # its inputs come from elsewhere, and so do their shapes
     try:
         warn(read_net(net, weights, options).warnings)
@@ -74,7 +74,7 @@ def collect_findings(net: str, weights: str | None, wiring: Wiring, options: Opt
     return found
 
 
-def infer_blob_types(net: str, wiring: Wiring, options: Options) -> dict[str, TensorType]:
+def infer_blob_types(net: str, flow: Dataflow, options: Options) -> dict[str, TensorType]:
     """The types of all blobs; none, with a warning, if the net cannot be compiled as it is."""
     from dataclasses import replace
 
@@ -82,7 +82,7 @@ def infer_blob_types(net: str, wiring: Wiring, options: Options) -> dict[str, Te
     from ..driver import read_net
 
     try:
-        graph = read_net(net, None, replace(options, outputs=tuple(wiring.last))).graph
+        graph = read_net(net, None, replace(options, outputs=tuple(flow.last))).graph
     except CompileError as e:
         warn([f"sizes are not known, for the net cannot be compiled as it is: {e.message}"])
         return {}
@@ -111,7 +111,7 @@ def print_verdicts(found: list[Verdict], as_json: bool) -> None:
     saved = sum(v.saves or 0 for v in found if v.now and v.inference is None)
     more = sum(v.saves or 0 for v in found if not v.now and v.inference is None)
     if as_json:
-        rows = [{**asdict(v), "loc": str(v.loc), "wrong": v.wrong} for v in found]
+        rows = [{**asdict(v), "loc": str(v.loc), "wrong": v.is_wrong} for v in found]
         click.echo(json.dumps({"layers": rows, "saved": saved, "could_save": more}, indent=1))
         return
     head = ("layer", "type", "line", "in the file", "answering", "training", "saves", "because")
@@ -130,7 +130,7 @@ def print_verdicts(found: list[Verdict], as_json: bool) -> None:
 
 
 def verdict_row(v: Verdict) -> tuple[str, ...]:
-    may = "wrong" if v.wrong else "no" if v.inference else "yes"
+    may = "wrong" if v.is_wrong else "no" if v.inference else "yes"
     trained = "no" if v.training else "yes"
     saves = "" if v.inference or not v.saves else f"{v.saves:,}"
-    return v.layer, v.type, str(v.loc.line), "in place" if v.now else "apart", may, trained, saves, v.said
+    return v.layer, v.type, str(v.loc.line), "in place" if v.now else "apart", may, trained, saves, v.summary

@@ -179,7 +179,7 @@ def make_options(
         if said:
             raise click.UsageError(f"--{said[0]} is for a prototxt, and {net} is compiled. Give its prototxt.")
         if source("target") is not ParameterSource.COMMANDLINE:
-            from ..runtime.artifact import read
+            from ..runtime.artifact import read_source
 
-            reading = reading | {"target": read(net).plan.target}
+            reading = reading | {"target": read_source(net).target}
     return Options(**reading, optimize=optimize, fold_preprocessing=fold_preprocessing)

@@ -16,7 +16,7 @@ from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
 from ..driver import Options, compile_graph
 from ..file_types import is_artifact
-from ..frontends.caffe.lint import wired
+from ..frontends.caffe.lint import trace_dataflow
 from ..frontends.caffe.rules import State
 from ..frontends.files.prototxt import read as read_prototxt
 from ..reading import reshape_inputs
@@ -143,8 +143,10 @@ class OpenCVRunner:
             known = set(net.getLayerNames())
             for name, x in inputs.items():
                 net.setInput(np.ascontiguousarray(x, np.float32), name)
-            last = wired(read_prototxt(self.prototxt), self.state).last
-            layers = {b: w.maker.name for b, w in last.items() if w.maker is not None and w.maker.name in known}
+            last = trace_dataflow(read_prototxt(self.prototxt), self.state).last
+            layers = {
+                b: w.producer.name for b, w in last.items() if w.producer is not None and w.producer.name in known
+            }
             found = net.forward(list(layers.values())) if layers else ()
         except cv2.error as e:
             raise CompileError(f"OpenCV cannot run this net: {str(e).strip()}") from None
@@ -163,13 +165,13 @@ def describe_producer(net: Path, state: State, blob: str) -> str:
     if net.suffix in (".net", ".npz", ".caffemodel") or is_artifact(net):
         return ""
     try:
-        writing = wired(read_prototxt(net), state).last.get(blob)
+        writing = trace_dataflow(read_prototxt(net), state).last.get(blob)
     except CompileError:
         return ""
-    if writing is None or writing.maker is None:
+    if writing is None or writing.producer is None:
         return ""
-    loc = writing.maker.message.loc
-    return f"{writing.maker.said} in line {loc.line}" if loc else writing.maker.said
+    loc = writing.producer.message.loc
+    return f"{writing.producer.label} in line {loc.line}" if loc else writing.producer.label
 
 
 def to_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:

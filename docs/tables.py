@@ -24,8 +24,8 @@ if __name__ == "__main__":
 from cortado import passes  # noqa: E402
 from cortado.benchmarks.table import table as nets_table  # noqa: E402
 from cortado.compiler.op import REGISTRY  # noqa: E402
-from cortado.frontends.caffe import data, layers  # noqa: E402
-from cortado.frontends.caffe.layer import LAYERS, MANY, Kind  # noqa: E402
+from cortado.frontends.caffe import data_layers, layers  # noqa: E402
+from cortado.frontends.caffe.layer import LAYERS, MANY, LayerType  # noqa: E402
 
 PAGES = ("README.md", "docs/layers.md", "docs/passes.md", "docs/kernels_and_precision.md", "benchmarks/README.md")
 PART_PATTERN = re.compile(r"(<!-- worked out: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -50,7 +50,7 @@ def layer_families() -> str:
     for type, kind in sorted(LAYERS.items()):
         found[kind.function.__module__].append(type)
     rows = [(first_sentence(sys.modules[m].__doc__), ", ".join(types)) for m, types in found.items()]
-    rows.append(("Data layers: declared inputs.", ", ".join(sorted({"Input", *data.KINDS}))))
+    rows.append(("Data layers: declared inputs.", ", ".join(sorted({"Input", *data_layers.DATA_LAYERS}))))
     return (
         f"{markdown_table(('family', 'layers'), rows)}\n\n{len(LAYERS)} layers, in files of `frontends/caffe/layers`."
     )
@@ -72,7 +72,7 @@ def layer_table() -> str:
     return markdown_table(("layer", "bottoms", "tops", "settings", "what it means here"), rows)
 
 
-def layer_description(kind: Kind) -> str:
+def layer_description(kind: LayerType) -> str:
     """A layer's own words or, where the operator says it all, the operator's."""
     if kind.function.__doc__:
         return first_paragraph(kind.function.__doc__)

@@ -1,1 +1,1 @@
-"""Nets as other people write them, read into the language: so far Caffe's."""
+"""Front ends: import other frameworks' model files into the language. So far there is one, Caffe's."""

@@ -143,7 +143,7 @@ def test_values_of_a_wrong_kind_are_told_together(write: Write, tmp_path: Path) 
 
 def test_weights_of_another_net(tmp_path: Path) -> None:
     other = tmp_path / "other.caffemodel"
-    layers = [caffemodel.Layer("fc9", "InnerProduct", [np.zeros((2, 3), np.float32)], ["a"], ["b"])]
+    layers = [caffemodel.WrittenLayer("fc9", "InnerProduct", [np.zeros((2, 3), np.float32)], ["a"], ["b"])]
     caffemodel.write(other, "other", layers)
     said = expect_refusal("compile", NET, other, "-o", tmp_path / "out.cortado")
     assert f'{NET}:14:3: layer "conv1"' in said

@@ -17,7 +17,7 @@ from cortado import driver
 from cortado.benchmarks import big_nets
 from cortado.compiler.ir import Constant, digest
 from cortado.compiler.types import type_of
-from cortado.frontends.files.caffemodel import Layer, read, write
+from cortado.frontends.files.caffemodel import WrittenLayer, read, write
 from cortado.runtime import artifact, container
 
 from .shared import ROOT
@@ -75,7 +75,7 @@ def resident_bytes(path: Path) -> int:
 def test_a_large_blob_gives_its_memory_back_alone(tmp_path: Path) -> None:
     path = tmp_path / "two.caffemodel"
     weight, bias = np.arange(2_000_000, dtype=np.float32).reshape(2, -1), np.array([3, 4], np.float32)
-    write(path, "two", [Layer("fc", "InnerProduct", [weight, bias])])
+    write(path, "two", [WrittenLayer("fc", "InnerProduct", [weight, bias])])
     kept, large = (read(path).layers[0].blobs[i].data for i in (1, 0))
     assert np.array_equal(large, weight) and resident_bytes(path) > 8_000_000
     large[0, 1] = 7  # a blob can be written to; the file stays as it is

@@ -50,7 +50,7 @@ def test_current_format(tmp_path: Path) -> None:
     conv, ip = weights.layers
     assert (conv.name, conv.type, conv.bottoms, conv.tops) == ("conv", "Convolution", ("data",), ("conv",))
     (blob,) = ip.blobs
-    assert (blob.shape, blob.legacy, blob.missing, blob.data.dtype) == ((4, 2), False, False, np.float32)
+    assert (blob.shape, blob.legacy, blob.is_missing, blob.data.dtype) == ((4, 2), False, False, np.float32)
     assert blob.data.reshape(-1).tolist() == list(net.layer[1].blobs[0].data)
     net.layer[1].ClearField("blobs")
     assert ip.message() == net.layer[1]
@@ -63,7 +63,10 @@ def test_the_two_old_generations(tmp_path: Path) -> None:
     old = net.layers.add(bottom=["conv1"], top=["ip"])
     old.layer.name, old.layer.type, old.layer.num_output = "ip", "innerproduct", 5
     old.layer.blobs.add(num=1, channels=1, height=5, width=2, data=range(10))
-    path = save(tmp_path / "x", net.SerializeToString() + wire.field(2, wire.number(5 << 3) + wire.number(99)))
+    path = save(
+        tmp_path / "x",
+        net.SerializeToString() + wire.encode_field(2, wire.encode_varint(5 << 3) + wire.encode_varint(99)),
+    )
     v1, v0, fork = caffemodel.read(path).layers
     assert (v1.name, v1.type, v1.bottoms, v1.tops) == ("conv1", "CONVOLUTION", ("data",), ("conv1",))
     assert (v1.blobs[0].shape, v1.blobs[0].legacy) == ((2, 1, 1, 3), True)
@@ -76,31 +79,37 @@ def test_the_two_old_generations(tmp_path: Path) -> None:
 
 
 def one_blob(path: Path, content: bytes) -> caffemodel.Blob:
-    layer = wire.field(1, b"x") + wire.field(7, content)
-    return caffemodel.read(save(path / "x", wire.field(100, layer))).layers[0].blobs[0]
+    layer = wire.encode_field(1, b"x") + wire.encode_field(7, content)
+    return caffemodel.read(save(path / "x", wire.encode_field(100, layer))).layers[0].blobs[0]
 
 
 def shape(*dims: int) -> bytes:
-    return wire.field(7, wire.field(1, b"".join(map(wire.number, dims))))
+    return wire.encode_field(7, wire.encode_field(1, b"".join(map(wire.encode_varint, dims))))
 
 
 def tag_numbers(numbers: Any, number: int) -> bytes:
     form = wire.FLOAT if numbers.itemsize == 4 else wire.DOUBLE
-    return b"".join(wire.number(number << 3 | form) + n.tobytes() for n in numbers)
+    return b"".join(wire.encode_varint(number << 3 | form) + n.tobytes() for n in numbers)
 
 
 X = np.arange(1, 7, dtype="f4") / 4
 HOW: dict[str, tuple[bytes, type]] = {
-    "packed": (wire.field(5, X.tobytes()), np.float32),
+    "packed": (wire.encode_field(5, X.tobytes()), np.float32),
     "one by one": (tag_numbers(X, 5), np.float32),
-    "one by one, then packed": (tag_numbers(X[:2], 5) + wire.field(5, X[2:].tobytes()), np.float32),
-    "in two pieces": (wire.field(5, X[:1].tobytes()) + wire.field(5, X[1:].tobytes()), np.float32),
-    "double": (wire.field(8, X.astype("f8").tobytes()), np.float64),
+    "one by one, then packed": (tag_numbers(X[:2], 5) + wire.encode_field(5, X[2:].tobytes()), np.float32),
+    "in two pieces": (wire.encode_field(5, X[:1].tobytes()) + wire.encode_field(5, X[1:].tobytes()), np.float32),
+    "double": (wire.encode_field(8, X.astype("f8").tobytes()), np.float64),
     "double, one by one": (tag_numbers(X.astype("f8"), 8), np.float64),
-    "double beside float": (wire.field(5, b"\0" * 24) + wire.field(8, X.astype("f8").tobytes()), np.float64),
-    "half": (wire.number(10 << 3) + b"\2" + wire.field(12, X.astype("f2").tobytes()), np.float16),
-    "half, its type told last": (wire.field(12, X.astype("f2").tobytes()) + wire.number(10 << 3) + b"\2", np.float16),
-    "with a gradient": (wire.field(5, X.tobytes()) + wire.field(6, b"\xff" * 24), np.float32),
+    "double beside float": (
+        wire.encode_field(5, b"\0" * 24) + wire.encode_field(8, X.astype("f8").tobytes()),
+        np.float64,
+    ),
+    "half": (wire.encode_varint(10 << 3) + b"\2" + wire.encode_field(12, X.astype("f2").tobytes()), np.float16),
+    "half, its type told last": (
+        wire.encode_field(12, X.astype("f2").tobytes()) + wire.encode_varint(10 << 3) + b"\2",
+        np.float16,
+    ),
+    "with a gradient": (wire.encode_field(5, X.tobytes()) + wire.encode_field(6, b"\xff" * 24), np.float32),
 }
 
 
@@ -114,15 +123,15 @@ def test_numbers_in_every_form(how: str, tmp_path: Path) -> None:
 
 
 def test_shapes(tmp_path: Path) -> None:
-    one = wire.field(5, b"\0" * 4)
-    assert one_blob(tmp_path, wire.field(7, b"") + one).shape == ()
-    unpacked = wire.field(7, b"\x08\x01\x08\x01")
+    one = wire.encode_field(5, b"\0" * 4)
+    assert one_blob(tmp_path, wire.encode_field(7, b"") + one).shape == ()
+    unpacked = wire.encode_field(7, b"\x08\x01\x08\x01")
     assert one_blob(tmp_path, unpacked + one).shape == (1, 1)
-    assert one_blob(tmp_path, shape(0, 3) + wire.field(5, b"")).data.shape == (0, 3)
+    assert one_blob(tmp_path, shape(0, 3) + wire.encode_field(5, b"")).data.shape == (0, 3)
     lacking = one_blob(tmp_path, shape(3, 2))
-    assert (lacking.shape, lacking.missing, lacking.data.size) == ((3, 2), True, 0)
-    volume = b"".join(wire.number(i << 3) + wire.number(d) for i, d in enumerate((2, 1, 1, 1, 3), 1))
-    assert one_blob(tmp_path, volume + wire.field(6, X.tobytes())).data.shape == (2, 1, 1, 1, 3)  # C3D's blobs
+    assert (lacking.shape, lacking.is_missing, lacking.data.size) == ((3, 2), True, 0)
+    volume = b"".join(wire.encode_varint(i << 3) + wire.encode_varint(d) for i, d in enumerate((2, 1, 1, 1, 3), 1))
+    assert one_blob(tmp_path, volume + wire.encode_field(6, X.tobytes())).data.shape == (2, 1, 1, 1, 3)  # C3D's blobs
 
 
 def test_numbers_are_views_that_can_be_written_without_changing_the_file(tmp_path: Path) -> None:
@@ -135,15 +144,19 @@ def test_numbers_are_views_that_can_be_written_without_changing_the_file(tmp_pat
 
 
 def test_a_forks_field_under_a_number_of_ours(tmp_path: Path) -> None:
-    layer = wire.field(1, b"x") + wire.field(139, wire.field(1, b"")) + wire.field(202, b"\xff\xff")
-    message = caffemodel.read(save(tmp_path / "x", wire.field(100, layer))).layers[0].message()
+    layer = (
+        wire.encode_field(1, b"x")
+        + wire.encode_field(139, wire.encode_field(1, b""))
+        + wire.encode_field(202, b"\xff\xff")
+    )
+    message = caffemodel.read(save(tmp_path / "x", wire.encode_field(100, layer))).layers[0].message()
     assert message.name == "x" and not message.HasField("permute_param")  # type: ignore[attr-defined]
 
 
 def test_damaged_settings_are_told(tmp_path: Path) -> None:
-    layer = wire.field(1, b"x") + wire.field(106, b"\xff\xff")
+    layer = wire.encode_field(1, b"x") + wire.encode_field(106, b"\xff\xff")
     with pytest.raises(CompileError, match='layer "x": its settings'):
-        caffemodel.read(save(tmp_path / "x", wire.field(100, layer))).layers[0].message()
+        caffemodel.read(save(tmp_path / "x", wire.encode_field(100, layer))).layers[0].message()
 
 
 def broken_files() -> dict[str, tuple[bytes, str]]:
@@ -151,7 +164,7 @@ def broken_files() -> dict[str, tuple[bytes, str]]:
     ip = good.rindex(b"\xa2\x06")  # where the last layer begins: field 100, of a length
 
     def blob(content: bytes) -> bytes:
-        return wire.field(100, wire.field(1, b"conv") + wire.field(7, content))
+        return wire.encode_field(100, wire.encode_field(1, b"conv") + wire.encode_field(7, content))
 
     mean = message("BlobProto")
     mean.num, mean.channels, mean.height, mean.width = 1, 3, 2, 2
@@ -164,19 +177,22 @@ def broken_files() -> dict[str, tuple[bytes, str]]:
         "pointer": (b"version https://git-lfs.github.com/spec/v1\n", "byte 0: this is a Git LFS pointer"),
         "hdf5": (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "byte 0: this is an HDF5 file"),
         "zip": (b"PK\x03\x04" + b"\0" * 99, "byte 0: this is a compressed archive"),
-        "solver": (b"\x08\x90\x4e" + wire.field(2, b"x.caffemodel"), "this is a .solverstate"),
+        "solver": (b"\x08\x90\x4e" + wire.encode_field(2, b"x.caffemodel"), "this is a .solverstate"),
         "mean": (mean.SerializeToString(), "this is a mean image"),
-        "no layers": (wire.field(1, b"net"), "no layer is in this file"),
+        "no layers": (wire.encode_field(1, b"net"), "this file has no layers"),
         "noise": (b"\xff" * 20, "a number is longer than ten bytes"),
         "count": (
-            blob(shape(2, 2) + wire.field(5, b"\0" * 12)),
-            'layer "conv": blob 0 has 3 numbers for the shape 2 x 2',
+            blob(shape(2, 2) + wire.encode_field(5, b"\0" * 12)),
+            'layer "conv": blob 0 has 3 elements for the shape 2 x 2',
         ),
-        "odd bytes": (blob(shape(1) + wire.field(5, b"\0" * 5)), 'layer "conv": blob 0 has 5 bytes of numbers'),
-        "negative": (blob(shape(-1, -2) + wire.field(5, b"\0" * 8)), "blob 0 has the impossible shape -1 x -2"),
+        "odd bytes": (blob(shape(1) + wire.encode_field(5, b"\0" * 5)), 'layer "conv": blob 0 has 5 bytes of data'),
+        "negative": (blob(shape(-1, -2) + wire.encode_field(5, b"\0" * 8)), "blob 0 has the impossible shape -1 x -2"),
         "huge": (blob(shape(2**62, 2**62)), "blob 0 has the impossible shape"),
-        "many axes": (blob(shape(*[1] * 40) + wire.field(5, b"\0" * 4)), "blob 0 has the impossible shape"),
-        "integers": (blob(wire.number(10 << 3) + b"\3" + wire.field(12, b"\0")), "blob 0 holds raw integers"),
+        "many axes": (blob(shape(*[1] * 40) + wire.encode_field(5, b"\0" * 4)), "blob 0 has the impossible shape"),
+        "integers": (
+            blob(wire.encode_varint(10 << 3) + b"\3" + wire.encode_field(12, b"\0")),
+            "blob 0 holds raw integers",
+        ),
     }
 
 
@@ -211,7 +227,10 @@ def read_everything(path: Path) -> None:
         layer.message()
 
 
-SEEDS = [small_net().SerializeToString(), *(wire.field(100, wire.field(7, shape(2, 3) + c)) for c, _ in HOW.values())]
+SEEDS = [
+    small_net().SerializeToString(),
+    *(wire.encode_field(100, wire.encode_field(7, shape(2, 3) + c)) for c, _ in HOW.values()),
+]
 
 
 @settings(max_examples=400, deadline=2000)
@@ -233,7 +252,12 @@ def test_any_bytes_are_weights_or_a_complaint(tmp_path_factory: pytest.TempPathF
 @given(st.binary(max_size=60))
 def test_any_noise_is_a_complaint_or_weights(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "noise"
-    for content in (noise, wire.field(100, noise), wire.field(100, wire.field(7, noise)), wire.field(2, noise)):
+    for content in (
+        noise,
+        wire.encode_field(100, noise),
+        wire.encode_field(100, wire.encode_field(7, noise)),
+        wire.encode_field(2, noise),
+    ):
         path.write_bytes(content)
         try:
             read_everything(path)
@@ -260,11 +284,11 @@ def test_published_models_hold_what_protobuf_reads(path: Path) -> None:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     layers = [
-        caffemodel.Layer(
+        caffemodel.WrittenLayer(
             "conv", "Convolution", [RNG.standard_normal((4, 3, 2, 2)), np.ones(4, "f2")], ["data"], ["conv"]
         ),
-        caffemodel.Layer("bn", "BatchNorm", [np.zeros((3, 5), "f4").T, np.array(2.0), np.empty((0, 2))]),
-        caffemodel.Layer("relu", "ReLU", []),
+        caffemodel.WrittenLayer("bn", "BatchNorm", [np.zeros((3, 5), "f4").T, np.array(2.0), np.empty((0, 2))]),
+        caffemodel.WrittenLayer("relu", "ReLU", []),
     ]
     path = tmp_path / "x.caffemodel"
     caffemodel.write(path, "né", iter(layers))
@@ -286,7 +310,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     def layers() -> Any:
-        yield caffemodel.Layer("a", "ReLU", [])
+        yield caffemodel.WrittenLayer("a", "ReLU", [])
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -303,7 +327,7 @@ def test_opencv_reads_what_is_written(tmp_path: Path) -> None:
         'layer { name: "c" type: "Convolution" bottom: "data" top: "c"'
         " convolution_param { num_output: 5 kernel_size: 1 } }\n"
     )
-    caffemodel.write(weights, "n", [caffemodel.Layer("c", "Convolution", [weight, bias], ["data"], ["c"])])
+    caffemodel.write(weights, "n", [caffemodel.WrittenLayer("c", "Convolution", [weight, bias], ["data"], ["c"])])
     read = cv2.dnn.readNetFromCaffe(str(net), str(weights))
     x = RNG.standard_normal((1, 3, 4, 4)).astype("f4")
     read.setInput(x)
@@ -322,7 +346,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts kilobytes as Linux does")
 def test_reading_takes_no_memory_of_its_own(tmp_path: Path) -> None:
-    layers = [caffemodel.Layer(f"ip{i}", "InnerProduct", [np.ones((1024, 2048), "f4")]) for i in range(8)]
+    layers = [caffemodel.WrittenLayer(f"ip{i}", "InnerProduct", [np.ones((1024, 2048), "f4")]) for i in range(8)]
     caffemodel.write(tmp_path / "x", "large", layers)  # 64 MB
     paths = {"PYTHONPATH": str(ROOT / ".src")}
     done = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path / "x")], capture_output=True, env=paths, check=True)

@@ -174,13 +174,13 @@ def test_34_one_name_for_training_and_for_testing(case: PublicCase) -> None:
 def test_36_40_weights_that_are_not_there(case: PublicCase, tmp_path: Path) -> None:
     text = head(1, 3, 4, 4) + BN + layer("sc", "Scale", "y", "z", "scale_param { bias_term: true }")
     file = tmp_path / "net.caffemodel"
-    caffemodel.write(file, "n", [caffemodel.Layer("bn", "BatchNorm", [blob(3), blob(3)])])
+    caffemodel.write(file, "n", [caffemodel.WrittenLayer("bn", "BatchNorm", [blob(3), blob(3)])])
     with pytest.raises(CompileErrors) as caught:
         case.net(text, file)
     short, missing = (e.message for e in caught.value.errors)
     assert short.startswith('layer "bn" (BatchNorm): ') and short.endswith("has 2 blobs for it, and blob 2 is needed")
     assert missing.startswith('layer "sc" (Scale): ') and missing.endswith("has no weights for it")
-    caffemodel.write(file, "n", [caffemodel.Layer("bn", "BatchNorm", [blob(3), blob(3), blob(1), blob(3)])])
+    caffemodel.write(file, "n", [caffemodel.WrittenLayer("bn", "BatchNorm", [blob(3), blob(3), blob(1), blob(3)])])
     assert 'layer "bn" (BatchNorm): the caffemodel has 4 blobs for it, and it takes 3' in case.expect_refusal(
         text, file
     )
@@ -193,9 +193,9 @@ def test_38_shapes_of_more_than_four_axes(case: PublicCase, tmp_path: Path) -> N
     )
     weight = blob(4, 3, 3, 3, 3)
     file = tmp_path / "net.caffemodel"
-    caffemodel.write(file, "n", [caffemodel.Layer("c", "Convolution", [weight, blob(4)])])
+    caffemodel.write(file, "n", [caffemodel.WrittenLayer("c", "Convolution", [weight, blob(4)])])
     assert case.net(text, file)(x=blob(1, 3, 5, 5, 5))["y"].shape == (1, 4, 3, 3, 3)
-    caffemodel.write(file, "n", [caffemodel.Layer("c", "Convolution", [weight[:, :, 0], blob(4)])])
+    caffemodel.write(file, "n", [caffemodel.WrittenLayer("c", "Convolution", [weight[:, :, 0], blob(4)])])
     assert "blob 0 is [4, 3, 3, 3] in" in case.expect_refusal(text, file)
     assert "and the net needs [4, 3, 3, 3, 3]" in case.expect_refusal(text, file)
 

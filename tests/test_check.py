@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cortado.cli import main
-from cortado.frontends.caffe.lint import findings, verdicts, wired
-from cortado.frontends.caffe.lint.backward import TABLE, UNLIKE, WINDOWED, needs
+from cortado.frontends.caffe.lint import findings, trace_dataflow, verdicts
+from cortado.frontends.caffe.lint.backward import NEVER_IN_PLACE, TABLE, WINDOWED_TYPES, needs
 from cortado.frontends.caffe.rules import State
 from cortado.frontends.files.prototxt import parse, read
 
@@ -33,7 +33,7 @@ def conv(name: str, bottom: str, more: str = "") -> str:
 
 def list_findings(text: str, phase: str = "TEST", outputs: tuple[str, ...] = ()) -> list[str]:
     """`rule:line: message` of each finding."""
-    made = findings(wired(parse(text, "a.prototxt"), State(phase)), outputs)
+    made = findings(trace_dataflow(parse(text, "a.prototxt"), State(phase)), outputs)
     return [f"{f.rule}:{f.error.loc.line if f.error.loc else 0}: {f.error.message}" for f in made]
 
 
@@ -69,7 +69,7 @@ RULES = {
     ),
     "silenced": (
         INPUT + conv("c", "data") + layer("d", "TanH", "data") + 'layer { name: "q" type: "Silence" bottom: "c" }\n',
-        ['dead_layer:2: layer "c" (Convolution) makes what is only silenced'],
+        ['dead_layer:2: layer "c" (Convolution) makes only blobs that Silence reads'],
     ),
     "an Eltwise sum in place": (
         INPUT + conv("c", "data") + conv("d", "data") + layer("e", "Eltwise", "c d", "c"),
@@ -106,23 +106,22 @@ RULES = {
     ),
     "training only": (
         INPUT + conv("c", "data") + layer("d", "Dropout", "c", "c"),
-        ['training_only:3: layer "d" (Dropout) does something in training only'],
+        ['training_only:3: layer "d" (Dropout) has an effect in training only'],
     ),
     "an input at the head": (
         'input: "data" input_dim: 1 input_dim: 4 input_dim: 6 input_dim: 6\n' + conv("c", "data"),
-        ["deprecated_field:1: input at the head of a file is deprecated: it is a layer now"],
+        ["deprecated_field:1: `input` outside a layer is deprecated"],
     ),
     "an alias of axis": (
         INPUT + layer("k", "Concat", "data data", more="concat_param { concat_dim: 1 }"),
         ['deprecated_field:2: layer "k" (Concat): concat_dim of ConcatParameter is deprecated'],
     ),
-    "the form of 2014": (
+    "V1 format": (
         'input: "data" input_dim: 1 input_dim: 4 input_dim: 6 input_dim: 6\n'
         'layers { name: "r" type: RELU bottom: "data" top: "r" }\n',
         [
-            "deprecated_field:1: input at the head of a file is deprecated: it is a layer now",
-            "deprecated_field:2: `layers { type: CONVOLUTION }` is the form of 2014, which Caffe upgrades whenever it "
-            "reads the file",
+            "deprecated_field:1: `input` outside a layer is deprecated",
+            "deprecated_field:2: `layers { type: CONVOLUTION }` is the V1 format, which Caffe upgrades on reading",
         ],
     ),
 }
@@ -138,7 +137,7 @@ def test_what_leads_to_no_loss_is_dead_in_a_net_for_training() -> None:
     data = 'layer { name: "data" type: "Data" top: "data" top: "label" }\n'
     text = data + conv("c", "data") + conv("dead", "data") + layer("loss", "SoftmaxWithLoss", "c label")
     assert list_findings(text, "TRAIN") == [
-        'dead_layer:3: layer "dead" (Convolution) leads to no loss and to nothing else that is measured'
+        'dead_layer:3: layer "dead" (Convolution) leads to no loss and to no other measure'
     ]
     assert list_findings(text.replace('"Data"', '"Input"').replace("dead", "more"))[-1].startswith("training_only:4")
 
@@ -154,7 +153,7 @@ VERDICTS = {
     "Sigmoid": ("r", "", None, None),
     "BNLL": ("r", "", None, "its Backward reads the bottom, to which exp is applied"),
     "AbsVal": ("r", "", "Caffe refuses it in place (CHECK_NE in its set-up)", None),
-    "Pooling": ("r", "pooling_param { kernel_size: 2 }", "each number of its result needs many of its bottom", None),
+    "Pooling": ("r", "pooling_param { kernel_size: 2 }", "each element of its top depends on many of its bottom", None),
     "Power": ("r", "power_param { power: 2 }", None, "its Backward divides by the bottom"),
 }
 
@@ -163,16 +162,16 @@ VERDICTS = {
 def test_may_it_be_in_place(type: str) -> None:
     name, settings, answering, training = VERDICTS[type]
     text = INPUT + conv("c", "data") + layer(name, type, "c", more=settings)
-    (_, verdict) = verdicts(wired(parse(text), State()), {})
+    (_, verdict) = verdicts(trace_dataflow(parse(text), State()), {})
     assert (verdict.inference, verdict.training) == (answering, answering or training)
     assert not verdict.now and verdict.saves == (None if answering is None else 0)
 
 
 def test_why_not_in_place_here() -> None:
     def why(text: str, name: str = "r") -> str | None:
-        return next(v.inference for v in verdicts(wired(parse(INPUT + text), State()), {}) if v.layer == name)
+        return next(v.inference for v in verdicts(trace_dataflow(parse(INPUT + text), State()), {}) if v.layer == name)
 
-    assert why(layer("r", "ReLU", "data")) == '"data" is an input, and stands for the next run too'
+    assert why(layer("r", "ReLU", "data")) == '"data" is an input, which the next run reads again'
     elsewhere = conv("c", "data") + layer("r", "ReLU", "c") + layer("s", "TanH", "c")
     assert why(elsewhere) == '"c" is read by "s" too'
     alias = conv("c", "data") + layer("f", "Flatten", "c") + layer("r", "ReLU", "f") + layer("s", "TanH", "c")
@@ -181,7 +180,7 @@ def test_why_not_in_place_here() -> None:
 
 
 def test_every_fact_is_of_one_kind() -> None:
-    assert not set(TABLE) & set(UNLIKE) and not set(WINDOWED) & (set(TABLE) | set(UNLIKE))
+    assert not set(TABLE) & set(NEVER_IN_PLACE) and not set(WINDOWED_TYPES) & (set(TABLE) | set(NEVER_IN_PLACE))
     text = layer("x", "ReLU", "a", more="relu_param { negative_slope: -1 }")
     (strange,) = parse(text)["layer"]
     assert needs(strange).backward is not None
@@ -228,6 +227,6 @@ def test_published_nets() -> None:
     if not folder.exists():
         pytest.skip("the published nets are not at hand")
     for path in sorted(folder.glob("googlenet--caffe__models*")) + sorted(folder.glob("resnet--caffe-model*")):
-        wiring = wired(read(path), State("TRAIN"))
-        assert not any(v.now and (v.inference or v.training) for v in verdicts(wiring, {})), path
-        assert not any(f.rule in ("unsafe_in_place", "changed_alias") for f in findings(wiring)), path
+        flow = trace_dataflow(read(path), State("TRAIN"))
+        assert not any(v.now and (v.inference or v.training) for v in verdicts(flow, {})), path
+        assert not any(f.rule in ("unsafe_in_place", "changed_alias") for f in findings(flow)), path

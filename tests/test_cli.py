@@ -212,7 +212,7 @@ def test_show_reads_a_compiled_file(compiled: Path) -> None:
 
 def test_show_explains_and_counts(compiled: Path) -> None:
     why = cortado("show", NET, WEIGHTS, "--why")
-    assert "is shared, and look2 folds other numbers into it" in why and "did not" not in why.split("look2")[0]
+    assert "is shared, and folding look2 into it needs a copy" in why and "did not" not in why.split("look2")[0]
     table, whole = cortado("show", NET, WEIGHTS, "--stats").split("\n\n")
     rows = [line.split() for line in table.splitlines()]
     assert [row[0] for row in rows[1:]] == STAGES
@@ -317,7 +317,7 @@ def test_a_column_is_not_squeezed(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("TERM", "xterm")
-    reason = "each number of its result needs many of its bottom, " * 2
+    reason = "each element of its top depends on many of its bottom, " * 2
     print_columns(
         [("layer", "a column of some width", "because"), ("conv1", "and what it has to say", reason)], indent=""
     )

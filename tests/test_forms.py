@@ -16,13 +16,13 @@ from cortado.compiler.text import show
 from cortado.frontends.caffe import net as caffe_net
 from cortado.frontends.caffe.layer import LAYERS
 from cortado.frontends.caffe.rules import State
-from cortado.frontends.caffe.upgrade import TYPES, upgraded
+from cortado.frontends.caffe.upgrade import TYPES, upgrade_net
 from cortado.frontends.caffe.upgrade_v0 import FIELDS
 from cortado.frontends.caffe.upgrade_v0 import TYPES as TYPES_V0
-from cortado.frontends.caffe.weights import Unbound
+from cortado.frontends.caffe.weights import NoWeights
 from cortado.frontends.files.message import Message
 from cortado.frontends.files.prototxt import parse
-from cortado.frontends.files.schema import kinds, message_class
+from cortado.frontends.files.schema import field_types, message_class
 from cortado.runtime import Net
 
 from .shared import SHARED
@@ -53,7 +53,7 @@ layers { layer { name: "fc" type: "innerproduct" num_output: 5 biasterm: true } 
 
 def read(text: str, **options: Any) -> str:
     """The net of a text, as the language prints it."""
-    return show(caffe_net.graph(parse(text, "net.prototxt"), Unbound(), **options))
+    return show(caffe_net.build_graph(parse(text, "net.prototxt"), NoWeights(), **options))
 
 
 def expect_refusal(text: str, **options: Any) -> str:
@@ -77,7 +77,7 @@ def test_generations_are_one_net(old: str) -> None:
 
 
 def test_every_old_type_has_a_name_of_today() -> None:
-    numbers = kinds("V1LayerParameter")["type"].numbers
+    numbers = field_types("V1LayerParameter")["type"].numbers
     assert {name for name, number in numbers.items() if 0 < number < 40} == set(TYPES)
     assert set(TYPES_V0.values()) <= set(TYPES)
     data = {"Data", "HDF5Data", "ImageData", "MemoryData", "WindowData", "HDF5Output"}
@@ -86,13 +86,13 @@ def test_every_old_type_has_a_name_of_today() -> None:
 
 def test_every_field_of_2013_has_a_place_today() -> None:
     for old, (today, homes) in FIELDS.items():
-        assert old in kinds("V0LayerParameter")
+        assert old in field_types("V0LayerParameter")
         for param in homes.values():
-            assert today in kinds(kinds("V1LayerParameter")[param].message), (old, param)
+            assert today in field_types(field_types("V1LayerParameter")[param].message), (old, param)
 
 
 def layer_of(text: str) -> Message:
-    layer: Message = upgraded(parse(text), [])["layer"][0]
+    layer: Message = upgrade_net(parse(text), [])["layer"][0]
     return layer
 
 
@@ -146,7 +146,7 @@ REFUSED_V0 = [
     ('"innerproduct"', '"inner_product"', "Caffe had no layer type inner_product in 2013; did you mean innerproduct?"),
     ('bottom: "data" top: "padded"', 'bottom: "dta" top: "padded"', 'reads the blob "dta"'),
     ('type: "conv" num_output: 4 kernelsize: 3 stride: 1', 'type: "relu"', 'is padded, and layer "conv" (relu)'),
-    ('layers { layer { name: "relu" type: "relu" }', 'layers { name: "relu" type: RELU', "of another generation"),
+    ('layers { layer { name: "relu" type: "relu" }', 'layers { name: "relu" type: RELU', "of another format"),
     ('top: "fc"', 'top: "fc" include { phase: TEST }', "Caffe drops include"),
 ]  # fmt: skip
 
@@ -161,7 +161,7 @@ def test_lenient_drops_what_caffe_drops() -> None:
     said: list[str] = []
     text = V0.replace('"relu" }', '"relu" num_output: 3 }')
     assert read(text, lenient=True, warn=said.append) == read(TODAY)
-    assert said == ['net.prototxt:4:44: layer "relu": relu has no num_output: passed over']
+    assert said == ['net.prototxt:4:44: layer "relu": relu has no num_output: ignored']
 
 
 # Phases, levels, stages
@@ -288,11 +288,11 @@ def test_hdf5_lacks_a_shared_blob_only(tmp_path: Path) -> None:
     x = np.ones((2, 8), np.float32)
     np.testing.assert_array_equal(compile_net(tmp_path, SIAMESE, tmp_path / "w.h5")(x=x)["b"], x + 2 * biases)
     apart = SIAMESE.replace('param { name: "w" }', "")
-    with pytest.raises(CompileError, match=r'layer "b".*has no numbers for its blob 0'):
+    with pytest.raises(CompileError, match=r'layer "b".*has no data for its blob 0'):
         compile_net(tmp_path, apart, tmp_path / "w.h5")
     with h5py.File(tmp_path / "w.h5", "a") as file:
         file["data/b/0"] = 2 * weight
-    with pytest.raises(CompileError, match='blob 0 is shared with layer "a", and the caffemodel has other numbers'):
+    with pytest.raises(CompileError, match='blob 0 is shared with layer "a", and the caffemodel has other values'):
         compile_net(tmp_path, SIAMESE, tmp_path / "w.h5")
 
 
@@ -310,7 +310,7 @@ def test_hdf5_files_of_other_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         compile_net(tmp_path, TODAY, path)
     with h5py.File(path, "w") as file:
         file["data/conv/0"] = np.zeros((4, 3, 3, 3), "i4")
-    with pytest.raises(CompileError, match=r'layer "conv": blob 0 has numbers of type int32'):
+    with pytest.raises(CompileError, match=r'layer "conv": blob 0 has dtype int32'):
         compile_net(tmp_path, TODAY, path)
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(CompileError, match="cut off or damaged"):
@@ -385,7 +385,7 @@ def test_numbers_above_146_go_by_type(tmp_path: Path) -> None:
     path.write_bytes(whole.replace(old, happynear))
     np.testing.assert_array_equal(driver.compile(path, outputs=["p"])(data=PICTURE)["p"], right["p"])
     path.write_bytes(whole.replace(old, clash))
-    with pytest.raises(CompileError, match=r'layer "p" \(Permute\): field 230 of its settings means different things'):
+    with pytest.raises(CompileError, match=r'layer "p" \(Permute\): field 230 of its settings has different meanings'):
         driver.compile(path)
 
 

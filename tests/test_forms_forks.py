@@ -20,11 +20,11 @@ VARINT, FLOAT = 0, 5
 
 
 def number(field: int, value: int) -> bytes:
-    return wire.number(field << 3 | VARINT) + wire.number(value)
+    return wire.encode_varint(field << 3 | VARINT) + wire.encode_varint(value)
 
 
 def real(field: int, value: float) -> bytes:
-    return wire.number(field << 3 | FLOAT) + np.float32(value).tobytes()
+    return wire.encode_varint(field << 3 | FLOAT) + np.float32(value).tobytes()
 
 
 def snapshot(
@@ -41,9 +41,11 @@ def snapshot(
     layer.top.append("y")
     for values in blobs:
         layer.blobs.add(data=values).shape.dim.extend([1, 2, 1, 1])
-    content = layer.SerializeToString() + wire.field(at, settings)  # as bytes: our schema would read some of them
+    content = layer.SerializeToString() + wire.encode_field(
+        at, settings
+    )  # as bytes: our schema would read some of them
     path = folder / "net.caffemodel"
-    path.write_bytes(net.SerializeToString() + wire.field(100, content))
+    path.write_bytes(net.SerializeToString() + wire.encode_field(100, content))
     return path
 
 
@@ -54,7 +56,9 @@ BLOBS = [[2.0, 3.0], [1.0, -1.0], [4.0, 5.0], [4.0, 0.25]]
 @pytest.mark.parametrize("at", [152, 200, 204])
 def test_pspnets_bn(tmp_path: Path, at: int) -> None:
     """Its slope_filler, bias_filler and momentum have the numbers of SegNet's scale_filler, shift_filler, bn_mode."""
-    settings = wire.field(1, real(2, 1)) + wire.field(2, b"") + real(3, 0.95) + real(4, 0.0) + number(5, 1)
+    settings = (
+        wire.encode_field(1, real(2, 1)) + wire.encode_field(2, b"") + real(3, 0.95) + real(4, 0.0) + number(5, 1)
+    )
     made = driver.compile(snapshot(tmp_path, "BN", at, settings, BLOBS))(data=X)["y"]
     a = np.float32([1, 6]).reshape(1, 2, 1, 1)  # slope / deviation
     b = np.float32([1 - 4, -1 - 5 * 6]).reshape(1, 2, 1, 1)
@@ -89,5 +93,5 @@ def test_upsample_by_a_mask(tmp_path: Path, at: int) -> None:
 
 @pytest.mark.parametrize("type, at", [("BN", 137), ("BN", 144), ("BN", 203), ("Interp", 137), ("Upsample", 143)])
 def test_a_number_of_another_fork_is_refused(tmp_path: Path, type: str, at: int) -> None:
-    with pytest.raises(CompileError, match=rf'layer "l" \({type}\): field {at} of its settings means different things'):
+    with pytest.raises(CompileError, match=rf'layer "l" \({type}\): field {at} of its settings has different meanings'):
         driver.compile(snapshot(tmp_path, type, at, number(1, 2), BLOBS))

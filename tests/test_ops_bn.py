@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cortado import driver
-from cortado.frontends.files.caffemodel import Layer, write
+from cortado.frontends.files.caffemodel import WrittenLayer, write
 
 from .small_nets import Nets, arange, data, layer
 
@@ -51,7 +51,7 @@ def test_a_caffemodel_tells_by_its_blobs(tmp_path: Path, count: int, wanted: lis
     ("bn_param { bn_mode: INFERENCE }", 4, "the caffemodel has 4 blobs for it, and it takes 2"),
     ("bn_param { icnet: true }", 2, "has 2 blobs for it, and blob 2 is needed"),
     ("bn_param { frozen: true }", 3, "has 3 blobs for it, and blob 3 is needed"),
-    ("", 3, "SegNet's BN, of two blobs, and PSPNet's, of four, are written alike here"),
+    ("", 3, "SegNet's BN, of two blobs, and PSPNet's, of four, cannot be told apart here"),
 ])  # fmt: skip
 def test_blobs_that_do_not_fit(tmp_path: Path, settings: str, count: int, said: str) -> None:
     with pytest.raises(driver.CompileError) as caught:
@@ -60,7 +60,7 @@ def test_blobs_that_do_not_fit(tmp_path: Path, settings: str, count: int, said: 
 
 
 @pytest.mark.parametrize("settings, said", [
-    ("", "SegNet's BN, of two blobs, and PSPNet's, of four, are written alike here"),
+    ("", "SegNet's BN, of two blobs, and PSPNet's, of four, cannot be told apart here"),
     ("bn_param { bn_mode: INFERENCE frozen: true }", "bn_mode is SegNet's, and frozen PSPNet's"),
     ("param {} param {} param {} bn_param { scale_filler {} }", "scale_filler is SegNet's, and a param for each of 3"),
     ("bn_param { bn_mode: LEARN moving_average: true }", "cortado does not compute moving_average of BNParameter"),
@@ -102,5 +102,5 @@ def compile_with_blobs(folder: Path, text: str, count: int) -> driver.Net:
     """The net with a caffemodel of so many blobs, in the shape in which the forks keep them."""
     (folder / "net.prototxt").write_text(text)
     blobs = [np.float32(STORED[f"l:{i}"]).reshape(1, 2, 1, 1) for i in range(count)]
-    write(folder / "net.caffemodel", "net", [Layer("l", "BN", tuple(blobs))])
+    write(folder / "net.caffemodel", "net", [WrittenLayer("l", "BN", tuple(blobs))])
     return driver.compile(folder / "net.prototxt", folder / "net.caffemodel")

@@ -78,7 +78,7 @@ def test_crop_without_settings_is_bvlc_and_warned_of(nets: Nets) -> None:
     x, b = arange(1, 1, 3, 3).numpy(), np.zeros((1, 1, 2, 2), np.float32)
     assert made.load()(data=x, b=b)["y"].tolist() == [[[[0, 1], [3, 4]]]]
     (warning,) = made.file.warnings
-    assert 'layer "l" cuts from offset 0' in warning
+    assert 'layer "l" crops from offset 0' in warning
 
 
 def test_embed(nets: Nets) -> None:

@@ -172,7 +172,7 @@ def test_unknown_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("dim: 3 dim: 2 } } }", "} } }"), "takes steps, streams and numbers"),
+        (("dim: 3 dim: 2 } } }", "} } }"), "steps and streams first"),
         (("num_output: 4", "num_output: 0"), "num_output has to be 1 or more"),
         (('top: "out"', 'top: "out" top: "hT"'), "it has 2 tops, and makes 1"),
         (("num_output: 4", "num_output: 4 expose_hidden: true"), "it has 2 bottoms, and takes 4 bottoms, or 5"),

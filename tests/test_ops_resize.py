@@ -178,7 +178,7 @@ def test_upsample_by_the_mask_of_an_earlier_pool_with_rest(nets: Nets) -> None:
 @pytest.mark.parametrize("bottoms, settings, said", [
     (2, "upsample_h: 4", "upsample_h and upsample_w go together"),
     (2, "scale_w: 3", "scale_h and scale_w go together"),
-    (2, "scale: 2 scale_h: 2 scale_w: 2", "scale and scale_h, scale_w say the same"),
+    (2, "scale: 2 scale_h: 2 scale_w: 2", "scale and scale_h, scale_w are both given"),
     (2, "scale: 1", "scale has to be 2 or more, in Caffe too"),
     (2, "scale: 3 pad_out_h: true", "pad_out_h is for a scale of 2, and this is 3"),
     (1, "scale: 0", "scale is 1 or more"),
@@ -192,12 +192,12 @@ def test_upsample_refused(nets: Nets, bottoms: int, settings: str, said: str) ->
 
 
 @pytest.mark.parametrize("settings, said", [
-    ("", "nothing says how large the result is"),
-    ("height: 5", "nothing says how large the result is"),
+    ("", "no field sets the size of the result"),
+    ("height: 5", "no field sets the size of the result"),
     ("zoom_factor: 0", "zoom_factor is 1 or more"),
     ("zoom_factor: 2 pad_beg: 1", "pad_beg is 0, or less to cut"),
     ("zoom_factor: 2 pad_beg: -4", "is gone when 4 and 0 are cut off its ends"),
-    ("full_zoom_factor: 2 zoom_factor: 2", "full_zoom_factor says the size, and other fields say it too"),
+    ("full_zoom_factor: 2 zoom_factor: 2", "full_zoom_factor and other fields both set the size"),
     ("zoom_factor: 2 use_blob_size: true", "Caffe has no field use_blob_size in InterpParameter"),
 ])  # fmt: skip
 def test_interp_refused(nets: Nets, settings: str, said: str) -> None:
@@ -210,7 +210,7 @@ def test_a_factor_alone_wins_over_a_size_and_says_so(nets: Nets) -> None:
     made = nets.compilation(text)
     assert made.load()(data=np.zeros((1, 1, 2, 3), np.float32))["y"].shape == (1, 1, 3, 5)
     (warning,) = made.file.warnings
-    assert warning == 'layer "l" (Interp) has a zoom_factor, so Caffe does not look at its height and width'
+    assert warning == 'layer "l" (Interp) has a zoom_factor, so Caffe ignores its height and width'
 
 
 def test_a_zoom_follows_the_picture(nets: Nets) -> None:

@@ -9,13 +9,13 @@ import pytest
 
 from cortado.compiler.errors import CompileError, CompileErrors
 from cortado.compiler.ir import Graph
-from cortado.frontends.caffe import fields
 from cortado.frontends.caffe import net as caffe_net
+from cortado.frontends.caffe import unused_fields
 from cortado.frontends.caffe.layer import LAYERS, Layer, layer
 from cortado.frontends.caffe.rules import State
-from cortado.frontends.caffe.weights import Unbound
+from cortado.frontends.caffe.weights import NoWeights
 from cortado.frontends.files.prototxt import parse
-from cortado.frontends.files.schema import kinds, pool
+from cortado.frontends.files.schema import field_types, pool
 
 HEAD = 'name: "n" layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 8 dim: 9 dim: 9 } } }\n'
 CONV = (
@@ -26,7 +26,7 @@ CONV += "\n"
 
 def read(text: str, **options: Any) -> tuple[Graph, list[str]]:
     said: list[str] = []
-    return caffe_net.graph(parse(text, "n.prototxt"), Unbound(), warn=said.append, **options), said
+    return caffe_net.build_graph(parse(text, "n.prototxt"), NoWeights(), warn=said.append, **options), said
 
 
 def expect_refusals(text: str, **options: Any) -> tuple[CompileError, ...]:
@@ -63,7 +63,7 @@ def test_a_known_field_that_nobody_computes_is_refused() -> None:
     assert error.loc.column == (CONV % "temporal_stride: 2").index("temporal") + 1
     assert "lenient" in error.advice
     _, said = read(HEAD + CONV % "temporal_stride: 2", lenient=True)
-    assert said == [f"{error.loc}: {error.message}: passed over"]
+    assert said == [f"{error.loc}: {error.message}: ignored"]
 
 
 def test_a_default_said_aloud_is_no_problem() -> None:
@@ -74,27 +74,27 @@ def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
     (error,) = expect_refusals(HEAD + CONV % "strides: 2")
     assert error.message == "Caffe has no field strides in ConvolutionParameter"
     assert error.advice.startswith("Did you mean stride? ")
-    assert read(HEAD + CONV % "strides: 2", lenient=True)[1] == [f"{error.loc}: {error.message}: passed over"]
+    assert read(HEAD + CONV % "strides: 2", lenient=True)[1] == [f"{error.loc}: {error.message}: ignored"]
 
 
 def test_a_setting_of_another_type_is_told() -> None:
     text = HEAD + (CONV % "").replace("convolution_param", "pooling_param { kernel_size: 2 } convolution_param")
     assert read(text)[1] == [
         f'n.prototxt:2:{CONV.index("convolution_param") + 1}: layer "c" (Convolution) has pooling_param, '
-        "which belongs to another type of layer: Caffe passes over it, too"
+        "which belongs to another layer type: Caffe ignores it too"
     ]
 
 
 def test_half_precision_of_a_fork_is_told() -> None:
     _, said = read("default_forward_type: FLOAT16 default_backward_type: FLOAT16 " + HEAD + CONV % "")
-    assert len(said) == 1 and "the net has default_forward_type, for a fork that computes in fewer bits" in said[0]
+    assert len(said) == 1 and "the net has default_forward_type, for lower precision in a fork" in said[0]
     assert read("default_forward_type: FLOAT " + HEAD + CONV % "")[1] == []
 
 
 def test_a_layer_that_always_trains_is_refused() -> None:
     drop = 'layer { name: "d" type: "Dropout" bottom: "x" top: "y" phase: %s }'
     assert read(HEAD + drop % "TEST")[1] == []
-    assert "to work as in training" in expect_refusals(HEAD + drop % "TRAIN")[0].message
+    assert "always work as in training" in expect_refusals(HEAD + drop % "TRAIN")[0].message
 
 
 def test_the_phase_of_training_is_for_choosing_layers_only() -> None:
@@ -114,8 +114,8 @@ def test_no_layer_can_pass_over_a_setting(type: str) -> None:
     param = LAYERS[type].param
     if param is None:
         pytest.skip("it has no settings of its own")
-    message = kinds("LayerParameter")[param].message
-    for name, kind in kinds(message).items():
+    message = field_types("LayerParameter")[param].message
+    for name, kind in field_types(message).items():
         if kind.type not in ("uint32", "int32", "float") or kind.repeated or kind.required:
             continue
         text = f'layer {{ name: "l" type: "{type}" {param} {{ {name}: 77 }} }}'
@@ -123,16 +123,17 @@ def test_no_layer_can_pass_over_a_setting(type: str) -> None:
             (l,) = parse(text)["layer"]
         except CompileError:
             continue  # another field is required
-        assert list(fields.unread(l, "it", param)) or fields.no_effect(l.inner(param)[0], name)
+        unread = list(unused_fields.find_unread(l, "it", param))
+        assert unread or unused_fields.has_no_effect(l.submessages(param)[0], name)
 
 
 def test_the_table_names_fields_that_exist() -> None:
     forks = {"cudnn_convolution_algo_seeker", "conv_algos_override", "conv_algorithm", "random_seed", "multinode"}
     forks |= {"default_conv_algos_override", "default_cudnn_math_override"}
     forks |= {"global_grad_scale_adaptive", "reduce_buckets"}
-    for message, names in fields.NO_EFFECT.items():
-        assert names - forks <= kinds(message).keys(), message
-    for message in fields.DATA:
+    for message, names in unused_fields.NO_EFFECT.items():
+        assert names - forks <= field_types(message).keys(), message
+    for message in unused_fields.DATA_MESSAGES:
         assert pool().FindMessageTypeByName(f"caffe.{message}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cortado.frontends.files.schema import descriptor, kinds, message_class
+from cortado.frontends.files.schema import descriptor, field_types, message_class
 
 # From BVLC Caffe 1.0's files: message, field, number, default.
 KNOWN = [
@@ -46,14 +46,14 @@ KNOWN = [
 @pytest.mark.parametrize(("message", "field", "number", "default"), KNOWN)
 def test_fields_are_caffes(message: str, field: str, number: int | None, default: object) -> None:
     assert number is None or descriptor(message).fields_by_name[field].number == number
-    assert kinds(message)[field].default == default
+    assert field_types(message)[field].default == default
 
 
 def test_enums() -> None:
-    types = kinds("V1LayerParameter")["type"].numbers
+    types = field_types("V1LayerParameter")["type"].numbers
     assert (types["NONE"], types["CONVOLUTION"], types["SOFTMAX"], types["CONTRASTIVE_LOSS"]) == (0, 4, 20, 37)
     assert sorted(n for n in types.values() if n < 40) == list(range(40))
-    assert kinds("LayerParameter")["phase"].numbers == {"TRAIN": 0, "TEST": 1}
+    assert field_types("LayerParameter")["phase"].numbers == {"TRAIN": 0, "TEST": 1}
 
 
 def test_repeated_numbers_of_blobs_are_packed() -> None:

@@ -29,7 +29,7 @@ def test_random_dummy_data_is_refused_or_made_an_input(nets: Nets) -> None:
     text += 'data_filler { type: "gaussian" std: 2 } } }'
     text += layer("Eltwise", "", ("data", "k"))
     said = nets.expect_refusal(text)
-    assert 'layer "d" (DummyData): it fills "k" with other numbers each time (gaussian)' in said
+    assert 'layer "d" (DummyData): it fills "k" with random values (gaussian)' in said
     assert "--shape k=2" in said
     net = nets.compile(text, shapes={"k": (2,)})
     assert net(data=np.float32([1, 2]), k=np.float32([3, 4]))["y"].tolist() == [4, 6]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cortado.compiler.errors import CompileError, CompileErrors
 from cortado.frontends.files import prototxt, textformat
 from cortado.frontends.files.message import Message
-from cortado.frontends.files.schema import kinds, message_class
+from cortado.frontends.files.schema import field_types, message_class
 
 from .shared import SHARED
 
@@ -60,7 +60,7 @@ def test_places() -> None:
     a, b = tree.fields
     assert (a.line, a.column, a.values[0].line, a.values[0].column) == (1, 1, 1, 4)
     block = b.values[0]
-    assert isinstance(block, textformat.Block)
+    assert isinstance(block, textformat.MessageBlock)
     assert (b.line, b.column, block.line, block.column) == (2, 3, 2, 5)
     c, extension = block.fields
     assert [(v.line, v.column) for v in c.values] == [(3, 9), (4, 3)]
@@ -141,7 +141,7 @@ def test_unknown_fields_are_kept_and_reported() -> None:
     ]
     (kept,) = net["layer"][0].unknown
     block = kept.field.values[0]
-    assert isinstance(block, textformat.Block)
+    assert isinstance(block, textformat.MessageBlock)
     assert [getattr(v, "text", "") for v in block.fields[0].values] == ["1", "b"]
 
 
@@ -249,7 +249,7 @@ def test_the_longest_published_file_is_read_quickly() -> None:
 
 def compare(ours: Message, theirs: Any, path: str = "net") -> None:
     """Every field of the schema, whether it was written, its values and their Python types."""
-    for name, kind in kinds(ours.type).items():
+    for name, kind in field_types(ours.type).items():
         here = f"{path}.{name}"
         mine, other = ours[name], getattr(theirs, name)
         if not kind.repeated:

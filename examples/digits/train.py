@@ -141,7 +141,7 @@ def write_caffemodel(model: Digits, folder: Path) -> None:
     net = prototxt.read(HERE / "digits.prototxt")
     modules = dict(model.named_children())
     layers = [
-        caffemodel.Layer(
+        caffemodel.WrittenLayer(
             name=layer["name"],
             type=layer["type"],
             blobs=to_caffe(modules.get(layer["name"], nn.Identity())),

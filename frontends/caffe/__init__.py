@@ -1,1 +1,1 @@
-"""Caffe nets: the rules that make a list of layers a net, and each layer as operators of the language."""
+"""Imports Caffe nets: builds a graph from a NetParameter, each layer as operators of the language."""

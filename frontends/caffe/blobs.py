@@ -1,9 +1,8 @@
-"""Caffe's blobs as values that exist once.
+"""Maps Caffe's blobs, which layers may write in place, to values that are assigned once.
 
-A Caffe blob is a piece of memory that layers write, some of them in place. Here each write makes a new value, and a
-blob's name stands for the last one. Split, Flatten and Reshape (and Concat or Slice with one bottom or top) share their
-bottom's memory, so a layer in place behind one of them changes what the other names show, too: real Caffe does this
-(golden case inplace_reshape_alias), so we do, and warn.
+Each write to a blob makes a new value, and the blob's name refers to the last one. Split, Flatten and Reshape (and
+Concat or Slice with one bottom or top) alias their bottom's storage, so an in-place layer after one of them also
+changes the blobs that share it. Caffe does this (golden case inplace_reshape_alias); so does cortado, with a warning.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from ...compiler.types import Dim
 
 
 @dataclass(eq=False)
-class Memory:
-    """A piece of Caffe's memory: what stands in it now, in the shape of the blob that wrote it, and in other shapes."""
+class BlobStorage:
+    """Storage that blobs share: its current value, the same value reshaped (by dims), and the names of its blobs."""
 
     value: Value
     shapes: dict[tuple[Dim, ...], Value] = field(default_factory=dict)
@@ -26,16 +25,17 @@ class Memory:
         self.write(self.value)
 
     def write(self, value: Value) -> None:
+        """Replace the current value, and drop its reshaped forms."""
         self.value, self.shapes = value, {value.type.dims: value}
 
 
 @dataclass(eq=False)
-class Blob:
-    """A name in the net: memory, seen in a shape; who wrote it and who has read it since."""
+class TrackedBlob:
+    """A blob: storage viewed in a shape, the layer that wrote it last, and the layers that have read it since."""
 
     name: str
-    memory: Memory
+    storage: BlobStorage
     dims: tuple[Dim, ...]
     layer: str
     readers: list[str] = field(default_factory=list)
-    consumed: bool = False
+    is_read: bool = False

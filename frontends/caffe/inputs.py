@@ -1,4 +1,4 @@
-"""A net's inputs in Caffe's forms: `input` + `input_dim` or `input_shape`, layers of type Input, and layers of data."""
+"""Finds a net's inputs in Caffe's three forms: `input` with `input_dim` or `input_shape`, Input layers, data layers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ...compiler.errors import CompileError
 from ...compiler.op import did_you_mean
 from ...compiler.types import AtMost, Dim, TensorType
 from ..files.message import Message
-from . import data
+from . import data_layers
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
-    """An input: its blob's name, its type, and who declares it, in words."""
+class DeclaredInput:
+    """An input of the net: blob name, type, and `layer`, the label of its declaration in error messages."""
 
     name: str
     type: TensorType
@@ -24,15 +24,15 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The inputs in order, the blobs that should be inputs and cannot, and the layers that are no inputs."""
+    """The valid inputs in order, the names of invalid ones, and the layers that are not inputs."""
 
-    declared: list[Declared] = field(default_factory=list)
+    declared: list[DeclaredInput] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     layers: list[Message] = field(default_factory=list)
 
 
-class Form(NamedTuple):
-    """An input as it is written: its blob, its shape if that is told, where, and what to do if it is not."""
+class WrittenInput(NamedTuple):
+    """An input as declared: blob name, shape (None: not given), the declaring message, advice if there is no shape."""
 
     name: str
     dims: Sequence[Dim] | None
@@ -40,38 +40,38 @@ class Form(NamedTuple):
     advice: str = ""
 
 
-def declared_inputs(
+def read_inputs(
     message: Message,
     layers: Sequence[Message],
     shapes: dict[str, Sequence[Dim]],
     asked: Collection[str],
     errors: list[CompileError],
 ) -> Inputs:
-    """What the net is fed with. `shapes` replace what the file says; what is wrong is added to `errors`.
+    """Find the inputs. `shapes` override those of the file; errors are appended to `errors`.
 
-    A data layer's top is an input only if a layer reads it or it is `asked` for: a label that nobody needs is nobody's
-    concern.
+    A data layer's top is an input only if a layer reads it, or it is in `shapes` or `asked`: an unused label needs no
+    shape.
     """
     found, names = Inputs(), list[str]()
     given = dict(shapes)
     for name, dims, where, advice in [
-        *legacy(message, errors),
-        *by_layer(message, layers, given, asked, found, errors),
+        *read_legacy_inputs(message, errors),
+        *read_input_layers(message, layers, given, asked, found, errors),
     ]:
         wanted = given.pop(name, dims)
         if name in names:
             errors.append(where.fault(f'the input "{name}" is declared twice'))
         elif wanted is None:
             advice = advice or f"Give one: --shape {name}=1,3,224,224, with the sizes that the net was trained for."
-            brought = where.type == "LayerParameter" and where["type"] in data.KINDS
-            by = f', which layer "{where["name"]}" ({where["type"]}) would read from elsewhere,' if brought else ""
+            is_data = where.type == "LayerParameter" and where["type"] in data_layers.DATA_LAYERS
+            by = f', which layer "{where["name"]}" ({where["type"]}) would read from elsewhere,' if is_data else ""
             errors.append(where.fault(f'the input "{name}"{by} has no shape', None, advice))
             found.broken.add(name)
         elif any((d.bound if isinstance(d, AtMost) else d) < 1 for d in wanted):
             errors.append(where.fault(f'the input "{name}" is {list(wanted)}: every size is at least 1'))
             found.broken.add(name)
         else:
-            found.declared.append(Declared(name, TensorType("f32", tuple(wanted)), f'the input "{name}"'))
+            found.declared.append(DeclaredInput(name, TensorType("f32", tuple(wanted)), f'the input "{name}"'))
         names.append(name)
     for name in given:
         advice = f"The inputs are {', '.join(names) or 'none'}."
@@ -80,8 +80,8 @@ def declared_inputs(
     return found
 
 
-def legacy(message: Message, errors: list[CompileError]) -> list[Form]:
-    """Inputs at the head of the file: four `input_dim` or one `input_shape` for each `input`."""
+def read_legacy_inputs(message: Message, errors: list[CompileError]) -> list[WrittenInput]:
+    """Inputs at the top of the file: four `input_dim` or one `input_shape` for each `input`."""
     names, dims, shapes = message["input"], message["input_dim"], message["input_shape"]
     if dims and shapes:
         errors.append(message.fault("input_dim and input_shape are both given", "input_dim", "Keep one of the two."))
@@ -94,48 +94,53 @@ def legacy(message: Message, errors: list[CompileError]) -> list[Form]:
         errors.append(message.fault(f"{len(names)} inputs, and {len(shapes)} input_shape", "input_shape"))
         return []
     if dims:
-        return [Form(name, tuple(dims[4 * i : 4 * i + 4]), message) for i, name in enumerate(names)]
-    return [Form(name, tuple(shapes[i]["dim"]) if shapes else None, message) for i, name in enumerate(names)]
+        return [WrittenInput(name, tuple(dims[4 * i : 4 * i + 4]), message) for i, name in enumerate(names)]
+    return [WrittenInput(name, tuple(shapes[i]["dim"]) if shapes else None, message) for i, name in enumerate(names)]
 
 
-def by_layer(
+def read_input_layers(
     message: Message,
     layers: Sequence[Message],
     shapes: dict[str, Sequence[Dim]],
     asked: Collection[str],
     into: Inputs,
     errors: list[CompileError],
-) -> list[Form]:
-    """The inputs that layers declare; the other layers go on to `into`."""
-    found: list[Form] = []
-    fed = message["input"] or any(l["type"] in ("Input", *data.KINDS) for l in layers)
+) -> list[WrittenInput]:
+    """The inputs that Input and data layers declare; the other layers are appended to `into.layers`."""
+    found: list[WrittenInput] = []
+    fed = message["input"] or any(l["type"] in ("Input", *data_layers.DATA_LAYERS) for l in layers)
     needed = {b for l in layers for b in l["bottom"]} | shapes.keys() | set(asked)
     for layer in layers:
         tops = layer["top"]
         if layer["type"] == "Input":
-            found.extend(input_layer(layer, errors))
-        elif layer["type"] in data.KINDS or (layer["type"] == "DummyData" and (not fed or shapes.keys() & set(tops))):
+            found.extend(read_input_layer(layer, errors))
+        elif layer["type"] in data_layers.DATA_LAYERS or (
+            layer["type"] == "DummyData" and (not fed or shapes.keys() & set(tops))
+        ):
             try:
-                dims = data.shapes_of(layer, shapes)
+                dims = data_layers.top_shapes(layer, shapes)
             except CompileError as e:
                 errors.append(e)
                 into.broken.update(tops)
                 continue
-            forms = [Form(t, d, layer, data.advice(layer, t)) for t, d in zip(tops, dims, strict=True)]
-            if layer["type"] in data.LABELLED and dims and dims[0] is None:  # the pictures' shape will tell the labels'
-                into.broken.update(f.name for f in forms if f.dims is None)
-                forms = [f for i, f in enumerate(forms) if i == 0 or f.dims is not None]
-            found.extend(f for f in forms if f.name in needed)
+            tops_found = [
+                WrittenInput(t, d, layer, data_layers.shape_advice(layer, t)) for t, d in zip(tops, dims, strict=True)
+            ]
+            if layer["type"] in data_layers.LABELLED_LAYERS and dims and dims[0] is None:
+                # Report the images' shape only: the labels' follows from it.
+                into.broken.update(f.name for f in tops_found if f.dims is None)
+                tops_found = [f for i, f in enumerate(tops_found) if i == 0 or f.dims is not None]
+            found.extend(f for f in tops_found if f.name in needed)
         else:
             into.layers.append(layer)
     return found
 
 
-def input_layer(layer: Message, errors: list[CompileError]) -> list[Form]:
+def read_input_layer(layer: Message, errors: list[CompileError]) -> list[WrittenInput]:
     """A layer of type Input: one shape for all tops, or one for each (input_layer.cpp)."""
     tops, shapes = layer["top"], layer["input_param"]["shape"]
     if len(shapes) not in (0, 1, len(tops)):
         errors.append(layer.fault(f'layer "{layer["name"]}" has {len(tops)} tops and {len(shapes)} shapes'))
         return []
     each = [tuple(shapes[i if len(shapes) > 1 else 0]["dim"]) if shapes else None for i in range(len(tops))]
-    return [Form(top, dims, layer) for top, dims in zip(tops, each, strict=True)]
+    return [WrittenInput(top, dims, layer) for top, dims in zip(tops, each, strict=True)]

@@ -1,10 +1,10 @@
-"""One layer as its function sees it: its settings, its bottoms, its weights, and where to write operators.
+"""The registry of layer types, and `Layer`, through which a layer's function reads settings and emits operators.
 
     @layer("ReLU", "relu_param")
     def relu(l: Layer, x: Value) -> Value:
         return l.emit(Relu(slope=l.number("negative_slope")), x)
 
-That is all there is to adding a layer: a function here, and, if none of the language's operators says it, one there.
+A new layer is one such function and, if the language has no operators for it, a new operator.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ MANY = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What is known of a layer type: its function, its settings' field, how many bottoms and tops it may have."""
+class LayerType:
+    """A layer type: its function, the field with its settings, and the least and greatest count of bottoms and tops."""
 
     function: Function
     param: str | None
     bottoms: tuple[int, int]
     tops: tuple[int, int]
-    shares: bool = False  # the tops are the bottom's memory
+    shares: bool = False  # the tops alias the bottom's storage
 
 
-LAYERS: Registry[Kind] = Registry("layer type")
+LAYERS: Registry[LayerType] = Registry("layer type")
 
 
 def layer(
@@ -49,30 +49,31 @@ def layer(
     tops: int | tuple[int, int] = 1,
     shares: bool = False,
 ) -> Callable[[Function], Function]:
-    """Enter a function as what Caffe's layer `type` means. `bottoms` and `tops`: how many, or at least and at most.
+    """Register a function for layer type `type`. `bottoms` and `tops` are a count, or the least and greatest count.
 
     ValueError if the type is registered already.
     """
 
     def enter(function: Function) -> Function:
-        LAYERS.add(type, Kind(function, param, pair(bottoms), pair(tops), shares))
+        LAYERS.add(type, LayerType(function, param, count_range(bottoms), count_range(tops), shares))
         return function
 
     return enter
 
 
-def pair(count: int | tuple[int, int]) -> tuple[int, int]:
+def count_range(count: int | tuple[int, int]) -> tuple[int, int]:
+    """The least and greatest count from a count or a pair."""
     return (count, count) if isinstance(count, int) else count
 
 
-class Importer(Protocol):
-    """The net that is being read, as far as its layers see it."""
+class GraphEmitter(Protocol):
+    """The part of the importer that layers use. `net.Importer` implements it."""
 
     warn: Callable[[str], None]
 
     def emit(self, op: Op, inputs: Sequence[Value], loc: Loc) -> tuple[Value, ...]: ...
 
-    def described(self, values: Sequence[Value]) -> str: ...
+    def describe(self, values: Sequence[Value]) -> str: ...
 
     def weight(self, layer: Layer, index: int, shape: tuple[int, ...], role: str) -> Constant: ...
 
@@ -82,85 +83,86 @@ class Importer(Protocol):
 
 
 class Layer:
-    """A layer of the file, while its function runs."""
+    """A layer that is being imported: the argument of its function."""
 
-    def __init__(self, message: Message, bottoms: Sequence[Value], importer: Importer) -> None:
+    def __init__(self, message: Message, bottoms: Sequence[Value], importer: GraphEmitter) -> None:
         self.message, self.bottoms = message, bottoms
-        self.importer: Importer = proxy(importer)  # weak: else the two would keep each other, and all weights
+        self.importer: GraphEmitter = proxy(importer)  # weak: a cycle would keep all weights alive
         self.name: str = message["name"]
         self.type: str = message["type"]
         self.tops: tuple[str, ...] = message["top"]
-        self.kind = LAYERS[self.type]
-        self.said = f'layer "{self.name}" ({self.type})'
-        self.blobs = 0  # learnt blobs asked for so far
+        self.layer_type = LAYERS[self.type]
+        self.label = f'layer "{self.name}" ({self.type})'
+        self.blobs = 0  # learnt blobs requested so far
 
     @property
     def param(self) -> Message:
-        """The layer's settings, with Caffe's defaults where the file says nothing."""
-        assert self.kind.param is not None, self.type
-        found: Message = self.message[self.kind.param]
+        """The layer's settings, with Caffe's defaults for fields that the file does not set."""
+        assert self.layer_type.param is not None, self.type
+        found: Message = self.message[self.layer_type.param]
         return found
 
     def number(self, field: str) -> float:
         """A float setting as the shortest decimal that is this float32: 0.1, not 0.10000000149."""
-        return shortest(self.param[field])
+        return shortest_decimal(self.param[field])
 
     def emit(self, op: Op, *inputs: Value) -> Value:
-        """Write an operator that has one result."""
+        """Emit an operator with one result. CompileError if it does not accept these operands."""
         (value,) = self.emit_all(op, *inputs)
         return value
 
     def emit_all(self, op: Op, *inputs: Value) -> tuple[Value, ...]:
+        """Emit an operator with any number of results. CompileError if it does not accept these operands."""
         try:
             return self.importer.emit(op, inputs, self.message.loc_of("name"))
         except ValueError as e:
-            raise self.fault(f"{e}{self.importer.described(inputs)}") from None
+            raise self.fault(f"{e}{self.importer.describe(inputs)}") from None
 
     def weight(self, shape: Sequence[int], role: str) -> Constant:
-        """The next learnt blob: its shape as Caffe has it, and what people call it (weight, bias, slope...)."""
+        """The next learnt blob, of Caffe's shape, as a constant named LAYER.ROLE (weight, bias, slope...)."""
         index, self.blobs = self.blobs, self.blobs + 1
         return self.importer.weight(self, index, tuple(shape), role)
 
     def numbers(self, shape: Sequence[int], role: str) -> torch.Tensor | None:
-        """The next learnt blob as numbers, for a layer that stores them in another form; None if there are none yet."""
+        """The data of the next learnt blob, for layers that transform it before use; None if the net has no weights."""
         constant = self.weight(shape, f"{role}.stored")
         return constant.data if constant.is_bound else None
 
     def constant(self, data: torch.Tensor | None, shape: Sequence[int], role: str) -> Constant:
-        """A weight that is worked out from what the file stores."""
+        """A constant computed from stored blobs, named LAYER.ROLE; `data` None: unbound."""
         return self.importer.constant(f"{self.name}.{role}", data, tuple(shape))
 
     @property
     def stored(self) -> int | None:
-        """How many learnt blobs the weights have for it; None if that is not known."""
+        """The count of learnt blobs that the weights have for this layer; None if unknown."""
         return self.importer.count(self)
 
     def fault(self, sentence: str, field: str | None = None, advice: str = "") -> CompileError:
-        """A complaint about this layer; at one of its settings, if `field` names it."""
-        sentence = f"{self.said}: {sentence}"
-        if field and self.kind.param and field in self.param:
+        """An error about this layer, for the caller to raise; located at its setting `field`, if the file sets it."""
+        sentence = f"{self.label}: {sentence}"
+        if field and self.layer_type.param and field in self.param:
             return self.param.fault(sentence, field, advice)
         return self.message.fault(sentence, "name" if "name" in self.message else None, advice)
 
     def axis(self, number: int, x: Value, field: str = "axis") -> int:
-        """An axis counted from the front. CompileError if x has none such."""
+        """The axis counted from the front (0 to rank - 1). CompileError if x has no such axis."""
         if not -x.type.rank <= number < x.type.rank:
             raise self.fault(f"there is no axis {number} in {x.type}", field)
         return number % x.type.rank
 
     def known(self, x: Value) -> tuple[int, ...]:
-        """The shape of a bottom, where all of it but the batch has to be known; an unknown batch counts as 1."""
+        """The shape of a bottom, with 1 for an unknown batch. CompileError if another dimension is unknown."""
         return self.sizes([d if i or isinstance(d, int) else 1 for i, d in enumerate(x.type.dims)])
 
     def sizes(self, dims: Sequence[Dim]) -> tuple[int, ...]:
-        """Some dimensions as numbers, where they have to be known."""
+        """The dimensions as integers. CompileError if one is unknown."""
         try:
             return TensorType("f32", tuple(dims)).shape
         except ValueError as e:
             raise self.fault(str(e)) from None
 
     def window(self, field: str, axes: int, default: int | None = None) -> tuple[int, ...]:
-        """A setting of convolution or pooling for each image axis: repeated, or as _h and _w (base_conv_layer.cpp)."""
+        """A setting of a convolution or pooling per image axis: repeated, or as _h and _w (base_conv_layer.cpp)."""
         p, short = self.param, field.removesuffix("_size")
         high, wide = f"{short}_h", f"{short}_w"
         given: Any = p[field] if field in p else ()
@@ -183,5 +185,6 @@ class Layer:
         return numbers
 
 
-def shortest(number: float) -> float:
+def shortest_decimal(number: float) -> float:
+    """The float with the shortest decimal that rounds to this float32: 0.1 for 0.10000000149."""
     return float(str(np.float32(number)))

@@ -1,7 +1,7 @@
-"""Names for a net's values: the last value of each blob has the blob's name, through all passes.
+"""Names a net's values: the last value of each blob has the blob's name, which all passes preserve.
 
-A blob that layers write in place is several values: `conv1.0`, `conv1.1`, then `conv1`. What a layer computes on its
-way to a top is called by the top: `norm.a`, `norm.b`. Inputs and weights keep their names.
+The values of a blob that is written in place are `conv1.0`, `conv1.1`, ..., `conv1`. Intermediate values of a layer are
+named after its top: `norm.a`, `norm.b`. Inputs and weights keep their names.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from ...compiler.ir import Graph, Value
 from ...compiler.rewrite import UniqueNames, Writer
 
 
-def named(graph: Graph, versions: Sequence[tuple[str, Value]]) -> Graph:
-    """The graph with such names; `versions` tells which blob each top was written to, in order."""
+def name_values(graph: Graph, versions: Sequence[tuple[str, Value]]) -> Graph:
+    """Rename the graph's values. `versions`: blob name and value of each write to a blob, in order."""
     names = UniqueNames()
     for value in (*graph.inputs, *graph.constants):
         names.fresh(value.name)

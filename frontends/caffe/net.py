@@ -1,7 +1,7 @@
-"""A prototxt as a graph: inputs, layers in order, blobs written in place, parameters shared by name, outputs.
+"""Builds the graph of a NetParameter: inputs, layers in order, in-place writes, shared parameters, outputs.
 
-The rules are Caffe's (net.cpp, Net::Init). Whatever is wrong with a file is told in one go: a layer that fails leaves
-its tops broken, and layers that read those are passed over.
+The rules are Caffe's (net.cpp, Net::Init). All errors of a file are collected: the tops of a layer that fails are
+marked as broken, and layers that read them are skipped.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from ...compiler.types import Dim
 from ...compiler.verify import verify
 from ..files.message import Message
 from . import layers as layers
-from .blobs import Blob, Memory
-from .fields import Finding, unknown, unread
-from .inputs import Declared, declared_inputs
+from .blobs import BlobStorage, TrackedBlob
+from .inputs import DeclaredInput, read_inputs
 from .layer import LAYERS, Layer
-from .naming import named
+from .naming import name_values
 from .parameters import Parameters
-from .rules import State, included
-from .upgrade import upgraded
-from .weights import Shape, Source
-from .wiring import Wires, leading_to
+from .reachability import LayerEdges, reaching
+from .rules import State, select_layers
+from .unused_fields import UnusedField, find_unknown, find_unread
+from .upgrade import upgrade_net
+from .weights import Shape, WeightSource
 
 Warn = Callable[[str], None]
 
 
-def graph(
+def build_graph(
     message: Message,
-    weights: Source,
+    weights: WeightSource,
     *,
     state: State = State(),  # noqa: B008
     shapes: Mapping[str, Sequence[Dim]] | None = None,
@@ -43,112 +43,115 @@ def graph(
     lenient: bool = False,
     warn: Warn = lambda sentence: None,
 ) -> Graph:
-    """The graph of a NetParameter, with its weights.
+    """Build the graph of a NetParameter, with its weights.
 
-    `shapes` are used in place of the inputs' own; `outputs` are blobs to return in place of those that no layer reads:
-    then only layers that they depend on are looked at.
-    A field that is not understood is an error or, if `lenient`, a warning. CompileErrors holds all that is wrong.
+    `shapes` override those of the inputs. `outputs` are the blobs to return, and restrict the net to the layers that
+    they depend on; by default all blobs are returned that no layer reads. An unsupported field is an error or, if
+    `lenient`, a warning. Raises CompileErrors with everything that is wrong.
     """
-    doubts: list[CompileError] = []
-    message = upgraded(message, doubts)
+    dropped: list[CompileError] = []
+    message = upgrade_net(message, dropped)
     if "layer" not in message:
         raise message.fault("there is no layer in this file", None, "A net is a list of layer { ... }.")
     message.reset_reads()
     importer = Importer(message, weights, lenient, warn)
-    kept = included(message["layer"], state.of_file(message), importer.errors)
-    wires = [Wires(layer["type"], layer["bottom"], layer["top"]) for layer in kept]
-    kept = [layer for layer, needed in zip(kept, leading_to(wires, outputs), strict=True) if needed]
-    importer.tell(Finding(doubt) for doubt in doubts)
-    importer.tell(unread(message, "the net"))
+    kept = select_layers(message["layer"], state.with_file_stages(message), importer.errors)
+    edges = [LayerEdges(layer["type"], layer["bottom"], layer["top"]) for layer in kept]
+    kept = [layer for layer, needed in zip(kept, reaching(edges, outputs), strict=True) if needed]
+    importer.report(UnusedField(error) for error in dropped)
+    importer.report(find_unread(message, "the net"))
     if state.phase == "TRAIN":
         warn("the layers are those of phase TRAIN, and are computed as at TEST: Dropout drops nothing")
-    inputs = declared_inputs(message, kept, dict(shapes or {}), outputs, importer.errors)
+    inputs = read_inputs(message, kept, dict(shapes or {}), outputs, importer.errors)
     importer.broken.update(inputs.broken)
     computed = set(inputs.layers)
     sources = [layer for layer in kept if layer not in computed]
     known = [layer for layer in kept if layer not in computed or layer["type"] in LAYERS]
-    importer.tell(unknown([message, *(part for layer in known for part in layer.walk())]))
+    importer.report(find_unknown([message, *(part for layer in known for part in layer.walk())]))
     for layer in (s for s in sources if s["type"] == "Input"):
-        importer.tell(unread(layer, f'layer "{layer["name"]}" (Input)', "input_param"))
+        importer.report(find_unread(layer, f'layer "{layer["name"]}" (Input)', "input_param"))
     for given in inputs.declared:
-        importer.declare(given)
+        importer.add_input(given)
     for layer in inputs.layers:
-        importer.layer(layer)
+        importer.add_layer(layer)
     found = importer.outputs(outputs)
-    raise_all(in_order([*importer.errors, *importer.parameters.faults()]))
+    raise_all(sort_by_location([*importer.errors, *importer.parameters.errors()]))
     return importer.finish(found)
 
 
-def in_order(errors: Sequence[CompileError]) -> list[CompileError]:
-    """As one meets them when reading the file; those without a place come last."""
+def sort_by_location(errors: Sequence[CompileError]) -> list[CompileError]:
+    """Sort errors by line and column; those without a location come last."""
     return sorted(errors, key=lambda e: (e.loc.line, e.loc.column) if e.loc else (1 << 31, 0))
 
 
 class Importer:
-    """The graph as it grows, layer by layer."""
+    """Builds the graph layer by layer, and collects errors."""
 
-    def __init__(self, message: Message, weights: Source, lenient: bool, warn: Warn) -> None:
+    def __init__(self, message: Message, weights: WeightSource, lenient: bool, warn: Warn) -> None:
         self.message, self.lenient, self.warn = message, lenient, warn
         self.parameters = Parameters(weights)
         self.errors: list[CompileError] = []
         self.inputs: list[Value] = []
         self.nodes: list[Node] = []
-        self.blobs: dict[str, Blob] = {}
-        self.versions: list[tuple[str, Value]] = []  # which blob each value was written to, in order
+        self.blobs: dict[str, TrackedBlob] = {}
+        self.versions: list[tuple[str, Value]] = []  # blob name and value of each write, in order
         self.broken: set[str] = set()
-        self.makers: dict[Value, Layer] = {}
+        self.producers: dict[Value, Layer] = {}
 
-    def tell(self, findings: Iterable[Finding]) -> None:
-        """Fields that had no say: warnings where Caffe's answer is the same, or the caller is lenient, else errors."""
+    def report(self, findings: Iterable[UnusedField]) -> None:
+        """Report unused fields: as warnings if they are harmless or the caller is lenient, else as errors."""
         for found in findings:
-            if found.harmless or self.lenient:
-                self.warn(f"{found}{'' if found.harmless else ': passed over'}")
+            if found.is_harmless or self.lenient:
+                self.warn(f"{found}{'' if found.is_harmless else ': ignored'}")
             else:
                 self.errors.append(found.error)
 
-    def declare(self, given: Declared) -> None:
+    def add_input(self, given: DeclaredInput) -> None:
+        """Add an input to the graph, and its blob."""
         value = Value(given.name, given.type)
         self.inputs.append(value)
-        self.blobs[given.name] = Blob(given.name, Memory(value), value.type.dims, given.layer)
+        self.blobs[given.name] = TrackedBlob(given.name, BlobStorage(value), value.type.dims, given.layer)
 
-    def layer(self, message: Message) -> None:
-        """Read one layer, or note what is wrong with it."""
+    def add_layer(self, message: Message) -> None:
+        """Import one layer; if it fails, record the error and mark its tops as broken."""
         tops = message["top"]
         try:
-            self.known_type(message)
+            self.check_type(message)
             if any(b in self.broken for b in message["bottom"]):
                 self.broken.update(tops)
                 return
-            bottoms = [self.bottom(message, i) for i in range(len(message["bottom"]))]
+            bottoms = [self.find_bottom(message, i) for i in range(len(message["bottom"]))]
             layer = Layer(message, [self.read(b, message) for b in bottoms], self)
             self.check_counts(layer)
             self.check_in_place(layer)
-            made = layer.kind.function(layer, *layer.bottoms)
+            made = layer.layer_type.function(layer, *layer.bottoms)
             self.parameters.check_count(layer)
-            self.tell(unread(message, layer.said, layer.kind.param))
+            self.report(find_unread(message, layer.label, layer.layer_type.param))
             self.write(layer, bottoms, made if isinstance(made, tuple) else (made,))
         except CompileError as e:
             self.errors.append(e)
             self.broken.update(tops)
 
-    def known_type(self, message: Message) -> None:
+    def check_type(self, message: Message) -> None:
+        """Raise CompileError if the layer's type is unknown."""
         name, type = message["name"], message["type"]
         if type not in LAYERS:
             sentence = f'layer "{name}": cortado has no layer type {type}{did_you_mean(type, LAYERS)}'
             if type == "Python":
                 code = message["python_param"]
                 sentence += f"; its code, {code['module']}.{code['layer']}, is not in the file"
-            advice = ADVICE.get(type, "See docs/adding_a_layer.md for how to add one.")
+            advice = TYPE_ADVICE.get(type, "See docs/adding_a_layer.md for how to add one.")
             raise message.fault(sentence, "type" if "type" in message else None, advice)
 
-    def bottom(self, message: Message, i: int) -> Blob:
+    def find_bottom(self, message: Message, i: int) -> TrackedBlob:
+        """The blob of bottom `i`. CompileError if no earlier layer makes it."""
         name = message["bottom"][i]
         if name not in self.blobs:
-            self.broken.add(name)  # told once
+            self.broken.add(name)  # reported once
             sentence = f'layer "{message["name"]}" reads the blob "{name}", which no layer before it makes'
-            maker = next((m for m in self.message["layer"] if m is not message and name in m["top"]), None)
-            if maker is not None:
-                sentence += f'; layer "{maker["name"]}" on line {maker.loc.line} does'
+            producer = next((m for m in self.message["layer"] if m is not message and name in m["top"]), None)
+            if producer is not None:
+                sentence += f'; layer "{producer["name"]}" on line {producer.loc.line} does'
                 advice = "Put it before this one, or look at its rules: it may be there in another phase only."
             else:
                 sentence += did_you_mean(name, self.blobs)
@@ -156,28 +159,29 @@ class Importer:
             raise message.fault(sentence, "bottom", advice, i)
         return self.blobs[name]
 
-    def read(self, blob: Blob, message: Message) -> Value:
-        """The blob's value now, in the blob's own shape."""
-        blob.consumed = True
-        if blob.dims not in blob.memory.shapes:  # another name of this memory was written in place
-            blob.memory.shapes[blob.dims] = self.emit(
+    def read(self, blob: TrackedBlob, message: Message) -> Value:
+        """The blob's current value in the blob's shape; emits a reshape if the storage was rewritten in another."""
+        blob.is_read = True
+        if blob.dims not in blob.storage.shapes:  # an alias of this blob was written in place
+            blob.storage.shapes[blob.dims] = self.emit(
                 Reshape(shape=tuple(d if isinstance(d, int) else 0 for d in blob.dims)),
-                (blob.memory.value,),
+                (blob.storage.value,),
                 message.loc_of("name"),
             )[0]
-        return blob.memory.shapes[blob.dims]
+        return blob.storage.shapes[blob.dims]
 
     def check_counts(self, layer: Layer) -> None:
+        """Raise CompileError if the type does not accept this count of bottoms or tops."""
         for noun, has, (least, most) in (
-            ("bottom", len(layer.bottoms), layer.kind.bottoms),
-            ("top", len(layer.tops), layer.kind.tops),
+            ("bottom", len(layer.bottoms), layer.layer_type.bottoms),
+            ("top", len(layer.tops), layer.layer_type.tops),
         ):
             if not least <= has <= most:
                 wanted = str(least) if least == most else f"{least} to {most}" if most < 1 << 20 else f"{least} or more"
                 raise layer.fault(f"it has {has} {noun}s, and takes {wanted}")
 
     def check_in_place(self, layer: Layer) -> None:
-        """A top may be written over a bottom of the same number only, and only if nobody has read that before."""
+        """Check that a top overwrites only the bottom of the same index, and only if no layer has read it before."""
         bottoms = layer.message["bottom"]
         for i, top in enumerate(layer.tops):
             blob = self.blobs.get(top)
@@ -185,48 +189,48 @@ class Importer:
                 continue
             if i >= len(bottoms) or bottoms[i] != top:
                 line = f'"{top}" is already made by {blob.layer}'
-                raise layer.fault(f"{line}: the blob would be produced by multiple sources", None, TWICE)
+                raise layer.fault(f"{line}: the blob would be produced by multiple sources", None, UNIQUE_TOP_ADVICE)
             if blob.readers:
                 line = f'it writes "{top}" in place, which {blob.readers[0]} reads'
-                raise layer.fault(f"{line}: the blob would be produced by multiple sources", None, TWICE)
+                raise layer.fault(f"{line}: the blob would be produced by multiple sources", None, UNIQUE_TOP_ADVICE)
 
-    def write(self, layer: Layer, bottoms: Sequence[Blob], made: Sequence[Value]) -> None:
-        """The tops, from here on."""
+    def write(self, layer: Layer, bottoms: Sequence[TrackedBlob], made: Sequence[Value]) -> None:
+        """Update the blobs of the layer's tops to the values in `made`, in place or as new blobs."""
         for blob in bottoms:
             if blob.name not in layer.tops:
                 blob.readers.append(f'layer "{layer.name}"')
-        said = f'layer "{layer.name}"'
+        label = f'layer "{layer.name}"'
         for top, value in zip(layer.tops, made, strict=True):
-            self.makers[value] = layer
+            self.producers[value] = layer
             if top in self.blobs:
                 blob = self.blobs[top]
-                if len(blob.memory.names) > 1 and not layer.kind.shares:
-                    others = ", ".join(n for n in blob.memory.names if n != top)
-                    self.warn(f'{said} writes "{top}" in place, and so changes {others} too, as in Caffe')
-                blob.memory.write(value)
-                blob.dims, blob.layer, blob.consumed = value.type.dims, said, False
+                if len(blob.storage.names) > 1 and not layer.layer_type.shares:
+                    others = ", ".join(n for n in blob.storage.names if n != top)
+                    self.warn(f'{label} writes "{top}" in place, and so changes {others} too, as in Caffe')
+                blob.storage.write(value)
+                blob.dims, blob.layer, blob.is_read = value.type.dims, label, False
                 blob.readers.clear()
             else:
-                memory = bottoms[0].memory if layer.kind.shares or value in layer.bottoms else Memory(value)
+                memory = bottoms[0].storage if layer.layer_type.shares or value in layer.bottoms else BlobStorage(value)
                 memory.shapes.setdefault(value.type.dims, value)
-                shared = [bottoms[0].name, top] if bottoms and memory is bottoms[0].memory else [top]
+                shared = [bottoms[0].name, top] if bottoms and memory is bottoms[0].storage else [top]
                 memory.names.extend(n for n in shared if n not in memory.names)
-                self.blobs[top] = Blob(top, memory, value.type.dims, said)
+                self.blobs[top] = TrackedBlob(top, memory, value.type.dims, label)
             self.versions.append((top, value))
 
     def emit(self, op: Op, inputs: Sequence[Value], loc: Loc) -> tuple[Value, ...]:
-        """Write a node. ValueError if the operator does not take these operands."""
+        """Append a node and return its results. ValueError if the operator does not accept these operands."""
         types = op.infer_types([v.type for v in inputs])
         results = tuple(Value(f"%{len(self.nodes)}.{i}", type) for i, type in enumerate(types))
         self.nodes.append(Node(op, tuple(inputs), results, loc))
         return results
 
-    def described(self, values: Sequence[Value]) -> str:
-        """Who made these operands, for a complaint about how they fit."""
-        known = {v: f'"{name}"' for name, b in self.blobs.items() for v in b.memory.shapes.values()}
-        made = {v: f", made by {b.layer}" for b in self.blobs.values() for v in b.memory.shapes.values()}
-        said = [f"{known.get(v, v.name)} {v.type}{made.get(v, '')}" for v in dict.fromkeys(values)]
-        return f" ({'; '.join(s for s in said if not s.startswith('%'))})"
+    def describe(self, values: Sequence[Value]) -> str:
+        """The names, types and producers of operands in parentheses, as a suffix for error messages."""
+        known = {v: f'"{name}"' for name, b in self.blobs.items() for v in b.storage.shapes.values()}
+        made = {v: f", made by {b.layer}" for b in self.blobs.values() for v in b.storage.shapes.values()}
+        operands = [f"{known.get(v, v.name)} {v.type}{made.get(v, '')}" for v in dict.fromkeys(values)]
+        return f" ({'; '.join(s for s in operands if not s.startswith('%'))})"
 
     def weight(self, layer: Layer, index: int, shape: Shape, role: str) -> Constant:
         return self.parameters.weight(layer, index, shape, role)
@@ -238,23 +242,24 @@ class Importer:
         return self.parameters.weights.count(layer.name)
 
     def outputs(self, wanted: Sequence[str]) -> list[tuple[str, Value]]:
-        """The blobs that are asked for, or those that no layer reads."""
+        """Names and values of the blobs in `wanted`, or else of those that no layer reads. Records missing ones."""
         missing = [name for name in wanted if name not in self.blobs and name not in self.broken]
         for name in missing:
             sentence = f'there is no blob "{name}" to return{did_you_mean(name, self.blobs)}'
             self.errors.append(self.message.fault(sentence, None, f"The blobs are {', '.join(self.blobs)}."))
-        unread = [n for n, b in self.blobs.items() if not b.consumed]
+        unread = [n for n, b in self.blobs.items() if not b.is_read]
         names = [n for n in wanted if n in self.blobs] if wanted else unread
         return [(n, self.read(self.blobs[n], self.message)) for n in names]
 
     def finish(self, outputs: list[tuple[str, Value]]) -> Graph:
+        """The verified graph, without dead nodes, its values named after blobs."""
         nodes = live_nodes(self.nodes, [v for _, v in outputs])
         name = self.message["name"] or "net"
-        return verify(named(Graph(name, tuple(self.inputs), nodes, tuple(outputs)), self.versions))
+        return verify(name_values(Graph(name, tuple(self.inputs), nodes, tuple(outputs)), self.versions))
 
 
-TWICE = "Caffe refuses this too. Give the top a name of its own."
-ADVICE = {
+UNIQUE_TOP_ADVICE = "Caffe refuses this too. Give the top a name of its own."
+TYPE_ADVICE = {
     "Python": "Where it only brings data, put an Input layer in its place; else see docs/adding_a_layer.md.",
     "HDF5Output": "Take it out, and ask for its bottoms as outputs.",
 }

@@ -1,4 +1,4 @@
-"""A net's learnt blobs as constants: each layer's own, or another's that it shares by `param { name }`."""
+"""Learnt blobs as constants: a layer's own, or another layer's that it shares by `param { name }`."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from ...compiler.rewrite import make_constant
 from ...compiler.types import TensorType
 from ..files.message import Message
 from .layer import Layer
-from .weights import FOREIGN, Missing, Shape, Source
+from .weights import WRONG_FILE_ADVICE, MissingBlob, Shape, WeightSource
 
 
 class Parameters:
-    """The blobs that layers have asked for so far, and where they come from."""
+    """The constants of the layers imported so far, and errors about their weights."""
 
-    def __init__(self, weights: Source) -> None:
+    def __init__(self, weights: WeightSource) -> None:
         self.weights = weights
         self.constants: dict[str, Constant] = {}
-        self.shared: dict[str, tuple[Layer, int, Constant]] = {}  # by param name: the layer that owns it
+        self.shared: dict[str, tuple[Layer, int, Constant]] = {}  # by param name: owner, blob index, constant
         self.learners: dict[str, Layer] = {}  # layers that have blobs, by name
-        self.absent: dict[Layer, Missing] = {}  # layers for which the file has nothing
-        self.faulty: dict[Layer, CompileError] = {}  # layers of which a blob cannot be had
+        self.absent: dict[Layer, MissingBlob] = {}  # layers without any stored blob
+        self.faulty: dict[Layer, CompileError] = {}  # each layer's first invalid blob
 
     def weight(self, layer: Layer, index: int, shape: Shape, role: str) -> Constant:
-        """A learnt blob: the owner's, where a param name shares it. One that cannot be had is noted, and unbound."""
+        """The constant of a learnt blob, or of its owner's if a param name shares it.
+
+        A missing blob is recorded, and its constant left unbound. CompileError if a shared blob does not fit, or
+        another layer with weights has the same name.
+        """
         params = layer.message["param"]
         spec = params[index] if index < len(params) else None
         name = spec["name"] if spec is not None else ""
         if name and name in self.shared:
-            return self.sharing(layer, index, shape, name, spec)
+            return self.shared_weight(layer, index, shape, name, spec)
         if self.learners.setdefault(layer.name, layer) is not layer:
             first = self.learners[layer.name].message.loc.line
             advice = "Caffe finds weights by name, and would give them to the first alone. Give each its own name."
@@ -40,7 +44,7 @@ class Parameters:
         data = None
         try:
             data = self.weights.blob(layer.name, layer.type, index, shape)
-        except Missing as e:
+        except MissingBlob as e:
             if e.whole:
                 self.absent.setdefault(layer, e)
             else:
@@ -50,11 +54,11 @@ class Parameters:
             self.shared[name] = (layer, index, made)
         return made
 
-    def sharing(self, layer: Layer, index: int, shape: Shape, name: str, spec: Message | None) -> Constant:
-        """The owner's blob, if its shape is ours or, being PERMISSIVE, its count (net.cpp, AppendParam)."""
+    def shared_weight(self, layer: Layer, index: int, shape: Shape, name: str, spec: Message | None) -> Constant:
+        """The owner's blob; its shape, or with share_mode PERMISSIVE its count, must agree (net.cpp, AppendParam)."""
         owner, at, made = self.shared[name]
-        if made.is_bound and self.weights.differs(layer.name, index, made.data):
-            sentence = f'blob {index} is shared with layer "{owner.name}", and the caffemodel has other numbers for it'
+        if made.is_bound and self.weights.is_different(layer.name, index, made.data):
+            sentence = f'blob {index} is shared with layer "{owner.name}", and the caffemodel has other values for it'
             advice = "Caffe keeps whichever comes last in the caffemodel. Take the name out to let each have its own."
             raise layer.fault(sentence, None, advice)
         if made.type.shape == shape:
@@ -62,7 +66,7 @@ class Parameters:
         permissive = spec is not None and spec["share_mode"] == "PERMISSIVE"
         theirs = f'"{name}" belongs to layer "{owner.name}" (blob {at}), where it is {list(made.type.shape)}'
         if not permissive:
-            advice = "Make the shapes equal, or say share_mode: PERMISSIVE if only the counts are to agree."
+            advice = "Make the shapes equal, or set share_mode: PERMISSIVE if only the counts are to agree."
             raise layer.fault(f"{theirs}; blob {index} here is {list(shape)}", None, advice)
         if made.type.numel != TensorType("f32", shape).numel:
             raise layer.fault(f"{theirs}; blob {index} here is {list(shape)}, of another count")
@@ -70,12 +74,12 @@ class Parameters:
         return self.constant(f"{layer.name}.{index}", data, shape)
 
     def constant(self, name: str, data: torch.Tensor | None, shape: Shape) -> Constant:
-        """A named constant; the same one again if the name was given before."""
+        """The constant of this name; created on the first call. `data` None: unbound."""
         made = declare_weight(name, TensorType("f32", shape)) if data is None else make_constant(name, data)
         return self.constants.setdefault(name, made)
 
-    def faults(self) -> Iterator[CompileError]:
-        """What is wrong with the weights: each layer's first fault, and in one sentence all layers that have none."""
+    def errors(self) -> Iterator[CompileError]:
+        """Yield each layer's first weight error, then one error for all layers without weights."""
         yield from self.faulty.values()
         if self.absent:
             (layer, why), *others = self.absent.items()
@@ -84,9 +88,9 @@ class Parameters:
             yield layer.fault(why.sentence + (more if names else ""), None, why.advice)
 
     def check_count(self, layer: Layer) -> None:
-        """Note weights that have another number of blobs for a layer than it took. Sharers may lack theirs."""
+        """Record an error if the file has another count of blobs than the layer used, unless it shares parameters."""
         count = self.weights.count(layer.name)
         if count is None or not layer.blobs or count == layer.blobs or any(p["name"] for p in layer.message["param"]):
             return
         sentence = f"the caffemodel has {count} blobs for it, and it takes {layer.blobs}"
-        self.faulty.setdefault(layer, layer.fault(sentence, None, FOREIGN))
+        self.faulty.setdefault(layer, layer.fault(sentence, None, WRONG_FILE_ADVICE))

@@ -1,4 +1,4 @@
-"""Which layers of a file are in the net: Caffe's rules on phase, level and stage (net.cpp, StateMeetsRule)."""
+"""Selects the layers of a net by Caffe's rules on phase, level and stage (net.cpp, StateMeetsRule)."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from ..files.message import Message
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The circumstances that rules ask about."""
+    """Phase, level and stages, against which include and exclude rules are tested (NetState)."""
 
     phase: str = "TEST"
     level: int = 0
     stages: frozenset[str] = frozenset()
 
-    def of_file(self, net: Message) -> State:
-        """With the stages that a file's own `state` adds. Its phase and level do not count (net.cpp, Net::Net)."""
+    def with_file_stages(self, net: Message) -> State:
+        """Add the stages of the file's own `state`; its phase and level are ignored (net.cpp, Net::Net)."""
         return replace(self, stages=self.stages.union(net["state"]["stage"]))
 
 
-def included(layers: Iterable[Message], state: State, errors: list[CompileError]) -> list[Message]:
-    """The layers that this state has, in order. What is wrong with their rules is added to `errors`."""
+def select_layers(layers: Iterable[Message], state: State, errors: list[CompileError]) -> list[Message]:
+    """The layers whose rules `state` meets, in order. A layer with both types of rules is appended to `errors`."""
     kept = []
     for layer in layers:
         include, exclude = layer["include"], layer["exclude"]
         if include and exclude:
             advice = "Keep one of the two, as Caffe asks."
             errors.append(layer.fault(f'layer "{layer["name"]}" has include and exclude rules', "exclude", advice))
-        elif any(meets(r, state) for r in include) if include else not any(meets(r, state) for r in exclude):
+        elif any(is_met(r, state) for r in include) if include else not any(is_met(r, state) for r in exclude):
             kept.append(layer)
     return kept
 
 
-def meets(rule: Message, state: State) -> bool:
+def is_met(rule: Message, state: State) -> bool:
+    """True if the state has the phase, level and stages that a rule asks for."""
     if "phase" in rule and rule["phase"] != state.phase:
         return False
     if "min_level" in rule and state.level < rule["min_level"]:

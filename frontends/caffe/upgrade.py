@@ -1,9 +1,9 @@
-"""Nets of Caffe's older generations in the current form, as Caffe itself upgrades them (util/upgrade_proto.cpp).
+"""Upgrades nets of Caffe's older formats to the current one, as Caffe does (util/upgrade_proto.cpp).
 
     layers { name: "c" type: CONVOLUTION blobs_lr: 2 ... }        2014: V1, an enum of types
     layer { name: "c" type: "Convolution" param { lr_mult: 2 } ... }
 
-Every field keeps its line and column, so that what is told about the upgraded net points at the text that was given.
+Every field keeps its line and column, so that errors about the upgraded net point at the original text.
 The upgrade of input fields to Input layers is in `inputs.py`. BatchNorm's (lr_mult: 0) changes training only.
 """
 
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from ...compiler.errors import CompileError, Loc
 from ..files.message import Message
-from .draft import Draft, changed
-from .upgrade_v0 import without_padding, without_v0
+from .message_builder import MessageBuilder, replace_fields
+from .upgrade_v0 import fold_padding, upgrade_v0_layer
 
 TYPES = {
     "ABSVAL": "AbsVal", "ACCURACY": "Accuracy", "ARGMAX": "ArgMax", "BNLL": "BNLL", "CONCAT": "Concat",
@@ -26,18 +26,26 @@ TYPES = {
     "SILENCE": "Silence", "SLICE": "Slice", "SOFTMAX": "Softmax", "SOFTMAX_LOSS": "SoftmaxWithLoss", "SPLIT": "Split",
     "TANH": "TanH", "THRESHOLD": "Threshold", "WINDOW_DATA": "WindowData",
 }  # fmt: skip
-TRANSFORMED = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
-SAME = ("name", "bottom", "top", "blobs", "loss_weight", "include", "exclude")  # fields that only moved to new numbers
-MIXED = (
+DATA_PARAMS = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
+UNCHANGED_FIELDS = (
+    "name",
+    "bottom",
+    "top",
+    "blobs",
+    "loss_weight",
+    "include",
+    "exclude",
+)  # fields with new numbers only
+MIXED_ADVICE = (
     "Caffe refuses this file too (older versions read `layers` and dropped every `layer`, saying nothing). "
     "Rewrite its `layers { type: CONVOLUTION }` as `layer { type: \"Convolution\" }`."
 )  # fmt: skip
 
 
-def upgraded(net: Message, doubts: list[CompileError]) -> Message:
-    """The NetParameter with `layer` alone. A current one is returned as it is.
+def upgrade_net(net: Message, dropped: list[CompileError]) -> Message:
+    """Upgrade a V0 or V1 NetParameter to one with `layer` only. A current one is returned unchanged.
 
-    CompileError for what Caffe dies of. Fields that Caffe would drop, with a warning in its log, are added to `doubts`.
+    CompileError where Caffe aborts. Fields that Caffe drops with a warning are appended to `dropped`.
     """
     if "layers" not in net:
         return net
@@ -46,37 +54,37 @@ def upgraded(net: Message, doubts: list[CompileError]) -> Message:
         first = "layer" if new.loc.line < old.loc.line else "layers"
         other = "layers" if first == "layer" else "layer"
         lines = f"`{first}` on line {net.loc_of(first).line}, `{other}` on line {net.loc_of(other).line}"
-        raise net.fault(f"the file mixes `layer` and `layers` ({lines})", other, MIXED)
+        raise net.fault(f"the file mixes `layer` and `layers` ({lines})", other, MIXED_ADVICE)
     layers: tuple[Message, ...] = net["layers"]
     if any("layer" in layer for layer in layers):
-        layers = tuple(without_v0(layer, doubts) for layer in without_padding(net, layers))
+        layers = tuple(upgrade_v0_layer(layer, dropped) for layer in fold_padding(net, layers))
     places = tuple(layer.loc for layer in layers)
-    draft = Draft("NetParameter", net)
+    draft = MessageBuilder("NetParameter", net)
     for name in net.written:
         if name != "layers":
-            draft.take(net, name)
-    draft.put("layer", tuple(current(layer) for layer in layers), places)
-    return draft.message()
+            draft.copy(net, name)
+    draft.add("layer", tuple(upgrade_v1_layer(layer) for layer in layers), places)
+    return draft.build()
 
 
-def current(layer: Message) -> Message:
-    """A V1 layer as one of today (UpgradeV1LayerParameter)."""
-    layer = with_transformation(layer)
-    draft = Draft("LayerParameter", layer)
-    for field in SAME:
-        draft.take(layer, field)
+def upgrade_v1_layer(layer: Message) -> Message:
+    """Upgrade a V1 layer to a LayerParameter (UpgradeV1LayerParameter)."""
+    layer = upgrade_transform(layer)
+    draft = MessageBuilder("LayerParameter", layer)
+    for field in UNCHANGED_FIELDS:
+        draft.copy(layer, field)
     if "type" in layer:
-        draft.put("type", (TYPES.get(layer["type"], layer["type"]),), (layer.loc_of("type"),))
-    if specs := parameters(layer):
-        draft.put("param", specs)
+        draft.add("type", (TYPES.get(layer["type"], layer["type"]),), (layer.loc_of("type"),))
+    if specs := param_specs(layer):
+        draft.add("param", specs)
     for field in layer.written:
         if field.endswith("_param"):
-            draft.take(layer, field)
-    return draft.message()
+            draft.copy(layer, field)
+    return draft.build()
 
 
-def parameters(layer: Message) -> tuple[Message, ...]:
-    """`param: "name"`, `blob_share_mode`, `blobs_lr`, `weight_decay`: four lists, now one message for each blob."""
+def param_specs(layer: Message) -> tuple[Message, ...]:
+    """V1's lists `param`, `blob_share_mode`, `blobs_lr` and `weight_decay` as one ParamSpec per blob."""
     lists = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
     specs: list[Message] = []
     for i in range(max(len(layer[old]) for old in lists)):
@@ -84,27 +92,30 @@ def parameters(layer: Message) -> tuple[Message, ...]:
             new: (layer.loc_of(old, i),) for old, new in lists.items() if i < len(layer[old])
         }
         values = {new: (layer[old][i],) for old, new in lists.items() if i < len(layer[old])}
-        specs.append(Message("ParamSpec", first(places), layer.text, values, places))
+        specs.append(Message("ParamSpec", first_loc(places), layer.text, values, places))
     return tuple(specs)
 
 
-def first(places: dict[str, tuple[Loc, ...]]) -> Loc:
+def first_loc(places: dict[str, tuple[Loc, ...]]) -> Loc:
+    """The first location of any field."""
     return next(iter(places.values()))[0]
 
 
-def with_transformation(layer: Message) -> Message:
-    """A data layer's scale, mean, crop and mirror, once its own, in transform_param (UpgradeNetDataTransformation)."""
-    param = TRANSFORMED.get(layer["type"])
+def upgrade_transform(layer: Message) -> Message:
+    """Move a data layer's scale, mean_file, crop_size, mirror to transform_param (UpgradeNetDataTransformation)."""
+    param = DATA_PARAMS.get(layer["type"])
     moved = [f for f in ("scale", "mean_file", "crop_size", "mirror") if param and f in layer[param]]
     if param is None or not moved:
         return layer
     settings = layer[param]
-    transform = Draft("TransformationParameter", layer["transform_param"] if "transform_param" in layer else settings)
+    transform = MessageBuilder(
+        "TransformationParameter", layer["transform_param"] if "transform_param" in layer else settings
+    )
     if "transform_param" in layer:
         for field in layer["transform_param"].written:
-            transform.take(layer["transform_param"], field)
+            transform.copy(layer["transform_param"], field)
     for field in moved:
-        transform.take(settings, field)
+        transform.copy(settings, field)
     transform.unknown = () if "transform_param" not in layer else transform.unknown
-    rest = changed(settings, **dict.fromkeys(moved, ()))
-    return changed(layer, **{param: (rest,), "transform_param": (transform.message(),)})
+    rest = replace_fields(settings, **dict.fromkeys(moved, ()))
+    return replace_fields(layer, **{param: (rest,), "transform_param": (transform.build(),)})

@@ -1,4 +1,4 @@
-"""Caffe's first file format, of 2013 (V0): a layer's settings lay flat in one message, and padding was a layer.
+"""Upgrades Caffe's first format, of 2013 (V0), to V1: flat settings in one message, and padding as a layer.
 
     layers { layer { name: "pad1" type: "padding" pad: 1 } bottom: "data" top: "pad1" }
     layers { layer { name: "conv1" type: "conv" num_output: 4 kernelsize: 3 } bottom: "pad1" top: "conv1" }
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from ...compiler.errors import CompileError
 from ...compiler.op import did_you_mean
 from ..files.message import Message
-from ..files.schema import kinds
-from .draft import Draft, changed
+from ..files.schema import field_types
+from .message_builder import MessageBuilder, replace_fields
 
 TYPES = {
     "accuracy": "ACCURACY", "bnll": "BNLL", "concat": "CONCAT", "conv": "CONVOLUTION", "data": "DATA",
@@ -31,7 +31,7 @@ CONV, FC, POOL = ("conv", "convolution_param"), ("innerproduct", "inner_product_
 DATA, IMAGES = ("data", "data_param"), ("images", "image_data_param")
 HDF5, WINDOW = ("hdf5_data", "hdf5_data_param"), ("window_data", "window_data_param")
 INFOGAIN, LRN = ("infogain_loss", "infogain_loss_param"), ("lrn", "lrn_param")
-# Where each flat field belongs: its name today, and in which message, by the layer's type.
+# Each flat field's current name, and the message it belongs to, by V0 layer type.
 FIELDS: dict[str, tuple[str, dict[str, str]]] = {
     "num_output": ("num_output", dict((CONV, FC))),
     "biasterm": ("bias_term", dict((CONV, FC))),
@@ -63,75 +63,77 @@ FIELDS: dict[str, tuple[str, dict[str, str]]] = {
 TRANSFORMS = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}  # of any type
 
 
-def without_padding(net: Message, layers: Sequence[Message]) -> list[Message]:
-    """The layers, each padding layer folded into the convolution or pooling behind it (UpgradeV0PaddingLayers)."""
-    maker: dict[str, Message | None] = dict.fromkeys(net["input"])
+def fold_padding(net: Message, layers: Sequence[Message]) -> list[Message]:
+    """Fold each padding layer into the convolution or pooling after it (UpgradeV0PaddingLayers). CompileError."""
+    producer: dict[str, Message | None] = dict.fromkeys(net["input"])
     kept = []
     for layer in layers:
         if "layer" not in layer:
-            raise layer.fault("a layer of another generation stands among those of 2013 (layers { layer { } })")
+            raise layer.fault("a layer of another format among V0 layers (layers { layer { } })")
         own: Message = layer["layer"]
         for i, bottom in enumerate(layer["bottom"]):
-            if bottom not in maker:
+            if bottom not in producer:
                 raise CompileError(
                     f'layer "{own["name"]}" reads the blob "{bottom}", which no layer before it makes',
                     layer.loc_of("bottom", i),
                     layer.text,
                 )
-            pad = maker[bottom]
+            pad = producer[bottom]
             if pad is None or pad["layer"]["type"] != "padding":
                 continue
             if own["type"] not in ("conv", "pool"):
                 sentence = f'"{bottom}" is padded, and layer "{own["name"]}" ({own["type"]}) is no conv or pool'
                 raise layer.fault(sentence, "bottom", "Only those can take a padding layer's place.", i)
             if not len(layer["bottom"]) == len(pad["bottom"]) == len(pad["top"]) == 1:
-                raise pad["layer"].fault("a padding layer, and the layer behind it, have one bottom and one top")
-            own = changed(own, pad=(pad["layer"]["pad"],))
-            layer = changed(layer, layer=(own,), bottom=pad["bottom"])
-        maker.update(dict.fromkeys(layer["top"], layer))
+                raise pad["layer"].fault("a padding layer, and the layer after it, have one bottom and one top")
+            own = replace_fields(own, pad=(pad["layer"]["pad"],))
+            layer = replace_fields(layer, layer=(own,), bottom=pad["bottom"])
+        producer.update(dict.fromkeys(layer["top"], layer))
         if own["type"] != "padding":
             kept.append(layer)
     return kept
 
 
-def without_v0(layer: Message, doubts: list[CompileError]) -> Message:
-    """A V0 layer as a V1 layer (UpgradeV0LayerParameter).
+def upgrade_v0_layer(layer: Message, dropped: list[CompileError]) -> Message:
+    """Upgrade a V0 layer to a V1 layer (UpgradeV0LayerParameter).
 
-    A field that its type never had is added to `doubts`: Caffe drops it, with a warning in its log.
+    A field that does not belong to the layer's type is appended to `dropped`: Caffe drops it with a warning.
     """
-    own, result = layer["layer"], Draft("V1LayerParameter", layer)
+    own, result = layer["layer"], MessageBuilder("V1LayerParameter", layer)
     type, name = own["type"], own["name"]
     if type not in TYPES:
         raise own.fault(f'layer "{name}": Caffe had no layer type {type} in 2013{did_you_mean(type, TYPES)}', "type")
     result.unknown += own.unknown
-    result.take(layer, "bottom")
-    result.take(layer, "top")
-    result.take(own, "name")
-    result.put("type", (TYPES[type],), (own.loc_of("type"),))
-    settings: dict[str, Draft] = {}
+    result.copy(layer, "bottom")
+    result.copy(layer, "top")
+    result.copy(own, "name")
+    result.add("type", (TYPES[type],), (own.loc_of("type"),))
+    settings: dict[str, MessageBuilder] = {}
     for field in own.written:
         if field in ("name", "type"):
             continue
         if field in ("blobs", "blobs_lr", "weight_decay") or (field == "hdf5_output_param" and type == "hdf5_output"):
-            result.take(own, field)
+            result.copy(own, field)
         elif field in TRANSFORMS:
-            part = settings.setdefault("transform_param", Draft("TransformationParameter", bare(own)))
-            part.take(own, field, TRANSFORMS[field])
+            part = settings.setdefault("transform_param", MessageBuilder("TransformationParameter", empty_like(own)))
+            part.copy(own, field, TRANSFORMS[field])
         elif field in FIELDS and type in FIELDS[field][1]:
             today, param = FIELDS[field][0], FIELDS[field][1][type]
-            part = settings.setdefault(param, Draft(kinds("V1LayerParameter")[param].message, bare(own)))
-            part.take(own, field, today)
+            part = settings.setdefault(
+                param, MessageBuilder(field_types("V1LayerParameter")[param].message, empty_like(own))
+            )
+            part.copy(own, field, today)
         else:
             sentence = f'layer "{name}": {type} has no {field}'
-            doubts.append(own.fault(sentence, field, "Take it out: Caffe drops it."))
+            dropped.append(own.fault(sentence, field, "Remove it: Caffe drops it."))
     for field in layer.written:
         if field not in ("layer", "bottom", "top"):
-            doubts.append(layer.fault(f'layer "{name}": Caffe drops {field} of a file of 2013', field, "Take it out."))
+            dropped.append(layer.fault(f'layer "{name}": Caffe drops {field} of a file of 2013', field, "Remove it."))
     for param, part in settings.items():
-        result.put(param, (part.message(),), (own.loc,))
-    return result.message()
+        result.add(param, (part.build(),), (own.loc,))
+    return result.build()
 
 
-def bare(message: Message) -> Message:
-    """Its place, and nothing of what it says."""
+def empty_like(message: Message) -> Message:
+    """An empty message of the same type, location and text."""
     return Message(message.type, message.loc, message.text)

@@ -1,7 +1,7 @@
-"""Where a net's learnt blobs come from: a caffemodel, a function, or nowhere yet.
+"""Sources of a net's learnt blobs: a caffemodel, a function, or none (blobs stay unbound).
 
-Caffe matches weights to layers by layer name. It leaves a layer that the file lacks at its random filler values, in
-silence; here that is an error (users were bitten: NNEF-Tools#35).
+Caffe matches weights to layers by name, and silently leaves a layer that the file lacks at its random filler values;
+here that is an error (see NNEF-Tools#35).
 """
 
 from __future__ import annotations
@@ -19,31 +19,32 @@ from ..files.caffemodel import Blob, LayerBlobs, Weights, read
 
 Shape = tuple[int, ...]
 Fill = Callable[[str, str, int, Shape], np.ndarray]
-FOREIGN = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
+WRONG_FILE_ADVICE = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
 
 
-class Missing(Exception):
-    """Why a blob cannot be had: a sentence, and advice. `whole`: there is nothing at all for its layer."""
+class MissingBlob(Exception):
+    """A blob is missing or does not fit: a sentence, and advice. `whole`: its layer has no blobs at all."""
 
     def __init__(self, sentence: str, advice: str = "", whole: bool = False) -> None:
         super().__init__(sentence)
         self.sentence, self.advice, self.whole = sentence, advice, whole
 
 
-class Source(Protocol):
-    """Gives blob `index` of a layer. None: declared and left unbound. Raises Missing."""
+class WeightSource(Protocol):
+    """A source of weights. `blob` returns blob `index` of a layer as float32, None to leave it unbound, or raises
+    MissingBlob."""
 
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None: ...
 
     def count(self, layer: str) -> int | None:
-        """How many blobs there are for a layer, if that is known."""
+        """The count of blobs stored for a layer; None if unknown."""
 
-    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
-        """Whether there are numbers for a blob that shares another's, and they are not the owner's."""
+    def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+        """True if the source stores data for a shared blob that differ from its owner's."""
 
 
-class Unbound:
-    """No weights yet: enough to look at a net."""
+class NoWeights:
+    """No weights: all blobs stay unbound, which is enough to inspect a net."""
 
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
         return None
@@ -51,30 +52,30 @@ class Unbound:
     def count(self, layer: str) -> int | None:
         return None
 
-    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+    def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
         return False
 
 
 @dataclass(frozen=True)
-class Called:
-    """Weights made by a function (layer, type, index, shape) -> array of that shape."""
+class FunctionWeights:
+    """Weights from a function (layer, type, index, shape) -> array of that shape."""
 
     fill: Fill
 
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
         made = np.array(self.fill(layer, type, index, shape), dtype=np.float32, order="C", copy=None)
         if made.shape != shape:
-            raise Missing(f"the function for weights gave {list(made.shape)} for blob {index}, not {list(shape)}")
+            raise MissingBlob(f"the function for weights gave {list(made.shape)} for blob {index}, not {list(shape)}")
         return torch.from_numpy(made)
 
     def count(self, layer: str) -> int | None:
         return None
 
-    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
-        return False  # only owners are asked for
+    def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+        return False  # the function is called for owners only
 
 
-class Stored:
+class FileWeights:
     """Weights of a caffemodel, by layer name."""
 
     def __init__(self, weights: Weights, file: str) -> None:
@@ -87,50 +88,51 @@ class Stored:
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
         stored = self.layers.get(layer)
         if stored is None or not stored.blobs:
-            raise Missing(f"{self.file} has no weights for it", self.others(layer), whole=True)
+            raise MissingBlob(f"{self.file} has no weights for it", self.others(layer), whole=True)
         if index >= len(stored.blobs):
             has = len(stored.blobs)
-            advice = FOREIGN
-            raise Missing(f"{self.file} has {has} blobs for it, and blob {index} is needed", advice)
+            advice = WRONG_FILE_ADVICE
+            raise MissingBlob(f"{self.file} has {has} blobs for it, and blob {index} is needed", advice)
         blob = stored.blobs[index]
-        if blob.missing:
+        if blob.is_missing:
             advice = "Such a blob is another layer's, shared by param { name }: is this the right prototxt?"
-            raise Missing(f"{self.file} has no numbers for its blob {index}", advice)
-        if not fits(blob, shape):
+            raise MissingBlob(f"{self.file} has no data for its blob {index}", advice)
+        if not has_shape(blob, shape):
             advice = "Is it the caffemodel of this very prototxt?"
             sentence = f"blob {index} is {list(blob.shape)} in {self.file}, and the net needs {list(shape)}"
-            raise Missing(sentence, advice)
+            raise MissingBlob(sentence, advice)
         return torch.from_numpy(np.asarray(blob.data)).reshape(shape).to(torch.float32)
 
     def count(self, layer: str) -> int | None:
         stored = self.layers.get(layer)
         return len(stored.blobs) if stored and stored.blobs else None
 
-    def differs(self, layer: str, index: int, owned: torch.Tensor) -> bool:
+    def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
         stored = self.layers.get(layer)
-        if stored is None or index >= len(stored.blobs) or stored.blobs[index].missing:
+        if stored is None or index >= len(stored.blobs) or stored.blobs[index].is_missing:
             return False
         theirs = np.asarray(stored.blobs[index].data, np.float32).reshape(-1)
         return not np.array_equal(theirs, owned.numpy().reshape(-1), equal_nan=True)
 
     def others(self, layer: str) -> str:
+        """Advice for a layer without weights: the layers that have some."""
         with_blobs = [name for name, stored in self.layers.items() if stored.blobs]
         listed = ", ".join(with_blobs[:6]) + (", ..." if len(with_blobs) > 6 else "")
         return f"It has weights for {listed or 'no layer'}. Give the caffemodel that belongs to this prototxt."
 
 
-def fits(blob: Blob, shape: Shape) -> bool:
-    """Caffe's Blob::ShapeEquals: a legacy blob (4-D; 5-D in C3D) equals a lower rank with ones in front."""
+def has_shape(blob: Blob, shape: Shape) -> bool:
+    """True if the shapes agree (Blob::ShapeEquals): a legacy one (4-D; 5-D in C3D) may have extra leading ones."""
     missing = len(blob.shape) - len(shape) if blob.legacy else 0
     return (1,) * missing + shape == tuple(blob.shape)
 
 
-def source(weights: str | Path | Fill | Weights | None) -> Source:
-    """Weights in whatever form they are given."""
+def open_weights(weights: str | Path | Fill | Weights | None) -> WeightSource:
+    """The source for weights given as a file, a function, parsed Weights, or None. CompileError if a file is bad."""
     if weights is None:
-        return Unbound()
+        return NoWeights()
     if isinstance(weights, str | Path):
-        return Stored(hdf5.read(weights) if hdf5.is_hdf5(weights) else read(weights), str(weights))
+        return FileWeights(hdf5.read(weights) if hdf5.is_hdf5(weights) else read(weights), str(weights))
     if isinstance(weights, Weights):
-        return Stored(weights, "the caffemodel")
-    return Called(weights)
+        return FileWeights(weights, "the caffemodel")
+    return FunctionWeights(weights)

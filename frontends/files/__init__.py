@@ -1,1 +1,1 @@
-"""The files that nets come in, read and written: prototxt, caffemodel, HDF5. What they mean is told elsewhere."""
+"""Readers and writers of Caffe's file formats: prototxt, caffemodel, HDF5. Their meaning is in `frontends.caffe`."""

@@ -1,4 +1,4 @@
-"""A blob of a Caffe file: its shape, and its numbers as views of the file, whichever of five ways they were written."""
+"""Parses BlobProto messages of Caffe files: a shape, and the data as views of the file, in any of five encodings."""
 
 from __future__ import annotations
 
@@ -14,87 +14,93 @@ from . import wire
 
 Array = npt.NDArray[np.generic]
 
-MAX_AXES, MAX_COUNT = 32, 2**48  # Caffe's own limit of axes; a count that fits no memory
-RAW = {
+MAX_AXES, MAX_COUNT = 32, 2**48  # Caffe's limit of axes (kMaxBlobAxes in blob.hpp); more elements than fit any memory
+RAW_DTYPES = {
     0: "<f8",
     1: "<f4",
     2: "<f2",
-}  # `enum Type` of caffe.proto, but for the integers: no layer has integer parameters
+}  # dtypes by `enum Type` of caffe.proto (NVCaffe), without the integers: no layer has integer parameters
 
 
 class BadBlob(Exception):
-    """What is wrong with a blob, in a sentence that goes on from its name."""
+    """A blob is invalid. The message is a predicate that follows the blob's name: "has the impossible shape ..."."""
 
 
 @dataclass(frozen=True, eq=False)
 class Blob:
     """One parameter of a layer.
 
-    `legacy`: the file gives num, channels, height and width; Caffe takes such a shape to equal one with fewer axes if
-    the leading ones are 1. `parts` are its numbers, in order: float32, float16 or float64 views of the file. No part at
-    all means no data, as where a layer shares the parameters of another.
+    `legacy`: the file gives num, channels, height and width; Caffe takes such a shape to equal one of lower rank if
+    the extra leading dimensions are 1 (Blob::ShapeEquals). `arrays`: the data in order, as 1-D views of the file, of
+    dtype float32, float16 or float64. No array at all means that the blob has no data, as where a layer shares the
+    parameters of another.
     """
 
     shape: tuple[int, ...]
     legacy: bool
-    parts: tuple[Array, ...]
+    arrays: tuple[Array, ...]
 
     @functools.cached_property
     def data(self) -> Array:
-        """The numbers in `shape` (where there are none, an empty vector): a view of the file if they lie in one piece.
+        """The data in `shape`, or an empty float32 vector if the blob has none; a view of the file if contiguous there.
 
-        Such a view can be written to without changing the file. It may be unaligned: numbers lie at any byte.
+        A view can be written to without changing the file (copy on write). It may be unaligned.
         """
-        if not self.parts:
+        if not self.arrays:
             return np.empty(0, "<f4")
-        flat = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+        flat = self.arrays[0] if len(self.arrays) == 1 else np.concatenate(self.arrays)
         return flat.reshape(self.shape)
 
     @property
-    def missing(self) -> bool:
-        return not self.parts
+    def is_missing(self) -> bool:
+        """True if the blob has no data."""
+        return not self.arrays
 
     def __repr__(self) -> str:
-        return f"Blob({self.shape}{', legacy' * self.legacy}{', missing' * self.missing})"
+        return f"Blob({self.shape}{', legacy' * self.legacy}{', missing' * self.is_missing})"
 
 
-def blob(data: memoryview, start: int, stop: int) -> Blob:
-    """The BlobProto in `data[start:stop]`. BadBlob or wire.Damaged if it is none, or has no number for each element."""
-    old: dict[int, int] = {}  # num, channels, height, width, by field number
+def parse_blob(data: memoryview, start: int, stop: int) -> Blob:
+    """Parse the BlobProto in `data[start:stop]`.
+
+    Raises wire.Damaged if the bytes are no message, BadBlob if shape or data are invalid or do not fit each other.
+    """
+    legacy: dict[int, int] = {}  # num, channels, height, width, by field number
     shape: list[int] = []
     floats: list[Array] = []
     doubles: list[Array] = []
     diffs: list[Array] = []
-    raw: wire.Field | None = None
+    raw: wire.WireField | None = None
     raw_type = 1
-    for field in fields(data, start, stop):
-        match field.number, field.form:
+    for field in read_fields(data, start, stop):
+        match field.number, field.wire_type:
             case (1 | 2 | 3 | 4 | 5) as axis, wire.VARINT:
-                old[axis] = wire.signed(field.value)
+                legacy[axis] = wire.to_int64(field.value)
             case 7, wire.BYTES:
-                shape.extend(dims(data, field))
+                shape.extend(read_dims(data, field))
             case 5, _:
-                floats.append(numbers(data, field, "<f4"))
+                floats.append(view_numbers(data, field, "<f4"))
             case 6, wire.BYTES:
-                diffs.append(numbers(data, field, "<f4"))
+                diffs.append(view_numbers(data, field, "<f4"))
             case 8, _:
-                doubles.append(numbers(data, field, "<f8"))
+                doubles.append(view_numbers(data, field, "<f8"))
             case 10, wire.VARINT:
                 raw_type = field.value
             case 12, wire.BYTES:
                 raw = field
     if raw is not None:
-        if raw_type not in RAW:
-            raise BadBlob("holds raw integers, which no layer's parameters are")
-        floats.append(numbers(data, raw, RAW[raw_type]))
-    if 5 in old:  # C3D: num, channels, length, height, width, and then the data
+        if raw_type not in RAW_DTYPES:
+            raise BadBlob("holds raw integers, which are no layer's parameters")
+        floats.append(view_numbers(data, raw, RAW_DTYPES[raw_type]))
+    if 5 in legacy:  # C3D: num, channels, length, height, width as fields 1 to 5, and the data as field 6
         floats = diffs
-    dimensions = tuple(old.get(i, 0) for i in ((1, 2, 3, 4, 5) if 5 in old else (1, 2, 3, 4))) if old else tuple(shape)
-    return checked(Blob(dimensions, bool(old), tuple(doubles or floats)))
+    axes = (1, 2, 3, 4, 5) if 5 in legacy else (1, 2, 3, 4)
+    dimensions = tuple(legacy.get(i, 0) for i in axes) if legacy else tuple(shape)
+    return check_blob(Blob(dimensions, bool(legacy), tuple(doubles or floats)))
 
 
-def checked(blob: Blob) -> Blob:
-    """The blob, if its shape is one, and has as many elements as there are numbers."""
+def check_blob(blob: Blob) -> Blob:
+    """Return the blob; raise BadBlob if its shape is impossible or does not match the count of its data."""
     shown = " x ".join(map(str, blob.shape)) or "()"
     if (
         len(blob.shape) > MAX_AXES
@@ -102,52 +108,52 @@ def checked(blob: Blob) -> Blob:
         or math.prod(d or 1 for d in blob.shape) > MAX_COUNT
     ):
         raise BadBlob(f"has the impossible shape {shown[:80]}")
-    count = sum(map(len, blob.parts))
-    if blob.parts and count != math.prod(blob.shape):
-        raise BadBlob(f"has {count} numbers for the shape {shown}")
+    count = sum(map(len, blob.arrays))
+    if blob.arrays and count != math.prod(blob.shape):
+        raise BadBlob(f"has {count} elements for the shape {shown}")
     return blob
 
 
-def fields(data: memoryview, start: int, stop: int) -> Iterator[wire.Field]:
-    """The fields of a BlobProto; numbers written one by one, each with a tag, come as one field (FLOAT or DOUBLE)."""
+def read_fields(data: memoryview, start: int, stop: int) -> Iterator[wire.WireField]:
+    """Yield the fields of a BlobProto; a run of unpacked numbers, each with its tag, is one field (FLOAT or DOUBLE)."""
     at = start
     while at < stop:
         field = next(wire.walk(data, at, stop))
         at = field.stop
-        if field.form in wire.SIZES and field.start == field.at + 1:
+        if field.wire_type in wire.SIZES and field.start == field.at + 1:
             records = np.frombuffer(
-                data, record(field.form), (stop - field.at) // (wire.SIZES[field.form] + 1), field.at
+                data, tagged_dtype(field.wire_type), (stop - field.at) // (wire.SIZES[field.wire_type] + 1), field.at
             )
             other = np.flatnonzero(records["tag"] != data[field.at])
             at = field.at + records.itemsize * (int(other[0]) if len(other) else len(records))
-            field = wire.Field(field.number, field.form, field.at, field.at, at)
+            field = wire.WireField(field.number, field.wire_type, field.at, field.at, at)
         yield field
 
 
-def record(form: int) -> np.dtype[np.void]:
-    """A number with its one-byte tag before it."""
+def tagged_dtype(form: int) -> np.dtype[np.void]:
+    """The structured dtype of an unpacked number: its one-byte tag, then the value."""
     return np.dtype([("tag", "u1"), ("number", "<f4" if form == wire.FLOAT else "<f8")])
 
 
-def numbers(data: memoryview, field: wire.Field, type: str) -> Array:
-    """The numbers of a field as a vector: a view, but strided where each has a tag before it."""
+def view_numbers(data: memoryview, field: wire.WireField, type: str) -> Array:
+    """A 1-D view of a field's numbers, of dtype `type` if packed; unpacked ones are strided over their tags."""
     size = field.stop - field.start
-    if field.form in wire.SIZES:
-        dtype = record(field.form)
+    if field.wire_type in wire.SIZES:
+        dtype = tagged_dtype(field.wire_type)
         result: Array = np.frombuffer(data, dtype, size // dtype.itemsize, field.start)["number"]
         return result
-    if field.form != wire.BYTES or size % np.dtype(type).itemsize:
-        raise BadBlob(f"has {size} bytes of numbers, which is no whole count of them")
+    if field.wire_type != wire.BYTES or size % np.dtype(type).itemsize:
+        raise BadBlob(f"has {size} bytes of data, which is not a whole number of elements")
     return np.frombuffer(data, type, size // np.dtype(type).itemsize, field.start)
 
 
-def dims(data: memoryview, field: wire.Field) -> Iterator[int]:
-    """The axes of a BlobShape, written packed or one by one."""
+def read_dims(data: memoryview, field: wire.WireField) -> Iterator[int]:
+    """Yield the dimensions of a BlobShape, packed or not."""
     for dim in wire.walk(data, field.start, field.stop):
-        if dim.number == 1 and dim.form == wire.VARINT:
-            yield wire.signed(dim.value)
-        elif dim.number == 1 and dim.form == wire.BYTES:
+        if dim.number == 1 and dim.wire_type == wire.VARINT:
+            yield wire.to_int64(dim.value)
+        elif dim.number == 1 and dim.wire_type == wire.BYTES:
             at = dim.start
             while at < dim.stop:
-                value, at = wire.varint(data, at, dim.stop)
-                yield wire.signed(value)
+                value, at = wire.decode_varint(data, at, dim.stop)
+                yield wire.to_int64(value)

@@ -1,4 +1,4 @@
-"""Reads and writes the weights of Caffe nets (.caffemodel), of all three generations, without copying the numbers."""
+"""Reads and writes Caffe weights (.caffemodel): V0, V1 and current layer messages, data as views of the file."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from google.protobuf.message import DecodeError, Message
 
 from ...compiler.errors import CompileError
 from . import wire
-from .blobs import BadBlob, Blob, blob
-from .caffewriter import Layer, write
-from .mapping import Mapped, mapped
-from .mistaken import mistaken_for_weights
-from .schema import kinds, message_class
+from .blobs import BadBlob, Blob, parse_blob
+from .caffemodel_writer import WrittenLayer, write
+from .file_sniffing import not_caffemodel_error
+from .mapping import MappedFile, map_file
+from .schema import field_types, message_class
 
-__all__ = ["Blob", "Layer", "LayerBlobs", "Weights", "read", "read_blob", "write"]
+__all__ = ["Blob", "LayerBlobs", "Weights", "WrittenLayer", "read", "read_blob", "write"]
 
-AGAIN = "Download or copy the file again; a snapshot may also have been cut off when the disk was full."
+COPY_AGAIN = "Download or copy the file again; a snapshot may also have been cut off when the disk was full."
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """The field numbers of one generation's layer message."""
+class LayerFieldNumbers:
+    """The field numbers of a layer message of one format generation, as in caffe.proto."""
 
     message: str
     name: int
@@ -32,19 +32,22 @@ class Layout:
     blobs: int
 
 
-LAYOUTS = {
-    100: Layout("LayerParameter", name=1, type=2, bottom=3, top=4, blobs=7),
-    2: Layout("V1LayerParameter", name=4, type=5, bottom=2, top=3, blobs=6),
+LAYER_FIELDS = {
+    100: LayerFieldNumbers("LayerParameter", name=1, type=2, bottom=3, top=4, blobs=7),
+    2: LayerFieldNumbers("V1LayerParameter", name=4, type=5, bottom=2, top=3, blobs=6),
 }
-V0 = Layout("V0LayerParameter", name=1, type=2, bottom=0, top=0, blobs=50)  # inside a V1 layer, as its field 1
-UNDISPUTED = 146  # up to this number all forks agree what a field of LayerParameter is
+V0_FIELDS = LayerFieldNumbers(
+    "V0LayerParameter", name=1, type=2, bottom=0, top=0, blobs=50
+)  # inside a V1 layer, as its field 1
+LAST_COMMON_FIELD = 146  # up to this number all forks agree on the fields of LayerParameter
 
 
 @dataclass(frozen=True, slots=True)
 class LayerBlobs:
-    """What a caffemodel says about one layer.
+    """One layer of a caffemodel.
 
-    `type` is as its generation spells it: "Convolution"; V1 "CONVOLUTION", or a fork's unknown number; V0 "conv".
+    `type` is spelled as in the file's generation: "Convolution"; V1 "CONVOLUTION" or, for an enum value that the schema
+    lacks, its number; V0 "conv".
     """
 
     name: str
@@ -52,18 +55,18 @@ class LayerBlobs:
     blobs: tuple[Blob, ...]
     bottoms: tuple[str, ...]
     tops: tuple[str, ...]
-    schema: str = "LayerParameter"  # the message that `settings` belongs to
-    settings: bytes = field(default=b"", repr=False)  # all other fields, as they stand in the file
+    schema: str = "LayerParameter"  # the message type of `settings`
+    settings: bytes = field(default=b"", repr=False)  # all other fields, serialized as in the file
 
     def message(self) -> Message:
-        """The layer without its blobs, as protobuf reads it.
+        """The layer without its blobs, as a protobuf message.
 
-        Forks gave the numbers above 146 to different things. If one of them cannot be read by our schema, all of those
-        are left out; one that can may still be another fork's: where there is a prototxt, take settings from there.
-        CompileError if they are damaged.
+        Forks use field numbers above 146 for different settings. If one of them does not parse with our schema, all
+        fields above 146 are dropped; one that parses may still be another fork's, so prefer the settings of a
+        prototxt. Raises CompileError if the settings are damaged.
         """
         data = memoryview(self.settings)
-        agreed = (data[f.at : f.stop] for f in wire.walk(data, 0, len(data)) if f.number <= UNDISPUTED)
+        agreed = (data[f.at : f.stop] for f in wire.walk(data, 0, len(data)) if f.number <= LAST_COMMON_FIELD)
         for settings in (self.settings, b"".join(agreed)):
             message = message_class(self.schema)()
             try:
@@ -71,69 +74,74 @@ class LayerBlobs:
             except DecodeError:
                 continue
             return message
-        raise CompileError(f'layer "{self.name}": its settings in the caffemodel are damaged', advice=AGAIN)
+        raise CompileError(f'layer "{self.name}": its settings in the caffemodel are damaged', advice=COPY_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The layers of a caffemodel, in its order; names need not be unique, and layers without blobs stand there too."""
+    """A caffemodel: its layers in file order, those without blobs included. Names need not be unique."""
 
     net_name: str
     layers: tuple[LayerBlobs, ...]
-    settings: bytes = field(default=b"", repr=False)  # the net's other fields, as they stand in the file
+    settings: bytes = field(default=b"", repr=False)  # the net's other fields, serialized as in the file
 
 
 def read(path: str | Path) -> Weights:
-    """The weights of a file. Its numbers are not read yet: they are views of the mapped file, to be written to freely.
+    """Read the weights of a file. The data are views of the memory-mapped file (copy on write), read when accessed.
 
-    CompileError, with the byte, for a file that is cut off, damaged, or something else than a caffemodel.
+    Raises CompileError, with the byte offset, if the file is truncated, damaged or not a caffemodel.
     """
-    with mapped(path) as file:
-        if fault := mistaken_for_weights(bytes(file.data[:4096]), str(path)):
+    with map_file(path) as file:
+        if fault := not_caffemodel_error(bytes(file.data[:4096]), str(path)):
             raise fault
         try:
-            return weights(file, str(path))
+            return parse_weights(file, str(path))
         except wire.Damaged as e:
-            raise damaged(path, e) from None
+            raise damaged_file_error(path, e) from None
 
 
 def read_blob(path: str | Path) -> Blob:
-    """The one blob of a .binaryproto file, as Caffe's mean images are: (1, channels, height, width), float32."""
+    """Read the blob of a .binaryproto file, for example a mean image: (1, channels, height, width), float32.
+
+    Raises CompileError, with the byte offset, if the file is damaged or holds no data.
+    """
     try:
-        with mapped(path) as file:
-            result = blob(file.data, 0, len(file.data))
+        with map_file(path) as file:
+            result = parse_blob(file.data, 0, len(file.data))
     except wire.Damaged as e:
-        raise damaged(path, e) from None
+        raise damaged_file_error(path, e) from None
     except BadBlob as e:
-        raise CompileError(f"{path}: byte 0: the blob {e}", advice=AGAIN) from None
-    if result.missing:
-        raise CompileError(f"{path}: byte 0: no numbers are in this file", advice="Is it a .binaryproto?")
+        raise CompileError(f"{path}: byte 0: the blob {e}", advice=COPY_AGAIN) from None
+    if result.is_missing:
+        raise CompileError(f"{path}: byte 0: this file holds no data", advice="Is it a .binaryproto?")
     return result
 
 
-def damaged(path: str | Path, e: wire.Damaged) -> CompileError:
-    return CompileError(f"{path}: byte {e.offset}: {e.sentence}: the file is cut off or damaged", advice=AGAIN)
+def damaged_file_error(path: str | Path, e: wire.Damaged) -> CompileError:
+    """The error for a file whose bytes are not a protobuf message."""
+    return CompileError(f"{path}: byte {e.offset}: {e.sentence}: the file is cut off or damaged", advice=COPY_AGAIN)
 
 
-def weights(mapped: Mapped, file: str) -> Weights:
+def parse_weights(mapped: MappedFile, file: str) -> Weights:
+    """Parse a mapped file. Raises wire.Damaged or CompileError."""
     data, name, layers, settings = mapped.data, "", list[LayerBlobs](), bytearray()
     for entry in wire.walk(data, 0, len(data)):
-        if entry.number == 1 and entry.form == wire.VARINT:
-            raise other_message(data, file)
-        if entry.number == 1 and entry.form == wire.BYTES:
-            name = text(data, entry)
-        elif entry.number in LAYOUTS and entry.form == wire.BYTES:
-            found = layer(data, entry, LAYOUTS[entry.number], file)
-            layers.append(replace(found, blobs=tuple(mapped.apart(found.blobs))))
+        if entry.number == 1 and entry.wire_type == wire.VARINT:
+            raise wrong_file_error(data, file)
+        if entry.number == 1 and entry.wire_type == wire.BYTES:
+            name = decode_name(data, entry)
+        elif entry.number in LAYER_FIELDS and entry.wire_type == wire.BYTES:
+            found = parse_layer(data, entry, LAYER_FIELDS[entry.number], file)
+            layers.append(replace(found, blobs=tuple(mapped.map_large_blobs(found.blobs))))
             continue
         settings += data[entry.at : entry.stop]
     if not layers:
-        raise CompileError(f"{file}: byte 0: no layer is in this file", advice="Is it a .caffemodel? " + AGAIN)
+        raise CompileError(f"{file}: byte 0: this file has no layers", advice="Is it a .caffemodel? " + COPY_AGAIN)
     return Weights(name, tuple(layers), bytes(settings))
 
 
-def other_message(data: memoryview, file: str) -> CompileError:
-    """Caffe's other binary files begin with a number, not with a net's name: a mean image, or the state of a solver."""
+def wrong_file_error(data: memoryview, file: str) -> CompileError:
+    """The error for a mean image or a solver state: unlike a net's, their field 1 is a number, not a name."""
     if any(f.number == 5 for f in wire.walk(data, 0, len(data))):
         advice = "Give it as the mean of the preprocessing, and the .caffemodel as the weights."
         return CompileError(f"{file}: byte 0: this is a mean image (.binaryproto), not a caffemodel", advice=advice)
@@ -141,49 +149,50 @@ def other_message(data: memoryview, file: str) -> CompileError:
     return CompileError(f"{file}: byte 0: this is a .solverstate, not a caffemodel", advice=advice)
 
 
-def layer(data: memoryview, entry: wire.Field, layout: Layout, file: str) -> LayerBlobs:
-    """One layer of the current or the V1 generation; a V0 layer is a V1 layer that holds little but another message."""
+def parse_layer(data: memoryview, entry: wire.WireField, layout: LayerFieldNumbers, file: str) -> LayerBlobs:
+    """Parse a current or V1 layer. A V0 layer is a V1 layer with the actual layer as an inner message in field 1."""
     name = type = ""
     names: dict[int, list[str]] = {layout.bottom: [], layout.top: []}
     blobs: list[Blob] = []
     settings = bytearray()
     for part in wire.walk(data, entry.start, entry.stop):
-        if part.number == layout.blobs and part.form == wire.BYTES:
-            blobs.append(read_in_layer(data, part, name, len(blobs), file))
+        if part.number == layout.blobs and part.wire_type == wire.BYTES:
+            blobs.append(parse_layer_blob(data, part, name, len(blobs), file))
             continue
-        if part.number == 1 and layout.message == "V1LayerParameter" and part.form == wire.BYTES:
-            inner = layer(data, part, V0, file)
+        if part.number == 1 and layout.message == "V1LayerParameter" and part.wire_type == wire.BYTES:
+            inner = parse_layer(data, part, V0_FIELDS, file)
             name, type = inner.name, inner.type
             blobs.extend(inner.blobs)
-            settings += wire.field(1, inner.settings)
+            settings += wire.encode_field(1, inner.settings)
             continue
-        if part.number == layout.name and part.form == wire.BYTES:
-            name = text(data, part)
+        if part.number == layout.name and part.wire_type == wire.BYTES:
+            name = decode_name(data, part)
         elif part.number == layout.type:
-            type = text(data, part) if part.form == wire.BYTES else old_type(part.value)
-        elif part.number in names and part.form == wire.BYTES:
-            names[part.number].append(text(data, part))
+            type = decode_name(data, part) if part.wire_type == wire.BYTES else v1_type_name(part.value)
+        elif part.number in names and part.wire_type == wire.BYTES:
+            names[part.number].append(decode_name(data, part))
         settings += data[part.at : part.stop]
     bottoms, tops = tuple(names[layout.bottom]), tuple(names[layout.top])
     return LayerBlobs(name, type, tuple(blobs), bottoms, tops, layout.message, bytes(settings))
 
 
-def read_in_layer(data: memoryview, part: wire.Field, name: str, index: int, file: str) -> Blob:
+def parse_layer_blob(data: memoryview, part: wire.WireField, name: str, index: int, file: str) -> Blob:
+    """Parse a blob of a layer. CompileError if it is invalid."""
     try:
-        return blob(data, part.start, part.stop)
+        return parse_blob(data, part.start, part.stop)
     except BadBlob as e:
         sentence = f'{file}: byte {part.at}: layer "{name}": blob {index} {e}'
         raise CompileError(
-            sentence, advice="Was this file written by another program than Caffe, or changed? " + AGAIN
+            sentence, advice="Was this file written by another program than Caffe, or changed? " + COPY_AGAIN
         ) from None
 
 
-def old_type(number: int) -> str:
-    """The name of a V1 layer's type; a number that no schema knows stays a number."""
-    known = {n: name for name, n in kinds("V1LayerParameter")["type"].numbers.items()}
+def v1_type_name(number: int) -> str:
+    """The enum name of a V1 layer's type, or the number itself if the schema lacks it."""
+    known = {n: name for name, n in field_types("V1LayerParameter")["type"].numbers.items()}
     return known.get(number, str(number))
 
 
-def text(data: memoryview, field: wire.Field) -> str:
-    """A name. Caffe never checked its encoding: a byte that is not UTF-8 is shown as an escape."""
+def decode_name(data: memoryview, field: wire.WireField) -> str:
+    """Decode a name. Caffe does not check the encoding, so a byte that is not UTF-8 becomes an escape."""
     return bytes(data[field.start : field.stop]).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Reads Caffe's weights in HDF5 (NAME.caffemodel.h5): each blob is a dataset `data/<layer>/<index>`."""
+"""Reads Caffe weights in HDF5 (NAME.caffemodel.h5): each blob is a dataset `data/<layer>/<index>`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from ...compiler.errors import CompileError
 from .blobs import Blob
-from .caffemodel import AGAIN, LayerBlobs, Weights
+from .caffemodel import COPY_AGAIN, LayerBlobs, Weights
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-ABSENT = Blob((), False, ())  # of a layer that shares another's parameter, Caffe writes no dataset
+MISSING_BLOB = Blob((), False, ())  # Caffe writes no dataset for a blob that is shared from another layer
 
 
 def is_hdf5(path: str | Path) -> bool:
-    """Whether a file's first bytes say so. False if there is none to read."""
+    """True if the file starts with the HDF5 signature; False if it cannot be read."""
     try:
         with Path(path).open("rb") as file:
             return file.read(len(SIGNATURE)) == SIGNATURE
@@ -26,9 +26,9 @@ def is_hdf5(path: str | Path) -> bool:
 
 
 def read(path: str | Path) -> Weights:
-    """The weights of a file: float32 or float64, in memory. Which type a layer has, it does not tell.
+    """Read the weights of a file into memory, as float32 or float64. HDF5 weights do not store layer types.
 
-    CompileError if h5py is not installed, the file is damaged, or it is not what Net::ToHDF5 writes (net.cpp).
+    Raises CompileError if h5py is not installed, or the file is damaged or not written by Net::ToHDF5 (net.cpp).
     """
     try:
         import h5py
@@ -38,17 +38,17 @@ def read(path: str | Path) -> Weights:
         ) from None
     try:
         with h5py.File(path, "r") as file:
-            check_kind(file, path)
-            layers = tuple(LayerBlobs(name, "", blobs, (), ()) for name, blobs in walk(file["data"], "", path))
+            check_file_type(file, path)
+            layers = tuple(LayerBlobs(name, "", blobs, (), ()) for name, blobs in walk_groups(file["data"], "", path))
     except (OSError, KeyError, RuntimeError) as e:
-        raise CompileError(f"{path}: the file is cut off or damaged ({e})", advice=AGAIN) from None
+        raise CompileError(f"{path}: the file is cut off or damaged ({e})", advice=COPY_AGAIN) from None
     if not layers:
-        raise CompileError(f"{path}: no layer is in this file", advice="Is it a .caffemodel.h5? " + AGAIN)
+        raise CompileError(f"{path}: this file has no layers", advice="Is it a .caffemodel.h5? " + COPY_AGAIN)
     return Weights("", layers)
 
 
-def check_kind(file: Any, path: str | Path) -> None:
-    """Refuse Caffe's other HDF5 files: the state of a solver, and data for HDF5Data layers."""
+def check_file_type(file: Any, path: str | Path) -> None:
+    """Raise CompileError for Caffe's other HDF5 files: solver states, and data for HDF5Data layers."""
     if "history" in file or "learned_net" in file:
         advice = "It holds the momentum of a training run; the weights are in the .caffemodel.h5 of the same name."
         raise CompileError(f"{path}: this is a .solverstate.h5, not weights", advice=advice)
@@ -57,24 +57,30 @@ def check_kind(file: Any, path: str | Path) -> None:
         raise CompileError(f"{path}: this HDF5 file has no weights of a Caffe net", advice=advice)
 
 
-def walk(group: Any, prefix: str, path: str | Path) -> Iterator[tuple[str, tuple[Blob, ...]]]:
-    """Each layer's name and blobs. A name with slashes lies in groups within groups."""
+def walk_groups(group: Any, prefix: str, path: str | Path) -> Iterator[tuple[str, tuple[Blob, ...]]]:
+    """Yield each layer's name and blobs. A layer name with slashes is stored as nested groups."""
     for name in group:
         entry = group[name]
         if not hasattr(entry, "keys"):
             continue
-        yield from walk(entry, f"{prefix}{name}/", path)
+        yield from walk_groups(entry, f"{prefix}{name}/", path)
         sets = {int(key): entry[key] for key in entry if key.isdecimal() and hasattr(entry[key], "dtype")}
         if sets:
             layer = prefix + name
-            yield layer, tuple(blob(sets[i], layer, i, path) if i in sets else ABSENT for i in range(max(sets) + 1))
+            yield (
+                layer,
+                tuple(
+                    read_dataset(sets[i], layer, i, path) if i in sets else MISSING_BLOB for i in range(max(sets) + 1)
+                ),
+            )
         elif not len(entry):
             yield prefix + name, ()
 
 
-def blob(dataset: Any, layer: str, index: int, path: str | Path) -> Blob:
+def read_dataset(dataset: Any, layer: str, index: int, path: str | Path) -> Blob:
+    """Read one blob. CompileError if its dtype is not a float type."""
     if dataset.dtype.kind != "f":
-        sentence = f'{path}: layer "{layer}": blob {index} has numbers of type {dataset.dtype}, not floats'
+        sentence = f'{path}: layer "{layer}": blob {index} has dtype {dataset.dtype}, not a float type'
         raise CompileError(sentence, advice="Was this file written by another program than Caffe?")
     numbers = np.asarray(dataset[()], dataset.dtype.newbyteorder("<"))
     return Blob(numbers.shape, False, (numbers.reshape(-1),))

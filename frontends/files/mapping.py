@@ -1,4 +1,4 @@
-"""Maps files of weights: their bytes are read when touched, and large runs of numbers give their memory back alone."""
+"""Memory-maps weight files copy-on-write; large arrays get their own mappings, so that each can be released alone."""
 
 from __future__ import annotations
 
@@ -18,36 +18,37 @@ LARGE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
-class Mapped:
-    """A file that is open, and its bytes as they are read when touched; a write changes the memory only."""
+class MappedFile:
+    """An open file and a memory map of it: read on access, written copy-on-write."""
 
     file: BinaryIO
     data: memoryview
 
-    def apart(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
-        """Blobs that are views of the file, the large ones now in mappings of their own.
+    def map_large_blobs(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
+        """Replace each array of at least LARGE bytes by a view of a mapping of its own.
 
-        What was touched of a mapping stays in the process's memory until nothing looks at any of it: in one for the
-        whole file, the least bias that a net keeps would keep all weights that were folded.
+        Pages that were read stay resident until the last view of their mapping is dropped. With one mapping for the
+        whole file, one small bias that a net keeps would keep all weights that were read while folding.
         """
         for blob in blobs:
-            yield replace(blob, parts=tuple(map(self.own, blob.parts)))
+            yield replace(blob, arrays=tuple(map(self.map_array, blob.arrays)))
 
-    def own(self, part: Array) -> Array:
+    def map_array(self, part: Array) -> Array:
+        """A view of the same bytes in a new mapping; the array itself if it is small or strided."""
         if part.nbytes < LARGE or not part.flags.c_contiguous:
             return part
         at = part.ctypes.data - np.frombuffer(self.data, "u1").ctypes.data
         before = at % mmap.ALLOCATIONGRANULARITY
         try:
             made = mmap.mmap(self.file.fileno(), before + part.nbytes, access=mmap.ACCESS_COPY, offset=at - before)
-        except (OSError, ValueError):  # the system gives no more mappings to this process: the one for all does as well
+        except (OSError, ValueError):  # the process has no more mappings: fall back to the mapping of the whole file
             return part
         return np.frombuffer(made, part.dtype, len(part), before)
 
 
 @contextmanager
-def mapped(path: str | Path) -> Iterator[Mapped]:
-    """A file, open as long as this lasts; its bytes are there as long as someone looks at them. CompileError."""
+def map_file(path: str | Path) -> Iterator[MappedFile]:
+    """Open and map a file. It is closed on exit; views of the mapping stay valid. CompileError if it cannot be read."""
     with ExitStack() as stack:
         try:
             file = stack.enter_context(Path(path).open("rb"))
@@ -56,4 +57,4 @@ def mapped(path: str | Path) -> Iterator[Mapped]:
         except (OSError, ValueError) as e:
             why = getattr(e, "strerror", None) or e
             raise CompileError(f"{path}: {why}", advice="Give the path of a .caffemodel.") from None
-        yield Mapped(file, data)
+        yield MappedFile(file, data)

@@ -1,4 +1,4 @@
-"""A message of a Caffe net as the layers read it: values by name, defaults filled in, each with its place."""
+"""A protobuf message parsed from a prototxt: field values by name, with defaults and source locations."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 from ...compiler.errors import CompileError, Loc
 from . import textformat
-from .schema import kinds
+from .schema import field_types
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
-    """A field that the schema does not have: another fork's, or misspelled. It is kept as it was written."""
+class UnknownField:
+    """A field that the schema lacks, a fork's or a misspelled one, with its syntax tree."""
 
     name: str
     loc: Loc
-    field: textformat.Field
-    message: str  # the type of the message it stands in
-    suggestion: str = ""  # the known field whose name comes nearest
+    field: textformat.FieldSyntax
+    message: str  # the type of the enclosing message
+    suggestion: str = ""  # the known field with the most similar name
 
     def __str__(self) -> str:
         hint = f" (is {self.suggestion} meant?)" if self.suggestion else ""
@@ -28,14 +28,14 @@ class Unknown:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Message:
-    """`message["field"]` is what was written, or the schema's default; `"field" in message` tells whether it was.
+    """`message["field"]` is the value in the file or the schema's default; `"field" in message`: the file sets it.
 
-    An int, float (rounded to float32, as protobuf stores it), bool or str; an enum is its name; a repeated field is a
-    tuple; a message that is absent is an empty one, at the place of this. `text` is the whole file, shared by all its
-    messages. A name that the schema does not have is a KeyError: a mistake of the program, not of the file.
+    Values are int, float (rounded to float32, as protobuf stores it), bool or str; an enum is its name, a repeated
+    field a tuple, an absent message an empty one at the location of this. `text` is the whole file, shared by all its
+    messages. A name that the schema lacks raises KeyError: a bug in the program, not a fault of the file.
 
-    A message notes which of its fields were asked for: whoever makes something of it calls `reset_reads` first, and
-    asks `was_read` afterwards, to find fields that had no effect.
+    A message records which of its fields were read: the importer calls `reset_reads` first and asks `was_read`
+    afterwards, to find fields that had no effect (unused_fields.py).
     """
 
     type: str
@@ -43,18 +43,18 @@ class Message:
     text: str = field(repr=False)
     values: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     places: Mapping[str, tuple[Loc, ...]] = field(default_factory=dict, repr=False)
-    unknown: tuple[Unknown, ...] = ()
+    unknown: tuple[UnknownField, ...] = ()
     _reads: set[str] = field(default_factory=set, init=False, repr=False)
 
     def __getitem__(self, name: str) -> Any:
         self._reads.add(name)
-        kind = kinds(self.type)[name]
+        field_type = field_types(self.type)[name]
         found = self.values.get(name)
-        if kind.repeated:
+        if field_type.repeated:
             return found or ()
         if found:
             return found[0]
-        return Message(kind.message, self.loc, self.text) if kind.message else kind.default
+        return Message(field_type.message, self.loc, self.text) if field_type.message else field_type.default
 
     def __contains__(self, name: object) -> bool:
         self._reads.add(str(name))
@@ -71,25 +71,25 @@ class Message:
 
     @property
     def written(self) -> tuple[str, ...]:
-        """The names of the known fields that the file gives, in its order."""
+        """The names of the known fields that the file sets, in file order."""
         return tuple(self.values)
 
     def loc_of(self, name: str, index: int = 0) -> Loc:
-        """Where the field (its occurrence `index`, from 0) was written; where it was not, the message's own place."""
+        """The location of the field's occurrence `index` (from 0), or of the message if the file does not set it."""
         places = self.places.get(name, ())
         return places[index] if index < len(places) else self.loc
 
     def fault(self, sentence: str, field: str | None = None, advice: str = "", index: int = 0) -> CompileError:
-        """A complaint placed at a field, or at the message itself. It is returned, to be raised or collected."""
+        """An error located at a field, or at the message itself. It is returned, for the caller to raise or collect."""
         return CompileError(sentence, self.loc_of(field, index) if field else self.loc, self.text, advice)
 
-    def inner(self, name: str) -> tuple[Message, ...]:
-        """The messages in a field, which is not thereby read; nothing if it holds anything else."""
-        return self.values.get(name, ()) if kinds(self.type)[name].message else ()
+    def submessages(self, name: str) -> tuple[Message, ...]:
+        """The messages in a field, without marking it as read; () for a field of another type."""
+        return self.values.get(name, ()) if field_types(self.type)[name].message else ()
 
     def walk(self) -> Iterator[Message]:
-        """This message and all in it."""
+        """Yield this message and all messages nested in it."""
         yield self
         for name in self.values:
-            for message in self.inner(name):
+            for message in self.submessages(name):
                 yield from message.walk()

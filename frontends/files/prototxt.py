@@ -1,4 +1,4 @@
-"""Reads a .prototxt: its text, checked field by field against Caffe's schema, with all its mistakes told at once."""
+"""Reads a .prototxt and checks each field against Caffe's schema; all errors are reported together."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from ...compiler.errors import CompileError, Loc, raise_all
 from . import textformat
-from .message import Message, Unknown
-from .scalars import ARTICLES, READERS, Mistake, shown
-from .schema import Kind, kinds
-from .textformat import Block, Field, Scalar
+from .message import Message, UnknownField
+from .scalars import DESCRIPTIONS, READERS, BadValue, quote
+from .schema import FieldType, field_types
+from .textformat import FieldSyntax, MessageBlock, Scalar
 
-__all__ = ["Message", "Unknown", "parse", "read"]
+__all__ = ["Message", "UnknownField", "parse", "read"]
 
-DEPTH = 100  # protobuf's own limit
-SOLVER = {"net", "train_net", "base_lr", "lr_policy", "max_iter", "solver_mode"}
+MAX_DEPTH = 100  # nested blocks: protobuf's own limit
+SOLVER_FIELDS = {"net", "train_net", "base_lr", "lr_policy", "max_iter", "solver_mode"}
 
 
 def read(path: str | Path) -> Message:
-    """The NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has values of a wrong kind."""
+    """Read the NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has invalid values."""
     try:
         data = Path(path).read_bytes()
     except OSError as e:
@@ -29,85 +29,91 @@ def read(path: str | Path) -> Message:
 
 
 def parse(text: str, file: str = "<text>", type: str = "NetParameter") -> Message:
-    """The NetParameter (or message of another `type`) written in `text`."""
+    """Parse `text` as a NetParameter, or as a message of another `type`. CompileError if it is not one."""
     tree = textformat.parse(text, file)
-    reader = Reader(text.removeprefix("\ufeff"), file)
-    message = reader.message(tree, type)
+    reader = MessageReader(text.removeprefix("\ufeff"), file)
+    message = reader.read_message(tree, type)
     if type == "NetParameter" and not message.values.keys() & {"layer", "layers"}:
-        reader.errors.extend(solver(message))
+        reader.errors.extend(solver_errors(message))
     raise_all(reader.errors)
     return message
 
 
-def solver(message: Message) -> list[CompileError]:
-    """Whether this file tells how to train a net, and is not a net itself."""
-    found = [u for u in message.unknown if u.name in SOLVER]
+def solver_errors(message: Message) -> list[CompileError]:
+    """An error if the message has two or more fields of a solver: the file describes training, not a net."""
+    found = [u for u in message.unknown if u.name in SOLVER_FIELDS]
     if len(found) < 2:
         return []
     advice = "Give the net that it names after net: or train_net:, or its deploy.prototxt."
     return [CompileError("this is a solver's prototxt, not a net", found[0].loc, message.text, advice)]
 
 
-class Reader:
-    """One text as it is checked: what it says becomes messages, and what is wrong with it is collected."""
+class MessageReader:
+    """Builds messages from the syntax tree of one text, and collects errors in `errors`."""
 
     def __init__(self, text: str, file: str) -> None:
         self.text, self.file = text, file
         self.errors: list[CompileError] = []
 
-    def message(self, block: Block, type: str, depth: int = 0) -> Message:
+    def read_message(self, block: MessageBlock, type: str, depth: int = 0) -> Message:
+        """The message of a block; errors in it are collected."""
         values: dict[str, list[Any]] = {}
         places: dict[str, list[Loc]] = {}
-        unknown: list[Unknown] = []
-        known = kinds(type)
+        unknown: list[UnknownField] = []
+        known = field_types(type)
         for field in block.fields:
-            kind = known.get(field.name)
-            if kind is None:
-                near = difflib.get_close_matches(field.name, known, 1, 0.87)
-                unknown.append(Unknown(field.name, self.loc(field), field, type, near[0] if near else ""))
+            field_type = known.get(field.name)
+            if field_type is None:
+                close = difflib.get_close_matches(field.name, known, 1, 0.87)
+                unknown.append(UnknownField(field.name, self.loc_of(field), field, type, close[0] if close else ""))
                 continue
-            if not kind.repeated and (field.name in places or len(field.values) != 1):
-                self.twice(field, places)
+            if not field_type.repeated and (field.name in places or len(field.values) != 1):
+                self.report_repeated(field, places)
                 continue
-            places.setdefault(field.name, []).extend([self.loc(field)] * len(field.values))
+            places.setdefault(field.name, []).extend([self.loc_of(field)] * len(field.values))
             for value in field.values:
                 try:
-                    values.setdefault(field.name, []).append(self.value(value, kind, field.name, depth))
-                except Mistake as e:
-                    self.complain(value, *e.args)
-        for name, kind in known.items():
-            if kind.required and name not in places:
-                self.complain(block, f"{type} needs {name}", f"Add {name}: ... here.")
+                    values.setdefault(field.name, []).append(self.read_value(value, field_type, field.name, depth))
+                except BadValue as e:
+                    self.report(value, *e.args)
+        for name, field_type in known.items():
+            if field_type.required and name not in places:
+                self.report(block, f"{type} needs {name}", f"Add {name}: ... here.")
         return Message(
             type,
-            self.loc(block),
+            self.loc_of(block),
             self.text,
             {name: tuple(found) for name, found in values.items()},
             {name: tuple(found) for name, found in places.items()},
             tuple(unknown),
         )
 
-    def value(self, value: Scalar | Block, kind: Kind, name: str, depth: int) -> Any:
-        if isinstance(value, Block):
-            if not kind.message:
-                raise Mistake(f"{name} takes {ARTICLES[kind.type]}, not a block", f"Write {name}: and the value.")
-            if depth >= DEPTH:
-                raise Mistake(f"blocks are nested deeper than {DEPTH}", "Is a closing brace missing above?")
-            return self.message(value, kind.message, depth + 1)
-        if kind.message:
-            raise Mistake(f"{name} takes a block, not {shown(value)}", f"Write {name} {{ ... }}.")
-        return READERS[kind.type](value, kind, name)
+    def read_value(self, value: Scalar | MessageBlock, field_type: FieldType, name: str, depth: int) -> Any:
+        """The value of a field. Raises BadValue."""
+        if isinstance(value, MessageBlock):
+            if not field_type.message:
+                raise BadValue(
+                    f"{name} takes {DESCRIPTIONS[field_type.type]}, not a block", f"Write {name}: and the value."
+                )
+            if depth >= MAX_DEPTH:
+                raise BadValue(f"blocks are nested deeper than {MAX_DEPTH}", "Is a closing brace missing above?")
+            return self.read_message(value, field_type.message, depth + 1)
+        if field_type.message:
+            raise BadValue(f"{name} takes a block, not {quote(value)}", f"Write {name} {{ ... }}.")
+        return READERS[field_type.type](value, field_type, name)
 
-    def twice(self, field: Field, places: dict[str, list[Loc]]) -> None:
-        """A field that may stand once, given again or as a list: protobuf's text parser refuses it, so Caffe does."""
+    def report_repeated(self, field: FieldSyntax, places: dict[str, list[Loc]]) -> None:
+        """Report a singular field that is set twice or to a list; protobuf's text parser refuses both."""
         if field.name in places:
             sentence = f"{field.name} is given twice; it is also on line {places[field.name][0].line}"
-            self.complain(field, sentence, "Keep one of the two: this field holds a single value.")
+            self.report(field, sentence, "Keep one of the two: this field holds a single value.")
         else:
-            self.complain(field, f"{field.name} holds a single value, not a list", "Write it without brackets.")
+            self.report(field, f"{field.name} holds a single value, not a list", "Write it without brackets.")
 
-    def complain(self, at: Scalar | Block | Field, sentence: str, advice: str = "") -> None:
-        self.errors.append(CompileError(sentence, self.loc(at), self.text, advice))
+    def report(self, at: Scalar | MessageBlock | FieldSyntax, sentence: str, advice: str = "") -> None:
+        """Collect an error located at a node of the syntax tree."""
+        self.errors.append(CompileError(sentence, self.loc_of(at), self.text, advice))
 
-    def loc(self, at: Scalar | Block | Field) -> Loc:
+    def loc_of(self, at: Scalar | MessageBlock | FieldSyntax) -> Loc:
+        """The location of a node of the syntax tree."""
         return Loc(self.file, at.line, at.column)

@@ -1,4 +1,4 @@
-"""One value of a prototxt: a number, text or name, checked to be what its field takes, as protobuf would."""
+"""Converts a scalar of a prototxt to the type of its field, with protobuf's rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .schema import Kind
+from .schema import FieldType
 from .textformat import Scalar
 
 RANGES = {
@@ -18,92 +18,105 @@ RANGES = {
     "uint64": (0, 2**64 - 1),
 }
 BOOLS = {"true": True, "True": True, "t": True, "false": False, "False": False, "f": False}
-SPECIAL = {"inf", "infinity", "nan"}
+SPECIAL_FLOATS = {"inf", "infinity", "nan"}
 
 
-class Mistake(Exception):
-    """What is wrong with one value: a sentence, and advice."""
+class BadValue(Exception):
+    """A value does not fit its field. Arguments: a sentence, and advice."""
 
 
-def integer(value: Scalar, kind: Kind, name: str) -> int:
+def read_integer(value: Scalar, field_type: FieldType, name: str) -> int:
+    """An integer in decimal, octal or hex, in the range of its type."""
     digits = value.text.removeprefix("-")
     try:
-        if value.kind != "number":
+        if value.token_type != "number":
             raise ValueError
         number = int(digits, 16 if digits[:2] in ("0x", "0X") else 8 if digits[0] == "0" else 10)
     except ValueError:
-        raise Mistake(f"{name} takes a whole number, not {shown(value)}", in_place_of_number(value)) from None
+        raise BadValue(f"{name} takes a whole number, not {quote(value)}", number_advice(value)) from None
     number = -number if value.text[0] == "-" else number
-    low, high = RANGES[kind.type]
+    low, high = RANGES[field_type.type]
     if not low <= number <= high:
-        raise Mistake(f"{name} takes a number from {low} to {high}, not {value.text}", "")
+        raise BadValue(f"{name} takes a number from {low} to {high}, not {value.text}", "")
     return number
 
 
-def real(value: Scalar, kind: Kind, name: str) -> float:
+def read_float(value: Scalar, field_type: FieldType, name: str) -> float:
+    """A float, rounded to float32 unless the field is a double."""
     text = value.text.lower()
-    if (value.kind == "number" and "x" not in text) or (value.kind == "word" and text.removeprefix("-") in SPECIAL):
-        number = float(text if value.kind == "word" else text.removesuffix("f"))
-        if kind.type == "double":
+    if (value.token_type == "number" and "x" not in text) or (
+        value.token_type == "word" and text.removeprefix("-") in SPECIAL_FLOATS
+    ):
+        number = float(text if value.token_type == "word" else text.removesuffix("f"))
+        if field_type.type == "double":
             return number
         with np.errstate(over="ignore"):
             return float(np.float32(number))
-    raise Mistake(f"{name} takes a number, not {shown(value)}", in_place_of_number(value))
+    raise BadValue(f"{name} takes a number, not {quote(value)}", number_advice(value))
 
 
-def boolean(value: Scalar, kind: Kind, name: str) -> bool:
-    if value.kind == "word" and value.text in BOOLS:
+def read_bool(value: Scalar, field_type: FieldType, name: str) -> bool:
+    """True for `true`, `t` or 1, False for `false`, `f` or 0."""
+    if value.token_type == "word" and value.text in BOOLS:
         return BOOLS[value.text]
-    if value.kind == "number" and value.text in ("0", "1"):
+    if value.token_type == "number" and value.text in ("0", "1"):
         return value.text == "1"
-    raise Mistake(
-        f"{name} takes true or false, not {shown(value)}", "Remove the quotes." if value.kind == "string" else ""
+    raise BadValue(
+        f"{name} takes true or false, not {quote(value)}", "Remove the quotes." if value.token_type == "string" else ""
     )
 
 
-def string(value: Scalar, kind: Kind, name: str) -> str:
-    if value.kind != "string":
-        raise Mistake(f"{name} takes a text, not {shown(value)}", f'Put it in quotes: {name}: "{value.text}".')
+def read_string(value: Scalar, field_type: FieldType, name: str) -> str:
+    """The value of a quoted string."""
+    if value.token_type != "string":
+        raise BadValue(f"{name} takes a text, not {quote(value)}", f'Put it in quotes: {name}: "{value.text}".')
     return value.text
 
 
-def enum(value: Scalar, kind: Kind, name: str) -> str:
-    if value.kind == "word" and value.text in kind.numbers:
+def read_enum(value: Scalar, field_type: FieldType, name: str) -> str:
+    """The name of an enum value, given by name or number."""
+    if value.token_type == "word" and value.text in field_type.numbers:
         return value.text
-    if value.kind == "number":
-        for known, number in kind.numbers.items():
+    if value.token_type == "number":
+        for known, number in field_type.numbers.items():
             if value.text == str(number):
                 return known
-    near = difflib.get_close_matches(value.text.upper(), kind.numbers, 1)
-    choices = ", ".join(kind.numbers)
-    advice = f"Write {name}: {near[0]}." if near else f"It may be {choices}." if len(kind.numbers) < 10 else ""
-    raise Mistake(f"{name} cannot be {shown(value)}", advice)
+    close = difflib.get_close_matches(value.text.upper(), field_type.numbers, 1)
+    choices = ", ".join(field_type.numbers)
+    advice = f"Write {name}: {close[0]}." if close else f"It may be {choices}." if len(field_type.numbers) < 10 else ""
+    raise BadValue(f"{name} cannot be {quote(value)}", advice)
 
 
-def shown(value: Scalar) -> str:
+def quote(value: Scalar) -> str:
+    """The value as error messages show it, shortened to 40 characters."""
     text = value.text if len(value.text) < 40 else value.text[:37] + "..."
-    return f'"{text}"' if value.kind == "string" else text
+    return f'"{text}"' if value.token_type == "string" else text
 
 
-def in_place_of_number(value: Scalar) -> str:
-    if value.kind == "word":
+def number_advice(value: Scalar) -> str:
+    """Advice for a value that should be a number."""
+    if value.token_type == "word":
         return "Is this file a template with places to fill in?"
-    return "Remove the quotes." if value.kind == "string" and value.text.strip("-").replace(".", "").isdigit() else ""
+    return (
+        "Remove the quotes."
+        if value.token_type == "string" and value.text.strip("-").replace(".", "").isdigit()
+        else ""
+    )
 
 
-READERS: dict[str, Callable[[Scalar, Kind, str], Any]] = {
-    "int32": integer,
-    "uint32": integer,
-    "int64": integer,
-    "uint64": integer,
-    "float": real,
-    "double": real,
-    "bool": boolean,
-    "string": string,
-    "bytes": string,
-    "enum": enum,
+READERS: dict[str, Callable[[Scalar, FieldType, str], Any]] = {
+    "int32": read_integer,
+    "uint32": read_integer,
+    "int64": read_integer,
+    "uint64": read_integer,
+    "float": read_float,
+    "double": read_float,
+    "bool": read_bool,
+    "string": read_string,
+    "bytes": read_string,
+    "enum": read_enum,
 }
-ARTICLES = dict.fromkeys(RANGES, "a whole number") | {
+DESCRIPTIONS = dict.fromkeys(RANGES, "a whole number") | {
     "float": "a number",
     "double": "a number",
     "bool": "true or false",

@@ -1,4 +1,4 @@
-"""Caffe's message types, made from `caffe.proto` when first asked for: no generated code, no protoc."""
+"""Caffe's message types, built from `caffe.proto` on first use: no generated code, no protoc."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from google.protobuf.message_factory import GetMessageClass
 from lark import Lark, Token, Transformer
 
 TYPES = {name[5:].lower(): number for name, number in FieldDescriptorProto.Type.items()}  # "int32" of TYPE_INT32
-NAMES: dict[int, str] = {number: name for name, number in TYPES.items()}
+TYPE_NAMES: dict[int, str] = {number: name for name, number in TYPES.items()}
 LABELS = {
     name[6:].lower(): number for name, number in FieldDescriptorProto.Label.items()
 }  # "optional" of LABEL_OPTIONAL
 
 
 def descriptor(type: str) -> Descriptor:
-    """The description of a message of `caffe.proto`: `descriptor("NetParameter").fields_by_name`."""
+    """Protobuf's descriptor of a message of `caffe.proto`: `descriptor("NetParameter").fields_by_name`."""
     return pool().FindMessageTypeByName(f"caffe.{type}")
 
 
 def message_class(type: str) -> type[Message]:
-    """Protobuf's own class for a message: `message_class("LayerParameter")().ParseFromString(data)`."""
+    """Protobuf's class of a message: `message_class("LayerParameter")().ParseFromString(data)`."""
     return GetMessageClass(descriptor(type))
 
 
 @functools.cache
 def pool() -> DescriptorPool:
-    """All of `caffe.proto`, read once (about 40 ms), in a pool of its own, so that no other Caffe's is in the way."""
+    """A pool with all of `caffe.proto`, parsed once (about 40 ms); separate, so that another Caffe's cannot clash."""
     result = DescriptorPool()
     folder = files(__package__)
     rules = folder.joinpath("proto.lark").read_text("utf-8")
-    reader = Lark(rules, parser="lalr", lexer="basic", transformer=Descriptors(visit_tokens=False))
+    reader = Lark(rules, parser="lalr", lexer="basic", transformer=DescriptorBuilder(visit_tokens=False))
     parsed: Any = reader.parse(folder.joinpath("caffe.proto").read_text("utf-8"))
     file: FileDescriptorProto = parsed
     result.AddSerializedFile(file.SerializeToString())
@@ -51,66 +51,67 @@ def pool() -> DescriptorPool:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What a field of a message may hold. `type` is "int32", "float", "string", "enum", "message" and the like."""
+class FieldType:
+    """The type of a field of a message. `type` is "int32", "float", "string", "enum", "message" and the like."""
 
     type: str
     repeated: bool
     required: bool
-    default: int | float | bool | str | None  # of an enum, a name; None for messages
-    message: str = ""  # the message's type
-    numbers: Mapping[str, int] = field(default_factory=dict)  # the enum's names and numbers
+    default: int | float | bool | str | None  # an enum's is a name; None for messages
+    message: str = ""  # the name of the message type, if it is one
+    numbers: Mapping[str, int] = field(default_factory=dict)  # the numbers of an enum, by name
 
 
 @functools.cache
-def kinds(type: str) -> Mapping[str, Kind]:
-    """The fields of a message of `caffe.proto`, by name."""
-    return {f.name: kind(f) for f in descriptor(type).fields}
+def field_types(type: str) -> Mapping[str, FieldType]:
+    """The types of a `caffe.proto` message's fields, by name."""
+    return {f.name: field_type(f) for f in descriptor(type).fields}
 
 
-def kind(field: FieldDescriptor) -> Kind:
+def field_type(field: FieldDescriptor) -> FieldType:
+    """The type of a field from its descriptor."""
     repeated, required = field.is_repeated, field.is_required
     if field.message_type is not None:
-        return Kind("message", repeated, required, None, message=field.message_type.name)
+        return FieldType("message", repeated, required, None, message=field.message_type.name)
     if field.enum_type is not None:
         numbers = {value.name: value.number for value in field.enum_type.values}
         default = None if repeated else field.enum_type.values_by_number[field.default_value].name
-        return Kind("enum", repeated, required, default, numbers=numbers)
+        return FieldType("enum", repeated, required, default, numbers=numbers)
     default = None if repeated else field.default_value
-    return Kind(NAMES[field.type], repeated, required, default)
+    return FieldType(TYPE_NAMES[field.type], repeated, required, default)
 
 
-class Descriptors(Transformer[Token, Any]):
-    """Schema text to protobuf's description of itself, rule by rule."""
+class DescriptorBuilder(Transformer[Token, Any]):
+    """Builds protobuf descriptors from the parsed schema, one method for each rule of the grammar."""
 
-    def start(self, parts: list[Any]) -> FileDescriptorProto:
-        syntax, package, *types = parts
+    def start(self, children: list[Any]) -> FileDescriptorProto:
+        syntax, package, *types = children
         messages = [t for t in types if isinstance(t, DescriptorProto)]
         enums = [t for t in types if isinstance(t, EnumDescriptorProto)]
         return FileDescriptorProto(
             name="caffe.proto", syntax=syntax[1:-1], package=package, message_type=messages, enum_type=enums
         )
 
-    def message(self, parts: list[Any]) -> DescriptorProto:
-        result = DescriptorProto(name=parts[0])
-        for part in parts[1:]:
-            match part:
+    def message(self, children: list[Any]) -> DescriptorProto:
+        result = DescriptorProto(name=children[0])
+        for child in children[1:]:
+            match child:
                 case FieldDescriptorProto():
-                    result.field.append(part)
+                    result.field.append(child)
                 case EnumDescriptorProto():
-                    result.enum_type.append(part)
+                    result.enum_type.append(child)
                 case DescriptorProto():
-                    result.nested_type.append(part)
+                    result.nested_type.append(child)
         return result
 
-    def field(self, parts: list[Token]) -> FieldDescriptorProto:
-        label, type, name, _, number = parts[0].split(" ")
+    def field(self, children: list[Token]) -> FieldDescriptorProto:
+        label, type, name, _, number = children[0].split(" ")
         result = FieldDescriptorProto(name=name, number=int(number), label=LABELS[label])
         if type in TYPES:
             result.type = TYPES[type]
         else:
-            result.type_name = type  # a message or an enum: the pool finds out which
-        for token in parts[1:]:
+            result.type_name = type  # a message or an enum: the pool resolves which
+        for token in children[1:]:
             option, value = token[1:-1].split(" = ")
             if option == "packed":
                 result.options.packed = value == "true"
@@ -118,9 +119,9 @@ class Descriptors(Transformer[Token, Any]):
                 result.default_value = value.strip('"')
         return result
 
-    def enum(self, parts: list[Token]) -> EnumDescriptorProto:
-        result = EnumDescriptorProto(name=parts[0])
-        for token in parts[1:]:
+    def enum(self, children: list[Token]) -> EnumDescriptorProto:
+        result = EnumDescriptorProto(name=children[0])
+        for token in children[1:]:
             name, number = token[:-1].split(" = ")
             result.value.add(name=name, number=int(number))
         return result

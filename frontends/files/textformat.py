@@ -1,4 +1,4 @@
-"""Reads protobuf's text format, in which Caffe nets are written, into a tree that knows where each thing stood."""
+"""Parses protobuf's text format, in which Caffe nets are written, into a syntax tree with source locations."""
 
 from __future__ import annotations
 
@@ -11,63 +11,63 @@ from typing import Any
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken
 
 from ...compiler.errors import CompileError, Loc
-from .mistaken import mistaken_for_text, nothing
-from .textfaults import unexpected_character, unexpected_token
+from .file_sniffing import empty_file_error, not_prototxt_error
+from .syntax_errors import unexpected_character_error, unexpected_token_error
 
 ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
-LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+ESCAPE_LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A number, word or string as it was written, and its place (from 1). `kind` is "number", "word" or "string".
+    """A scalar value with line and column (from 1). `token_type` is "number", "word" or "string".
 
-    `text` of a number or word has a sign but no spaces (`-2`, `0x1F`, `1.f`, `-inf`); of a string, it is what the
-    string stands for: escapes resolved, neighbours joined.
+    `text` of a number or word is its spelling without spaces (`-2`, `0x1F`, `1.f`, `-inf`); of a string, its value:
+    escapes resolved, adjacent literals joined.
     """
 
-    kind: str
+    token_type: str
     text: str
     line: int
     column: int
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """What stands between two braces, or in a whole file, in the order written; its place is the opening brace."""
+class MessageBlock:
+    """The fields between two braces, or of a whole file, in order; line and column are the opening brace's."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[FieldSyntax, ...]
     line: int
     column: int
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """`name: value`; a list `[a, b]` is several values. Its place is the name. An extension's name has its brackets."""
+class FieldSyntax:
+    """`name: value`; a list `[a, b]` is several values. Line and column are the name's; an extension keeps brackets."""
 
     name: str
-    values: tuple[Scalar | Block, ...]
+    values: tuple[Scalar | MessageBlock, ...]
     is_list: bool
     line: int
     column: int
 
 
 def decode(data: bytes) -> str:
-    """A file's text: UTF-8; a byte that is not (in a Latin-1 comment, say) becomes a surrogate; `parse` judges it."""
+    """Decode a file as UTF-8. Another byte becomes a surrogate, which `parse` accepts in comments only."""
     return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
-def parse(text: str, file: str = "<text>") -> Block:
-    """The tree of a text. CompileError, at line and column, if it is no text format or quite another kind of file."""
+def parse(text: str, file: str = "<text>") -> MessageBlock:
+    """Parse a text. CompileError, with line and column, if it is not text format or another type of file."""
     text = text.removeprefix("\ufeff")
-    if fault := mistaken_for_text(text, file):
+    if fault := not_prototxt_error(text, file):
         raise fault
     try:
         tree: Any = grammar().parse(text)
     except UnexpectedToken as e:
-        raise unexpected_token(e, text, file) from None
+        raise unexpected_token_error(e, text, file) from None
     except UnexpectedCharacters as e:
-        raise unexpected_character(e, text, file) from None
+        raise unexpected_character_error(e, text, file) from None
     except BadString as e:
         token: Token = e.args[0]
         raise CompileError(
@@ -76,63 +76,64 @@ def parse(text: str, file: str = "<text>") -> Block:
             text,
             "Save the file as UTF-8.",
         ) from None
-    result: Block = tree
+    result: MessageBlock = tree
     if not result.fields:
-        raise nothing(text, file)
+        raise empty_file_error(text, file)
     return result
 
 
 @functools.cache
 def grammar() -> Lark:
-    """The parser, which builds the tree while it reads; making it takes about 10 ms."""
+    """The parser, which builds the tree while parsing; constructing it takes about 10 ms."""
     rules = files(__package__).joinpath("textformat.lark").read_text("utf-8")
-    return Lark(rules, parser="lalr", lexer="basic", transformer=Objects(visit_tokens=False))
+    return Lark(rules, parser="lalr", lexer="basic", transformer=MessageTreeBuilder(visit_tokens=False))
 
 
 class BadString(Exception):
     """A string token whose bytes are not UTF-8."""
 
 
-class Objects(Transformer[Token, Any]):
+class MessageTreeBuilder(Transformer[Token, Any]):
     """One method for each rule of the grammar."""
 
-    def start(self, fields: list[Field]) -> Block:
-        return Block(tuple(fields), 1, 1)
+    def start(self, fields: list[FieldSyntax]) -> MessageBlock:
+        return MessageBlock(tuple(fields), 1, 1)
 
-    def field(self, parts: list[Any]) -> Field:
-        key, value = parts
+    def field(self, children: list[Any]) -> FieldSyntax:
+        key, value = children
         name = key if key.type == "NAME" else key[:-1].rstrip()
         if isinstance(value, list):
-            return Field(str(name), tuple(value), True, key.line, key.column)
-        return Field(str(name), (value,), False, key.line, key.column)
+            return FieldSyntax(str(name), tuple(value), True, key.line, key.column)
+        return FieldSyntax(str(name), (value,), False, key.line, key.column)
 
-    def extension(self, parts: list[Token]) -> Token:
-        return Token.new_borrow_pos("NAME", f"{''.join(parts)}]", parts[0])
+    def extension(self, children: list[Token]) -> Token:
+        return Token.new_borrow_pos("NAME", f"{''.join(children)}]", children[0])
 
-    def number(self, parts: list[Token]) -> Scalar:
-        return scalar("number", parts[0])
+    def number(self, children: list[Token]) -> Scalar:
+        return make_scalar("number", children[0])
 
-    def word(self, parts: list[Token]) -> Scalar:
-        return scalar("word", parts[0])
+    def word(self, children: list[Token]) -> Scalar:
+        return make_scalar("word", children[0])
 
-    def string(self, parts: list[Token]) -> Scalar:
-        text = unquote(parts[0]) if len(parts) == 1 else "".join(map(unquote, parts))
-        return Scalar("string", text, parts[0].line or 1, parts[0].column or 1)
+    def string(self, children: list[Token]) -> Scalar:
+        text = unquote(children[0]) if len(children) == 1 else "".join(map(unquote, children))
+        return Scalar("string", text, children[0].line or 1, children[0].column or 1)
 
-    def block(self, parts: list[Any]) -> Block:
-        return Block(tuple(parts[1:]), parts[0].line, parts[0].column)
+    def block(self, children: list[Any]) -> MessageBlock:
+        return MessageBlock(tuple(children[1:]), children[0].line, children[0].column)
 
     def list(self, items: list[Any]) -> list[Any]:
         return items
 
 
-def scalar(kind: str, token: Token) -> Scalar:
+def make_scalar(token_type: str, token: Token) -> Scalar:
+    """A scalar from a token, without spaces after its sign."""
     text = str(token) if token[0] != "-" else "-" + token[1:].lstrip()
-    return Scalar(kind, text, token.line or 1, token.column or 1)
+    return Scalar(token_type, text, token.line or 1, token.column or 1)
 
 
 def unquote(token: Token) -> str:
-    """What a quoted string stands for; C's escapes, as protobuf has them."""
+    """The value of a quoted string, with protobuf's C escapes. BadString if it is not UTF-8."""
     if "\\" not in token and token.isascii():
         return token[1:-1]
     try:
@@ -142,6 +143,7 @@ def unquote(token: Token) -> str:
 
 
 def unescape(found: re.Match[bytes]) -> bytes:
+    """The bytes of one escape sequence."""
     octal, hexadecimal, short, long, letter = found.groups()
     if octal:
         return bytes([int(octal, 8) & 255])
@@ -150,4 +152,4 @@ def unescape(found: re.Match[bytes]) -> bytes:
     if short or long:
         code = int(short or long, 16)
         return chr(min(code, 0x110000 - 1)).encode("utf-8")
-    return LETTERS.get(letter, letter)
+    return ESCAPE_LETTERS.get(letter, letter)

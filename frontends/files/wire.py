@@ -1,4 +1,4 @@
-"""Walks protobuf's binary format in place: where each field lies, without reading what is in it; and writes it."""
+"""Protobuf's wire format: finds the fields of a message without reading their content, and encodes fields."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ VARINT, DOUBLE, BYTES, FLOAT = (
     1,
     2,
     5,
-)  # what follows a field's tag: a number, 8 bytes, a length and so many bytes, 4 bytes
+)  # wire types, after a field's tag: a varint, 8 bytes, a length and so many bytes, 4 bytes
 SIZES = {DOUBLE: 8, FLOAT: 4}
 
 
 class Damaged(Exception):
-    """These bytes are no protobuf message: at byte `offset`, `sentence`."""
+    """The bytes are not a protobuf message; `sentence` says what is wrong at byte `offset`."""
 
     def __init__(self, offset: int, sentence: str) -> None:
         super().__init__(f"byte {offset}: {sentence}")
@@ -23,43 +23,43 @@ class Damaged(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """One field: its number and form, its tag at `at`, its content in `start:stop`, and the `value` of a VARINT."""
+class WireField:
+    """One field: number and wire type, byte offsets of its tag (`at`) and content (`start:stop`), value of a VARINT."""
 
     number: int
-    form: int
+    wire_type: int
     at: int
     start: int
     stop: int
     value: int = 0
 
 
-def walk(data: memoryview, start: int, stop: int) -> Iterator[Field]:
-    """The fields of the message in `data[start:stop]`, in order; only tags and lengths are touched."""
+def walk(data: memoryview, start: int, stop: int) -> Iterator[WireField]:
+    """Yield the fields of the message in `data[start:stop]`, in order; reads tags and lengths only. Raises Damaged."""
     at = start
     while at < stop:
-        tag, begin = varint(data, at, stop)
+        tag, begin = decode_varint(data, at, stop)
         number, form = tag >> 3, tag & 7
         value = 0
         if form == VARINT:
-            value, end = varint(data, begin, stop)
+            value, end = decode_varint(data, begin, stop)
         elif form == BYTES:
-            length, begin = varint(data, begin, stop)
+            length, begin = decode_varint(data, begin, stop)
             end = begin + length
         elif form in SIZES:
             end = begin + SIZES[form]
         else:
-            raise Damaged(at, f"no field has the form {form}")
+            raise Damaged(at, f"there is no wire type {form}")
         if not 0 < number < 1 << 29:
             raise Damaged(at, f"no field has the number {number}")
         if end > stop:
             raise Damaged(at, f"a field of {end - begin} bytes does not fit: {stop - begin} are left")
-        yield Field(number, form, at, begin, end, value)
+        yield WireField(number, form, at, begin, end, value)
         at = end
 
 
-def varint(data: memoryview, at: int, stop: int) -> tuple[int, int]:
-    """The number written from `at` on, seven bits a byte, lowest first; and the offset behind it."""
+def decode_varint(data: memoryview, at: int, stop: int) -> tuple[int, int]:
+    """The varint at `at` (seven bits a byte, lowest first), and the offset after it. Raises Damaged."""
     value = 0
     for i in range(10):
         if at + i >= stop:
@@ -71,13 +71,13 @@ def varint(data: memoryview, at: int, stop: int) -> tuple[int, int]:
     raise Damaged(at, "a number is longer than ten bytes")
 
 
-def signed(value: int) -> int:
-    """A varint as int64: negative numbers are written as their 64-bit complement."""
+def to_int64(value: int) -> int:
+    """A varint's value as int64: negative numbers are encoded in 64-bit two's complement."""
     return value - (1 << 64) if value >> 63 else value
 
 
-def number(value: int) -> bytes:
-    """A varint."""
+def encode_varint(value: int) -> bytes:
+    """Encode a number, of at most 64 bits, as a varint."""
     value &= 0xFFFF_FFFF_FFFF_FFFF
     parts = bytearray()
     while value >= 0x80:
@@ -87,11 +87,11 @@ def number(value: int) -> bytes:
     return bytes(parts)
 
 
-def head(field: int, length: int) -> bytes:
-    """What stands before a field of so many bytes: its tag and the length."""
-    return number(field << 3 | BYTES) + number(length)
+def encode_header(field: int, length: int) -> bytes:
+    """Encode the tag and length of a length-delimited field."""
+    return encode_varint(field << 3 | BYTES) + encode_varint(length)
 
 
-def field(field: int, content: bytes) -> bytes:
-    """A field of bytes, text or a message."""
-    return head(field, len(content)) + content
+def encode_field(field: int, content: bytes) -> bytes:
+    """Encode a length-delimited field: bytes, text or a message."""
+    return encode_header(field, len(content)) + content

@@ -1,4 +1,4 @@
-"""What each Caffe layer means, one family a file. Importing this package fills the registry."""
+"""The functions that import each Caffe layer type, one family per file. Importing this package registers them."""
 
 from . import (
     bn,
@@ -6,8 +6,8 @@ from . import (
     combine,
     dense,
     detection,
+    indexing,
     loss,
-    moving,
     neuron,
     norm,
     pool,
@@ -25,8 +25,8 @@ __all__ = [
     "combine",
     "dense",
     "detection",
+    "indexing",
     "loss",
-    "moving",
     "neuron",
     "norm",
     "pool",

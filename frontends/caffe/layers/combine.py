@@ -1,4 +1,4 @@
-"""Layers of several bottoms, or several tops."""
+"""Layers with several bottoms or several tops: Eltwise, Concat, Slice, Split."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from functools import reduce
 from ....compiler.ir import Value
 from ....compiler.ops.arithmetic import Add, Max, Mul
 from ....compiler.ops.shape import Concat, Slice
-from ..layer import MANY, Layer, layer, shortest
+from ..layer import MANY, Layer, layer, shortest_decimal
 
 
 @layer("Eltwise", "eltwise_param", bottoms=(2, MANY))
 def eltwise(l: Layer, *bottoms: Value) -> Value:
-    """The sum (with coefficients), product or maximum of blobs of one shape (eltwise_layer.cpp)."""
+    """The elementwise sum (with coefficients), product or maximum of blobs of equal shape (eltwise_layer.cpp)."""
     p = l.param
-    coefficients = [shortest(c) for c in p["coeff"]]
+    coefficients = [shortest_decimal(c) for c in p["coeff"]]
     if coefficients and (p["operation"] != "SUM" or len(coefficients) != len(bottoms)):
         what = f"{len(coefficients)} coefficients for {len(bottoms)} bottoms and {p['operation']}"
         raise l.fault(what, "coeff", "Coefficients go with SUM, one for each bottom.")
@@ -31,17 +31,18 @@ def eltwise(l: Layer, *bottoms: Value) -> Value:
 
 @layer("Concat", "concat_param", bottoms=(1, MANY))
 def concat(l: Layer, *bottoms: Value) -> Value:
+    """Concatenate along one axis; a single bottom is the top itself (concat_layer.cpp)."""
     axis = legacy_axis(l, bottoms[0], "concat_dim")
     return l.emit(Concat(axis=axis), *bottoms) if len(bottoms) > 1 else bottoms[0]
 
 
 @layer("Slice", "slice_param", tops=(1, MANY))
 def slice_(l: Layer, x: Value) -> Value | tuple[Value, ...]:
-    """Pieces along one axis, cut at slice_point, or equal (slice_layer.cpp)."""
+    """Split one axis at the indices in slice_point, or into equal slices (slice_layer.cpp)."""
     points, axis = l.param["slice_point"], legacy_axis(l, x, "slice_dim")
     if points and len(points) != len(l.tops) - 1:
         raise l.fault(
-            f"{len(points)} slice points cut {len(points) + 1} pieces, and there are {len(l.tops)} tops", "slice_point"
+            f"{len(points)} slice points make {len(points) + 1} slices, and there are {len(l.tops)} tops", "slice_point"
         )
     if len(l.tops) == 1:
         return x
@@ -49,7 +50,7 @@ def slice_(l: Layer, x: Value) -> Value | tuple[Value, ...]:
 
 
 def legacy_axis(l: Layer, x: Value, legacy: str) -> int:
-    """`axis`, or the name it had before, which must not be negative."""
+    """The axis, from `axis` or its older name `legacy`. CompileError if both are set."""
     if legacy in l.param and "axis" in l.param:
         raise l.fault(f"axis and {legacy} are both given", legacy, "Keep axis.")
     field = legacy if legacy in l.param else "axis"

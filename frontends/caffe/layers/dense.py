@@ -1,4 +1,4 @@
-"""Layers on whole vectors."""
+"""Layers on whole vectors: InnerProduct and Softmax."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from ..layer import Layer, layer
 
 @layer("InnerProduct", "inner_product_param")
 def inner_product(l: Layer, x: Value) -> Value:
-    """All dimensions from `axis` on, times a matrix [num_output, k], or [k, num_output] with transpose."""
+    """Multiply by a matrix [num_output, k], or [k, num_output] with transpose (inner_product_layer.cpp).
+
+    k is the product of all dimensions from `axis` on.
+    """
     p = l.param
     axis, outputs = l.axis(p["axis"], x), p["num_output"]
     if outputs < 1:
@@ -25,4 +28,5 @@ def inner_product(l: Layer, x: Value) -> Value:
 
 @layer("Softmax", "softmax_param")
 def softmax(l: Layer, x: Value) -> Value:
+    """Softmax along `axis` (softmax_layer.cpp)."""
     return l.emit(Softmax(axis=l.axis(l.param["axis"], x)), x)

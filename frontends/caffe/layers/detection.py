@@ -1,4 +1,4 @@
-"""Forks' layers for detection: prior boxes and what is left of the predictions (SSD), features inside boxes."""
+"""Detection layers of Caffe's forks: PriorBox and DetectionOutput (SSD), ROIAlign (synopsys-caffe)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from ....compiler.ir import Value
 from ....compiler.ops.detection import LOWEST_F32, DetectionOutput, RoiAlign
 from ....compiler.ops.prior_box import PriorBox
 from ...files.message import Message
-from ..layer import Layer, layer, shortest
+from ..layer import Layer, layer, shortest_decimal
 
 
 @layer("PriorBox", "prior_box_param", bottoms=2)
 def prior_box(l: Layer, features: Value, image: Value) -> Value:
-    """Boxes by the sizes of a feature map and of the image; neither is read (prior_box_layer.cpp)."""
+    """Prior boxes from the shapes of a feature map and of the image; their data are not read (prior_box_layer.cpp)."""
     p = l.param
     if not p["min_size"]:
         raise l.fault("it has no min_size", advice="Add min_size: and a number of pixels.")
@@ -19,21 +19,21 @@ def prior_box(l: Layer, features: Value, image: Value) -> Value:
         raise l.fault(
             "denser_prior_boxes is TextBoxes++'s own", "denser_prior_boxes", "cortado places boxes as SSD does."
         )
-    several = {name: tuple(map(shortest, p[name])) for name in ("min_size", "max_size", "aspect_ratio")}
+    several = {name: tuple(map(shortest_decimal, p[name])) for name in ("min_size", "max_size", "aspect_ratio")}
     op = PriorBox(
         **several,
         flip=p["flip"],
         clip=p["clip"],
-        variance=tuple(map(shortest, p["variance"])) or (0.1,),
-        image=tuple(map(int, pair(l, "img_size", "img"))),
-        step=tuple(map(shortest, pair(l, "step", "step"))),
+        variance=tuple(map(shortest_decimal, p["variance"])) or (0.1,),
+        image=tuple(map(int, read_pair(l, "img_size", "img"))),
+        step=tuple(map(shortest_decimal, read_pair(l, "step", "step"))),
         offset=l.number("offset"),
     )
     return l.emit(op, features, image)
 
 
-def pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
-    """A setting for height and width: one number for the two, or _h and _w; () if there is neither."""
+def read_pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
+    """A setting for height and width: one number for both, or _h and _w; () if neither is set."""
     p, high, wide = l.param, f"{stem}_h", f"{stem}_w"
     if high not in p and wide not in p:
         return (p[both],) * 2 if both in p else ()
@@ -46,7 +46,7 @@ def pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
 
 @layer("ROIAlign", "roi_align_param", bottoms=2)
 def roi_align(l: Layer, x: Value, rois: Value) -> Value:
-    """The largest of four samples in each bin of each box (synopsys-caffe, roi_align_layer.cpp)."""
+    """The maximum of four samples in each bin of each box (synopsys-caffe, roi_align_layer.cpp)."""
     for field in ("pooled_h", "pooled_w"):
         if l.param[field] < 1:
             raise l.fault(f"{field} is 1 or more", field, "Give roi_align_param { pooled_h: ... pooled_w: ... }.")
@@ -57,9 +57,9 @@ def roi_align(l: Layer, x: Value, rois: Value) -> Value:
 
 @layer("DetectionOutput", "detection_output_param", bottoms=3)
 def detection_output(l: Layer, loc: Value, conf: Value, prior: Value) -> Value:
-    """The boxes that are kept, [1, 1, found, 7] (detection_output_layer.cpp).
+    """Decode boxes and apply non-maximum suppression: [1, 1, found, 7] (detection_output_layer.cpp).
 
-    save_output_param, visualize and objectness_score change nothing in the top.
+    save_output_param, visualize and objectness_score do not affect the top.
     """
     p = l.param
     nms: Message = p["nms_param"]
@@ -73,9 +73,9 @@ def detection_output(l: Layer, loc: Value, conf: Value, prior: Value) -> Value:
         background=p["background_label_id"],
         code=p["code_type"].lower(),
         variance_in_target=p["variance_encoded_in_target"],
-        nms_threshold=shortest(nms["nms_threshold"]),
+        nms_threshold=shortest_decimal(nms["nms_threshold"]),
         top_k=nms["top_k"] if "top_k" in nms.written else -1,
-        eta=shortest(nms["eta"]),
+        eta=shortest_decimal(nms["eta"]),
         keep_top_k=p["keep_top_k"],
         confidence=l.number("confidence_threshold") if "confidence_threshold" in p else LOWEST_F32,
     )

@@ -1,4 +1,4 @@
-"""Layers that treat each number alone (Caffe: NeuronLayer)."""
+"""Elementwise layers (Caffe: NeuronLayer)."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from ....compiler.ops.activation import (
     Threshold,
 )
 from ....compiler.ops.arithmetic import Exp, Log, Power
-from ..layer import Layer, layer, shortest
+from ..layer import Layer, layer, shortest_decimal
 
 
 @layer("ReLU", "relu_param")
 def relu(l: Layer, x: Value) -> Value:
+    """max(x, 0) + negative_slope * min(x, 0) (relu_layer.cpp)."""
     return l.emit(Relu(slope=l.number("negative_slope")), x)
 
 
 @layer("PReLU", "prelu_param")
 def prelu(l: Layer, x: Value) -> Value:
-    """One slope for each channel or, with channel_shared, one for all (prelu_layer.cpp)."""
+    """One slope per channel or, with channel_shared, one for all (prelu_layer.cpp)."""
     if x.type.rank < 2:
         raise l.fault(f"it needs channels, and the data is {x.type}")
     slope = l.weight(() if l.param["channel_shared"] else l.known(x)[1:2], "slope")
@@ -40,21 +41,25 @@ def prelu(l: Layer, x: Value) -> Value:
 
 @layer("ELU", "elu_param")
 def elu(l: Layer, x: Value) -> Value:
+    """x where x > 0, else alpha * (exp(x) - 1) (elu_layer.cpp)."""
     return l.emit(Elu(alpha=l.number("alpha")), x)
 
 
 @layer("Sigmoid")
 def sigmoid(l: Layer, x: Value) -> Value:
+    """1 / (1 + exp(-x)) (sigmoid_layer.cpp)."""
     return l.emit(Sigmoid(), x)
 
 
 @layer("TanH")
 def tanh(l: Layer, x: Value) -> Value:
+    """tanh(x) (tanh_layer.cpp)."""
     return l.emit(TanH(), x)
 
 
 @layer("AbsVal")
 def absval(l: Layer, x: Value) -> Value:
+    """|x| (absval_layer.cpp). CompileError if it is in place, as in Caffe."""
     if l.message["bottom"][0] == l.tops[0]:
         raise l.fault("Caffe does not let AbsVal be in place", None, "Give the top a name of its own.")
     return l.emit(Abs(), x)
@@ -62,23 +67,26 @@ def absval(l: Layer, x: Value) -> Value:
 
 @layer("Power", "power_param")
 def power(l: Layer, x: Value) -> Value:
+    """(shift + scale * x) ^ power (power_layer.cpp)."""
     return l.emit(Power(power=l.number("power"), scale=l.number("scale"), shift=l.number("shift")), x)
 
 
 @layer("Exp", "exp_param")
 def exp(l: Layer, x: Value) -> Value:
+    """base ^ (shift + scale * x) (exp_layer.cpp)."""
     return l.emit(Exp(base=base(l), scale=l.number("scale"), shift=l.number("shift")), x)
 
 
 @layer("Log", "log_param")
 def log(l: Layer, x: Value) -> Value:
+    """log_base(shift + scale * x) (log_layer.cpp)."""
     if base(l) == 1:
         raise l.fault("no logarithm has the base 1", "base")
     return l.emit(Log(base=base(l), scale=l.number("scale"), shift=l.number("shift")), x)
 
 
 def base(l: Layer) -> float:
-    """-1 stands for Euler's number."""
+    """The base of Exp or Log; -1 is Euler's number. CompileError if it is not positive and finite otherwise."""
     given = l.number("base")
     if given != -1 and not 0 < given < inf:
         raise l.fault(f"base is above 0, or -1 for Euler's number, not {given:g}", "base")
@@ -87,11 +95,13 @@ def base(l: Layer) -> float:
 
 @layer("BNLL")
 def bnll(l: Layer, x: Value) -> Value:
+    """log(1 + exp(x)) (bnll_layer.cpp)."""
     return l.emit(Bnll(), x)
 
 
 @layer("Swish", "swish_param")
 def swish(l: Layer, x: Value) -> Value:
+    """x * sigmoid(beta * x) (swish_layer.cpp)."""
     return l.emit(Swish(beta=l.number("beta")), x)
 
 
@@ -107,6 +117,7 @@ def hard_swish(l: Layer, x: Value) -> Value:
 
 @layer("Clip", "clip_param")
 def clip(l: Layer, x: Value) -> Value:
+    """min(max(x, min), max) (clip_layer.cpp)."""
     for field in ("min", "max"):
         if field not in l.param:
             raise l.fault(f"it has no {field}", advice="Give clip_param { min: ... max: ... }: Caffe asks for both.")
@@ -115,9 +126,11 @@ def clip(l: Layer, x: Value) -> Value:
 
 @layer("Threshold", "threshold_param")
 def threshold(l: Layer, x: Value) -> Value:
+    """1 where x > threshold, else 0 (threshold_layer.cpp)."""
     return l.emit(Threshold(threshold=l.number("threshold")), x)
 
 
 @layer("Dropout", "dropout_param")
 def dropout(l: Layer, x: Value) -> Value:
-    return l.emit(Dropout(ratio=shortest(l.param["dropout_ratio"])), x)
+    """The identity in inference (dropout_layer.cpp)."""
+    return l.emit(Dropout(ratio=shortest_decimal(l.param["dropout_ratio"])), x)

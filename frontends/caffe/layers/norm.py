@@ -1,4 +1,4 @@
-"""Layers that normalise: over neighbours, or by a picture's own mean and deviation."""
+"""Normalization layers without stored statistics: LRN, Normalize, MVN."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ REGIONS = {"ACROSS_CHANNELS": "across", "WITHIN_CHANNEL": "within"}
 
 @layer("LRN", "lrn_param")
 def lrn(l: Layer, x: Value) -> Value:
+    """Local response normalization across channels or within a channel (lrn_layer.cpp)."""
     p = l.param
     if x.type.rank != 4:
         raise l.fault(f"it normalises images [n, c, h, w], not {x.type}")
@@ -24,11 +25,11 @@ def lrn(l: Layer, x: Value) -> Value:
 
 @layer("Normalize", "norm_param")
 def normalize(l: Layer, x: Value) -> Value:
-    """Divide by the L2 norm over the channels, or over all of a picture, and scale (SSD's normalize_layer.cpp)."""
+    """Divide by the L2 norm over channels, or over the whole image, and scale (SSD's normalize_layer.cpp)."""
     p = l.param
     if not 2 <= x.type.rank <= 4:
         raise l.fault(f"it normalises images [n, c, h, w], not {x.type}")
-    if not p["add_eps_before_sqrt"] and p["across_spatial"]:  # synopsys-caffe itself passes over it if not across
+    if not p["add_eps_before_sqrt"] and p["across_spatial"]:  # synopsys-caffe ignores it if not across_spatial
         advice = "Take it out, if eps is small enough not to matter."
         raise l.fault("add_eps_before_sqrt: false is a fork's, and not supported", "add_eps_before_sqrt", advice)
     y = l.emit(L2Normalize(across=p["across_spatial"], eps=l.number("eps")), x)
@@ -37,8 +38,8 @@ def normalize(l: Layer, x: Value) -> Value:
 
 @layer("MVN", "mvn_param")
 def mvn(l: Layer, x: Value) -> Value:
-    """Less the mean and, with normalize_variance, by the deviation of each channel or, across_channels, of each picture
-    (mvn_layer.cpp)."""
+    """Subtract the mean and, with normalize_variance, divide by the standard deviation, per channel or, with
+    across_channels, per image (mvn_layer.cpp)."""
     p = l.param
     if not 1 <= x.type.rank <= 4:
         raise l.fault(f"it takes one to four dimensions, [n, c, h, w], not {x.type}")

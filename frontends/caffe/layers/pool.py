@@ -1,4 +1,4 @@
-"""Layers that pool."""
+"""Pooling layers: Pooling and SPP."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from ....compiler.ir import Value
 from ....compiler.ops.pool import AvgPool, MaxPool, PyramidPool, StochasticPool
 from ..layer import Layer, layer
 
-FOREIGN = ("kernel_depth", "temporal_stride", "torch_pooling", "pad_l", "pad_r", "pad_t", "pad_b")
+FORK_FIELDS = ("kernel_depth", "temporal_stride", "torch_pooling", "pad_l", "pad_r", "pad_t", "pad_b")
 
 
 @layer("Pooling", "pooling_param", tops=(1, 2))
 def pooling(l: Layer, x: Value) -> Value | tuple[Value, ...]:
-    """MAX, with where each maximum stood as a second top, AVE or STOCHASTIC (pooling_layer.cpp).
+    """MAX (the second top is the index of each maximum), AVE or STOCHASTIC (pooling_layer.cpp).
 
-    A fork's AVE_EXC_PAD, or avg_include_pad: false, leaves the padding out of what an average is divided by.
+    A fork's AVE_EXC_PAD, or avg_include_pad: false, does not count the padding in the divisor of an average.
     """
     p = l.param
     if x.type.rank != 4:
         raise l.fault(f"it pools images [n, c, h, w], not {x.type}")
-    if foreign := [f for f in FOREIGN if f in p]:
-        raise l.fault(f"{foreign[0]} is another Caffe's field, and cortado does not know its meaning", foreign[0])
+    if foreign := [f for f in FORK_FIELDS if f in p]:
+        raise l.fault(f"{foreign[0]} is a fork's field, which cortado does not support", foreign[0])
     stride, pad = l.window("stride", 2, 1), l.window("pad", 2, 0)
     if p["global_pooling"]:
         if any(f in p for f in ("kernel_size", "kernel_h", "kernel_w")):
@@ -31,7 +31,7 @@ def pooling(l: Layer, x: Value) -> Value | tuple[Value, ...]:
     else:
         kernel = l.window("kernel_size", 2)
     if "round_mode" in p and "ceil_mode" in p:
-        raise l.fault("round_mode and ceil_mode say the same", "ceil_mode", "Keep one of the two.")
+        raise l.fault("round_mode and ceil_mode are both given", "ceil_mode", "Keep one of the two.")
     up = p["round_mode"] == "CEIL" if "round_mode" in p else p["ceil_mode"]
     rounding = "up" if up else "down"
     if p["pool"] == "MAX":
@@ -51,7 +51,7 @@ def pooling(l: Layer, x: Value) -> Value | tuple[Value, ...]:
 
 @layer("SPP", "spp_param")
 def spp(l: Layer, x: Value) -> Value:
-    """Spatial pyramid pooling: each level pooled and flattened, one behind another (spp_layer.cpp)."""
+    """Spatial pyramid pooling: the levels pooled, flattened and concatenated (spp_layer.cpp)."""
     p = l.param
     if x.type.rank != 4:
         raise l.fault(f"it pools images [n, c, h, w], not {x.type}")

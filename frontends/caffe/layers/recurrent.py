@@ -1,4 +1,4 @@
-"""Recurrent layers: LSTM, RNN, and the step of an LSTM by itself."""
+"""Recurrent layers: LSTM, RNN, and LSTMUnit, a single step of an LSTM."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ....compiler.ops.dense import Linear
 from ....compiler.ops.recurrent import Lstm, LstmUnit, Rnn
 from ..layer import Layer, layer
 
-CARRIED = (
+STATE_WARNING = (
     "the state begins at zero in every call; Caffe carries it from one forward pass to the next where cont is not 0. "
-    "Set expose_hidden to hand it in and take it out."
+    "Set expose_hidden to pass it in and out."
 )
 
 
 @layer("LSTM", "recurrent_param", bottoms=(2, 5), tops=(1, 3))
 def lstm(l: Layer, x: Value, cont: Value, *rest: Value) -> tuple[Value, ...]:
-    """h of every step; with expose_hidden h and c are two more bottoms, and two more tops (lstm_layer.cpp).
+    """h of every step, [t, n, num_output]; with expose_hidden, h and c are extra bottoms and tops (lstm_layer.cpp).
 
-    Blobs, as the unrolled net has them: W_xc, b_c, W_xc_static if there is a static input, W_hc.
+    Blobs, as in Caffe's unrolled net: W_xc, b_c, W_xc_static if there is a static input, W_hc.
     """
-    static, state = parts(l, x, cont, rest, states=2)
+    static, state = split_bottoms(l, x, cont, rest, states=2)
     d = l.param["num_output"]
-    gates = driven(l, x, static, 4 * d)
+    gates = project_inputs(l, x, static, 4 * d)
     w = l.weight((4 * d, d), "weight_h")
     return l.emit_all(Lstm(state=bool(state)), gates, cont, w, *state)
 
@@ -37,9 +37,9 @@ def rnn(l: Layer, x: Value, cont: Value, *rest: Value) -> tuple[Value, ...]:
 
     Blobs: W_xh, b_h, W_xh_static if there is a static input, W_hh, W_ho, b_o.
     """
-    static, state = parts(l, x, cont, rest, states=1)
+    static, state = split_bottoms(l, x, cont, rest, states=1)
     d = l.param["num_output"]
-    inputs = driven(l, x, static, d)
+    inputs = project_inputs(l, x, static, d)
     h, *last = l.emit_all(Rnn(state=bool(state)), inputs, cont, l.weight((d, d), "weight_h"), *state)
     o = l.emit(Linear(axis=2), h, l.weight((d, d), "weight_o"), l.weight((d,), "bias_o"))
     return l.emit(TanH(), o), *last
@@ -47,18 +47,22 @@ def rnn(l: Layer, x: Value, cont: Value, *rest: Value) -> tuple[Value, ...]:
 
 @layer("LSTMUnit", bottoms=3, tops=2)
 def lstm_unit(l: Layer, c: Value, gates: Value, cont: Value) -> tuple[Value, ...]:
+    """One step of an LSTM: c and h from the previous c and the gates (lstm_unit_layer.cpp)."""
     return l.emit_all(LstmUnit(), c, gates, cont)
 
 
-def parts(
+def split_bottoms(
     l: Layer, x: Value, cont: Value, rest: tuple[Value, ...], states: int
 ) -> tuple[Value | None, tuple[Value, ...]]:
-    """The static input and the state among the bottoms, their count and shapes checked (recurrent_layer.cpp)."""
+    """The static input (or None) and the `states` state bottoms (or ()) in `rest` (recurrent_layer.cpp).
+
+    CompileError if the count of bottoms or tops, or a shape, is wrong.
+    """
     p = l.param
     if p["num_output"] < 1:
         raise l.fault("num_output has to be 1 or more", "num_output")
     if x.type.rank < 3:
-        raise l.fault(f"it takes steps, streams and numbers [t, n, ...], not {x.type}")
+        raise l.fault(f"it takes [t, n, ...], steps and streams first, not {x.type}")
     exposed = states if p["expose_hidden"] else 0
     if len(rest) - exposed not in (0, 1):
         counts = f"{2 + exposed} bottoms, or {3 + exposed} with a static input"
@@ -66,7 +70,7 @@ def parts(
     if len(l.tops) != 1 + exposed:
         raise l.fault(f"it has {len(l.tops)} tops, and makes {1 + exposed}", "expose_hidden")
     if not exposed:
-        l.importer.warn(f'layer "{l.name}" ({l.type}): {CARRIED}')
+        l.importer.warn(f'layer "{l.name}" ({l.type}): {STATE_WARNING}')
     if cont.type.dims != x.type.dims[:2]:
         steps = list(map(str, x.type.dims[:2]))
         raise l.fault(f"cont is {cont.type}, and has to be [{', '.join(steps)}], a number for each step and stream")
@@ -76,8 +80,8 @@ def parts(
     return static, rest[len(rest) - exposed :]
 
 
-def driven(l: Layer, x: Value, static: Value | None, width: int) -> Value:
-    """What the inputs give to every step, before the state adds its part: [t, n, width]."""
+def project_inputs(l: Layer, x: Value, static: Value | None, width: int) -> Value:
+    """The projection of the inputs for all steps, without the recurrent term: [t, n, width]."""
     taken = prod(l.sizes(x.type.dims[2:]))
     made = l.emit(Linear(axis=2), x, l.weight((width, taken), "weight_x"), l.weight((width,), "bias"))
     if static is None:

@@ -1,4 +1,4 @@
-"""Layers of Caffe's forks that give an image another size: Interp, and the two that are called Upsample."""
+"""Layers of Caffe's forks that resize images: Interp, the two Upsample layers, and UpsampleDarknet."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..layer import Layer, layer
 
 @layer("Interp", "interp_param")
 def interp(l: Layer, x: Value) -> Value:
-    """Another size by straight lines between neighbours, corners on corners (PSPNet's interp_layer.cpp).
+    """Bilinear resize with aligned corners (PSPNet's interp_layer.cpp).
 
-    shrink_factor or zoom_factor alone comes first, then height and width, then both factors one after the other.
+    shrink_factor or zoom_factor alone takes precedence, then height and width, then both factors in sequence.
     """
     p = l.param
-    images(l, x)
+    check_image(l, x)
     for field in ("shrink_factor", "zoom_factor", "full_zoom_factor"):
         if p[field] < 1:
             raise l.fault(f"{field} is 1 or more", field)
@@ -26,23 +26,23 @@ def interp(l: Layer, x: Value) -> Value:
     if "full_zoom_factor" in p:
         if shrink or zoom or "height" in p or "width" in p or any(trim):
             advice = "Keep full_zoom_factor, or take it out."
-            raise l.fault("full_zoom_factor says the size, and other fields say it too", "full_zoom_factor", advice)
+            raise l.fault("full_zoom_factor and other fields both set the size", "full_zoom_factor", advice)
         return l.emit(Interp(times=p["full_zoom_factor"]), x)
     if sized and shrink == zoom:
         return l.emit(Interp(sizes=(p["height"], p["width"]), trim=trim), x)
     if not shrink and not zoom:
-        raise l.fault("nothing says how large the result is", None, "Give height and width, or zoom_factor.")
+        raise l.fault("no field sets the size of the result", None, "Give height and width, or zoom_factor.")
     if sized:
-        said = "shrink_factor" if shrink else "zoom_factor"
-        l.importer.warn(f"{l.said} has a {said}, so Caffe does not look at its height and width")
+        field = "shrink_factor" if shrink else "zoom_factor"
+        l.importer.warn(f"{l.label} has a {field}, so Caffe ignores its height and width")
     return l.emit(Interp(shrink=p["shrink_factor"], zoom=p["zoom_factor"], trim=trim), x)
 
 
 @layer("Upsample", "upsample_param", bottoms=(1, 2))
 def upsample(l: Layer, x: Value, mask: Value | None = None) -> Value:
-    """With a second bottom, a pooling's mask: each number where the mask says, zeros elsewhere (SegNet's
-    upsample_layer.cpp). With one bottom: each number `scale` times along both axes (MobileNet-YOLO's)."""
-    images(l, x)
+    """With a second bottom, the mask of a max pooling: unpool, zeros elsewhere (SegNet's upsample_layer.cpp). With one
+    bottom: repeat each element `scale` times along both image axes (MobileNet-YOLO's)."""
+    check_image(l, x)
     if mask is not None:
         return l.emit(unpool(l), x, mask)
     p = l.param
@@ -53,7 +53,7 @@ def upsample(l: Layer, x: Value, mask: Value | None = None) -> Value:
 
 
 def unpool(l: Layer) -> Unpool:
-    """SegNet's Upsample: upsample_h and upsample_w win over scale_h and scale_w, or scale, which is 2 if nothing is."""
+    """SegNet's Upsample: upsample_h, upsample_w take precedence over scale_h, scale_w, and those over scale (2)."""
     p = l.param
     sizes, scales = ("upsample_h", "upsample_w"), ("scale_h", "scale_w")
     for pair in (sizes, scales):
@@ -62,16 +62,16 @@ def unpool(l: Layer) -> Unpool:
             raise l.fault(f"{' and '.join(pair)} go together", given[0])
     cut = tuple(int(p[f]) for f in ("pad_out_h", "pad_out_w"))
     scale = p["scale"] if "scale" in p else 2
-    if "upsample_h" in p:  # Caffe then looks at nothing else
-        large(l, *sizes)
+    if "upsample_h" in p:  # Caffe then ignores the other settings
+        check_at_least_two(l, *sizes)
         return Unpool(sizes=(p["upsample_h"], p["upsample_w"]))
     if "scale_h" in p:
         if "scale" in p:
-            raise l.fault("scale and scale_h, scale_w say the same", "scale", "Keep one of the two forms.")
-        large(l, *scales)
+            raise l.fault("scale and scale_h, scale_w are both given", "scale", "Keep one of the two forms.")
+        check_at_least_two(l, *scales)
         factors = (p["scale_h"], p["scale_w"])
     else:
-        large(l, *(["scale"] if "scale" in p else []))
+        check_at_least_two(l, *(["scale"] if "scale" in p else []))
         factors = (scale, scale)
     for field, lost, factor in zip(("pad_out_h", "pad_out_w"), cut, factors, strict=True):
         if lost and factor != 2:
@@ -83,20 +83,21 @@ def unpool(l: Layer) -> Unpool:
 
 @layer("UpsampleDarknet", "upsample_darknet_param")
 def upsample_darknet(l: Layer, x: Value) -> Value:
-    """Each number `stride` times along both axes (synopsys' upsample_darknet_layer.cpp)."""
-    images(l, x)
+    """Repeat each element `stride` times along both image axes (synopsys-caffe's upsample_darknet_layer.cpp)."""
+    check_image(l, x)
     if l.param["stride"] < 1:
         raise l.fault("stride is 1 or more", "stride")
     return l.emit(Upsample(scale=(l.param["stride"],)), x)
 
 
-def images(l: Layer, x: Value) -> None:
+def check_image(l: Layer, x: Value) -> None:
+    """Raise CompileError if x is not of rank 4."""
     if x.type.rank != 4:
         raise l.fault(f"it takes images [n, c, h, w], not {x.type}")
 
 
-def large(l: Layer, *fields: str) -> None:
-    """Caffe's own check of these settings."""
+def check_at_least_two(l: Layer, *fields: str) -> None:
+    """Raise CompileError if one of these settings is below 2, as Caffe does."""
     for field in fields:
         if l.param[field] < 2:
             raise l.fault(f"{field} has to be 2 or more, in Caffe too", field)

@@ -1,4 +1,4 @@
-"""Layers that sum numbers up or find the best of them."""
+"""Layers that reduce or rank elements: Reduction, ArgMax, Accuracy, Silence."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from ....compiler.ops.loss import Accuracy
 from ....compiler.ops.reduce import Argmax, Reduce
 from ....compiler.ops.shape import Concat, Flatten, Reshape
 from ..layer import MANY, Layer, layer
-from .loss import ignored
+from .loss import ignored_label
 
 
 @layer("Reduction", "reduction_param")
 def reduction(l: Layer, x: Value) -> Value:
-    """All dimensions from `axis` on become one number (reduction_layer.cpp)."""
+    """Reduce all dimensions from `axis` on to one element (reduction_layer.cpp)."""
     p = l.param
     return l.emit(Reduce(how=p["operation"].lower(), axis=l.axis(p["axis"], x), coeff=l.number("coeff")), x)
 
 
 @layer("ArgMax", "argmax_param")
 def argmax(l: Layer, x: Value) -> Value:
-    """Where the largest numbers stand: along `axis`, whose size becomes top_k, or in each picture as a whole.
+    """Indices of the top_k largest elements (argmax_layer.cpp).
 
-    With out_max_val the numbers themselves: along an axis instead of the places, without one behind them, as
-    [n, 2, top_k] (argmax_layer.cpp). Without an axis there are three dimensions at least.
+    With `axis`, along that axis, whose size becomes top_k; out_max_val returns the values instead. Without, over each
+    whole image: [n, 1, top_k], or [n, 2, top_k] with out_max_val, the values after the indices; dimensions of 1 follow
+    up to the rank of x.
     """
     p, numbers = l.param, l.param["out_max_val"]
     if "axis" in p:
@@ -39,15 +40,16 @@ def argmax(l: Layer, x: Value) -> Value:
 
 @layer("Accuracy", "accuracy_param", bottoms=2, tops=(1, 2))
 def accuracy(l: Layer, x: Value, label: Value) -> tuple[Value, ...]:
-    """How often the label is among the top_k best; the second top is by class (accuracy_layer.cpp)."""
+    """The fraction of labels among the top_k scores; the second top is the same per class (accuracy_layer.cpp)."""
     p = l.param
     axis = l.axis(p["axis"], x)
     top, classes = top_k(l, l.known(x)[axis]), len(l.tops) == 2
-    op = Accuracy(axis=axis, ignore=ignored(p), top=top, classes=classes)
+    op = Accuracy(axis=axis, ignore=ignored_label(p), top=top, classes=classes)
     return l.emit_all(op, x, label)
 
 
 def top_k(l: Layer, most: int) -> int:
+    """The setting top_k. CompileError if it is not 1 to `most`."""
     top: int = l.param["top_k"]
     if not 1 <= top <= most:
         raise l.fault(f"top_k is 1 to {most} here, not {top}", "top_k")
@@ -56,5 +58,5 @@ def top_k(l: Layer, most: int) -> int:
 
 @layer("Silence", bottoms=(1, MANY), tops=0)
 def silence(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
-    """Nothing: the blobs count as read, and so are no outputs of the net (silence_layer.cpp)."""
+    """Mark the bottoms as read, so that they are not outputs of the net (silence_layer.cpp)."""
     return ()

@@ -1,4 +1,4 @@
-"""Layers that give the same numbers another shape. Their tops are their bottom's memory."""
+"""Layers that change the shape only: Flatten and Reshape. Their tops alias the bottom's storage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from ..layer import Layer, layer
 
 @layer("Flatten", "flatten_param", shares=True)
 def flatten(l: Layer, x: Value) -> Value:
+    """Merge the axes from `axis` to `end_axis` (flatten_layer.cpp)."""
     p = l.param
     return l.emit(Flatten(axis=l.axis(p["axis"], x), end_axis=l.axis(p["end_axis"], x, "end_axis")), x)
 
 
 @layer("Reshape", "reshape_param", shares=True)
 def reshape(l: Layer, x: Value) -> Value:
+    """Reshape `num_axes` axes from `axis` on; 0 copies a dimension, -1 infers it (reshape_layer.cpp)."""
     p = l.param
     return l.emit(Reshape(shape=tuple(p["shape"]["dim"]), axis=p["axis"], num_axes=p["num_axes"]), x)

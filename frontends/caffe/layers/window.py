@@ -1,4 +1,4 @@
-"""Layers that slide a learnt window over an image, and the window laid out."""
+"""Convolution layers: Convolution, Deconvolution and Im2col."""
 
 from __future__ import annotations
 
@@ -13,50 +13,51 @@ from ..layer import MANY, Layer, layer
 
 @layer("Convolution", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
 def convolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
-    """Every bottom is convolved with the same weights into the top of its number (base_conv_layer.cpp)."""
-    return convolved(l, bottoms, transposed=False)
+    """Convolve each bottom with the same weights into the top of the same index (base_conv_layer.cpp)."""
+    return convolve(l, bottoms, transposed=False)
 
 
 @layer("Deconvolution", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
 def deconvolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
-    """A convolution the other way round: the weight is [channels, num_output / group, ...] (deconv_layer.cpp)."""
-    return convolved(l, bottoms, transposed=True)
+    """Transposed convolution; the weight is [channels, num_output / group, ...] (deconv_layer.cpp)."""
+    return convolve(l, bottoms, transposed=True)
 
 
-def convolved(l: Layer, bottoms: Sequence[Value], transposed: bool) -> tuple[Value, ...]:
+def convolve(l: Layer, bottoms: Sequence[Value], transposed: bool) -> tuple[Value, ...]:
+    """Emit a convolution, or a transposed one, for each bottom. CompileError if settings and shapes disagree."""
     p, x = l.param, bottoms[0]
     if len(bottoms) != len(l.tops):
         raise l.fault(f"it has {len(bottoms)} bottoms and {len(l.tops)} tops")
     if unlike := [b for b in bottoms if b.type != x.type]:
-        raise l.fault(f"its bottoms have different shapes{l.importer.described([x, unlike[0]])}")
+        raise l.fault(f"its bottoms have different shapes{l.importer.describe([x, unlike[0]])}")
     axis, axes = image_axes(l, x)
     channels, outputs, groups = l.known(x)[axis], p["num_output"], p["group"]
     if outputs < 1:
         raise l.fault("num_output has to be 1 or more", "num_output")
     if groups < 1 or channels % groups or outputs % groups:
         sentence = f"{channels} channels and {outputs} outputs cannot both be divided into {groups} groups"
-        raise l.fault(sentence + l.importer.described([x]), "group")
-    stride, pad, dilation = geometry(l, axes)
+        raise l.fault(sentence + l.importer.describe([x]), "group")
+    stride, pad, dilation = window_geometry(l, axes)
     kernel = l.window("kernel_size", axes)
     taken, made = (outputs, channels) if not transposed else (channels, outputs)
     parameters: list[Value] = [l.weight((taken, made // groups, *kernel), "weight")]
     if p["bias_term"]:
         parameters.append(l.weight((outputs,), "bias"))
     op = (Deconv if transposed else Conv)(stride=stride, pad=pad, dilation=dilation, groups=groups)
-    return tuple(behind(l, axis, b, lambda image: l.emit(op, image, *parameters)) for b in bottoms)
+    return tuple(flatten_batch(l, axis, b, lambda image: l.emit(op, image, *parameters)) for b in bottoms)
 
 
 @layer("Im2col", "convolution_param")
 def im2col(l: Layer, x: Value) -> Value:
-    """The windows that a convolution would see, as channels (im2col_layer.cpp)."""
+    """The windows of a convolution, laid out as channels (im2col_layer.cpp)."""
     axis, axes = image_axes(l, x)
-    stride, pad, dilation = geometry(l, axes)
+    stride, pad, dilation = window_geometry(l, axes)
     op = Im2col(kernel=l.window("kernel_size", axes), stride=stride, pad=pad, dilation=dilation)
-    return behind(l, axis, x, lambda image: l.emit(op, image))
+    return flatten_batch(l, axis, x, lambda image: l.emit(op, image))
 
 
 def image_axes(l: Layer, x: Value) -> tuple[int, int]:
-    """Where the channels stand, and how many image axes come behind them."""
+    """The channel axis, and the count of image axes after it, 1 to 3. CompileError for another count."""
     axis = l.axis(l.param["axis"], x)
     axes = x.type.rank - axis - 1
     if not 1 <= axes <= 3:
@@ -64,13 +65,13 @@ def image_axes(l: Layer, x: Value) -> tuple[int, int]:
     return axis, axes
 
 
-def geometry(l: Layer, axes: int) -> tuple[tuple[int, ...], ...]:
+def window_geometry(l: Layer, axes: int) -> tuple[tuple[int, ...], ...]:
     """Stride, pad and dilation for each image axis."""
     return l.window("stride", axes, 1), l.window("pad", axes, 0), l.window("dilation", axes, 1)
 
 
-def behind(l: Layer, axis: int, x: Value, window: Callable[[Value], Value]) -> Value:
-    """Treat images whose channels stand at `axis`: all dimensions before it are one batch."""
+def flatten_batch(l: Layer, axis: int, x: Value, window: Callable[[Value], Value]) -> Value:
+    """Apply `window` with all dimensions before the channel axis `axis` merged into one batch dimension."""
     if axis == 1:
         return window(x)
     before = l.known(x)[:axis]

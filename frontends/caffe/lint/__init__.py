@@ -1,7 +1,7 @@
-"""What is questionable about a Caffe net, whether or not it can be compiled: each finding with its place and advice."""
+"""Lints Caffe nets, whether or not they can be compiled; each finding has a location and advice."""
 
+from .dataflow import Dataflow, trace_dataflow
 from .findings import Finding, findings
 from .inplace import Verdict, verdicts
-from .wired import Wiring, wired
 
-__all__ = ["Finding", "Verdict", "Wiring", "findings", "verdicts", "wired"]
+__all__ = ["Dataflow", "Finding", "Verdict", "findings", "trace_dataflow", "verdicts"]

@@ -1,7 +1,7 @@
-"""What Caffe's layers need of their bottoms and tops: facts of BVLC Caffe's sources (src/caffe/layers, the CPU code).
+"""Which layer types are safe in place: facts from BVLC Caffe's sources (src/caffe/layers, the CPU code).
 
-A layer in place writes its result over its bottom. Its Forward has to stand that, and in training each Backward has to
-find what it reads: a layer's own, and that of the layer whose result was overwritten.
+An in-place layer overwrites its bottom. Its Forward must allow that, and in training two Backwards must still find the
+data they read: its own, and that of the layer that produced the bottom.
 """
 
 from __future__ import annotations
@@ -12,99 +12,104 @@ from ...files.message import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
-    """What is known of a layer type; sentences end a line that begins with its name.
+class InPlaceNeeds:
+    """The constraints of a layer type on running in place; reasons are clauses that follow the layer's name.
 
-    `forward` is why it cannot run in place at all, None if it can; `backward` why training it in place goes wrong,
-    None if it does not. `top` and `sign`: its Backward reads its result, or (in place) only the signs there. `keeps`:
-    in place it keeps a copy of its bottom, so that nothing is saved. `signs`: the result has its bottom's signs, or 0.
+    `forward`: why it cannot run in place at all, or None. `backward`: why it cannot be trained in place, or None.
+    `reads_top`: its Backward reads its top. `reads_sign`: in place, its Backward reads only the signs of its top.
+    `copies_bottom`: in place it keeps a copy of its bottom, so no memory is saved. `preserves_sign`: each element of
+    the top is 0 or has the sign of the bottom's.
     """
 
     forward: str | None = None
     backward: str | None = None
-    top: bool = False
-    sign: bool = False
-    keeps: bool = False
-    signs: bool = False
+    reads_top: bool = False
+    reads_sign: bool = False
+    copies_bottom: bool = False
+    preserves_sign: bool = False
 
 
-REFUSED = "Caffe refuses it in place (CHECK_NE in its set-up)"
-WINDOWS = "each number of its result needs many of its bottom"
+REFUSED_IN_PLACE = "Caffe refuses it in place (CHECK_NE in its set-up)"
+READS_WINDOW = "each element of its top depends on many of its bottom"
 NO_BACKWARD = "it has no Backward: nothing before it learns"
 TABLE = {
-    "AbsVal": Needs(forward=REFUSED),
-    "BatchNorm": Needs(),  # keeps x_norm_
-    "BN": Needs(),  # SegNet's and PSPNet's, the same way
-    "Bias": Needs(),  # needs the top's gradient alone
-    "BNLL": Needs(backward="its Backward reads the bottom, to which exp is applied"),
-    "Clip": Needs(backward="its Backward asks which numbers of the bottom were cut off"),
-    "Dropout": Needs(signs=True),  # keeps its mask; scaling and zeros
-    "ELU": Needs(top=True, signs=True),  # the sign of the top is that of the bottom
-    "Exp": Needs(top=True),
-    "Log": Needs(backward="its Backward divides by the bottom"),
-    "LRN": Needs(forward="it reads the bottom again after it has begun to write", top=True),
-    "MVN": Needs(backward="its Backward reads the top's gradient after it has begun to write the bottom's", top=True),
-    "PReLU": Needs(keeps=True),  # bottom_memory_
-    "Scale": Needs(keeps=True),  # temp_
-    "Normalize": Needs(forward=WINDOWS, top=True),
-    "Sigmoid": Needs(top=True),
-    "Softmax": Needs(top=True),
-    "Swish": Needs(top=True),
-    "TanH": Needs(top=True, signs=True),
-    "Threshold": Needs(backward=NO_BACKWARD),
+    "AbsVal": InPlaceNeeds(forward=REFUSED_IN_PLACE),
+    "BatchNorm": InPlaceNeeds(),  # keeps x_norm_
+    "BN": InPlaceNeeds(),  # SegNet's and PSPNet's, the same way
+    "Bias": InPlaceNeeds(),  # needs the top's gradient alone
+    "BNLL": InPlaceNeeds(backward="its Backward reads the bottom, to which exp is applied"),
+    "Clip": InPlaceNeeds(backward="its Backward reads which elements of the bottom were clipped"),
+    "Dropout": InPlaceNeeds(preserves_sign=True),  # keeps its mask; scaling and zeros
+    "ELU": InPlaceNeeds(reads_top=True, preserves_sign=True),  # the sign of the top is that of the bottom
+    "Exp": InPlaceNeeds(reads_top=True),
+    "Log": InPlaceNeeds(backward="its Backward divides by the bottom"),
+    "LRN": InPlaceNeeds(forward="it reads the bottom again after it has begun to write", reads_top=True),
+    "MVN": InPlaceNeeds(
+        backward="its Backward reads the top's gradient after it has begun to write the bottom's", reads_top=True
+    ),
+    "PReLU": InPlaceNeeds(copies_bottom=True),  # bottom_memory_
+    "Scale": InPlaceNeeds(copies_bottom=True),  # temp_
+    "Normalize": InPlaceNeeds(forward=READS_WINDOW, reads_top=True),
+    "Sigmoid": InPlaceNeeds(reads_top=True),
+    "Softmax": InPlaceNeeds(reads_top=True),
+    "Swish": InPlaceNeeds(reads_top=True),
+    "TanH": InPlaceNeeds(reads_top=True, preserves_sign=True),
+    "Threshold": InPlaceNeeds(backward=NO_BACKWARD),
 }
-WINDOWED = (  # BVLC's, and SSD's, that read several numbers for each that they write
+WINDOWED_TYPES = (  # types of BVLC and SSD that read several elements for each one they write
     "ArgMax", "BatchReindex", "Convolution", "Deconvolution", "Embed", "Filter", "Im2col", "InnerProduct", "LSTM",
     "Pooling", "RNN", "Reduction", "SPP",
 )  # fmt: skip
-STRANGE = "BVLC Caffe has no such layer: look at the fork that has"
-UNLIKE = {  # why other types cannot be in place
-    "Split": "its tops are its bottom's memory already",
-    "Flatten": "its top is its bottom's memory already, and Caffe refuses it in place",
-    "Reshape": "its top is its bottom's memory already, and Caffe refuses it in place",
+UNKNOWN_TYPE = "BVLC Caffe has no such layer: look at the fork that has"
+NEVER_IN_PLACE = {  # why these types cannot be in place
+    "Split": "its tops alias its bottom already",
+    "Flatten": "its top aliases its bottom already, and Caffe refuses it in place",
+    "Reshape": "its top aliases its bottom already, and Caffe refuses it in place",
     "Slice": "its tops are parts of its bottom",
     "Concat": "its top is larger than each bottom",
     "Tile": "its top is larger than its bottom",
     "Crop": "its top is a part of its bottom",
-    "Permute": "its numbers go to other places",
-    "ShuffleChannel": "its numbers go to other places",
+    "Permute": "it reorders elements",
+    "ShuffleChannel": "it reorders elements",
 }
 
 
-def needs(layer: Message) -> Needs:
-    """What Caffe's layer of this type, with these settings, needs."""
+def needs(layer: Message) -> InPlaceNeeds:
+    """The in-place constraints of a layer with its settings."""
     type: str = layer["type"]
     if type == "ReLU":
         negative = layer["relu_param"]["negative_slope"] < 0
-        why = "a negative negative_slope changes the signs that its Backward asks for" if negative else None
-        return Needs(backward=why, sign=True, signs=not negative)
+        why = "a negative negative_slope changes the signs that its Backward reads" if negative else None
+        return InPlaceNeeds(backward=why, reads_sign=True, preserves_sign=not negative)
     if type == "Power":
-        return power(layer["power_param"])
+        return power_needs(layer["power_param"])
     if type == "Eltwise":
-        return eltwise(layer["eltwise_param"]["operation"])
+        return eltwise_needs(layer["eltwise_param"]["operation"])
     if type == "Scale" and len(layer["bottom"]) > 1:
-        return Needs(backward="its Backward reads the first bottom for the gradient of the second", keeps=True)
-    if type in UNLIKE:
-        return Needs(forward=UNLIKE[type])
-    return TABLE.get(type, Needs(forward=WINDOWS if type in WINDOWED else STRANGE))
+        return InPlaceNeeds(
+            backward="its Backward reads the first bottom for the gradient of the second", copies_bottom=True
+        )
+    if type in NEVER_IN_PLACE:
+        return InPlaceNeeds(forward=NEVER_IN_PLACE[type])
+    return TABLE.get(type, InPlaceNeeds(forward=READS_WINDOW if type in WINDOWED_TYPES else UNKNOWN_TYPE))
 
 
-def known(layer: Message) -> bool:
-    """True if we know what the layer needs."""
-    return needs(layer).forward != STRANGE
+def is_known(layer: Message) -> bool:
+    """True if the layer's type is one of BVLC Caffe's or SSD's, whose constraints are known."""
+    return needs(layer).forward != UNKNOWN_TYPE
 
 
-def power(settings: Message) -> Needs:
-    """power_layer.cpp: the gradient is a number for power 1 (and for power or scale 0), else it is worked out."""
+def power_needs(settings: Message) -> InPlaceNeeds:
+    """power_layer.cpp: the gradient is constant for power 1 (and for power or scale 0), else it reads the data."""
     if settings["power"] == 1 or settings["power"] == 0 or settings["scale"] == 0:
-        return Needs(signs=settings["shift"] == 0 and settings["scale"] > 0 and settings["power"] == 1)
-    return Needs(backward="its Backward divides by the bottom", top=True)
+        return InPlaceNeeds(preserves_sign=settings["shift"] == 0 and settings["scale"] > 0 and settings["power"] == 1)
+    return InPlaceNeeds(backward="its Backward divides by the bottom", reads_top=True)
 
 
-def eltwise(operation: str) -> Needs:
+def eltwise_needs(operation: str) -> InPlaceNeeds:
     """eltwise_layer.cpp: SUM clears the top before it reads the bottoms."""
     if operation == "SUM":
-        return Needs(forward="it clears its top before it reads its bottoms")
+        return InPlaceNeeds(forward="it clears its top before it reads its bottoms")
     if operation == "PROD":
-        return Needs(backward="its Backward reads all bottoms and the top", top=True)
-    return Needs()  # MAX keeps which bottom it took
+        return InPlaceNeeds(backward="its Backward reads all bottoms and the top", reads_top=True)
+    return InPlaceNeeds()  # MAX keeps which bottom it took

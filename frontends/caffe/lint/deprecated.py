@@ -1,14 +1,14 @@
-"""Fields that Caffe's schema calls deprecated (caffe.proto), and what to write in their place."""
+"""Fields that Caffe's schema marks as deprecated (caffe.proto), and their replacements."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from ....compiler.errors import CompileError
-from .wired import Wiring
+from .dataflow import Dataflow
 
 TRANSFORM = "Write it in transform_param."
-FIELDS = {  # by message and field, what to do
+FIELDS = {  # advice, by message type and field
     ("DataParameter", "scale"): TRANSFORM,
     ("DataParameter", "mean_file"): TRANSFORM,
     ("DataParameter", "crop_size"): TRANSFORM,
@@ -29,18 +29,18 @@ FIELDS = {  # by message and field, what to do
 INPUT = 'Write layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 ... } } }.'
 
 
-def deprecated(wiring: Wiring) -> Iterator[CompileError]:
-    """One finding for each form; for a field of layers, one at each layer."""
-    net = wiring.net
+def find_deprecated(flow: Dataflow) -> Iterator[CompileError]:
+    """Yield one error for each deprecated form, and for a deprecated field one in each layer."""
+    net = flow.net
     if "input" in net:
-        yield net.fault("input at the head of a file is deprecated: it is a layer now", "input", INPUT)
-    if "layers" in wiring.written:
-        sentence = "`layers { type: CONVOLUTION }` is the form of 2014, which Caffe upgrades whenever it reads the file"
+        yield net.fault("`input` outside a layer is deprecated", "input", INPUT)
+    if "layers" in flow.written:
+        sentence = "`layers { type: CONVOLUTION }` is the V1 format, which Caffe upgrades on reading"
         advice = 'Write layer { type: "Convolution" ... }: Caffe\'s tool upgrade_net_proto_text does.'
-        yield wiring.written.fault(sentence, "layers", advice)
-    for layer in wiring.layers:
+        yield flow.written.fault(sentence, "layers", advice)
+    for layer in flow.layers:
         for part in layer.message.walk():
             for field in part.written:
                 if (part.type, field) in FIELDS:
-                    sentence = f"{layer.said}: {field} of {part.type} is deprecated"
+                    sentence = f"{layer.label}: {field} of {part.type} is deprecated"
                     yield part.fault(sentence, field, FIELDS[part.type, field])

@@ -1,4 +1,4 @@
-"""For each layer of a net: may it write its result over its bottom, when the net answers and when it is trained?"""
+"""Decides for each layer of a net whether it may run in place, in inference and in training."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from ....compiler.errors import Loc
 from ....compiler.types import TensorType
 from .backward import needs
-from .wired import Wired, Wiring, Writing
+from .dataflow import BlobWrite, Dataflow, LayerNode
 
-UNCHANGED = ("Input", "DummyData", "Parameter")  # their tops are filled once, or by the caller
+FILLED_ONCE = ("Input", "DummyData", "Parameter")  # their tops are filled once, or by the caller
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What there is to say of one layer.
+    """Whether one layer is in place and may be.
 
-    `now`: the file has it in place. `inference` and `training`: why it must not be, None where it may be. `nbytes` are
-    those of its top (None: the shape is not known); `saves` those that it would save, or saves, in place: one array
-    when the net answers. In training it is two, the gradients' too, if it may be in place there.
+    `now`: it is in place in the file. `inference` and `training`: why it must not be in place, or None. `nbytes`: size
+    of its top in bytes, None if the shape is unknown. `saves`: bytes that running in place saves or would save in
+    inference; training saves the same again for the gradients.
     """
 
     layer: str
@@ -32,13 +32,13 @@ class Verdict:
     saves: int | None
 
     @property
-    def wrong(self) -> bool:
-        """The file has it in place, and its numbers suffer when the net answers."""
+    def is_wrong(self) -> bool:
+        """True if the layer is in place in the file and gives wrong results in inference."""
         return self.now and self.inference is not None
 
     @property
-    def said(self) -> str:
-        """One sentence for a table."""
+    def summary(self) -> str:
+        """The verdict in one clause, for a table."""
         if self.inference is not None:
             return self.inference
         if self.training is not None:
@@ -46,28 +46,29 @@ class Verdict:
         return "safe in place" + (", but Caffe keeps a copy of the bottom" if self.saves == 0 else "")
 
 
-def verdicts(wiring: Wiring, types: Mapping[str, TensorType]) -> list[Verdict]:
-    """For each layer that has a bottom and a top. `types` are those of the blobs, as far as they are known."""
+def verdicts(flow: Dataflow, types: Mapping[str, TensorType]) -> list[Verdict]:
+    """A verdict for each layer with a bottom and a top. `types`: the types of blobs by name, as far as known."""
     found = []
-    for layer in wiring.layers:
-        if layer.reads and layer.writes and not layer.measures:
+    for layer in flow.layers:
+        if layer.reads and layer.writes and not layer.is_measure:
             found.append(verdict(layer, types))
     return found
 
 
-def verdict(layer: Wired, types: Mapping[str, TensorType]) -> Verdict:
-    inference = why_not(layer, types)
-    training = inference or why_not_trained(layer)
+def verdict(layer: LayerNode, types: Mapping[str, TensorType]) -> Verdict:
+    """The verdict on one layer with at least one bottom and one top."""
+    inference = inference_conflict(layer, types)
+    training = inference or training_conflict(layer)
     type = types.get(layer.writes[0].blob)
     nbytes = type.nbytes if type else None
-    saves = 0 if inference is not None or needs(layer.message).keeps else nbytes
+    saves = 0 if inference is not None or needs(layer.message).copies_bottom else nbytes
     message = layer.message
     place = message.loc_of("top")
-    return Verdict(layer.name, layer.type, place, layer.in_place, inference, training, nbytes, saves)
+    return Verdict(layer.name, layer.type, place, layer.is_in_place, inference, training, nbytes, saves)
 
 
-def why_not(layer: Wired, types: Mapping[str, TensorType]) -> str | None:
-    """Why the layer must not be in place when the net answers."""
+def inference_conflict(layer: LayerNode, types: Mapping[str, TensorType]) -> str | None:
+    """Why the layer must not be in place in inference; None if it may."""
     reason = needs(layer.message).forward
     if reason is not None:
         return reason
@@ -78,14 +79,15 @@ def why_not(layer: Wired, types: Mapping[str, TensorType]) -> str | None:
     if None not in types_here and types_here[0] != types_here[1]:
         return f"the shapes differ: {types_here[0]} becomes {types_here[1]}"
     return (
-        read_elsewhere(layer, bottom)
-        or shared(layer, bottom)
-        or fed(bottom)
+        other_reader_conflict(layer, bottom)
+        or alias_conflict(layer, bottom)
+        or input_conflict(bottom)
         or ("it reads the blob twice" if layer.reads.count(bottom) > 1 else None)
     )
 
 
-def read_elsewhere(layer: Wired, bottom: Writing) -> str | None:
+def other_reader_conflict(layer: LayerNode, bottom: BlobWrite) -> str | None:
+    """Why the bottom must not be overwritten: other layers read it. None if there are none."""
     others = [r for r in bottom.readers if r is not layer]
     if not others:
         return None
@@ -93,10 +95,10 @@ def read_elsewhere(layer: Wired, bottom: Writing) -> str | None:
     return f'"{bottom.blob}" is read by {listed} too'
 
 
-def shared(layer: Wired, bottom: Writing, after: bool = True) -> str | None:
-    """Whether another name of the bottom's memory is read by somebody else, `after` this layer, or is an answer."""
-    for way in other_names(layer, bottom):
-        readers = [r for r in way.readers if r is not layer and r is not bottom.maker]
+def alias_conflict(layer: LayerNode, bottom: BlobWrite, after: bool = True) -> str | None:
+    """Why an alias of the bottom forbids it: another layer reads it (`after` this one), or the net returns it."""
+    for way in aliases(layer, bottom):
+        readers = [r for r in way.readers if r is not layer and r is not bottom.producer]
         if after:
             readers = [r for r in readers if r.number > layer.number]
         if readers or not way.readers:
@@ -105,31 +107,31 @@ def shared(layer: Wired, bottom: Writing, after: bool = True) -> str | None:
     return None
 
 
-def other_names(layer: Wired, of: Writing) -> list[Writing]:
-    """What stands in the memory of `of` under its other names when the layer begins."""
-    made = [w for w in of.memory.writings if w.maker is None or w.maker.number < layer.number]
+def aliases(layer: LayerNode, of: BlobWrite) -> list[BlobWrite]:
+    """The last write of each other blob in the storage of `of` before the layer runs."""
+    made = [w for w in of.storage.writes if w.producer is None or w.producer.number < layer.number]
     return list({w.blob: w for w in made if w.blob != of.blob}.values())
 
 
-def fed(bottom: Writing) -> str | None:
-    """An input is written once and may be used again: pycaffe's users set data once and run the net twice."""
-    maker = bottom.maker
-    if maker is None or maker.type in UNCHANGED:
-        return f'"{bottom.blob}" is an input, and stands for the next run too'
+def input_conflict(bottom: BlobWrite) -> str | None:
+    """Why an input must not be overwritten: pycaffe's users set its data once and run the net several times."""
+    producer = bottom.producer
+    if producer is None or producer.type in FILLED_ONCE:
+        return f'"{bottom.blob}" is an input, which the next run reads again'
     return None
 
 
-def why_not_trained(layer: Wired) -> str | None:
-    """Why the layer must not be in place while the net is trained, though it may be when it answers."""
+def training_conflict(layer: LayerNode) -> str | None:
+    """Why the layer must not be in place in training, though it may be in inference; None if it may."""
     own = needs(layer.message)
     if own.backward is not None:
         return own.backward
-    maker = layer.reads[0].maker
-    if maker is None:
+    producer = layer.reads[0].producer
+    if producer is None:
         return None
-    theirs = needs(maker.message)
-    if theirs.top:
-        return f"the Backward of {maker.said}, whose result is overwritten, reads it"
-    if theirs.sign and maker.in_place and not own.signs:
-        return f"the Backward of {maker.said}, itself in place, asks for the signs that stood there"
-    return shared(layer, layer.reads[0], after=False)
+    theirs = needs(producer.message)
+    if theirs.reads_top:
+        return f"the Backward of {producer.label}, whose result is overwritten, reads it"
+    if theirs.reads_sign and producer.is_in_place and not own.preserves_sign:
+        return f"the Backward of {producer.label}, itself in place, reads the signs of the overwritten values"
+    return alias_conflict(layer, layer.reads[0], after=False)

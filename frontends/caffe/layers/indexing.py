@@ -1,4 +1,4 @@
-"""Layers that choose numbers, repeat them, or put them in another order."""
+"""Layers that select, repeat or reorder elements: Crop, Tile, Permute, Embed, BatchReindex, Filter."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..layer import MANY, Layer, layer
 
 @layer("Crop", "crop_param", bottoms=2)
 def crop(l: Layer, x: Value, like: Value) -> Value:
-    """The first bottom, cut to the second's sizes from `axis` on; one offset, or one for each axis (crop_layer.cpp)."""
+    """Crop the first bottom to the second's sizes from `axis` on; one offset, or one per axis (crop_layer.cpp)."""
     p = l.param
     if "crop_param" not in l.message:
-        older = "the Caffe of FCN and HED, from before there was crop_param, works offsets out from the layers between"
-        l.importer.warn(f'layer "{l.name}" cuts from offset 0, as Caffe does without crop_param; {older}')
+        older = "the older Caffe of FCN and HED, which has no crop_param, derives offsets from the layers between"
+        l.importer.warn(f'layer "{l.name}" crops from offset 0, as Caffe does without crop_param; {older}')
     axis, offsets = l.axis(p["axis"], x), p["offset"]
     if len(offsets) > 1 and len(offsets) != x.type.rank - axis:
         raise l.fault(f"it has {len(offsets)} offsets, and crops {x.type.rank - axis} axes", "offset")
@@ -23,7 +23,7 @@ def crop(l: Layer, x: Value, like: Value) -> Value:
 
 @layer("Tile", "tile_param")
 def tile(l: Layer, x: Value) -> Value:
-    """The blob several times over along one axis (tile_layer.cpp)."""
+    """Repeat the blob `tiles` times along one axis (tile_layer.cpp)."""
     p = l.param
     if p["tiles"] < 1:
         raise l.fault("tiles has to be 1 or more", "tiles", "Add tiles: and a number.")
@@ -32,9 +32,9 @@ def tile(l: Layer, x: Value) -> Value:
 
 @layer("Permute", "permute_param")
 def permute(l: Layer, x: Value) -> Value:
-    """The axes in another order; those that `order` leaves out follow as they were (SSD's permute_layer.cpp).
+    """Transpose; axes that `order` omits follow in their order (SSD's permute_layer.cpp).
 
-    Nothing to do means no copy: the top is the bottom's memory then, as there.
+    An identity permutation makes no copy: the top aliases the bottom, as in SSD's.
     """
     given = l.param["order"]
     for i in given:
@@ -47,7 +47,7 @@ def permute(l: Layer, x: Value) -> Value:
 
 @layer("Embed", "embed_param")
 def embed(l: Layer, x: Value) -> Value:
-    """Each number becomes that row of a learnt table [input_dim, num_output], plus perhaps a bias (embed_layer.cpp)."""
+    """Look up rows of a learnt table [input_dim, num_output]; bias_term adds a bias (embed_layer.cpp)."""
     p = l.param
     for field in ("input_dim", "num_output"):
         if p[field] < 1:
@@ -58,9 +58,9 @@ def embed(l: Layer, x: Value) -> Value:
 
 @layer("BatchReindex", bottoms=2)
 def batch_reindex(l: Layer, x: Value, index: Value) -> Value:
-    """The first bottom's rows in the order that the second lists; some may come twice (batch_reindex_layer.cpp)."""
+    """Gather rows of the first bottom by the indices in the second, [rows] (batch_reindex_layer.cpp)."""
     if index.type.rank != 1:
-        raise l.fault(f"the second bottom is a list of rows{l.importer.described([index])}")
+        raise l.fault(f"the second bottom is a list of rows{l.importer.describe([index])}")
     if x.type.rank < 1:
         raise l.fault(f"there are no rows in {x.type}")
     return l.emit(Gather(), x, index)
@@ -68,7 +68,7 @@ def batch_reindex(l: Layer, x: Value, index: Value) -> Value:
 
 @layer("Filter", bottoms=(2, MANY), tops=(1, MANY))
 def filter_(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
-    """Of each bottom but the last the rows where the last, the selector, is not 0 (filter_layer.cpp)."""
+    """Select the rows of each bottom where the last bottom, the selector, is not 0 (filter_layer.cpp)."""
     if len(l.tops) != len(bottoms) - 1:
         raise l.fault(f"{len(bottoms)} bottoms make {len(bottoms) - 1} tops, and it has {len(l.tops)}")
     return l.emit_all(Filter(), *bottoms)

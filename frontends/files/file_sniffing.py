@@ -1,4 +1,4 @@
-"""Recognises files that are not what their name says: a web page, a Git LFS pointer, weights given as a net."""
+"""Recognizes files of a wrong type by their first bytes: a web page, a Git LFS pointer, weights given as a net."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 from ...compiler.errors import CompileError, Loc
 
-DOWNLOAD = 'Download the file itself (on GitHub: the "Raw" button, not the page that shows it).'
-KNOWN: tuple[tuple[bytes, str, str], ...] = (
-    (rb"\s*<(!doctype|html|head|\?xml)", "an HTML page", DOWNLOAD),
-    (rb"\s*40[0-9]:? ", "a server's error message", DOWNLOAD),
+DOWNLOAD_ADVICE = 'Download the file itself (on GitHub: the "Raw" button, not the page that shows it).'
+SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
+    (rb"\s*<(!doctype|html|head|\?xml)", "an HTML page", DOWNLOAD_ADVICE),
+    (rb"\s*40[0-9]:? ", "a server's error message", DOWNLOAD_ADVICE),
     (rb"version https://git-lfs", "a Git LFS pointer", "Fetch the file: git lfs pull."),
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file", "Caffe names HDF5 weights NAME.caffemodel.h5: give the file that ending."),
     (
@@ -24,20 +24,20 @@ PROTOTXT = re.compile(
 )
 
 
-def recognise(head: bytes) -> tuple[str, str] | None:
-    """What the first bytes of a file show it to be, and what to do: ("an HTML page", "Download ..."), or None."""
-    for pattern, what, advice in KNOWN:
+def identify(head: bytes) -> tuple[str, str] | None:
+    """The type of a file by its first bytes, and advice: ("an HTML page", "Download ..."); None if not recognized."""
+    for pattern, what, advice in SIGNATURES:
         if re.match(pattern, head, re.IGNORECASE):
             return what, advice
     return None
 
 
-def mistaken_for_text(text: str, file: str) -> CompileError | None:
-    """Why `text` cannot be a prototxt at all, if it cannot: nothing in it, another kind of file, or not text."""
+def not_prototxt_error(text: str, file: str) -> CompileError | None:
+    """The error if `text` cannot be a prototxt: it is empty, another type of file, or binary; else None."""
     head = text[:4096]
     if not text.strip():
-        return nothing(text, file)
-    if known := recognise(head.encode("utf-8", "surrogateescape")):
+        return empty_file_error(text, file)
+    if known := identify(head.encode("utf-8", "surrogateescape")):
         return CompileError(f"this is {known[0]}, not a prototxt", Loc(file, 1, 1), "", known[1])
     if "\0" in text or sum(c < " " and not c.isspace() for c in head) > len(head) // 50:
         advice = "A .caffemodel holds the weights; the net is described in a .prototxt: give that one here."
@@ -45,15 +45,16 @@ def mistaken_for_text(text: str, file: str) -> CompileError | None:
     return None
 
 
-def nothing(text: str, file: str) -> CompileError:
+def empty_file_error(text: str, file: str) -> CompileError:
+    """The error for a prototxt without fields."""
     return CompileError("this file is empty", Loc(file, 1, 1), text, "A net has at least one layer: layer { ... }.")
 
 
-def mistaken_for_weights(head: bytes, file: str) -> CompileError | None:
-    """Why a file that begins with `head` cannot be a caffemodel, if it cannot."""
+def not_caffemodel_error(head: bytes, file: str) -> CompileError | None:
+    """The error if a file that begins with `head` cannot be a caffemodel; else None."""
     if not head:
         return CompileError(f"{file}: byte 0: this file is empty", advice="Was the download or the snapshot cut off?")
-    if known := recognise(head):
+    if known := identify(head):
         return CompileError(f"{file}: byte 0: this is {known[0]}, not a caffemodel", advice=known[1])
     if PROTOTXT.match(head.removeprefix(b"\xef\xbb\xbf")):
         advice = "Give the .caffemodel that belongs to it as weights, and this file as the net."

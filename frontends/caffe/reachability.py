@@ -1,7 +1,7 @@
-"""Which layers the answer depends on, told from their bottoms and tops alone.
+"""Selects the layers that given blobs depend on, from bottoms and tops alone.
 
-A net for training holds losses, labels and counts of hits beside what it is trained for. Who asks for some blobs only
-needs neither the inputs nor the weights of the others, and what is wrong there is no concern.
+A net for training also has losses, labels and accuracies. If only some blobs are requested, the other layers are not
+imported: their inputs and weights are not needed, and their errors are not reported.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-ALIASES = ("split", "flatten", "reshape", "concat", "slice")  # types whose top may be their bottom's memory
+ALIASING_TYPES = ("split", "flatten", "reshape", "concat", "slice")  # lower-case types whose top may alias their bottom
 
 
-class Wires(NamedTuple):
-    """A layer's type (as any generation of Caffe spells it), what it reads, what it makes."""
+class LayerEdges(NamedTuple):
+    """A layer's type (in the spelling of any format generation), and the names of its bottoms and tops."""
 
     type: str
     bottoms: Sequence[str]
     tops: Sequence[str]
 
 
-def leading_to(layers: Sequence[Wires], blobs: Collection[str]) -> list[bool]:
-    """For each layer whether one of `blobs` may depend on it; all of them, if none is asked for, or one nobody makes.
+def reaching(layers: Sequence[LayerEdges], blobs: Collection[str]) -> list[bool]:
+    """For each layer, True if one of `blobs` may depend on it; all True if `blobs` is empty or names an unknown blob.
 
-    A layer in place changes every name of its blob's memory, so names that may share memory are taken as one.
+    An in-place layer changes all aliases of its blob, so blobs that may share storage are merged (union-find).
     """
     made = {name for layer in layers for name in (*layer.tops, *layer.bottoms)}
     if not blobs or not made.issuperset(blobs):
@@ -36,7 +36,7 @@ def leading_to(layers: Sequence[Wires], blobs: Collection[str]) -> list[bool]:
         return name
 
     for layer in layers:
-        if layer.type.lower() in ALIASES and layer.bottoms:
+        if layer.type.lower() in ALIASING_TYPES and layer.bottoms:
             for top in layer.tops:
                 if (a := find(top)) != (b := find(layer.bottoms[0])):
                     root[a] = b

@@ -1,4 +1,4 @@
-"""Writes a .caffemodel, blob by blob, so that a large net is never in memory twice."""
+"""Writes a .caffemodel one blob at a time, so that a large net is not serialized in memory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from . import wire
 from .blobs import Blob
 
 Numbers = Blob | npt.NDArray[np.generic]
-MAX_LAYER = 2**31 - 1  # no reader of protobuf takes a longer message
+MAX_LAYER = 2**31 - 1  # bytes: protobuf's limit for a message
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """A layer to be written: its blobs are arrays of any float type, in Caffe's order and shapes."""
+class WrittenLayer:
+    """A layer to be written; its blobs are arrays of any float dtype, in Caffe's order and shapes."""
 
     name: str
     type: str
@@ -31,8 +31,8 @@ class Layer:
     tops: Sequence[str] = ()
 
 
-class AnyLayer(Protocol):
-    """What is written of a layer: `Layer` has it, and so has what `caffemodel.read` gives."""
+class LayerToWrite(Protocol):
+    """What `write` needs of a layer: satisfied by `WrittenLayer` and by `caffemodel.LayerBlobs`."""
 
     @property
     def name(self) -> str: ...
@@ -46,16 +46,17 @@ class AnyLayer(Protocol):
     def tops(self) -> Sequence[str]: ...
 
 
-def write(path: str | Path, net_name: str, layers: Iterable[AnyLayer]) -> None:
-    """A NetParameter in the current format, its numbers as packed float32; the file appears when it is complete.
+def write(path: str | Path, net_name: str, layers: Iterable[LayerToWrite]) -> None:
+    """Write a NetParameter in the current format, data as packed float32, replacing `path` atomically when complete.
 
     Names, types, bottoms, tops and blobs are written, no other settings: Caffe and OpenCV take those from the prototxt.
+    Raises CompileError if a layer exceeds protobuf's limit of 2 GiB.
     """
     path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(wire.field(1, net_name.encode()))
+            file.write(wire.encode_field(1, net_name.encode()))
             for layer in layers:
                 write_layer(file, layer)
         Path(temporary).chmod(0o644)
@@ -65,24 +66,27 @@ def write(path: str | Path, net_name: str, layers: Iterable[AnyLayer]) -> None:
         raise
 
 
-def write_layer(file: BinaryIO, layer: AnyLayer) -> None:
+def write_layer(file: BinaryIO, layer: LayerToWrite) -> None:
+    """Append one layer to the file. CompileError if it exceeds MAX_LAYER."""
     named = [(1, layer.name), (2, layer.type), *((3, b) for b in layer.bottoms), *((4, t) for t in layer.tops)]
-    start = b"".join(wire.field(number, name.encode()) for number, name in named)
+    start = b"".join(wire.encode_field(number, name.encode()) for number, name in named)
     arrays = [b.data if isinstance(b, Blob) else np.asarray(b) for b in layer.blobs]
-    heads = [blob_head(a.shape, a.size) for a in arrays]
+    heads = [encode_blob_header(a.shape, a.size) for a in arrays]
     length = len(start) + sum(len(h) + 4 * a.size for h, a in zip(heads, arrays, strict=True))
     if length > MAX_LAYER:
         raise CompileError(
             f'layer "{layer.name}" has {length} bytes of parameters; a caffemodel holds at most {MAX_LAYER} a layer',
             advice="Split the layer, or keep the weights in the compiled artifact.",
         )
-    file.write(wire.head(100, length) + start)
+    file.write(wire.encode_header(100, length) + start)
     for before, array in zip(heads, arrays, strict=True):
         file.write(before)
         file.write(np.ascontiguousarray(array, "<f4").reshape(-1).view("u1").data)
 
 
-def blob_head(shape: tuple[int, ...], count: int) -> bytes:
-    """All of a layer's field `blobs` but the numbers themselves, which follow it."""
-    described = wire.field(7, wire.field(1, b"".join(map(wire.number, shape)))) + wire.head(5, 4 * count)
-    return wire.head(7, len(described) + 4 * count) + described
+def encode_blob_header(shape: tuple[int, ...], count: int) -> bytes:
+    """The bytes of a layer's field `blobs` up to its data: tag, length, shape, and the header of the packed floats."""
+    described = wire.encode_field(
+        7, wire.encode_field(1, b"".join(map(wire.encode_varint, shape)))
+    ) + wire.encode_header(5, 4 * count)
+    return wire.encode_header(7, len(described) + 4 * count) + described

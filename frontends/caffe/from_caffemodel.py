@@ -1,0 +1,136 @@
+"""Reconstructs a net from a caffemodel alone, for models whose prototxt is lost.
+
+A snapshot stores the trained net's settings beside the weights. They are printed as a prototxt, so that errors can
+show it, and parsed again. Only unambiguous field numbers are accepted: Caffe's forks agree on the fields of
+LayerParameter up to 146; a higher number is identified by the layer's type, where all forks with that type agree on
+its settings. Any other field is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as Protobuf
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from ...compiler.errors import CompileError, raise_all
+from ..files import prototxt, wire
+from ..files.caffemodel import COPY_AGAIN, LAST_COMMON_FIELD, LayerBlobs, Weights
+from ..files.message import Message
+from ..files.schema import descriptor, message_class
+from . import data_layers as data_layers
+from .reachability import LayerEdges, reaching
+
+# By layer type: the name of its settings field, and that field's numbers in the forks. The settings mean the same.
+SETTINGS_BY_TYPE = {
+    "Swish": ("swish_param", (147,)),
+    "Clip": ("clip_param", (148, 248)),
+    "Permute": ("permute_param", (202, 224, 239)),
+    "PriorBox": ("prior_box_param", (203, 240)),
+    "DetectionOutput": ("detection_output_param", (204, 238)),
+    "Normalize": ("norm_param", (206, 242)),
+    "BN": ("bn_param", (45, 152, 200, 204)),  # 137 and 144 belong to forks with a different BN
+    "Interp": ("interp_param", (143, 163, 205)),
+    "Upsample": ("upsample_param", (137, 150, 177)),
+    "UpsampleDarknet": ("upsample_darknet_param", (209,)),
+}
+SLOPE_FIELDS = {1: 7, 2: 8, 3: 9}  # slope_filler, bias_filler, momentum
+# By layer type and field number, for forks with other numbers inside the settings: theirs to ours.
+RENUMBERED_SETTINGS = {("BN", 152): SLOPE_FIELDS, ("BN", 200): SLOPE_FIELDS, ("BN", 204): SLOPE_FIELDS}
+LAST_GENERIC_FIELD = 101  # up to this number fields belong to all layer types, in every fork (but for the 45 above)
+PROTOTXT_ADVICE = "Give the prototxt that it was trained or deployed with: cortado compile net.prototxt net.caffemodel."
+
+
+def read_net(weights: Weights, path: str | Path, outputs: Sequence[str] = ()) -> Message:
+    """The NetParameter that a caffemodel describes, reduced to the layers that `outputs` depend on if there are any.
+
+    Raises CompileErrors for all settings in it whose meaning is ambiguous.
+    """
+    errors: list[CompileError] = []
+    whole = message_class("NetParameter")()
+    whole.MergeFromString(weights.settings)
+    errors.extend(find_unknown_fields(whole, "the net", path))
+    edges = [LayerEdges(layer.type, layer.bottoms, layer.tops) for layer in weights.layers]
+    for layer, needed in zip(weights.layers, reaching(edges, outputs), strict=True):
+        if not needed:
+            continue
+        try:
+            part = parse_settings(layer, path)
+        except CompileError as e:
+            errors.append(e)
+            continue
+        if layer.type not in data_layers.DATA_LAYERS:
+            errors.extend(find_unknown_fields(part, f'layer "{layer.name}" ({layer.type})', path))
+        field: Any = getattr(whole, "layer" if layer.schema == "LayerParameter" else "layers")
+        field.append(part)
+    raise_all(errors)
+    drop_rules(whole)
+    return prototxt.parse(text_format.MessageToString(whole), f"{path} as text")
+
+
+def parse_settings(layer: LayerBlobs, path: str | Path) -> Protobuf:
+    """Parse a layer's settings, with field numbers above 146 mapped to our schema's. CompileError if damaged."""
+    message = message_class(layer.schema)()
+    try:
+        message.MergeFromString(renumber_settings(layer, path))
+    except DecodeError:
+        raise CompileError(f'{path}: layer "{layer.name}": its settings are damaged', advice=COPY_AGAIN) from None
+    if layer.schema == "LayerParameter":
+        message.ClearField("phase")  # Caffe stores the phase in which it wrote the file
+    return message
+
+
+def renumber_settings(layer: LayerBlobs, path: str | Path) -> bytes:
+    """The layer's settings with the field numbers of our schema. CompileError for an ambiguous number."""
+    if layer.schema != "LayerParameter":
+        return layer.settings
+    data, result = memoryview(layer.settings), bytearray()
+    name, numbers = SETTINGS_BY_TYPE.get(layer.type, ("", ()))
+    for field in wire.walk(data, 0, len(data)):
+        if field.number in numbers:
+            here = descriptor("LayerParameter").fields_by_name[name].number
+            inner = RENUMBERED_SETTINGS.get((layer.type, field.number), {})
+            result += wire.encode_field(here, renumber_fields(data[field.start : field.stop], inner))
+        elif field.number <= (LAST_GENERIC_FIELD if numbers else LAST_COMMON_FIELD):
+            result += data[field.at : field.stop]
+        elif layer.type in data_layers.DATA_LAYERS:
+            continue  # settings for reading data: the caller feeds the net
+        else:
+            sentence = f"field {field.number} of its settings has different meanings in forks of Caffe"
+            raise CompileError(f'{path}: layer "{layer.name}" ({layer.type}): {sentence}', advice=PROTOTXT_ADVICE)
+    return bytes(result)
+
+
+def renumber_fields(data: memoryview, numbers: Mapping[int, int]) -> bytes:
+    """A serialized message with its field numbers mapped by `numbers`; others are unchanged."""
+    result = bytearray()
+    for field in wire.walk(data, 0, len(data)):
+        result += wire.encode_varint(numbers.get(field.number, field.number) << 3 | field.wire_type)
+        result += data[wire.decode_varint(data, field.at, field.stop)[1] : field.stop]
+    return bytes(result)
+
+
+def find_unknown_fields(message: Protobuf, label: str, path: str | Path) -> Iterator[CompileError]:
+    """Yield an error for each field, at any depth, that the schema lacks: another fork wrote the file."""
+    fields: Any = UnknownFieldSet(message)
+    for field in fields:
+        type = message.DESCRIPTOR.name
+        sentence = f"{path}: {label}: field {field.field_number} of {type} is not Caffe's but a fork's"
+        yield CompileError(sentence, advice=PROTOTXT_ADVICE)
+    for described, value in message.ListFields():
+        if described.message_type is not None:
+            for inner in value if described.is_repeated else (value,):
+                yield from find_unknown_fields(inner, label, path)
+
+
+def drop_rules(net: Any) -> None:
+    """Drop include and exclude rules unless one includes phase TEST: a snapshot holds the layers of TRAIN only."""
+    layers = [*net.layer, *net.layers]
+    if not any(rule.phase == 1 and rule.HasField("phase") for layer in layers for rule in layer.include):
+        for layer in layers:
+            layer.ClearField("include")
+            layer.ClearField("exclude")
