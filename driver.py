@@ -220,6 +220,12 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     return compile_file(NetFile(PlannedGraph(graph), len(graph.nodes)), options)
 
 
+def explain_lowering(final: PlannedGraph, target: str) -> tuple[Note, ...]:
+    """A note for each node that the target leaves to the host, with the reason. Memory has to be planned."""
+    reasons = target_named(target).launches(final).reasons
+    return tuple(Note("lower", node, False, f"runs on the host: {reason}") for node, reason in reasons.items())
+
+
 def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] = PIPELINE) -> Stages:
     """The net after each of these passes.
 

@@ -74,7 +74,7 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
     """A view of a net that is compiled as far as the view asks for."""
     with show_progress(f"reading {net}"):
         from ..compiler.targets import target as target_named
-        from ..driver import read_net, run_passes
+        from ..driver import explain_lowering, read_net, run_passes
         from ..passes import PIPELINE, SHAPED
         from . import views
         from .statistics import collect_statistics
@@ -88,7 +88,7 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
             case "folder":
                 view: View = views.StageFolder(value, stages.by_name)
             case "why":
-                view = views.PassNotes(stages.notes)
+                view = views.PassNotes((*stages.notes, *explain_lowering(stages.final, options.target)))
             case "stats":
                 view = views.StatisticsView(collect_statistics(read, stages, options))
             case "kernels":

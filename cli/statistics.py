@@ -46,7 +46,7 @@ class Statistics:
     stages: tuple[Stage, ...]
     arena: int
     bound: int
-    launches: dict[str, dict[str, int] | str]
+    launches: dict[str, dict[str, Any] | str]
 
     def json(self) -> dict[str, Any]:
         return asdict(self)
@@ -82,6 +82,7 @@ class Statistics:
                 continue
             host = f", and {format_count(found['host'], 'step')} on the host" if found["host"] else ""
             yield f"launches on {target}", f"{found['kernels']}{host}"
+            yield from ((f"  {node}", reason) for node, reason in found["reasons"].items())
 
 
 def stage_numbers(stage: Stage) -> tuple[int, ...]:
@@ -115,10 +116,10 @@ def measure_stage(name: str, planned: PlannedGraph, seconds: float) -> Stage:
     )
 
 
-def launches_or_reason(stages: Stages, target: str, chosen: str) -> dict[str, int] | str:
+def launches_or_reason(stages: Stages, target: str, chosen: str) -> dict[str, Any] | str:
     try:
         others = stages if target == chosen else run_passes(stages.by_name["read"], Options(target))
         found = target_named(target).launches(others.final)
     except CompileError as e:
         return e.message
-    return {"kernels": found.kernels, "host": found.host}
+    return {"kernels": found.kernels, "host": found.host, "reasons": dict(found.reasons)}

@@ -91,6 +91,21 @@ def test_no_imports_go_in_a_circle() -> None:
         pytest.fail(" <- ".join(e.args[1]))
 
 
+def test_no_packages_import_each_other() -> None:
+    """Inside each package its subpackages and its single files are the nodes: none may import its way back."""
+    for package in {module.rpartition(".")[0] for module in MODULES}:
+        inside = [module for module in MODULES if module.startswith(f"{package}.")]
+        graph: dict[str, set[str]] = {}
+        for module in inside:
+            child = module.removeprefix(f"{package}.").split(".")[0]
+            found = {n.removeprefix(f"{package}.").split(".")[0] for n in own_imports(module) if n in inside}
+            graph.setdefault(child, set()).update(found - {child})
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as e:
+            pytest.fail(f"in {package}: {' <- '.join(e.args[1])}")
+
+
 @pytest.mark.parametrize(
     "importer, written, caught",
     [

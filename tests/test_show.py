@@ -241,3 +241,15 @@ def test_what_is_printed_of_a_compiled_file_finds_its_weights_there(tmp_path: Pa
 def test_what_a_compiled_file_cannot_be_asked(compiled: Path, words: list[str], said: str) -> None:
     done = cortado(words[0], compiled, *words[1:])
     assert done.exit_code == 2 and said in done.output
+
+
+def test_what_a_gpu_leaves_to_the_host_has_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "hosted.net"
+    path.write_text(
+        'net n(x: f32[1,4,4,4]) {\n    y = standardize(relu(x), per=[2, 3], eps=1, eps_in="variance")\n    return y\n}\n'
+    )
+    reason = "the cuda target has no kernel for standardize"
+    notes = run_json("show", path, "--target", "cuda", "--why")
+    assert {"rule": "lower", "value": "y", "done": False, "sentence": f"runs on the host: {reason}"} in notes
+    launches = run_json("show", path, "--target", "cuda", "--stats")["launches"]
+    assert launches["cuda"] == {"kernels": 1, "host": 1, "reasons": {"y": reason}} and launches["cpu"]["host"] == 0
