@@ -17,6 +17,7 @@ from cortado.compiler.storage import resolve_storage
 from cortado.compiler.targets import target
 from cortado.compiler.text import parse, parse_planned, show
 from cortado.passes import PIPELINE, SHAPE_FREE, SHAPED, Context, PassFailed
+from cortado.runtime.artifact import read
 
 from .shared import ROOT
 
@@ -216,7 +217,7 @@ def test_a_compiled_file_is_compiled_again(tmp_path: Path, compiled: Path) -> No
     made = run_json("compile", compiled, "-o", again, "--shape", "data=3,1,8,8", "--target", "cuda-f32-strict")
     assert (made["target"], made["inputs"]) == ("cuda-f32-strict", {"data": "f32[3,1,8,8]"})
     assert cortado("compile", again, "-o", again).exit_code == 0
-    assert driver.read(again).plan.target == "cuda-f32-strict", "where none is named it is compiled for what it was"
+    assert read(again).plan.target == "cuda-f32-strict", "where none is named it is compiled for what it was"
 
 
 def test_what_is_printed_of_a_compiled_file_finds_its_weights_there(tmp_path: Path, compiled: Path) -> None:
@@ -245,9 +246,8 @@ def test_what_a_compiled_file_cannot_be_asked(compiled: Path, words: list[str], 
 
 def test_what_a_gpu_leaves_to_the_host_has_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "hosted.net"
-    path.write_text(
-        'net n(x: f32[1,4,4,4]) {\n    y = standardize(relu(x), per=[2, 3], eps=1, eps_in="variance")\n    return y\n}\n'
-    )
+    line = 'y = standardize(relu(x), per=[2, 3], eps=1, eps_in="variance")'
+    path.write_text(f"net n(x: f32[1,4,4,4]) {{\n    {line}\n    return y\n}}\n")
     reason = "the cuda target has no kernel for standardize"
     notes = run_json("show", path, "--target", "cuda", "--why")
     assert {"rule": "lower", "value": "y", "done": False, "sentence": f"runs on the host: {reason}"} in notes
