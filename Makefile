@@ -18,12 +18,15 @@ venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --wi
 RUFF    = $(BIN)/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs long prove mutants wheel clean
+.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants wheel clean
 
 help:
 	@echo "make demo    compile, explain and run examples/digits"
 	@echo "make test    lint, types, and the whole test suite"
 	@echo "make lint    ruff and mypy alone"
+	@echo "make smoke   the quickest tests that see most mistakes"
+	@echo "make coverage  which lines the suite runs"
+	@echo "make repeat  the whole suite in 20 random orders, recorded in benchmarks/results/suite_runs.json"
 	@echo "make format  let ruff format the code"
 	@echo "make docs    write the tables in README and docs that are worked out from the code"
 	@echo "make long    the tests that take long"
@@ -60,6 +63,19 @@ format: $(VENV)/installed
 
 docs: $(VENV)/installed
 	$(BIN)/python docs/tables.py
+
+# The quickest tests that see most mistakes, for the loop of edit and run: seconds.
+smoke: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -x -n auto $(addprefix tests/test_,$(addsuffix .py,$(SMOKE)))
+
+SMOKE = passes graph verify text text_mistakes ops ops_windows house toy_target former_format runtime_artifact runtime_net
+
+# How much of the package the suite runs, in processes of its own excepted; ends with 2 below the floor.
+coverage: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-report=term:skip-covered
+
+repeat: $(VENV)/installed
+	$(BIN)/python -m tests.repeat
 
 long: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m long

@@ -1,10 +1,16 @@
-"""Options of the test run, and fixtures that several files use."""
+"""Options of the test run, fixtures that several files use, and the seed of whatever a test or a fixture draws."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
+import numpy as np
 import pytest
+import torch
 
 from .gpu import gpu as gpu
 from .gpu import stand_in as stand_in
@@ -19,3 +25,25 @@ def nets(tmp_path: Path) -> Nets:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="write what passes print today into tests/passes/*.net")
+
+
+def seed(name: str) -> None:
+    """The same numbers for the same name, in whatever order and process tests run."""
+    number = crc32(name.encode())
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """What a test draws depends on its name alone."""
+    seed(item.nodeid)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
+    """What a fixture draws depends on its name and parameter alone, not on the test that asks for it first."""
+    seed(f"{fixturedef.baseid} {fixturedef.argname} {getattr(request, 'param_index', '')}")
+    return (yield)

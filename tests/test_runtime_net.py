@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from cortado.runtime import ArtifactError, Net, load
 from cortado.runtime.artifact import Artifact, Plan, Slot, Step, Weight, write
 
-W, B, M, C = torch.randn(8, 3, 3, 3), torch.randn(8), torch.randn(5, 16), torch.randn(5)
+SEEDED = torch.Generator().manual_seed(0)
+W, B, M, C = (torch.randn(shape, generator=SEEDED) for shape in ((8, 3, 3, 3), (8,), (5, 16), (5,)))
 WEIGHTS = {"w": W, "b": B, "m": M, "c": C}
 CONV = {"stride": [1], "pad": [1], "dilation": [1], "bias": True, "activation": "relu"}
 
