@@ -70,7 +70,7 @@ smoke: $(VENV)/installed
 
 SMOKE = passes graph verify text text_mistakes ops ops_windows house toy_target former_format runtime_artifact runtime_net
 
-# How much of the package the suite runs, in processes of its own excepted; ends with 2 below the floor.
+# Which lines of the package the suite runs; what runs in processes of their own does not count.
 coverage: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-report=term:skip-covered
 

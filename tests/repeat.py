@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "benchmarks" / "results" / "suite_runs.json"
-COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?|deselected)")
+COUNT = re.compile(r"(\d+) (passed|failed|skipped|error|deselected)")
 
 
 def main() -> int:
@@ -28,6 +28,8 @@ def main() -> int:
     parser.add_argument("--record", type=Path, default=RECORD, help="the file, written anew after each run")
     parser.add_argument("tests", nargs="*", help="files, in place of the whole suite")
     asked = parser.parse_args()
+    if asked.tests and asked.record == RECORD:
+        parser.error("a part of the suite goes into a record of its own: --record FILE")
     runs: list[dict[str, Any]] = json.loads(asked.record.read_text("utf-8"))["runs"] if asked.record.exists() else []
     while len(runs) < asked.runs:
         runs.append(run_once(len(runs) + 1, asked.jobs, asked.tests))
@@ -46,9 +48,11 @@ def run_once(seed: int, jobs: int, tests: list[str]) -> dict[str, Any]:
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     lines = done.stdout.strip().splitlines()
     counts = {word: int(number) for number, word in COUNT.findall(lines[-1] if lines else "")}
-    broken = [line.removeprefix("FAILED ").split(" - ")[0] for line in lines if line.startswith("FAILED ")]
+    broken = [line.split(" ", 1)[1].split(" - ")[0] for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     return {
         "seed": seed,
+        "commit": commit.strip(),
         "exit_code": done.returncode,
         "seconds": round(perf_counter() - start),
         **counts,

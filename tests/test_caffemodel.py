@@ -19,7 +19,6 @@ from cortado.frontends.files.schema import message_class
 from .shared import ROOT, SHARED
 
 MODELS = sorted(p for p in SHARED.glob("models/*/*.caffemodel") if p.stat().st_size < 8 << 20)
-RNG = np.random.default_rng(0)
 
 
 def message(type: str = "NetParameter") -> Any:
@@ -37,7 +36,7 @@ def small_net() -> Any:
     net.name = "small"
     for name, shape in (("conv", (2, 1, 3, 3)), ("ip", (4, 2))):
         layer = net.layer.add(name=name, type="Convolution", bottom=["data"], top=[name])
-        blob = layer.blobs.add(data=RNG.standard_normal(np.prod(shape)).astype("f4"))
+        blob = layer.blobs.add(data=np.random.standard_normal(np.prod(shape)).astype("f4"))
         blob.shape.dim.extend(shape)
     return net
 
@@ -285,7 +284,7 @@ def test_published_models_hold_what_protobuf_reads(path: Path) -> None:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     layers = [
         caffemodel.WrittenLayer(
-            "conv", "Convolution", [RNG.standard_normal((4, 3, 2, 2)), np.ones(4, "f2")], ["data"], ["conv"]
+            "conv", "Convolution", [np.random.standard_normal((4, 3, 2, 2)), np.ones(4, "f2")], ["data"], ["conv"]
         ),
         caffemodel.WrittenLayer("bn", "BatchNorm", [np.zeros((3, 5), "f4").T, np.array(2.0), np.empty((0, 2))]),
         caffemodel.WrittenLayer("relu", "ReLU", []),
@@ -320,7 +319,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
 
 def test_opencv_reads_what_is_written(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
-    weight, bias = RNG.standard_normal((5, 3, 1, 1)).astype("f4"), RNG.standard_normal(5).astype("f4")
+    weight, bias = np.random.standard_normal((5, 3, 1, 1)).astype("f4"), np.random.standard_normal(5).astype("f4")
     net, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
     net.write_text(
         'name: "n" input: "data" input_shape { dim: 1 dim: 3 dim: 4 dim: 4 }\n'
@@ -329,7 +328,7 @@ def test_opencv_reads_what_is_written(tmp_path: Path) -> None:
     )
     caffemodel.write(weights, "n", [caffemodel.WrittenLayer("c", "Convolution", [weight, bias], ["data"], ["c"])])
     read = cv2.dnn.readNetFromCaffe(str(net), str(weights))
-    x = RNG.standard_normal((1, 3, 4, 4)).astype("f4")
+    x = np.random.standard_normal((1, 3, 4, 4)).astype("f4")
     read.setInput(x)
     expected = np.einsum("oi,nihw->nohw", weight[:, :, 0, 0], x) + bias[:, None, None]
     assert np.allclose(read.forward(), expected, atol=1e-5)

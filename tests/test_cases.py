@@ -17,11 +17,9 @@ from cortado.runtime import Net
 
 from .shared import ROOT
 
-RANDOM = np.random.default_rng(0)
-
 
 def blob(*shape: int) -> np.ndarray:
-    return RANDOM.standard_normal(shape).astype(np.float32)
+    return np.random.standard_normal(shape).astype(np.float32)
 
 
 def head(*dims: int, name: str = "x") -> str:
