@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .driver import compile_net as compile_net
     from .driver import load as load
     from .driver import save as save
-    from .registering import register_layer as register_layer
-    from .registering import unregister_layer as unregister_layer
+    from .frontends.caffe.register import register_layer as register_layer
+    from .frontends.caffe.register import unregister_layer as unregister_layer
     from .runtime import ArtifactError as ArtifactError
     from .runtime import Net as Net
     from .runtime.artifact import Preprocessing as Preprocessing
@@ -38,9 +38,9 @@ HOMES = {
     "compile": "driver",
     "compile_net": "driver",
     "load": "driver",
-    "register_layer": "registering",
+    "register_layer": "frontends.caffe.register",
     "save": "driver",
-    "unregister_layer": "registering",
+    "unregister_layer": "frontends.caffe.register",
 }
 __all__ = [
     "ArtifactError",

@@ -14,20 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import folding, reproducer
+from . import folding
 from . import passes as all_passes
 from .compiler.build import build
 from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.plan import MemoryPlan, PlannedGraph
+from .compiler.specialize import reshape_inputs
 from .compiler.targets import target as target_named
 from .compiler.text import parse
 from .file_types import is_artifact
+from .frontends.caffe.register import registered_layers
 from .frontends.caffe.rules import State
 from .passes import PIPELINE, REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFailed
+from .passes.reproducer import write_reproducer
 from .plugins import load_plugins
-from .reading import STDIN, WeightsGiven, read_caffe, read_language, read_source_of_artifact, reshape_inputs
-from .registering import registered_layers
+from .reading import STDIN, WeightsGiven, read_caffe, read_language, read_source_of_artifact
 from .runtime.artifact import Artifact, Preprocessing, is_former, read_source, write
 from .runtime.net import Net
 from .runtime.net import load as load_net
@@ -243,7 +245,7 @@ def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] =
         all_passes.run(planned.graph, context, passes, seen, plan=planned.plan)
     except PassFailed as e:
         with suppress(OSError):  # it would hide the failure itself
-            e.folder = str(reproducer.write_reproducer(e, options.target))
+            e.folder = str(write_reproducer(e, options.target, VERSION))
         raise
     return Stages(by_name, tuple(notes), seconds)
 

@@ -35,7 +35,7 @@ def plugin_layers() -> dict[str, Callable[..., Any]]:
     """The layers' functions by type, for the runtime. The compiler is imported only if there are any."""
     if not entry_points(group=GROUP):
         return {}
-    from .registering import registered_layers
+    from .frontends.caffe.register import registered_layers
 
     load_plugins()
     return registered_layers()

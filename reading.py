@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .compiler.errors import CompileError
 from .compiler.ir import Graph
-from .compiler.op import did_you_mean
 from .compiler.plan import PlannedGraph
-from .compiler.rewrite import live_nodes, retype
+from .compiler.specialize import Shapes, parse_dims, specialize
 from .compiler.text import parse_planned
 from .compiler.text import weights as text_weights
-from .compiler.types import AtMost, Dim, TensorType
 from .file_types import is_artifact
 from .frontends.caffe import from_caffemodel
 from .frontends.caffe import net as caffe_net
@@ -27,7 +24,6 @@ from .frontends.files.prototxt import read as read_prototxt
 from .runtime.artifact import Source
 
 WeightsGiven = str | Path | Fill | Weights | None
-Shapes = Mapping[str, Sequence[int | str]]
 STDIN = Path("-")
 
 
@@ -91,41 +87,3 @@ def read_source_of_artifact(
     if weights is not None:
         raise CompileError(f"{path}: a compiled file holds its weights", advice="Give no other ones beside it.")
     return specialize(parse_planned(artifact.text, f"the source of {path}", artifact.weights), shapes, outputs)
-
-
-def specialize(planned: PlannedGraph, shapes: Shapes, outputs: Sequence[str]) -> PlannedGraph:
-    """The net for the shapes and with the outputs that are asked for; another net has no memory plan yet."""
-    graph = planned.graph
-    graph = with_outputs(graph, outputs) if outputs else graph
-    graph = reshape_inputs(graph, {name: parse_dims(shape) for name, shape in shapes.items()}) if shapes else graph
-    return planned if graph is planned.graph else PlannedGraph(graph)
-
-
-def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
-    """The same net with these values as its answer."""
-    if unknown := [name for name in names if name not in graph.values]:
-        sentence = f'there is no value "{unknown[0]}" to return{did_you_mean(unknown[0], graph.values)}'
-        raise CompileError(f"{graph.name}: {sentence}", advice="Name a value of the net: `cortado show` prints them.")
-    returns = tuple((name, graph.values[name]) for name in names)
-    return replace(graph, nodes=live_nodes(list(graph.nodes), [v for _, v in returns]), returns=returns)
-
-
-def reshape_inputs(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:
-    """The same net for inputs of other shapes; CompileError if one is no input, or the net cannot take them."""
-    types = {v.name: TensorType(v.type.dtype, tuple(shapes[v.name])) for v in graph.inputs if v.name in shapes}
-    if unknown := [name for name in shapes if name not in types]:
-        known = ", ".join(v.name for v in graph.inputs)
-        raise CompileError(f'a shape is given for "{unknown[0]}", which is no input', advice=f"The inputs are {known}.")
-    try:
-        return retype(graph, types)
-    except ValueError as e:
-        raise CompileError(f"{graph.name} cannot take {describe_shapes(shapes)}: {e}") from None
-
-
-def describe_shapes(shapes: Mapping[str, Sequence[Dim]]) -> str:
-    return ", ".join(f"{name} [{','.join(map(str, sizes))}]" for name, sizes in shapes.items())
-
-
-def parse_dims(shape: Sequence[int | str]) -> tuple[Dim, ...]:
-    """Sizes as people write them: numbers, or "?8" for one that is known when the net runs, and at most 8."""
-    return tuple(AtMost(int(d.lstrip("?"))) if isinstance(d, str) and d.startswith("?") else int(d) for d in shape)

@@ -14,10 +14,10 @@ from cortado.benchmarks import table
 from cortado.benchmarks.on_gpu import nets
 from cortado.compiler.ir import Constant, Graph, Value
 from cortado.compiler.reference import evaluate
+from cortado.compiler.specialize import with_outputs
 from cortado.compiler.text import parse
 from cortado.passes import PIPELINE
 from cortado.passes.merge_convolutions import merge_convolutions
-from cortado.reading import with_outputs
 
 from .shared import SHARED
 

@@ -19,7 +19,7 @@ from cortado.compiler.ops.user import REGISTERED_LAYERS, User
 from cortado.compiler.text import parse, show
 from cortado.driver import Options, compile_net, read_net
 from cortado.frontends.caffe.layer import LAYERS, layer
-from cortado.registering import register_layer, unregister_layer
+from cortado.frontends.caffe.register import register_layer, unregister_layer
 
 NET = """
 name: "small"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from cortado.compiler.ops.user import REGISTERED_LAYERS
+from cortado.frontends.caffe.register import register_layer, unregister_layer
 from cortado.plugins import load_entry_points
-from cortado.registering import register_layer, unregister_layer
 
 from .shared import ROOT
 

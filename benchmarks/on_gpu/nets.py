@@ -11,8 +11,8 @@ from torch import Tensor
 
 from cortado.compiler.ir import Constant, Graph
 from cortado.compiler.rewrite import Writer
+from cortado.compiler.specialize import reshape_inputs
 from cortado.compiler.text import parse
-from cortado.reading import reshape_inputs
 
 FOLDER = Path(__file__).resolve().parents[1] / "nets"
 TINY = """net tiny(data: f32[1,4,17,17]) {

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .compiler.ir import Value
-from .compiler.op import did_you_mean
-from .compiler.ops.user import REGISTERED_LAYERS, RegisteredLayer, RunFunction, Shape, ShapeFunction, User
-from .frontends.caffe import layers as layers  # which enter themselves in LAYERS, and are not to be replaced
-from .frontends.caffe.layer import LAYERS, Layer, LayerType, count_range, shortest_decimal
-from .frontends.files.message import Message
-from .frontends.files.schema import field_types
+from ...compiler.ir import Value
+from ...compiler.op import did_you_mean
+from ...compiler.ops.user import REGISTERED_LAYERS, RegisteredLayer, RunFunction, Shape, ShapeFunction, User
+from ..files.message import Message
+from ..files.schema import field_types
+from . import layers as layers  # which enter themselves in LAYERS, and are not to be replaced
+from .layer import LAYERS, Layer, LayerType, count_range, shortest_decimal
 
 Blobs = Callable[..., Sequence[Shape]]
 

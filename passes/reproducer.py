@@ -7,13 +7,12 @@ import tempfile
 from hashlib import sha256
 from pathlib import Path
 
-from .compiler.text import show
-from .compiler.text.weights import dump
-from .passes import PassFailed
-from .version import VERSION
+from ..compiler.text import show
+from ..compiler.text.weights import dump
+from .failure import PassFailed
 
 
-def write_reproducer(failure: PassFailed, target: str) -> Path:
+def write_reproducer(failure: PassFailed, target: str, version: str) -> Path:
     """The folder, in $CORTADO_FAILURES or among the system's temporary files; the same failure, the same folder."""
     parent = Path(os.environ.get("CORTADO_FAILURES") or Path(tempfile.gettempdir()) / "cortado-failures")
     graph, plan = failure.planned
@@ -21,6 +20,6 @@ def write_reproducer(failure: PassFailed, target: str) -> Path:
     folder = parent / f"{failure.name}-{digest}"
     (path,) = dump(folder, {"before": failure.planned})
     command = f"cortado opt {path.name} -p {failure.name} --target {target}"
-    told = f"{failure}\n\nwith cortado {VERSION}, in this folder:\n\n    {command}\n"
+    told = f"{failure}\n\nwith cortado {version}, in this folder:\n\n    {command}\n"
     (folder / "README.txt").write_text(told, encoding="utf-8")
     return folder
