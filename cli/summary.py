@@ -21,7 +21,7 @@ class Summary:
     """Counts of a compilation.
 
     `layers` are those of the file. `removed` says by pass how many operators it took away: dropped, folded into
-    weights, riding on another's kernel. `in_place` counts values without bytes of their own: written over an operand,
+    weights, fused into another's kernel. `in_place` counts values without bytes of their own: written over an operand,
     or made where a concat wants them. `kernels` are the different ones among `steps`. `arena`, `bound` (the most bytes
     that live at one step) and `weights` are bytes, `seconds` by stage.
     """

@@ -1,4 +1,4 @@
-"""How a primitive is described: the kinds of its attributes, how many operands and results, and what rides along."""
+"""How a primitive is described: the kinds of its attributes, how many operands and results, and the epilogue."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def test_show_prints_a_net_at_any_stage() -> None:
 def test_show_reads_a_compiled_file(compiled: Path) -> None:
     assert cortado("show", compiled) == cortado("show", NET, WEIGHTS, "--after", STAGES[-1])
     kernels = cortado("show", compiled, "--kernels")
-    assert kernels.count("kernel ") == 5, "those that do more than one operator; six operators ride on them"
+    assert kernels.count("kernel ") == 5, "those that do more than one operator; six operators are in epilogues"
     again = cortado("show", NET, WEIGHTS, "--kernels")
     assert sorted(kernels.strip().split("\n\n")) == sorted(again.strip().split("\n\n"))
 

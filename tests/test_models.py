@@ -144,7 +144,7 @@ def test_mtcnn_takes_pictures_of_any_size(size: tuple[int, int]) -> None:
 
 
 def test_open_nsfw_is_convolutions_and_nothing_between() -> None:
-    """53 BatchNorms and Scales are folded; activations and the 16 residual sums ride on the convolutions."""
+    """53 BatchNorms and Scales are folded; activations and the 16 residual sums are fused into convolutions."""
     model = next(m for m in CASES if m.golden == "open-nsfw-cat")
     made = compile_model(model)
     plan = made.artifact.plan

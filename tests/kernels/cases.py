@@ -19,7 +19,7 @@ def net(x: str, body: str, **weights: str) -> str:
 
 
 def conv(x: str, w: str, attributes: str = "", epilogue: str = "{}", bias: bool = True) -> str:
-    """A convolution, and what rides on it: "relu({})"."""
+    """A convolution, and its epilogue: "relu({})"."""
     o = w.split("[")[1].split(",")[0]
     weights = {"w": w, "b": f"f32[{o}]"} if bias else {"w": w}
     call = f"conv(x, w{', b' if bias else ''}{', ' + attributes if attributes else ''})"

@@ -35,7 +35,7 @@ FAMILIES: dict[type[Op], Family] = {
     Transpose: copies.lower_transpose,
     Crop: copies.lower_crop,
 }
-ANCHORS = (Conv, Linear, MaxPool, AvgPool)  # on whose result elementwise nodes ride
+ANCHORS = (Conv, Linear, MaxPool, AvgPool)  # whose kernels have an epilogue
 FUSIBLE_DTYPES = ("f32", "f16")
 
 
@@ -73,19 +73,19 @@ def family_of(node: Node) -> Family | None:
 
 
 def reason_not_fused(kernel: Graph) -> str | None:
-    """Why the nodes behind the first of a kernel cannot ride on it; None if they can."""
+    """Why the nodes after the first of a kernel cannot be its epilogue; None if they can."""
     anchor, *epilogue = kernel.nodes
     if not isinstance(anchor.op, (*ANCHORS, Elementwise)) or len(anchor.results) > 1:
-        return f"nothing rides on {anchor.op.name}"
+        return f"{anchor.op.name} has no epilogue on this target"
     others = [
         v for v in (*kernel.inputs, *kernel.outputs) if v.type.dtype not in FUSIBLE_DTYPES or not v.type.is_static
     ]
     if others:
-        return f"{others[0].type} is computed alone"
+        return f"{others[0].type} is not fused"
     if epilogue[-1].slice_ranges:
         *epilogue, _ = epilogue
         if not isinstance(anchor.op, Conv):
-            return f"{anchor.op.name} is not written in pieces"
+            return f"{anchor.op.name} cannot write the parts of a slice"
     views = {v: default_view(v) for v in kernel.inputs}
     result = default_view(anchor.results[0])
     if isinstance(anchor.op, Elementwise):

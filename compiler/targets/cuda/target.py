@@ -1,4 +1,4 @@
-"""NVIDIA GPUs, by Triton: images lie with their channels innermost; what is elementwise rides on what made it."""
+"""NVIDIA GPUs, by Triton: images have their channels innermost; elementwise nodes are fused into their producer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What oneDNN computes behind a convolution or matrix product while it stores: an add, then an activation."""
+"""The epilogue that oneDNN computes in a convolution or matrix product: an add, then an activation."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from ...op import Op
 from ...ops.activation import Clip, Relu, Sigmoid, TanH
 from ...ops.arithmetic import Add
 from ...ops.conv import Conv
-from ...ops.dense import Linear
 
 
 def reason_not_fused(kernel: Graph, anchor: Node, epilogue: list[Node]) -> str | None:
-    """Why these do not ride on a convolution or matrix product: first an add of another tensor, then an activation."""
+    """Why these cannot be the epilogue of a convolution or matrix product; one is an add, then an activation."""
     add, activation = split_epilogue(anchor, epilogue)
     if len(epilogue) != (add is not None) + (activation is not None):
-        return f"{epilogue[-1].op.name} is none of what oneDNN does after a {anchor.op.name}"
+        return f"{epilogue[-1].op.name} cannot be an epilogue of {anchor.op.name} in oneDNN"
     if add and not isinstance(anchor.op, Conv):
-        return f"oneDNN adds nothing to a {'matrix product' if isinstance(anchor.op, Linear) else 'deconvolution'}"
+        return f"oneDNN has no add as the epilogue of {anchor.op.name}"
     if add and anchor.inputs[0].layout != anchor.output.layout:
-        return "oneDNN adds only where all images lie alike"
+        return "oneDNN adds only images of one layout"
     if add and residual(anchor, add) in anchor.inputs:
-        return "what is added is read by the convolution too"
+        return "the convolution also reads the value that is added"
     if add and activation and not ACTIVATIONS[activation_of(activation.op)[0]].after_add:
-        return f"{activation.op.name} would be a pass of its own behind an add"
+        return f"{activation.op.name} after an add is a pass of its own in oneDNN"
     return None
 
 
 def split_epilogue(anchor: Node, epilogue: list[Node]) -> tuple[Node | None, Node | None]:
-    """The add and the activation among the epilogue, as far as they stand in that order."""
+    """The add and the activation among the epilogue, as far as they are in that order."""
     rest = list(epilogue)
     add = rest.pop(0) if rest and rest[0].op == Add() and len(set(rest[0].inputs)) == 2 else None
     activation = rest.pop(0) if rest and activation_of(rest[0].op)[0] else None

@@ -42,7 +42,7 @@ class OneDnn(Target):
         if isinstance(anchor.op, Conv | Deconv | Linear):
             return reason_not_fused(kernel, anchor, epilogue)
         if not all(isinstance(n.op, Elementwise) for n in kernel.nodes):
-            return f"{epilogue[-1].op.name} does not ride on {anchor.op.name}"
+            return f"{epilogue[-1].op.name} cannot be an epilogue of {anchor.op.name} on this target"
         if len(kernel.nodes) > MAX_EXPR_NODES:
             return f"an expr has {MAX_EXPR_NODES} nodes at most"
         return None if has_consistent_axes(kernel.nodes) else "one operand would be spread along two different axes"
