@@ -88,7 +88,7 @@ class MemoryPlan:
         return any(v in self.placements for v in node.results)
 
     def extend(self, more: Mapping[Value, Placement]) -> MemoryPlan:
-        """This plan with more placements; the same object if there are none."""
+        """The plan with more placements; the same object if there are none."""
         return MemoryPlan({**self.placements, **more}) if more else self
 
 

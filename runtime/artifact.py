@@ -100,8 +100,9 @@ def check_weights(plan: Plan, weights: Mapping[str, Tensor]) -> None:
 
 
 def write(path: str | Path, artifact: Artifact) -> None:
-    """Write one file, whole or not at all. The same artifact gives the same bytes; weights are never copied in
-    memory.
+    """Write one file, whole or not at all.
+
+    The same artifact gives the same bytes; weights are never copied in memory.
     """
     artifact.check()
     texts = {

@@ -29,7 +29,8 @@ from .primitives import (
 class PreparedStep:
     """A step with its primitive and what that made of the weights.
 
-    `has_dynamic_shape`: a shape in it is known only when the net runs."""
+    `has_dynamic_shape`: a shape in it is known only when the net runs.
+    """
 
     step: Step
     primitive: Primitive

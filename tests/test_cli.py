@@ -255,7 +255,7 @@ def test_arrays_are_saved_whole_or_not_at_all(tmp_path: Path) -> None:
     save_arrays(tmp_path / "a.npz", arrays)
     with np.load(tmp_path / "a.npz") as found:
         assert found.files == list(arrays) and all((found[name] == array).all() for name, array in arrays.items())
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="Object arrays"):
         save_arrays(tmp_path / "b.npz", {"good": np.ones(2), "bad": np.array([{}])})
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 

@@ -162,7 +162,7 @@ def test_published_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    ("words", "said"),
     [
         ([NET, WEIGHTS], "what is"),
         ([NET, WEIGHTS, NET, WEIGHTS, NET], "these are 3 nets"),

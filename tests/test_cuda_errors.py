@@ -26,7 +26,7 @@ def test_a_tensor_that_cuda_does_not_describe(gpu: GpuUnderTest, wrong: dict[str
     gpu.clear_log()
 
 
-@pytest.mark.parametrize("capability, name", [("75", "sm_75"), ("100", "sm_100")])
+@pytest.mark.parametrize(("capability", "name"), [("75", "sm_75"), ("100", "sm_100")])
 def test_a_gpu_that_the_net_was_not_compiled_for(
     gpu: GpuUnderTest, monkeypatch: pytest.MonkeyPatch, capability: str, name: str
 ) -> None:

@@ -76,7 +76,7 @@ def test_interp(tmp_path: Path, at: int) -> None:
     assert made[0, 0].tolist() == [[0, 0.5, 1], [1, 1.5, 2], [2, 2.5, 3]]
 
 
-@pytest.mark.parametrize("type, at", [("Upsample", 150), ("UpsampleDarknet", 209)])
+@pytest.mark.parametrize(("type", "at"), [("Upsample", 150), ("UpsampleDarknet", 209)])
 def test_upsample(tmp_path: Path, type: str, at: int) -> None:
     made = driver.compile(snapshot(tmp_path, type, at, number(1, 3)))(data=X)["y"]
     np.testing.assert_array_equal(made, X.repeat(3, 2).repeat(3, 3))
@@ -91,7 +91,7 @@ def test_upsample_by_a_mask(tmp_path: Path, at: int) -> None:
     assert made[0, 1].ravel()[8:15:2].tolist() == [4, 5, 6, 7]
 
 
-@pytest.mark.parametrize("type, at", [("BN", 137), ("BN", 144), ("BN", 203), ("Interp", 137), ("Upsample", 143)])
+@pytest.mark.parametrize(("type", "at"), [("BN", 137), ("BN", 144), ("BN", 203), ("Interp", 137), ("Upsample", 143)])
 def test_a_number_of_another_fork_is_refused(tmp_path: Path, type: str, at: int) -> None:
     with pytest.raises(CompileError, match=rf'layer "l" \({type}\): field {at} of its settings has different meanings'):
         driver.compile(snapshot(tmp_path, type, at, number(1, 2), BLOBS))

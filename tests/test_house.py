@@ -107,7 +107,7 @@ def test_no_packages_import_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "importer, written, caught",
+    ("importer", "written", "caught"),
     [
         ("passes.fuse", "from ..frontends import prototxt", True),
         ("passes.fuse", "def f():\n    from .. import driver", True),

@@ -46,7 +46,7 @@ def install(folder: Path, metadata: str, files: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "metadata, files, is_foreign",
+    ("metadata", "files", "is_foreign"),
     [
         ("cortado-1.0rc3.dist-info", "cortado/__init__.py,sha256=x,670\n", True),
         ("cortado-1.0rc3-py3.8.egg-info", "../cortado/__init__.py\n", True),

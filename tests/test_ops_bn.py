@@ -21,7 +21,7 @@ BY_STATISTICS = [[3, -1], [1, 5]]  # (x - mean) / deviation · gamma + beta
 BY_BATCH = [[3, -4], [-1, 2]]  # means 5, 5.5, deviations 1, 0.5
 
 
-@pytest.mark.parametrize("settings, wanted", [
+@pytest.mark.parametrize(("settings", "wanted"), [
     ("bn_param { bn_mode: INFERENCE }", BY_SCALE),
     ("bn_param { bn_mode: LEARN }", BY_BATCH),
     ("bn_param { scale_filler { value: 1 } shift_filler { value: 0.001 } }", BY_BATCH),
@@ -40,14 +40,14 @@ def test_which_is_meant(nets: Nets, settings: str, wanted: list[list[float]]) ->
     np.testing.assert_allclose(images.reshape(2, 2), wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("count, wanted", [(2, BY_BATCH), (4, BY_STATISTICS)])
+@pytest.mark.parametrize(("count", "wanted"), [(2, BY_BATCH), (4, BY_STATISTICS)])
 @pytest.mark.parametrize("settings", ["", "param { lr_mult: 1 } param { lr_mult: 1 }"])
 def test_a_caffemodel_tells_by_its_blobs(tmp_path: Path, count: int, wanted: list[list[float]], settings: str) -> None:
     compiled = compile_with_blobs(tmp_path, data(2, 2) + layer("BN", settings), count)
     np.testing.assert_allclose(compiled(data=X)["y"], wanted, atol=2e-4)  # eps, by default, is 1e-5
 
 
-@pytest.mark.parametrize("settings, count, said", [
+@pytest.mark.parametrize(("settings", "count", "said"), [
     ("bn_param { bn_mode: INFERENCE }", 4, "the caffemodel has 4 blobs for it, and it takes 2"),
     ("bn_param { icnet: true }", 2, "has 2 blobs for it, and blob 2 is needed"),
     ("bn_param { frozen: true }", 3, "has 3 blobs for it, and blob 3 is needed"),
@@ -59,7 +59,7 @@ def test_blobs_that_do_not_fit(tmp_path: Path, settings: str, count: int, said: 
     assert 'layer "l" (BN)' in str(caught.value) and said in str(caught.value)
 
 
-@pytest.mark.parametrize("settings, said", [
+@pytest.mark.parametrize(("settings", "said"), [
     ("", "SegNet's BN, of two blobs, and PSPNet's, of four, cannot be told apart here"),
     ("bn_param { bn_mode: INFERENCE frozen: true }", "bn_mode is SegNet's, and frozen PSPNet's"),
     ("param {} param {} param {} bn_param { scale_filler {} }", "scale_filler is SegNet's, and a param for each of 3"),

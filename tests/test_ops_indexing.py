@@ -14,7 +14,7 @@ from cortado.compiler.ops.indexing import Crop, Filter, Gather, Tile, Transpose
 from .small_nets import Nets, arange, data, f32, layer
 
 
-@pytest.mark.parametrize("wrong, sentence", [
+@pytest.mark.parametrize(("wrong", "sentence"), [
     (lambda: Crop(axis=1, offset=(2,)).infer(f32(1, 3, 4), f32(1, 2, 4)), "axis 1 has 3: no 2 can be cut out of it"),
     (lambda: Crop(axis=1, offset=(0, 1)).infer(f32(1, 3, 4, 4), f32(1, 1, 1, 1)), "offset has 2 numbers"),
     (lambda: Crop(axis=1).infer(f32(1, 3, 4)), "sizes has 0 numbers"),
@@ -53,7 +53,7 @@ def test_permute_of_what_a_convolution_makes(nets: Nets) -> None:
 
 
 @pytest.mark.parametrize(
-    "order, sentence", [("order: 4", "there is no axis 4"), ("order: 1 order: 1", "names an axis twice")]
+    ("order", "sentence"), [("order: 4", "there is no axis 4"), ("order: 1 order: 1", "names an axis twice")]
 )
 def test_permute_refused(nets: Nets, order: str, sentence: str) -> None:
     said = nets.expect_refusal(data(1, 2, 3) + layer("Permute", f"permute_param {{ {order} }}"))

@@ -99,7 +99,7 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[TensorType, ...], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name, attributes, types, sentence", REFUSED)
+@pytest.mark.parametrize(("name", "attributes", "types", "sentence"), REFUSED)
 def test_refused(name: str, attributes: dict[str, Any], types: tuple[TensorType, ...], sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         make_op(name, attributes).infer_types(types)

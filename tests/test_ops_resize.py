@@ -26,7 +26,7 @@ def one_thread_and_one_seed() -> None:
 F16 = TensorType("f16", (1, 1, 30, 40))
 
 
-@pytest.mark.parametrize("wrong, sentence", [
+@pytest.mark.parametrize(("wrong", "sentence"), [
     (lambda: Interp(sizes=(3,)).infer(f32(1, 1, 4, 4)), "sizes has 1 numbers, the image 2 axes"),
     (lambda: Interp(sizes=(3, 0)).infer(f32(1, 1, 4, 4)), "a size is 1 or more, not 0"),
     (lambda: Interp(shrink=0).infer(f32(1, 1, 4)), "shrink is 1 or more, not 0"),
@@ -116,7 +116,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc", "part"])
-@pytest.mark.parametrize("op, shape", CASES, ids=str)
+@pytest.mark.parametrize(("op", "shape"), CASES, ids=str)
 def test_primitives_mean_the_same(op: Any, shape: tuple[int, ...], layout: str) -> None:
     operands = [torch.randn(shape)]
     (type,) = op.infer_types([f32(*shape)] * (2 if isinstance(op, Unpool) else 1))
@@ -175,7 +175,7 @@ def test_upsample_by_the_mask_of_an_earlier_pool_with_rest(nets: Nets) -> None:
     assert int((made != 0).sum()) == 2 * 3 * 2 * 3
 
 
-@pytest.mark.parametrize("bottoms, settings, said", [
+@pytest.mark.parametrize(("bottoms", "settings", "said"), [
     (2, "upsample_h: 4", "upsample_h and upsample_w go together"),
     (2, "scale_w: 3", "scale_h and scale_w go together"),
     (2, "scale: 2 scale_h: 2 scale_w: 2", "scale and scale_h, scale_w are both given"),
@@ -191,7 +191,7 @@ def test_upsample_refused(nets: Nets, bottoms: int, settings: str, said: str) ->
     )
 
 
-@pytest.mark.parametrize("settings, said", [
+@pytest.mark.parametrize(("settings", "said"), [
     ("", "no field sets the size of the result"),
     ("height: 5", "no field sets the size of the result"),
     ("zoom_factor: 0", "zoom_factor is 1 or more"),

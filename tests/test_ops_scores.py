@@ -1,5 +1,7 @@
-"""Elementwise layers, reductions, losses and scores: each operator against numbers worked out by hand, on the reference
-and on the CPU, in both layouts. What Caffe's layers make of them: test_layers_scores.py."""
+"""Elementwise layers, reductions, losses and scores: each operator against numbers worked out by hand.
+
+On the reference and on the CPU, in both layouts. What Caffe's layers make of them: test_layers_scores.py.
+"""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_the_shape_of_the_first_bottom_is_the_tops_where_nothing_is_said() -> No
 
 
 @pytest.mark.parametrize(
-    "line, said",
+    ("line", "said"),
     [
         ('user(x, layer="Twyce")', 'no layer "Twyce" is registered; did you mean Twice?'),
         ('user(x, layer="Twice", settings="{")', "its settings are no JSON"),

@@ -25,7 +25,7 @@ def one_thread_and_one_seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.mark.parametrize("wrong, sentence", [
+@pytest.mark.parametrize(("wrong", "sentence"), [
     (lambda: Deconv().infer(f32(1, 3, 4), f32(2, 1, 3)), "the weight takes 2 channels, the data has 3"),
     (lambda: Deconv(groups=2).infer(f32(1, 3, 4), f32(3, 1, 3)), "cannot be divided into 2 groups"),
     (lambda: Deconv(pad=(9,)).infer(f32(1, 3, 4), f32(3, 1, 3)), "cuts all of the result away"),

@@ -46,7 +46,7 @@ def cases() -> Iterator[ParameterSet]:
             yield pytest.param(path, i, id=f"{path.stem}-{i}-{'_'.join(words[:7])}")
 
 
-@pytest.mark.parametrize("path, i", [*cases()])
+@pytest.mark.parametrize(("path", "i"), [*cases()])
 def test_case(path: Path, i: int, request: pytest.FixtureRequest) -> None:
     written = path.read_text("utf-8").split(CASE_SEPARATOR)
     before, _, expected = written[i].partition(RESULT_SEPARATOR)

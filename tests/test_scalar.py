@@ -107,14 +107,14 @@ def test_the_list_is_the_runtimes_list() -> None:
 CASES = [(f, i) for f, cases in EDGES.items() for i in range(len(cases))]
 
 
-@pytest.mark.parametrize("function, i", CASES)
+@pytest.mark.parametrize(("function", "i"), CASES)
 def test_on_tensors(function: str, i: int) -> None:
     arguments, expected = EDGES[function][i]
     (result,) = evaluate(function_graph(function, arguments), *tensors(arguments))
     assert_same(result, expected)
 
 
-@pytest.mark.parametrize("function, i", CASES)
+@pytest.mark.parametrize(("function", "i"), CASES)
 @pytest.mark.parametrize("repeat", [1, 13], ids=["remainder", "vectors"])
 def test_as_an_expression(function: str, i: int, repeat: int) -> None:
     """On the processor's vectors, and on what is left over of them, which torch computes by other code."""

@@ -230,7 +230,7 @@ def test_what_is_printed_of_a_compiled_file_finds_its_weights_there(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    ("words", "said"),
     [
         (["show", WEIGHTS], "a compiled file holds its weights"),
         (["show", "--phase", "TRAIN"], "--phase is for a prototxt"),

@@ -52,7 +52,7 @@ def test_memory_data_is_an_input(nets: Nets) -> None:
     assert net.inputs["label"].dims == (5,)  # one for each picture, however many there are
 
 
-@pytest.mark.parametrize("source, advice", [
+@pytest.mark.parametrize(("source", "advice"), [
     ('type: "Data" data_param { batch_size: 50 } transform_param { crop_size: 227 }', "data=50,3,227,227"),
     ('type: "ImageData" image_data_param { source: "list" batch_size: 8 }', "data=8,3,224,224"),
     ('type: "HDF5Data" hdf5_data_param { source: "list" batch_size: 8 }', "data=8,3,224,224"),

@@ -107,7 +107,7 @@ ATTRIBUTES = [
 ]
 
 
-@pytest.mark.parametrize("call, expected", ATTRIBUTES)
+@pytest.mark.parametrize(("call", "expected"), ATTRIBUTES)
 def test_attributes(call: str, expected: dict[str, object]) -> None:
     size = "f32[1,1,1,1]" if "reshape" in call else "f32[1,4,6,6]"
     count = 4 if "points=[" in call else 2 if "slice" in call else 1
@@ -136,7 +136,7 @@ def test_any_text_can_be_a_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given, shown",
+    ("given", "shown"),
     [
         ("[1, -2.5, 3e-5]", "[1, -2.5, 3e-05]"),
         ("[inf, -inf, nan]", "[inf, -inf, nan]"),

@@ -114,8 +114,9 @@ def judge_error(worst: float, dtype: str, what: str) -> Row:
 
 
 def nets(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
-    """Whole nets against the reference in float64, twice, on inputs that none has seen; between the runs all memory
-    of values is poisoned.
+    """Whole nets against the reference in float64, twice, on inputs that none has seen.
+
+    Between the runs all memory of values is poisoned.
     """
     for case in cases:
         net, plain = Net.from_artifact(read(artifact_path(work, case))), build_graph(case)

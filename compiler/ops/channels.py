@@ -21,7 +21,7 @@ class Affine(Elementwise):
 
 @op("batch_norm", operands=3)
 class BatchNorm(Affine):
-    """Normalise each channel by a mean and a variance learnt before. (Caffe's does no more; see scale.)"""
+    """Normalise each channel by a mean and a variance learnt before; Caffe's does no more, see scale."""
 
     eps: float = 1e-5
     axis: int = 1

@@ -15,8 +15,10 @@ from .image import plural
 
 @op("sigmoid_cross_entropy", operands=2)
 class SigmoidCrossEntropy(Elementwise):
-    """-t·log(p) - (1 - t)·log(1 - p) for p = sigmoid(x), in the form that cannot overflow
-    (Caffe, sigmoid_cross_entropy_loss_layer.cpp)."""
+    """-t·log(p) - (1 - t)·log(1 - p) for p = sigmoid(x), in the form that cannot overflow.
+
+    Source: Caffe, sigmoid_cross_entropy_loss_layer.cpp.
+    """
 
     def scalar(self, m: Any, x: Any, target: Any) -> Any:
         positive = m.where(x >= 0, x, 0.0)
@@ -42,10 +44,10 @@ class SmoothL1(Elementwise):
 
 @op("contrastive", operands=2)
 class Contrastive(Elementwise):
-    """What a pair loses by its squared distance: the square if alike, else what it lacks to `margin`, squared
-    (Hadsell et al. 2006); with `legacy`, what the square lacks to the margin (Caffe, contrastive_loss_layer.cpp).
+    """The loss of a pair by its squared distance: that distance if alike, else its violation of the margin.
 
-    Pairs are alike whose label has a whole part other than 0.
+    With `legacy` the violation is margin - squared distance, else (margin - distance) squared (Hadsell et al. 2006;
+    Caffe, contrastive_loss_layer.cpp). Pairs are alike whose label has a whole part other than 0.
     """
 
     margin: float = 1.0

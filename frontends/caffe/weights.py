@@ -31,8 +31,10 @@ class MissingBlob(Exception):
 
 
 class WeightSource(Protocol):
-    """A source of weights. `blob` returns blob `index` of a layer as float32, None to leave it unbound, or raises
-    MissingBlob."""
+    """A source of weights.
+
+    `blob` returns blob `index` of a layer as float32, None to leave it unbound, or raises MissingBlob.
+    """
 
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None: ...
 

@@ -136,7 +136,7 @@ COPIES = {
 }
 
 
-def cases() -> Iterator[tuple[str, KernelCase]]:
+def convolution_cases() -> Iterator[tuple[str, KernelCase]]:
     for precision, target in PRECISIONS.items():
         for name, (x, w, attributes, words, layout) in CONVOLUTIONS.items():
             tiled = TILED in words
@@ -148,6 +148,9 @@ def cases() -> Iterator[tuple[str, KernelCase]]:
     for name, (x, w, attributes, words, _) in CONVOLUTIONS.items():
         if TILED in words:
             yield f"conv/sm_80/{name}", KernelCase(conv(x, w, attributes), architecture="sm_80")
+
+
+def epilogue_cases() -> Iterator[tuple[str, KernelCase]]:
     for name, epilogue in EPILOGUES.items():
         for anchor, x, shape in (("conv", "f32[2,18,6,5]", "2,7,6,5"), ("depthwise", "f32[2,7,6,5]", "2,7,6,5")):
             w, more = ("f32[7,18,3,3]", "pad=1") if anchor == "conv" else ("f32[7,1,3,3]", "pad=1, groups=7")
@@ -155,6 +158,9 @@ def cases() -> Iterator[tuple[str, KernelCase]]:
             used = {n: t for n, t in extra.items() if f" {n})" in epilogue or f" {n}," in epilogue}
             text = net(x, f"y = {epilogue.format(f'conv(x, w, {more})')}; return y", w=w, **used)
             yield f"epilogue/{anchor}/{name}", KernelCase(text)
+
+
+def slice_cases() -> Iterator[tuple[str, KernelCase]]:
     for name, (x, w, attributes, points) in SLICES.items():
         names = ", ".join("pqrs"[: points.count(",") + 2])
         call = f"conv(x, w, b{', ' * bool(attributes)}{attributes})"
@@ -166,6 +172,9 @@ def cases() -> Iterator[tuple[str, KernelCase]]:
             yield f"slices/sm_80/{name}", KernelCase(text, architecture="sm_80", kernels=("_slice_",))
         joined = f"p, q = slice(tanh({call}), points={points[1:-1].split(',')[0]}); y = concat(sigmoid(q), p)"
         yield f"slices/in place/{name}", KernelCase(net(x, f"{joined}; return y", **weights))
+
+
+def merged_cases() -> Iterator[tuple[str, KernelCase]]:
     merged = (
         "a = relu(conv(x, u)); b = relu(conv(x, v)); c = conv(x, w); d = conv(a, t, pad=1); y = concat(b, add(c, d))"
     )
@@ -180,11 +189,17 @@ def cases() -> Iterator[tuple[str, KernelCase]]:
             special=True,
         ),
     )
+
+
+def pool_cases() -> Iterator[tuple[str, KernelCase]]:
     for kind in ("max", "avg"):
         for name, (x, attributes) in POOLS.items():
             for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
                 text = net(x, f"y = relu({kind}_pool(x{', ' * bool(attributes)}{attributes})); return y")
                 yield f"{kind}_pool/{layout or 'plain'}/{name}", KernelCase(text, layout=layout)
+
+
+def mask_and_f16_pool_cases() -> Iterator[tuple[str, KernelCase]]:
     for name in ("3x3 stride 2", "padded", "whole image, large"):
         x, attributes = POOLS[name]
         text = net(x, f"y, m = max_pool(x, mask=true{', ' * bool(attributes)}{attributes}); return y, m")
@@ -203,20 +218,32 @@ def cases() -> Iterator[tuple[str, KernelCase]]:
         "avg_pool/image only",
         KernelCase(net("f32[1,4,7,8]", "y = avg_pool(x, kernel=3, pad=1, include_pad=false); return y")),
     )
+
+
+def norm_cases() -> Iterator[tuple[str, KernelCase]]:
     for name, (x, attributes) in NORMS.items():
         for layout in ("nchw", "nhwc"):
             yield f"lrn/{layout}/{name}", KernelCase(net(x, f"y = lrn(x, {attributes}); return y"), layout=layout)
     yield "lrn/f16", KernelCase(net("f32[2,13,5,4]", "y = lrn(x, size=5, alpha=0.5); return y"), "cuda-f16")
+
+
+def chain_cases() -> Iterator[tuple[str, KernelCase]]:
     for name, (x, body, weights) in CHAINS.items():
         for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
             text = net(x, f"{body}; return y", **weights)
             yield f"chain/{layout or 'plain'}/{name}", KernelCase(text, layout=layout, special=name == "relu")
     yield "chain/f16", KernelCase(net("f32[2,5,7,9]", "y = prelu(sigmoid(x), s); return y", s="f32[5]"), "cuda-f16")
+
+
+def softmax_cases() -> Iterator[tuple[str, KernelCase]]:
     for x, axis in (("f32[5,10]", 1), ("f32[3,7,4,5]", 1), ("f32[3,7,4,5]", -1), ("f32[2,1500]", 1), ("f32[1,1]", 1)):
         for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
             name = f"softmax/{layout or 'plain'}/{x} {axis}"
             yield name, KernelCase(net(x, f"y = softmax(x, axis={axis}); return y"), layout=layout)
     yield "softmax/f16", KernelCase(net("f32[3,77]", "y = softmax(x); return y"), "cuda-f16")
+
+
+def linear_cases() -> Iterator[tuple[str, KernelCase]]:
     for precision, target in PRECISIONS.items():
         for x, w, more in (
             ("f32[1,300]", "f32[10,300]", ""),
@@ -229,6 +256,9 @@ def cases() -> Iterator[tuple[str, KernelCase]]:
             call = f"linear(x, w, b{', ' * bool(more)}{more})"
             text = net(x, f"y = tanh(scale({call}, g, axis=-1)); return y", w=w, b=f"f32[{o}]", g=f"f32[{o}]")
             yield f"linear/{precision}/{x} {w} {more}".rstrip(), KernelCase(text, target)
+
+
+def copy_cases() -> Iterator[tuple[str, KernelCase]]:
     for name, body in COPIES.items():
         for layout in ("nchw", "nhwc") if "flatten" not in name and "reshape" not in name else ("nchw",):
             yield f"copy/{layout}/{name}", KernelCase(net("f32[2,5,6,3]", body), layout=layout)
@@ -254,4 +284,17 @@ def cases() -> Iterator[tuple[str, KernelCase]]:
     )
 
 
-CASES = dict(cases())
+FAMILIES = (
+    convolution_cases,
+    epilogue_cases,
+    slice_cases,
+    merged_cases,
+    pool_cases,
+    mask_and_f16_pool_cases,
+    norm_cases,
+    chain_cases,
+    softmax_cases,
+    linear_cases,
+    copy_cases,
+)
+CASES = dict(case for family in FAMILIES for case in family())

@@ -36,8 +36,7 @@ def batch_norm(l: Layer, x: Value) -> Value:
 
 @layer("Scale", "scale_param", bottoms=(1, 2))
 def scale(l: Layer, x: Value, by: Value | None = None) -> Value:
-    """Multiply by a learnt blob or a second bottom, broadcast from `axis` on; bias_term adds a learnt blob
-    (scale_layer.cpp)."""
+    """Multiply by a learnt blob or a bottom, broadcast from `axis` on; bias_term adds a blob (scale_layer.cpp)."""
     gamma, axis = operand_and_axis(l, x, by, "gamma")
     beta = (l.weight(l.sizes(gamma.type.dims), "beta"),) if l.param["bias_term"] else ()
     return l.emit(Scale(axis=axis), x, gamma, *beta)

@@ -90,8 +90,10 @@ def softmax_with_loss(l: Layer, x: Value, label: Value) -> Tops:
 
 @layer("InfogainLoss", "infogain_loss_param", bottoms=(2, 3), tops=(0, 2))
 def infogain_loss(l: Layer, x: Value, label: Value, given: Value | None = None) -> Tops:
-    """-log(softmax) of all classes, weighted by the label's row of a matrix from a file or the third bottom
-    (infogain_loss_layer.cpp)."""
+    """-log(softmax) of all classes, weighted by the label's row of a matrix (infogain_loss_layer.cpp).
+
+    The matrix is read from a file, or is the third bottom.
+    """
     check_same_batch(l, x, label)
     settings = l.message["loss_param"]
     if "normalize" in settings:
@@ -115,8 +117,7 @@ def multinomial_logistic_loss(l: Layer, p: Value, label: Value) -> Tops:
 
 @layer("SigmoidCrossEntropyLoss", bottoms=2, tops=(0, 1))
 def sigmoid_cross_entropy_loss(l: Layer, x: Value, target: Value) -> Tops:
-    """The cross entropy of sigmoids and targets in [0, 1]; by default averaged over the batch
-    (sigmoid_cross_entropy_loss_layer.cpp)."""
+    """Cross entropy of sigmoids, by default averaged over the batch (sigmoid_cross_entropy_loss_layer.cpp)."""
     check_same_batch(l, x, target)
     rule, target = normalization(l, "BATCH_SIZE"), reshape_like(l, x, target)
     return (reduce_losses(l, l.emit(SigmoidCrossEntropy(), x, target), target, rule),)[: len(l.tops)]
@@ -142,8 +143,7 @@ def hinge_loss(l: Layer, x: Value, label: Value) -> Tops:
 
 @layer("ContrastiveLoss", "contrastive_loss_param", bottoms=3, tops=(0, 1))
 def contrastive_loss(l: Layer, a: Value, b: Value, alike: Value) -> Tops:
-    """The contrastive loss of pairs of rows: squared distance if similar, squared margin violation if not
-    (contrastive_loss_layer.cpp)."""
+    """Squared distance of similar rows, squared margin violation of others (contrastive_loss_layer.cpp)."""
     check_same_batch(l, a, b, alike)
     if a.type.rank < 2 or prod(l.sizes(a.type.dims[2:])) != 1 or prod(l.sizes(alike.type.dims[1:])) != 1:
         sentence = "it compares rows [n, c], or [n, c, 1, 1], and has one label for each pair"
@@ -155,8 +155,10 @@ def contrastive_loss(l: Layer, a: Value, b: Value, alike: Value) -> Tops:
 
 @layer("SmoothL1Loss", "smooth_l1_loss_param", bottoms=(2, 4), tops=(0, 1))
 def smooth_l1_loss(l: Layer, x: Value, y: Value, inside: Value | None = None, outside: Value | None = None) -> Tops:
-    """Smooth L1 of (x - y) times the third bottom, times the fourth, divided by the batch size
-    (smooth_L1_loss_layer.cpp of SSD and of Fast R-CNN, which has `sigma` and the fourth bottom)."""
+    """Smooth L1 of (x - y), weighted by the third and fourth bottom, per image (smooth_L1_loss_layer.cpp).
+
+    SSD and Fast R-CNN have one each; `sigma` and the fourth bottom are Fast R-CNN's.
+    """
     check_same_batch(l, x, y)
     difference = l.emit(Add(beta=-1.0), x, reshape_like(l, x, y))
     if inside is not None:

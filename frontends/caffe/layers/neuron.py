@@ -53,7 +53,7 @@ def sigmoid(l: Layer, x: Value) -> Value:
 
 @layer("TanH")
 def tanh(l: Layer, x: Value) -> Value:
-    """tanh(x) (tanh_layer.cpp)."""
+    """The hyperbolic tangent (tanh_layer.cpp)."""
     return l.emit(TanH(), x)
 
 

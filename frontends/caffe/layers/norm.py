@@ -38,8 +38,10 @@ def normalize(l: Layer, x: Value) -> Value:
 
 @layer("MVN", "mvn_param")
 def mvn(l: Layer, x: Value) -> Value:
-    """Subtract the mean and, with normalize_variance, divide by the standard deviation, per channel or, with
-    across_channels, per image (mvn_layer.cpp)."""
+    """Subtract the mean; with normalize_variance, divide by the standard deviation (mvn_layer.cpp).
+
+    Both are of each channel or, with across_channels, of each image.
+    """
     p = l.param
     if not 1 <= x.type.rank <= 4:
         raise l.fault(f"it takes one to four dimensions, [n, c, h, w], not {x.type}")

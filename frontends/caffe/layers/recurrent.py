@@ -32,8 +32,9 @@ def lstm(l: Layer, x: Value, cont: Value, *rest: Value) -> tuple[Value, ...]:
 
 @layer("RNN", "recurrent_param", bottoms=(2, 4), tops=(1, 2))
 def rnn(l: Layer, x: Value, cont: Value, *rest: Value) -> tuple[Value, ...]:
-    """o = tanh(W_ho h + b_o) of every step, h = tanh(W_xh x + b_h + W_hh h); with expose_hidden h is one more bottom,
-    and one more top (rnn_layer.cpp).
+    """o = tanh(W_ho h + b_o) of every step, h = tanh(W_xh x + b_h + W_hh h) (rnn_layer.cpp).
+
+    With expose_hidden, h is one more bottom and one more top.
 
     Blobs: W_xh, b_h, W_xh_static if there is a static input, W_hh, W_ho, b_o.
     """

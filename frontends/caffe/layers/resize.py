@@ -40,8 +40,11 @@ def interp(l: Layer, x: Value) -> Value:
 
 @layer("Upsample", "upsample_param", bottoms=(1, 2))
 def upsample(l: Layer, x: Value, mask: Value | None = None) -> Value:
-    """With a second bottom, the mask of a max pooling: unpool, zeros elsewhere (SegNet's upsample_layer.cpp). With one
-    bottom: repeat each element `scale` times along both image axes (MobileNet-YOLO's)."""
+    """Unpool by the second bottom, a max pooling's mask (SegNet), or repeat elements `scale` times (MobileNet-YOLO).
+
+    Elements that the mask does not name are 0; elements are repeated along both image axes. Source: SegNet's
+    upsample_layer.cpp and MobileNet-YOLO's.
+    """
     check_image(l, x)
     if mask is not None:
         return l.emit(unpool(l), x, mask)
