@@ -13,27 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-FUNCTIONS = (
-    "where",  # where(condition, x, y)
-    "exp",
-    "log",
-    "log1p",
-    "expm1",
-    "sqrt",
-    "rsqrt",
-    "pow",  # pow(x, y); a negative x with a fractional y is NaN
-    "abs",
-    "maximum",  # NaN if either is
-    "minimum",
-    "tanh",
-    "sigmoid",
-    "floor",
-    "ceil",
-    "round",  # half to even
-    "sign",
-    "erf",
-)
+from ..runtime.artifact import EXPR_FUNCTIONS
+
 OPERATORS = ("add", "sub", "mul", "div", "neg", "gt", "ge", "lt", "le", "eq")
+FUNCTIONS = tuple(name for name in EXPR_FUNCTIONS if name not in OPERATORS)
 
 
 def _like(x: Any, other: Any) -> Tensor:

@@ -7,15 +7,8 @@ from math import prod
 
 import torch
 
-DTYPES = {
-    "f64": torch.float64,
-    "f32": torch.float32,
-    "f16": torch.float16,
-    "bf16": torch.bfloat16,
-    "i64": torch.int64,
-    "i32": torch.int32,
-    "u8": torch.uint8,
-}
+from ..runtime.artifact import DTYPES as DTYPES
+
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 

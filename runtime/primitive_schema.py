@@ -15,7 +15,11 @@ EXPR_FUNCTIONS: Mapping[str, int] = {
     **dict.fromkeys(("floor", "ceil", "round", "sign", "erf"), 1),
     "where": 3,
 }
-"""What an `expr` may call, and with how many arguments. Comparisons give 1 or 0, and the condition of `where`."""
+"""The scalar functions, with how many arguments each has: what an `expr` may call.
+
+Comparisons give 1 or 0, and the condition of `where`. pow of a negative number to a fraction is NaN; maximum and
+minimum are NaN if either operand is; round rounds halves to even.
+"""
 
 
 @dataclass(frozen=True, slots=True)
