@@ -181,9 +181,8 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
     if is_artifact(path):
         artifact = read_source(path)
         planned = read_source_of_artifact(artifact, path, weights, options.shapes, options.outputs)
-        forms = {
-            name: f for name, f in artifact.preprocessing.items() if name in {v.name for v in planned.graph.inputs}
-        }
+        inputs = {v.name for v in planned.graph.inputs}
+        forms = {name: f for name, f in artifact.preprocessing.items() if name in inputs}
         images = {f.mean_image: artifact.weights[f.mean_image] for f in forms.values() if f.mean_image}
         return NetFile(planned, len(planned.graph.nodes), (), forms, images, perf_counter() - start)
     if path.suffix == ".net" or path == STDIN:

@@ -1,11 +1,7 @@
 """A read-only networkx view of a graph: depths, longest path, dominators, articulation points, reachability, conflicts.
 
-A view is for queries and drawings, and never the storage. Importing networkx takes 50 to 70 ms, a tenth of the time in
-which SqueezeNet compiles, so it is imported when the first view is asked for, and what every compilation runs keeps
-loops of its own. Those are faster on nets of 1,000 and 10,000 nodes, too: the view, its construction included, takes
-1.7 to 2.2 times as long for the depths in passes/schedule.py, 3 to 5 times for `leading_to` in
-frontends/caffe/wiring.py (where moreover the order of the layers counts, as blobs are written in place), and over 100
-times for `lower_bound` in passes/plan_memory.py.
+A view is for queries and drawings, and never the storage. Importing networkx is slow beside compiling a net, so it is
+imported when the first view is asked for, and what every compilation runs keeps loops of its own.
 """
 
 from __future__ import annotations
