@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from .check import check_plan, require
-from .container import digest, read_tensors, write_tensors
+from .container import digest, read_metadata, read_tensors, write_tensors
 from .encoding import decode, encode, parse
 from .plan import DTYPES as DTYPES
 from .plan import ArtifactError as ArtifactError
@@ -169,7 +169,7 @@ def read_source(path: str | Path) -> Source:
 def is_former(path: str | Path) -> bool:
     """True for a compiled file of cortado 0.1, which has to be compiled again. ArtifactError as for `read`."""
     with naming(path):
-        return read_tensors(Path(path))[1].get("cortado") == str(FORMER_VERSION)
+        return read_metadata(Path(path)).get("cortado") == str(FORMER_VERSION)
 
 
 @contextmanager
