@@ -14,22 +14,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import folding
 from . import passes as all_passes
 from .compiler.build import build
 from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.plan import MemoryPlan, PlannedGraph
+from .compiler.preprocessing import insert_preprocessing, require_absorbed
 from .compiler.specialize import reshape_inputs
 from .compiler.targets import target as target_named
 from .compiler.text import parse
-from .file_types import is_artifact
+from .frontends.caffe.read import read_caffe
 from .frontends.caffe.register import registered_layers
 from .frontends.caffe.rules import State
+from .frontends.caffe.weights import WeightsGiven
+from .frontends.files.file_types import is_artifact
+from .frontends.language import STDIN, parse_source, read_language
 from .passes import PIPELINE, REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFailed
 from .passes.reproducer import write_reproducer
 from .plugins import load_plugins
-from .reading import STDIN, WeightsGiven, read_caffe, read_language, read_source_of_artifact
 from .runtime.artifact import Artifact, Preprocessing, is_former, read_source, write
 from .runtime.net import Net
 from .runtime.net import load as load_net
@@ -180,7 +182,7 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
     load_plugins()
     if is_artifact(path):
         artifact = read_source(path)
-        planned = read_source_of_artifact(artifact, path, weights, options.shapes, options.outputs)
+        planned = parse_source(artifact.text, artifact.weights, path, weights, options.shapes, options.outputs)
         inputs = {v.name for v in planned.graph.inputs}
         forms = {name: f for name, f in artifact.preprocessing.items() if name in inputs}
         images = {f.mean_image: artifact.weights[f.mean_image] for f in forms.values() if f.mean_image}
@@ -203,10 +205,11 @@ def compile_file(file: NetFile, options: Options) -> Compilation:
     if options.fold_preprocessing:
         if not options.optimize:
             raise CompileError("preprocessing is folded by passes, and they are turned off")
-        graph, absorbed, forms = folding.insert_preprocessing(planned.graph, forms)
+        graph, absorbed, forms = insert_preprocessing(planned.graph, forms)
         planned = planned if graph is planned.graph else PlannedGraph(graph)
     stages = run_passes(planned, options, options.passes)
-    folding.require_absorbed(absorbed, stages.by_name.get("fold_forward", planned).graph, stages.notes)
+    declined = {note.value: note.sentence for note in stages.notes if not note.done}
+    require_absorbed(absorbed, stages.by_name.get("fold_forward", planned).graph, declined)
     start = perf_counter()
     source = stages.by_name[SHAPE_FREE[-1].__name__] if options.optimize else planned
     artifact = build(stages.final, source.graph, options.target, versions())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..file_types import is_artifact
+from ..frontends.files.file_types import is_artifact
 from .options import make_options, net_options
 from .screen import format_count, format_error, format_size, print_columns, show_progress, warn
 

@@ -12,8 +12,8 @@ import numpy as np
 from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
 from ..driver import Options, load, read_net
-from ..file_types import is_artifact
 from ..frontends.caffe.rules import State
+from ..frontends.files.file_types import is_artifact
 from ..runtime.artifact import read
 from ..runtime.preprocess import Array, read_array
 from .feed import open_npz, read_all_arrays

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..file_types import is_artifact
+from ..frontends.files.file_types import is_artifact
 
 if TYPE_CHECKING:
     from ..driver import Options

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ..file_types import is_artifact
+from ..frontends.files.file_types import is_artifact
 from .options import PictureOptions, make_options, net_options
 from .screen import format_count, print_columns, show_progress, warn
 

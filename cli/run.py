@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..file_types import is_artifact
+from ..frontends.files.file_types import is_artifact
 from .files import require_writable, save_arrays
 from .options import PictureOptions, picture_options
 from .screen import print_columns, show_progress

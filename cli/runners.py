@@ -16,9 +16,9 @@ from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
 from ..compiler.specialize import reshape_inputs
 from ..driver import Options, compile_graph
-from ..file_types import is_artifact
 from ..frontends.caffe.lint import trace_dataflow
 from ..frontends.caffe.rules import State
+from ..frontends.files.file_types import is_artifact
 from ..frontends.files.prototxt import read as read_prototxt
 from ..runtime import Net
 from ..runtime.feed import array_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ..file_types import is_artifact
+from ..frontends.files.file_types import is_artifact
 from .options import PROTOTXT_OPTIONS, make_options, net_options
 from .screen import show_progress, warn
 

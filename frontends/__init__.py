@@ -1,1 +1,1 @@
-"""Front ends: import other frameworks' model files into the language. So far there is one, Caffe's."""
+"""Front ends: from files to graphs. Caffe's models are imported, and texts in the language are read."""

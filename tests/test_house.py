@@ -175,7 +175,7 @@ def test_the_command_line_starts_without_the_compiler() -> None:
 
 
 def test_the_runtime_stands_alone() -> None:
-    upstairs = [f"cortado.{name}" for name in ("compiler", "passes", "frontends", "driver", "cli", "reading")]
+    upstairs = [f"cortado.{name}" for name in ("compiler", "passes", "frontends", "driver", "cli")]
     found = loaded_modules("import cortado.runtime")
     assert "cortado.runtime.net" in found
     assert (

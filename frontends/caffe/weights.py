@@ -19,6 +19,7 @@ from ..files.caffemodel import Blob, LayerBlobs, Weights, read
 
 Shape = tuple[int, ...]
 Fill = Callable[[str, str, int, Shape], np.ndarray]
+WeightsGiven = str | Path | Fill | Weights | None
 WRONG_FILE_ADVICE = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
 
 
@@ -129,7 +130,7 @@ def has_shape(blob: Blob, shape: Shape) -> bool:
     return (1,) * missing + shape == tuple(blob.shape)
 
 
-def open_weights(weights: str | Path | Fill | Weights | None) -> WeightSource:
+def open_weights(weights: WeightsGiven) -> WeightSource:
     """The source for weights given as a file, a function, parsed Weights, or None. CompileError if a file is bad."""
     if weights is None:
         return NoWeights()

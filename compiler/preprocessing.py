@@ -1,9 +1,9 @@
-"""Preprocessing as part of a net, on request: mean and scale go into the first layers' weights.
+"""Makes a picture's preprocessing part of a net, on request: mean and scale go into the first layers' weights.
 
-A picture's numbers minus a mean, times a scale, are one a·x + b for each channel. `prepared` writes that as a `scale`
-right behind the input; `fold_forward` takes it into the convolutions that read it, in float64, wherever that is exact.
-A request that no pass could meet is refused, with the reason: the net must not do at every run what it was asked to do
-never again.
+A picture's numbers minus a mean, times a scale, are a·x + b for each channel. `insert_preprocessing` adds that as a
+`scale` of the input, before the passes; `fold_forward` folds it into the convolutions that read it, in float64, where
+that is exact. A `scale` that is left after the passes is an error (`require_absorbed`): the net would compute at every
+run what it was asked to compute once.
 """
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ from dataclasses import replace
 
 import torch
 
-from .compiler.errors import CompileError
-from .compiler.ir import Graph, Value
-from .compiler.op import did_you_mean
-from .compiler.ops.channels import Scale
-from .compiler.ops.conv import Conv
-from .compiler.ops.dense import Linear
-from .compiler.rewrite import UniqueNames, Writer, make_constant
-from .passes import Note
-from .runtime.artifact import Preprocessing
+from ..runtime.artifact import Preprocessing
+from .errors import CompileError
+from .ir import Graph, Value
+from .op import did_you_mean
+from .ops.channels import Scale
+from .ops.conv import Conv
+from .ops.dense import Linear
+from .rewrite import UniqueNames, Writer, make_constant
 
 Forms = Mapping[str, Preprocessing]
 PIXELS = 255.0  # the largest number of a picture's channel, as it is read
 
 
 def insert_preprocessing(graph: Graph, forms: Forms) -> tuple[Graph, tuple[str, ...], dict[str, Preprocessing]]:
-    """The net for pictures as they are, the names of the values that have to vanish, and what is left to be done.
+    """The net for pictures of 0..255, the names of the values to be folded away, and the preprocessing that is left.
 
-    Order of channels, resizing and cutting are left. CompileError if a form is for no input, or not one number for each
-    channel.
+    What is left is the order of channels, resizing and cutting. CompileError if a form is for no input, or not one
+    number for each channel.
     """
     writer, names = Writer(graph), UniqueNames(graph)
     inputs = {v.name: v for v in graph.inputs}
@@ -68,16 +67,16 @@ def coefficients(value: Value, form: Preprocessing) -> tuple[float, torch.Tensor
     return form.scale * (form.raw_scale / PIXELS), -mean * form.scale
 
 
-def require_absorbed(names: Sequence[str], graph: Graph, notes: Sequence[Note]) -> None:
-    """CompileError for the first of these values that is still there: the passes say why."""
+def require_absorbed(names: Sequence[str], graph: Graph, reasons: Mapping[str, str]) -> None:
+    """CompileError for the first of these values that is still there, with the reason that a pass gave for it."""
     for name in names:
         if name not in graph.values:
             continue
         value = graph.values[name]
-        why = [n.sentence.removeprefix("not folded forward: ") for n in notes if n.value == name and not n.done]
         readers = [n for n in graph.users[value] if not isinstance(n.op, Conv | Linear) and not n.op.shape_only]
         listed = ", ".join(f"{n.name} ({n.op.name})" for n in readers) or "the net's caller"
-        reason = why[-1] if why else f"only convolutions and matrix products take them in, and {listed} reads it"
+        otherwise = f"only convolutions and matrix products take them in, and {listed} reads it"
+        reason = reasons.get(name, otherwise).removeprefix("not folded forward: ")
         advice = "Leave them to the runtime: compile without folding, and they are kept in the file."
         source = name.removesuffix(".prepared")
         raise CompileError(f'mean and scale of "{source}" cannot be part of the weights: {reason}', advice=advice)

@@ -1,0 +1,42 @@
+"""Reads a Caffe net from its files: a prototxt with its weights, or a caffemodel alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...compiler.ir import Graph
+from ...compiler.specialize import Shapes, parse_dims
+from ..files.caffemodel import read as read_caffemodel
+from ..files.prototxt import read as read_prototxt
+from . import from_caffemodel
+from .net import build_graph
+from .rules import State, select_layers
+from .upgrade import upgrade_net
+from .weights import WeightsGiven, open_weights
+
+
+def read_caffe(
+    path: Path,
+    weights: WeightsGiven,
+    state: State,
+    shapes: Shapes,
+    outputs: Sequence[str],
+    lenient: bool,
+    warn: Callable[[str], None],
+) -> tuple[Graph, int]:
+    """The net of a prototxt, or of a caffemodel alone, and how many layers it has in that state.
+
+    CompileError tells all that is wrong.
+    """
+    if path.suffix == ".caffemodel" and weights is None:
+        weights = read_caffemodel(path)
+        message = from_caffemodel.read_net(weights, path, outputs)
+    else:
+        message = read_prototxt(path)
+    sizes = {name: parse_dims(shape) for name, shape in shapes.items()}
+    graph = build_graph(
+        message, open_weights(weights), state=state, shapes=sizes, outputs=outputs, lenient=lenient, warn=warn
+    )
+    message = upgrade_net(message, [])
+    return graph, len(select_layers(message["layer"], state.with_file_stages(message), []))
