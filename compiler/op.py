@@ -1,4 +1,4 @@
-"""An operator is one record: attributes, arity, traits, the types of its results, its meaning, its cost.
+"""An operator is one record: attributes, arity, traits, shape inference, reference implementation, cost.
 
     @op("softmax", operands=1)
     class Softmax(Op):
@@ -8,8 +8,8 @@
         def reference(self, x): return x.softmax(self.axis)
         def flops(self, operands, results): return 5 * results[0].numel
 
-The fields are the attributes (types: attributes.py), the docstring is the manual page, and `reference` is the truth
-that every backend is tested against.
+The fields are the attributes (types: attributes.py), the docstring is the manual page, and every backend is tested
+against `reference`.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ T = TypeVar("T", bound="Op")
 
 
 class Trait(Enum):
-    """What passes and targets may rely on, whatever the operator's attributes are."""
+    """Properties that passes and targets may rely on, whatever the operator's attributes are."""
 
     REINTERPRETS = "the result has the operand's bytes, in the operand's row-major order"
     SHAPE_ONLY = "the results depend on the operands' shapes alone, not on their data"
     ROW_MAJOR_ONLY = "operands of rank 4 have to be in layout nchw"
     LAYOUT_AGNOSTIC = "copies from any layout to any other: operand and result may have different layouts"
     READS_ANY_LAYOUT = "the first operand may have another layout than the result, if the target can read it"
-    JOINS = "defines concat_ranges: operands may be channels of the result, unchanged"
-    SLICES = "defines slice_ranges: results may be channels of the first operand, unchanged"
+    JOINS = "defines concat_ranges: operands may be unchanged channel ranges of the result"
+    SLICES = "defines slice_ranges: results may be unchanged channel ranges of the first operand"
 
 
 class Arity(NamedTuple):
-    """The least and the greatest number of operands; None: no limit."""
+    """The least and the greatest number of operands; None means no limit."""
 
     least: int
     most: int | None
@@ -90,38 +90,38 @@ class Op:
         return Trait.READS_ANY_LAYOUT in self.traits
 
     def infer(self, *operands: Any) -> TensorType | tuple[TensorType, ...]:
-        """The type of each result, or ValueError with a plain sentence on why these operands cannot be."""
+        """The type of each result. ValueError, with one plain sentence, if the operands do not fit."""
         raise NotImplementedError(self.name)
 
     def reference(self, *operands: Any) -> Tensor | tuple[Tensor, ...]:
-        """The results, computed plainly."""
+        """The results, computed in plain torch."""
         raise NotImplementedError(self.name)
 
     def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
-        """Arithmetic operations at the largest sizes; 0 for an operator that only moves or compares numbers.
+        """Arithmetic operations at the largest sizes; 0 for an operator that only moves or compares elements.
 
-        A multiplication and an addition are two, a function such as exp is one.
+        A multiplication and an addition count as two, a function such as exp as one.
         """
         return 0
 
     def pointwise_in(self, operand: int) -> bool:
-        """True if each element of the result needs that operand at the same place and nowhere else."""
+        """True if each element of the result depends on that operand at the same index only."""
         return False
 
     def axis_permutation(self, rank: int) -> Ints:
-        """For each axis of the result the operand's that it is, if nothing else changes (transpose); else ()."""
+        """For each axis of the result, the operand's axis, if the operator only permutes axes (transpose); else ()."""
         return ()
 
     def concat_ranges(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
-        """For each operand the channels of the result at which it stands unchanged (concat); () if they do not."""
+        """For each operand, the channels of the result that are its unchanged copy (concat); () if there are none."""
         return ()
 
     def slice_ranges(self, operands: Sequence[TensorType]) -> tuple[range, ...]:
-        """For each result the channels of the first operand that it is, unchanged (slice); () if they are none."""
+        """For each result, the channels of the first operand that it copies unchanged (slice); () if there are none."""
         return ()
 
     def infer_types(self, operands: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        """`infer`, with the count of the operands checked: always a tuple."""
+        """The result of `infer`, always as a tuple. ValueError if the number of operands is wrong, or from `infer`."""
         least, most = self.arity
         if len(operands) < least or (most is not None and len(operands) > most):
             noun = "operand" if self.arity == (1, 1) else "operands"
@@ -130,12 +130,12 @@ class Op:
         return made if isinstance(made, tuple) else (made,)
 
     def compute(self, operands: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """`reference`, always a tuple."""
+        """The result of `reference`, always as a tuple."""
         made = self.reference(*operands)
         return made if isinstance(made, tuple) else (made,)
 
     def attributes(self) -> dict[str, Any]:
-        """Those that differ from their default: what is worth printing."""
+        """The attributes that differ from their default, as they are printed."""
         pairs = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}  # type: ignore[arg-type]
         return {name: value for name, (value, default) in pairs.items() if not is_same_attribute(value, default)}
 
@@ -144,12 +144,12 @@ class Op:
 
 
 class Elementwise(Op):
-    """An operator that is one scalar expression; hence it may be fused into the kernel that computes its operand.
+    """An operator that is one scalar expression; hence it can be fused into the kernel that computes its operand.
 
-    `scalar` is the only definition: on tensors it is the reference, on a recorder it writes a kernel's lines and is
-    counted for `flops`.
-    The result has the type of the first operand. The others have it too or, in an operator with an attribute
-    `axis`, the shape of some of its dimensions from that axis on: `[c]` at axis 1 is one number per channel.
+    `scalar` is the only definition: on tensors it is the reference; on a recorder it yields the lines of a kernel and
+    the count for `flops`. The result has the type of the first operand. The other operands have the same type or, if
+    the operator has an attribute `axis`, the shape of a run of dimensions that starts at that axis: `[c]` at axis 1 is
+    one number per channel.
     """
 
     def scalar(self, m: Any, *operands: Any) -> Any:
@@ -162,9 +162,9 @@ class Elementwise(Op):
         return count_scalar_calls(self, len(operands)) * results[0].numel
 
     def operand_axes(self, operands: Sequence[TensorType]) -> tuple[int | None, ...]:
-        """For each operand the axis of the result at which its shape starts; None if it has the whole shape.
+        """For each operand, the axis of the result at which its shape starts; None if it has the full shape.
 
-        ValueError if one fits nowhere.
+        ValueError if the shape of an operand does not fit.
         """
         whole, axes = operands[0], list[int | None]()
         axis = getattr(self, "axis", None)
@@ -177,7 +177,7 @@ class Elementwise(Op):
             start = axis + whole.rank if axis < 0 else axis
             part = whole.dims[start : start + type.rank]
             if not 0 <= start <= whole.rank or type.dims != part:
-                raise ValueError(f"operand {i + 1} is {type}, which is no part of {whole} from axis {axis} on")
+                raise ValueError(f"operand {i + 1} is {type}, which does not match {whole} from axis {axis} on")
             axes.append(start)
         return tuple(axes)
 
@@ -191,17 +191,17 @@ class Elementwise(Op):
         result: Tensor = self.scalar(
             TENSORS, *(broadcast_view(t, a, x.ndim) for t, a in zip(operands, axes, strict=True))
         )
-        return result.to(x.dtype)  # one that only chooses between constants has torch's default type
+        return result.to(x.dtype)  # a body that only selects constants yields torch's default dtype
 
 
 def broadcast_view(t: Tensor, axis: int | None, rank: int) -> Tensor:
-    """A view that broadcasts over the dimensions beside its own."""
+    """A view of `rank` dimensions with t's own from `axis` on and 1 elsewhere, so that it broadcasts."""
     return t if axis is None else t.reshape(*[1] * axis, *t.shape, *[1] * (rank - axis - t.ndim))
 
 
 @cache
 def count_scalar_calls(op: Elementwise, operands: int) -> int:
-    """How many scalar functions an elementwise operator applies to each element."""
+    """The number of scalar functions that an elementwise operator applies to each element."""
     recorder = Recorder(operands)
     recorder.end_with(op.scalar(recorder, *map(recorder.operand, range(operands))))
     return len(recorder.code)
@@ -209,10 +209,10 @@ def count_scalar_calls(op: Elementwise, operands: int) -> int:
 
 @dataclass_transform(frozen_default=True)
 def op(name: str, operands: int | tuple[int, int | None] = 1) -> Callable[[type[T]], type[T]]:
-    """Freeze the class and enter it in the registry under the name that the text uses.
+    """Freeze the class and register it under the name that the text uses.
 
-    `operands` is how many it takes: a number, or the least and the greatest, where None is no limit. TypeError if an
-    attribute has a type that cannot be checked, or if a trait does not agree with the methods.
+    `operands` is the number of operands, or the least and the greatest; None means no limit. TypeError if an attribute
+    has a type that cannot be checked, or if a trait contradicts the methods.
     """
 
     def enter(cls: type[T]) -> type[T]:
@@ -227,16 +227,16 @@ def op(name: str, operands: int | tuple[int, int | None] = 1) -> Callable[[type[
 
 
 def require_sound_record(cls: type[Op]) -> None:
-    """TypeError unless all attributes have types that can be checked, and the traits agree with the methods."""
+    """TypeError unless all attributes have types that can be checked and the traits match the methods."""
     for f in fields(cls):  # type: ignore[arg-type]
         require_attribute_type(f"{cls.__name__}.{f.name}", annotation_of(f.type))
     for trait, method in ((Trait.JOINS, "concat_ranges"), (Trait.SLICES, "slice_ranges")):
         if (trait in cls.traits) != (getattr(cls, method) is not getattr(Op, method)):
-            raise TypeError(f"{cls.__name__} has the trait {trait.name} or defines {method}: it has to do both")
+            raise TypeError(f"{cls.__name__} has to have the trait {trait.name} and define {method}, or neither")
 
 
 def make_op(name: str, attributes: dict[str, Any]) -> Op:
-    """An operator by the name and attributes that a text gives. ValueError with a plain sentence otherwise."""
+    """The operator of this name with these attributes. ValueError, with one plain sentence, if there is none."""
     if name not in REGISTRY:
         raise ValueError(f"no operator is called {name}{did_you_mean(name, REGISTRY)}")
     cls = REGISTRY[name]
@@ -251,13 +251,13 @@ def make_op(name: str, attributes: dict[str, Any]) -> Op:
 
 
 def did_you_mean(word: str, known: Any) -> str:
-    """`; did you mean conv?`, or nothing."""
+    """`; did you mean conv?` with the closest known word, or "" if none is close."""
     close = get_close_matches(word, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def per_axis(numbers: Ints, axes: int, name: str) -> Ints:
-    """One number for each image axis; a single number stands for all. ValueError on another count."""
+    """One number for each image axis; a single number is repeated. ValueError for any other count."""
     if len(numbers) not in (1, axes):
         raise ValueError(f"{name} has {len(numbers)} numbers, the image {axes} axes")
     return numbers * axes if len(numbers) == 1 else numbers

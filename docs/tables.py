@@ -30,7 +30,7 @@ from cortado.frontends.caffe.layer import LAYERS, MANY, LayerType  # noqa: E402
 PAGES = ("README.md", "docs/layers.md", "docs/passes.md", "docs/kernels_and_precision.md", "benchmarks/README.md")
 PART_PATTERN = re.compile(r"(<!-- worked out: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BENCHMARKS, DOCS = ROOT / "benchmarks", ROOT / "docs"
-TEMPLATES = ROOT / "compiler" / "codegen" / "templates"
+TEMPLATES = ROOT / "compiler" / "targets" / "cuda" / "templates"
 
 
 def main() -> None:

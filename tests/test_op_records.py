@@ -103,7 +103,7 @@ def test_traits_are_declared() -> None:
 
 @pytest.mark.parametrize("trait", [Trait.JOINS, Trait.SLICES])
 def test_a_trait_without_its_method_is_refused(trait: Trait) -> None:
-    with pytest.raises(TypeError, match=rf"^Broken has the trait {trait.name} or defines \w+: it has to do both$"):
+    with pytest.raises(TypeError, match=rf"^Broken has to have the trait {trait.name} and define \w+, or neither$"):
 
         @op("broken")
         class Broken(Op):

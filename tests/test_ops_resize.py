@@ -31,16 +31,16 @@ F16 = TensorType("f16", (1, 1, 30, 40))
     (lambda: Interp(sizes=(3, 0)).infer(f32(1, 1, 4, 4)), "a size is 1 or more, not 0"),
     (lambda: Interp(shrink=0).infer(f32(1, 1, 4)), "shrink is 1 or more, not 0"),
     (lambda: Interp(zoom=2, times=2).infer(f32(1, 1, 4)), "give sizes, or shrink and zoom, or times"),
-    (lambda: Interp(zoom=2, trim=(2, 2)).infer(f32(1, 1, 4)), "is gone when 2 and 2 are cut off its ends"),
-    (lambda: Interp(trim=(-1, 0)).infer(f32(1, 1, 4)), "trim cuts 0 or more"),
+    (lambda: Interp(zoom=2, trim=(2, 2)).infer(f32(1, 1, 4)), "trimmed by 2 and 2"),
+    (lambda: Interp(trim=(-1, 0)).infer(f32(1, 1, 4)), "trim is 0 or more"),
     (lambda: Interp(zoom=2).infer(f32(1, 4)), r"takes images \[n, c, \.\.\.\]"),
     (lambda: Interp(zoom=2).infer(f32(1, 1, AtMost(4), 4)), "has to be known"),
     (lambda: Upsample(scale=(0,)).infer(f32(1, 1, 4)), "scale is 1 or more"),
     (lambda: Upsample(scale=(2, 3)).infer(f32(1, 1, 4)), "scale has 2 numbers, the image 1 axes"),
-    (lambda: Unpool().infer(f32(1, 2, 4), f32(1, 1, 4)), "the mask has a place for each number of x"),
+    (lambda: Unpool().infer(f32(1, 2, 4), f32(1, 1, 4)), "the mask has to have the shape of x"),
     (lambda: Unpool(sizes=(2,)).infer(f32(1, 2, 4, 4), f32(1, 2, 4, 4)), "sizes has 1 numbers, the image 2 axes"),
     (lambda: Unpool(cut=(8,)).infer(f32(1, 2, 4), f32(1, 2, 4)), "nothing is left of a plane of"),
-    (lambda: Unpool().infer(F16, F16), "f16 cannot count the 4800 places of a plane"),
+    (lambda: Unpool().infer(F16, F16), "f16 cannot hold the indices of a plane of 4800"),
 ])  # fmt: skip
 def test_what_cannot_be(wrong: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
@@ -82,7 +82,7 @@ def test_unpool_puts_back() -> None:
     assert Unpool(cut=(0, 1), scale=(2,)).infer(f32(2, 3, 4, 5), f32(2, 3, 4, 5)) == f32(2, 3, 8, 9)
     assert Unpool(sizes=(7, 9)).infer(f32(2, 3, 4, 5), f32(2, 3, 4, 5)) == f32(2, 3, 7, 9)
     assert Unpool(sizes=(2,)).reference(arange(1, 1, 3), torch.tensor([[[1.9, 0.0, 1.0]]])).tolist() == [[[1, 2]]]
-    with pytest.raises(ValueError, match="the mask names place 4 of a plane of 4"):
+    with pytest.raises(ValueError, match="the mask holds the index 4 for a plane of 4"):
         Unpool().reference(arange(1, 1, 2), torch.tensor([[[4.0, 0.0]]]))
 
 
@@ -149,7 +149,7 @@ def test_a_mask_that_leaves_the_plane(nets: Nets, place: float) -> None:
     net = nets.compile(text)
     good = net(data=arange(1, 1, 1, 2).numpy() + 1, mask=np.float32([[[[0, 7]]]]))["y"]
     assert good.tolist() == [[[[1, 0, 0, 0], [0, 0, 0, 2]]]]
-    with pytest.raises(ValueError, match=r"the mask names place -?[0-9]+ of a plane of 8"):
+    with pytest.raises(ValueError, match=r"the mask holds the index -?[0-9]+ for a plane of 8"):
         net(data=np.zeros((1, 1, 1, 2), np.float32), mask=np.float32([[[[place, 0]]]]))
 
 
@@ -196,7 +196,7 @@ def test_upsample_refused(nets: Nets, bottoms: int, settings: str, said: str) ->
     ("height: 5", "no field sets the size of the result"),
     ("zoom_factor: 0", "zoom_factor is 1 or more"),
     ("zoom_factor: 2 pad_beg: 1", "pad_beg is 0, or less to cut"),
-    ("zoom_factor: 2 pad_beg: -4", "is gone when 4 and 0 are cut off its ends"),
+    ("zoom_factor: 2 pad_beg: -4", "trimmed by 4 and 0"),
     ("full_zoom_factor: 2 zoom_factor: 2", "full_zoom_factor and other fields both set the size"),
     ("zoom_factor: 2 use_blob_size: true", "Caffe has no field use_blob_size in InterpParameter"),
 ])  # fmt: skip

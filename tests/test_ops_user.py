@@ -128,9 +128,9 @@ def test_the_shape_of_the_first_bottom_is_the_tops_where_nothing_is_said() -> No
     ("line", "said"),
     [
         ('user(x, layer="Twyce")', 'no layer "Twyce" is registered; did you mean Twice?'),
-        ('user(x, layer="Twice", settings="{")', "its settings are no JSON"),
-        ('user(x, layer="Twice", settings="[1]")', "its settings are a JSON object"),
-        ('user(x, layer="Odd")', '"Odd" says its result has the shape [2.5]'),
+        ('user(x, layer="Twice", settings="{")', "the settings are not JSON"),
+        ('user(x, layer="Twice", settings="[1]")', "the settings have to be a JSON object"),
+        ('user(x, layer="Odd")', '"Odd" infers the shape [2.5]'),
     ],
 )
 def test_mistakes_in_a_text(line: str, said: str) -> None:

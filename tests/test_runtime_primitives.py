@@ -513,7 +513,7 @@ WRONG: list[tuple[str, dict[str, Any], list[tuple[int, ...]], str]] = [
     ("linear_packed", {}, [(1, 3, 4), (5, 13)], "rows of 12 numbers"),
     ("max_pool", {"kernel": [2], "pad": [2]}, [(1, 1, 4, 4)], "are invalid"),
     ("concat", {}, [(1, 2, 3), (1, 2, 4)], "differ along axis 1 only"),
-    ("slice", {"points": [3, 2]}, [(1, 4)], "cut points"),
+    ("slice", {"points": [3, 2]}, [(1, 4)], "the points"),
     ("reshape", {}, [(1, 4)], "cannot take the shape"),
     ("softmax", {"axis": 4}, [(1, 4)], "no axis 4"),
     ("lrn", {"size": 4}, [(1, 4, 2, 2)], "odd"),

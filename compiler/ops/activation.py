@@ -1,4 +1,4 @@
-"""Activations: one number in, one number out."""
+"""Activations: elementwise functions of one tensor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..op import Elementwise, op
 
 @op("relu")
 class Relu(Elementwise):
-    """The positive part; `slope` lets that much of the negative part through."""
+    """x where x > 0, else slope · x."""
 
     slope: float = 0.0
 
@@ -19,7 +19,7 @@ class Relu(Elementwise):
 
 @op("prelu", operands=2)
 class PRelu(Elementwise):
-    """The positive part, and the negative part times a learnt slope: [c], or one number [] for all channels."""
+    """x where x > 0, else slope · x, with a learnt slope of shape [c], or [] for all channels (He et al. 2015)."""
 
     axis: int = 1
 
@@ -29,7 +29,7 @@ class PRelu(Elementwise):
 
 @op("at_least", operands=2)
 class AtLeast(Elementwise):
-    """x, but no less than a bound: [c], one for each channel, which is -inf where x passes as it is. NaN stays NaN."""
+    """max(x, bound), with one bound per channel, [c]; -inf leaves a channel as it is. NaN stays NaN."""
 
     axis: int = 1
 
@@ -39,7 +39,7 @@ class AtLeast(Elementwise):
 
 @op("elu")
 class Elu(Elementwise):
-    """x above zero, alpha · (eˣ - 1) below (Clevert et al. 2015)."""
+    """x where x > 0, else alpha · (eˣ - 1) (Clevert et al. 2015)."""
 
     alpha: float = 1.0
 
@@ -65,7 +65,7 @@ class TanH(Elementwise):
 
 @op("bnll")
 class Bnll(Elementwise):
-    """log(1 + eˣ), a ReLU without the corner (binomial normal log likelihood); written so that eˣ cannot overflow."""
+    """log(1 + eˣ), a smooth ReLU (binomial normal log likelihood); written so that eˣ cannot overflow."""
 
     def scalar(self, m: Any, x: Any) -> Any:
         return m.where(x > 0, x, 0.0) + m.log1p(m.exp(-m.abs(x)))
@@ -91,7 +91,7 @@ class Mish(Elementwise):
 
 @op("hard_swish")
 class HardSwish(Elementwise):
-    """x · min(max(x + 3, 0), 6) / 6, a Swish of straight lines (Howard et al. 2019)."""
+    """x · min(max(x + 3, 0), 6) / 6, a piecewise approximation of Swish (Howard et al. 2019)."""
 
     def scalar(self, m: Any, x: Any) -> Any:
         return x * (m.minimum(m.maximum(x + 3.0, 0.0), 6.0) / 6.0)
@@ -99,7 +99,7 @@ class HardSwish(Elementwise):
 
 @op("clip")
 class Clip(Elementwise):
-    """x, but no less than `low` and no more than `high`; `low` where x is no number (Caffe, clip_layer.cpp)."""
+    """max(min(x, high), low); `low` where x is NaN (Caffe, clip_layer.cpp)."""
 
     low: float
     high: float
@@ -111,7 +111,7 @@ class Clip(Elementwise):
 
 @op("threshold")
 class Threshold(Elementwise):
-    """1 where x is above `threshold`, else 0."""
+    """1 where x > threshold, else 0."""
 
     threshold: float = 0.0
 
@@ -129,7 +129,7 @@ class Abs(Elementwise):
 
 @op("dropout")
 class Dropout(Elementwise):
-    """Nothing: what training drops, inference keeps. `remove_dropout` takes it out."""
+    """The identity at inference. `remove_dropout` removes it."""
 
     ratio: float = 0.5
 

@@ -1,4 +1,4 @@
-"""Arithmetic between tensors of one shape, and powers."""
+"""Elementwise arithmetic on tensors of equal shape; powers, exponentials and logarithms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Mul(Elementwise):
 
 @op("max", operands=2)
 class Max(Elementwise):
-    """The larger of the two; y where they cannot be compared (Caffe, eltwise_layer.cpp)."""
+    """x where x > y, else y; hence y where one of them is NaN (Caffe, eltwise_layer.cpp)."""
 
     def scalar(self, m: Any, x: Any, y: Any) -> Any:
         return m.where(x > y, x, y)
@@ -37,14 +37,14 @@ class Max(Elementwise):
 
 @op("power")
 class Power(Elementwise):
-    """(shift + scale · x) to the power `power`."""
+    """(shift + scale · x)^power (Caffe, power_layer.cpp)."""
 
     power: float = 1.0
     scale: float = 1.0
     shift: float = 0.0
 
     def scalar(self, m: Any, x: Any) -> Any:
-        if self.power * self.scale == 0:  # Caffe does not look at x then, not even at its infinities
+        if self.power * self.scale == 0:  # a constant in Caffe, even where x is infinite or NaN
             return m.where(x > 0, constant := 1.0 if self.power == 0 else self.shift**self.power, constant)
         base = x if self.scale == 1 else x * self.scale
         base = base + self.shift if self.shift else base
@@ -52,7 +52,7 @@ class Power(Elementwise):
 
 
 class ExpLogBase(Elementwise):
-    """What exponentials and logarithms share: a base above 0, which is Euler's number where none is given."""
+    """Base class of exponentials and logarithms: a base above 0, by default e."""
 
     base: float = math.e
     scale: float = 1.0
@@ -66,7 +66,7 @@ class ExpLogBase(Elementwise):
 
 @op("exp")
 class Exp(ExpLogBase):
-    """`base` to the power shift + scale · x."""
+    """base^(shift + scale · x) (Caffe, exp_layer.cpp)."""
 
     base: float = math.e
     scale: float = 1.0
@@ -80,7 +80,7 @@ class Exp(ExpLogBase):
 
 @op("log")
 class Log(ExpLogBase):
-    """The logarithm of shift + scale · x to `base`."""
+    """The logarithm of shift + scale · x to `base` (Caffe, log_layer.cpp)."""
 
     base: float = math.e
     scale: float = 1.0
@@ -89,7 +89,7 @@ class Log(ExpLogBase):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.base == 1:
-            raise ValueError("no logarithm has the base 1")
+            raise ValueError("the base of a logarithm cannot be 1")
 
     def scalar(self, m: Any, x: Any) -> Any:
         inner = x if self.scale == 1 else x * self.scale

@@ -1,4 +1,4 @@
-"""Operators that treat each channel by numbers of its own: y = a·x + b."""
+"""Operators that are y = a·x + b with coefficients per channel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..op import Elementwise, op
 
 
 class Affine(Elementwise):
-    """An operator that scales and shifts each channel; `coefficients` says by how much, as (a, b)."""
+    """An operator that computes a·x + b, broadcast from `axis` on; `coefficients` returns (a, b)."""
 
     axis: int = 1
 
@@ -21,7 +21,7 @@ class Affine(Elementwise):
 
 @op("batch_norm", operands=3)
 class BatchNorm(Affine):
-    """Normalise each channel by a mean and a variance learnt before; Caffe's does no more, see scale."""
+    """(x - mean) / √(variance + eps), with stored statistics of shape [c]; as in Caffe, without scale and bias."""
 
     eps: float = 1e-5
     axis: int = 1
@@ -37,7 +37,7 @@ class BatchNorm(Affine):
 
 @op("scale", operands=(2, 3))
 class Scale(Affine):
-    """Multiply by gamma, add beta: one number each for every place along the dimensions from `axis` on."""
+    """x · gamma + beta; both have the shape of dimensions of x from `axis` on, and beta is optional."""
 
     axis: int = 1
 
@@ -51,7 +51,7 @@ class Scale(Affine):
 
 @op("bias", operands=2)
 class Bias(Affine):
-    """Add beta: one number for each place along the dimensions from `axis` on."""
+    """x + beta; beta has the shape of dimensions of x from `axis` on."""
 
     axis: int = 1
 

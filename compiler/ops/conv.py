@@ -1,4 +1,4 @@
-"""Convolution, the deconvolution that reverses its sizes, and the matrix that it is a product with."""
+"""Convolution, transposed convolution and im2col."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DECONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
 
 
 class Geometry(Op):
-    """Stride, pad and dilation: how a window walks over an image. The operators declare them as attributes."""
+    """Base class of operators with stride, pad and dilation, which they declare as attributes."""
 
     stride: Ints
     pad: Ints
@@ -34,16 +34,16 @@ class Geometry(Op):
         return stride, pad, per_axis(self.dilation, axes, "dilation")
 
     def window_axes(self, sizes: Sequence[int], window: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
-        """For each image axis its size, its stride, its pad, and how far a dilated window reaches."""
+        """For each image axis: size, stride, pad, extent of the dilated window. ValueError if one is invalid."""
         for i, k, s, p, d in zip(sizes, window, *self.geometry(len(sizes)), strict=True):
             if s < 1 or d < 1 or p < 0:
                 raise ValueError(f"stride {s}, pad {p}, dilation {d}: stride and dilation are 1 or more, pad 0 or more")
             if k < 1:
-                raise ValueError(f"a window of {k} has nothing in it")
+                raise ValueError(f"the window's size is 1 or more, not {k}")
             yield i, s, p, d * (k - 1) + 1
 
     def output_sizes(self, sizes: Sequence[int], window: Sequence[int]) -> list[int]:
-        """How many places the window has along each image axis (Caffe, conv_layer.cpp)."""
+        """The number of window positions along each image axis (Caffe, conv_layer.cpp)."""
         made = []
         for i, s, p, reach in self.window_axes(sizes, window):
             if reach > i + 2 * p:
@@ -56,9 +56,9 @@ class Geometry(Op):
 class Conv(Geometry, Weighted):
     """Convolution over one to three image axes.
 
-    Data [n, c, ...], weight [o, c / groups, window...], and perhaps a bias [o]. A number in `stride`, `pad` or
-    `dilation` stands for all axes. An image axis of i becomes (i + 2 pad - dilation (window - 1) - 1) / stride + 1,
-    rounded down (Caffe, conv_layer.cpp).
+    Operands: data [n, c, ...], weight [o, c / groups, window...], and optionally a bias [o]. A single number in
+    `stride`, `pad` or `dilation` applies to all axes. An image axis of size i becomes
+    (i + 2 pad - dilation (window - 1) - 1) / stride + 1, rounded down (Caffe, conv_layer.cpp).
     """
 
     stride: Ints = (1,)
@@ -93,11 +93,11 @@ class Conv(Geometry, Weighted):
 
 @op("deconv", operands=(2, 3))
 class Deconv(Geometry, Weighted):
-    """What takes a convolution's result back to its image: each number paints a window, and paintings add up.
+    """Transposed convolution over one to three image axes.
 
-    Data [n, c, ...], weight [c, o / groups, window...], and perhaps a bias [o]. A number in `stride`, `pad` or
-    `dilation` stands for all axes. An image axis of i becomes stride (i - 1) + dilation (window - 1) + 1 - 2 pad
-    (Caffe, deconv_layer.cpp).
+    Operands: data [n, c, ...], weight [c, o / groups, window...], and optionally a bias [o]. A single number in
+    `stride`, `pad` or `dilation` applies to all axes. An image axis of size i becomes
+    stride (i - 1) + dilation (window - 1) + 1 - 2 pad (Caffe, deconv_layer.cpp).
     """
 
     stride: Ints = (1,)
@@ -119,7 +119,7 @@ class Deconv(Geometry, Weighted):
             raise ValueError(f"the bias is {b}, and there are {plural(o, 'output channel')}")
         made = [s * (i - 1) + reach - 2 * p for i, s, p, reach in self.window_axes(sizes, window)]
         if min(made) < 1:
-            raise ValueError(f"pad {list(self.pad)} cuts all of the result away: its sizes would be {made}")
+            raise ValueError(f"pad {list(self.pad)} leaves nothing of the result: its sizes would be {made}")
         return x.with_shape(n, o, *made)
 
     def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
@@ -137,9 +137,9 @@ class Deconv(Geometry, Weighted):
 
 @op("im2col")
 class Im2col(Geometry):
-    """The windows of a convolution as channels: [n, c, ...] becomes [n, c · window, places...] (Caffe, im2col.cpp).
+    """The windows of a convolution as channels: [n, c, ...] becomes [n, c · window, positions...] (Caffe, im2col.cpp).
 
-    Zeros stand where a window leaves the image. A number in an attribute stands for all axes.
+    Elements outside of the image are 0. A single number in an attribute applies to all axes.
     """
 
     kernel: Ints

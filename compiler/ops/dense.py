@@ -1,4 +1,4 @@
-"""Operators on whole feature vectors."""
+"""Operators on feature vectors: matrix product and softmax."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .weighted import Weighted
 
 
 def axis_of(axis: int, x: TensorType) -> int:
-    """The axis counted from the front. ValueError if there is none."""
+    """A negative axis counted from the front. ValueError if x has no such axis."""
     if not -x.rank <= axis < x.rank:
         raise ValueError(f"there is no axis {axis} in {x}")
     return axis % x.rank
@@ -23,9 +23,10 @@ def axis_of(axis: int, x: TensorType) -> int:
 
 @op("linear", operands=(2, 3))
 class Linear(Weighted):
-    """All that a row holds from `axis` on, times a matrix, plus perhaps a bias [o]. Caffe calls it InnerProduct.
+    """Matrix product of x, flattened from `axis` on to rows of k, with a weight; Caffe's InnerProduct.
 
-    The matrix is [o, k], or [k, o] with `transpose`.
+    Operands: x, a weight [o, k], or [k, o] with `transpose`, and optionally a bias [o]. The result has the dimensions
+    of x before `axis`, then o.
     """
 
     axis: int = 1
@@ -61,7 +62,7 @@ class Linear(Weighted):
 
 @op("softmax")
 class Softmax(Op):
-    """Exponentials along `axis`, divided by their sum."""
+    """eˣ / Σ eˣ, summed along `axis`."""
 
     axis: int = 1
 
@@ -70,7 +71,7 @@ class Softmax(Op):
         return x
 
     def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
-        return 5 * results[0].numel  # largest, minus it, exp, sum, division
+        return 5 * results[0].numel  # maximum, subtraction, exp, sum, division
 
     def reference(self, x: Tensor) -> Tensor:
         return x.softmax(self.axis)

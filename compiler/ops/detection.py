@@ -1,4 +1,4 @@
-"""Boxes: from a detector's predictions to boxes without duplicates, and from boxes to the features inside them."""
+"""Operators on boxes: non-maximum suppression of a detector's predictions, and RoI alignment."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ LOWEST_F32 = -3.4028234663852886e38  # -FLT_MAX: every score is above it
 
 @op("detection_output", operands=3)
 class DetectionOutput(Op):
-    """What a single-shot detector has found (Liu et al. 2016; SSD fork, detection_output_layer.cpp, bbox_util.cpp).
+    """Decode and select a single-shot detector's boxes (Liu et al. 2016; SSD fork, detection_output_layer.cpp).
 
-    Operands, for p priors: locations [n, 4 p] (or, unless `share_location`, [n, 4 p classes]), scores [n, p classes],
-    and the priors [1, 2, 4 p] with their variances, as prior_box makes them. The result is [1, 1, found, 7]: rows of
-    image, class, score, xmin, ymin, xmax, ymax, in order of images, then classes, then falling scores; of equal scores
-    the earlier prior comes first. With nothing found at all there is one row for each image: its number, then six
-    times -1.
+    Operands, for p priors: locations [n, 4 p], or [n, 4 p classes] without `share_location`; scores [n, p classes]; the
+    priors and their variances [1, 2, 4 p], as computed by prior_box. The result is [1, 1, found, 7]: rows of image,
+    class, score, xmin, ymin, xmax, ymax, sorted by image, class and descending score; boxes with equal scores are in
+    the order of their priors. If nothing is found in any image, there is one row per image: its index, then six times
+    -1.
 
-    For each image and class but `background` the scores above `confidence` are taken, at most `top_k` of them; from the
-    best down a box is kept unless it overlaps a kept one of its class by more than `nms_threshold` (intersection over
-    union), a threshold that is multiplied by `eta` after each box kept as long as it is above 0.5. At most `keep_top_k`
-    boxes of an image remain. -1 means no limit. `code` is how locations are relative to priors: "corner", "center_size"
-    or "corner_size", scaled by the variances unless `variance_in_target`. (The fork stops at a prior without width or
-    height, which clipping can make; here such a prior predicts a box of no size.)
+    For each image and each class except `background`, the scores above `confidence` are candidates, at most the `top_k`
+    highest. In descending order of scores, a box is kept unless its intersection over union with a kept box of its
+    class exceeds `nms_threshold`; the threshold is multiplied by `eta` after each kept box while it is above 0.5. At
+    most `keep_top_k` boxes remain per image. -1 means no limit. `code` is the encoding of locations relative to priors,
+    "corner", "center_size" or "corner_size" (bbox_util.cpp), scaled by the variances unless `variance_in_target`. The
+    fork aborts at a prior of no width or height, which clipping can yield; here its predicted box has no size.
     """
 
     classes: int
@@ -45,11 +45,11 @@ class DetectionOutput(Op):
     keep_top_k: int = -1
     confidence: float = LOWEST_F32
     traits = frozenset({Trait.ROW_MAJOR_ONLY})
-    # Made for the host: how many boxes survive, and which comes next, is known only from the one before.
+    # Without a kernel for GPUs: each decision depends on the boxes kept before it.
 
     def infer(self, loc: TensorType, conf: TensorType, prior: TensorType) -> TensorType:
         if self.classes < 1:
-            raise ValueError(f"there is at least one class, not {self.classes}")
+            raise ValueError(f"classes is 1 or more, not {self.classes}")
         if self.code not in CODES:
             raise ValueError(f"code is one of {', '.join(CODES)}, not {self.code}")
         if self.nms_threshold < 0 or not 0 < self.eta <= 1:
@@ -70,7 +70,7 @@ class DetectionOutput(Op):
         return loc.with_shape(1, 1, AtMost(max(images * self.max_detections(priors), images)), 7)
 
     def require_shape(self, x: TensorType, count: int, what: str) -> None:
-        """ValueError unless x is [n, count], perhaps with ones behind."""
+        """ValueError unless x is [n, count], optionally followed by dimensions of 1."""
         if x.rank < 2 or x.dims[1] != count or any(d != 1 for d in x.dims[2:]):
             raise ValueError(f"{what} are [n, {count}], not {x}")
 
@@ -80,11 +80,11 @@ class DetectionOutput(Op):
 
     @property
     def foreground_classes(self) -> list[int]:
-        """The classes that are looked for."""
+        """All classes except the background."""
         return [c for c in range(self.classes) if c != self.background]
 
     def max_detections(self, priors: int) -> int:
-        """Boxes in one image, at most."""
+        """The greatest number of boxes in one image."""
         each = priors if self.top_k < 0 else min(self.top_k, priors)
         found = each * len(self.foreground_classes)
         return found if self.keep_top_k < 0 else min(self.keep_top_k, found)
@@ -104,7 +104,7 @@ class DetectionOutput(Op):
         return (torch.stack(rows) if rows else loc.new_zeros(0, 7))[None, None]
 
     def detect_image(self, image: int, boxes: Tensor, scores: Tensor) -> list[Tensor]:
-        """The rows of one image: boxes [p, 1 or classes, 4], scores [p, classes]."""
+        """The rows [7] of one image, from its boxes [p, 1 or classes, 4] and scores [p, classes]."""
         rows: list[Tensor] = []
         for c in self.foreground_classes:
             mine, its = boxes[:, 0 if self.share_location else c], scores[:, c]
@@ -116,7 +116,7 @@ class DetectionOutput(Op):
         return rows
 
     def non_max_suppression(self, boxes: Tensor, scores: Tensor) -> list[int]:
-        """Which boxes of one class are kept, best first."""
+        """The indices of the boxes of one class that are kept, in descending order of scores."""
         order = scores.argsort(descending=True, stable=True)
         candidates: Sequence[int] = order[scores[order] > self.confidence].tolist()
         kept: list[int] = []
@@ -143,7 +143,7 @@ def decode(code: str, prior: Tensor, variance: Tensor | float, x: Tensor) -> Ten
 
 
 def intersection_over_union(box: Tensor, others: Tensor) -> Tensor:
-    """Intersection over union of a box [4] with each of others [k, 4]; 0 where they do not meet (JaccardOverlap)."""
+    """Intersection over union of a box [4] with each of others [k, 4]; 0 without an overlap (JaccardOverlap)."""
     corner, opposite = torch.maximum(box[:2], others[:, :2]), torch.minimum(box[2:], others[:, 2:])
     width, height = (opposite - corner).unbind(-1)
     both = width * height
@@ -152,25 +152,26 @@ def intersection_over_union(box: Tensor, others: Tensor) -> Tensor:
 
 
 def box_areas(boxes: Tensor) -> Tensor:
-    """Nothing for a box that is turned inside out (BBoxSize)."""
+    """Areas of boxes [..., 4]; 0 if a maximum is below its minimum (BBoxSize)."""
     width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
     return torch.where((width < 0) | (height < 0), torch.zeros_like(width), width * height)
 
 
-SAMPLES = (-0.5, 0.5)  # along each axis of a box, whose ends are -1 and 1
-MAX_POINTS = 4  # pixels of a bin that are looked at
+SAMPLES = (-0.5, 0.5)  # positions along each axis of a box, whose ends are -1 and 1
+MAX_POINTS = 4  # pixels of a bin that are read
 
 
 @op("roi_align", operands=2)
 class RoiAlign(Op):
-    """The features inside each box, as `height` x `width` bins (synopsys-caffe, roi_align_layer.cpp).
+    """The features inside each box, pooled to `height` x `width` bins (synopsys-caffe, roi_align_layer.cpp).
 
-    Operands: features [n, c, h, w] and boxes [r, 5] of image, xmin, ymin, xmax, ymax, which are multiplied by `scale`.
-    The result is [r, c, height, width]. Bins divide a box that is one pixel larger than given, and are cut to the map.
-    A bin looks at its first four pixels, row by row; one beyond the map counts as 0. Each of four samples, at -½ and ½
-    of the box from -1 to 1, is their sum, weighted by max(0, 1 - distance) along each axis, and the largest sample is
-    the result. A box without width or height has all its pixels at 0 along that axis. (The paper,
-    He et al. 2017, has the mean of bilinear samples.) A box of an image that is not there is a ValueError at run time.
+    Operands: features [n, c, h, w], and boxes [r, 5] of image, xmin, ymin, xmax, ymax, where the coordinates are
+    multiplied by `scale`. The result is [r, c, height, width]. A box is enlarged by one pixel, divided into bins, and
+    the bins are clipped to the feature map. A bin reads its first four pixels in row-major order; a pixel outside of
+    the map is 0. With box coordinates from -1 to 1, there are four samples at (±½, ±½); each is the sum of the pixels,
+    weighted by max(0, 1 - distance) along each axis. The result is the largest sample. In a box of no width or height,
+    all pixels have coordinate 0 along that axis. (The paper, He et al. 2017, takes the mean of bilinear samples.)
+    ValueError at run time for a box with an image index outside of 0 ... n - 1.
     """
 
     height: int
@@ -191,12 +192,12 @@ class RoiAlign(Op):
         return results[0].numel * len(SAMPLES) ** 2 * 2 * MAX_POINTS
 
     def reference(self, x: Tensor, rois: Tensor) -> Tensor:
-        """Bins are found in float32, as Caffe rounds them."""
+        """Bins are computed in float32, to be rounded as in Caffe."""
         boxes = rois.reshape(-1, 5).float()
         made = x.new_zeros(len(boxes), x.shape[1], self.height, self.width)
         for r, (image, *corners) in enumerate(boxes.unbind()):
             if not 0 <= int(image) < x.shape[0]:
-                raise ValueError(f"box {r} is in image {int(image)}, and there are {x.shape[0]}")
+                raise ValueError(f"box {r} is in image {int(image)}, and there are {x.shape[0]} images")
             xmin, ymin, xmax, ymax = (corner * boxes.new_tensor(self.scale) for corner in corners)
             rows = [*bins(ymin, ymax, self.height, x.shape[2])]
             columns = [*bins(xmin, xmax, self.width, x.shape[3])]
@@ -218,7 +219,7 @@ class RoiAlign(Op):
 
 
 def bins(start: Tensor, end: Tensor, count: int, size: int) -> Iterator[tuple[range, bool]]:
-    """Of each bin along one axis of a box the pixels, and whether it has no extent."""
+    """For each bin along one axis of a box: its pixels, and whether it has no extent."""
     each = (end - start + 1).clamp(min=1) / count
     for i in range(count):
         low, high = ((each * k + start).clamp(0, size) for k in (i, i + 1))
@@ -226,6 +227,6 @@ def bins(start: Tensor, end: Tensor, count: int, size: int) -> Iterator[tuple[ra
 
 
 def weight(sample: float, pixel: int, start: Tensor, end: Tensor) -> Tensor:
-    """How much a pixel counts in a sample, along one axis."""
+    """The weight of a pixel in a sample, along one axis."""
     at = (2 * (pixel - start) / (end - start) - 1).clamp(-1, 1) if end != start else torch.zeros_like(start)
     return (1 - (sample - at).abs()).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Several nodes that run as one kernel."""
+"""The operator of a node that stands for a fused kernel."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ATTRIBUTE_TYPES["Graph"] = AttributeType("a graph", require_graph)
 
 @op("fused", operands=(0, None))
 class Fused(Op):
-    """A graph as an operator: its first node is the anchor, the others are its epilogue.
+    """A graph as an operator: its first node is the anchor, the others are the epilogue.
 
-    Two are equal if their graphs do the same, whatever things are called in them.
+    Two fused operators are equal if their graphs are equal up to the names of values.
     """
 
     body: Graph
@@ -40,7 +40,7 @@ class Fused(Op):
 
     @property
     def reads_any_layout(self) -> bool:
-        """As its anchor does, whose first operand is the kernel's."""
+        """True if the anchor reads any layout; its first operand is the kernel's first operand."""
         return self.body.nodes[0].op.reads_any_layout
 
     def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
@@ -49,7 +49,7 @@ class Fused(Op):
         )
 
     def pointwise_in(self, operand: int) -> bool:
-        """True if every way from that operand to a result is pointwise."""
+        """True if every path from that operand to a result is pointwise."""
         reached: set[Value] = {self.body.inputs[operand]}
         for node in self.body.nodes:
             places = [i for i, v in enumerate(node.inputs) if v in reached]

@@ -1,4 +1,4 @@
-"""What operators on images share: taking a shape apart."""
+"""Functions that operators on images share: splitting a shape, and plurals for messages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ..types import Dim, TensorType
 
 
 def split_image_dims(x: TensorType) -> tuple[Dim, int, tuple[int, ...]]:
-    """Batch, channels and image sizes of `[n, c, ...]`. ValueError without an image, or with an unknown size."""
+    """Batch, channels and image sizes of `[n, c, ...]`. ValueError below rank 3, or if a size has only a bound."""
     if x.rank < 3:
         raise ValueError(f"takes images [n, c, ...], not {x}")
     channels, *sizes = TensorType(x.dtype, x.dims[1:]).shape

@@ -1,4 +1,4 @@
-"""Operators that choose numbers, repeat them, or put them in another order."""
+"""Operators that select, repeat or permute elements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .image import plural
 
 @op("transpose")
 class Transpose(Op):
-    """The dimensions in another order: dimension i of the result is dimension `order[i]` of x."""
+    """Permute the dimensions: dimension i of the result is dimension `order[i]` of x."""
 
     order: tuple[int, ...]
     traits = frozenset({Trait.LAYOUT_AGNOSTIC})
@@ -34,10 +34,10 @@ class Transpose(Op):
 
 @op("crop", operands=(1, 2))
 class Crop(Op):
-    """A part of x: along the axes from `axis` on as large as `like`, and beginning at `offset`.
+    """Crop x along the axes from `axis` on to the sizes of `like`, starting at `offset` (Caffe, crop_layer.cpp).
 
-    `like` lends its sizes only; without it they are `sizes`, one for each of those axes. One number in `offset` stands
-    for all of them (Caffe, crop_layer.cpp).
+    Only the shape of the second operand, `like`, is used; without it the sizes are `sizes`, one for each of those axes.
+    A single number in `offset` applies to all of them.
     """
 
     axis: int = 2
@@ -49,16 +49,16 @@ class Crop(Op):
         if like is None and len(self.sizes) != x.rank - axis:
             raise ValueError(f"sizes has {len(self.sizes)} numbers, and {x} has {x.rank - axis} axes from {axis} on")
         if like is not None and like.rank < x.rank:
-            raise ValueError(f"it takes the sizes of axes {axis} to {x.rank - 1}, and the second operand is {like}")
+            raise ValueError(f"the second operand gives the sizes of axes {axis} to {x.rank - 1}, and it is {like}")
         wanted = self.sizes if like is None else like.dims[axis : x.rank]
         for i, (start, size) in enumerate(zip(self.starts(x.rank), wanted, strict=True), axis):
             has = x.with_shape(x.dims[i]).shape[0]
             if start < 0 or upper_bound(size) < 1 or start + upper_bound(size) > has:
-                raise ValueError(f"axis {i} has {has}: no {size} can be cut out of it from {start} on")
+                raise ValueError(f"axis {i} has size {has}: it cannot be cropped to {size} from {start} on")
         return x.with_shape(*x.dims[:axis], *wanted)
 
     def starts(self, rank: int) -> Ints:
-        """Where the part begins, for each axis from `axis` on."""
+        """The first index that is kept, for each axis from `axis` on."""
         return per_axis(self.offset, rank - self.axis % rank, "offset")
 
     def reference(self, x: Tensor, like: Tensor | None = None) -> Tensor:
@@ -71,7 +71,7 @@ class Crop(Op):
 
 @op("tile")
 class Tile(Op):
-    """x, `tiles` times over along `axis`."""
+    """Repeat x `tiles` times along `axis` (Caffe, tile_layer.cpp)."""
 
     tiles: int
     axis: int = 1
@@ -89,9 +89,10 @@ class Tile(Op):
 
 @op("gather", operands=2)
 class Gather(Op):
-    """Rows of a table: each number of `index`, cut to a whole one, becomes that row of `table` (its first axis).
+    """Replace each element of `index`, truncated to an integer, by that row of `table`.
 
-    A number that is no row is a ValueError when the net runs: Caffe reads foreign memory there.
+    Operands: table [rows, ...] and index [...]; the result has the dimensions of the index, then those of a row.
+    ValueError at run time for an index outside of the table; Caffe reads out of bounds there.
     """
 
     def infer(self, table: TensorType, index: TensorType) -> TensorType:
@@ -103,21 +104,22 @@ class Gather(Op):
         wanted = index.trunc() if index.is_floating_point() else index
         inside = (wanted >= 0) & (wanted < table.shape[0])
         if not inside.all():
-            raise ValueError(f"row {wanted[~inside][0].item():g} is asked for, and there are {table.shape[0]}")
+            raise ValueError(f"an index is {wanted[~inside][0].item():g}, and the table has {table.shape[0]} rows")
         return table[wanted.long()]
 
 
 @op("filter", operands=(1, None))
 class Filter(Op):
-    """Of each operand but the last the rows where the last, one number a row, is not 0.
+    """Select rows of each operand except the last, the selector: those where the selector is not 0.
 
-    How many those are is known only when the net runs (Caffe, filter_layer.cpp).
+    Operands: one or more [rows, ...], and the selector, one number per row. The number of selected rows is known only
+    at run time: `[?rows, ...]` (Caffe, filter_layer.cpp).
     """
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         *values, selector = operands
         if not values:
-            raise ValueError("it takes something to choose from, and a selector")
+            raise ValueError("it takes one or more values and a selector")
         if selector.rank < 1 or prod(selector.with_shape(*selector.dims[1:]).shape) != 1:
             raise ValueError(f"the selector is one number for each row, not {selector}")
         rows = selector.dims[0]

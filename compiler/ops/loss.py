@@ -1,4 +1,4 @@
-"""What each place loses against its label, and how often the labels were found. `total_loss` adds losses up."""
+"""Losses per element or position, and accuracy. The operator `total_loss` sums and normalizes losses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .image import plural
 
 @op("sigmoid_cross_entropy", operands=2)
 class SigmoidCrossEntropy(Elementwise):
-    """-t·log(p) - (1 - t)·log(1 - p) for p = sigmoid(x), in the form that cannot overflow.
+    """-t·log(p) - (1 - t)·log(1 - p) with p = sigmoid(x) and target t, in a form that cannot overflow.
 
     Source: Caffe, sigmoid_cross_entropy_loss_layer.cpp.
     """
@@ -27,14 +27,14 @@ class SigmoidCrossEntropy(Elementwise):
 
 @op("smooth_l1")
 class SmoothL1(Elementwise):
-    """½ (sigma·x)² while |x| is below 1 / sigma², |x| - ½ / sigma² from there on (Girshick 2015)."""
+    """½ (sigma·x)² where |x| < 1 / sigma², else |x| - ½ / sigma² (Girshick 2015)."""
 
     sigma: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sigma == 0:
-            raise ValueError("sigma is not 0: all losses would be 0")
+            raise ValueError("sigma cannot be 0: all losses would be 0")
 
     def scalar(self, m: Any, x: Any) -> Any:
         square = self.sigma * self.sigma
@@ -44,10 +44,11 @@ class SmoothL1(Elementwise):
 
 @op("contrastive", operands=2)
 class Contrastive(Elementwise):
-    """The loss of a pair by its squared distance: that distance if alike, else its violation of the margin.
+    """The contrastive loss of pairs: the squared distance of a similar pair, the margin violation of another pair.
 
-    With `legacy` the violation is margin - squared distance, else (margin - distance) squared (Hadsell et al. 2006;
-    Caffe, contrastive_loss_layer.cpp). Pairs are alike whose label has a whole part other than 0.
+    Operands: the squared distance of each pair, and a label, which marks a similar pair if its integer part is not 0.
+    The violation is max(0, margin - distance)² or, with `legacy`, max(0, margin - squared distance)
+    (Hadsell et al. 2006; Caffe, contrastive_loss_layer.cpp).
     """
 
     margin: float = 1.0
@@ -61,10 +62,10 @@ class Contrastive(Elementwise):
 
 @op("hinge", operands=2)
 class Hinge(Op):
-    """max(0, 1 - x) for the class that the label names, max(0, 1 + x) for all others: of the shape of x.
+    """max(0, 1 - x) for the class of the label, max(0, 1 + x) for all other classes; 0 where x is NaN.
 
-    Data [n, ...], whose rows hold a number for each class, and one label for each row. 0 where x is no number
-    (Caffe, hinge_loss_layer.cpp). ValueError, when it runs, for a label that names no class.
+    Operands: scores [n, ...], whose rows hold one number per class, and one label per row. The result has the shape of
+    the scores (Caffe, hinge_loss_layer.cpp). ValueError at run time for a label that is not a class.
     """
 
     def infer(self, x: TensorType, label: TensorType) -> TensorType:
@@ -83,37 +84,40 @@ class Hinge(Op):
 
 
 class Labelled(Op):
-    """An operator on scores along `axis`, and one class for every place beside that, in any shape: row by row.
+    """Base class of operators on scores along `axis` and one label for each position of the other axes.
 
-    A label is cut to its whole part, as Caffe does. Where it is `ignore` the place does not count; any other that names
-    no class is a ValueError when the net runs (Caffe, compiled for release, reads whatever stands there).
+    The labels may have any shape, in row-major order. A label is truncated to an integer, as in Caffe. A position whose
+    label is `ignore` does not count. ValueError at run time for any other label that is not a class; Caffe, compiled
+    for release, reads out of bounds there.
     """
 
     axis: int = 1
     ignore: int | None = None
 
     def places_and_classes(self, x: TensorType, label: TensorType) -> tuple[tuple[Dim, ...], int]:
-        """The dimensions beside the classes, and how many classes. ValueError for another number of labels."""
+        """The dimensions without `axis`, and the number of classes. ValueError if the number of labels is wrong."""
         axis = axis_of(self.axis, x)
         dims = (*x.dims[:axis], *x.dims[axis + 1 :])
         wanted = x.with_shape(*dims).numel
         if label.numel != wanted:
-            raise ValueError(f"{plural(label.numel, 'label')} for {plural(wanted, 'place')} beside axis {axis} of {x}")
+            raise ValueError(
+                f"{plural(label.numel, 'label')} for {plural(wanted, 'position')} of {x} without its axis {axis}"
+            )
         return dims, x.with_shape(x.dims[axis]).shape[0]
 
     def flatten_places(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[places, classes], the class of each place (0 where it does not count), and whether it counts."""
+        """Scores [positions, classes], the class of each position (0 where ignored), and whether it counts."""
         table = x.movedim(self.axis, -1).flatten(0, -2) if x.ndim > 1 else x[None]
         return table, *classes_of(label, table.shape[1], self.ignore)
 
 
 @op("cross_entropy", operands=(2, 3))
 class CrossEntropy(Labelled):
-    """What each place loses: -log of the probability, along `axis`, of the class that its label names.
+    """-log of the probability of the label's class, for each position; 0 where the label is `ignore`.
 
-    A third operand [classes, classes] says how much -log of each probability weighs (across) under each label (down):
-    Caffe's information gain; without one, only the label's own counts. A probability below `floor` counts as `floor`.
-    The result has the shape of the data without `axis`, and 0 where the label is `ignore`.
+    Operands: probabilities with the classes along `axis`, a label per position, and optionally a matrix
+    [classes, classes]: then the result is -Σ matrix[label, c] · log(p[c]), Caffe's information gain loss. A
+    probability below `floor` counts as `floor`. The result has the shape of the probabilities without `axis`.
     """
 
     axis: int = 1
@@ -123,7 +127,7 @@ class CrossEntropy(Labelled):
     def infer(self, p: TensorType, label: TensorType, gain: TensorType | None = None) -> TensorType:
         dims, classes = self.places_and_classes(p, label)
         if gain and gain.numel != classes * classes:
-            raise ValueError(f"the gains are {gain}, and {classes} classes take [{classes},{classes}]")
+            raise ValueError(f"the matrix is {gain}, and {classes} classes take [{classes},{classes}]")
         return p.with_shape(*dims)
 
     def reference(self, p: Tensor, label: Tensor, gain: Tensor | None = None) -> Tensor:
@@ -139,10 +143,11 @@ class CrossEntropy(Labelled):
 
 @op("accuracy", operands=2)
 class Accuracy(Labelled):
-    """The share of places at which the class that the label names is among the `top` best scored: one number [].
+    """The fraction of positions whose label is among the `top` classes of highest score: one number, [].
 
-    A score as high as the label's own counts as better (Caffe, accuracy_layer.cpp), and where the label's is NaN none
-    does. With `classes` there is a second result: the share for each class. 0 where nothing counts.
+    Other classes with a score equal to the label's rank before it (Caffe, accuracy_layer.cpp); if the label's score is
+    NaN, no class does. With `classes` there is a second result [classes]: the fraction for each class. A fraction of no
+    positions is 0.
     """
 
     axis: int = 1
@@ -168,9 +173,9 @@ class Accuracy(Labelled):
 
 
 def classes_of(label: Tensor, count: int, ignore: int | None) -> tuple[Tensor, Tensor]:
-    """Labels, row by row, as whole numbers (0 where they are `ignore`), and whether they count.
+    """The labels in row-major order as integers (0 where they are `ignore`), and whether they count.
 
-    ValueError if one that counts is none of the classes 0 ... count - 1.
+    ValueError if a label that counts is not a class, 0 ... count - 1.
     """
     classes = label.reshape(-1).to(torch.int64)
     counts = torch.ones_like(classes, dtype=torch.bool) if ignore is None else classes != ignore

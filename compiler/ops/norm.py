@@ -1,4 +1,4 @@
-"""Normalisation: over the neighbouring channels, or over the neighbouring pixels."""
+"""Normalization by the squares of neighbouring channels or pixels, or of all channels."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .image import split_image_dims
 
 @op("lrn")
 class Lrn(Op):
-    """Local response normalisation (Krizhevsky et al. 2012; Caffe, lrn_layer.cpp).
+    """Local response normalization (Krizhevsky et al. 2012; Caffe, lrn_layer.cpp).
 
-    Across channels: x / (k + alpha / size · Σ x²)^beta, summed over `size` channels around each.
-    Within a channel: x / (1 + alpha / size² · Σ x²)^beta, summed over size × size pixels; k is not used.
+    `region="across"`: x / (k + alpha / size · Σ x²)^beta, summed over `size` channels centred at each.
+    `region="within"`: x / (1 + alpha / size² · Σ x²)^beta, summed over size × size pixels; k is not used.
     """
 
     size: int = 5
@@ -54,9 +54,9 @@ class Lrn(Op):
 
 @op("l2_normalize")
 class L2Normalize(Op):
-    """x divided by the square root of Σ x² + eps, summed over the channels at each place or, `across`, over all.
+    """x / √(Σ x² + eps), summed over all elements of an image or, without `across`, over its channels at each pixel.
 
-    Caffe has it from SSD (Liu et al. 2016; normalize_layer.cpp).
+    Source: SSD's Caffe (Liu et al. 2016; normalize_layer.cpp).
     """
 
     across: bool = True

@@ -1,4 +1,4 @@
-"""Pooling, with Caffe's exact output sizes (pooling_layer.cpp)."""
+"""Pooling, with Caffe's output sizes (pooling_layer.cpp)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .image import split_image_dims
 
 
 class Window(NamedTuple):
-    """One image axis of a pooling: so many windows of `kernel` numbers, the first of them `pad` before the image."""
+    """The windows along one image axis of length `size`; the first starts `pad` elements before the image."""
 
     size: int
     kernel: int
@@ -25,11 +25,11 @@ class Window(NamedTuple):
     window_count: int
 
     def stop(self, i: int) -> int:
-        """Where window i ends, cut to the padded image: Caffe divides averages by the size up to there."""
+        """The end of window i, clipped to the padded image; Caffe's divisor of an average counts up to there."""
         return min(i * self.stride - self.pad + self.kernel, self.size + self.pad)
 
     def divisors(self, include_pad: bool) -> list[int]:
-        """How long each window is inside the padded image; or inside the image itself."""
+        """The length of each window inside the padded image or, without `include_pad`, inside the image."""
         starts = [i * self.stride - self.pad for i in range(self.window_count)]
         if include_pad:
             return [self.stop(i) - start for i, start in enumerate(starts)]
@@ -37,7 +37,7 @@ class Window(NamedTuple):
 
 
 class Pool(Op):
-    """What both poolings share: the windows."""
+    """Base class of poolings: attributes and sizes of the windows."""
 
     kernel: Ints | None = None
     stride: Ints = (1,)
@@ -46,7 +46,7 @@ class Pool(Op):
     traits = frozenset({Trait.READS_ANY_LAYOUT})
 
     def windows(self, sizes: tuple[int, ...]) -> tuple[Window, ...]:
-        """The windows along each image axis."""
+        """The windows along each image axis. ValueError if the attributes are invalid or a window does not fit."""
         if self.round not in ("up", "down"):
             raise ValueError(f'round is "up" or "down", not "{self.round}"')
         axes = len(sizes)
@@ -56,10 +56,10 @@ class Pool(Op):
         for i, k, s, p in zip(sizes, kernel, stride, pad, strict=True):
             if k < 1 or s < 1 or not 0 <= p < k:
                 raise ValueError(f"kernel {k}, stride {s}, pad {p}: stride is 1 or more, pad is less than the kernel")
-            room = i + 2 * p - k
-            if room < 0 and (self.round == "down" or room <= -s):
+            travel = i + 2 * p - k
+            if travel < 0 and (self.round == "down" or travel <= -s):
                 raise ValueError(f"a window of {k} does not fit into an image of {i} padded to {i + 2 * p}")
-            count = (-(-room // s) if self.round == "up" else room // s) + 1
+            count = (-(-travel // s) if self.round == "up" else travel // s) + 1
             if any(pad) and (count - 1) * s >= i + p:
                 count -= 1  # the last window would start in the padding
             made.append(Window(i, k, s, p, count))
@@ -70,11 +70,11 @@ class Pool(Op):
         return x.with_shape(n, c, *(w.window_count for w in self.windows(sizes)))
 
     def window_size(self, x: TensorType) -> int:
-        """Numbers in one window."""
+        """The number of elements of one window."""
         return prod(w.kernel for w in self.windows(x.bounds[2:]))
 
     def extract_windows(self, x: Tensor, fill: float) -> Tensor:
-        """[n, c, windows..., kernel...]: each window laid out, `fill` wherever it leaves the image."""
+        """The elements of all windows, [n, c, windows..., prod(kernel)]; `fill` outside of the image."""
         windows = self.windows(tuple(x.shape[2:]))
         for axis, w in enumerate(windows, 2):
             after = (w.window_count - 1) * w.stride + w.kernel - w.pad - w.size
@@ -87,12 +87,12 @@ class Pool(Op):
 
 @op("max_pool")
 class MaxPool(Pool):
-    """The largest of each window; what is outside the image does not count.
+    """The maximum of each window; elements outside of the image do not count.
 
-    Without `kernel` the window is the whole image. Sizes are rounded up as Caffe does (`round="down"` for its
-    FLOOR), and with padding a last window that would start in it is dropped. With `mask` there is a second
-    result: where in the image the largest (the first, if several) stood, as a row-major index, in floats; in f32 if
-    the image is f16, which counts no further than 2048.
+    Without `kernel` the window is the whole image. Sizes are rounded up, as in Caffe, or down with `round="down"`
+    (Caffe's FLOOR); with padding, a last window that would start in the padding is dropped. With `mask` there is a
+    second result of the same shape: the row-major index in the image of each maximum, the first of equal ones, as a
+    float; its dtype is f32 for an f16 image, since f16 holds integers exactly only up to 2048.
     """
 
     kernel: Ints | None = None
@@ -122,10 +122,10 @@ class MaxPool(Pool):
 
 @op("avg_pool")
 class AvgPool(Pool):
-    """The mean of each window, padding counted as zeros up to the edge of the padded image.
+    """The mean of each window, with padding counted as zeros.
 
-    Sizes as in max_pool. The sum is divided by the window cut to the *padded* image, as Caffe does: a window
-    that hangs over the far padding is divided by less than its size. Without `include_pad` the padding does not count.
+    Sizes as in max_pool. As in Caffe, the divisor is the size of the window clipped to the *padded* image: a window
+    that exceeds it has a divisor below its size. Without `include_pad` the window is clipped to the image.
     """
 
     kernel: Ints | None = None
@@ -150,10 +150,10 @@ class AvgPool(Pool):
 
 @op("stochastic_pool")
 class StochasticPool(Pool):
-    """The mean of each window, weighted by its own numbers: Σ x² / Σ x, or 0 where Σ x is not above 0.
+    """The mean of each window, weighted by its elements: Σ x² / Σ x, or 0 where Σ x is not above 0.
 
-    It is what STOCHASTIC pooling expects to draw, and computes when testing (Zeiler and Fergus 2013). Caffe has it on
-    the GPU only, and without padding (pooling_layer.cu, StoPoolForwardTest).
+    It is what Caffe's STOCHASTIC pooling computes in the TEST phase: the expectation of the training phase's sample
+    (Zeiler and Fergus 2013). Caffe has it on the GPU only, without padding (pooling_layer.cu, StoPoolForwardTest).
     """
 
     kernel: Ints | None = None
@@ -171,20 +171,21 @@ class StochasticPool(Pool):
 
 @op("pyramid_pool")
 class PyramidPool(Op):
-    """Pooling to 1, 2², 4², ... windows, each level flattened, one behind another: [n, c · windows].
+    """Spatial pyramid pooling: the flattened results of `height` poolings, concatenated: [n, c · windows].
 
-    Level l has 2ˡ windows along each image axis, of ceil(size / 2ˡ) numbers, padded evenly to fill that (He et al.
-    2014; Caffe, spp_layer.cpp). A small image can have fewer: a window that would start in the padding is dropped.
+    Level l has 2ˡ windows along each image axis, of size ceil(size / 2ˡ), with symmetric padding (He et al. 2014;
+    Caffe, spp_layer.cpp). For a small image there can be fewer: a window that would start in the padding is dropped.
+    `mode` is "max" or "avg".
     """
 
     height: int
     mode: str = "max"
 
     def levels(self, sizes: tuple[int, ...]) -> list[Pool]:
-        """The pooling of each level, the coarsest first. ValueError if the image is too small for one."""
+        """The pooling of each level, from one window on. ValueError if the image is too small for a level."""
         made = POOL_CLASSES.get(self.mode)
         if made is None:
-            raise ValueError(f'mode is {", ".join(POOL_CLASSES)}, not "{self.mode}"')
+            raise ValueError(f'mode is {" or ".join(POOL_CLASSES)}, not "{self.mode}"')
         if self.height < 1:
             raise ValueError(f"height is 1 or more, not {self.height}")
         levels = []

@@ -1,4 +1,4 @@
-"""The boxes that a detector's predictions are relative to."""
+"""Prior boxes, which a detector's predictions are relative to."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from ..types import Dim, TensorType
 class PriorBox(Op):
     """Prior boxes around the centre of every cell of a feature map (Liu et al. 2016; SSD fork, prior_box_layer.cpp).
 
-    Operands: the feature map [n, c, h, w], which gives the cells, and the image [n, c, H, W], whose size counts unless
-    `image` (height, width) is given. The result is [1, 2, 4 h w k] and depends on these sizes alone: k boxes a cell, in
-    rows of cells, each xmin, ymin, xmax, ymax in parts of the image; behind them their variances, four a box.
+    Operands: the feature map [n, c, h, w], whose pixels are the cells, and the image [n, c, H, W]; only their sizes are
+    used, and that of the image is `image` (height, width), if given. The result is [1, 2, 4 h w k], for k boxes per
+    cell: in row 0 the boxes of all cells in row-major order, each xmin, ymin, xmax, ymax relative to the image size; in
+    row 1 their variances, four per box.
 
-    For each `min_size` (pixels, cut to whole numbers as the fork does): a square of that size; one of √(min · max) if
-    there are `max_size`; and for each of `aspect_ratio` but 1, and its inverse with `flip`, a box of that ratio and of
-    min_size² pixels. Cells are `step` (height, width) pixels apart, or the image's part for each; centres lie `offset`
-    of a step into the cell. `clip` cuts boxes to the image. `variance` is one number or four.
+    For each `min_size` (in pixels, truncated to an integer as in the fork) there is a square of that size; with
+    `max_size`, a square of size √(min · max); and for each `aspect_ratio` other than 1, with `flip` also for its
+    inverse, a box of that ratio of width to height and of min_size² pixels. The distance of cells is `step` (height,
+    width) pixels, by default image size / cells; a centre is `offset` steps from the start of its cell. `clip` clips
+    boxes to the image. `variance` is one number or four.
     """
 
     min_size: tuple[float, ...]
@@ -57,7 +59,7 @@ class PriorBox(Op):
 
     @property
     def ratios(self) -> list[float]:
-        """Width to height of all boxes but the squares, without repetitions."""
+        """The ratios of width to height of all boxes except the squares, without duplicates."""
         known = [1.0]
         for ratio in self.aspect_ratio:
             if all(abs(ratio - k) >= 1e-6 for k in known):
@@ -66,7 +68,7 @@ class PriorBox(Op):
 
     @property
     def boxes_per_cell(self) -> int:
-        """Boxes a cell."""
+        """The number of boxes per cell."""
         return len(self.min_size) * (1 + len(self.ratios)) + len(self.max_size)
 
     def box_sizes(self) -> list[tuple[float, float]]:
@@ -80,7 +82,7 @@ class PriorBox(Op):
         return made
 
     def reference(self, features: Tensor, image: Tensor) -> Tensor:
-        """In float32 up to the division by the image's size, as the fork rounds."""
+        """In float32 up to the division by the image size, to be rounded as in the fork."""
         cells = features.shape[2:]
         extent = torch.tensor(self.image or tuple(image.shape[2:]), dtype=torch.float64)
         steps = torch.tensor(self.step) if self.step else extent.float() / torch.tensor(cells)
@@ -94,7 +96,7 @@ class PriorBox(Op):
 
 
 def height_and_width(x: TensorType) -> tuple[int, int]:
-    """Height and width of `[n, c, h, w]`. ValueError if it is none, or they are not known."""
+    """Height and width of `[n, c, h, w]`. ValueError for another rank, or if they have only a bound."""
     if x.rank != 4:
         raise ValueError(f"takes images [n, c, h, w], not {x}")
     fixed: tuple[Dim, ...] = x.dims[2:]

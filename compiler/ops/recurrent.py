@@ -1,9 +1,9 @@
-"""Recurrent operators: one step after another, the state carried from each to the next.
+"""Recurrent operators, which compute a sequence step by step from a state.
 
-Time comes first: [t, n, ...] is t steps of n independent streams. `cont` [t, n] tells whether a stream goes on: the
-state is multiplied by it before each step, so 0 begins a new sequence and 1 continues the old one. Before the first
-step the state is zero, or what is given. What does not depend on the state, W x + b for all steps at once, is a
-`linear` of its own in front of these.
+Time is the first axis: [t, n, ...] is t steps of n independent streams. `cont` [t, n] are the sequence continuation
+indicators: the state is multiplied by them before each step, so 0 starts a new sequence and 1 continues the current
+one. The initial state is an operand, or 0. The part of a step that does not depend on the state, W x + b, is a separate
+`linear` on all steps.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Lstm(Op):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; Caffe, lstm_layer.cpp and lstm_unit_layer.cpp).
 
     Operands: the gates' inputs [t, n, 4d] in the order input, forget, output, candidate; cont [t, n]; the weight
-    [4d, d] of the hidden state; and perhaps the state (h, c), each [1, n, d]. At each step a = gates + W (cont · h),
+    [4d, d] of the hidden state; and optionally the state (h, c), each [1, n, d]. At each step a = gates + W (cont · h),
     c = cont · σ(a_f) · c + σ(a_i) · tanh(a_g), h = σ(a_o) · tanh(c). The result is h of every step, [t, n, d]; with
-    `state` there are two more, h and c after the last, [1, n, d] each.
+    `state` there are two more results, h and c after the last step, [1, n, d] each.
     """
 
     state: bool = False
@@ -66,10 +66,11 @@ class Lstm(Op):
 
 @op("rnn", operands=(3, 4))
 class Rnn(Op):
-    """The plain recurrent network (Elman 1990; Caffe, rnn_layer.cpp): at each step h = tanh(a + W (cont · h)).
+    """The simple recurrent network (Elman 1990; Caffe, rnn_layer.cpp): at each step h = tanh(a + W (cont · h)).
 
-    Operands: the inputs a [t, n, d], cont [t, n], the weight [d, d] of the hidden state, and perhaps that state
-    [1, n, d]. The result is h of every step, [t, n, d]; with `state` there is one more, h after the last, [1, n, d].
+    Operands: the inputs a [t, n, d]; cont [t, n]; the weight [d, d] of the hidden state; and optionally that state,
+    [1, n, d]. The result is h of every step, [t, n, d]; with `state` there is a second,
+    h after the last step, [1, n, d].
     """
 
     state: bool = False
@@ -100,7 +101,7 @@ class Rnn(Op):
 
 @op("lstm_unit", operands=3)
 class LstmUnit(Op):
-    """One step of `lstm`, its gates' inputs complete (Caffe, lstm_unit_layer.cpp).
+    """One step of `lstm`, without its product with the hidden state (Caffe, lstm_unit_layer.cpp).
 
     Operands: the cell [1, n, d], the gates' inputs [1, n, 4d], cont [1, n]. Results: the new cell and the hidden
     state, each [1, n, d]. Where cont is 0 the forget gate is 0, even if its input is NaN.
@@ -109,7 +110,7 @@ class LstmUnit(Op):
     def infer(self, c: TensorType, gates: TensorType, cont: TensorType) -> tuple[TensorType, ...]:
         steps, streams, width = sequence_dims(gates, cont)
         if steps != 1 or c.rank != 3 or width % 4 or c.dims != (1, streams, width // 4):
-            raise ValueError(f"a cell [1, n, d] goes with gates [1, n, 4 d], not {c} with {gates}")
+            raise ValueError(f"the operands are a cell [1, n, d] and gates [1, n, 4 d], not {c} and {gates}")
         return c, c
 
     def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
@@ -120,12 +121,12 @@ class LstmUnit(Op):
 
 
 def recurrent_flops(operands: Sequence[TensorType]) -> int:
-    """For each number of the inputs a row of the hidden state's weight, and five operations more."""
+    """For each element of the inputs, a dot product with a row of the weight, and five operations."""
     return prod(operands[0].bounds) * (2 * operands[2].bounds[-1] + 5)
 
 
 def lstm_step(c: Tensor, a: Tensor, going: Tensor) -> tuple[Tensor, Tensor]:
-    """The next cell and hidden state. The numbers of the four gates lie one after another in the last axis of `a`."""
+    """The next cell and hidden state [..., d]; `a` [..., 4d] holds the four gates, one after another."""
     into, forget, out, candidate = a.chunk(4, -1)
     kept = torch.where(going == 0, torch.zeros_like(forget), going * torch.sigmoid(forget))
     c = kept * c + torch.sigmoid(into) * torch.tanh(candidate)
@@ -133,11 +134,11 @@ def lstm_step(c: Tensor, a: Tensor, going: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sequence_dims(x: TensorType, cont: TensorType) -> tuple[Dim, Dim, int]:
-    """Steps, streams and numbers per step. ValueError unless x is [t, n, width] and cont [t, n]."""
+    """Steps, streams and width. ValueError unless x is [t, n, width] and cont is [t, n]."""
     if x.rank != 3:
         raise ValueError(f"takes [t, n, numbers], not {x}")
     if cont.dims != x.dims[:2]:
-        raise ValueError(f"cont is {cont}, and {x} has {x.dims[0]} steps of {x.dims[1]} streams")
+        raise ValueError(f"cont is {cont}, and {x} has {x.dims[0]} steps and {x.dims[1]} streams")
     (width,) = TensorType(x.dtype, x.dims[2:]).shape
     return x.dims[0], x.dims[1], width
 

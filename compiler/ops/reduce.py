@@ -1,4 +1,4 @@
-"""Operators that look at many numbers at once: sums, the largest, mean and deviation."""
+"""Reductions: sums, indices of maxima, standardization, normalized losses."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .image import plural
 
 @op("reduce")
 class Reduce(Op):
-    """All from `axis` to the end becomes one number (Caffe, reduction_layer.cpp): [n, c, h, w] from axis 2 is [n, c].
+    """Reduce the dimensions from `axis` on (Caffe, reduction_layer.cpp): [n, c, h, w] with axis 2 becomes [n, c].
 
-    `how` is the "sum", "asum" (of absolute values), "sumsq" (of squares) or "mean"; `coeff` multiplies the result.
+    `how` is "sum", "asum" (of absolute values), "sumsq" (of squares) or "mean"; the result is multiplied by `coeff`.
     """
 
     how: str = "sum"
@@ -41,11 +41,11 @@ class Reduce(Op):
 
 @op("argmax")
 class Argmax(Op):
-    """Where along `axis` the `top` largest numbers stand, the largest first, counted from 0 and given as floats.
+    """The indices along `axis` of the `top` largest elements, the largest first, as floats.
 
-    The dimension becomes `top`. Of equal numbers the last counts as the largest (Caffe, argmax_layer.cpp, which sorts
-    pairs of number and place). With `numbers` there is a second result: the largest numbers themselves. A NaN counts
-    as larger than all; Caffe has no order for it.
+    The dimension becomes `top`. Of equal elements the one of the greatest index counts as the largest (Caffe,
+    argmax_layer.cpp, which sorts pairs of element and index). With `numbers` there is a second result, the elements
+    themselves. NaN counts as larger than all numbers; its order in Caffe is undefined.
     """
 
     axis: int = 1
@@ -56,7 +56,7 @@ class Argmax(Op):
         axis = axis_of(self.axis, x)
         size = x.with_shape(x.dims[axis]).shape[0]
         if not 1 <= self.top <= size:
-            raise ValueError(f"top is 1 to {size}, as long as axis {axis} of {x}, not {self.top}")
+            raise ValueError(f"top is 1 to {size}, the size of axis {axis} of {x}, not {self.top}")
         made = x.with_shape(*x.dims[:axis], self.top, *x.dims[axis + 1 :])
         return (made, made) if self.numbers else made
 
@@ -68,11 +68,11 @@ class Argmax(Op):
 
 @op("standardize")
 class Standardize(Op):
-    """Less the mean and, with `scaled`, divided by the standard deviation, both of the numbers at hand.
+    """Subtract the mean and, with `scaled`, divide by the standard deviation, both computed from x.
 
-    Each place along the dimensions `per` has its own: [0, 1] is one for each channel of each picture, 1 one for each
-    channel of the whole batch. The variance is the mean of the squares, not the sample's. `eps` is added to the
-    "deviation" (Caffe, mvn_layer.cpp) or to the "variance" (batch_norm_layer.cpp), as `eps_in` says.
+    The statistics are computed separately for each index of the axes `per`: [0, 1] is per channel of each image, [1]
+    per channel of the whole batch. The variance is the population variance. `eps` is added to the standard deviation
+    with `eps_in="deviation"` (Caffe, mvn_layer.cpp), to the variance with "variance" (batch_norm_layer.cpp).
     """
 
     per: tuple[int, ...] = (0, 1)
@@ -92,7 +92,7 @@ class Standardize(Op):
 
     def reference(self, x: Tensor) -> Tensor:
         per = [axis % x.ndim for axis in self.per]
-        over = [axis for axis in range(x.ndim) if axis not in per] or [-1]  # each number alone: over one of one
+        over = [axis for axis in range(x.ndim) if axis not in per] or [-1]  # no axis is left: add one of size 1
         grouped = x if len(per) < x.ndim else x[..., None]
         centred = grouped - grouped.mean(over, keepdim=True)
         if self.scaled:
@@ -106,12 +106,12 @@ class Standardize(Op):
 
 @op("total_loss", operands=(1, 2))
 class TotalLoss(Op):
-    """The sum of what each place loses, times `scale`, divided by a number of places: one number [].
+    """The sum of the losses of all positions, times `scale`, divided by a normalizer: one number, [].
 
-    A second operand holds a label for each place, in any shape; where that is `ignore`, the place does not count.
-    `by` names the divisor: "all" places, the "valid" ones that count, the "batch", or 1 for "none". The batch is the
-    product of the dimensions before `axis`. No divisor is below 1 (Caffe, softmax_loss_layer.cpp, get_normalizer),
-    so that a batch without a valid label loses 0.
+    The optional second operand holds a label for each position, in any shape; a position whose label is `ignore` does
+    not count. `by` names the normalizer: "all" positions, "valid" ones (those that count), "batch" (the product of the
+    dimensions before `axis`), or "none" for 1. It is at least 1 (Caffe, softmax_loss_layer.cpp, get_normalizer), so
+    the loss of a batch without a valid label is 0.
     """
 
     by: str = "batch"
@@ -125,7 +125,7 @@ class TotalLoss(Op):
         if not 0 <= self.axis <= losses.rank:
             raise ValueError(f"axis is 0 to {losses.rank}, not {self.axis}")
         if label and label.numel != losses.numel:
-            raise ValueError(f"{plural(label.numel, 'label')} for {plural(losses.numel, 'place')}")
+            raise ValueError(f"{plural(label.numel, 'label')} for {plural(losses.numel, 'position')}")
         if self.ignore is not None and not label:
             raise ValueError("ignore needs labels")
         return losses.with_shape()

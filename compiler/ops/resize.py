@@ -1,4 +1,4 @@
-"""Operators that give an image another size: by straight lines between numbers, by repeating, by a pooling's mask."""
+"""Operators that change the size of an image: bilinear, by nearest neighbour, or by a pooling's mask."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from .image import split_image_dims
 
 @op("interp")
 class Interp(Op):
-    """The image at another size, each axis by straight lines between neighbours, with corners on corners.
+    """Resize an image by linear interpolation along each axis, with aligned corners.
 
-    Place i of `out` is place i · (in - 1) / (out - 1) of x. Along each image axis x is first cut: `trim` = (before,
-    after) numbers, of every axis. Then its size is `sizes`, if given; else size · times if `times` is not 1; else that
-    of every `shrink`-th number, with `zoom` - 1 places put between neighbours: (size - 1) // shrink · zoom + 1
-    (PSPNet's Caffe, interp_layer.cpp; `times` is full_zoom_factor).
+    Index i of `out` elements is at index i · (in - 1) / (out - 1) of x. Before that, `trim` = (before, after) elements
+    are cut off the ends of each image axis. The new size is `sizes`, if given; else size · times, if `times` is not 1;
+    else (size - 1) // shrink · zoom + 1 (PSPNet's Caffe, interp_layer.cpp; `times` is its full_zoom_factor).
     """
 
     sizes: tuple[int, ...] = ()
@@ -30,16 +29,16 @@ class Interp(Op):
     trim: Ints = (0,)
 
     def trimmed_ranges(self, sizes: tuple[int, ...]) -> tuple[range, ...]:
-        """The places of x that are looked at, for each image axis. ValueError if there are none."""
+        """The indices of x after trimming, for each image axis. ValueError if none are left."""
         before, after = per_axis(self.trim, 2, "trim")
         if before < 0 or after < 0:
-            raise ValueError(f"trim cuts 0 or more, not {list(self.trim)}")
+            raise ValueError(f"trim is 0 or more, not {list(self.trim)}")
         if any(size <= before + after for size in sizes):
-            raise ValueError(f"an image of {list(sizes)} is gone when {before} and {after} are cut off its ends")
+            raise ValueError(f"nothing is left of an image of {list(sizes)} trimmed by {before} and {after}")
         return tuple(range(before, size - after) for size in sizes)
 
     def result_sizes(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        """How large an image of these sizes becomes."""
+        """The sizes of the result for an image of these sizes. ValueError if the attributes are invalid."""
         if len(self.sizes) not in (0, len(sizes)):
             raise ValueError(f"sizes has {len(self.sizes)} numbers, the image {len(sizes)} axes")
         factors = {"shrink": self.shrink, "zoom": self.zoom, "times": self.times}
@@ -70,7 +69,7 @@ class Interp(Op):
 
 
 def interpolate_axis(x: Tensor, axis: int, count: int) -> Tensor:
-    """One axis at another length. Where a place falls is told in whole numbers, so that the last one is exact."""
+    """Resize one axis to `count`. Positions are computed in integers, so that the last one is exact."""
     size, steps = x.shape[axis], max(count - 1, 1)
     at = torch.arange(count) * (size - 1 if count > 1 else 0)
     left = at // steps
@@ -81,7 +80,7 @@ def interpolate_axis(x: Tensor, axis: int, count: int) -> Tensor:
 
 @op("upsample")
 class Upsample(Op):
-    """Each number of the image `scale` times along each of its axes: the nearest neighbour."""
+    """Repeat each element of the image `scale` times along each axis (nearest neighbour)."""
 
     scale: Ints
 
@@ -100,12 +99,12 @@ class Upsample(Op):
 
 @op("unpool", operands=2)
 class Unpool(Op):
-    """Each number at the place in its plane that `mask` says, and zeros elsewhere: what max_pool took, put back.
+    """Scatter the elements of each channel to the indices in `mask`, zeros elsewhere: the inverse of a max pooling.
 
-    `mask` has x's shape and counts places in the result's plane, row by row, as max_pool's second result does. Where it
-    names a place twice, the later number stays. The plane is `sizes`, if given; else `scale` times x's, less `cut` rows
-    and columns (SegNet's Caffe, upsample_layer.cpp). A mask that names no place of the plane is a ValueError when the
-    net runs.
+    Operands: x [n, c, ...], and a mask of the same shape with row-major indices into a channel of the result, such as
+    max_pool's second result. Of elements with one index, the last counts. The image sizes of the result are `sizes`, if
+    given; else those of x times `scale`, minus `cut` (SegNet's Caffe, upsample_layer.cpp). ValueError at run time for
+    an index outside of the channel.
     """
 
     sizes: tuple[int, ...] = ()
@@ -115,14 +114,14 @@ class Unpool(Op):
     def infer(self, x: TensorType, mask: TensorType) -> TensorType:
         n, c, sizes = split_image_dims(x)
         if mask.dims != x.dims:
-            raise ValueError(f"the mask has a place for each number of x: {x} and {mask} differ")
+            raise ValueError(f"the mask has to have the shape of x: {x} and {mask} differ")
         plane = self.plane_sizes(sizes)
         if mask.dtype == "f16" and prod(plane) > F16_EXACT_COUNT:
-            raise ValueError(f"f16 cannot count the {prod(plane)} places of a plane: the mask has to be f32")
+            raise ValueError(f"f16 cannot hold the indices of a plane of {prod(plane)}: the mask has to be f32")
         return x.with_shape(n, c, *plane)
 
     def plane_sizes(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        """The result's image sizes."""
+        """The image sizes of the result. ValueError if the attributes are invalid."""
         axes = len(sizes)
         if len(self.sizes) not in (0, axes):
             raise ValueError(f"sizes has {len(self.sizes)} numbers, the image {axes} axes")
@@ -134,20 +133,20 @@ class Unpool(Op):
 
     def reference(self, x: Tensor, mask: Tensor) -> Tensor:
         plane = self.plane_sizes(tuple(x.shape[2:]))
-        numbers, places = x.flatten(2), mask.flatten(2).long()  # as Caffe has it, a fraction is cut off
+        numbers, places = x.flatten(2), mask.flatten(2).long()  # truncated to integers, as in Caffe
         if wrong := describe_outside(places, prod(plane)):
             raise ValueError(wrong)
         order = torch.arange(numbers.shape[-1]).expand(numbers.shape)
         none = torch.full((*x.shape[:2], prod(plane)), -1)
-        last = none.scatter_reduce(-1, places, order, "amax")  # of the numbers at each place; -1 if none is there
+        last = none.scatter_reduce(-1, places, order, "amax")  # the last element with each index, or -1
         made = numbers.gather(-1, last.clamp(min=0)) if numbers.shape[-1] else none.to(x.dtype)
         return torch.where(last < 0, 0.0, made).reshape(*x.shape[:2], *plane).to(x.dtype)
 
 
-F16_EXACT_COUNT = 2049  # f16 counts from 0 to 2048 without a gap
+F16_EXACT_COUNT = 2049  # f16 holds all integers from 0 to 2048 exactly
 
 
 def describe_outside(places: Tensor, count: int) -> str:
-    """A sentence on a place that the plane lacks; "" if there is none."""
+    """A sentence about the first index outside of a plane of `count` elements; "" if there is none."""
     outside = places[(places < 0) | (places >= count)]
-    return f"the mask names place {int(outside[0])} of a plane of {count}" if outside.numel() else ""
+    return f"the mask holds the index {int(outside[0])} for a plane of {count}" if outside.numel() else ""

@@ -1,4 +1,4 @@
-"""Operators that move numbers and change none."""
+"""Operators that move or reinterpret elements without computing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .dense import axis_of
 
 @op("concat", operands=(1, None))
 class Concat(Op):
-    """Operands one after another along `axis`."""
+    """Concatenate the operands along `axis`."""
 
     axis: int = 1
     traits = frozenset({Trait.JOINS})
@@ -46,7 +46,7 @@ class Concat(Op):
 
 @op("slice")
 class Slice(Op):
-    """Pieces along `axis`, cut at `points`; without points, `parts` pieces of one size."""
+    """Split x along `axis` at `points` or, without points, into `parts` slices of equal size."""
 
     axis: int = 1
     points: tuple[int, ...] = ()
@@ -60,13 +60,13 @@ class Slice(Op):
         if self.points:
             return [0, *self.points, size]
         if self.parts < 1 or size % self.parts:
-            raise ValueError(f"{size} cannot be cut into {self.parts} equal parts")
+            raise ValueError(f"{size} cannot be split into {self.parts} equal parts")
         return [i * size // self.parts for i in range(self.parts + 1)]
 
     def infer(self, x: TensorType) -> tuple[TensorType, ...]:
         axis, cuts = axis_of(self.axis, x), self.cut_points(x)
         if any(a >= b for a, b in pairwise(cuts)):
-            raise ValueError(f"cut points {list(self.points)} do not rise between 0 and {cuts[-1]}")
+            raise ValueError(f"the points {list(self.points)} do not increase between 0 and {cuts[-1]}")
         return tuple(x.with_shape(*x.dims[:axis], b - a, *x.dims[axis + 1 :]) for a, b in pairwise(cuts))
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -80,7 +80,7 @@ class Slice(Op):
 
 
 class Reinterpret(Op):
-    """The same numbers in the same (Caffe's) order, under another shape."""
+    """Base class of operators that change only the shape: the elements in row-major order stay the same."""
 
     traits = frozenset({Trait.REINTERPRETS, Trait.ROW_MAJOR_ONLY})
 
@@ -91,10 +91,10 @@ class Reinterpret(Op):
 
 @op("reshape")
 class Reshape(Reinterpret):
-    """The `num_axes` dimensions from `axis` on become `shape`: 0 copies a size, -1 is what is left over.
+    """Replace `num_axes` dimensions from `axis` on by `shape`: 0 copies a dimension, -1 is computed from the others.
 
-    `num_axes=-1` takes all to the end; a negative `axis` counts from the end, -1 behind the last dimension
-    (Caffe, reshape_layer.cpp).
+    `num_axes=-1` replaces all dimensions to the end; a negative `axis` counts from the end, -1 is after the last
+    dimension (Caffe, reshape_layer.cpp).
     """
 
     shape: tuple[int, ...] = ()
@@ -107,7 +107,7 @@ class Reshape(Reinterpret):
         if not 0 <= start <= stop <= x.rank:
             raise ValueError(f"{x} has no {self.num_axes} dimensions from axis {self.axis} on")
         if self.shape.count(-1) > 1 or any(d < -1 for d in self.shape):
-            raise ValueError(f"shape {list(self.shape)}: one -1 at most, and nothing below")
+            raise ValueError(f"shape {list(self.shape)}: sizes are 0 or more, and at most one is -1")
         before, taken, after = x.dims[:start], x.dims[start:stop], x.dims[stop:]
         made = list[Dim]()
         for i, d in enumerate(self.shape):
@@ -121,18 +121,18 @@ class Reshape(Reinterpret):
         if -1 in made and asked and has % asked == 0:
             made[made.index(-1)] = has // asked
         elif -1 in made or has != asked:
-            raise ValueError(f"{x} cannot take the shape {list(self.shape)}: {has} numbers are no {asked}")
+            raise ValueError(f"{x} cannot take the shape {list(self.shape)}: {has} elements, not {asked}")
         return x.with_shape(*before, *made, *after)
 
 
 def product_and_bounds(dims: Sequence[Dim]) -> tuple[int, list[int]]:
-    """The known dimensions multiplied, and the bounds of the unknown ones."""
+    """The product of the known dimensions, and the sorted bounds of the others."""
     return prod(d for d in dims if isinstance(d, int)), sorted(d.bound for d in dims if isinstance(d, AtMost))
 
 
 @op("flatten")
 class Flatten(Reinterpret):
-    """The dimensions from `axis` to `end_axis` become one."""
+    """Merge the dimensions from `axis` to `end_axis` into one (Caffe, flatten_layer.cpp)."""
 
     axis: int = 1
     end_axis: int = -1
@@ -148,7 +148,7 @@ class Flatten(Reinterpret):
 
 @op("relayout")
 class Relayout(Op):
-    """The same tensor, laid out another way in memory. What it means is nothing; `assign_layout` writes it."""
+    """Copy an image to the layout `to`, "nchw" or "nhwc"; the tensor stays the same. Inserted by `assign_layout`."""
 
     to: str = "nhwc"
 

@@ -1,4 +1,4 @@
-"""What convolutions and matrix products share: a weight and a bias for each output channel, and no more than a sum."""
+"""The base class of convolutions and matrix products: linear operators with a weight and a bias."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ..types import TensorType
 
 
 class Weighted(Op):
-    """Operands are data, weight, perhaps a bias [o]; the result is linear in the weight, channel by channel.
+    """An operator on data, a weight and optionally a bias [o], each output channel linear in its part of the weight.
 
-    Hence a·y + b for each output channel is this operator again, with the weight times `factors` and another bias.
+    Hence a·y + b per output channel is the same operator with the weight multiplied by `factors` and another bias.
     """
 
     def channel_axis(self, rank: int) -> int:
-        """The axis of the result, which has `rank` dimensions, along which the output channels stand."""
+        """The axis of the output channels in a result of this rank."""
         return 1
 
     def bias_flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
-        """One addition for each element of the result, if there is a bias."""
+        """One addition for each element of the result if there is a bias, else 0."""
         return results[0].numel if len(operands) == 3 else 0
 
     def factors(self, shape: tuple[int, ...], a: Tensor) -> Tensor:
-        """What a weight of this shape is multiplied by for output channel i to come out a[i] times as large.
+        """The factors for a weight of this shape that multiply output channel i by a[i].
 
-        `a` is [o]; the result has as many dimensions as the weight, and broadcasts over it.
+        `a` is [o]; the result has the rank of the weight and broadcasts over it.
         """
         raise NotImplementedError(self.name)

@@ -114,7 +114,7 @@ def prepare_gather(call: CallSite) -> Run:
         rows = index.trunc() if index.is_floating_point() else index
         inside = (rows >= 0) & (rows < table.shape[0])
         if not inside.all():
-            raise ValueError(f"row {rows[~inside][0].item():g} is asked for, and there are {table.shape[0]}")
+            raise ValueError(f"an index is {rows[~inside][0].item():g}, and the table has {table.shape[0]} rows")
         store(results[0], table[rows.long()])
 
     return run

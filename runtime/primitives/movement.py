@@ -44,9 +44,9 @@ def prepare_concat(call: CallSite) -> Run:
 
 def cut_points(attributes: Mapping[str, Any], x: Shape, count: int) -> list[int]:
     size, points = x[axis_of(attributes, x)], attributes["points"]
-    require(bool(points) or size % count == 0, f"{size} cannot be cut into {count} equal parts")
+    require(bool(points) or size % count == 0, f"{size} cannot be split into {count} equal parts")
     made = [0, *points, size] if points else [size * i // count for i in range(count + 1)]
-    require(len(made) == count + 1 and made == sorted(made), f"cut points {points} do not fit {count} parts of {size}")
+    require(len(made) == count + 1 and made == sorted(made), f"the points {points} do not fit {count} parts of {size}")
     return made
 
 

@@ -110,7 +110,7 @@ def prepare_unpool(call: CallSite) -> Run:
         least, most = indices.aminmax()
         if least < 0 or most >= count:
             wrong = int(least if least < 0 else most)
-            raise ValueError(f"the mask names place {wrong} of a plane of {count}")
+            raise ValueError(f"the mask holds the index {wrong} for a plane of {count}")
         plane = made.flatten(2)
         plane.scatter_(2, indices, x.flatten(2))  # sequential along one axis on a CPU: the last of equal indices wins
         if plane.data_ptr() != made.data_ptr():  # flatten copied: the image axes have no common stride

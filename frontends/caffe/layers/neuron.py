@@ -81,7 +81,7 @@ def exp(l: Layer, x: Value) -> Value:
 def log(l: Layer, x: Value) -> Value:
     """log_base(shift + scale * x) (log_layer.cpp)."""
     if base(l) == 1:
-        raise l.fault("no logarithm has the base 1", "base")
+        raise l.fault("the base of a logarithm cannot be 1", "base")
     return l.emit(Log(base=base(l), scale=l.number("scale"), shift=l.number("shift")), x)
 
 
