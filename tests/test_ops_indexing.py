@@ -15,7 +15,7 @@ from .small_nets import Nets, arange, data, f32, layer
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), [
-    (lambda: Crop(axis=1, offset=(2,)).infer(f32(1, 3, 4), f32(1, 2, 4)), "axis 1 has size 3: it cannot be cropped to 2"),
+    (lambda: Crop(axis=1, offset=(2,)).infer(f32(1, 3, 4), f32(1, 2, 4)), "axis 1 has size 3: it cannot be cropped"),
     (lambda: Crop(axis=1, offset=(0, 1)).infer(f32(1, 3, 4, 4), f32(1, 1, 1, 1)), "offset has 2 numbers"),
     (lambda: Crop(axis=1).infer(f32(1, 3, 4)), "sizes has 0 numbers"),
     (lambda: Transpose(order=(0, 0, 1)).infer(f32(1, 3, 4)), "does not name each of the 3 dimensions once"),
@@ -87,8 +87,8 @@ def test_embed(nets: Nets) -> None:
     made = nets.run(text, {"data": [[0, 2], [1.9, 0]]}, weights)["y"]
     assert made.tolist() == [[[11, 22], [15, 26]], [[13, 24], [11, 22]]]
     net = nets.compile(text, weights)
-    for wrong, said in ((3, "an index is 3, and the table has 3 rows"), (-1, "an index is -1"), (np.nan, "an index is nan")):
-        with pytest.raises(ValueError, match=said):
+    for wrong in (3, -1, np.nan):
+        with pytest.raises(ValueError, match=f"an index is {wrong}, and the table has 3 rows"):
             net(data=np.full((2, 2), wrong, np.float32))
     assert 'layer "l" (Embed): input_dim has to be 1' in nets.expect_refusal(
         data(2) + layer("Embed", "embed_param { num_output: 2 }")
