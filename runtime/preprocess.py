@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from .pictures import open_picture
 from .plan import Preprocessing
 
 if TYPE_CHECKING:
@@ -46,21 +47,6 @@ def read_array(path: Path) -> Array:
             return made
     except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path}: it cannot be read as an array ({error})") from None
-
-
-def open_picture(path: Path, channels: int) -> Image:
-    """Decode a picture file: RGB for three channels, grey for one. ValueError if it cannot be."""
-    from PIL import Image, UnidentifiedImageError
-
-    if channels not in (1, 3):
-        raise ValueError(f"{path}: a picture has 1 or 3 channels, and the net takes {channels}; give it an .npy file")
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("L" if channels == 1 else "RGB")
-    except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such file") from None
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: it cannot be read as a picture ({error})") from None
 
 
 def prepare(picture: Image, size: tuple[int, int], form: Preprocessing, mean_image: Array | None = None) -> Array:
