@@ -42,7 +42,10 @@ def main() -> None:
             path.write_bytes(file.data)
             rows.append(
                 {"file": file.name, "kind": file.kind}
-                | {name: {way: measure(read, path, file, way) for way in ("colour", "grey")} for name, read in readers.items()}
+                | {
+                    name: {way: measure(read, path, file, way) for way in ("colour", "grey")}
+                    for name, read in readers.items()
+                }
             )
     versions = {"opencv": cv2.__version__, "scikit-image": skimage.__version__, "pillow": PIL.__version__}
     RESULT.write_text(json.dumps({"versions": versions, "files": rows}, indent=1) + "\n", "utf-8")
@@ -54,7 +57,7 @@ def measure(read: Reader, path: Path, file: PictureFile, way: str) -> float | st
         warnings.simplefilter("ignore")
         try:
             got = read(path, way == "colour")
-        except Exception:  # noqa: BLE001: whatever it raises is its refusal
+        except Exception:  # whatever it raises is its refusal
             return None
     if got is None:
         return None

@@ -27,9 +27,17 @@ from cortado.compiler.op import REGISTRY  # noqa: E402
 from cortado.frontends.caffe import data_layers, layers  # noqa: E402
 from cortado.frontends.caffe.layer import LAYERS, MANY, LayerType  # noqa: E402
 
-PAGES = ("README.md", "docs/layers.md", "docs/passes.md", "docs/kernels_and_precision.md", "benchmarks/README.md")
+PAGES = (
+    "README.md",
+    "docs/layers.md",
+    "docs/passes.md",
+    "docs/pictures.md",
+    "docs/kernels_and_precision.md",
+    "benchmarks/README.md",
+)
 PART_PATTERN = re.compile(r"(<!-- worked out: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BENCHMARKS, DOCS = ROOT / "benchmarks", ROOT / "docs"
+LOSSY = 4  # of 255: what the rounding of a JPEG may be off by
 TEMPLATES = ROOT / "compiler" / "targets" / "cuda" / "templates"
 
 
@@ -217,12 +225,37 @@ RESULT_RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "kernel_table.json": kernel_table,
 }
 RESULT_COMMANDS = {"results/random_nets.json": "python -m tests.proof 0:20000 --jobs 2 --json FILE"}
+
+
+def pictures() -> str:
+    """What three readers make of each kind of picture file: benchmarks/results/pictures.json."""
+    measured = json.loads((BENCHMARKS / "results" / "pictures.json").read_text("utf-8"))
+    readers = ("opencv", "pycaffe", "cortado")
+    rows = [(row["kind"], *(describe_reading(row[reader]) for reader in readers)) for row in measured["files"]]
+    versions = ", ".join(f"{name} {version}" for name, version in measured["versions"].items())
+    head = ("file", "OpenCV's imread", "pycaffe's load_image", "cortado")
+    return f"{markdown_table(head, rows)}\n\nMeasured with {versions}."
+
+
+def describe_reading(ways: Mapping[str, Any]) -> str:
+    """In colour and, where that is another answer, in grey."""
+    words = {way: describe_difference(apart) for way, apart in ways.items()}
+    return words["colour"] if words["grey"] in (words["colour"], "") else f"{words['colour']}; grey {words['grey']}"
+
+
+def describe_difference(apart: Any) -> str:
+    if apart is None or isinstance(apart, str):
+        return {None: "refused", "read": "read"}.get(apart, f"[{apart}]")
+    return "exact" if apart == 0 else f"within {apart:.3g}" if apart <= LOSSY else f"off by {apart:,.0f}"
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "families": layer_families,
     "layers": layer_table,
     "operators": operator_table,
     "pipeline": pass_pages,
     "templates": template_table,
+    "pictures": pictures,
     "measured": measured_results,
     "nets": nets,
     "stages": stage_times,

@@ -61,7 +61,7 @@ def decode(path: Path) -> Image:
         raise ValueError(f"{path}: it has more than {most:,} pixels, which is the most that is read") from None
     except MemoryError:
         raise ValueError(f"{path}: there is not enough memory for this picture") from None
-    except Exception as error:  # noqa: BLE001: of a damaged file a decoder raises whatever it meets
+    except Exception as error:  # of a damaged file a decoder raises whatever it meets
         reason = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
         raise ValueError(f"{path}: it cannot be read as a picture ({reason or type(error).__name__})") from None
 
