@@ -1,21 +1,20 @@
-"""A read-only networkx view of a graph: depths, longest path, dominators, articulation points, reachability, conflicts.
+"""A read-only networkx view of a graph, for queries: longest path, articulation points, reachability.
 
-A view is for queries and drawings, and never the storage. Importing networkx is slow beside compiling a net, so it is
-imported when the first view is asked for, and what every compilation runs keeps loops of its own.
+A view is never the storage. Importing networkx takes time, compared with compiling a small net, so it is imported when
+the first view is asked for, and what every compilation runs (dead code, live ranges, the depths of `schedule`) is
+computed without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from .ir import Graph, Node, Value
-from .storage import LiveRange
 
 if TYPE_CHECKING:
     from networkx import DiGraph
-    from networkx import Graph as Undirected
 
 T = TypeVar("T")
 ENTRY, EXIT = "entry", "exit"  # vertices for whatever feeds the inputs and constants, and for whoever reads the outputs
@@ -57,14 +56,6 @@ def build_view(graph: Graph) -> DiGraph[Any]:
     return made
 
 
-def depths(graph: Graph) -> dict[Node, int]:
-    """For each node the number of nodes on the longest path that ends with it, itself included."""
-    import networkx as nx
-
-    generations = nx.topological_generations(view(graph))
-    return {n: depth for depth, nodes in enumerate(generations) for n in nodes if n not in (ENTRY, EXIT)}
-
-
 def longest_path(graph: Graph, weight: Callable[[Node], int]) -> list[Node]:
     """The nodes of the path from ENTRY to EXIT with the largest sum of weights (each at least 0), in order.
 
@@ -77,14 +68,6 @@ def longest_path(graph: Graph, weight: Callable[[Node], int]) -> list[Node]:
     weighted: DiGraph[Any] = nx.DiGraph()
     weighted.add_weighted_edges_from((a, b, weights.get(b, 0) + 1) for a, b in live_view(graph).edges)
     return [n for n in nx.dag_longest_path(weighted) if n not in (ENTRY, EXIT)]
-
-
-def immediate_dominators(graph: Graph) -> dict[Node, Node | None]:
-    """For each node the last other one that every path from ENTRY to it passes; None if there is none."""
-    import networkx as nx
-
-    found = nx.immediate_dominators(view(graph), ENTRY)
-    return {n: None if found[n] == ENTRY else found[n] for n in graph.nodes}
 
 
 def articulation_points(graph: Graph) -> list[Node]:
@@ -116,21 +99,3 @@ def ancestors(edges: Iterable[tuple[T, T]], ends: Iterable[T]) -> set[T]:
     backward: DiGraph[T] = nx.DiGraph((b, a) for a, b in edges)
     backward.add_nodes_from(ends := list(ends))
     return {vertex for layer in nx.bfs_layers(backward, ends) for vertex in layer}
-
-
-def conflicts(spans: Mapping[Value, LiveRange]) -> Undirected[Value]:
-    """The values as vertices, with an edge between two that are live at one step and cannot share bytes.
-
-    This is an interval graph; its heaviest clique is the least arena. It has up to n²/2 edges: for small nets.
-    """
-    import networkx as nx
-
-    made: Undirected[Value] = nx.Graph()
-    live: list[Value] = []
-    for value, span in sorted(spans.items(), key=lambda item: item[1].first):
-        live = [v for v in live if spans[v].last >= span.first]
-        made.add_node(value)
-        made.add_edges_from((v, value) for v in live)
-        live.append(value)
-    nx.freeze(made)
-    return made

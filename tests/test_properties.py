@@ -5,13 +5,16 @@ A net grows value by value from images of 4 channels and 6 × 6 pixels; each new
 
 from __future__ import annotations
 
+from itertools import combinations
+
+import networkx as nx
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortado.compiler.build import build
 from cortado.compiler.ir import Constant, Graph
-from cortado.compiler.plan import PlannedGraph
+from cortado.compiler.plan import UNPLANNED, PlannedGraph
 from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate
 from cortado.compiler.rewrite import Writer
@@ -20,7 +23,7 @@ from cortado.compiler.text import parse, parse_planned, show
 from cortado.compiler.text.weights import weights_by_handle
 from cortado.compiler.verify import verify
 from cortado.passes import PIPELINE, Context, run
-from cortado.passes.plan_memory import lower_bound, root_live_ranges
+from cortado.passes.plan_memory import aligned_size, lower_bound, root_live_ranges
 from cortado.runtime import Net
 
 STEPS = [
@@ -129,6 +132,20 @@ def test_no_plan_is_smaller_than_its_bound(text: str) -> None:
     final = run(fill_weights(parse(text)), Context(target("cpu")))
     bound = lower_bound(root_live_ranges(final))
     assert final.plan.arena is not None and bound <= final.plan.arena <= 1.5 * bound
+
+
+@given(nets())
+@QUICK
+def test_the_bound_of_memory_is_the_heaviest_clique_of_the_interval_graph(text: str) -> None:
+    """Values that are live at one step are pairwise in conflict, and intervals that conflict pairwise share a step."""
+    spans = root_live_ranges(PlannedGraph(parse(text), UNPLANNED))
+    together = nx.Graph()
+    together.add_nodes_from(spans)
+    for (a, one), (b, other) in combinations(spans.items(), 2):
+        if one.first <= other.last and other.first <= one.last:
+            together.add_edge(a, b)
+    heaviest = max(sum(map(aligned_size, clique)) for clique in nx.find_cliques(together))
+    assert lower_bound(spans) == heaviest
 
 
 def assert_close(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...], where: str) -> None:

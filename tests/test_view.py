@@ -13,8 +13,6 @@ from click.testing import CliRunner
 from cortado.cli import main
 from cortado.compiler.dot import dot
 from cortado.compiler.ir import Graph
-from cortado.compiler.plan import UNPLANNED, PlannedGraph
-from cortado.compiler.storage import LiveRange, live_ranges
 from cortado.compiler.text import parse
 from cortado.compiler.view import (
     ENTRY,
@@ -22,13 +20,9 @@ from cortado.compiler.view import (
     VIEWS,
     ancestors,
     articulation_points,
-    conflicts,
-    depths,
-    immediate_dominators,
     longest_path,
     view,
 )
-from cortado.passes.plan_memory import aligned_size, lower_bound, root_live_ranges
 
 from .test_house import loaded_modules
 
@@ -58,16 +52,6 @@ BRANCHES = """net branches(x: f32[4]) {
     q = tanh(p)
     short = relu(x)
     y = add(q, short)
-    return y
-}
-"""
-POOLS = """net pools(x: f32[1,2,8,8]) {
-    a = relu(x)
-    p = max_pool(a, kernel=2, stride=2)
-    q = max_pool(a, kernel=4)
-    r = max_pool(q, kernel=5)
-    s = max_pool(p, kernel=4)
-    y = add(r, s)
     return y
 }
 """
@@ -130,11 +114,6 @@ def test_a_view_is_frozen_and_made_once_for_a_graph() -> None:
     assert len(VIEWS) < count, "a view does not keep its graph"
 
 
-def test_depths() -> None:
-    graph = parse(DIAMOND)
-    assert {n.name: d for n, d in depths(graph).items()} == {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 4}
-
-
 def test_longest_path() -> None:
     graph = parse(DIAMOND)
     assert names(longest_path(graph, lambda n: 1)) == ["a", "b", "c", "d", "e"], "f leads to no output"
@@ -144,15 +123,6 @@ def test_longest_path() -> None:
     assert names(longest_path(both, lambda n: heavy.get(n.name, 0))) == ["short", "y"]
 
 
-def test_immediate_dominators() -> None:
-    graph = parse(DIAMOND)
-    found = {n.name: d.name if d else None for n, d in immediate_dominators(graph).items()}
-    assert found == {"a": None, "b": "a", "c": "b", "d": "a", "e": "d", "f": "c"}
-    graph = parse(TWO)
-    found = {n.name: d.name if d else None for n, d in immediate_dominators(graph).items()}
-    assert found == {"a": None, "b": None, "c": None, "k": None}, "c is reached from x and from y"
-
-
 def test_articulation_points() -> None:
     assert names(articulation_points(parse(DIAMOND))) == ["a", "d", "e"]
     assert names(articulation_points(parse(TWO))) == [], "whichever is taken out, the rest hangs together"
@@ -160,10 +130,9 @@ def test_articulation_points() -> None:
 
 def test_a_net_without_nodes() -> None:
     graph = parse("net n(x: f32[4]) {\n    return x\n}\n")
-    assert depths(graph) == {} and immediate_dominators(graph) == {}
     assert longest_path(graph, lambda n: 1) == [] and articulation_points(graph) == []
     nothing = parse("net n(x: f32[4]) {\n    y = relu(x)\n    return\n}\n")
-    assert longest_path(nothing, lambda n: 1) == [] and names(depths(nothing)) == ["y"]
+    assert longest_path(nothing, lambda n: 1) == []
 
 
 def test_ancestors() -> None:
@@ -171,26 +140,6 @@ def test_ancestors() -> None:
     assert ancestors(edges, ["c"]) == {"a", "b", "c"}
     assert ancestors(edges, ["c", "d"]) == {"a", "b", "c", "d", "e"}
     assert ancestors(edges, ["alone"]) == {"alone"} and ancestors(edges, []) == set()
-
-
-def test_conflicts() -> None:
-    """a is read by d, so it is live with b and c; b with c at the step that makes c, c with d, and so on."""
-    graph = parse(DIAMOND)
-    found = conflicts(live_ranges(graph))
-    assert {frozenset((a.name, b.name)) for a, b in found.edges} == {
-        *map(frozenset, ("ab", "ac", "bc", "ad", "cd", "de", "ce", "cf", "ef")),
-    }
-    a, b = graph.nodes[0].output, graph.nodes[1].output
-    assert not conflicts({a: LiveRange(0, 1), b: LiveRange(2, 3)}).edges
-    assert list(conflicts({a: LiveRange(0, 1)})) == [a]
-
-
-def test_the_heaviest_clique_of_conflicts_is_the_bound_of_the_arena() -> None:
-    graph = parse(POOLS)
-    spans = root_live_ranges(PlannedGraph(graph, UNPLANNED))
-    cliques = nx.find_cliques(conflicts(spans))
-    # a is 512 bytes, p 128, q 2*5*5*4 = 200, so 256 in the arena
-    assert max(sum(map(aligned_size, c)) for c in cliques) == lower_bound(spans) == 512 + 128 + 256
 
 
 def test_a_drawing() -> None:
