@@ -32,9 +32,8 @@ from .frontends.language import STDIN, parse_source, read_language
 from .passes import PIPELINE, REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFailed
 from .passes.reproducer import write_reproducer
 from .plugins import load_plugins
-from .runtime.artifact import Artifact, Preprocessing, is_former, read_source, write
+from .runtime.artifact import Artifact, Preprocessing, Source, read_for_running, read_source, write
 from .runtime.net import Net
-from .runtime.net import load as load_net
 from .version import VERSION
 
 
@@ -168,12 +167,12 @@ def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: 
     """
     load_plugins()
     layers = registered_layers() | dict(layers or {})
-    if not is_former(path):
-        return load_net(path, compile=recompile, layers=layers, threads=threads)
-    warnings.warn(f"{path}: cortado 0.1 compiled it; it is compiled again", stacklevel=2)
-    source = read_source(path)
-    artifact = compile_net(path, None, Options(target=source.target)).artifact
-    return Net.from_artifact(artifact, compile=recompile, layers=layers, threads=threads)
+    found = read_for_running(path)
+    if isinstance(found, Source):
+        warnings.warn(f"{path}: cortado 0.1 compiled it; it is compiled again", stacklevel=2)
+        options = Options(target=found.target)
+        found = compile_file(read_source_net(found, Path(path), None, options), options).artifact
+    return Net(found, recompile, layers, threads)
 
 
 def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | None = None) -> NetFile:
@@ -181,18 +180,23 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
     path, options, start = Path(path), options or Options(), perf_counter()
     load_plugins()
     if is_artifact(path):
-        artifact = read_source(path)
-        planned = parse_source(artifact.text, artifact.weights, path, weights, options.shapes, options.outputs)
-        inputs = {v.name for v in planned.graph.inputs}
-        forms = {name: f for name, f in artifact.preprocessing.items() if name in inputs}
-        images = {f.mean_image: artifact.weights[f.mean_image] for f in forms.values() if f.mean_image}
-        return NetFile(planned, len(planned.graph.nodes), (), forms, images, perf_counter() - start)
+        file = read_source_net(read_source(path), path, weights, options)
+        return replace(file, seconds=perf_counter() - start)
     if path.suffix == ".net" or path == STDIN:
         planned = read_language(path, weights, options.shapes, options.outputs)
         return NetFile(planned, len(planned.graph.nodes), seconds=perf_counter() - start)
     state, found = State(options.phase, options.level, frozenset(options.stages)), list[str]()
     graph, layers = read_caffe(path, weights, state, options.shapes, options.outputs, options.lenient, found.append)
     return NetFile(PlannedGraph(graph), layers, tuple(found), seconds=perf_counter() - start)
+
+
+def read_source_net(source: Source, path: Path, weights: WeightsGiven, options: Options) -> NetFile:
+    """The net that a compiled file keeps as its source, with the preprocessing of the inputs that it still has."""
+    planned = parse_source(source.text, source.weights, path, weights, options.shapes, options.outputs)
+    inputs = {v.name for v in planned.graph.inputs}
+    forms = {name: f for name, f in source.preprocessing.items() if name in inputs}
+    images = {f.mean_image: source.weights[f.mean_image] for f in forms.values() if f.mean_image}
+    return NetFile(planned, len(planned.graph.nodes), (), forms, images)
 
 
 def compile_file(file: NetFile, options: Options) -> Compilation:

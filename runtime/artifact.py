@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from .check import check_plan, require
-from .container import digest, read_metadata, read_tensors, write_tensors
+from .container import digest, read_tensors, write_tensors
 from .encoding import decode, encode, parse
 from .plan import DTYPES as DTYPES
 from .plan import ArtifactError as ArtifactError
@@ -126,26 +126,7 @@ def read(path: str | Path, verify: bool = False) -> Artifact:
     ArtifactError, with the file's name, if it is foreign, cut off, damaged, older or newer than this program reads.
     """
     with naming(path):
-        tensors, metadata = read_tensors(Path(path))
-        texts = read_texts(metadata, TEXT_KEYS, FORMAT_VERSION)
-        hashes = read_hashes(metadata, texts, tensors)
-        binaries = {name: tensors[name] for name in decode(tuple[str, ...], parse(texts["binaries"]), "binaries")
-                    if name in tensors}  # fmt: skip
-        artifact = Artifact(
-            decode(tuple[Plan, ...], parse(texts["plans"]), "plans"),
-            {name: tensor for name, tensor in tensors.items() if name not in binaries},
-            texts["source"],
-            texts["net"],
-            decode(dict[str, str], parse(texts["kernels"]), "kernels"),
-            decode(dict[str, Preprocessing], parse(texts["preprocessing"]), "preprocessing"),
-            decode(dict[str, str], parse(texts["version"]), "version"),
-            hashes,
-            binaries,
-        )
-        artifact.check()
-        if verify and (bad := [name for name, tensor in tensors.items() if digest(tensor) != hashes[name]]):
-            raise ArtifactError(f"weight {bad[0]!r} does not have the hash that it states, so it is damaged")
-        return artifact
+        return decode_artifact(*read_tensors(Path(path)), verify)
 
 
 def read_source(path: str | Path) -> Source:
@@ -154,22 +135,53 @@ def read_source(path: str | Path) -> Source:
     Errors are those of `read`, but the plans are not looked at.
     """
     with naming(path):
-        tensors, metadata = read_tensors(Path(path))
-        former = metadata.get("cortado") == str(FORMER_VERSION)
-        keys = ("plan", "primitives", "source", "net", "kernels", "preprocessing", "version") if former else TEXT_KEYS
-        texts = read_texts(metadata, keys, FORMER_VERSION if former else FORMAT_VERSION)
-        read_hashes(metadata, texts, tensors)
-        plans = [parse(texts["plan"])] if former else parse(texts["plans"])
-        if not isinstance(plans, list) or not plans or not isinstance(plans[0], dict):
-            raise ArtifactError("it holds no plan")
-        forms = decode(dict[str, Preprocessing], parse(texts["preprocessing"]), "preprocessing")
-        return Source(texts["source"], tensors, str(plans[0].get("target")), forms)
+        return decode_source(*read_tensors(Path(path)))
 
 
-def is_former(path: str | Path) -> bool:
-    """True for a compiled file of cortado 0.1, which has to be compiled again. ArtifactError as for `read`."""
+def read_for_running(path: str | Path) -> Artifact | Source:
+    """What `read` returns; of a file of the former format, which has to be compiled again, what `read_source` does."""
     with naming(path):
-        return read_metadata(Path(path)).get("cortado") == str(FORMER_VERSION)
+        tensors, metadata = read_tensors(Path(path))
+        return decode_source(tensors, metadata) if is_former(metadata) else decode_artifact(tensors, metadata)
+
+
+def is_former(metadata: Mapping[str, str]) -> bool:
+    """True for a file that cortado 0.1 compiled."""
+    return metadata.get("cortado") == str(FORMER_VERSION)
+
+
+def decode_artifact(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], verify: bool = False) -> Artifact:
+    texts = read_texts(metadata, TEXT_KEYS, FORMAT_VERSION)
+    hashes = read_hashes(metadata, texts, tensors)
+    binaries = {name: tensors[name] for name in decode(tuple[str, ...], parse(texts["binaries"]), "binaries")
+                if name in tensors}  # fmt: skip
+    artifact = Artifact(
+        decode(tuple[Plan, ...], parse(texts["plans"]), "plans"),
+        {name: tensor for name, tensor in tensors.items() if name not in binaries},
+        texts["source"],
+        texts["net"],
+        decode(dict[str, str], parse(texts["kernels"]), "kernels"),
+        decode(dict[str, Preprocessing], parse(texts["preprocessing"]), "preprocessing"),
+        decode(dict[str, str], parse(texts["version"]), "version"),
+        hashes,
+        binaries,
+    )
+    artifact.check()
+    if verify and (bad := [name for name, tensor in tensors.items() if digest(tensor) != hashes[name]]):
+        raise ArtifactError(f"weight {bad[0]!r} does not have the hash that it states, so it is damaged")
+    return artifact
+
+
+def decode_source(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Source:
+    former = is_former(metadata)
+    keys = ("plan", "primitives", "source", "net", "kernels", "preprocessing", "version") if former else TEXT_KEYS
+    texts = read_texts(metadata, keys, FORMER_VERSION if former else FORMAT_VERSION)
+    read_hashes(metadata, texts, tensors)
+    plans = [parse(texts["plan"])] if former else parse(texts["plans"])
+    if not isinstance(plans, list) or not plans or not isinstance(plans[0], dict):
+        raise ArtifactError("it holds no plan")
+    forms = decode(dict[str, Preprocessing], parse(texts["preprocessing"]), "preprocessing")
+    return Source(texts["source"], tensors, str(plans[0].get("target")), forms)
 
 
 @contextmanager

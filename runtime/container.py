@@ -6,11 +6,9 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -87,29 +85,16 @@ def digest(tensor: Tensor) -> str:
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors, as views of the mapped file, and the metadata. ArtifactError if the file is invalid."""
-    with open_container(path) as file:
-        names = [name for name in file.keys() if not name.startswith("pad.")]  # noqa: SIM118
-        for name in names:
-            form = file.get_slice(name)
-            if form.get_dtype() not in SAFETENSORS_DTYPES.values():
-                raise ArtifactError(f"tensor {name!r} has the unknown dtype {form.get_dtype()}")
-            if prod(form.get_shape()) >= 1 << 48:
-                raise ArtifactError(f"tensor {name!r} has the shape {form.get_shape()}")
-        return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata alone; no tensor is made. ArtifactError if the file is invalid."""
-    with open_container(path) as file:
-        return dict(file.metadata() or {})
-
-
-@contextmanager
-def open_container(path: Path) -> Iterator[Any]:
-    """The open safetensors file. ArtifactError for whatever is wrong with it."""
     try:
         with safe_open(path, framework="pt") as file:
-            yield file
+            names = [name for name in file.keys() if not name.startswith("pad.")]  # noqa: SIM118
+            for name in names:
+                form = file.get_slice(name)
+                if form.get_dtype() not in SAFETENSORS_DTYPES.values():
+                    raise ArtifactError(f"tensor {name!r} has the unknown dtype {form.get_dtype()}")
+                if prod(form.get_shape()) >= 1 << 48:
+                    raise ArtifactError(f"tensor {name!r} has the shape {form.get_shape()}")
+            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
     except FileNotFoundError:
         raise ArtifactError("there is no such file") from None
     except (SafetensorError, OSError, UnicodeError, RuntimeError) as error:

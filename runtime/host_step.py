@@ -13,16 +13,8 @@ from torch import Tensor
 from .arena import can_hold
 from .plan import DTYPES, ArtifactError, Plan, Shape, Slot, Step
 from .primitive_table import PRIMITIVE_TABLE
-from .primitives import (
-    IMPLEMENTATIONS,
-    CallSite,
-    LayerFunction,
-    Operand,
-    PackedWeights,
-    Primitive,
-    Run,
-    make_user_primitive,
-)
+from .primitives import IMPLEMENTATIONS, CallSite, Operand, Primitive, Run, make_user_primitive
+from .resources import Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +31,22 @@ class PreparedStep:
     has_dynamic_shape: bool
 
 
-def prepare_step(
-    step: Step,
-    plan: Plan,
-    weights: Mapping[str, Tensor],
-    packed_weights: PackedWeights,
-    layers: Mapping[str, LayerFunction],
-) -> PreparedStep:
-    """Prove that the step's tensors fit together, then prepare it. ArtifactError if they do not."""
+def prepare_step(step: Step, plan: Plan, constants: Mapping[str, Tensor], resources: Resources) -> PreparedStep:
+    """Prove that the step's tensors fit together, then prepare it. ArtifactError if they do not.
+
+    `constants` are the plan's weights by name.
+    """
 
     def known(name: str) -> Operand:
-        if name in weights:
-            data = weights[name]
+        if name in constants:
+            data = constants[name]
             return Operand(data.dtype, tuple(data.shape), data=data, handle=plan.weights[name].handle)
         slot = plan.slots[name]
         return Operand(DTYPES[slot.dtype], slot.bounds, slot.layout)
 
     operands, results = tuple(map(known, step.operands)), tuple(map(known, step.results))
-    primitive = make_user_primitive(layers) if step.kind == "user" else IMPLEMENTATIONS[step.kind]
-    call = CallSite(PRIMITIVE_TABLE[step.kind].complete(step.payload), operands, results, packed_weights)
+    primitive = make_user_primitive(resources.layers) if step.kind == "user" else IMPLEMENTATIONS[step.kind]
+    call = CallSite(PRIMITIVE_TABLE[step.kind].complete(step.payload), operands, results, resources.packed_weights)
     try:
         if primitive.infer_shapes is not None:
             planned = [plan.slots[name].dims for name in step.results]

@@ -16,6 +16,7 @@ from .artifact import Artifact, read
 from .feed import Spec, array_of, convert_input, shape_of, tensor_of
 from .plan import ArtifactError, Dim, Plan, Shape
 from .primitives import LayerFunction, PackedWeights
+from .resources import Resources
 from .runners import BindableProgram, Program, Runner, find_runner
 
 InputShapes = Mapping[str, Shape]
@@ -79,7 +80,9 @@ class Net:
 
     def prepare(self, artifact: Artifact, plan: Plan) -> Program:
         """A plan of an artifact, made ready by its runner."""
-        return self.runner.prepare(plan, artifact.weights, artifact.binaries, self.packed_weights, self.layers)
+        return self.runner.prepare(
+            plan, Resources(artifact.weights, artifact.binaries, self.layers, self.packed_weights)
+        )
 
     @property
     def arena_bytes(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from .plan import ArtifactError, Plan
-from .primitives import LayerFunction, PackedWeights
+from .resources import Resources
 
 BUILT_IN = {"onednn": ".onednn", "cuda": ".cuda"}  # by name the package, which has the runner as RUNNER
 
@@ -59,15 +59,8 @@ class Runner(Protocol):
     def check(self, plan: Plan, binaries: Mapping[str, Tensor]) -> None:
         """ArtifactError if a step is not one that can be run without harm, whoever wrote it."""
 
-    def prepare(
-        self,
-        plan: Plan,
-        weights: Mapping[str, Tensor],
-        binaries: Mapping[str, Tensor],
-        packed_weights: PackedWeights,
-        layers: Mapping[str, LayerFunction],
-    ) -> Program:
-        """The plan, made ready; `weights` are tensors by handle. ArtifactError if this machine cannot."""
+    def prepare(self, plan: Plan, resources: Resources) -> Program:
+        """The plan, made ready. ArtifactError if this machine cannot."""
 
 
 REGISTERED: dict[str, Runner] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -11,6 +11,9 @@ from zlib import crc32
 import numpy as np
 import pytest
 import torch
+
+from cortado.compiler.ops.user import REGISTERED_LAYERS
+from cortado.frontends.caffe.register import unregister_layer
 
 from .gpu import gpu as gpu
 from .gpu import stand_in as stand_in
@@ -21,6 +24,14 @@ from .small_nets import Nets
 def nets(tmp_path: Path) -> Nets:
     """Small nets that a test writes down, in a folder of its own."""
     return Nets(tmp_path)
+
+
+@pytest.fixture
+def no_registered_layers() -> Iterator[None]:
+    """Layers that a test registers are gone after it."""
+    yield
+    for type in [*REGISTERED_LAYERS]:
+        unregister_layer(type)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

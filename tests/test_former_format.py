@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import cortado
 from cortado.cli import main
-from cortado.runtime import ArtifactError
+from cortado.runtime import ArtifactError, container
 from cortado.runtime import load as load_compiled
 from cortado.runtime.artifact import Preprocessing, read, read_source
 
@@ -35,6 +35,17 @@ def test_loading_compiles_it_again_and_says_so() -> None:
         net = cortado.load(FILE)
     np.testing.assert_allclose(net(data=X)["y"], expected(), rtol=1e-6)
     assert net.artifact.preprocessing == {"data": FORM}
+
+
+def test_a_file_is_opened_once_of_either_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new, opened = tmp_path / "new.cortado", list[Path]()
+    CliRunner().invoke(main, ["compile", str(FILE), "-o", str(new)], catch_exceptions=False)
+    whole = container.read_tensors
+    monkeypatch.setattr("cortado.runtime.artifact.read_tensors", lambda path: (opened.append(path), whole(path))[1])
+    cortado.load(new)
+    with pytest.warns(UserWarning, match="compiled again"):
+        cortado.load(FILE)
+    assert opened == [new, FILE]
 
 
 def test_the_command_compiles_it_again(tmp_path: Path) -> None:

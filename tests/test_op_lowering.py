@@ -5,8 +5,9 @@ Operands and attributes are drawn as for random nets (tests/proof), so a new ope
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
+from itertools import islice
 
 import pytest
 
@@ -21,10 +22,8 @@ from cortado.passes import Context, run
 from cortado.runtime.artifact import PRIMITIVE_TABLE, Slot, Step, Weight
 from cortado.runtime.primitives import IMPLEMENTATIONS
 
-from .proof.dice import Dice
-from .proof.generator import add_input, net, random_dims
-from .proof.net_builder import NetBuilder, Unfit
-from .proof.strategies import NOT_DRAWN, strategy
+from .proof.generator import draw_nodes, net
+from .proof.strategies import NOT_DRAWN
 
 TARGETS = ("cpu", "cuda")
 DRAWN, TRIES = 8, 400  # nodes of each operator; seeds that may be tried for them
@@ -63,22 +62,8 @@ def shapes_of_step(step: Step, node: Node, operands: dict[str, Shape]) -> Sequen
 @cache
 def drawn_nodes(name: str) -> tuple[tuple[Node, dict[str, Shape]], ...]:
     """Nodes of an operator, each with the shapes of its operands and results in one run."""
-    return tuple(found for _, found in zip(range(DRAWN), draw_nodes(name), strict=False))
-
-
-def draw_nodes(name: str) -> Iterator[tuple[Node, dict[str, Shape]]]:
-    for seed in range(TRIES):
-        builder = NetBuilder(Dice(seed))
-        for _ in range(3):
-            add_input(builder, builder.new_input("x", *random_dims(builder.dice)))
-        try:
-            strategy(name)(builder)
-        except Unfit:
-            continue
-        for node in builder.nodes:
-            if node.op.name == name:
-                values = (*node.inputs, *node.results)
-                yield node, {v.name: tuple(builder.numbers[v][0].shape) for v in values}
+    found = islice(draw_nodes(name, TRIES), DRAWN)
+    return tuple((n, {v.name: tuple(b.numbers[v][0].shape) for v in (*n.inputs, *n.results)}) for n, b in found)
 
 
 @pytest.mark.parametrize("target", TARGETS)

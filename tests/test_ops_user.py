@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +49,7 @@ def expected(x: np.ndarray) -> dict[str, np.ndarray]:
     return {"act": np.maximum(conv[..., ::-1] * gain, 0), "sum": conv.sum((1, 2, 3))}
 
 
-@pytest.fixture(autouse=True)
-def alone() -> Iterator[None]:
-    """No test sees what another one registered."""
-    yield
-    for type in [*REGISTERED_LAYERS]:
-        unregister_layer(type)
+pytestmark = pytest.mark.usefixtures("no_registered_layers")
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
-from cortado.compiler.ops.user import REGISTERED_LAYERS
-from cortado.frontends.caffe.register import register_layer, unregister_layer
+from cortado.frontends.caffe.register import register_layer
 from cortado.plugins import load_entry_points
 
 from .shared import ROOT
@@ -40,11 +38,7 @@ print(cortado.load("net.cortado")(x=[[1, 2]])["y"].tolist())
 """
 
 
-@pytest.fixture(autouse=True)
-def alone() -> Iterator[None]:
-    yield
-    for type in [*REGISTERED_LAYERS]:
-        unregister_layer(type)
+pytestmark = pytest.mark.usefixtures("no_registered_layers")
 
 
 @pytest.fixture

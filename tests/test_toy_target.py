@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ from cortado.driver import Options, compile_net
 from cortado.runtime import runners
 from cortado.runtime.arena import view
 from cortado.runtime.artifact import ArtifactError, Plan, Step
-from cortado.runtime.primitives import LayerFunction, PackedWeights
+from cortado.runtime.resources import Resources
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = {Relu: "clear if negative", Abs: "drop the sign"}
@@ -79,9 +78,7 @@ class AbacusRunner:
             if step.kind != "move beads" or not set(step.payload["work"]) <= WORK.keys():
                 raise ArtifactError(f"step {step.label!r} is nothing for an abacus")
 
-    def prepare(
-        self, plan: Plan, weights: Any, binaries: Any, packed: PackedWeights, layers: Mapping[str, LayerFunction]
-    ) -> AbacusProgram:
+    def prepare(self, plan: Plan, resources: Resources) -> AbacusProgram:
         return AbacusProgram(plan)
 
 

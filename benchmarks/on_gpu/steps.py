@@ -13,7 +13,7 @@ from cortado.runtime.cuda import CudaProgram
 from cortado.runtime.cuda.launch import Launch
 from cortado.runtime.onednn.program import Instance, OneDnnProgram
 from cortado.runtime.plan import Step
-from cortado.runtime.primitives import PackedWeights
+from cortado.runtime.resources import Resources
 
 Work = Callable[[], object]
 
@@ -35,7 +35,7 @@ class StepRunner(Protocol):
 class CpuStepRunner:
     def __init__(self, artifact: Artifact) -> None:
         self.plan = artifact.plan
-        program = OneDnnProgram(artifact.plan, artifact.weights, PackedWeights(), {})
+        program = OneDnnProgram(artifact.plan, Resources(artifact.weights))
         self.instance = Instance(program)
         self.inputs = {name: torch.zeros(program.plan.slots[name].bounds) for name in program.plan.inputs}
 
@@ -69,7 +69,7 @@ class CpuStepRunner:
 
 class GpuStepRunner:
     def __init__(self, artifact: Artifact) -> None:
-        self.program = CudaProgram(artifact.plan, artifact.weights, artifact.binaries, PackedWeights(), {})
+        self.program = CudaProgram(artifact.plan, Resources(artifact.weights, artifact.binaries))
         self.instance = self.program.pool[0]
         self.instance.device.set_current()
         self.stream = self.instance.stream.handle

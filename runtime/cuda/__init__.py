@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ..plan import ArtifactError, Plan
-from ..primitives import LayerFunction, PackedWeights
+from ..resources import Resources
 from .check import check_steps
 from .device import device
 from .program import CudaProgram as CudaProgram
@@ -37,15 +37,8 @@ class CudaRunner:
     def check(self, plan: Plan, binaries: Mapping[str, Tensor]) -> None:
         check_steps(plan, binaries)
 
-    def prepare(
-        self,
-        plan: Plan,
-        weights: Mapping[str, Tensor],
-        binaries: Mapping[str, Tensor],
-        packed_weights: PackedWeights,
-        layers: Mapping[str, LayerFunction],
-    ) -> CudaProgram:
-        return CudaProgram(plan, weights, binaries, packed_weights, layers)
+    def prepare(self, plan: Plan, resources: Resources) -> CudaProgram:
+        return CudaProgram(plan, resources)
 
 
 RUNNER = CudaRunner()

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ..plan import ArtifactError
-from ..primitives import PackedWeights
+from ..resources import Resources
 from .abi import DEFAULT_SHARED_LIMIT, MAX_DYNAMIC_SHARED
 from .device import Device, release_with_owner
 from .driver import Driver
@@ -46,17 +46,18 @@ def unload_module(calls: Driver, module: int) -> None:
 
 
 def load_kernel(
-    device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any], packed_weights: PackedWeights
+    device: Device, attributes: Mapping[str, Any], resources: Resources
 ) -> tuple[Kernel, Mapping[str, Any]]:
     """The kernel of a `launch` step, loaded on first use, and the step's attributes for this GPU's architecture.
 
     ArtifactError if no cubin suits the GPU.
     """
+    cubins = resources.binaries
     architecture = choose_architecture(device, cubins, attributes)
     here = {**attributes, **attributes["variants"].get(architecture, {})}
     name, shared = here["kernel"], here["shared"]
     key = f"{name}.{architecture}"
-    return packed_weights.get((key, shared), lambda: Kernel(device, name, cubins[key], shared)), here
+    return resources.packed_weights.get((key, shared), lambda: Kernel(device, name, cubins[key], shared)), here
 
 
 def choose_architecture(device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any]) -> str:

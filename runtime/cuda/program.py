@@ -12,7 +12,8 @@ from torch import Tensor
 from ..host_step import PreparedStep, prepare_step
 from ..plan import Plan, Shape
 from ..primitive_table import PRIMITIVE_TABLE
-from ..primitives import LayerFunction, PackedWeights
+from ..primitives import PackedWeights
+from ..resources import Resources
 from .device import Buffer, Device, device
 from .instance import CudaInstance
 from .interop import current_stream, is_on_gpu, require_same_device, torch_device
@@ -28,17 +29,10 @@ class CudaProgram:
     beyond that, once.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        weights: Mapping[str, Tensor],
-        cubins: Mapping[str, Tensor],
-        packed_weights: PackedWeights,
-        layers: Mapping[str, LayerFunction],
-    ) -> None:
+    def __init__(self, plan: Plan, resources: Resources) -> None:
         self.plan = plan
         self.device: Device = device()
-        self.constants = {name: weights[w.handle].reshape(w.shape) for name, w in plan.weights.items()}
+        self.constants = resources.constants(plan)
         self.kernels: dict[int, tuple[Kernel, Mapping[str, Any]]] = {}
         self.host_steps: dict[int, PreparedStep] = {}
         self.weights: dict[str, Buffer] = {}
@@ -46,12 +40,11 @@ class CudaProgram:
             for number, step in enumerate(plan.steps):
                 if step.kind == "launch":
                     attributes = PRIMITIVE_TABLE["launch"].complete(step.payload)
-                    self.kernels[number] = load_kernel(self.device, cubins, attributes, packed_weights)
-                    self.weights |= {
-                        n: self.upload_weight(n, packed_weights) for n in step.operands if n in plan.weights
-                    }
+                    self.kernels[number] = load_kernel(self.device, attributes, resources)
+                    names = [n for n in step.operands if n in plan.weights]
+                    self.weights |= {n: self.upload_weight(n, resources.packed_weights) for n in names}
                 elif step.kind != "view":
-                    self.host_steps[number] = prepare_step(step, plan, self.constants, packed_weights, layers)
+                    self.host_steps[number] = prepare_step(step, plan, self.constants, resources)
             self.pool: deque[CudaInstance] = deque([CudaInstance(self)])
 
     def upload_weight(self, name: str, packed_weights: PackedWeights) -> Buffer:

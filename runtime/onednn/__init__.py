@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ..plan import Plan
-from ..primitives import LayerFunction, PackedWeights
+from ..resources import Resources
 from .check import check_steps
 from .program import OneDnnProgram as OneDnnProgram
 
@@ -26,15 +26,8 @@ class OneDnnRunner:
     def check(self, plan: Plan, binaries: Mapping[str, Tensor]) -> None:
         check_steps(plan)
 
-    def prepare(
-        self,
-        plan: Plan,
-        weights: Mapping[str, Tensor],
-        binaries: Mapping[str, Tensor],
-        packed_weights: PackedWeights,
-        layers: Mapping[str, LayerFunction],
-    ) -> OneDnnProgram:
-        return OneDnnProgram(plan, weights, packed_weights, layers)
+    def prepare(self, plan: Plan, resources: Resources) -> OneDnnProgram:
+        return OneDnnProgram(plan, resources)
 
 
 RUNNER = OneDnnRunner()

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..arena import allocate, view
 from ..host_step import PreparedStep, prepare_step, run_dynamic
 from ..plan import Plan, Shape
-from ..primitives import LayerFunction, PackedWeights
+from ..resources import Resources
 
 INPUT_PLACEHOLDER = torch.empty(0)  # where an input will be
 
@@ -21,16 +21,10 @@ INPUT_PLACEHOLDER = torch.empty(0)  # where an input will be
 class OneDnnProgram:
     """A plan with packed weights. Shared by threads: each call takes an instance from the pool, or makes one."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        weights: Mapping[str, Tensor],
-        packed_weights: PackedWeights,
-        layers: Mapping[str, LayerFunction],
-    ) -> None:
+    def __init__(self, plan: Plan, resources: Resources) -> None:
         self.plan = plan
-        self.weights = {name: weights[w.handle].reshape(w.shape) for name, w in plan.weights.items()}
-        self.steps = [prepare_step(step, self.plan, self.weights, packed_weights, layers) for step in self.plan.steps]
+        self.weights = resources.constants(plan)
+        self.steps = [prepare_step(step, plan, self.weights, resources) for step in plan.steps]
         self.pool: deque[Instance] = deque()
 
     def make_instance(self) -> Instance:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..plan import Dim, Shape
 from ..primitive_table import ACTIVATIONS
@@ -156,16 +155,16 @@ def get_packed_weight(
     return packed_weights.get((*key, preferred), lambda: packed[0] if packed else pack())
 
 
-def prepare_unpacked(call: CallSite, axes: int) -> Run:
-    """Three image axes, dtypes that oneDNN lacks, or weights that are not constant: torch's convolution."""
-    attributes = call.attributes
-    convolve = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
+def prepare_unpacked(call: CallSite, axes: int, transposed: bool = False) -> Run:
+    """Torch's (de)convolution: for three image axes, dtypes that oneDNN lacks, or weights that are not constant."""
+    attributes, groups = call.attributes, call.attributes["groups"]
     stride, pad, dilation = geometry(attributes, axes)
+    output_pad = [0] * axes
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         bias = operands[2] if attributes["bias"] else None
-        made = convolve(operands[0], operands[1], bias, stride, pad, dilation, attributes["groups"])
-        if attributes["add"]:
+        made = torch.convolution(operands[0], operands[1], bias, stride, pad, dilation, transposed, output_pad, groups)
+        if attributes.get("add"):
             made += operands[-1]
         results[0].copy_(activate_(made, attributes))
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..plan import Dim, Shape
 from .activation import PACKABLE_DTYPES, activate_, post_op
-from .convolution import geometry
+from .convolution import geometry, prepare_unpacked
 from .primitive import CallSite, Primitive, Run, require
 
 MAX_PHASES = 64  # convolutions by phase; with more, one deconvolution by oneDNN is faster
@@ -50,7 +50,7 @@ def prepare(call: CallSite) -> Run:
         or x.dtype not in PACKABLE_DTYPES
         or len({o.dtype for o in call.operands}) > 1
     ):
-        return prepare_unpacked(call, axes)
+        return prepare_unpacked(call, axes, transposed=True)
     stride, pad, dilation = geometry(attributes, axes)
     image = x.shape[2:]
     if axes == 1:
@@ -189,20 +189,6 @@ def deconvolution_matrix(filter: Tensor, job: DeconvolutionProblem, axis: int) -
     unit = torch.eye(job.image[axis], dtype=filter.dtype).unsqueeze(1)
     made = F.conv_transpose1d(unit, filter.reshape(1, 1, -1), stride=job.stride[axis], padding=job.pad[axis])
     return made.squeeze(1).t().contiguous()
-
-
-def prepare_unpacked(call: CallSite, axes: int) -> Run:
-    """Three image axes, dtypes that oneDNN lacks, or weights that are not constant: torch's deconvolution."""
-    attributes = call.attributes
-    deconvolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[axes - 1]
-    stride, pad, dilation = geometry(attributes, axes)
-
-    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        bias = operands[2] if attributes["bias"] else None
-        made = deconvolve(operands[0], operands[1], bias, stride, pad, 0, attributes["groups"], dilation)
-        results[0].copy_(activate_(made, attributes))
-
-    return run
 
 
 DECONV_PACKED = Primitive(prepare, infer_shapes)

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from ..plan import Dim, Shape
 from .convolution import geometry
-from .movement import axis_of
-from .primitive import CallSite, Primitive, Run, per_axis, require, split_axis, store
+from .primitive import CallSite, Primitive, Run, axis_of, per_axis, require, split_axis, store
 
 Attributes = Mapping[str, Any]
 PlannedDims = Sequence[Sequence[Dim]]

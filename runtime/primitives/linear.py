@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..plan import Dim, Shape
 from .activation import PACKABLE_DTYPES, activate_, post_op
-from .primitive import CallSite, Operand, Primitive, Run, require
+from .primitive import CallSite, Operand, Primitive, Run, axis_of, require
 
 
 def infer_shapes(
@@ -20,8 +20,7 @@ def infer_shapes(
 ) -> Sequence[Shape]:
     require(len(operands) == 2 + attributes["bias"], "it takes x and w, and b if `bias`")
     x, w = operands[0], operands[1]
-    require(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
-    axis = attributes["axis"] % len(x)
+    axis = axis_of(attributes, x)
     require(len(w) == 2 and min(w) > 0, f"a weight {list(w)} is not a matrix")
     count, k = w[::-1] if attributes["transpose"] else w
     require(prod(x[axis:]) == k, f"a weight {list(w)} does not fit rows of {prod(x[axis:])} numbers")

@@ -10,13 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..plan import Dim, Shape
-from .primitive import CallSite, Primitive, Run, first_shape, is_same_view, require, store
-
-
-def axis_of(attributes: Mapping[str, Any], x: Shape) -> int:
-    require(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
-    axis: int = attributes["axis"] % len(x)
-    return axis
+from .primitive import CallSite, Primitive, Run, axis_of, first_shape, is_same_view, require, store
 
 
 def infer_concat_shapes(
@@ -33,11 +27,9 @@ def prepare_concat(call: CallSite) -> Run:
     axis = axis_of(call.attributes, call.results[0].shape)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        start = 0
-        for operand in operands:
-            size = operand.shape[axis]
-            store(results[0].narrow(axis, start, size), operand)
-            start += size
+        parts = results[0].split_with_sizes([x.shape[axis] for x in operands], axis)
+        for part, operand in zip(parts, operands, strict=True):
+            store(part, operand)
 
     return run
 
@@ -62,11 +54,9 @@ def prepare_slice(call: CallSite) -> Run:
     axis = axis_of(call.attributes, call.operands[0].shape)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        start = 0
-        for result in results:
-            size = result.shape[axis]
-            store(result, operands[0].narrow(axis, start, size))
-            start += size
+        parts = operands[0].split_with_sizes([y.shape[axis] for y in results], axis)
+        for part, result in zip(parts, results, strict=True):
+            store(result, part)
 
     return run
 

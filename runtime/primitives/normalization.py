@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..plan import Dim, Shape
 from .chunks import chunk, chunks
 from .pooling import AVG_POOL_FUNCTIONS
-from .primitive import CallSite, Primitive, Run, require
+from .primitive import CallSite, Primitive, Run, axis_of, require
 
 
 def infer_lrn_shapes(
@@ -65,7 +65,7 @@ def infer_softmax_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     (x,) = operands
-    require(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
+    axis_of(attributes, x)
     return [x]
 
 

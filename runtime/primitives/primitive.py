@@ -105,6 +105,13 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def axis_of(attributes: Mapping[str, Any], x: Shape) -> int:
+    """The attribute `axis`, counted from the first axis of `x`. ValueError if `x` has no such axis."""
+    require(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
+    axis: int = attributes["axis"] % len(x)
+    return axis
+
+
 def first_shape(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:

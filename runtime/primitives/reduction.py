@@ -9,13 +9,7 @@ import torch
 from torch import Tensor
 
 from ..plan import Dim, Shape
-from .primitive import CallSite, Primitive, Run, require
-
-
-def axis_of(attributes: Mapping[str, Any], x: Shape) -> int:
-    require(-len(x) <= attributes["axis"] < len(x), f"there is no axis {attributes['axis']} in {list(x)}")
-    axis: int = attributes["axis"] % len(x)
-    return axis
+from .primitive import CallSite, Primitive, Run, axis_of, require
 
 
 def infer_reduce_shapes(

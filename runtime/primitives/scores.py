@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ..plan import Dim, Shape
-from .primitive import CallSite, Primitive, Run, require
-from .reduction import axis_of
+from .primitive import CallSite, Primitive, Run, axis_of, require
 
 
 def classes_of(label: Tensor, count: int, ignore: int | None) -> tuple[Tensor, Tensor | None]:

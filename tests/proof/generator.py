@@ -6,7 +6,9 @@ are; a net that fails is therefore kept as text (cases/*.net).
 
 from __future__ import annotations
 
-from cortado.compiler.ir import Graph, Value
+from collections.abc import Iterator
+
+from cortado.compiler.ir import Graph, Node, Value
 from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.text import show
 from cortado.compiler.types import AtMost, Dim, TensorType
@@ -15,7 +17,7 @@ from cortado.compiler.verify import verify
 from .decide import draw_decisions
 from .dice import Dice
 from .net_builder import NetBuilder, Unfit
-from .strategies import Strategy, all_strategies
+from .strategies import Strategy, all_strategies, strategy
 
 MAX_NODES = 16  # operators or motifs that are tried for one net
 EDITION = 2  # counted up when the strategies change what a number names
@@ -45,15 +47,28 @@ def text(number: int) -> str:
     return show(*net(number))
 
 
+def draw_nodes(name: str, tries: int) -> Iterator[tuple[Node, NetBuilder]]:
+    """Nodes of the operator of that name, each with the builder of its net: what `tries` runs of its strategy draw."""
+    for seed in range(tries):
+        builder = NetBuilder(Dice(seed))
+        for _ in range(3):
+            add_input(builder, builder.new_input("x", *random_dims(builder.dice)))
+        try:
+            strategy(name)(builder)
+        except Unfit:
+            continue
+        yield from ((node, builder) for node in builder.nodes if node.op.name == name)
+
+
 def add_input(builder: NetBuilder, value: Value) -> None:
     builder.inputs.append(value)
     builder.numbers[value] = builder.numbers_of(value)
 
 
-def attempt(builder: NetBuilder, strategy: Strategy) -> bool:
+def attempt(builder: NetBuilder, add: Strategy) -> bool:
     """True if the strategy found something to add; what it had added before it gave up stays."""
     try:
-        strategy(builder)
+        add(builder)
     except Unfit:
         return False
     return True
