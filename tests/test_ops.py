@@ -196,12 +196,15 @@ def test_prelu() -> None:
     assert_result([[-0.5, -0.5], [2, -20]], "prelu", x, [0.5, 10], axis=0)
 
 
-def test_add_mul_max() -> None:
+def test_arithmetic_of_two() -> None:
     assert_result([11, 22], "add", [1, 2], [10, 20])
     assert_result([-8, -16], "add", [1, 2], [10, 20], alpha=2, beta=-1)
     assert_result([10, 40], "mul", [1, 2], [10, 20])
     assert_result([5, 7, -1], "max", [5, -7, -1], [3, 7, -2])
     assert_result([2, nan], "max", [nan, 2], [2, nan])  # the second where they cannot be compared
+    assert_result([3, -7, -2], "min", [5, -7, -1], [3, 7, -2])
+    assert_result([2, nan], "min", [nan, 2], [2, nan])
+    assert_result([0.5, -4, inf, -inf, nan], "div", [1, 8, 3, -3, 0], [2, -2, 0, 0, 0])
 
 
 def test_power() -> None:

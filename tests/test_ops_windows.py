@@ -182,7 +182,7 @@ def test_a_pyramid(nets: Nets) -> None:
     text = data(1, 1, 2, 2) + layer("SPP", "spp_param { pyramid_height: 1 pool: AVE }")
     assert nets.run(text, {"data": arange(1, 1, 2, 2)})["y"].tolist() == [[1.5]]
     said = nets.expect_refusal(data(1, 1, 2, 2) + layer("SPP", "spp_param { pyramid_height: 2 pool: STOCHASTIC }"))
-    assert 'layer "l" (SPP): a pyramid of STOCHASTIC pooling is not supported' in said
+    assert 'layer "l" (SPP): cortado does not compute pool: STOCHASTIC' in said
 
 
 def test_lengths_become_one() -> None:

@@ -27,12 +27,28 @@ class Mul(Elementwise):
         return x * y
 
 
+@op("div", operands=2)
+class Div(Elementwise):
+    """x / y; infinite or NaN where y is 0 (synopsys-caffe, eltwise_layer.cpp)."""
+
+    def scalar(self, m: Any, x: Any, y: Any) -> Any:
+        return x / y
+
+
 @op("max", operands=2)
 class Max(Elementwise):
     """x where x > y, else y; hence y where one of them is NaN (Caffe, eltwise_layer.cpp)."""
 
     def scalar(self, m: Any, x: Any, y: Any) -> Any:
         return m.where(x > y, x, y)
+
+
+@op("min", operands=2)
+class Min(Elementwise):
+    """x where x < y, else y; hence y where one of them is NaN (synopsys-caffe, eltwise_layer.cpp)."""
+
+    def scalar(self, m: Any, x: Any, y: Any) -> Any:
+        return m.where(x < y, x, y)
 
 
 @op("power")

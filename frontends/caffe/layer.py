@@ -9,9 +9,9 @@ A new layer is one such function and, if the language has no operators for it, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from weakref import proxy
 
 import numpy as np
@@ -25,6 +25,7 @@ from ...compiler.types import Dim, TensorType
 from ..files.message import Message
 
 Function = Callable[..., Value | tuple[Value, ...]]
+Meaning = TypeVar("Meaning")
 MANY = 1 << 30
 
 
@@ -106,6 +107,13 @@ class Layer:
         """A float setting as the shortest decimal that is this float32: 0.1, not 0.10000000149."""
         return shortest_decimal(self.param[field])
 
+    def choice(self, field: str, meanings: Mapping[str, Meaning]) -> Meaning:
+        """What the value of an enum setting means here; `meanings` lists all values that the layer computes.
+
+        CompileError for any other value of the schema. There is no other way to read one: see Message.choice.
+        """
+        return self.param.choice(field, meanings, self.label)
+
     def emit(self, op: Op, *inputs: Value) -> Value:
         """Emit an operator with one result. CompileError if it does not accept these operands."""
         (value,) = self.emit_all(op, *inputs)
@@ -161,8 +169,12 @@ class Layer:
         except ValueError as e:
             raise self.fault(str(e)) from None
 
-    def window(self, field: str, axes: int, default: int | None = None) -> tuple[int, ...]:
-        """A setting of a convolution or pooling per image axis: repeated, or as _h and _w (base_conv_layer.cpp)."""
+    def window(self, field: str, axes: int, default: int | None = None, alone: bool = False) -> tuple[int, ...]:
+        """A setting of a convolution or pooling per image axis: repeated, or as _h and _w (base_conv_layer.cpp).
+
+        `alone`: one of _h and _w may be given without the other, which is `default` then. CompileError where Caffe
+        aborts: if both forms are given, one number of two, or another count of numbers than of axes.
+        """
         p, short = self.param, field.removesuffix("_size")
         high, wide = f"{short}_h", f"{short}_w"
         given: Any = p[field] if field in p else ()
@@ -172,8 +184,8 @@ class Layer:
                 raise self.fault(f"{field} and {high}/{wide} are both given", high, "Keep one of the two forms.")
             if axes != 2:
                 raise self.fault(f"{high} and {wide} are for images of two axes, and this one has {axes}", high)
-            if default is None and not (high in p and wide in p):
-                raise self.fault(f"{high} and {wide} go together", high if high in p else wide)
+            if not alone and not (high in p and wide in p):
+                raise self.fault(f"{high} and {wide} go together", high if high in p else wide, "Give both.")
             return tuple(p[f] if f in p else default or 0 for f in (high, wide))
         if not given:
             if default is None:

@@ -22,6 +22,7 @@ from . import layers as layers
 from .blobs import BlobStorage, TrackedBlob
 from .inputs import DeclaredInput, read_inputs
 from .layer import LAYERS, Layer
+from .layer_checks import check_counts, check_params, check_tops
 from .naming import name_values
 from .parameters import Parameters
 from .reachability import LayerEdges, reaching
@@ -122,9 +123,10 @@ class Importer:
                 return
             bottoms = [self.find_bottom(message, i) for i in range(len(message["bottom"]))]
             layer = Layer(message, [self.read(b, message) for b in bottoms], self)
-            self.check_counts(layer)
-            self.check_in_place(layer)
+            check_counts(layer)
+            check_tops(layer, self.blobs)
             made = layer.layer_type.function(layer, *layer.bottoms)
+            check_params(layer)
             self.parameters.check_count(layer)
             self.report(find_unread(message, layer.label, layer.layer_type.param))
             self.write(layer, bottoms, made if isinstance(made, tuple) else (made,))
@@ -170,30 +172,6 @@ class Importer:
             )[0]
         return blob.storage.shapes[blob.dims]
 
-    def check_counts(self, layer: Layer) -> None:
-        """Raise CompileError if the type does not accept this count of bottoms or tops."""
-        for noun, has, (least, most) in (
-            ("bottom", len(layer.bottoms), layer.layer_type.bottoms),
-            ("top", len(layer.tops), layer.layer_type.tops),
-        ):
-            if not least <= has <= most:
-                wanted = str(least) if least == most else f"{least} to {most}" if most < 1 << 20 else f"{least} or more"
-                raise layer.fault(f"it has {has} {noun}s, and takes {wanted}")
-
-    def check_in_place(self, layer: Layer) -> None:
-        """Check that a top overwrites only the bottom of the same index, and only if no layer has read it before."""
-        bottoms = layer.message["bottom"]
-        for i, top in enumerate(layer.tops):
-            blob = self.blobs.get(top)
-            if blob is None:
-                continue
-            if i >= len(bottoms) or bottoms[i] != top:
-                line = f'"{top}" is already made by {blob.layer}'
-                raise layer.fault(f"{line}: the blob would be produced by multiple sources", None, UNIQUE_TOP_ADVICE)
-            if blob.readers:
-                line = f'it writes "{top}" in place, which {blob.readers[0]} reads'
-                raise layer.fault(f"{line}: the blob would be produced by multiple sources", None, UNIQUE_TOP_ADVICE)
-
     def write(self, layer: Layer, bottoms: Sequence[TrackedBlob], made: Sequence[Value]) -> None:
         """Update the blobs of the layer's tops to the values in `made`, in place or as new blobs."""
         for blob in bottoms:
@@ -217,6 +195,9 @@ class Importer:
                 memory.names.extend(n for n in shared if n not in memory.names)
                 self.blobs[top] = TrackedBlob(top, memory, value.type.dims, label)
             self.versions.append((top, value))
+        for top, weight in zip(layer.tops, layer.message["loss_weight"], strict=False):
+            if weight:  # Caffe reads the top for its total loss
+                self.blobs[top].readers.append("the total loss, by its loss_weight,")
 
     def emit(self, op: Op, inputs: Sequence[Value], loc: Loc) -> tuple[Value, ...]:
         """Append a node and return its results. ValueError if the operator does not accept these operands."""
@@ -258,7 +239,6 @@ class Importer:
         return verify(name_values(Graph(name, tuple(self.inputs), nodes, tuple(outputs)), self.versions))
 
 
-UNIQUE_TOP_ADVICE = "Caffe refuses this too. Give the top a name of its own."
 TYPE_ADVICE = {
     "Python": "Where it only brings data, put an Input layer in its place; else see docs/adding_a_layer.md.",
     "HDF5Output": "Take it out, and ask for its bottoms as outputs.",

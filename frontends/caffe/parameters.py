@@ -63,7 +63,7 @@ class Parameters:
             raise layer.fault(sentence, None, advice)
         if made.type.shape == shape:
             return made
-        permissive = spec is not None and spec["share_mode"] == "PERMISSIVE"
+        permissive = spec is not None and spec.choice("share_mode", {"STRICT": False, "PERMISSIVE": True}, layer.label)
         theirs = f'"{name}" belongs to layer "{owner.name}" (blob {at}), where it is {list(made.type.shape)}'
         if not permissive:
             advice = "Make the shapes equal, or set share_mode: PERMISSIVE if only the counts are to agree."

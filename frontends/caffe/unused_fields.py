@@ -117,7 +117,8 @@ def has_no_effect(message: Message, field: str) -> bool:
 def unsupported_field_error(message: Message, field: str, label: str) -> CompileError:
     """The error for a field that cortado does not support."""
     advice = "If it does not affect the result, remove it, or be lenient: then it is ignored with a warning."
-    return message.fault(f"{label}: cortado does not compute {field} of {message.type}", field, advice)
+    value = f": {message[field]}" if field_types(message.type)[field].type == "enum" else ""
+    return message.fault(f"{label}: cortado does not compute {field}{value} of {message.type}", field, advice)
 
 
 def find_unknown(messages: Iterable[Message]) -> Iterator[UnusedField]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ...compiler.errors import CompileError, Loc
 from . import textformat
 from .schema import field_types
+
+Meaning = TypeVar("Meaning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Message:
     messages. A name that the schema lacks raises KeyError: a bug in the program, not a fault of the file.
 
     A message records which of its fields were read: the importer calls `reset_reads` first and asks `was_read`
-    afterwards, to find fields that had no effect (unused_fields.py).
+    afterwards, to find fields that had no effect (unused_fields.py). Only `choice` reads an enum: `message["field"]`
+    gives the name of its value and records nothing, since code that compares it with one name reads no other.
     """
 
     type: str
@@ -47,8 +50,9 @@ class Message:
     _reads: set[str] = field(default_factory=set, init=False, repr=False)
 
     def __getitem__(self, name: str) -> Any:
-        self._reads.add(name)
         field_type = field_types(self.type)[name]
+        if field_type.type != "enum":
+            self._reads.add(name)
         found = self.values.get(name)
         if field_type.repeated:
             return found or ()
@@ -57,8 +61,26 @@ class Message:
         return Message(field_type.message, self.loc, self.text) if field_type.message else field_type.default
 
     def __contains__(self, name: object) -> bool:
-        self._reads.add(str(name))
+        field_type = field_types(self.type).get(str(name))
+        if field_type is None or field_type.type != "enum":
+            self._reads.add(str(name))
         return bool(self.values.get(str(name)))
+
+    def choice(self, name: str, meanings: Mapping[str, Meaning], label: str) -> Meaning:
+        """What the value of an enum means to the caller, who lists all values that it handles.
+
+        CompileError for any other value of the schema; it starts with `label`, the layer in the words of messages.
+        """
+        field_type = field_types(self.type)[name]
+        if unknown := meanings.keys() - field_type.numbers.keys():
+            raise KeyError(f"{name} of {self.type} is never {', '.join(sorted(unknown))}")
+        self._reads.add(name)
+        value = self.values.get(name, (field_type.default,))[0]
+        if value not in meanings:
+            *others, last = meanings
+            advice = f"It computes {', '.join(others)}{' and ' if others else ''}{last}."
+            raise self.fault(f"{label}: cortado does not compute {name}: {value}", name, advice)
+        return meanings[value]
 
     def was_read(self, name: str) -> bool:
         """True if the field was asked for since the last `reset_reads`."""

@@ -53,6 +53,7 @@ class MessageReader:
 
     def __init__(self, text: str, file: str) -> None:
         self.text, self.file = text, file
+        self.label = ""  # the layer that is being read, as errors name it
         self.errors: list[CompileError] = []
 
     def read_message(self, block: MessageBlock, type: str, depth: int = 0) -> Message:
@@ -72,6 +73,8 @@ class MessageReader:
                 continue
             places.setdefault(field.name, []).extend([self.loc_of(field)] * len(field.values))
             for value in field.values:
+                if type == "NetParameter":
+                    self.label = layer_label(value)
                 try:
                     values.setdefault(field.name, []).append(self.read_value(value, field_type, field.name, depth))
                 except BadValue as e:
@@ -112,8 +115,24 @@ class MessageReader:
 
     def report(self, at: Scalar | MessageBlock | FieldSyntax, sentence: str, advice: str = "") -> None:
         """Collect an error located at a node of the syntax tree."""
-        self.errors.append(CompileError(sentence, self.loc_of(at), self.text, advice))
+        self.errors.append(CompileError(self.label + sentence, self.loc_of(at), self.text, advice))
 
     def loc_of(self, at: Scalar | MessageBlock | FieldSyntax) -> Loc:
         """The location of a node of the syntax tree."""
         return Loc(self.file, at.line, at.column)
+
+
+def layer_label(value: Scalar | MessageBlock) -> str:
+    """`layer "conv1" (Convolution): `, from the name and the type in a layer's block; "" for what has no name."""
+    if isinstance(value, Scalar):
+        return ""
+    inner = [field.values[0] for field in value.fields if field.name == "layer" and field.values]
+    blocks = [
+        value,
+        *(block for block in inner if isinstance(block, MessageBlock)),
+    ]  # V0 has both in a block of its own
+    given = {f.name: f.values[0] for block in blocks for f in block.fields if f.values}
+    name, type = given.get("name"), given.get("type")
+    if not isinstance(name, Scalar):
+        return ""
+    return f'layer "{name.text}"{f" ({type.text})" if isinstance(type, Scalar) else ""}: '

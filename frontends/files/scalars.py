@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,9 @@ def read_enum(value: Scalar, field_type: FieldType, name: str) -> str:
     if value.token_type == "word" and value.text in field_type.numbers:
         return value.text
     if value.token_type == "number":
-        for known, number in field_type.numbers.items():
-            if value.text == str(number):
+        with suppress(BadValue):
+            number = read_integer(value, FieldType("int32", False, False, 0), name)
+            for known in (known for known, its in field_type.numbers.items() if its == number):
                 return known
     close = difflib.get_close_matches(value.text.upper(), field_type.numbers, 1)
     choices = ", ".join(field_type.numbers)

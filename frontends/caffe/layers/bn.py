@@ -26,14 +26,13 @@ def bn(l: Layer, x: Value) -> Value:
     data are first normalized by the batch's statistics, in TEST too. The four of PSPNet and ICNet are slope, bias,
     mean and variance.
     """
-    p = l.param
     if not 2 <= x.type.rank <= 4:
         raise l.fault(f"it takes data [n, c] to [n, c, h, w], not {x.type}")
     stored = blob_count(l)
     gamma, beta = channel_weight(l, x, "gamma"), channel_weight(l, x, "beta")
     if stored == 4:
         x = l.emit(BatchNorm(eps=l.number("eps")), x, channel_weight(l, x, "mean"), channel_weight(l, x, "variance"))
-    elif p["bn_mode"] == "LEARN":
+    elif l.choice("bn_mode", {"LEARN": True, "INFERENCE": False}):
         x = l.emit(Standardize(per=(1,), eps=1e-9, eps_in="variance"), x)
     return l.emit(Scale(), x, gamma, beta)
 

@@ -21,6 +21,7 @@ def batch_norm(l: Layer, x: Value) -> Value:
     """
     p, channels = l.param, l.sizes(x.type.dims[1:2])
     if "use_global_stats" in p and not p["use_global_stats"]:
+        l.blobs = 3  # they are in the file, and not used
         per = (1,) if channels else ()
         return l.emit(Standardize(per=per, eps=l.number("eps"), eps_in="variance"), x)
     count = channels or (1,)

@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Callable, Sequence
 
 from ....compiler.ir import Value
-from ....compiler.ops.arithmetic import Add, Max, Mul
+from ....compiler.op import Op
+from ....compiler.ops.arithmetic import Add, Div, Max, Min, Mul
 from ....compiler.ops.shape import Concat, Slice
 from ..layer import MANY, Layer, layer, shortest_decimal
 
 
 @layer("Eltwise", "eltwise_param", bottoms=(2, MANY))
 def eltwise(l: Layer, *bottoms: Value) -> Value:
-    """The elementwise sum (with coefficients), product or maximum of blobs of equal shape (eltwise_layer.cpp)."""
-    p = l.param
-    coefficients = [shortest_decimal(c) for c in p["coeff"]]
-    if coefficients and (p["operation"] != "SUM" or len(coefficients) != len(bottoms)):
-        what = f"{len(coefficients)} coefficients for {len(bottoms)} bottoms and {p['operation']}"
-        raise l.fault(what, "coeff", "Coefficients go with SUM, one for each bottom.")
-    if p["operation"] == "PROD":
-        return reduce(lambda x, y: l.emit(Mul(), x, y), bottoms)
-    if p["operation"] == "MAX":
-        return reduce(lambda x, y: l.emit(Max(), x, y), bottoms)
+    """The elementwise sum (with coefficients), product or maximum of blobs of equal shape (eltwise_layer.cpp).
+
+    DIV, of two blobs, and MIN are synopsys-caffe's.
+    """
+    combine = l.choice(
+        "operation", {"SUM": add, "PROD": fold(Mul()), "MAX": fold(Max()), "MIN": fold(Min()), "DIV": divide}
+    )
+    if l.param["coeff"] and combine is not add:
+        raise l.fault("coefficients go with operation: SUM", "coeff", "Remove them: Caffe refuses them here too.")
+    return combine(l, bottoms)
+
+
+def add(l: Layer, bottoms: Sequence[Value]) -> Value:
+    """The sum of the bottoms, each times its coefficient if there are any."""
+    coefficients = [shortest_decimal(c) for c in l.param["coeff"]]
+    if coefficients and len(coefficients) != len(bottoms):
+        sentence = f"it has {len(coefficients)} coefficients and {len(bottoms)} bottoms"
+        raise l.fault(sentence, "coeff", "Give one for each bottom, or none.")
     first, *rest = coefficients or [1.0] * len(bottoms)
     total = l.emit(Add(alpha=first, beta=rest[0]), *bottoms[:2])
     for x, beta in zip(bottoms[2:], rest[1:], strict=True):
         total = l.emit(Add(beta=beta), total, x)
     return total
+
+
+def fold(op: Op) -> Callable[[Layer, Sequence[Value]], Value]:
+    """A function that applies `op` to the first two bottoms, then to each further bottom and what there is so far.
+
+    In this order, since a maximum or minimum of what cannot be compared is its second operand.
+    """
+
+    def apply(l: Layer, bottoms: Sequence[Value]) -> Value:
+        found = l.emit(op, *bottoms[:2])
+        for x in bottoms[2:]:
+            found = l.emit(op, x, found)
+        return found
+
+    return apply
+
+
+def divide(l: Layer, bottoms: Sequence[Value]) -> Value:
+    """The first of two bottoms divided by the second."""
+    if len(bottoms) != 2:
+        raise l.fault(f"DIV takes two bottoms, and it has {len(bottoms)}", "operation")
+    return l.emit(Div(), *bottoms)
 
 
 @layer("Concat", "concat_param", bottoms=(1, MANY))

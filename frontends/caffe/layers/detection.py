@@ -71,7 +71,7 @@ def detection_output(l: Layer, loc: Value, conf: Value, prior: Value) -> Value:
         classes=p["num_classes"],
         share_location=p["share_location"],
         background=p["background_label_id"],
-        code=p["code_type"].lower(),
+        code=l.choice("code_type", {name: name.lower() for name in ("CORNER", "CENTER_SIZE", "CORNER_SIZE")}),
         variance_in_target=p["variance_encoded_in_target"],
         nms_threshold=shortest_decimal(nms["nms_threshold"]),
         top_k=nms["top_k"] if "top_k" in nms.written else -1,

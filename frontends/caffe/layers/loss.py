@@ -45,7 +45,7 @@ def normalization(l: Layer, default: str) -> Normalization:
     if "normalize" in p:
         name = "VALID" if p["normalize"] else "BATCH_SIZE"
     if "normalization" in p:
-        name = p["normalization"]
+        name = p.choice("normalization", {value: value for value in DIVISORS}, l.label)
     fixed = shortest_decimal(p["pre_fixed_normalizer"])  # Intel's fork
     return Normalization(DIVISORS[name], ignored_label(p), 1 / max(1.0, fixed) if name == "PRE_FIXED" else 1.0)
 
@@ -135,9 +135,9 @@ def euclidean_loss(l: Layer, x: Value, y: Value) -> Tops:
 def hinge_loss(l: Layer, x: Value, label: Value) -> Tops:
     """max(0, 1 - score) of the label and max(0, 1 + score) of other classes, squared for L2 (hinge_loss_layer.cpp)."""
     check_same_batch(l, x, label)
-    margin = l.emit(Hinge(), x, label)
-    if l.param["norm"] == "L2":
-        margin = l.emit(Power(power=2.0), margin)
+    power, margin = l.choice("norm", {"L1": 1.0, "L2": 2.0}), l.emit(Hinge(), x, label)
+    if power != 1:
+        margin = l.emit(Power(power=power), margin)
     return (average_over_batch(l, margin),)[: len(l.tops)]
 
 

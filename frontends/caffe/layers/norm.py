@@ -20,7 +20,7 @@ def lrn(l: Layer, x: Value) -> Value:
     if p["local_size"] % 2 == 0:
         raise l.fault(f"local_size is odd, not {p['local_size']}", "local_size")
     numbers = {name: l.number(name) for name in ("alpha", "beta", "k")}
-    return l.emit(Lrn(size=p["local_size"], region=REGIONS[p["norm_region"]], **numbers), x)
+    return l.emit(Lrn(size=p["local_size"], region=l.choice("norm_region", REGIONS), **numbers), x)
 
 
 @layer("Normalize", "norm_param")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypedDict
+
 from ....compiler.ir import Value
 from ....compiler.ops.pool import AvgPool, MaxPool, PyramidPool, StochasticPool
 from ..layer import Layer, layer
-
-FORK_FIELDS = ("kernel_depth", "temporal_stride", "torch_pooling", "pad_l", "pad_r", "pad_t", "pad_b")
 
 
 @layer("Pooling", "pooling_param", tops=(1, 2))
@@ -15,38 +16,71 @@ def pooling(l: Layer, x: Value) -> Value | tuple[Value, ...]:
 
     A fork's AVE_EXC_PAD, or avg_include_pad: false, does not count the padding in the divisor of an average.
     """
-    p = l.param
     if x.type.rank != 4:
         raise l.fault(f"it pools images [n, c, h, w], not {x.type}")
-    if foreign := [f for f in FORK_FIELDS if f in p]:
-        raise l.fault(f"{foreign[0]} is a fork's field, which cortado does not support", foreign[0])
-    stride, pad = l.window("stride", 2, 1), l.window("pad", 2, 0)
-    if p["global_pooling"]:
-        if any(f in p for f in ("kernel_size", "kernel_h", "kernel_w")):
-            advice = "Take the kernel out, or global_pooling: Caffe refuses both together."
-            raise l.fault("global_pooling has no kernel size", "global_pooling", advice)
-        if any(pad) or set(stride) != {1}:
-            raise l.fault("global_pooling has no padding and no stride", "global_pooling")
-        kernel = None
-    else:
+    pool = l.choice("pool", METHODS)
+    if len(l.tops) == 2 and pool is not max_pool:
+        raise l.fault("it has two tops, and only MAX pooling has a mask", "pool")
+    return pool(l, x, pooling_window(l))
+
+
+class PoolingWindow(TypedDict):
+    """The attributes that all pooling operators have; `kernel` None: the whole image."""
+
+    kernel: tuple[int, ...] | None
+    stride: tuple[int, ...]
+    round: str
+
+
+def pooling_window(l: Layer) -> PoolingWindow:
+    """Kernel, stride and rounding. CompileError where Caffe aborts (PoolingLayer::LayerSetUp)."""
+    p, kernel = l.param, None
+    stride = l.window("stride", 2, 1)
+    if not p["global_pooling"]:
         kernel = l.window("kernel_size", 2)
+    elif given := [f for f in ("kernel_size", "kernel_h", "kernel_w") if f in p]:
+        advice = f"Take {given[0]} out, or global_pooling: Caffe refuses both together."
+        raise l.fault("global_pooling has no kernel size", "global_pooling", advice)
+    elif set(stride) != {1}:
+        raise l.fault("global_pooling has no stride", "global_pooling", "Take stride out, as Caffe asks.")
     if "round_mode" in p and "ceil_mode" in p:
         raise l.fault("round_mode and ceil_mode are both given", "ceil_mode", "Keep one of the two.")
-    up = p["round_mode"] == "CEIL" if "round_mode" in p else p["ceil_mode"]
-    rounding = "up" if up else "down"
-    if p["pool"] == "MAX":
-        masked = len(l.tops) == 2
-        return l.emit_all(MaxPool(kernel=kernel, stride=stride, pad=pad, round=rounding, mask=masked), x)
-    if len(l.tops) == 2:
-        raise l.fault(f"{p['pool']} pooling has one top: only MAX has a mask")
-    if p["pool"] in ("AVE", "AVE_EXC_PAD"):
-        include = p["pool"] == "AVE" and p["avg_include_pad"]
-        return l.emit(AvgPool(kernel=kernel, stride=stride, pad=pad, round=rounding, include_pad=include), x)
-    if p["pool"] == "STOCHASTIC":
-        if any(pad):
-            raise l.fault("STOCHASTIC pooling has no padding, in Caffe neither", "pool", "Take pad out.")
-        return l.emit(StochasticPool(kernel=kernel, stride=stride, round=rounding), x)
-    raise l.fault(f"cortado does not know {p['pool']} pooling", "pool", "There are MAX, AVE and STOCHASTIC.")
+    up = l.choice("round_mode", {"CEIL": True, "FLOOR": False}) if "round_mode" in p else p["ceil_mode"]
+    return PoolingWindow(kernel=kernel, stride=stride, round="up" if up else "down")
+
+
+def padding(l: Layer, window: PoolingWindow) -> tuple[int, ...]:
+    """The padding of each image axis. CompileError if there is any and the pooling is global."""
+    pad = l.window("pad", 2, 0)
+    if window["kernel"] is None and any(pad):
+        raise l.fault("global_pooling has no padding", "global_pooling", "Take pad out, as Caffe asks.")
+    return pad
+
+
+def max_pool(l: Layer, x: Value, window: PoolingWindow) -> tuple[Value, ...]:
+    return l.emit_all(MaxPool(**window, pad=padding(l, window), mask=len(l.tops) == 2), x)
+
+
+def average_pool(l: Layer, x: Value, window: PoolingWindow) -> Value:
+    return l.emit(AvgPool(**window, pad=padding(l, window), include_pad=l.param["avg_include_pad"]), x)
+
+
+def average_inside_pool(l: Layer, x: Value, window: PoolingWindow) -> Value:
+    return l.emit(AvgPool(**window, pad=padding(l, window), include_pad=False), x)
+
+
+def stochastic_pool(l: Layer, x: Value, window: PoolingWindow) -> Value:
+    if any(l.window("pad", 2, 0)):
+        raise l.fault("STOCHASTIC pooling has no padding, in Caffe neither", "pool", "Take pad out.")
+    return l.emit(StochasticPool(**window), x)
+
+
+METHODS: dict[str, Callable[[Layer, Value, PoolingWindow], Value | tuple[Value, ...]]] = {
+    "MAX": max_pool,
+    "AVE": average_pool,
+    "AVE_EXC_PAD": average_inside_pool,
+    "STOCHASTIC": stochastic_pool,
+}
 
 
 @layer("SPP", "spp_param")
@@ -57,7 +91,5 @@ def spp(l: Layer, x: Value) -> Value:
         raise l.fault(f"it pools images [n, c, h, w], not {x.type}")
     if p["pyramid_height"] < 1:
         raise l.fault("pyramid_height has to be 1 or more", "pyramid_height", "Add pyramid_height: and a number.")
-    modes = {"MAX": "max", "AVE": "avg"}
-    if p["pool"] not in modes:
-        raise l.fault(f"a pyramid of {p['pool']} pooling is not supported", "pool", "There are MAX and AVE.")
-    return l.emit(PyramidPool(height=p["pyramid_height"], mode=modes[p["pool"]]), x)
+    mode = l.choice("pool", {"MAX": "max", "AVE": "avg"})
+    return l.emit(PyramidPool(height=p["pyramid_height"], mode=mode), x)

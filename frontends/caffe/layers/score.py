@@ -13,8 +13,8 @@ from .loss import ignored_label
 @layer("Reduction", "reduction_param")
 def reduction(l: Layer, x: Value) -> Value:
     """Reduce all dimensions from `axis` on to one element (reduction_layer.cpp)."""
-    p = l.param
-    return l.emit(Reduce(how=p["operation"].lower(), axis=l.axis(p["axis"], x), coeff=l.number("coeff")), x)
+    how = l.choice("operation", {"SUM": "sum", "ASUM": "asum", "SUMSQ": "sumsq", "MEAN": "mean"})
+    return l.emit(Reduce(how=how, axis=l.axis(l.param["axis"], x), coeff=l.number("coeff")), x)
 
 
 @layer("ArgMax", "argmax_param")

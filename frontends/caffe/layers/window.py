@@ -67,7 +67,7 @@ def image_axes(l: Layer, x: Value) -> tuple[int, int]:
 
 def window_geometry(l: Layer, axes: int) -> tuple[tuple[int, ...], ...]:
     """Stride, pad and dilation for each image axis."""
-    return l.window("stride", axes, 1), l.window("pad", axes, 0), l.window("dilation", axes, 1)
+    return l.window("stride", axes, 1), l.window("pad", axes, 0, alone=True), l.window("dilation", axes, 1)
 
 
 def flatten_batch(l: Layer, axis: int, x: Value, window: Callable[[Value], Value]) -> Value:
