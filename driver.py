@@ -19,7 +19,7 @@ from .compiler.build import build
 from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.plan import MemoryPlan, PlannedGraph
-from .compiler.preprocessing import insert_preprocessing, require_absorbed
+from .compiler.preprocessing import attach_mean, check_preprocessing, insert_preprocessing, require_absorbed
 from .compiler.specialize import reshape_inputs
 from .compiler.targets import target as target_named
 from .compiler.text import parse
@@ -62,8 +62,9 @@ class NetFile:
     """A net as its files say it, before any pass.
 
     `layers` is how many the file has, in the state asked for; of a text in the language, how many operators.
-    `preprocessing` says by input how pictures become it, with the tensors of mean pictures by handle beside it;
-    `seconds` is what reading took.
+    `preprocessing` says by input how pictures become it, with the tensors of mean pictures by handle beside it: of a
+    prototxt, what its data layers say. `seconds` is what reading took; `missing_means` has those of the `warnings`, by
+    input, that tell of a mean picture whose file is not here.
     """
 
     planned: PlannedGraph
@@ -72,6 +73,7 @@ class NetFile:
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     mean_images: Mapping[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
+    missing_means: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph:
@@ -186,8 +188,18 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
         planned = read_language(path, weights, options.shapes, options.outputs)
         return NetFile(planned, len(planned.graph.nodes), seconds=perf_counter() - start)
     state, found = State(options.phase, options.level, frozenset(options.stages)), list[str]()
-    graph, layers = read_caffe(path, weights, state, options.shapes, options.outputs, options.lenient, found.append)
-    return NetFile(PlannedGraph(graph), layers, tuple(found), seconds=perf_counter() - start)
+    net = read_caffe(path, weights, state, options.shapes, options.outputs, options.lenient, found.append)
+    kept = {name: attach_mean(made.form, made.mean) for name, made in net.transforms.items()}
+    missing = {n: made.missing for n, made in net.transforms.items() if made.missing and n not in options.preprocessing}
+    return NetFile(
+        PlannedGraph(net.graph),
+        net.layers,
+        (*found, *missing.values()),
+        {name: form for name, (form, _) in kept.items()},
+        {image: tensor for _, images in kept.values() for image, tensor in images.items()},
+        perf_counter() - start,
+        missing,
+    )
 
 
 def read_source_net(source: Source, path: Path, weights: WeightsGiven, options: Options) -> NetFile:
@@ -206,6 +218,7 @@ def compile_file(file: NetFile, options: Options) -> Compilation:
     """
     planned, absorbed = file.planned, tuple[str, ...]()
     forms = {**file.preprocessing, **options.preprocessing}
+    check_preprocessing(planned.graph, forms, file.mean_images)
     if options.fold_preprocessing:
         if not options.optimize:
             raise CompileError("preprocessing is folded by passes, and they are turned off")

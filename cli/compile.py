@@ -39,12 +39,11 @@ def compile(
     A .caffemodel alone will do where its own settings tell the net; its inputs may need --shape. A compiled file in
     place of NET is compiled again, for another --target or --shape, from the source that it keeps.
 
-    How pictures become its input (--mean and the like) is kept in the file, so that `cortado run` needs no options.
+    How pictures become its input is kept in the file, so that `cortado run` needs no options: what the transform_param
+    of a data layer says of it, and --mean and the like, which count where both say something.
     With --fold the net does it by its weights, and takes pixels of 0 to 255 from whatever runs it; order of channels,
     size and cut stay with the runtime.
     """
-    if fold and not pictures.is_given:
-        raise click.UsageError("--fold: nothing is said that could be folded. Give --mean, --scale or --raw-scale.")
     require_writable(file)
     with show_progress(f"compiling {net}"):
         from ..driver import compile_file, read_net
@@ -56,6 +55,8 @@ def compile(
         read = read_net(net, weights, options)
         if pictures.is_given or picture_input:
             read = with_preprocessing(read, pictures, picture_input)
+        if fold and not read.preprocessing:
+            raise click.UsageError("--fold: nothing is said that could be folded. Give --mean, --scale or --raw-scale.")
         compilation = compile_file(read, options)
         with report_write_errors(file):
             write(file, compilation.artifact)

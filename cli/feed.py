@@ -123,6 +123,7 @@ def read_picture(net: Net, name: str, path: Path, pictures: PictureOptions) -> A
     kept = net.artifact.preprocessing.get(name, Preprocessing())
     image = net.artifact.weights[kept.mean_image].numpy() if kept.mean_image else None
     form, image = merge_preprocessing(pictures, kept, image)
+    form.require_fits(name, net.plan.slots[name].dims, image.shape if image is not None else None)
     return read_input(path, net.plan.slots[name].bounds, form, image)
 
 

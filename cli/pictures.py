@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from ..compiler.errors import CompileError
-from ..compiler.ir import handle
-from ..compiler.types import type_of
+from ..compiler.preprocessing import attach_mean
 from ..driver import NetFile
+from ..frontends.files.caffemodel import read_mean as read_mean_blob
 from ..runtime.artifact import Preprocessing
 from ..runtime.preprocess import Array, read_mean
 from .options import PictureOptions
+
+FIELDS = ("scale", "raw_scale", "bgr", "crop", "resize")  # that are called the same in Preprocessing
 
 
 def merge_preprocessing(
     pictures: PictureOptions, kept: Preprocessing, image: Array | None
 ) -> tuple[Preprocessing, Array | None]:
     """The preprocessing and its mean picture, if it has one: what was said now goes before what is `kept`."""
-    form = replace(
-        kept,
-        scale=kept.scale if pictures.scale is None else pictures.scale,
-        raw_scale=kept.raw_scale if pictures.raw_scale is None else pictures.raw_scale,
-        bgr=kept.bgr if pictures.bgr is None else pictures.bgr,
-        crop=pictures.crop or kept.crop,
-        resize=pictures.resize or kept.resize,
-    )
+    said = {name: value for name in FIELDS if (value := getattr(pictures, name)) is not None}
+    form = replace(kept, **said)
     if pictures.mean is None:
         return form, image
     mean = parse_mean(pictures.mean)
@@ -43,20 +38,12 @@ def parse_mean(text: str) -> Array:
         return np.array([float(word) for word in text.split(",")], np.float32)
     except ValueError:
         pass
-    if not text.endswith(".binaryproto"):
-        if not text.endswith((".npy", ".npz")):
-            advice = "Write numbers with commas, one a channel (104,117,123), or name an .npy or .binaryproto file."
-            raise CompileError(f"--mean {text}: these are no numbers", advice=advice)
-        return read_mean(text)
-    from ..frontends.files.caffemodel import read_blob
-
-    blob = read_blob(text)
-    mean = np.asarray(blob.data, np.float32)
-    if mean.ndim == 4 and len(mean) == 1:
-        mean = mean[0]
-    if mean.ndim not in (1, 3):
-        raise CompileError(f"{text}: a mean is one picture [C,H,W], and this is {list(blob.shape)}")
-    return mean
+    if text.endswith(".binaryproto"):
+        return read_mean_blob(text)
+    if not text.endswith((".npy", ".npz")):
+        advice = "Write numbers with commas, one a channel (104,117,123), or name an .npy or .binaryproto file."
+        raise CompileError(f"--mean {text}: these are no numbers", advice=advice)
+    return read_mean(text)
 
 
 def image_input(inputs: Mapping[str, Sequence[object]], wanted: str | None) -> str:
@@ -72,17 +59,57 @@ def image_input(inputs: Mapping[str, Sequence[object]], wanted: str | None) -> s
 
 
 def with_preprocessing(file: NetFile, pictures: PictureOptions, wanted: str | None) -> NetFile:
-    """The net with what was said about its pictures, in place of what it kept, and with the mean picture."""
-    form, images = make_preprocessing(pictures)
-    name = image_input({v.name: v.type.dims for v in file.graph.inputs}, wanted)
-    return replace(file, preprocessing={name: form}, mean_images=images)
+    """The net with what was said about its pictures in place of what it kept, and a warning where the two differ."""
+    inputs = {v.name: v.type.dims for v in file.graph.inputs}
+    name = image_input(inputs, wanted)
+    kept = file.preprocessing.get(name, Preprocessing())
+    image = file.mean_images[kept.mean_image].numpy() if kept.mean_image else None
+    form, images = attach_mean(*merge_preprocessing(pictures, kept, image))
+    told = [w for w in file.warnings if pictures.mean is None or w != file.missing_means.get(name)]
+    told += describe_replaced(name, kept, form)
+    if pictures.bgr is not None and len(inputs[name]) > 1 and inputs[name][1] == 1:
+        told.append(f'--{"bgr" if pictures.bgr else "rgb"} has no effect: the input "{name}" has one channel')
+    return replace(
+        file,
+        warnings=tuple(told),
+        preprocessing={**file.preprocessing, name: form},
+        mean_images={**file.mean_images, **images},
+    )
 
 
-def make_preprocessing(pictures: PictureOptions) -> tuple[Preprocessing, dict[str, torch.Tensor]]:
-    """What was said about pictures; a mean picture by its handle, and under that beside it."""
-    form, image = merge_preprocessing(pictures, Preprocessing(), None)
-    if image is None:
-        return form, {}
-    tensor = torch.from_numpy(np.ascontiguousarray(image))
-    form = replace(form, mean_image=handle(type_of(tensor), tensor))
-    return form, {form.mean_image: tensor}
+def describe_replaced(name: str, kept: Preprocessing, form: Preprocessing) -> Iterator[str]:
+    """A sentence for each option that takes the place of what the file says."""
+    now = show_settings(form)
+    for field, value in show_settings(kept).items():
+        if now[field] != value != show_settings(Preprocessing())[field]:
+            yield f'--{field.replace("_", "-")} counts, and not what the file says of "{name}": {value}'
+
+
+def show_settings(form: Preprocessing) -> dict[str, str]:
+    """What each option says, as people write it; "" for no mean, None for no size."""
+    mean = f"a mean picture ({form.mean_image})" if form.mean_image else ",".join(f"{m:g}" for m in form.mean)
+    return {"mean": mean} | {field: show_value(getattr(form, field)) for field in FIELDS}
+
+
+def show_value(value: object) -> str:
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def describe_preprocessing(form: Preprocessing, dims: Sequence[object]) -> str:
+    """How pictures become an input of these dims, in the order in which it is done, on one line."""
+    shown, parts = show_settings(form), list[str]()
+    if form.resize or form.crop:
+        parts.append(f"resized to {shown['resize'] if form.resize else shown['crop']}")
+    if form.resize and form.crop != form.resize:
+        parts.append(f"{shown['crop'] if form.crop else 'the input'} cut from the middle")
+    if len(dims) < 2 or dims[1] != 1:
+        parts.append("blue, green, red" if form.bgr else "red, green, blue")
+    if form.raw_scale != Preprocessing().raw_scale:
+        parts.append(f"of 0 to {shown['raw_scale']}")
+    if shown["mean"]:
+        parts.append(f"minus {shown['mean']}")
+    if form.scale != 1:
+        parts.append(f"times {shown['scale']}")
+    return "; ".join(parts) or "as they are"

@@ -14,7 +14,7 @@ import click
 from ..frontends.files.file_types import is_artifact
 from .files import require_writable, save_arrays
 from .options import PictureOptions, picture_options
-from .screen import print_columns, show_progress
+from .screen import print_columns, show_progress, warn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,16 +66,17 @@ def run(
         net = load(file, compile=compile_again, layers=plugin_layers(), threads=threads)
         inputs = load_inputs(net, given, pictures)
         outputs = net(inputs)
+        labels_of = match_labels(labels, names, outputs) if labels else {}
         times = [time_run(net, inputs) for _ in range(repeat or 0)]
     if output_file:
         save_arrays(output_file, outputs)
     seconds = {"median": median(times), "best": min(times), "runs": len(times)} if times else None
     if as_json:
-        result = {name: output_to_dict(array, top, names) for name, array in outputs.items()}
+        result = {name: output_to_dict(array, top, labels_of.get(name, ())) for name, array in outputs.items()}
         click.echo(json.dumps({"outputs": result, "seconds": seconds}, indent=1))
         return
     for name, array in outputs.items():
-        print_output(name, array, top, names)
+        print_output(name, array, top, labels_of.get(name, ()))
     if seconds:
         best, middle = seconds["best"] * 1e3, seconds["median"] * 1e3
         click.echo(f"{middle:.3f} ms a run, the median of {len(times)}; the best took {best:.3f} ms")
@@ -100,6 +101,20 @@ def class_scores(array: Any) -> Any:
     """[N, classes] if an output holds one number for each class of each picture, else None."""
     flat = array.ndim >= 2 and array.shape[1] > 1 and array[0:1].size == array.shape[1]
     return array.reshape(len(array), -1) if flat else None
+
+
+def match_labels(file: str, labels: Sequence[str], outputs: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """The labels for each output that has as many classes. CompileError if outputs have classes, and none so many."""
+    from ..compiler.errors import CompileError
+
+    counts = {name: rows.shape[1] for name, array in outputs.items() if (rows := class_scores(array)) is not None}
+    if not counts:
+        warn([f"{file} has no effect: no output holds one score for each class"])
+    elif len(labels) not in counts.values():
+        listed = ", ".join(f'"{name}" has {count} classes' for name, count in counts.items())
+        advice = "A label is a line of the file, and the first line is class 0. Is it the file of this very net?"
+        raise CompileError(f"{file} has {len(labels)} labels, and {listed}", advice=advice)
+    return {name: labels for name, count in counts.items() if count == len(labels)}
 
 
 def output_to_dict(array: Any, count: int, labels: Sequence[str]) -> dict[str, Any]:

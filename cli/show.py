@@ -96,7 +96,7 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
             case "diff":
                 view = views.make_text_diff(value, stages)
             case _:
-                view = views.NetText(stages.final, stage)
+                view = views.NetText(stages.final, stage, read.preprocessing)
     warn(read.warnings)
     if is_artifact(net) and wanted in ("why", "stats", "diff"):
         first = SHAPED[0].__name__

@@ -11,6 +11,7 @@ from ..compiler.plan import Alias, MemoryPlan, Subview
 from ..driver import Compilation
 from ..passes.plan_memory import lower_bound, root_live_ranges
 from ..runtime.feed import Spec
+from .pictures import describe_preprocessing
 from .screen import format_count, format_size
 
 REMOVAL_VERBS = {"remove_dropout": "dropped", "fold_batchnorm": "folded", "fuse": "fused"}
@@ -23,7 +24,8 @@ class Summary:
     `layers` are those of the file. `removed` says by pass how many operators it took away: dropped, folded into
     weights, fused into another's kernel. `in_place` counts values without bytes of their own: written over an operand,
     or made where a concat wants them. `kernels` are the different ones among `steps`. `arena`, `bound` (the most bytes
-    that live at one step) and `weights` are bytes, `seconds` by stage.
+    that live at one step) and `weights` are bytes, `seconds` by stage. `preprocessing` says in words, by input, how
+    pictures become it.
     """
 
     net: str
@@ -38,6 +40,7 @@ class Summary:
     weights: int
     inputs: dict[str, str]
     outputs: dict[str, str]
+    preprocessing: dict[str, str]
     warnings: tuple[str, ...]
     seconds: dict[str, float]
 
@@ -58,6 +61,7 @@ class Summary:
         yield "weights", format_size(self.weights)
         yield from (("input", f"{name}: {type}") for name, type in self.inputs.items())
         yield from (("output", f"{name}: {type}") for name, type in self.outputs.items())
+        yield from (("pictures", f"{name}: {words}") for name, words in self.preprocessing.items())
         passes = sum(self.seconds.values()) - self.seconds["read"] - self.seconds["build"]
         times = f"read {self.seconds['read']:.3f}, passes {passes:.3f}, build {self.seconds['build']:.3f}"
         yield "time", f"{sum(self.seconds.values()):.3f} s: {times}"
@@ -86,6 +90,9 @@ def summarize(compilation: Compilation) -> Summary:
         weights=sum(artifact.weights[handle].nbytes for handle in {w.handle for w in plan.weights.values()}),
         inputs={name: spec(name) for name in plan.inputs},
         outputs={blob: spec(name) for blob, name in plan.outputs},
+        preprocessing={
+            name: describe_preprocessing(form, plan.slots[name].dims) for name, form in artifact.preprocessing.items()
+        },
         warnings=compilation.file.warnings,
         seconds=dict(compilation.seconds),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from ..compiler.text import show as text_of
 from ..compiler.text.weights import dump
 from ..driver import Stages
 from ..passes import PIPELINE, Note, select
-from ..runtime.artifact import Artifact
+from ..runtime.artifact import Artifact, Preprocessing
 from .files import report_write_errors
+from .pictures import describe_preprocessing
 from .screen import print_columns
 from .statistics import Statistics
 
@@ -29,10 +31,12 @@ class NetText:
 
     planned: PlannedGraph
     stage: str
+    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
-        return text_of(*self.planned)
+        dims = {v.name: v.type.dims for v in self.planned.graph.inputs}
+        return preprocessing_comments(self.preprocessing, dims) + text_of(*self.planned)
 
     def json(self) -> Any:
         graph = self.planned.graph
@@ -40,7 +44,8 @@ class NetText:
             "inputs": {v.name: str(v.type) for v in graph.inputs},
             "outputs": {name: str(v.type) for name, v in graph.returns},
         }
-        return {"net": graph.name, "stage": self.stage, **types, "text": self.text}
+        forms = {name: asdict(form) for name, form in self.preprocessing.items()}
+        return {"net": graph.name, "stage": self.stage, **types, "preprocessing": forms, "text": self.text}
 
     def print(self) -> None:
         click.echo(self.text, nl=False)
@@ -69,10 +74,23 @@ class ArtifactText:
 
     def json(self) -> Any:
         plan = self.artifact.plan
-        return {"net": plan.net, "target": plan.target, "arena": plan.arena, "text": self.artifact.net}
+        forms = {name: asdict(form) for name, form in self.artifact.preprocessing.items()}
+        found = {"net": plan.net, "target": plan.target, "arena": plan.arena}
+        return found | {"preprocessing": forms, "text": self.text}
+
+    @property
+    def text(self) -> str:
+        dims = {name: self.artifact.plan.slots[name].dims for name in self.artifact.plan.inputs}
+        return preprocessing_comments(self.artifact.preprocessing, dims) + self.artifact.net
 
     def print(self) -> None:
-        click.echo(self.artifact.net, nl=False)
+        click.echo(self.text, nl=False)
+
+
+def preprocessing_comments(forms: Mapping[str, Preprocessing], dims: Mapping[str, Sequence[object]]) -> str:
+    """How pictures become the inputs of these dims, as comments of the language: it is no part of the net."""
+    said = {name: describe_preprocessing(form, dims[name]) for name, form in forms.items()}
+    return "".join(f"# pictures for {json.dumps(name)}: {words}\n" for name, words in said.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
-from ..runtime.artifact import Preprocessing
+from ..runtime.artifact import Preprocessing as Preprocessing  # which the front ends make, too
 from .errors import CompileError
-from .ir import Graph, Value
+from .ir import Graph, Value, handle
 from .op import did_you_mean
 from .ops.channels import Scale
 from .ops.conv import Conv
 from .ops.dense import Linear
 from .rewrite import UniqueNames, Writer, make_constant
+from .specialize import reshape_inputs
+from .types import type_of
 
 Forms = Mapping[str, Preprocessing]
 PIXELS = 255.0  # the largest number of a picture's channel, as it is read
@@ -29,18 +32,13 @@ PIXELS = 255.0  # the largest number of a picture's channel, as it is read
 def insert_preprocessing(graph: Graph, forms: Forms) -> tuple[Graph, tuple[str, ...], dict[str, Preprocessing]]:
     """The net for pictures of 0..255, the names of the values to be folded away, and the preprocessing that is left.
 
-    What is left is the order of channels, resizing and cutting. CompileError if a form is for no input, or not one
-    number for each channel.
+    What is left is the order of channels, resizing and cutting. `check_preprocessing` has passed the forms.
+    CompileError if one is not one number for each channel.
     """
     writer, names = Writer(graph), UniqueNames(graph)
     inputs = {v.name: v for v in graph.inputs}
     made, left = list[str](), dict[str, Preprocessing]()
     for name, form in forms.items():
-        if name not in inputs:
-            known = ", ".join(inputs) or "none"
-            raise CompileError(
-                f'the net has no input "{name}"{did_you_mean(name, inputs)}', advice=f"Its inputs are {known}."
-            )
         a, b = coefficients(inputs[name], form)
         left[name] = replace(form, mean=(), scale=1.0, raw_scale=PIXELS)
         if a == 1 and not b.any():
@@ -54,6 +52,34 @@ def insert_preprocessing(graph: Graph, forms: Forms) -> tuple[Graph, tuple[str, 
     return (writer.finish() if made else graph), tuple(made), left
 
 
+def attach_mean(form: Preprocessing, image: np.ndarray | None) -> tuple[Preprocessing, dict[str, torch.Tensor]]:
+    """The preprocessing with this mean picture, f32 [C,H,W], by its handle, and under that beside it."""
+    if image is None:
+        return form, {}
+    tensor = torch.from_numpy(np.ascontiguousarray(image))
+    form = replace(form, mean_image=handle(type_of(tensor), tensor))
+    return form, {form.mean_image: tensor}
+
+
+def check_preprocessing(graph: Graph, forms: Forms, images: Mapping[str, torch.Tensor]) -> None:
+    """CompileError if a form is for no input, does not fit its input, or leaves a size that the net cannot take."""
+    inputs = {v.name: v for v in graph.inputs}
+    for name, form in forms.items():
+        if name not in inputs:
+            known = ", ".join(inputs) or "none"
+            sentence = f'the net has no input "{name}"{did_you_mean(name, inputs)}'
+            raise CompileError(sentence, advice=f"Its inputs are {known}.")
+        dims = inputs[name].type.dims
+        mean = tuple(images[form.mean_image].shape) if form.mean_image in images else None
+        try:
+            form.require_fits(name, dims, mean)
+        except ValueError as e:
+            advice = f"It is {inputs[name].type}; --mean, --scale, --crop and the like say how pictures become it."
+            raise CompileError(str(e), advice=advice) from None
+        if form.crop and len(dims) == 4 and dims[2:] != form.crop:
+            reshape_inputs(graph, {name: (*dims[:2], *form.crop)})
+
+
 def coefficients(value: Value, form: Preprocessing) -> tuple[float, torch.Tensor]:
     """a and b (f64 [C]) of a·pixel + b, which is what `form` makes of a pixel of 0..255."""
     if value.type.rank < 2 or not isinstance(count := value.type.dims[1], int):
@@ -61,8 +87,6 @@ def coefficients(value: Value, form: Preprocessing) -> tuple[float, torch.Tensor
     if form.mean_image:
         advice = "Give the mean as one number for each channel: that of the picture's, over all places."
         raise CompileError(f'the mean picture of "{value.name}" is another number at each place', advice=advice)
-    if len(form.mean) not in (0, 1, count):
-        raise CompileError(f'there are {len(form.mean)} mean values, and "{value.name}" has {count} channels')
     mean = torch.tensor(form.mean or (0.0,), dtype=torch.float64).expand(count)
     return form.scale * (form.raw_scale / PIXELS), -mean * form.scale
 

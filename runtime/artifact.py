@@ -22,10 +22,10 @@ from .encoding import decode, encode, parse
 from .plan import DTYPES as DTYPES
 from .plan import ArtifactError as ArtifactError
 from .plan import Plan as Plan
-from .plan import Preprocessing as Preprocessing
 from .plan import Slot as Slot
 from .plan import Step as Step
 from .plan import Weight as Weight
+from .preprocessing import Preprocessing as Preprocessing
 from .primitive_table import ACTIVATIONS as ACTIVATIONS
 from .primitive_table import EXPR_FUNCTIONS as EXPR_FUNCTIONS
 from .primitive_table import PRIMITIVE_TABLE as PRIMITIVE_TABLE
@@ -86,6 +86,12 @@ class Artifact:
                 raise ArtifactError(f"there is preprocessing for {name!r}, which is no input")
             if form.mean_image and form.mean_image not in self.weights:
                 raise ArtifactError(f"the mean picture of {name!r} is missing")
+            mean = tuple(self.weights[form.mean_image].shape) if form.mean_image else None
+            require(mean is None or len(mean) == 3, f"the mean picture of {name!r} is no picture")
+            try:
+                form.require_fits(name, self.plan.slots[name].dims, mean)
+            except ValueError as e:
+                raise ArtifactError(str(e)) from None
 
 
 def check_weights(plan: Plan, weights: Mapping[str, Tensor]) -> None:

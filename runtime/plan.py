@@ -108,22 +108,3 @@ class Plan:
     weights: dict[str, Weight]
     steps: tuple[Step, ...]
     outputs: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """How a picture becomes a net's input, in the order of pycaffe's io.Transformer.
-
-    Resize to `resize` (height, width; None: the net's own size), cut `crop` (height, width; None: the net's own size)
-    from the middle, take the channels in the order blue, green, red if `bgr`, stretch 0..1 to 0..`raw_scale`,
-    subtract `mean` (one number per channel, in the net's order) or the picture whose handle is `mean_image` (f32
-    [C,H,W]), multiply by `scale`.
-    """
-
-    mean: tuple[float, ...] = ()
-    scale: float = 1.0
-    bgr: bool = True
-    crop: tuple[int, int] | None = None
-    resize: tuple[int, int] | None = None
-    raw_scale: float = 255.0
-    mean_image: str = ""

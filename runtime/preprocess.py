@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from .pictures import open_picture
-from .plan import Preprocessing
+from .preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -102,8 +102,11 @@ def read_mean(path: str | Path) -> Array:
 
 
 def read_labels(path: str | Path) -> list[str]:
-    """Read labels, one per line, as in ImageNet's synset_words.txt; the line is kept whole, with its id."""
-    return Path(path).read_text(encoding="utf-8").splitlines()
+    """Read labels, one per line, as in ImageNet's synset_words.txt; the line is kept whole, with its id.
+
+    Empty lines at the end are no labels.
+    """
+    return Path(path).read_text(encoding="utf-8").rstrip().splitlines()
 
 
 def top(scores: Array, count: int = 5, labels: Sequence[str] = ()) -> list[tuple[float, int, str]]:

@@ -266,7 +266,7 @@ def test_bad_inputs_of_a_run(compiled: Path, tmp_path: Path) -> None:
     said = expect_refusal("run", compiled, "--input", DIGITS / "pictures.npz")
     assert "it holds pictures, labels" in said
     said = expect_refusal("run", compiled, "--input", picture, "--mean", "1,2,3")
-    assert "3 mean values, and the net takes 1 channels" in said
+    assert 'there are 3 mean values, and "data" has 1 channels' in said
     said = expect_refusal("run", compiled, "--input", picture, "--labels", tmp_path / "none.txt")
     assert f"{tmp_path / 'none.txt'}: No such file or directory" in said
     said = expect_refusal("run", compiled, "--input", picture, "--output-file", tmp_path)

@@ -23,7 +23,9 @@ def memory_data_sizes(layer: Message) -> Sizes:
 
 def database_sizes(layer: Message) -> Sizes:
     p = layer["data_param"]
-    return p["batch_size"], 0, *crop_size(layer, p["crop_size"])
+    transform = layer["transform_param"]
+    channels = 3 if transform["force_color"] else 1 if transform["force_gray"] else 0  # else those of the database
+    return p["batch_size"], channels, *crop_size(layer, p["crop_size"])
 
 
 def image_data_sizes(layer: Message) -> Sizes:

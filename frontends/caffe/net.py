@@ -27,6 +27,7 @@ from .naming import name_values
 from .parameters import Parameters
 from .reachability import LayerEdges, reaching
 from .rules import State, select_layers
+from .transforms import find_transform_faults
 from .unused_fields import UnusedField, find_unknown, find_unread
 from .upgrade import upgrade_net
 from .weights import Shape, WeightSource
@@ -65,6 +66,7 @@ def build_graph(
         warn("the layers are those of phase TRAIN, and are computed as at TEST: Dropout drops nothing")
     inputs = read_inputs(message, kept, dict(shapes or {}), outputs, importer.errors)
     importer.broken.update(inputs.broken)
+    importer.errors.extend(find_transform_faults(kept, {given.name: given.type for given in inputs.declared}))
     computed = set(inputs.layers)
     sources = [layer for layer in kept if layer not in computed]
     known = [layer for layer in kept if layer not in computed or layer["type"] in LAYERS]

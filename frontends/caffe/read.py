@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...compiler.ir import Graph
@@ -12,8 +13,18 @@ from ..files.prototxt import read as read_prototxt
 from . import from_caffemodel
 from .net import build_graph
 from .rules import State, select_layers
+from .transforms import InputTransform, read_transforms
 from .upgrade import upgrade_net
 from .weights import WeightsGiven, open_weights
+
+
+@dataclass(frozen=True, slots=True)
+class CaffeNet:
+    """A net's graph, how many layers it has in the state asked for, and how pictures become its inputs, by name."""
+
+    graph: Graph
+    layers: int
+    transforms: dict[str, InputTransform]
 
 
 def read_caffe(
@@ -24,8 +35,8 @@ def read_caffe(
     outputs: Sequence[str],
     lenient: bool,
     warn: Callable[[str], None],
-) -> tuple[Graph, int]:
-    """The net of a prototxt, or of a caffemodel alone, and how many layers it has in that state.
+) -> CaffeNet:
+    """The net of a prototxt, or of a caffemodel alone.
 
     CompileError tells all that is wrong.
     """
@@ -39,4 +50,6 @@ def read_caffe(
         message, open_weights(weights), state=state, shapes=sizes, outputs=outputs, lenient=lenient, warn=warn
     )
     message = upgrade_net(message, [])
-    return graph, len(select_layers(message["layer"], state.with_file_stages(message), []))
+    kept = select_layers(message["layer"], state.with_file_stages(message), [])
+    transforms = read_transforms(kept, {v.name: v.type for v in graph.inputs}, path.parent, warn)
+    return CaffeNet(graph, len(kept), transforms)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from ...compiler.errors import CompileError
 from . import wire
-from .blobs import BadBlob, Blob, parse_blob
+from .blobs import Array, BadBlob, Blob, parse_blob
 from .caffemodel_writer import WrittenLayer, write
 from .file_sniffing import not_caffemodel_error
 from .mapping import MappedFile, map_file
 from .schema import field_types, message_class
 
-__all__ = ["Blob", "LayerBlobs", "Weights", "WrittenLayer", "read", "read_blob", "write"]
+__all__ = ["Blob", "LayerBlobs", "Weights", "WrittenLayer", "read", "read_blob", "read_mean", "write"]
 
 COPY_AGAIN = "Download or copy the file again; a snapshot may also have been cut off when the disk was full."
 
@@ -115,6 +116,20 @@ def read_blob(path: str | Path) -> Blob:
     if result.is_missing:
         raise CompileError(f"{path}: byte 0: this file holds no data", advice="Is it a .binaryproto?")
     return result
+
+
+def read_mean(path: str | Path) -> Array:
+    """Read the mean of a .binaryproto file: a picture, f32 [C,H,W], or one number for each channel, f32 [C].
+
+    Raises CompileError if the file is damaged, or its blob has other axes.
+    """
+    blob = read_blob(path)
+    mean = np.asarray(blob.data, np.float32)
+    if mean.ndim == 4 and len(mean) == 1:
+        mean = mean[0]
+    if mean.ndim not in (1, 3):
+        raise CompileError(f"{path}: a mean is one picture [C,H,W], and this is {list(blob.shape)}")
+    return mean
 
 
 def damaged_file_error(path: str | Path, e: wire.Damaged) -> CompileError:
