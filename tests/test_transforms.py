@@ -180,6 +180,8 @@ def test_warnings(tmp_path: Path) -> None:
     drawn = "mirror, expand_param is drawn at random in Caffe, and is not done here"
     assert warnings("transform_param { mirror: true expand_param { } }", **SHAPE) == [drawn]
     assert warnings("transform_param { mirror: false scale: 2 }", **SHAPE) == []
+    (sentence,) = warnings("transform_param { mean_value: 1 mean_value: 2 }", "VideoData", data=(1, 9, 4, 5))
+    assert sentence.startswith("its transform_param is not kept")
     (sentence,) = warnings("transform_param { crop_size: 4 }", data=(1, 3, 4, 4))
     assert sentence.startswith("it does not say how large its pictures are") and "--resize" in sentence
     (sentence,) = warnings("transform_param { crop_size: 4 }", **SHAPE)

@@ -26,7 +26,7 @@ Size = tuple[int, int]
 RANDOM = ("mirror", "noise_param", "distort_param", "expand_param", "emit_constraint")  # drawn anew for each picture
 UNTRANSFORMED = ("HDF5Data",)  # Caffe refuses transform_param there (hdf5_data_layer.cpp)
 OWN_PARAMS = {"Data": "data_param", "ImageData": "image_data_param", "WindowData": "window_data_param"}
-NEW_SIZES = {"ImageData": "image_data_param", "DenseImageData": "dense_image_data_param"}
+OTHERWISE_TRANSFORMED = ("VideoData", "DenseImageData")  # forks' layers with a meaning of their own for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ def find_faults(layer: Message, type: TensorType) -> Iterator[CompileError]:
         yield layer.fault(f"{label} does not transform its data", "transform_param", "Caffe refuses this. Take it out.")
     if "mean_file" in settings and means:
         yield settings.fault(f"{label} has both mean_file and mean_value", "mean_file", "Keep one of the two.")
+    if layer["type"] in OTHERWISE_TRANSFORMED:
+        return
     if means and isinstance(channels, int) and len(means) not in (1, channels):
         advice = "Write one for all channels, or one for each: Caffe refuses this too."
         yield settings.fault(f"{label} has {len(means)} mean_value, and {channels} channels", "mean_value", advice)
@@ -85,6 +87,10 @@ def find_faults(layer: Message, type: TensorType) -> Iterator[CompileError]:
 def read_transform(layer: Message, type: TensorType, folder: Path, warn: Callable[[str], None]) -> InputTransform:
     """The transform of a layer without faults, for an input of this type."""
     settings, label = layer["transform_param"], f'layer "{layer["name"]}" ({layer["type"]})'
+    if layer["type"] in OTHERWISE_TRANSFORMED:
+        if "transform_param" in layer:
+            warn(f"{label}: its transform_param is not kept; --mean, --scale and the like say what pictures become")
+        return InputTransform(Preprocessing())
     drawn = [name for name in RANDOM if name in settings and settings[name] is not False]
     if drawn:
         warn(f"{label}: {', '.join(drawn)} is drawn at random in Caffe, and is not done here")
@@ -115,10 +121,9 @@ def picture_size(type: TensorType) -> Size | None:
 
 def stored_size(layer: Message, label: str, warn: Callable[[str], None]) -> Size | None:
     """The size that pictures have before they are cut: SSD's resize_param, or the layer's new_height and new_width."""
-    if layer["type"] in NEW_SIZES:
-        p = layer[NEW_SIZES[layer["type"]]]
-        if p["new_height"] and p["new_width"]:
-            return p["new_height"], p["new_width"]
+    p = layer["image_data_param"]
+    if layer["type"] == "ImageData" and p["new_height"] and p["new_width"]:
+        return p["new_height"], p["new_width"]
     for resize in layer["transform_param"]["resize_param"]:
         if resize["resize_mode"] == "WARP" and resize["height"] and resize["width"]:
             return resize["height"], resize["width"]
