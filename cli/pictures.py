@@ -107,7 +107,7 @@ def describe_preprocessing(form: Preprocessing, dims: Sequence[object]) -> str:
     if len(dims) < 2 or dims[1] != 1:
         parts.append("blue, green, red" if form.bgr else "red, green, blue")
     if form.raw_scale != Preprocessing().raw_scale:
-        parts.append(f"of 0 to {shown['raw_scale']}")
+        parts.append(f"numbers of 0 to {shown['raw_scale']}")
     if shown["mean"]:
         parts.append(f"minus {shown['mean']}")
     if form.scale != 1:

@@ -61,7 +61,7 @@ class Summary:
         yield "weights", format_size(self.weights)
         yield from (("input", f"{name}: {type}") for name, type in self.inputs.items())
         yield from (("output", f"{name}: {type}") for name, type in self.outputs.items())
-        yield from (("pictures", f"{name}: {words}") for name, words in self.preprocessing.items())
+        yield from (("picture", f"{name}: {words}") for name, words in self.preprocessing.items())
         passes = sum(self.seconds.values()) - self.seconds["read"] - self.seconds["build"]
         times = f"read {self.seconds['read']:.3f}, passes {passes:.3f}, build {self.seconds['build']:.3f}"
         yield "time", f"{sum(self.seconds.values()):.3f} s: {times}"

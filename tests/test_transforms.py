@@ -250,7 +250,7 @@ def test_the_command_line_counts_and_says_so(tmp_path: Path) -> None:
     told = cortado("compile", net, "-o", out, "--mean", "4", "--scale", "2", "--rgb")
     assert '--mean counts, and not what the file says of "data": 1,2,3' in told.output
     assert "--scale counts" not in told.output and "--rgb counts" not in told.output
-    assert "pictures  data: red, green, blue; minus 4; times 2" in told.output
+    assert "picture  data: red, green, blue; minus 4; times 2" in told.output
     assert read(out).preprocessing == {"data": Preprocessing(mean=(4,), scale=2, bgr=False)}
     again = cortado("compile", out, "-o", tmp_path / "m.cortado", "--scale", "3")
     assert '--scale counts, and not what the file says of "data": 2' in again.output
