@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,8 +34,7 @@ class NetText:
 
     @property
     def text(self) -> str:
-        dims = {v.name: v.type.dims for v in self.planned.graph.inputs}
-        return preprocessing_comments(self.preprocessing, dims) + text_of(*self.planned)
+        return text_of(*self.planned)
 
     def json(self) -> Any:
         graph = self.planned.graph
@@ -49,6 +47,7 @@ class NetText:
 
     def print(self) -> None:
         click.echo(self.text, nl=False)
+        print_preprocessing(self.preprocessing, {v.name: v.type.dims for v in self.planned.graph.inputs})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +75,18 @@ class ArtifactText:
         plan = self.artifact.plan
         forms = {name: asdict(form) for name, form in self.artifact.preprocessing.items()}
         found = {"net": plan.net, "target": plan.target, "arena": plan.arena}
-        return found | {"preprocessing": forms, "text": self.text}
-
-    @property
-    def text(self) -> str:
-        dims = {name: self.artifact.plan.slots[name].dims for name in self.artifact.plan.inputs}
-        return preprocessing_comments(self.artifact.preprocessing, dims) + self.artifact.net
+        return found | {"preprocessing": forms, "text": self.artifact.net}
 
     def print(self) -> None:
-        click.echo(self.text, nl=False)
+        click.echo(self.artifact.net, nl=False)
+        plan = self.artifact.plan
+        print_preprocessing(self.artifact.preprocessing, {name: plan.slots[name].dims for name in plan.inputs})
 
 
-def preprocessing_comments(forms: Mapping[str, Preprocessing], dims: Mapping[str, Sequence[object]]) -> str:
-    """How pictures become the inputs of these dims, as comments of the language: it is no part of the net."""
-    said = {name: describe_preprocessing(form, dims[name]) for name, form in forms.items()}
-    return "".join(f"# pictures for {json.dumps(name)}: {words}\n" for name, words in said.items())
+def print_preprocessing(forms: Mapping[str, Preprocessing], dims: Mapping[str, Sequence[object]]) -> None:
+    """How pictures become the inputs of these dims; beside the net's text, which does not hold it."""
+    for name, form in forms.items():
+        click.echo(f'note: pictures for "{name}": {describe_preprocessing(form, dims[name])}', err=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -257,15 +258,17 @@ def test_the_command_line_counts_and_says_so(tmp_path: Path) -> None:
     assert read(tmp_path / "m.cortado").preprocessing == {"data": Preprocessing(mean=(4,), scale=3, bgr=False)}
 
 
-def test_show_prints_it_and_what_is_printed_compiles(tmp_path: Path) -> None:
+def test_show_tells_it_beside_the_text(tmp_path: Path) -> None:
     net = write_net(tmp_path, f"{IMAGES} transform_param {{ scale: 0.5 crop_size: 3 }}")
-    comment = '# pictures for "data": resized to 4x5; 3x3 cut from the middle; blue, green, red; times 0.5\n'
-    shown = cortado("show", net).stdout
-    assert shown.startswith(comment)
-    (tmp_path / "n.net").write_text(shown)
-    assert cortado("show", tmp_path / "n.net").stdout == shown.removeprefix(comment)
+    words = 'note: pictures for "data": resized to 4x5; 3x3 cut from the middle; blue, green, red; times 0.5\n'
+    shown = cortado("show", net)
+    assert shown.stderr == words
+    (tmp_path / "n.net").write_text(shown.stdout)
+    assert cortado("show", tmp_path / "n.net").stdout == shown.stdout
     assert cortado("compile", net, "-o", tmp_path / "n.cortado").exit_code == 0
-    assert cortado("show", tmp_path / "n.cortado").stdout.startswith(comment)
+    assert cortado("show", tmp_path / "n.cortado").stderr == words
+    told = json.loads(cortado("show", tmp_path / "n.cortado", "--json").stdout)["preprocessing"]["data"]
+    assert (told["scale"], told["crop"], told["resize"]) == (0.5, [3, 3], [4, 5])
 
 
 def test_it_can_be_folded(tmp_path: Path) -> None:
