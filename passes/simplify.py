@@ -91,6 +91,14 @@ def cancel_relayouts(node: Node, out: Writer) -> Value | None:
     return source if source.layout == node.op.to else None
 
 
+def remove_open_relayout(node: Node, out: Writer) -> Value | None:
+    """no layout is chosen yet: each value gets the one that its consumers need."""
+    if not isinstance(node.op, Relayout):
+        return None
+    x = out[node.inputs[0]]
+    return x if x.layout is None and node.output.layout is None else None
+
+
 def absorb_flatten(node: Node, out: Writer) -> Value | None:
     """a matrix product flattens its operand itself."""
     if not isinstance(node.op, Linear):
@@ -164,6 +172,7 @@ RULES: tuple[Rule, ...] = (
     remove_unit_pool,
     remove_repeated_relu,
     cancel_relayouts,
+    remove_open_relayout,
     merge_reshapes,
     absorb_flatten,
 )

@@ -14,8 +14,7 @@ import torch
 
 from cortado import passes as all_passes
 from cortado.compiler.build import build
-from cortado.compiler.ir import Constant, Graph, Node, Value
-from cortado.compiler.ops.shape import Relayout
+from cortado.compiler.ir import Constant, Graph, Value
 from cortado.compiler.plan import MemoryPlan, Offset, PlannedGraph
 from cortado.compiler.poison import run_poisoned
 from cortado.compiler.target import Target
@@ -199,15 +198,10 @@ def is_idempotence_expected(graph: Graph) -> bool:
 
     Not where a node stands in their way that is gone afterwards: a dead one; one that looks at shapes alone, or changes
     nothing for these shapes, which `fold_constants` works out and `simplify` takes out after the passes that fold
-    layers (they do not wait for shapes); or a relayout of a value whose layout is not chosen yet, which may turn out to
-    be the one asked for.
+    layers (they do not wait for shapes).
     """
     still = eliminate_dead_code(graph, Context()) is graph and simplify(graph, Context()) is graph
-    return still and not any(n.op.shape_only or is_open_relayout(n) for n in graph.nodes)
-
-
-def is_open_relayout(node: Node) -> bool:
-    return isinstance(node.op, Relayout) and node.inputs[0].layout is None
+    return still and not any(n.op.shape_only for n in graph.nodes)
 
 
 def target_of(name: str) -> Target:
