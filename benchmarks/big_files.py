@@ -31,9 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "big_files.json"
 CHUNK = 1 << 20
 REPEATS = 5
-sys.path[:0] = [str(ROOT / ".src"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT / ".src"))
 
-import big_nets  # noqa: E402
+from cortado.benchmarks import big_nets  # noqa: E402
 
 
 def main() -> None:
@@ -59,9 +59,9 @@ def main() -> None:
 def measure(kind: str, megabytes: float, jobs: list[str]) -> dict[str, Any]:
     """These jobs on one net."""
     with tempfile.TemporaryDirectory() as folder:
-        files = big_nets.make_files(Path(folder), kind, megabytes)
-        size = files[1].stat().st_size
-        return {"net": kind, "bytes": size} | {job: run_fresh_process(job, *files, size) for job in jobs}
+        prototxt, caffemodel = big_nets.make_files(Path(folder), kind, megabytes)
+        size = caffemodel.stat().st_size
+        return {"net": kind, "bytes": size} | {job: run_fresh_process(job, prototxt, caffemodel, size) for job in jobs}
 
 
 def run_fresh_process(job: str, prototxt: Path, caffemodel: Path, size: int) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def read(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
                     some = part[i : i + len(buffer)]
                     buffer[: len(some)] = some
 
-    return lambda: time_in_turns(ours, lambda: read_plain_bytes(caffemodel, memoryview(buffer).cast("B")))
+    return lambda: time_in_turns(ours, lambda: read_plain_bytes(caffemodel, buffer.view(np.uint8).data))
 
 
 def compile(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:

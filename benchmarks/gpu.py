@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / ".src"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT / ".src"))
 import torch  # noqa: E402
-from on_gpu.machine import select_machine  # noqa: E402
-from on_gpu.nets import BenchmarkCase  # noqa: E402
-from on_gpu.stages import STAGE_FUNCTIONS  # noqa: E402
+
+from cortado.benchmarks.on_gpu.machine import select_machine  # noqa: E402
+from cortado.benchmarks.on_gpu.nets import BenchmarkCase  # noqa: E402
+from cortado.benchmarks.on_gpu.stages import STAGE_FUNCTIONS  # noqa: E402
 
 NETS = ("squeezenet_v1.1", "open_nsfw")
 STAGE_SECONDS = {

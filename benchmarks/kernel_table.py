@@ -52,7 +52,7 @@ def lower_net(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
     slots, weights = slots_and_weights(final)
     found = [lowering.lower_node(node, {**slots, **weights}, on.endswith("-strict")) for node in final.graph.nodes]
     newest = [l.kernels[0] for l in found if isinstance(l, lowering.LoweredNode) and l.kernels]
-    on_host = [l.label for l in found if not isinstance(l, lowering.LoweredNode)]
+    on_host = [l.step.label for l in found if isinstance(l, lowering.HostNode)]
     assert not on_host, f"{net} leaves the GPU for {', '.join(on_host)}"
     return len(newest), {launch.name: launch.text for launch in newest}
 

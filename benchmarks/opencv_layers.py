@@ -16,6 +16,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from cortado import driver
@@ -25,7 +26,7 @@ from cortado.frontends.files import caffemodel
 from cortado.frontends.files.prototxt import read
 from cortado.tests.shared import ROOT
 
-from .opencv_case import cv2, verdict
+from .opencv_case import verdict
 
 CASES = ROOT / "tests" / "goldens" / "layers"
 TABLE = ROOT / "docs" / "opencv_layers.md"
@@ -55,7 +56,7 @@ def run_opencv(path: Path, folder: Path) -> str:
         ]
     caffemodel.write(weights, path.stem, named)
     script = Path(__file__).with_name("opencv_case.py")
-    command = [sys.executable, script, path, weights, numbers, json.dumps(makers)]
+    command = [sys.executable, str(script), str(path), str(weights), str(numbers), json.dumps(makers)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     except subprocess.TimeoutExpired:

@@ -16,6 +16,7 @@ import json
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from math import log
 from pathlib import Path
 from time import process_time
@@ -149,7 +150,7 @@ def time_stages(written: str, gpu: bool) -> dict[str, float]:
     timed("verify", lambda: verify(graph))
     context, made = Context(target("cuda" if gpu else "cpu")), PlannedGraph(graph)
     for p in PIPELINE:
-        made = timed(p.__name__, lambda p=p, made=made: apply(p, made, context))
+        made = timed(p.__name__, partial(apply, p, made, context))
     timed("verify the plan", lambda: verify(*made))
     dumped, weights = timed("show", lambda: show(*made)), weights_by_handle(made.graph)
     timed("parse the dump", lambda: parse(dumped, weights=weights))

@@ -238,8 +238,8 @@ def test_running_what_is_not_compiled(compiled: Path, tmp_path: Path) -> None:
     assert "is no compiled net" in said and "cortado compile" in said
     assert "is no compiled net" in expect_refusal("run", tmp_path, "--input", "x.npy")
     np.savez(tmp_path / "whole.npz", data=np.zeros((1, 1, 8, 8), np.float32))
-    for cut in (b"", (tmp_path / "whole.npz").read_bytes()[:200]):
-        (tmp_path / "x.npz").write_bytes(cut)
+    for content in (b"", (tmp_path / "whole.npz").read_bytes()[:200]):
+        (tmp_path / "x.npz").write_bytes(content)
         assert "x.npz: this is no .npz, or not a whole one" in expect_refusal(
             "run", compiled, "--input", tmp_path / "x.npz"
         )

@@ -49,7 +49,7 @@ def test_current_format(tmp_path: Path) -> None:
     conv, ip = weights.layers
     assert (conv.name, conv.type, conv.bottoms, conv.tops) == ("conv", "Convolution", ("data",), ("conv",))
     (blob,) = ip.blobs
-    assert (blob.shape, blob.legacy, blob.is_missing, blob.data.dtype) == ((4, 2), False, False, np.float32)
+    assert (blob.shape, blob.legacy, blob.is_missing, blob.data.dtype) == ((4, 2), False, False, np.dtype(np.float32))
     assert blob.data.reshape(-1).tolist() == list(net.layer[1].blobs[0].data)
     net.layer[1].ClearField("blobs")
     assert ip.message() == net.layer[1]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pictures() -> np.ndarray:
     with np.load(DIGITS / "pictures.npz") as file:
-        return file["pictures"]
+        found: np.ndarray = file["pictures"]
+    return found
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["compile", "--help"]])
@@ -109,7 +111,7 @@ def test_run_takes_arrays(form: str, compiled: Path, pictures: np.ndarray, tmp_p
     if file == "x.npy":
         np.save(path, pictures[0])  # a batch axis that is left out
     else:
-        arrays = {"data": pictures[:1], "more": pictures} if file == "x.npz" else {"any": pictures[:1]}
+        arrays: dict[str, Any] = {"data": pictures[:1], "more": pictures} if file == "x.npz" else {"any": pictures[:1]}
         np.savez(path, **arrays)
     told = cortado("run", compiled, "--input", f"{name}={path}" if name else path, "--top", 2)
     lines = told.splitlines()
@@ -157,7 +159,8 @@ def run_on_picture(net: Path, *options: object) -> list[float]:
     with np.load(folder / "out.npz") as arrays:
         found = arrays["y"]
     assert found.shape == (1, 3, 4, 6) and (found == found[:, :, :1, :1]).all()
-    return found[0, :, 0, 0].tolist()
+    channels: list[float] = found[0, :, 0, 0].tolist()
+    return channels
 
 
 def test_what_is_said_of_pictures_is_kept_and_can_be_overridden(image_net: Path) -> None:
@@ -182,7 +185,7 @@ def test_a_mean_picture_goes_into_the_file(kind: str, image_net: Path) -> None:
     else:
         from cortado.frontends.files.schema import message_class
 
-        blob = message_class("BlobProto")()
+        blob: Any = message_class("BlobProto")()
         blob.num, blob.channels, blob.height, blob.width = 1, 3, 4, 6
         blob.data.extend(mean.ravel().tolist())
         path.write_bytes(blob.SerializeToString())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from cortado import driver
 from cortado.cli import main
 from cortado.cli.differences import compare_values, measure_difference
+from cortado.runtime import Net
 from cortado.runtime.trace import trace
 
 from .shared import ROOT, SHARED
@@ -25,14 +27,15 @@ def cortado(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def run_json(*words: object, differs: bool = False) -> dict:
+def run_json(*words: object, differs: bool = False) -> dict[str, Any]:
     done = cortado("compare", *words, "--json")
     assert done.exit_code == int(differs), done.output
-    return json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 @pytest.fixture(scope="module")
-def net() -> driver.Net:
+def net() -> Net:
     return driver.compile(NET, WEIGHTS)
 
 
@@ -46,7 +49,7 @@ def test_one_net_in_two_ways(words: tuple[str, ...]) -> None:
     assert 0 < max(v["relative"] for v in found["values"]) < 1e-5, "two ways to compute are never bit for bit the same"
 
 
-def test_a_compiled_file_and_another_shape(tmp_path: Path, net: driver.Net) -> None:
+def test_a_compiled_file_and_another_shape(tmp_path: Path, net: Net) -> None:
     driver.save(net, tmp_path / "digits.cortado")
     np.save(tmp_path / "x.npy", np.random.default_rng(1).random((3, 1, 8, 8), dtype=np.float32))
     found = run_json(NET, WEIGHTS, tmp_path / "digits.cortado", "--input", tmp_path / "x.npy")
@@ -56,11 +59,16 @@ def test_a_compiled_file_and_another_shape(tmp_path: Path, net: driver.Net) -> N
     assert "the same numbers, bit for bit" in cortado("compare", *words).output
 
 
-def test_recorded_blobs(tmp_path: Path, net: driver.Net) -> None:
+def test_recorded_blobs(tmp_path: Path, net: Net) -> None:
     """As Caffe's golden cases are stored; the first difference is told, not those that follow from it."""
     x = np.random.default_rng(1).random((2, 1, 8, 8), dtype=np.float32)
-    values = {name: tensor.numpy() for name, tensor in trace(net, {"data": x}).items()}
-    stored = {"in:data": x, "blob:conv1": values["conv1"], "out:prob": values["prob"], "pool1": values["pool1"]}
+    values: dict[str, Any] = {name: tensor.numpy() for name, tensor in trace(net, {"data": x}).items()}
+    stored: dict[str, Any] = {
+        "in:data": x,
+        "blob:conv1": values["conv1"],
+        "out:prob": values["prob"],
+        "pool1": values["pool1"],
+    }
     np.savez(tmp_path / "blobs.npz", **stored)
     found = run_json(NET, WEIGHTS, tmp_path / "blobs.npz")
     assert [v["name"] for v in found["values"]] == ["conv1", "pool1", "prob"] and found["equal"]
@@ -77,10 +85,10 @@ def test_recorded_blobs(tmp_path: Path, net: driver.Net) -> None:
     assert "at [1, 2, 3, 0] became" in said and "[2, 10]" in said and "another shape" in said
 
 
-def test_blobs_as_pycaffe_has_them(tmp_path: Path, net: driver.Net) -> None:
+def test_blobs_as_pycaffe_has_them(tmp_path: Path, net: Net) -> None:
     """All of net.blobs: the input by its own name, and Caffe's copies, which are no blobs of the file."""
     x = np.random.default_rng(1).random((2, 1, 8, 8), dtype=np.float32)
-    values = {name: tensor.numpy() for name, tensor in trace(net, {"data": x}).items()}
+    values: dict[str, Any] = {name: tensor.numpy() for name, tensor in trace(net, {"data": x}).items()}
     file = tmp_path / "caffe.npz"
     np.savez(file, **values, conv1_conv1_relu_0_split_1=values["conv1"])
     found = run_json(NET, WEIGHTS, file)
@@ -123,7 +131,7 @@ def test_an_input_that_nobody_recorded(tmp_path: Path) -> None:
     assert done.exit_code == 2 and "this is no .npz, or not a whole one" in done.output
 
 
-def test_a_compiled_net_in_two_ways(tmp_path: Path, net: driver.Net) -> None:
+def test_a_compiled_net_in_two_ways(tmp_path: Path, net: Net) -> None:
     """A target that is named is the one that runs; a compiled net runs as it is where none is."""
     file = tmp_path / "digits.cortado"
     driver.save(net, file)
@@ -191,7 +199,6 @@ def test_how_far_two_arrays_are_apart() -> None:
         "beside zeros the difference itself counts"
     )
     assert measure_difference("x", np.zeros((0, 7)), np.zeros((0, 7)), 0).reason == ""
-    found = compare_values(
-        ("a", "b"), {"i": np.ones(1), "y": np.ones(1), "p": np.ones(1)}, {"y": np.ones(1), "q": 0}, 0, ["i"]
-    )
-    assert found.only == (("p",), ("q",)) and [d.name for d in found.values] == ["y"]
+    one = np.ones(1)
+    both = compare_values(("a", "b"), {"i": one, "y": one, "p": one}, {"y": one, "q": one}, 0, ["i"])
+    assert both.only == (("p",), ("q",)) and [d.name for d in both.values] == ["y"]

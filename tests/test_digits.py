@@ -67,7 +67,8 @@ def held_out() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def expected() -> dict[str, Any]:
-    return json.loads((FOLDER / "expected.json").read_text())
+    made: dict[str, Any] = json.loads((FOLDER / "expected.json").read_text())
+    return made
 
 
 def probabilities(train: ModuleType, blobs: dict[str, list[np.ndarray]], x: torch.Tensor) -> torch.Tensor:
@@ -75,7 +76,8 @@ def probabilities(train: ModuleType, blobs: dict[str, list[np.ndarray]], x: torc
     model = train.Digits()
     train.from_caffe(model, blobs)
     with torch.inference_mode():
-        return model.eval()(x).softmax(1)
+        made: torch.Tensor = model.eval()(x).softmax(1)
+    return made
 
 
 def test_folder_is_small_and_holds_nothing_else() -> None:
@@ -117,7 +119,8 @@ def test_caffemodel_is_as_caffe_writes_it(blobs: dict[str, list[np.ndarray]]) ->
     assert {name: found[2].item() for name, found in blobs.items() if name.endswith("_bn")} == dict.fromkeys(
         ("conv1_bn", "look1_bn", "look2_bn", "around_bn"), pytest.approx(999.98)
     )
-    assert np.array_equal(*blobs["look1"], *blobs["look2"])
+    (one,), (other,) = blobs["look1"], blobs["look2"]
+    assert np.array_equal(one, other)
 
 
 def test_prototxt_has_what_is_hard_about_caffe() -> None:
@@ -147,7 +150,7 @@ def test_mistakes_show(
     elif mistake == "look2 not its own":  # the BatchNorm and Scale of the sharer taken from the owner with the weight
         wrong |= {"look2_bn": blobs["look1_bn"], "look2_scale": blobs["look1_scale"]}
     else:
-        pool = torch.nn.functional.avg_pool2d
+        pool: Any = torch.nn.functional.avg_pool2d
         monkeypatch.setattr(torch.nn.functional, "avg_pool2d", lambda *a, **k: pool(*a, **k, divisor_override=9))
     assert (probabilities(train, wrong, x) - right).abs().max() > 0.1
 

@@ -32,7 +32,7 @@ def name(path: Path) -> str:
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples" / "digits", tmp_path / "examples" / "digits")
     settings = os.environ | {"OMP_NUM_THREADS": "1", "CORTADO_CACHE": str(tmp_path / "cache")}
-    script = [sys.executable, "-W", "error", ROOT / "tests" / "pages.py", page]
+    script = [sys.executable, "-W", "error", str(ROOT / "tests" / "pages.py"), str(page)]
     done = subprocess.run(script, cwd=tmp_path, env=settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -61,7 +61,7 @@ def test_a_page_that_lies_is_caught(tmp_path: Path) -> None:
         ("<!-- not run: it is wrong -->\n```sh\nfalse\n```\n", True),
     ):
         page.write_text(text)
-        script = [sys.executable, ROOT / "tests" / "pages.py", page]
+        script = [sys.executable, str(ROOT / "tests" / "pages.py"), str(page)]
         done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
         assert (done.returncode == 0) is right, text + done.stderr
 

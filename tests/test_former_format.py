@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from torch import Tensor
 
 import cortado
 from cortado.cli import main
@@ -41,7 +42,12 @@ def test_a_file_is_opened_once_of_either_format(tmp_path: Path, monkeypatch: pyt
     new, opened = tmp_path / "new.cortado", list[Path]()
     CliRunner().invoke(main, ["compile", str(FILE), "-o", str(new)], catch_exceptions=False)
     whole = container.read_tensors
-    monkeypatch.setattr("cortado.runtime.artifact.read_tensors", lambda path: (opened.append(path), whole(path))[1])
+
+    def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+        opened.append(path)
+        return whole(path)
+
+    monkeypatch.setattr("cortado.runtime.artifact.read_tensors", read_tensors)
     cortado.load(new)
     with pytest.warns(UserWarning, match="compiled again"):
         cortado.load(FILE)

@@ -221,7 +221,9 @@ PICTURE = np.random.default_rng(1).standard_normal((2, 3, 8, 8)).astype(np.float
 
 def expected(tmp_path: Path, stored: str = "f4") -> np.ndarray:
     blobs = {key: values.astype(stored) for key, values in fill().items()}
-    return compile_net(tmp_path, TODAY, lambda layer, type, i, shape: blobs[layer, i])(data=PICTURE)["fc"]
+    net = compile_net(tmp_path, TODAY, lambda layer, type, i, shape: blobs[layer, i])
+    made: np.ndarray = net(data=PICTURE)["fc"]
+    return made
 
 
 def write_packed(blob: Any, values: np.ndarray) -> None:
@@ -378,7 +380,7 @@ def test_numbers_above_146_go_by_type(tmp_path: Path) -> None:
     path = snapshot(tmp_path, text)
     right = driver.compile(path, outputs=["pool", "p"])(data=PICTURE)
     np.testing.assert_array_equal(right["p"], right["pool"].transpose(0, 2, 3, 1))
-    ssd = message_class("LayerParameter").DESCRIPTOR.fields_by_name["permute_param"].number  # type: ignore[attr-defined]
+    ssd = message_class("LayerParameter").DESCRIPTOR.fields_by_name["permute_param"].number
     old, happynear, clash = (tag(n) for n in (ssd, 224, 230))
     assert path.read_bytes().count(old) == 1
     whole = path.read_bytes()

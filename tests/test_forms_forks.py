@@ -60,8 +60,8 @@ def test_pspnets_bn(tmp_path: Path, at: int) -> None:
         wire.encode_field(1, real(2, 1)) + wire.encode_field(2, b"") + real(3, 0.95) + real(4, 0.0) + number(5, 1)
     )
     made = driver.compile(snapshot(tmp_path, "BN", at, settings, BLOBS))(data=X)["y"]
-    a = np.float32([1, 6]).reshape(1, 2, 1, 1)  # slope / deviation
-    b = np.float32([1 - 4, -1 - 5 * 6]).reshape(1, 2, 1, 1)
+    a = np.array([1, 6], np.float32).reshape(1, 2, 1, 1)  # slope / deviation
+    b = np.array([1 - 4, -1 - 5 * 6], np.float32).reshape(1, 2, 1, 1)
     np.testing.assert_allclose(made, X * a + b, atol=1e-5)
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from cortado import driver
+from cortado.compiler.build import build
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Graph
 from cortado.compiler.poison import run_poisoned
@@ -79,7 +80,7 @@ def test_every_dump_is_a_program(case: GoldenCase) -> None:
         assert show(*again) == text, stage
         case.compare(reference(again.graph, case))
         final = run(again.graph, Context(target("cpu")), PIPELINE, plan=again.plan)
-        assert driver.build(final, final.graph, "cpu").plan == made.artifact.plan, stage
+        assert build(final, final.graph, "cpu").plan == made.artifact.plan, stage
 
 
 def compile_case(case: GoldenCase, optimize: bool = True) -> driver.Compilation:

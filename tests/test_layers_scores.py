@@ -126,7 +126,7 @@ def test_losses(tmp_path: Path, type: str, settings: str, inputs: dict[str, Any]
 def test_the_softmax_is_the_second_top(tmp_path: Path) -> None:
     for more in ("", "infogain_loss_param { axis: 1 }"):
         type, bottoms = ("InfogainLoss", "x y H") if more else ("SoftmaxWithLoss", "x y")
-        inputs = {"x": [[0, log(3)]], "y": [0], "H": [[1, 0], [0, 1]]}
+        inputs: dict[str, Any] = {"x": [[0, log(3)]], "y": [0], "H": [[1, 0], [0, 1]]}
         inputs = {name: inputs[name] for name in bottoms.split()}
         out = run_layer(tmp_path, loss_layer(type, bottoms, "out p", more), **inputs)
         np.testing.assert_allclose(out["p"], [[0.25, 0.75]], rtol=1e-6)
@@ -139,7 +139,7 @@ def test_a_loss_without_a_top_is_seen_by_nobody(tmp_path: Path) -> None:
 
 
 def test_infogain_reads_its_matrix_beside_the_prototxt(tmp_path: Path) -> None:
-    blob = message_class("BlobProto")(num=1, channels=1, height=2, width=2, data=[7, 7, 1, 2])  # type: ignore[call-arg]
+    blob = message_class("BlobProto")(num=1, channels=1, height=2, width=2, data=[7, 7, 1, 2])
     (tmp_path / "gain.binaryproto").write_bytes(blob.SerializeToString())
     layer = loss_layer("InfogainLoss", more='infogain_loss_param { source: "gain.binaryproto" }')
     np.testing.assert_allclose(run_layer(tmp_path, layer, x=[[0, 0]], y=[1])["out"], 3 * log(2), rtol=1e-6)

@@ -21,9 +21,10 @@ X = TensorType("f32", (1, 2, 3, 3))
 
 def method_arity(cls: type[Op]) -> Arity:
     """How many operands the method that defines an operator takes, after `self` (and `m`)."""
-    is_scalar = issubclass(cls, Elementwise) and cls.infer is Elementwise.infer
-    parameters = list(inspect.signature(cls.scalar if is_scalar else cls.infer).parameters.values())
-    operands = parameters[2 if is_scalar else 1 :]
+    if issubclass(cls, Elementwise) and cls.infer is Elementwise.infer:
+        operands = [*inspect.signature(cls.scalar).parameters.values()][2:]
+    else:
+        operands = [*inspect.signature(cls.infer).parameters.values()][1:]
     if any(p.kind is p.VAR_POSITIONAL for p in operands):
         return Arity(1, None)
     return Arity(sum(p.default is p.empty for p in operands), len(operands))

@@ -232,7 +232,7 @@ def test_slice() -> None:
 
 def test_reshape_and_flatten() -> None:
     x = arange_from_one(2, 3, 4)
-    shapes = {
+    shapes: dict[tuple[int, ...], dict[str, Any]] = {
         (2, 12): {"shape": (2, 12)},
         (2, 4, 3): {"shape": (0, -1, 3)},
         (6, 4): {"shape": (-1,), "axis": 0, "num_axes": 2},

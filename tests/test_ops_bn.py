@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from cortado import driver
+from cortado.compiler.errors import CompileError
 from cortado.frontends.files.caffemodel import WrittenLayer, write
+from cortado.runtime import Net
 
 from .small_nets import Nets, arange, data, layer
 
 GAMMA, BETA, MEAN, VARIANCE = [2.0, 3.0], [1.0, -1.0], [4.0, 5.0], [4.0, 0.25]
 STORED = {"l:0": GAMMA, "l:1": BETA, "l:2": MEAN, "l:3": VARIANCE}
-X = np.float32([[6, 5], [4, 6]])
+X = np.array([[6, 5], [4, 6]], np.float32)
 BY_SCALE = [[13, 14], [9, 17]]  # x · gamma + beta
 BY_STATISTICS = [[3, -1], [1, 5]]  # (x - mean) / deviation · gamma + beta
 BY_BATCH = [[3, -4], [-1, 2]]  # means 5, 5.5, deviations 1, 0.5
@@ -54,7 +56,7 @@ def test_a_caffemodel_tells_by_its_blobs(tmp_path: Path, count: int, wanted: lis
     ("", 3, "SegNet's BN, of two blobs, and PSPNet's, of four, cannot be told apart here"),
 ])  # fmt: skip
 def test_blobs_that_do_not_fit(tmp_path: Path, settings: str, count: int, said: str) -> None:
-    with pytest.raises(driver.CompileError) as caught:
+    with pytest.raises(CompileError) as caught:
         compile_with_blobs(tmp_path, data(2, 2) + layer("BN", settings), count)
     assert 'layer "l" (BN)' in str(caught.value) and said in str(caught.value)
 
@@ -98,9 +100,9 @@ def test_in_place_and_folded_away(nets: Nets) -> None:
     np.testing.assert_allclose(net(data=x)["y"], plain(data=x)["y"], rtol=1e-5, atol=1e-5)
 
 
-def compile_with_blobs(folder: Path, text: str, count: int) -> driver.Net:
+def compile_with_blobs(folder: Path, text: str, count: int) -> Net:
     """The net with a caffemodel of so many blobs, in the shape in which the forks keep them."""
     (folder / "net.prototxt").write_text(text)
-    blobs = [np.float32(STORED[f"l:{i}"]).reshape(1, 2, 1, 1) for i in range(count)]
+    blobs = [np.array(STORED[f"l:{i}"], np.float32).reshape(1, 2, 1, 1) for i in range(count)]
     write(folder / "net.caffemodel", "net", [WrittenLayer("l", "BN", tuple(blobs))])
     return driver.compile(folder / "net.prototxt", folder / "net.caffemodel")

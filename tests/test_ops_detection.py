@@ -48,7 +48,8 @@ def detect(
     net = Net.from_artifact(build(final, final.graph, "cpu"))
     made: np.ndarray = net({v.name: t.numpy() for v, t in zip(inputs, given, strict=True)})["out"]
     np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
-    return made[0, 0]
+    rows: np.ndarray = made[0, 0]
+    return rows
 
 
 def one_image_scores(*scores: float) -> list[list[list[float]]]:
@@ -190,7 +191,7 @@ def test_detection_settings_that_cannot_be() -> None:
         ({"classes": 2, "code": "middle"}, "code is one of"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            DetectionOutput(**attributes).infer(loc, conf, prior)  # type: ignore[arg-type]
+            DetectionOutput(**attributes).infer(loc, conf, prior)
 
 
 PROTO = """name: "ssd"

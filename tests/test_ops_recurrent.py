@@ -105,7 +105,7 @@ STATES = {"LSTM": ("h", "c"), "RNN": ("h",)}
 def layer(tmp_path: Path, type: str, steps: int, static: bool = False, exposed: bool = False, **given: Any) -> Arrays:
     """The layer with random weights, the same for the same shapes; with its own state if `exposed`."""
     states = STATES[type] if exposed else ()
-    extra = {"s": (2, 5)} if static else {}
+    extra: dict[str, tuple[int, ...]] = {"s": (2, 5)} if static else {}
     extra |= {f"{s}0": (1, 2, 4) for s in states}
     sizes = {name: " ".join(f"dim: {d}" for d in shape) for name, shape in extra.items()}
     inputs = "".join(
@@ -139,7 +139,7 @@ def test_a_sequence_in_two_halves_is_the_whole(tmp_path: Path, type: str, static
     random = np.random.RandomState(7)
     x = random.standard_normal((6, 2, 3, 2)).astype(np.float32)
     cont = np.array([[0, 0], [1, 1], [1, 0], [1, 1], [1, 1], [0, 1]], np.float32)
-    more = {"s": random.standard_normal((2, 5)).astype(np.float32)} if static else {}
+    more: dict[str, Any] = {"s": random.standard_normal((2, 5)).astype(np.float32)} if static else {}
     whole = layer(tmp_path, type, 6, static, x=x, cont=cont, **more)["out"]
     zero = {f"{s}0": np.zeros((1, 2, 4), np.float32) for s in STATES[type]}
     first = layer(tmp_path, type, 2, static, True, x=x[:2], cont=cont[:2], **more, **zero)

@@ -106,7 +106,7 @@ def test_refused(name: str, attributes: dict[str, Any], types: tuple[TensorType,
 
 
 def test_attributes_are_what_their_fields_say() -> None:
-    for name, given, sentence in [
+    cases: list[tuple[str, dict[str, Any], str]] = [
         ("relu", {"slope": "steep"}, "slope is a number, not 'steep'"),
         ("conv", {"groups": 1.5}, "groups is a whole number, not 1.5"),
         ("conv", {"groups": True}, "groups is a whole number, not True"),
@@ -114,7 +114,8 @@ def test_attributes_are_what_their_fields_say() -> None:
         ("max_pool", {"mask": 1}, "mask is a bool, not 1"),
         ("lrn", {"region": 1}, "region is a str, not 1"),
         ("slice", {"points": 1.5}, "points is a whole number or a list of them, not 1.5"),
-    ]:
+    ]
+    for name, given, sentence in cases:
         with pytest.raises(ValueError, match=re.escape(sentence)):
             make_op(name, given)
     assert make_op("conv", {"pad": (1, 1)}) == make_op("conv", {"pad": 1})

@@ -92,7 +92,8 @@ def test_a_mask_of_f16_pictures_is_f32() -> None:
     x[..., 59, 58] = 1
     _, where = MaxPool(kernel=None, mask=True).reference(x)
     assert where.item() == 59 * 60 + 58
-    assert MaxPool(kernel=(2,), stride=(2,), mask=True).infer(TensorType("f16", (1, 1, 4, 4)))[1] == f32(1, 1, 2, 2)
+    pool = MaxPool(kernel=(2,), stride=(2,), mask=True)
+    assert pool.infer_types([TensorType("f16", (1, 1, 4, 4))])[1] == f32(1, 1, 2, 2)
 
 
 CASES = [
@@ -147,10 +148,10 @@ def test_a_mask_that_leaves_the_plane(nets: Nets, place: float) -> None:
     """Caffe ends the program there, or writes elsewhere."""
     text = data(1, 1, 1, 2) + data(1, 1, 1, 2, name="mask") + layer("Upsample", bottoms=("data", "mask"))
     net = nets.compile(text)
-    good = net(data=arange(1, 1, 1, 2).numpy() + 1, mask=np.float32([[[[0, 7]]]]))["y"]
+    good = net(data=arange(1, 1, 1, 2).numpy() + 1, mask=np.array([[[[0, 7]]]], np.float32))["y"]
     assert good.tolist() == [[[[1, 0, 0, 0], [0, 0, 0, 2]]]]
     with pytest.raises(ValueError, match=r"the mask holds the index -?[0-9]+ for a plane of 8"):
-        net(data=np.zeros((1, 1, 1, 2), np.float32), mask=np.float32([[[[place, 0]]]]))
+        net(data=np.zeros((1, 1, 1, 2), np.float32), mask=np.array([[[[place, 0]]]], np.float32))
 
 
 def test_upsample_with_one_bottom_and_with_two(nets: Nets) -> None:

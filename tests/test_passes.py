@@ -33,6 +33,7 @@ from cortado.compiler.text import parse_planned, show
 from cortado.compiler.text.weights import weights_by_handle
 from cortado.compiler.types import DTYPES
 from cortado.passes import Context
+from cortado.passes.plan_memory import plan_memory
 
 FOLDER = Path(__file__).with_name("passes")
 CASE_SEPARATOR, RESULT_SEPARATOR = "\n====\n", "\n---\n"
@@ -100,7 +101,7 @@ def assert_same_numbers(planned: PlannedGraph, name: str, text: str) -> None:
     given = [x.to(DTYPES[v.type.dtype]) for x, v in zip(inputs, after.inputs, strict=True)]
     runs = [evaluate(after, *given)]
     if all(v.type.is_static for v in after.values.values()):
-        runs.append(run_poisoned(passes.run(after, Context(), (passes.plan_memory,), plan=plan), *given))
+        runs.append(run_poisoned(passes.run(after, Context(), (plan_memory,), plan=plan), *given))
     assert [name for name, _ in after.returns] == [name for name, _ in graph.returns]
     for run in runs:
         for a, b in zip(expected, run, strict=True):

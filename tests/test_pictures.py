@@ -106,13 +106,13 @@ def test_a_picture_runs_no_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("numbers", "unsigned", "wanted"),
     [
-        (np.float32([0, 0.5, 1]), False, [0, 128, 255]),
-        (np.float32([0, 1.5, 255]), False, [0, 2, 255]),
-        (np.float32([0, 257, 65535]), False, [0, 1, 255]),
-        (np.int32([0, 3, 255]), False, [0, 3, 255]),
-        (np.int32([0, 256, 65535]), False, [0, 1, 255]),
-        (np.int32([0, 2**30, 2**31 - 1]), False, [0, 128, 255]),
-        (np.uint32([0, 2**31, 2**32 - 1]).view(np.int32), True, [0, 128, 255]),
+        (np.array([0, 0.5, 1], np.float32), False, [0, 128, 255]),
+        (np.array([0, 1.5, 255], np.float32), False, [0, 2, 255]),
+        (np.array([0, 257, 65535], np.float32), False, [0, 1, 255]),
+        (np.array([0, 3, 255], np.int32), False, [0, 3, 255]),
+        (np.array([0, 256, 65535], np.int32), False, [0, 1, 255]),
+        (np.array([0, 2**30, 2**31 - 1], np.int32), False, [0, 128, 255]),
+        (np.array([0, 2**31, 2**32 - 1], np.uint32).view(np.int32), True, [0, 128, 255]),
     ],
 )
 def test_the_range_of_32_bits(numbers: Any, unsigned: bool, wanted: list[int]) -> None:
@@ -122,11 +122,11 @@ def test_the_range_of_32_bits(numbers: Any, unsigned: bool, wanted: list[int]) -
 @pytest.mark.parametrize(
     "numbers",
     [
-        np.float32([-0.1, 1]),
-        np.float32([0, 65536]),
-        np.float32([0, np.nan]),
-        np.float32([np.inf]),
-        np.int32([-1, 3]),
+        np.array([-0.1, 1], np.float32),
+        np.array([0, 65536], np.float32),
+        np.array([0, np.nan], np.float32),
+        np.array([np.inf], np.float32),
+        np.array([-1, 3], np.int32),
     ],
 )
 def test_numbers_of_no_range_are_refused(numbers: Any, tmp_path: Path) -> None:

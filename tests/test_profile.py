@@ -22,7 +22,7 @@ from cortado.compiler.reference import evaluate
 from cortado.compiler.text import parse, parse_planned
 from cortado.runtime import Net, load, roofline
 from cortado.runtime.artifact import read, write
-from cortado.runtime.onednn.program import Instance
+from cortado.runtime.onednn.program import Instance, OneDnnProgram
 from cortado.runtime.profile import Profile, profile
 from cortado.runtime.roofline import Roofline
 
@@ -244,6 +244,7 @@ def test_each_step_is_timed_once_a_run(digits: Net) -> None:
 def test_a_timed_run_computes_the_same(digits: Net) -> None:
     given = {"data": torch.rand(1, 1, 8, 8)}
     program, ready = digits.prepare_run(given)
+    assert isinstance(program, OneDnnProgram)
     instance = Instance(program)
     assert len(instance.time_steps(ready)) == len(digits.plan.steps)
     assert torch.equal(instance.values["prob"], digits(given)["prob"])

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortado.compiler.build import build
-from cortado.compiler.ir import Constant, Graph
+from cortado.compiler.ir import Constant, Graph, Value
 from cortado.compiler.plan import UNPLANNED, PlannedGraph
 from cortado.compiler.poison import run_poisoned
 from cortado.compiler.reference import evaluate
@@ -139,7 +139,7 @@ def test_no_plan_is_smaller_than_its_bound(text: str) -> None:
 def test_the_bound_of_memory_is_the_heaviest_clique_of_the_interval_graph(text: str) -> None:
     """Values that are live at one step are pairwise in conflict, and intervals that conflict pairwise share a step."""
     spans = root_live_ranges(PlannedGraph(parse(text), UNPLANNED))
-    together = nx.Graph()
+    together: nx.Graph[Value] = nx.Graph()
     together.add_nodes_from(spans)
     for (a, one), (b, other) in combinations(spans.items(), 2):
         if one.first <= other.last and other.first <= one.last:

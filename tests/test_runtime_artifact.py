@@ -108,7 +108,7 @@ def test_any_safetensors_tool_opens_it_and_tensors_are_aligned(tmp_path: Path) -
 
 def test_same_content_same_bytes(tmp_path: Path) -> None:
     one, other = small(), small()
-    other = replace(other, weights=dict(reversed(other.weights.items())), version=dict(other.version))
+    other = replace(other, weights=dict(reversed([*other.weights.items()])), version=dict(other.version))
     write(tmp_path / "a", one)
     write(tmp_path / "b", other)
     write(tmp_path / "c", read(tmp_path / "a"))

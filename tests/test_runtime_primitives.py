@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -128,7 +128,7 @@ def test_a_residual_is_added_in_place(layout: str) -> None:
     assert whole[:, :4].isnan().all() and whole[:, 12:].isnan().all(), "it wrote beside its channels"
 
 
-TORCH_ACTIVATIONS = {
+TORCH_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "": lambda x: x,
     "relu": F.relu,
     "leaky_relu": lambda x: F.leaky_relu(x, 0.1),
@@ -320,7 +320,7 @@ def test_softmax(axis: int, layout: str) -> None:
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 def test_concat_and_slice_undo_each_other(axis: int, layout: str) -> None:
     whole = torch.randn(6, 6, 6, 6)
-    parts = whole.split([1, 3, 2], axis)
+    parts = whole.split_with_sizes([1, 3, 2], axis)
     assert torch.equal(
         run_primitive("concat", {"axis": axis}, [copy_to_layout(p, layout) for p in parts], whole), whole
     )
@@ -334,7 +334,7 @@ def test_concat_and_slice_undo_each_other(axis: int, layout: str) -> None:
 
 def test_what_lies_in_its_place_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = copy_to_layout(torch.randn(2, 6, 3, 3), "nhwc")
-    parts, flat = list(whole.split([2, 4], 1)), torch.randn(2, 6)
+    parts, flat = list(whole.split_with_sizes([2, 4], 1)), torch.randn(2, 6)
 
     def refuse(*_: object) -> None:
         raise AssertionError("a copy")

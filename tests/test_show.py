@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -30,7 +31,7 @@ def cortado(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def run_json(*words: object) -> object:
+def run_json(*words: object) -> Any:
     done = cortado(*words, "--json")
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)

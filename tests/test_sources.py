@@ -32,13 +32,13 @@ def test_random_dummy_data_is_refused_or_made_an_input(nets: Nets) -> None:
     assert 'layer "d" (DummyData): it fills "k" with random values (gaussian)' in said
     assert "--shape k=2" in said
     net = nets.compile(text, shapes={"k": (2,)})
-    assert net(data=np.float32([1, 2]), k=np.float32([3, 4]))["y"].tolist() == [4, 6]
+    assert net(data=np.array([1, 2], np.float32), k=np.array([3, 4], np.float32))["y"].tolist() == [4, 6]
 
 
 def test_dummy_data_is_the_input_where_there_is_no_other(nets: Nets) -> None:
     text = 'layer { name: "d" type: "DummyData" top: "data" top: "info" dummy_data_param { shape { dim: 1 dim: 2 } '
     text += 'shape { dim: 3 } data_filler { type: "constant" value: 0.01 } } }' + layer("ReLU")
-    assert nets.compile(text)(data=np.float32([[-1, 2]]))["y"].tolist() == [[0, 2]]
+    assert nets.compile(text)(data=np.array([[-1, 2]], np.float32))["y"].tolist() == [[0, 2]]
 
 
 MEMORY = 'layer { name: "m" type: "MemoryData" top: "data" top: "label" memory_data_param { %s } }\n'
@@ -63,7 +63,7 @@ def test_what_is_read_from_files_becomes_an_input_if_a_shape_is_given(nets: Nets
     said = nets.expect_refusal(text)
     assert 'layer "source"' in said and f"--shape {advice}" in said and said.count("has no shape") == 1
     net = nets.compile(text, shapes={"data": (1, 2)})
-    assert net(data=np.float32([[-1, 2]]))["y"].tolist() == [[0, 2]]
+    assert net(data=np.array([[-1, 2]], np.float32))["y"].tolist() == [[0, 2]]
 
 
 def test_pictures_whose_size_is_told(nets: Nets) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 import cortado
 from cortado.compiler.ir import Graph, Node
 from cortado.compiler.kernel import kernel_graph
+from cortado.compiler.op import Op
 from cortado.compiler.ops.activation import Abs, Relu
 from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.target import LoweredGraph, Target
@@ -30,7 +31,7 @@ from cortado.runtime.artifact import ArtifactError, Plan, Step
 from cortado.runtime.resources import Resources
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = {Relu: "clear if negative", Abs: "drop the sign"}
+NAMES: dict[type[Op], str] = {Relu: "clear if negative", Abs: "drop the sign"}
 WORK = {"clear if negative": torch.relu, "drop the sign": torch.abs}
 NET = "net toy(x: f32[2,3]) {\n    a = relu(x)\n    b = abs(a)\n    y = relu(b)\n    return y\n}\n"
 
@@ -49,7 +50,7 @@ class Abacus(Target):
 
     def lower(self, node: Node) -> Step:
         kernel = kernel_graph(node)
-        work = [NAMES[type(n.op)] for n in kernel.nodes]  # type: ignore[index]
+        work = [NAMES[type(n.op)] for n in kernel.nodes]
         return Step("move beads", {"work": work}, (node.inputs[0].name,), (node.name,), kernel.name)
 
 

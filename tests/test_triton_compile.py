@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from cortado import driver
+from cortado.compiler.build import build
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Graph
 from cortado.compiler.plan import PlannedGraph
@@ -164,7 +165,7 @@ def test_weights_are_packed_once_and_kept_beside_their_source(digits: Artifact) 
 def test_what_has_no_kernel_runs_on_the_host() -> None:
     text = "net t(x: f32[2,3,4,4,4]) {\n    y = relu(max_pool(x, kernel=2, stride=2))\n    return y\n}\n"
     final = optimize(parse(text, "t.net"))
-    artifact = driver.build(final, final.graph, "cuda")
+    artifact = build(final, final.graph, "cuda")
     assert [s.kind for s in artifact.plan.steps] == ["max_pool", "launch"]
 
 

@@ -22,7 +22,9 @@ from cortado.compiler.reference import evaluate
 from cortado.compiler.text import parse, parse_planned
 from cortado.compiler.types import TensorType
 from cortado.compiler.verify import verify
-from cortado.passes import Context, eliminate_dead_code, plan_memory, run
+from cortado.passes import Context, run
+from cortado.passes.eliminate_dead_code import eliminate_dead_code
+from cortado.passes.plan_memory import plan_memory
 
 FOLDER = Path(__file__).with_name("verify")
 

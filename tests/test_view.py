@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import networkx as nx
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from cortado.cli import main
 from cortado.compiler.dot import dot
-from cortado.compiler.ir import Graph
+from cortado.compiler.ir import Graph, Node
 from cortado.compiler.text import parse
 from cortado.compiler.view import (
     ENTRY,
@@ -63,14 +64,14 @@ SLICED = r"""net "a \"b\""(x: f32[1,4]) {
 """
 
 
-def names(nodes: object) -> list[str]:
-    return [n.name for n in nodes]  # type: ignore[attr-defined]
+def names(nodes: Iterable[Node]) -> list[str]:
+    return [n.name for n in nodes]
 
 
 def edge_names(graph: Graph) -> dict[tuple[str, str], list[str]]:
     made = view(graph)
     label = {ENTRY: ENTRY, EXIT: EXIT} | {n: n.name for n in graph.nodes}
-    return {(label[a], label[b]): [v.name for v in values] for a, b, values in made.edges(data="values")}
+    return {(label[a], label[b]): [v.name for v in carried["values"]] for a, b, carried in made.edges(data=True)}
 
 
 def test_the_view_has_producers_consumers_and_values() -> None:

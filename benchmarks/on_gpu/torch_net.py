@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cortado import passes
 from cortado.compiler.ir import Constant, Graph, Node
 from cortado.compiler.target import Target
+from cortado.passes import Context
+from cortado.passes.fold_batchnorm import fold_batchnorm
+from cortado.passes.remove_dropout import remove_dropout
 
 
 class TorchNet(nn.Module):
@@ -18,8 +20,8 @@ class TorchNet(nn.Module):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
-        context = passes.Context(Target())
-        self.graph = graph = passes.fold_batchnorm(passes.remove_dropout(graph, context), context)
+        context = Context(Target())
+        self.graph = graph = fold_batchnorm(remove_dropout(graph, context), context)
         self.names = {c: f"w{i}" for i, c in enumerate(graph.constants)}
         for constant, name in self.names.items():
             self.register_buffer(name, constant.data.clone())
@@ -37,7 +39,8 @@ class TorchNet(nn.Module):
 
 def make_torch_net(graph: Graph, device: str) -> tuple[nn.Module, bool]:
     """A module without Python's overhead between its operators, and whether all of them are torch's own."""
-    traced = torch.fx.symbolic_trace(TorchNet(graph)).eval().to(device=device, memory_format=torch.channels_last)
+    traced: Any = torch.fx.symbolic_trace(TorchNet(graph)).eval()
+    traced = traced.to(device=device, memory_format=torch.channels_last)
     return traced, all(node.op.name in TORCH_FUNCTIONS for node in TorchNet(graph).graph.nodes)
 
 

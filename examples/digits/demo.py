@@ -100,7 +100,7 @@ def check_accuracy(compiled: Path, pictures: np.ndarray, labels: np.ndarray) -> 
     together = best_time(lambda: net(data=pictures)) / len(pictures)
     print(f"    {right} of {len(labels)} pictures are read correctly, {right / len(labels):.2%}.")
     print(f"    One takes {alone * 1e6:.0f} µs alone, and {together * 1e6:.1f} µs in a batch of {len(pictures)}.\n")
-    expected = json.loads((HERE / "expected.json").read_text())["correct"]
+    expected: int = json.loads((HERE / "expected.json").read_text())["correct"]
     if right != expected:
         print(f"    That is not as expected: {expected} of them should be.")
     return right == expected

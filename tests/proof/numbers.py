@@ -36,7 +36,8 @@ def prior_boxes(state: np.random.RandomState, shape: tuple[int, ...], count: int
 
 
 def normal_by_fan_in(state: np.random.RandomState, shape: tuple[int, ...], count: int) -> np.ndarray:
-    return state.standard_normal(shape) / max(1.0, float(np.prod(shape[1:]))) ** 0.5
+    made: np.ndarray = state.standard_normal(shape) / max(1.0, float(np.prod(shape[1:]))) ** 0.5
+    return made
 
 
 def image_boxes(state: np.random.RandomState, shape: tuple[int, ...], count: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cortado.compiler.ir import Value
 from cortado.compiler.ops.indexing import Crop, Filter, Gather, Tile, Transpose
 from cortado.compiler.ops.shape import Concat, Flatten, Relayout, Reshape, Slice
@@ -108,7 +110,7 @@ def filter_rows(d: NetBuilder) -> tuple[Value, ...]:
     return d.add_all(Filter(), x, *more, d.new_input("flag", rows, *[1] * d.dice.between(0, 3)))
 
 
-STRATEGIES = {
+STRATEGIES: dict[str, Callable[[NetBuilder], object]] = {
     "concat": concat,
     "slice": cut,
     "reshape": reshape,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from cortado.compiler.ir import Value
 from cortado.compiler.ops.conv import Conv, Deconv, Im2col
 from cortado.compiler.ops.dense import Linear
+from cortado.compiler.types import Dim
 
 from ..net_builder import NetBuilder, Unfit, has_static_dims
 
@@ -30,6 +32,11 @@ def stride_pad_dilation(d: NetBuilder, axes: int) -> dict[str, tuple[int, ...]]:
     return {"stride": numbers(1, 1, 3), "pad": numbers(0, 0, 2), "dilation": numbers(1, 1, 2)}
 
 
+def static_sizes(dims: Sequence[Dim]) -> tuple[int, ...]:
+    """The sizes of an image; only a batch may be known at run time alone."""
+    return tuple(d for d in dims if isinstance(d, int))
+
+
 def conv(d: NetBuilder, x: Value | None = None, outputs: int = 0, same: bool = False) -> Value:
     """`same`: with the image's size as it is, so that what follows can be added to what was before."""
     x = x or d.image()
@@ -39,11 +46,13 @@ def conv(d: NetBuilder, x: Value | None = None, outputs: int = 0, same: bool = F
     made = outputs or groups * d.dice.pick((1, 1, 2, 3, 5))
     if made % groups:
         groups = 1
+    kernel: tuple[int, ...]
+    attributes: dict[str, tuple[int, ...]]
     if same:
         size = d.dice.pick((1, 3))
         kernel, attributes = (size,) * len(sizes), {"pad": (size // 2,)}
     else:
-        kernel, attributes = window(d, tuple(map(int, sizes))), stride_pad_dilation(d, len(sizes))  # type: ignore[call-overload]
+        kernel, attributes = window(d, static_sizes(sizes)), stride_pad_dilation(d, len(sizes))
     w = d.weight("w", made, channels // groups, *kernel)
     b = [d.weight("w", made)] if d.dice.chance(0.5) else []
     return d.add(Conv(groups=groups, **attributes), x, w, *b)
