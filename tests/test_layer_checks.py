@@ -15,7 +15,7 @@ from cortado.frontends.files.prototxt import parse
 from .small_nets import Nets, data
 from .small_nets import layer as of
 
-X = np.float32([[[[-3, -1, 0, 2], [1, 4, -2, 5]]]])
+X = np.array([[[[-3, -1, 0, 2], [1, 4, -2, 5]]]], np.float32)
 
 
 @pytest.fixture
@@ -123,7 +123,8 @@ def test_a_loss_without_a_top_has_a_weight(nets: Nets) -> None:
 
 def test_eltwise_divides_and_takes_the_smaller(nets: Nets) -> None:
     two, inputs = data(3, name="a") + data(3, name="b"), {"a": [1.0, -6, 5], "b": [2.0, 3, 5]}
-    for operation, expected in {"DIV": [0.5, -2, 1], "MIN": [1, -6, 5], "MAX": [2, 3, 5], "PROD": [2, -18, 25]}.items():
+    results: dict[str, list[float]] = {"DIV": [0.5, -2, 1], "MIN": [1, -6, 5], "MAX": [2, 3, 5], "PROD": [2, -18, 25]}
+    for operation, expected in results.items():
         net = two + of("Eltwise", f"eltwise_param {{ operation: {operation} }}", ("a", "b"))
         assert nets.run(net, inputs)["y"].tolist() == expected
         fused = net + block("r", "ReLU", "y", "r")
@@ -136,7 +137,7 @@ def test_eltwise_of_three_bottoms_compares_the_third_first(operation: str, expec
     three = data(4, name="a") + data(4, name="b") + data(4, name="c")
     net = three + of("Eltwise", f"eltwise_param {{ operation: {operation} }}", ("a", "b", "c"))
     inputs = {"a": [1.0, -6, 1, 7], "b": [2.0, 3, np.nan, 4], "c": [1.5, 0, 5, np.nan]}
-    np.testing.assert_array_equal(nets.run(net, inputs)["y"], np.float32(expected))
+    np.testing.assert_array_equal(nets.run(net, inputs)["y"], np.array(expected, np.float32))
 
 
 REFUSED_VALUES = {
