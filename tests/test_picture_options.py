@@ -129,7 +129,7 @@ TWO_OUTPUTS = "net n(x: f32[1,3]) {\n    a = relu(x)\n    b = concat(x, x)\n    
 def test_labels_are_as_many_as_classes(lines: str, sentence: str, net: Path) -> None:
     Path("t.net").write_text(TWO_OUTPUTS)
     Path("l.txt").write_text(lines)
-    np.save("x.npy", np.float32([[0, 2, 1]]))
+    np.save("x.npy", np.array([[0, 2, 1]], np.float32))
     assert cortado("compile", "t.net", "-o", "n.cortado").exit_code == 0
     done = cortado("run", "n.cortado", "--input", "x.npy", "--labels", "l.txt")
     assert done.exit_code == (2 if sentence else 0) and sentence in done.output

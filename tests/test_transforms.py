@@ -23,7 +23,7 @@ layer {{ name: "data" type: "{type}" top: "data" {settings} }}
 layer {{ name: "copy" type: "Power" bottom: "data" top: "copy" power_param {{ scale: 1 }} }}
 """
 IMAGES = "image_data_param { batch_size: 1 new_height: 4 new_width: 5 }"
-SHAPE = {"data": (1, 3, 4, 5)}
+SHAPE: dict[str, Any] = {"data": (1, 3, 4, 5)}
 
 
 def write_net(folder: Path, settings: str, type: str = "ImageData") -> Path:
@@ -33,7 +33,7 @@ def write_net(folder: Path, settings: str, type: str = "ImageData") -> Path:
 
 def write_mean(path: Path, mean: np.ndarray) -> None:
     """A picture [C,H,W] as Caffe's compute_image_mean writes it."""
-    blob = message_class("BlobProto")()
+    blob: Any = message_class("BlobProto")()
     blob.num, (blob.channels, blob.height, blob.width) = 1, mean.shape
     blob.data.extend(mean.ravel().tolist())
     path.write_bytes(blob.SerializeToString())
