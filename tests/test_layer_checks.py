@@ -144,6 +144,7 @@ REFUSED_VALUES = {
     "eltwise_param { operation: MIN coeff: [1, 2] }": "coefficients go with operation: SUM",
     "eltwise_param { operation: SORT }": "operation cannot be SORT",
     "eltwise_param { operation: 3 }": "operation cannot be 3",  # DIV in one fork and SORT in another
+    "eltwise_param { operation: 7000001 }": "operation cannot be 7000001",
     "eltwise_param { operation: -1 }": "operation cannot be -1",
     'eltwise_param { operation: "SUM" }': 'operation cannot be "SUM"',
     "eltwise_param { operation: sum }": "operation cannot be sum",

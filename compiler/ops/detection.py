@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import ceil, floor, prod
+from math import ceil, floor, isfinite, prod
 
 import torch
 from torch import Tensor
@@ -184,6 +184,8 @@ class RoiAlign(Op):
             raise ValueError(f"takes images [n, c, h, w], not {x}")
         if min(self.height, self.width) < 1:
             raise ValueError(f"height and width are 1 or more, not {self.height} and {self.width}")
+        if not isfinite(self.scale):
+            raise ValueError(f"the scale of coordinates is finite, not {self.scale}")
         if rois.rank < 2 or prod(rois.with_shape(*rois.dims[1:]).shape) != 5:
             raise ValueError(f"the boxes are [r, 5], not {rois}")
         return x.with_shape(rois.dims[0], channels, self.height, self.width)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from collections.abc import Sequence
+from math import inf, sqrt
+from operator import le
 
 import torch
 from torch import Tensor
@@ -39,18 +41,18 @@ class PriorBox(Op):
     traits = frozenset({Trait.SHAPE_ONLY})
 
     def infer(self, features: TensorType, image: TensorType) -> TensorType:
-        if not self.min_size or min(self.min_size) <= 0:
+        if not self.min_size or not are_positive(self.min_size):
             raise ValueError(f"min_size {list(self.min_size)}: there is at least one, and all are above 0")
         if self.max_size and len(self.max_size) != len(self.min_size):
             raise ValueError(f"{len(self.max_size)} max_size for {len(self.min_size)} min_size: there is one for each")
-        if any(large <= small for small, large in zip(self.min_size, self.max_size, strict=False)):
+        if not are_positive(self.max_size) or any(map(le, self.max_size, self.min_size)):
             raise ValueError(f"max_size {list(self.max_size)} has to be above min_size {list(self.min_size)}")
-        if any(ratio <= 0 for ratio in self.aspect_ratio):
+        if not are_positive(self.aspect_ratio):
             raise ValueError(f"aspect_ratio {list(self.aspect_ratio)}: ratios are above 0")
-        if len(self.variance) not in (1, 4) or min(self.variance) <= 0:
+        if len(self.variance) not in (1, 4) or not are_positive(self.variance):
             raise ValueError(f"variance {list(self.variance)}: one number or four, above 0")
         for name, pair in (("image", self.image), ("step", self.step)):
-            if pair and (len(pair) != 2 or min(pair) <= 0):
+            if pair and (len(pair) != 2 or not are_positive(pair)):
                 raise ValueError(f"{name} {list(pair)} is a height and a width, above 0")
         height, width = height_and_width(features)
         if not self.image:
@@ -93,6 +95,11 @@ class PriorBox(Op):
         priors = corners.float().clamp(0, 1) if self.clip else corners.float()
         variances = torch.tensor(self.variance).expand(priors.numel() // 4, 4)
         return torch.stack([priors.flatten(), variances.flatten()])[None].to(features.dtype)
+
+
+def are_positive(numbers: Sequence[float]) -> bool:
+    """True if all numbers are above 0 and finite; NaN is neither."""
+    return all(0 < n < inf for n in numbers)
 
 
 def height_and_width(x: TensorType) -> tuple[int, int]:

@@ -61,6 +61,7 @@ def build_graph(
     edges = [LayerEdges(layer["type"], layer["bottom"], layer["top"]) for layer in kept]
     kept = [layer for layer, needed in zip(kept, reaching(edges, outputs), strict=True) if needed]
     importer.report(UnusedField(error) for error in dropped)
+    importer.report(UnusedField(error, is_harmless=True) for error in state.ignored_fields(message))
     importer.report(find_unread(message, "the net"))
     if state.phase == "TRAIN":
         warn("the layers are those of phase TRAIN, and are computed as at TEST: Dropout drops nothing")
@@ -70,7 +71,10 @@ def build_graph(
     computed = set(inputs.layers)
     sources = [layer for layer in kept if layer not in computed]
     known = [layer for layer in kept if layer not in computed or layer["type"] in LAYERS]
-    importer.report(find_unknown([message, *(part for layer in known for part in layer.walk())]))
+    read = [message, *message.submessages("state"), *(part for layer in known for part in layer.walk())]
+    left_out = set(message["layer"]).difference(known)
+    rules = (rule for layer in left_out for rule in (*layer["include"], *layer["exclude"]))
+    importer.report(find_unknown([*read, *rules]))
     for layer in (s for s in sources if s["type"] == "Input"):
         importer.report(find_unread(layer, f'layer "{layer["name"]}" (Input)', "input_param"))
     for given in inputs.declared:
@@ -80,6 +84,14 @@ def build_graph(
     found = importer.outputs(outputs)
     raise_all(sort_by_location([*importer.errors, *importer.parameters.errors()]))
     return importer.finish(found)
+
+
+def import_layer(layer: Layer) -> Value | tuple[Value, ...]:
+    """Call the layer's function. CompileError, also where an operator does not accept its attributes."""
+    try:
+        return layer.layer_type.function(layer, *layer.bottoms)
+    except ValueError as e:  # from an operator's record; what it says of operands Layer.emit has caught
+        raise layer.fault(str(e)) from None
 
 
 def sort_by_location(errors: Sequence[CompileError]) -> list[CompileError]:
@@ -127,7 +139,7 @@ class Importer:
             layer = Layer(message, [self.read(b, message) for b in bottoms], self)
             check_counts(layer)
             check_tops(layer, self.blobs)
-            made = layer.layer_type.function(layer, *layer.bottoms)
+            made = import_layer(layer)
             check_params(layer)
             self.parameters.check_count(layer)
             self.report(find_unread(message, layer.label, layer.layer_type.param))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ...compiler.errors import CompileError
@@ -20,6 +20,14 @@ class State:
     def with_file_stages(self, net: Message) -> State:
         """Add the stages of the file's own `state`; its phase and level are ignored (net.cpp, Net::Net)."""
         return replace(self, stages=self.stages.union(net["state"]["stage"]))
+
+    def ignored_fields(self, net: Message) -> Iterator[CompileError]:
+        """Yield an error, for a warning, for the phase and the level of the file's `state` where they differ."""
+        given = net["state"]
+        for field, mine in (("phase", self.phase), ("level", self.level)):
+            if field in given and given[field] != mine:
+                sentence = f"the file's state has {field}: {given[field]}, and the layers are selected for {mine}"
+                yield given.fault(f"{sentence}: Caffe ignores it too", field)
 
 
 def select_layers(layers: Iterable[Message], state: State, errors: list[CompileError]) -> list[Message]:

@@ -18,6 +18,7 @@ RANGES = {
     "int64": (-(2**63), 2**63 - 1),
     "uint64": (0, 2**64 - 1),
 }
+FORKS_NUMBERS = 7000001  # from here on our own, in caffe.proto: by number, forks' values contradict each other
 BOOLS = {"true": True, "True": True, "t": True, "false": False, "False": False, "f": False}
 SPECIAL_FLOATS = {"inf", "infinity", "nan"}
 
@@ -81,7 +82,7 @@ def read_enum(value: Scalar, field_type: FieldType, name: str) -> str:
     if value.token_type == "number":
         with suppress(BadValue):
             number = read_integer(value, FieldType("int32", False, False, 0), name)
-            for known in (known for known, its in field_type.numbers.items() if its == number):
+            for known in (known for known, its in field_type.numbers.items() if its == number < FORKS_NUMBERS):
                 return known
     close = difflib.get_close_matches(value.text.upper(), field_type.numbers, 1)
     choices = ", ".join(field_type.numbers)

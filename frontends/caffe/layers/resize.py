@@ -32,9 +32,9 @@ def interp(l: Layer, x: Value) -> Value:
         return l.emit(Interp(sizes=(p["height"], p["width"]), trim=trim), x)
     if not shrink and not zoom:
         raise l.fault("no field sets the size of the result", None, "Give height and width, or zoom_factor.")
-    if sized:
+    if given := [size for size in ("height", "width") if size in p]:
         field = "shrink_factor" if shrink else "zoom_factor"
-        l.importer.warn(f"{l.label} has a {field}, so Caffe ignores its height and width")
+        l.importer.warn(f"{l.label} has a {field}, so Caffe ignores its {' and '.join(given)}")
     return l.emit(Interp(shrink=p["shrink_factor"], zoom=p["zoom_factor"], trim=trim), x)
 
 

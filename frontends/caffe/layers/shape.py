@@ -18,4 +18,6 @@ def flatten(l: Layer, x: Value) -> Value:
 def reshape(l: Layer, x: Value) -> Value:
     """Reshape `num_axes` axes from `axis` on; 0 copies a dimension, -1 infers it (reshape_layer.cpp)."""
     p = l.param
+    if p["num_axes"] < -1:
+        raise l.fault(f"num_axes is 0 or more, or -1 for all, not {p['num_axes']}", "num_axes")
     return l.emit(Reshape(shape=tuple(p["shape"]["dim"]), axis=p["axis"], num_axes=p["num_axes"]), x)

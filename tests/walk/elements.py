@@ -1,0 +1,259 @@
+"""The walk of layers on single elements, vectors and axes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .harness import Becomes, Golden, Nothing, Refused, Trial, Walk, image
+
+TRAINING = "it is about training"
+FILLER = "the weights come from the caffemodel, which has to have them"
+FILLERS = ({"type": "xavier"}, {"type": "gaussian", "std": 0.1, "variance_norm": "AVERAGE"})
+THREE, CUBE = image(2, 3), image(2, 3, 4)
+
+
+def fillers() -> Nothing:
+    return Nothing(FILLER, FILLERS)
+
+
+def along(w: np.ndarray, axis: int, rank: int = 3) -> np.ndarray:
+    """A weight that broadcasts over an array of that rank, from `axis` on."""
+    return w.reshape([1] * axis + list(w.shape) + [1] * (rank - axis - w.ndim))
+
+
+def reshaped(*shape: int):  # type: ignore[no-untyped-def]
+    return lambda t: t.x[0].reshape(shape)
+
+
+def normalized(t: Trial) -> np.ndarray:
+    x = t.x[0]
+    mean, variance = x.mean((0, 2), keepdims=True), x.var((0, 2), keepdims=True)
+    return (x - mean) / np.sqrt(variance + 1e-5)
+
+
+def recurrent(states: int) -> Walk:
+    """LSTM or RNN: three steps of two streams."""
+    bottoms = (image(3, 2, 4), np.ones((3, 2), np.float32))
+    return Walk(
+        bottoms,
+        settings={"num_output": 5},
+        rows={
+            "num_output": Golden("lstm" if states == 2 else "rnn"),
+            "weight_filler": fillers(),
+            "bias_filler": fillers(),
+            "debug_info": Nothing("it prints", [True, False]),
+            "expose_hidden": Refused(True, words="it has 2 bottoms"),  # and with them: test_hidden_state
+        },
+    )
+
+
+WALKS = {
+    "AbsVal": Walk([THREE], {}),
+    "Sigmoid": Walk([THREE], {}),
+    "TanH": Walk([THREE], {}),
+    "BNLL": Walk([THREE], {}),
+    "Mish": Walk([THREE], {}),
+    "HardSwish": Walk([THREE], {}),
+    "Split": Walk([THREE], {}, tops=2),
+    "Silence": Walk([THREE], {}, tops=0),
+    "BatchReindex": Walk([THREE, np.float32([1, 0, 1])], {}),
+    "Filter": Walk([THREE, np.float32([1, 0])], {}),
+    "LSTMUnit": Walk([image(1, 2, 3), image(1, 2, 12), np.ones((1, 2), np.float32)], {}, tops=2),
+    "ReLU": Walk(
+        [THREE],
+        {
+            "negative_slope": Golden("relu_leaky"),
+            "relu6": Refused(True),
+            "maximum": Refused(6.0),
+            "minimum": Refused(-1.0),
+        },
+    ),
+    "PReLU": Walk([THREE], {"channel_shared": Golden("prelu_shared"), "filler": fillers()}),
+    "ELU": Walk([THREE], {"alpha": Golden("elu_alpha")}),
+    "Swish": Walk([THREE], {"beta": Golden("swish_beta")}),
+    "Clip": Walk([THREE], {"min max": Golden("clip")}, {"min": -1, "max": 1}),
+    "Threshold": Walk([THREE], {"threshold": Golden("threshold")}),
+    "Power": Walk([THREE], {"power": Golden("power_frac"), "scale shift": Golden("power_affine")}),
+    "Exp": Walk([THREE], {"base scale shift": Golden("exp_base2")}),
+    "Log": Walk(
+        [np.exp(THREE)],
+        {
+            "shift": Golden("log"),
+            "base": Becomes({"base": 2}, lambda t: np.log2(t.x[0])),
+            "scale": Becomes({"scale": 3}, lambda t: np.log(3 * t.x[0])),
+        },
+    ),
+    "Dropout": Walk(
+        [THREE],
+        {
+            "dropout_ratio": Nothing("nothing is dropped at inference", [0.1, 0.9]),
+            "scale_train": Refused(False),
+            "sample_weights_test": Refused(True),
+        },
+    ),
+    "Eltwise": Walk(
+        [image(2, 3, seed=i) for i in range(3)],
+        {
+            "operation=PROD": Golden("eltwise_prod"),
+            "operation=MAX": Golden("eltwise_max"),
+            "operation=MIN": Golden("eltwise_min"),
+            "operation=DIV": Refused("DIV", words="DIV takes two bottoms"),  # and of two: test_layer_checks.py
+            "coeff": Becomes({"coeff": [2, -1, 0.5]}, lambda t: 2 * t.x[0] - t.x[1] + 0.5 * t.x[2]),
+            "stable_prod_grad": Nothing(TRAINING, [True, False]),
+        },
+    ),
+    "Bias": Walk(
+        [CUBE],
+        {
+            "axis": Becomes({"axis": 2}, lambda t: t.x[0] + along(t.w[0], 2)),
+            "num_axes": Becomes({"num_axes": -1}, lambda t: t.x[0] + along(t.w[0], 1)),
+            "filler": fillers(),
+        },
+    ),
+    "Scale": Walk(
+        [CUBE],
+        {
+            "axis": Becomes({"axis": 2}, lambda t: t.x[0] * along(t.w[0], 2)),
+            "num_axes": Becomes({"num_axes": 2}, lambda t: t.x[0] * along(t.w[0], 1)),
+            "bias_term": Becomes({"bias_term": True}, lambda t: t.x[0] * along(t.w[0], 1) + along(t.w[1], 1)),
+            "filler": fillers(),
+            "bias_filler": fillers(),
+        },
+    ),
+    "BatchNorm": Walk(
+        [CUBE],
+        {
+            "use_global_stats": Becomes({"use_global_stats": False}, normalized),
+            "moving_average_fraction": Nothing(TRAINING, [0.5, 0.999]),
+            "eps": Golden("bn_eps"),
+            "scale_filler bias_filler filler": Refused({"value": 1}),
+            "scale_bias relu disable_mean disable_variance": Refused(True),
+            "use_weight_bias bias_term": Refused(False),
+            "stats_batch_size": Nothing(TRAINING, [0, 4]),
+            "update_global_stats": Nothing(TRAINING, [True, False]),
+        },
+    ),
+    "BN": Walk(
+        [CUBE],
+        {
+            "bn_mode=INFERENCE": Golden("bn_segnet_inference"),
+            "eps": Golden("bn_pspnet_frozen_eps"),
+            "icnet": Golden("bn_icnet_flag"),
+            "scale_filler shift_filler slope_filler bias_filler": fillers(),
+            "frozen": Nothing(TRAINING, [True, False]),
+            "momentum": Nothing(TRAINING, [0.5]),
+            "var_eps": Refused(0.1),
+            "moving_average": Refused(True),
+        },
+        {"icnet": True},
+    ),
+    "InnerProduct": Walk(
+        [THREE],
+        {
+            "num_output": Golden("ip"),
+            "bias_term": Golden("ip_no_bias"),
+            "axis": Golden("ip_axis_neg1"),
+            "transpose": Golden("ip_transpose"),
+            "weight_filler bias_filler": fillers(),
+        },
+        {"num_output": 4},
+    ),
+    "Embed": Walk(
+        [np.float32([1, 0, 3])],
+        {
+            "num_output input_dim": Golden("embed"),
+            "bias_term": Golden("embed_no_bias"),
+            "weight_filler bias_filler": fillers(),
+        },
+        {"num_output": 2, "input_dim": 5},
+    ),
+    "Softmax": Walk(
+        [THREE],
+        {
+            "axis": Becomes({"axis": 0}, lambda t: np.exp(t.x[0]) / np.exp(t.x[0]).sum(0)),
+            "normalize_type": Refused("L1"),
+        },
+    ),
+    "Concat": Walk(
+        [CUBE, CUBE + 1],
+        {
+            "axis": Becomes({"axis": 2}, lambda t: np.concatenate(t.x, 2)),
+            "concat_dim": Becomes({"concat_dim": 0}, lambda t: np.concatenate(t.x, 0)),
+        },
+    ),
+    "Slice": Walk(
+        [image(2, 4, 6)],
+        {
+            "axis": Becomes({"axis": 2}, lambda t: np.split(t.x[0], 2, 2)),
+            "slice_dim": Becomes({"slice_dim": 0}, lambda t: np.split(t.x[0], 2, 0)),
+            "slice_point": Becomes({"slice_point": [3]}, lambda t: np.split(t.x[0], [3], 1)),
+        },
+        tops=2,
+    ),
+    "Flatten": Walk(
+        [image(2, 3, 4, 5)],
+        {
+            "axis": Becomes({"axis": 2}, reshaped(2, 3, 20)),
+            "end_axis": Becomes({"end_axis": 2}, reshaped(2, 12, 5)),
+        },
+    ),
+    "Reshape": Walk(
+        [image(2, 3, 4)],
+        {
+            "shape": Becomes({"shape": {"dim": [0, -1]}}, reshaped(2, 12)),
+            "axis": Becomes({"shape": {"dim": [6, 2]}, "axis": 1}, reshaped(2, 6, 2)),
+            "num_axes": Becomes({"shape": {"dim": [6]}, "num_axes": 2}, reshaped(6, 4)),
+        },
+        {"shape": {"dim": [-1]}},
+    ),
+    "Permute": Walk([CUBE], {"order": Becomes({"order": [2, 0]}, lambda t: t.x[0].transpose(2, 0, 1))}),
+    "Tile": Walk(
+        [CUBE],
+        {
+            "tiles": Becomes({"tiles": 3}, lambda t: np.tile(t.x[0], (1, 3, 1))),
+            "axis": Becomes({"axis": 2}, lambda t: np.tile(t.x[0], (1, 1, 2))),
+        },
+        {"tiles": 2},
+    ),
+    "Crop": Walk(
+        [image(1, 2, 5, 6), image(1, 2, 3, 3)],
+        {
+            "offset": Becomes({"offset": [1, 2]}, lambda t: t.x[0][:, :, 1:4, 2:5]),
+            "axis": Becomes({"axis": 3}, lambda t: t.x[0][..., 1:4]),
+        },
+        {"offset": [1]},
+    ),
+    "ArgMax": Walk(
+        [CUBE],
+        {
+            "axis": Becomes({"axis": 2}, lambda t: t.x[0].argmax(2)[..., None]),
+            "top_k": Becomes({"axis": 2, "top_k": 2}, lambda t: (-t.x[0]).argsort(2)[..., :2]),
+            "out_max_val": Becomes({"axis": 2, "out_max_val": True}, lambda t: t.x[0].max(2, keepdims=True)),
+        },
+    ),
+    "Reduction": Walk(
+        [CUBE],
+        {
+            "operation=ASUM": Becomes({"operation": "ASUM"}, lambda t: np.abs(t.x[0]).sum()),
+            "operation=SUMSQ": Becomes({"operation": "SUMSQ"}, lambda t: (t.x[0] ** 2).sum()),
+            "operation=MEAN": Becomes({"operation": "MEAN"}, lambda t: t.x[0].mean()),
+            "axis": Becomes({"axis": 1}, lambda t: t.x[0].sum((1, 2))),
+            "coeff": Becomes({"coeff": -2}, lambda t: -2 * t.x[0].sum()),
+        },
+    ),
+    "LSTM": recurrent(2),
+    "RNN": recurrent(1),
+    "Parameter": Walk([], {"shape": Golden("parameter")}, {"shape": {"dim": [2, 3]}}),
+    "DummyData": Walk(
+        [],
+        {
+            "shape": Becomes({"shape": {"dim": [3]}}, lambda t: np.zeros(3)),
+            "data_filler": Becomes({"data_filler": {"value": 2.5}}, lambda t: np.full((2, 3), 2.5)),
+            "num channels height width": Becomes(
+                {"shape": None, "num": [1], "channels": [2], "height": [3], "width": [4]},
+                lambda t: np.zeros((1, 2, 3, 4)),
+            ),
+        },
+        {"shape": {"dim": [2, 3]}},
+    ),
+}

@@ -1,0 +1,281 @@
+"""The walk of layers on images: windows, normalization, resizing, detection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .elements import fillers
+from .harness import Array, Becomes, Golden, Nothing, Refused, Row, Trial, Walk, image, same
+
+HOW = "it chooses an algorithm, not what is computed"
+PICTURE = image(1, 2, 6, 7)
+BATCHES = image(2, 2, 3, 6, 7)
+
+
+def at_axis_two(t: Trial) -> Array:
+    """What the layer makes of the same images with the first two axes as one batch."""
+    made = t.one({}, [t.x[0].reshape(4, 3, 6, 7)])
+    return made.reshape(2, 2, *made.shape[1:])
+
+
+def windows(goldens: dict[str, Row], group: str = "", learns: bool = True) -> dict[str, Row]:
+    """The rows of Convolution, Deconvolution and Im2col."""
+    unread = {"num_output group": Refused(4), "bias_term": Refused(False)}
+    return {
+        "kernel_h kernel_w": same({"kernel_size": None, "kernel_h": 2, "kernel_w": 3}, {"kernel_size": [2, 3]}),
+        "pad_h pad_w": same({"pad_h": 1, "pad_w": 2}, {"pad": [1, 2]}),
+        "stride_h stride_w": same({"stride_h": 2, "stride_w": 3}, {"stride": [2, 3]}),
+        "weight_filler bias_filler": fillers(),
+        "force_nd_im2col": Nothing(HOW, [True, False]),
+        "kernel_depth temporal_pad": Refused(2),
+        "temporal_stride": Refused(2),
+        **goldens,
+        **({} if learns else unread),
+    }
+
+
+def stochastic(t: Trial) -> Array:
+    """pooling_layer.cu, StoPoolForwardTest: the mean of each window, weighted by its elements."""
+    x = t.x[0].reshape(1, 2, 3, 2, 3, 2).transpose(0, 1, 2, 4, 3, 5).reshape(1, 2, 3, 3, 4)
+    total: Array = (x**2).sum(-1) / x.sum(-1)
+    return total
+
+
+def boxes_of(t: Trial, settings: dict[str, Any]) -> Array:
+    """PriorBox without flipped boxes: the first two of three at each position."""
+    made = t.one({**settings, "flip": True}).reshape(1, 2, -1, 3, 4)[:, :, :, :2]
+    return made.reshape(1, 2, -1)
+
+
+def shifted(t: Trial) -> Array:
+    """PriorBox with the centres half a step further: 10 pixels of an image of 60 x 70."""
+    made = t.one().reshape(2, -1, 4).copy()
+    made[0] += np.float32([5 / 70, 5 / 60, 5 / 70, 5 / 60])
+    return made.reshape(1, 2, -1)
+
+
+def clipped(t: Trial) -> Array:
+    made = t.one().copy()
+    made[:, 0] = made[:, 0].clip(0, 1)
+    return made
+
+
+# Two boxes far apart, of two classes each: decoded by hand in `corner_size` and the others below.
+PRIORS = np.float32([[[0.1, 0.1, 0.3, 0.4, 0.6, 0.5, 0.9, 0.7], [0.1, 0.2, 0.3, 0.4] * 2]])
+LOC = np.float32([[0.5, -0.5, 0.25, 0.5, -0.25, 0.5, 0.5, -0.5]])
+CONF = np.float32([[0.2, 0.8, 0.3, 0.7]])
+OVERLAPPING = np.float32([[0, 0, 0.4, 0.4], [0, 0.1, 0.4, 0.5]])  # by 0.12 of 0.2: 0.6
+ALIKE = np.concatenate([OVERLAPPING.reshape(1, 1, 8), PRIORS[:, 1:]], 1)
+NO_SHIFT = np.zeros((1, 8), np.float32)
+CONF_OF_THREE = np.float32([[0.1, 0.6, 0.3, 0.2, 0.1, 0.7]])
+# share_location: false: boxes of the background, which nothing reads, and then of class 1, for each prior.
+LOC_PER_CLASS = np.concatenate([np.full((2, 4), 9, np.float32), LOC.reshape(2, 4)], 1).reshape(1, 16)
+
+
+def rows(label: int, scores: tuple[float, float], boxes: Array) -> Array:
+    """[1, 1, 2, 7]: image 0, label, score, box, the higher score first."""
+    found = [[0, label, s, *b] for s, b in zip(scores, boxes, strict=True)]
+    return np.float32(sorted(found, key=lambda row: -row[2]))[None, None]
+
+
+def decoded(scale: Array) -> Array:
+    """prior + variance * loc, per box; times the prior's size for CORNER_SIZE (bbox_util.cpp, DecodeBBox)."""
+    prior, variance = PRIORS[0].reshape(2, 2, 4)
+    made: Array = prior + variance * LOC.reshape(2, 4) * scale
+    return made
+
+
+def corner(t: Trial) -> Array:
+    return decoded(np.ones((2, 4), np.float32))
+
+
+def sizes() -> Array:
+    prior = PRIORS[0, 0].reshape(2, 4)
+    size = prior[:, 2:] - prior[:, :2]
+    return np.concatenate([size, size], 1)
+
+
+def of_three_classes(t: Trial) -> Array:
+    """The classes beside the background in their order, each with the higher score first."""
+    first, second = corner(t)
+    found = [[0, 1, 0.6, *first], [0, 1, 0.1, *second], [0, 2, 0.7, *second], [0, 2, 0.3, *first]]
+    return np.float32(found)[None, None]
+
+
+WALKS = {
+    "Convolution": Walk(
+        [image(1, 4, 5, 6)],
+        windows(
+            {
+                "num_output kernel_size pad": Golden("bn_segnet_inplace"),
+                "stride": Golden("conv_1x1_stride2"),
+                "bias_term": Golden("conv_no_bias"),
+                "dilation": Golden("conv_dilated_rect"),
+                "group": Golden("conv_group"),
+                "axis": Golden("conv_axis2"),
+            }
+        ),
+        {"num_output": 2, "kernel_size": 3},
+    ),
+    "Deconvolution": Walk(
+        [PICTURE],
+        windows(
+            {
+                "num_output kernel_size pad stride": Golden("deconv"),
+                "bias_term": Golden("deconv_no_bias"),
+                "dilation": Golden("deconv_rect_dilated"),
+                "group": Golden("deconv_group"),
+            }
+        )
+        | {"axis": Becomes({"axis": 2}, at_axis_two, [BATCHES])},
+        {"num_output": 2, "kernel_size": 3},
+    ),
+    "Im2col": Walk(
+        [PICTURE],
+        windows(
+            {
+                "kernel_size pad stride": Golden("im2col"),
+                "dilation": Golden("im2col_dilated"),
+                "axis": Becomes({"axis": 2}, at_axis_two, [BATCHES]),
+            },
+            learns=False,
+        ),
+        {"kernel_size": 3},
+    ),
+    "Pooling": Walk(
+        [np.abs(image(1, 2, 6, 6))],
+        {
+            "pool=AVE": Golden("pool_ave_2x2s2"),
+            "pool=STOCHASTIC": Becomes({"pool": "STOCHASTIC"}, stochastic),
+            "pool=AVE_EXC_PAD": Golden("pooling_fork_ave_exc_pad"),
+            "pool=AVE_TF": Refused("AVE_TF"),
+            "kernel_size stride": Golden("pool_ave_2x2s2"),
+            "pad": Golden("pool_ave_3x3s1p1"),
+            "kernel_h kernel_w": Golden("pool_ave_rect"),
+            "pad_h pad_w": same({"pad_h": 1, "pad_w": 1}, {"pad": 1}),
+            "stride_h stride_w": Golden("pool_ave_rect"),
+            "global_pooling": Golden("pool_ave_global"),
+            "round_mode=FLOOR": Becomes(
+                {"kernel_size": 3, "round_mode": "FLOOR"}, lambda t: t.one({"kernel_size": 3})[:, :, :2, :2]
+            ),
+            "ceil_mode": Golden("pooling_fork_ave_ceil_false"),
+            "avg_include_pad": same(
+                {"pool": "AVE", "pad": 1, "avg_include_pad": False}, {"pool": "AVE_EXC_PAD", "pad": 1}
+            ),
+            "torch_pooling": Refused(True),
+            "kernel_depth temporal_stride pad_l pad_r pad_t pad_b": Refused(2),
+        },
+        {"kernel_size": 2, "stride": 2},
+    ),
+    "SPP": Walk(
+        [PICTURE],
+        {
+            "pyramid_height": Golden("spp"),
+            "pool=AVE": Becomes({"pool": "AVE"}, lambda t: t.x[0].mean((2, 3))),
+            "pool=STOCHASTIC": Refused("STOCHASTIC", words="cortado does not compute pool: STOCHASTIC"),
+            "pool=AVE_EXC_PAD": Refused("AVE_EXC_PAD"),
+            "pool=AVE_TF": Refused("AVE_TF"),
+        },
+        {"pyramid_height": 1},
+    ),
+    "LRN": Walk(
+        [PICTURE],
+        {
+            "local_size alpha beta k": Golden("lrn_size3"),
+            "norm_region=WITHIN_CHANNEL": Golden("lrn_within"),
+        },
+    ),
+    "Normalize": Walk(
+        [PICTURE],
+        {
+            "across_spatial channel_shared": Golden("normalize_ssd"),
+            "scale_filler": fillers(),
+            "eps": Golden("normalize_eps"),
+            "add_eps_before_sqrt": Refused(False),
+        },
+    ),
+    "MVN": Walk(
+        [PICTURE],
+        {
+            "normalize_variance": Golden("mvn_no_variance"),
+            "across_channels": Golden("mvn_across"),
+            "eps": Becomes(
+                {"eps": 0.5},
+                lambda t: (t.x[0] - t.x[0].mean((2, 3), keepdims=True)) / (t.x[0].std((2, 3), keepdims=True) + 0.5),
+            ),
+        },
+    ),
+    "Interp": Walk(
+        [PICTURE],
+        {
+            "height width": Golden("interp_height_width_up"),
+            "zoom_factor": Golden("interp_zoom2"),
+            "shrink_factor": Golden("interp_shrink2"),
+            "pad_beg pad_end": Golden("interp_crop"),
+            "full_zoom_factor": Golden("interp_full_zoom"),
+        },
+        {"zoom_factor": 1},
+    ),
+    "Upsample": Walk(
+        [np.float32([[[[1, 2], [3, 4]]]]), np.float32([[[[0, 3], [4, 8]]]])],
+        {
+            "scale": same({"scale": 3}, {"upsample_h": 6, "upsample_w": 6}),
+            "scale_h scale_w": Golden("upsample_mask_scale_hw"),
+            "upsample_h upsample_w": Golden("upsample_mask_hw"),
+            "pad_out_h pad_out_w": same({"pad_out_h": True, "pad_out_w": True}, {"upsample_h": 3, "upsample_w": 3}),
+        },
+    ),
+    "UpsampleDarknet": Walk([PICTURE], {"stride": Golden("upsample_darknet")}),
+    "PriorBox": Walk(
+        [np.zeros((1, 1, 6, 7), np.float32), np.zeros((1, 3, 60, 70), np.float32)],
+        {
+            "min_size max_size aspect_ratio variance": Golden("detection_output_corner"),
+            "flip": Becomes({"flip": False, "aspect_ratio": [2]}, lambda t: boxes_of(t, {"aspect_ratio": [2]})),
+            "clip": Becomes({"clip": True}, clipped),
+            "img_size": same({"img_size": 50}, {"img_h": 50, "img_w": 50}),
+            "img_h img_w step_h step_w": Golden("prior_box_img_size"),
+            "step": same({"step": 8}, {"step_h": 8, "step_w": 8}),
+            "offset": Becomes({"offset": 1}, shifted),
+            "denser_prior_boxes": Refused(True),
+        },
+        {"min_size": [30]},
+    ),
+    "ROIAlign": Walk(
+        [image(1, 2, 8, 8), np.float32([[0, 1, 1, 5, 6]])],
+        {"pooled_h pooled_w spatial_scale": Golden("roi_align_batch2")},
+        {"pooled_h": 2, "pooled_w": 2},
+    ),
+    "DetectionOutput": Walk(
+        [LOC, CONF, PRIORS],
+        {
+            "num_classes": Becomes({"num_classes": 3}, of_three_classes, [LOC, CONF_OF_THREE, PRIORS]),
+            "nms_param": Becomes(
+                {"nms_param": {"nms_threshold": 0.7}},
+                lambda t: rows(1, (0.8, 0.7), OVERLAPPING),
+                [NO_SHIFT, CONF, ALIKE],
+            ),
+            "keep_top_k": Becomes({"keep_top_k": 1}, lambda t: rows(1, (0.8, 0.7), corner(t))[:, :, :1]),
+            "confidence_threshold": Becomes(
+                {"confidence_threshold": 0.75}, lambda t: rows(1, (0.8, 0.7), corner(t))[:, :, :1]
+            ),
+            "code_type=CENTER_SIZE": Golden("detection_output_eta"),
+            "code_type=CORNER_SIZE": Becomes(
+                {"code_type": "CORNER_SIZE"}, lambda t: rows(1, (0.8, 0.7), decoded(sizes()))
+            ),
+            "variance_encoded_in_target": Golden("detection_output_variance_in_target"),
+            "background_label_id": Becomes({"background_label_id": 1}, lambda t: rows(0, (0.2, 0.3), corner(t))),
+            "share_location": Becomes(
+                {"share_location": False}, lambda t: rows(1, (0.8, 0.7), corner(t)), [LOC_PER_CLASS, CONF, PRIORS]
+            ),
+            "save_output_param": Nothing("it writes files", [{"output_format": "VOC"}]),
+            "visualize": Nothing("it shows pictures", [True]),
+            "visualize_threshold": Nothing("it shows pictures", [0.5]),
+            "save_file": Nothing("it writes files", ["x.avi"]),
+            "objectness_score": Nothing("it is about a fourth bottom, which is refused", [0.5]),
+            "use_polygon": Refused(True),
+        },
+        {"num_classes": 2, "nms_param": {"nms_threshold": 0.45}, "confidence_threshold": 0.01},
+    ),
+}
