@@ -103,6 +103,12 @@ def test_lists_have_a_number_for_each(more: str, nets: Nets) -> None:
     assert f'layer "l" (ReLU): {LENGTHS[more]}' in said and f":2:{of('ReLU', more).index(more) + 1}: " in said
 
 
+@pytest.mark.parametrize("type", ["Input", "Data", "MemoryData"])
+def test_an_input_has_no_bottoms(type: str, nets: Nets) -> None:
+    said = nets.expect_refusal(IMAGE + block("z", type, "data", "z") + block("r", "ReLU", "z", "r"), shapes={"z": (1,)})
+    assert f'layer "z" ({type}): it has a bottom, and takes none' in said
+
+
 def test_params_beyond_the_blobs() -> None:
     three = "param { lr_mult: 0 } " * 3
     conv = f"{three} convolution_param {{ num_output: 1 kernel_size: 1 bias_term: false }}"

@@ -135,6 +135,23 @@ def test_mistakes_in_a_text(line: str, said: str) -> None:
     assert said in caught.value.message and caught.value.loc is not None
 
 
+def test_every_value_of_an_enum_reaches_the_function(tmp_path: Path) -> None:
+    def run(settings: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+        return x * {"SUM": 1, "DIV": 5}[settings["operation"]]
+
+    register_layer("Fivefold", run, param="eltwise_param")
+    try:
+        net = tmp_path / "net.prototxt"
+        for value, factor in (("", 1), ("operation: SUM", 1), ("operation: DIV", 5)):
+            net.write_text(
+                'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }\n'
+                f'layer {{ name: "l" type: "Fivefold" bottom: "x" top: "y" eltwise_param {{ {value} }} }}'
+            )
+            assert cortado.compile(net)(np.float32([1, 2]))["y"].tolist() == [factor, 2 * factor]
+    finally:
+        unregister_layer("Fivefold")
+
+
 def test_a_layer_type_is_registered_once() -> None:
     count = len(LAYERS)
     with pytest.raises(ValueError, match="layer type ReLU is registered twice"):

@@ -112,6 +112,9 @@ def read_input_layers(
     needed = {b for l in layers for b in l["bottom"]} | shapes.keys() | set(asked)
     for layer in layers:
         tops = layer["top"]
+        if layer["bottom"] and layer["type"] in ("Input", *data_layers.DATA_LAYERS):
+            sentence = f'layer "{layer["name"]}" ({layer["type"]}): it has a bottom, and takes none'
+            errors.append(layer.fault(sentence, "bottom", "Caffe refuses this too. Remove it."))
         if layer["type"] == "Input":
             found.extend(read_input_layer(layer, errors))
         elif layer["type"] in data_layers.DATA_LAYERS or (
