@@ -27,7 +27,7 @@ TYPES = sorted(set(LAYERS) - set(REGISTERED_LAYERS))
 def walks() -> Iterator[tuple[str, str, Trial, Row]]:
     for type, several in WALKS.items():
         for trial in (Trial(type, walk) for walk in several):
-            for key, row in {**rows_of(trial)}.items():
+            for key, row in rows_of(trial).items():
                 yield f"{type}.{trial.param}.{key}", key, trial, row
 
 
@@ -45,18 +45,15 @@ def test_every_setting_has_a_row(type: str) -> None:
     """A field without a row fails, and so does a value of an enum; the default of an enum is what rows compare with."""
     for trial in (Trial(type, walk) for walk in WALKS[type]):
         named = {part for key in rows_of(trial) for part in key.split()}
-        expected = set[str]()
+        required, optional = set[str](), set[str]()
         for name, kind in (field_types(trial.message) if trial.param else {}).items():
             if kind.type == "enum" and name != "engine":
-                expected |= {f"{name}={value}" for value in kind.numbers if value != kind.default}
+                required |= {f"{name}={value}" for value in kind.numbers if value != kind.default}
+                optional.add(f"{name}={kind.default}")
             else:
-                expected.add(name)
-        assert named >= expected, f"without a row: {', '.join(sorted(expected - named))}"
-        assert (
-            named <= expected | {f"{n}={k.default}" for n, k in field_types(trial.message).items()}
-            if trial.param
-            else True
-        )
+                required.add(name)
+        assert named >= required, f"without a row: {', '.join(sorted(required - named))}"
+        assert named <= required | optional, f"no such field: {', '.join(sorted(named - required - optional))}"
 
 
 @pytest.mark.parametrize("name", ROWS)

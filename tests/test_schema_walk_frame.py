@@ -150,11 +150,7 @@ def test_a_field(key: str) -> None:
             run(text)
         assert frame.refused in str(caught.value)
         return
-    try:
-        (made, said), (base, _) = run(text), run(fill_template(place, ""))
-    except CompileError as e:
-        assert frame.changed and "different values" in str(e) or "other values" in str(e), e
-        return
+    (made, said), (base, _) = run(text), run(fill_template(place, ""))
     equal = made.keys() == base.keys() and all(np.array_equal(made[n], base[n]) for n in base)
     assert equal is not frame.changed
     assert bool(said) is bool(frame.told) and all(frame.told in sentence for sentence in said), said
