@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Value
+from cortado.frontends.caffe.from_caffemodel import read_net
 from cortado.frontends.caffe.layer import LAYERS, Layer, layer
 from cortado.frontends.caffe.net import build_graph
 from cortado.frontends.caffe.weights import NoWeights
+from cortado.frontends.files import caffemodel
 from cortado.frontends.files.prototxt import parse
+from cortado.frontends.files.schema import message_class
 
 from .small_nets import Nets, data
 from .small_nets import layer as of
@@ -19,8 +25,8 @@ X = np.array([[[[-3, -1, 0, 2], [1, 4, -2, 5]]]], np.float32)
 
 
 @pytest.fixture
-def nets(tmp_path: object) -> Nets:
-    return Nets(tmp_path)  # type: ignore[arg-type]
+def nets(tmp_path: Path) -> Nets:
+    return Nets(tmp_path)
 
 
 def block(name: str, type: str, bottoms: str, tops: str, settings: str = "") -> str:
@@ -189,6 +195,22 @@ def test_a_number_that_is_no_value_names_the_layer_of_any_generation(text: str, 
 def test_an_enum_is_written_by_name_or_number(written: str) -> None:
     (l,) = parse(f'layer {{ name: "l" eltwise_param {{ operation: {written} }} }}')["layer"]
     assert l["eltwise_param"]["operation"] == "MAX"
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "PROD"), (1, "SUM"), (2, "MAX"), (3, ""), (4, ""), (99, "")])
+def test_a_caffemodel_alone_with_a_value_of_a_fork(number: int, name: str, tmp_path: Path) -> None:
+    net = message_class("NetParameter")()
+    layer: Any = net.layer.add(name="l", type="Eltwise", bottom=["x", "x"], top=["y"])  # type: ignore[attr-defined]
+    layer.eltwise_param.operation = 1
+    operation = bytes([110 << 3 & 127 | 128 | 2, 110 << 3 >> 7, 2, 1 << 3])  # field 110, two bytes, in it field 1
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(net.SerializeToString().replace(operation + b"\1", operation + bytes([number])))
+    if name:
+        (read,) = read_net(caffemodel.read(path), path)["layer"]
+        assert read["eltwise_param"]["operation"] == name
+    else:
+        with pytest.raises(CompileError, match="field 1 of EltwiseParameter is not Caffe's but a fork's"):
+            read_net(caffemodel.read(path), path)
 
 
 def test_reading_an_enum_by_itself_reads_no_value(nets: Nets) -> None:

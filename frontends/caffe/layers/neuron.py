@@ -45,13 +45,13 @@ def elu(l: Layer, x: Value) -> Value:
     return l.emit(Elu(alpha=l.number("alpha")), x)
 
 
-@layer("Sigmoid")
+@layer("Sigmoid", "sigmoid_param")
 def sigmoid(l: Layer, x: Value) -> Value:
     """1 / (1 + exp(-x)) (sigmoid_layer.cpp)."""
     return l.emit(Sigmoid(), x)
 
 
-@layer("TanH")
+@layer("TanH", "tanh_param")
 def tanh(l: Layer, x: Value) -> Value:
     """The hyperbolic tangent (tanh_layer.cpp)."""
     return l.emit(TanH(), x)
