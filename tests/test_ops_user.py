@@ -147,7 +147,7 @@ def test_every_value_of_an_enum_reaches_the_function(tmp_path: Path) -> None:
                 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }\n'
                 f'layer {{ name: "l" type: "Fivefold" bottom: "x" top: "y" eltwise_param {{ {value} }} }}'
             )
-            assert cortado.compile(net)(np.float32([1, 2]))["y"].tolist() == [factor, 2 * factor]
+            assert cortado.compile(net)(np.asarray([1, 2], np.float32))["y"].tolist() == [factor, 2 * factor]
     finally:
         unregister_layer("Fivefold")
 

@@ -14,7 +14,7 @@ from cortado.frontends.caffe.layer import LAYERS
 from cortado.frontends.files.schema import field_types
 
 from .walk import elements, images, losses
-from .walk.harness import Nothing, Row, Trial, Walk
+from .walk.harness import Becomes, Nothing, Refused, Row, Trial, Walk
 
 WALKS = {type: [walk] for type, walk in (elements.WALKS | images.WALKS | losses.WALKS).items()}
 for type, walk in losses.LOSS_PARAM.items():
@@ -231,6 +231,6 @@ def test_a_row_that_does_not_hold_fails() -> None:
     with pytest.raises(AssertionError, match="changes the answer"):
         Nothing("no reason", [3.0]).check(trial, "alpha")
     with pytest.raises(AssertionError, match="alpha changes nothing"):
-        elements.Becomes({"alpha": 1.0}, lambda t: t.one()).check(trial, "alpha")
+        Becomes({"alpha": 1.0}, lambda t: t.one()).check(trial, "alpha")
     with pytest.raises(AssertionError, match="is not refused"):
-        elements.Refused(2.0).check(trial, "alpha")
+        Refused(2.0).check(trial, "alpha")

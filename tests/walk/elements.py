@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from .harness import Becomes, Golden, Nothing, Refused, Trial, Walk, image
+from .harness import Array, Becomes, Golden, Nothing, Refused, Trial, Walk, f32, image
 
 TRAINING = "it is about training"
 FILLER = "the weights come from the caffemodel, which has to have them"
@@ -16,19 +18,20 @@ def fillers() -> Nothing:
     return Nothing(FILLER, FILLERS)
 
 
-def along(w: np.ndarray, axis: int, rank: int = 3) -> np.ndarray:
+def along(w: Array, axis: int, rank: int = 3) -> Array:
     """A weight that broadcasts over an array of that rank, from `axis` on."""
     return w.reshape([1] * axis + list(w.shape) + [1] * (rank - axis - w.ndim))
 
 
-def reshaped(*shape: int):  # type: ignore[no-untyped-def]
+def reshaped(*shape: int) -> Callable[[Trial], Array]:
     return lambda t: t.x[0].reshape(shape)
 
 
-def normalized(t: Trial) -> np.ndarray:
+def normalized(t: Trial) -> Array:
     x = t.x[0]
     mean, variance = x.mean((0, 2), keepdims=True), x.var((0, 2), keepdims=True)
-    return (x - mean) / np.sqrt(variance + 1e-5)
+    made: Array = (x - mean) / np.sqrt(variance + 1e-5)
+    return made
 
 
 def recurrent(states: int) -> Walk:
@@ -56,8 +59,8 @@ WALKS = {
     "HardSwish": Walk([THREE], {}),
     "Split": Walk([THREE], {}, tops=2),
     "Silence": Walk([THREE], {}, tops=0),
-    "BatchReindex": Walk([THREE, np.float32([1, 0, 1])], {}),
-    "Filter": Walk([THREE, np.float32([1, 0])], {}),
+    "BatchReindex": Walk([THREE, f32([1, 0, 1])], {}),
+    "Filter": Walk([THREE, f32([1, 0])], {}),
     "LSTMUnit": Walk([image(1, 2, 3), image(1, 2, 12), np.ones((1, 2), np.float32)], {}, tops=2),
     "ReLU": Walk(
         [THREE],
@@ -159,7 +162,7 @@ WALKS = {
         {"num_output": 4},
     ),
     "Embed": Walk(
-        [np.float32([1, 0, 3])],
+        [f32([1, 0, 3])],
         {
             "num_output input_dim": Golden("embed"),
             "bias_term": Golden("embed_no_bias"),

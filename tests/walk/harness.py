@@ -44,6 +44,12 @@ def render(type: str, settings: Settings) -> str:
     return " ".join(parts)
 
 
+def f32(numbers: Any) -> Array:
+    """Numbers as an array of float32."""
+    made: Array = np.asarray(numbers, np.float32)
+    return made
+
+
 def image(*shape: int, seed: int = 0) -> Array:
     """Normally distributed numbers of that shape."""
     made: Array = np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
@@ -82,7 +88,7 @@ class Trial:
         lines = [
             f'layer {{ name: "x{i}" type: "Input" top: "x{i}" input_param {{ shape {{ '
             f"{' '.join(f'dim: {n}' for n in a.shape)} }} }} }}"
-            for i, a in enumerate([*x, np.zeros(1)])
+            for i, a in enumerate([*x, f32([0])])
         ]
         ends = [f'bottom: "x{i}"' for i in range(len(x))] + [f'top: "y{i}"' for i in range(tops)]
         merged = {**self.walk.settings, **settings}
@@ -105,7 +111,7 @@ class Trial:
 
         net = parse(self.text(settings, given, count, more), "walk.prototxt")
         graph = build_graph(net, FunctionWeights(fill), warn=self.warnings.append)
-        arrays = {f"x{i}": a for i, a in enumerate([*given, np.zeros(1, np.float32)])}
+        arrays = {f"x{i}": a for i, a in enumerate([*given, f32([0])])}
         made = evaluate(graph, *(torch.from_numpy(arrays[v.name]) for v in graph.inputs))
         found = dict(zip([name for name, _ in graph.returns], made, strict=True))
         return [found[f"y{i}"].numpy() for i in range(count)]
@@ -247,7 +253,9 @@ class Refused(Row):
             try:
                 trial.run(settings)
             except CompileError as e:
-                assert f'layer "l" ({trial.type}): ' in e.message and (self.words or name) in e.message, e.message
+                assert e.loc and f'layer "l" ({trial.type}): ' in e.message and (self.words or name) in e.message, (
+                    e.message
+                )
                 at = trial.text(settings, trial.x, trial.walk.tops).splitlines()[e.loc.line - 1][e.loc.column - 1 :]
                 assert at.startswith((name, "name:", "top:")), at
             else:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .elements import fillers
-from .harness import Array, Becomes, Golden, Nothing, Refused, Row, Trial, Walk, image, same
+from .harness import Array, Becomes, Golden, Nothing, Refused, Row, Trial, Walk, f32, image, same
 
 HOW = "it chooses an algorithm, not what is computed"
 PICTURE = image(1, 2, 6, 7)
@@ -52,7 +52,7 @@ def boxes_of(t: Trial, settings: dict[str, Any]) -> Array:
 def shifted(t: Trial) -> Array:
     """PriorBox with the centres half a step further: 10 pixels of an image of 60 x 70."""
     made = t.one().reshape(2, -1, 4).copy()
-    made[0] += np.float32([5 / 70, 5 / 60, 5 / 70, 5 / 60])
+    made[0] += f32([5 / 70, 5 / 60, 5 / 70, 5 / 60])
     return made.reshape(1, 2, -1)
 
 
@@ -63,13 +63,13 @@ def clipped(t: Trial) -> Array:
 
 
 # Two boxes far apart, of two classes each: decoded by hand in `corner_size` and the others below.
-PRIORS = np.float32([[[0.1, 0.1, 0.3, 0.4, 0.6, 0.5, 0.9, 0.7], [0.1, 0.2, 0.3, 0.4] * 2]])
-LOC = np.float32([[0.5, -0.5, 0.25, 0.5, -0.25, 0.5, 0.5, -0.5]])
-CONF = np.float32([[0.2, 0.8, 0.3, 0.7]])
-OVERLAPPING = np.float32([[0, 0, 0.4, 0.4], [0, 0.1, 0.4, 0.5]])  # by 0.12 of 0.2: 0.6
+PRIORS = f32([[[0.1, 0.1, 0.3, 0.4, 0.6, 0.5, 0.9, 0.7], [0.1, 0.2, 0.3, 0.4] * 2]])
+LOC = f32([[0.5, -0.5, 0.25, 0.5, -0.25, 0.5, 0.5, -0.5]])
+CONF = f32([[0.2, 0.8, 0.3, 0.7]])
+OVERLAPPING = f32([[0, 0, 0.4, 0.4], [0, 0.1, 0.4, 0.5]])  # by 0.12 of 0.2: 0.6
 ALIKE = np.concatenate([OVERLAPPING.reshape(1, 1, 8), PRIORS[:, 1:]], 1)
 NO_SHIFT = np.zeros((1, 8), np.float32)
-CONF_OF_THREE = np.float32([[0.1, 0.6, 0.3, 0.2, 0.1, 0.7]])
+CONF_OF_THREE = f32([[0.1, 0.6, 0.3, 0.2, 0.1, 0.7]])
 # share_location: false: boxes of the background, which nothing reads, and then of class 1, for each prior.
 LOC_PER_CLASS = np.concatenate([np.full((2, 4), 9, np.float32), LOC.reshape(2, 4)], 1).reshape(1, 16)
 
@@ -77,7 +77,7 @@ LOC_PER_CLASS = np.concatenate([np.full((2, 4), 9, np.float32), LOC.reshape(2, 4
 def rows(label: int, scores: tuple[float, float], boxes: Array) -> Array:
     """[1, 1, 2, 7]: image 0, label, score, box, the higher score first."""
     found = [[0, label, s, *b] for s, b in zip(scores, boxes, strict=True)]
-    return np.float32(sorted(found, key=lambda row: -row[2]))[None, None]
+    return f32(sorted(found, key=lambda row: -row[2]))[None, None]
 
 
 def decoded(scale: Array) -> Array:
@@ -101,7 +101,7 @@ def of_three_classes(t: Trial) -> Array:
     """The classes beside the background in their order, each with the higher score first."""
     first, second = corner(t)
     found = [[0, 1, 0.6, *first], [0, 1, 0.1, *second], [0, 2, 0.7, *second], [0, 2, 0.3, *first]]
-    return np.float32(found)[None, None]
+    return f32(found)[None, None]
 
 
 WALKS = {
@@ -219,7 +219,7 @@ WALKS = {
         {"zoom_factor": 1},
     ),
     "Upsample": Walk(
-        [np.float32([[[[1, 2], [3, 4]]]]), np.float32([[[[0, 3], [4, 8]]]])],
+        [f32([[[[1, 2], [3, 4]]]]), f32([[[[0, 3], [4, 8]]]])],
         {
             "scale": same({"scale": 3}, {"upsample_h": 6, "upsample_w": 6}),
             "scale_h scale_w": Golden("upsample_mask_scale_hw"),
@@ -243,7 +243,7 @@ WALKS = {
         {"min_size": [30]},
     ),
     "ROIAlign": Walk(
-        [image(1, 2, 8, 8), np.float32([[0, 1, 1, 5, 6]])],
+        [image(1, 2, 8, 8), f32([[0, 1, 1, 5, 6]])],
         {"pooled_h pooled_w spatial_scale": Golden("roi_align_batch2")},
         {"pooled_h": 2, "pooled_w": 2},
     ),

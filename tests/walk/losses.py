@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .harness import Array, Becomes, Golden, Nothing, Refused, Row, Trial, Walk, image
+from .harness import Array, Becomes, Golden, Nothing, Refused, Row, Trial, Walk, f32, image
 
-SCORES, LABELS = image(2, 3, 4), np.float32([[0, 1, 2, 1], [2, 2, 0, 1]])
-TARGETS = np.float32([[0, 1, 1, 0, 1, 0], [1, 1, 0, 0, 0, 1]])
-GAIN = np.float32([[1, 0.5, 0], [0.25, 1, 0.5], [0, 0, 2]])
+SCORES, LABELS = image(2, 3, 4), f32([[0, 1, 2, 1], [2, 2, 0, 1]])
+TARGETS = f32([[0, 1, 1, 0, 1, 0], [1, 1, 0, 0, 0, 1]])
+GAIN = f32([[1, 0.5, 0], [0.25, 1, 0.5], [0, 0, 2]])
 Losses = Callable[[Trial], tuple[Array, Array, int]]
 
 
@@ -43,7 +43,7 @@ def total(losses: Losses, by: str, ignore: int | None = None, factor: float = 1)
         each, label, batch = losses(t)
         counts = np.ones(each.shape, bool) if ignore is None else label != ignore
         divisor = {"FULL": each.size, "VALID": counts.sum(), "BATCH_SIZE": batch, "NONE": 1}[by]
-        return np.float32(each[counts].sum() / max(1, divisor) * factor)
+        return f32(each[counts].sum() / max(1, divisor) * factor)
 
     return compute
 
@@ -90,22 +90,22 @@ LOSS_PARAM = {
 def squared_hinge(t: Trial) -> Array:
     x, label = t.x[0], t.x[1].astype(int)
     sign = np.where(np.arange(3) == label[:, None], -1, 1)
-    return np.float32((np.maximum(0, 1 + sign * x) ** 2).sum() / 2)
+    return f32((np.maximum(0, 1 + sign * x) ** 2).sum() / 2)
 
 
 def smooth(t: Trial) -> Array:
     d, s = np.abs(t.x[0] - t.x[1]), 4.0
-    return np.float32(np.where(d < 1 / s, 0.5 * s * d * d, d - 0.5 / s).sum() / 2)
+    return f32(np.where(d < 1 / s, 0.5 * s * d * d, d - 0.5 / s).sum() / 2)
 
 
 def infogain_at_two(t: Trial) -> Array:
     p = np.log(softmax(t.x[0], 2))  # [n, positions, classes]
-    return np.float32(-(GAIN[t.x[1].astype(int)] * p).sum() / 6)
+    return f32(-(GAIN[t.x[1].astype(int)] * p).sum() / 6)
 
 
 WALKS = {
     "EuclideanLoss": Walk([image(2, 3), image(2, 3, seed=1)], {}),
-    "MultinomialLogisticLoss": Walk([softmax(image(2, 3), 1), np.float32([0, 2])], {}),
+    "MultinomialLogisticLoss": Walk([softmax(image(2, 3), 1), f32([0, 2])], {}),
     "SigmoidCrossEntropyLoss": Walk([image(2, 6), TARGETS], {}),
     "SoftmaxWithLoss": Walk(
         [image(2, 3, 3), LABELS[:, :3]],
@@ -124,9 +124,9 @@ WALKS = {
             "source": Nothing("the third bottom is the matrix; without one: test_layers_scores.py", ["absent"]),
         },
     ),
-    "HingeLoss": Walk([image(2, 3), np.float32([0, 2])], {"norm=L2": Becomes({"norm": "L2"}, squared_hinge)}),
+    "HingeLoss": Walk([image(2, 3), f32([0, 2])], {"norm=L2": Becomes({"norm": "L2"}, squared_hinge)}),
     "ContrastiveLoss": Walk(
-        [image(2, 3), image(2, 3, seed=1), np.float32([1, 0])],
+        [image(2, 3), image(2, 3, seed=1), f32([1, 0])],
         {
             "margin": Becomes({"margin": 5}, lambda t: contrastive(t, 5, False)),
             "legacy_version": Becomes({"margin": 5, "legacy_version": True}, lambda t: contrastive(t, 5, True)),
@@ -134,7 +134,7 @@ WALKS = {
     ),
     "SmoothL1Loss": Walk([image(2, 3), image(2, 3, seed=1)], {"sigma": Becomes({"sigma": 2}, smooth)}),
     "Accuracy": Walk(
-        [image(2, 3, 3), np.float32([[0, 1, 2], [2, 2, 0]])],
+        [image(2, 3, 3), f32([[0, 1, 2], [2, 2, 0]])],
         {
             "top_k": Golden("accuracy_top3"),
             "axis": Becomes({"axis": 2}, lambda t: (t.x[0].argmax(2) == t.x[1]).mean()),
@@ -151,4 +151,4 @@ def contrastive(t: Trial, margin: float, legacy: bool) -> Array:
     """
     square = ((t.x[0] - t.x[1]) ** 2).sum(1)
     apart = np.maximum(margin - square, 0) if legacy else np.maximum(margin - np.sqrt(square), 0) ** 2
-    return np.float32(np.where(t.x[2] == 1, square, apart).sum() / 2 / 2)
+    return f32(np.where(t.x[2] == 1, square, apart).sum() / 2 / 2)
