@@ -1,3 +1,3 @@
-"""The command line, a command a file. It starts at once: what is heavy is imported by the command that needs it."""
+"""The command line, one command per file. A command imports heavy modules only when it runs, for a fast start."""
 
 from .commands import main as main

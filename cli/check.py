@@ -1,4 +1,4 @@
-"""`cortado check`: what is questionable about a Caffe net, and which of its layers may write in place."""
+"""`cortado check`: lint a Caffe net, and report which layers may be in place."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from ..frontends.caffe.lint import Dataflow, Finding, Verdict
 
 
-@click.command(short_help="Tell what is questionable about a Caffe net, with places and advice.")
+@click.command(short_help="Lint a Caffe net: findings with locations and advice.")
 @net_options
-@click.option("--inplace", is_flag=True, help="Tell of each layer whether it may be in place, and what that saves.")
+@click.option("--inplace", is_flag=True, help="Report for each layer whether it may be in place, and what that saves.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool, as_json: bool) -> None:
-    """Look at NET, a prototxt, for what Caffe accepts and people regret; WEIGHTS, if given, have to fit it.
+    """Check NET, a prototxt, for probable mistakes that Caffe accepts, and that WEIGHTS, if given, fit it.
 
-    Exits with 1 if anything is found: with --inplace, a layer in place that must not be.
+    Exits with 1 if anything is found; with --inplace, if a layer is in place that must not be.
     """
     with show_progress(f"reading {net}"):
         from ..compiler.errors import CompileError
@@ -35,7 +35,7 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
         from ..plugins import load_plugins
 
         if net.endswith(".net"):
-            raise CompileError(f"{net}: this is no Caffe net", advice="Texts in cortado's language have no layers.")
+            raise CompileError(f"{net}: this is not a Caffe net", advice="Texts in cortado's language have no layers.")
         if is_artifact(net):
             raise CompileError(f"{net}: this is a compiled net", advice="Give the prototxt that it was made from.")
         load_plugins()
@@ -56,7 +56,7 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
 
 
 def collect_findings(net: str, weights: str | None, flow: Dataflow, options: Options) -> list[Finding]:
-    """What the rules find, and why the net is refused, if it is."""
+    """The findings of all rules, and the errors if the net is refused."""
     from ..compiler.errors import CompileError, CompileErrors
     from ..driver import read_net
     from ..frontends.caffe.data_layers import DATA_LAYERS
@@ -64,7 +64,7 @@ def collect_findings(net: str, weights: str | None, flow: Dataflow, options: Opt
 
     found = findings(flow, options.outputs)
     if not options.shapes and any(layer.type in DATA_LAYERS for layer in flow.layers):
-        return found  # its inputs come from elsewhere, and so do their shapes
+        return found  # the shapes of its inputs are not in the file
     try:
         warn(read_net(net, weights, options).warnings)
     except CompileErrors as e:
@@ -75,7 +75,7 @@ def collect_findings(net: str, weights: str | None, flow: Dataflow, options: Opt
 
 
 def infer_blob_types(net: str, flow: Dataflow, options: Options) -> dict[str, TensorType]:
-    """The types of all blobs; none, with a warning, if the net cannot be compiled as it is."""
+    """The types of all blobs by name; {} and a warning if the net cannot be compiled."""
     from dataclasses import replace
 
     from ..compiler.errors import CompileError
@@ -84,7 +84,7 @@ def infer_blob_types(net: str, flow: Dataflow, options: Options) -> dict[str, Te
     try:
         graph = read_net(net, None, replace(options, outputs=tuple(flow.last))).graph
     except CompileError as e:
-        warn([f"sizes are not known, for the net cannot be compiled as it is: {e.message}"])
+        warn([f"sizes are unknown, because the net cannot be compiled: {e.message}"])
         return {}
     return {name: value.type for name, value in graph.returns}
 
@@ -93,7 +93,7 @@ def print_findings(net: str, found: list[Finding], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([finding_to_dict(f) for f in found], indent=1))
     elif not found:
-        click.echo(f"{net}: nothing to complain about")
+        click.echo(f"{net}: no findings")
     else:
         for f in found:
             sentence, *rest = format_error(f.error).split("\n")
@@ -114,7 +114,7 @@ def print_verdicts(found: list[Verdict], as_json: bool) -> None:
         rows = [{**asdict(v), "loc": str(v.loc), "wrong": v.is_wrong} for v in found]
         click.echo(json.dumps({"layers": rows, "saved": saved, "could_save": more}, indent=1))
         return
-    head = ("layer", "type", "line", "in the file", "answering", "training", "saves", "because")
+    head = ("layer", "type", "line", "in the file", "inference", "training", "saves", "because")
     print_columns([head, *map(verdict_row, found)], indent="")
     click.echo("")
     print_columns(
@@ -125,7 +125,7 @@ def print_verdicts(found: list[Verdict], as_json: bool) -> None:
         "",
     )
     click.echo(
-        "For one run in f32; training saves as much again in gradients. cortado decides for itself: `show --why`."
+        "For one run in f32; training saves the same again for gradients. cortado makes its own choice: `show --why`."
     )
 
 

@@ -1,4 +1,4 @@
-"""`cortado`: the group of commands, and what a failure looks like to the person who typed one."""
+"""`cortado`: the group of commands, and the messages and exit codes of their failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .show import show
 
 
 class ReportedError(click.ClickException):
-    """A failure that the input is to blame for: its message on stderr, exit code 2."""
+    """A failure caused by the input: its message on stderr, exit code 2."""
 
     exit_code = 2
 
@@ -29,24 +29,24 @@ class ReportedError(click.ClickException):
 
 
 class InternalError(ReportedError):
-    """A failure that cortado is to blame for."""
+    """A failure caused by a fault of cortado."""
 
     exit_code = 3
 
 
 class Interrupted(ReportedError):
-    """The person pressed Ctrl-C: what shells expect then is 128 + SIGINT."""
+    """The user pressed Ctrl-C: the exit code is 128 + SIGINT, as shells expect."""
 
     exit_code = 130
 
 
 class CommandGroup(click.Group):
-    """Turns whatever a command raises into a message; with CORTADO_TRACEBACK=1 developers see the exception itself."""
+    """Reports the exceptions of commands as messages or, with CORTADO_TRACEBACK=1, as tracebacks for developers."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):  # click ends these well
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):  # click handles these
             raise
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None
@@ -57,13 +57,13 @@ class CommandGroup(click.Group):
 
 
 def convert_exception(e: Exception) -> ReportedError:
-    """What to say of an exception: files, arrays and the system are the input; everything else is our own fault."""
+    """The message of an exception. Errors about files, arrays and the system are the input's, all others cortado's."""
     from ..compiler.errors import CompileError, CompileErrors
     from ..passes import PassFailed
 
     match e:
         case PassFailed():
-            where = f"\nThe net before it, and the command that shows this again: {e.folder}" if e.folder else ""
+            where = f"\nThe net before the pass, and the command to reproduce this: {e.folder}" if e.folder else ""
             return InternalError(f"error: {e}{where}\nThis is a fault of cortado, not of your files; please report it.")
         case CompileErrors():
             return ReportedError(
@@ -87,14 +87,14 @@ def convert_exception(e: Exception) -> ReportedError:
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(VERSION, prog_name="cortado", message="%(prog)s %(version)s")
 def main() -> None:
-    """Compile Caffe models, run them, and look at what the compiler makes of them.
+    """Compile Caffe models, run them, and inspect what the compiler does.
 
     \b
         cortado compile deploy.prototxt net.caffemodel -o net.cortado
         cortado run net.cortado --input cat.jpg --labels synset_words.txt
         cortado show deploy.prototxt --after fuse
 
-    Exit codes: 0, done; 1, the answer is no; 2, something is wrong with what was given; 3, a fault of cortado itself.
+    Exit codes: 0, done; 1, the answer is no; 2, an error in the input or usage; 3, a fault of cortado.
     """
 
 

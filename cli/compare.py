@@ -1,4 +1,4 @@
-"""`cortado compare`: two nets, or one net run in two ways, value by value."""
+"""`cortado compare`: compare two nets, or two runs of one net, value by value."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import click
 from .options import reading_options
 from .screen import print_columns, show_progress
 
-TOLERANCE = 1e-4  # of the largest number: what float32 keeps through deep nets
+TOLERANCE = 1e-4  # relative to the largest number: the accuracy of float32 through deep nets
 
 
-@click.command(short_help="Find the first value in which two nets, or two ways to run one, differ.")
+@click.command(short_help="Find the first value that differs between two nets, or two runs of one.")
 @click.argument("files", nargs=-1, required=True, metavar="A [WEIGHTS] [B [WEIGHTS]]")
 @reading_options
-@click.option("--target", "targets", metavar="T[,T]", help="How to run each side; without it a compiled net as it is.")
-@click.option("--passes", metavar="P[,P]", default="all", show_default=True, help="all or none, for each side.")
+@click.option("--target", "targets", metavar="T[,T]", help="For both or each side; default: cpu, or as compiled.")
+@click.option("--passes", metavar="P[,P]", default="all", show_default=True, help="all or none, for both or each.")
 @click.option("--opencv", is_flag=True, help="B is OpenCV's readNetFromCaffe on the same files.")
 @click.option("--input", "given", multiple=True, metavar="NAME=FILE|random", help="An .npy, or an .npz of inputs.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Names the random inputs and weights.")
-@click.option("--random-weights", is_flag=True, help="Draw the weights that a net has no file for.")
-@click.option("--tolerance", type=click.FloatRange(0), default=TOLERANCE, help="Part of each value's largest number.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The seed of random inputs and weights.")
+@click.option("--random-weights", is_flag=True, help="Draw random numbers for weights that have none.")
+@click.option(
+    "--tolerance", type=click.FloatRange(0), default=TOLERANCE, help="Relative to the largest number of each value."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def compare(
     files: tuple[str, ...],
@@ -37,7 +39,7 @@ def compare(
     tolerance: float,
     as_json: bool,
 ) -> None:
-    """Run A and B on the same inputs and tell the first value that differs. Exits with 1 if one does.
+    """Run A and B on the same inputs, and report the first value that differs. Exits with 1 if one does.
 
     \b
         cortado compare net.prototxt net.caffemodel other.net
@@ -47,11 +49,11 @@ def compare(
         cortado compare net.prototxt net.caffemodel --opencv
 
     An .npz holds blobs by name, inputs too: np.savez("caffe.npz", **{k: b.data for k, b in net.blobs.items()}) in
-    pycaffe. As in the golden cases, a name may begin with blob: or out:, an input's with in:.
+    pycaffe. A name may have the prefix blob: or out:, an input's name in:.
 
-    Targets are those of `cortado compile`, reference (each operator by its plain meaning) and reference-f64. Values
-    have the names of Caffe's blobs, through all passes; what a pass took away is not there to compare. The tolerance
-    is 1e-4 unless one is given.
+    Targets are those of `cortado compile`, reference (the reference implementation of each operator) and reference-f64.
+    Values keep the names of Caffe's blobs through all passes; a value that a pass removes is not compared. The default
+    tolerance is 1e-4.
     """
     with show_progress("comparing"):
         from ..compiler.errors import CompileError
@@ -63,7 +65,7 @@ def compare(
         a, b = make_runners(files, reading, ways, opencv, seed if random_weights else None)
         inputs = collect_inputs(a, b, given, seed)
         of_a, of_b = a.run(inputs), b.run(inputs)
-        if not a.value_names:  # numbers of a file: the order is the net's
+        if not a.value_names:  # arrays of a file: use the net's order
             of_a = {name: of_a[name] for name in (*of_b, *of_a) if name in of_a}
         found = compare_values((a.label, b.label), of_a, of_b, tolerance, tuple(inputs), (a.value_names, b.value_names))
         if not found.values:

@@ -1,4 +1,4 @@
-"""From the words behind `cortado compare` to the two sides and what both are fed with."""
+"""The arguments of `cortado compare`: the two runners, and their inputs."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from .random_numbers import with_random_weights
 from .runners import CompiledRunner, NetRunner, OpenCVRunner, RecordedRunner, describe_producer, make_graph_runner
 from .screen import warn
 
-WEIGHT_SUFFIXES = (".caffemodel", ".safetensors", ".h5", ".hdf5")  # a file that belongs to the net before it
-NetFiles = tuple[str, str | None]  # a net, and its weights
+WEIGHT_SUFFIXES = (".caffemodel", ".safetensors", ".h5", ".hdf5")  # files with weights of the net before them
+NetFiles = tuple[str, str | None]  # a net and its weights
 
 
 class RunConfig(NamedTuple):
-    """How a side is run: a target, None for its own, and `all` or `none` of the passes."""
+    """How a side is run: a target (None: the default), and `all` or `none` of the passes."""
 
     target: str | None
     passes: str
 
 
 def parse_pair(text: str, option: str) -> tuple[str, str]:
-    """One word for both sides, or one for each."""
+    """The values of an option for the two sides: one word for both, or two with a comma. UsageError otherwise."""
     words = [word.strip() for word in text.split(",")]
     if len(words) > 2 or not all(words):
-        raise click.UsageError(f"{option} {text}: name one, or two with a comma for the two sides.")
+        raise click.UsageError(f"{option} {text}: name one for both sides, or two with a comma.")
     return words[0], words[-1]
 
 
 def make_runners(
     files: Sequence[str], reading: dict[str, Any], ways: Sequence[RunConfig], opencv: bool, seed: int | None
 ) -> tuple[NetRunner, NetRunner]:
-    """The two sides that the command line means. `seed` is for weights to be drawn, None if none are."""
+    """The runners of both sides. `seed` is for random weights; None: draw none. UsageError for a wrong combination."""
     nets = group_files(files)
     if opencv:
         (net, weights), *more = nets
@@ -64,7 +64,7 @@ def make_runners(
 
 
 def group_files(files: Sequence[str]) -> list[NetFiles]:
-    """Nets with their weights: a file of weights belongs to the net before it."""
+    """The nets with their weights: a file of weights belongs to the net before it."""
     nets: list[NetFiles] = []
     for file in files:
         takes = bool(nets) and nets[-1][1] is None and not is_artifact(nets[-1][0]) and nets[-1][0][-4:] != ".npz"
@@ -79,7 +79,7 @@ def group_files(files: Sequence[str]) -> list[NetFiles]:
 
 
 def runner_labels(nets: Sequence[NetFiles], ways: Sequence[RunConfig]) -> list[str]:
-    """What tells the sides from each other."""
+    """Labels that distinguish the sides."""
     if len(nets) == 2:
         short = [Path(net).name for net, _ in nets]
         return short if short[0] != short[1] else [net for net, _ in nets]
@@ -91,14 +91,14 @@ def runner_labels(nets: Sequence[NetFiles], ways: Sequence[RunConfig]) -> list[s
 
 
 def default_target(net: str) -> str:
-    """What a compiled net was compiled for; of anything else, the target that every machine has."""
+    """The target of a compiled net; for any other file, cpu."""
     return read(net).plan.target if is_artifact(net) else "cpu"
 
 
 def make_runner(file: NetFiles, reading: dict[str, Any], way: RunConfig, label: str, seed: int | None) -> NetRunner:
-    """One side, ready to run."""
+    """The runner of one side."""
     if way.passes not in ("all", "none"):
-        raise click.UsageError(f"--passes {way.passes}: it is all or none.")
+        raise click.UsageError(f"--passes {way.passes}: write all or none.")
     net, weights = file
     if net.endswith(".npz"):
         return RecordedRunner(label, read_all_arrays(Path(net)))
@@ -111,18 +111,18 @@ def make_runner(file: NetFiles, reading: dict[str, Any], way: RunConfig, label: 
 
 
 def source_value_names(net: str) -> Collection[str]:
-    """The values of the source that a compiled file keeps."""
+    """The values of the source in a compiled file."""
     return read_net(net).graph.values
 
 
 def find_producer(files: Sequence[str], reading: dict[str, Any], blob: str) -> str:
-    """The layer that makes a blob, from the first net that has layers; "" if none has."""
+    """The layer that produces a blob, from the first net that has it; "" if none has."""
     state = State(reading["phase"], reading["level"], frozenset(reading["stages"]))
     return next((said for net, _ in group_files(files) if (said := describe_producer(Path(net), state, blob))), "")
 
 
 def read_graph(net: str, weights: str | None, options: Options, seed: int | None) -> Graph:
-    """A net from its files, with numbers for all weights. CompileError if it has none, and none are to be drawn."""
+    """A net from its files, with numbers for all weights. CompileError if some have none and `seed` is None."""
     file = read_net(net, weights, options)
     graph = file.graph
     warn(file.warnings)
@@ -134,7 +134,7 @@ def read_graph(net: str, weights: str | None, options: Options, seed: int | None
 
 
 def collect_inputs(a: NetRunner, b: NetRunner, given: Sequence[str], seed: int) -> dict[str, Array]:
-    """The inputs of both: what is given, what a side has recorded, and random numbers in 0..1 for the rest."""
+    """The inputs of both sides: given or recorded arrays, and random numbers in 0..1 for the rest, all f32."""
     recorded = [s for s in (a, b) if isinstance(s, RecordedRunner)]
     shapes = b.shapes | a.shapes
     found = {name: x for s in recorded for name, x in s.inputs(shapes).items()}
@@ -143,7 +143,7 @@ def collect_inputs(a: NetRunner, b: NetRunner, given: Sequence[str], seed: int) 
     missing = [name for name in shapes if name not in found]
     if recorded and missing and not any(word.rpartition("=")[2] == "random" for word in given):
         name, file = missing[0], recorded[0].label
-        sentence = f'{file} does not tell what the input "{name}" was, which its numbers come from'
+        sentence = f'{file} does not hold the input "{name}" that its values were computed from'
         advice = f"Store it there as {name} too, or give it: --input {name}=FILE.npy."
         raise CompileError(sentence, advice=advice)
     if unknown := [name for name in found if name not in shapes]:
@@ -154,7 +154,7 @@ def collect_inputs(a: NetRunner, b: NetRunner, given: Sequence[str], seed: int) 
 
 
 def read_input_argument(word: str, names: list[str]) -> dict[str, Array]:
-    """What one --input gives: `NAME=FILE.npy`, an .npz of several, or `random`, which is nothing."""
+    """The arrays that one --input gives: `NAME=FILE.npy`, an .npz of several, or `random`, which gives none."""
     name, equals, file = word.rpartition("=")
     if file == "random":
         return {}

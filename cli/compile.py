@@ -1,4 +1,4 @@
-"""`cortado compile`: a net and its weights into one file."""
+"""`cortado compile`: compile a net and its weights to one file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from .screen import format_size, print_columns, show_progress, warn
 @click.command(short_help="Compile a net and its weights to one file.")
 @net_options
 @click.option("-o", "file", metavar="FILE", required=True, help="Where to write the compiled net: net.cortado.")
-@click.option(
-    "--passes", type=click.Choice(["all", "none"]), default="all", help="none: only what a net cannot run without."
-)
+@click.option("--passes", type=click.Choice(["all", "none"]), default="all", help="none: only the required passes.")
 @picture_options
-@click.option("--input", "picture_input", metavar="NAME", help="Which input the picture options are for.")
-@click.option("--fold", is_flag=True, help="Put mean and scale into the first weights; refused where it is not exact.")
-@click.option("--json", "as_json", is_flag=True, help="Print what happened as JSON.")
+@click.option("--input", "picture_input", metavar="NAME", help="The input that the picture options are for.")
+@click.option("--fold", is_flag=True, help="Fold mean and scale into the first weights; refused where it is not exact.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def compile(
     net: str,
     weights: str | None,
@@ -36,8 +34,8 @@ def compile(
 ) -> None:
     """Compile NET, a .prototxt or a .net in cortado's language, with WEIGHTS, its .caffemodel or .caffemodel.h5.
 
-    A .caffemodel alone will do where its own settings tell the net; its inputs may need --shape. A compiled file in
-    place of NET is compiled again, for another --target or --shape, from the source that it keeps.
+    A .caffemodel alone is enough if it holds the layers' settings; its inputs may need --shape. A compiled file as NET
+    is compiled again from the source that it keeps, for another --target or --shape.
 
     How pictures become its input is kept in the file, so that `cortado run` needs no options: what the transform_param
     of a data layer says of it, and --mean and the like, which count where both say something.

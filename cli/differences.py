@@ -1,4 +1,4 @@
-"""Two runs side by side: value by value in the order of the net, which is the first that differs, and by how much."""
+"""The comparison of two runs, value by value in the order of the net: the first value that differs, and by how much."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from ..runtime.preprocess import Array
 from .screen import format_count
 
-MAX_LISTED = 5  # values that a sentence lists
+MAX_LISTED = 5  # names in one sentence
 
 
 @dataclass(frozen=True, slots=True)
 class ValueDifference:
-    """One value on both sides.
+    """The comparison of one value.
 
-    `largest` is the largest magnitude on side a, `by` the largest difference, `at` where that is and `a`, `b` the two
-    numbers there. `reason` says in words why it differs, "" if it does not.
+    `largest` is the largest magnitude on side a, `by` the largest absolute difference, `at` its index, and `a`, `b` the
+    two numbers there. `reason` is a sentence on the difference, "" if the value does not differ.
     """
 
     name: str
@@ -33,24 +33,23 @@ class ValueDifference:
 
     @property
     def verdict(self) -> str:
-        """In a word or two; "" if it does not differ."""
+        """The result in a word or two; "" if the value does not differ."""
         if not self.reason:
             return ""
         return "differs" if np.isfinite(self.by) else "NaN or infinite" if self.at else "another shape"
 
     @property
     def relative(self) -> float:
-        """The difference as a part of the largest number."""
+        """The difference divided by the largest magnitude."""
         return self.by / self.largest if self.largest else self.by
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All values that both sides have, in order; the names that only one has; what is allowed as a difference.
+    """The values that both sides have, in order; the names that only one side has; the relative tolerance.
 
-    `removed_by_passes` are those of `only` that the other side's net had before its passes; `producer` says what
-    makes the first value
-    that differs, "" if that is not known.
+    `removed_by_passes` are those names of `only` that the other side's net had before its passes. `producer` is the
+    layer that produces the first value that differs, "" if it is not known.
     """
 
     labels: tuple[str, str]
@@ -62,7 +61,7 @@ class Comparison:
 
     @property
     def first_difference(self) -> ValueDifference | None:
-        """The first value that differs."""
+        """The first value that differs, or None."""
         return next((d for d in self.values if d.reason), None)
 
     def json(self) -> dict[str, Any]:
@@ -84,29 +83,29 @@ class Comparison:
             yield d.name, str(list(d.shape)), *numbers, d.verdict
 
     def summary_lines(self) -> Iterator[str]:
-        """What there is to say: equal, or the first value that is not."""
+        """Sentences for people: the sides agree, or the first value that differs."""
         a, b = self.labels
         count = len(self.values)
         if self.first_difference is None:
             worst = max(self.values, key=lambda d: d.relative)
             values, whose = (f"all {count} values", "each one's") if count > 1 else ("the value that both have", "its")
             yield f"{a} and {b} agree on {values}, to {self.tolerance:g} of {whose} largest number."
-            apart = f"Farthest apart is {worst.name}, by {worst.relative:.2g} of its largest number."
-            yield apart if worst.by else "They are the same numbers, bit for bit."
+            apart = f"The largest difference is in {worst.name}: {worst.relative:.2g} of its largest number."
+            yield apart if worst.by else "All numbers are equal."
             return
         wrong = sum(bool(d.reason) for d in self.values)
-        name = f"{self.first_difference.name}, made by {self.producer}" if self.producer else self.first_difference.name
+        name = self.first_difference.name + (f", produced by {self.producer}" if self.producer else "")
         reason = self.first_difference.reason
         yield f"{a} and {b} differ in {wrong} of {format_count(count, 'value')}. The first is {name}: {reason}"
 
     def describe_unmatched(self) -> Iterator[str]:
-        """What was not compared, and why."""
+        """Sentences on values that were not compared, with the reason."""
         for names, side, other in zip(self.only, self.labels, self.labels[::-1], strict=True):
             taken = [name for name in names if name in self.removed_by_passes]
             if foreign := [name for name in names if name not in self.removed_by_passes]:
                 yield f"Only {side} has {list_names(foreign)}."
             if taken:
-                gone = f"passes took that away in {other}, and --passes none keeps it"
+                gone = f"passes removed them in {other}, and --passes none keeps them"
                 yield f"Only {side} has {list_names(taken)}: {gone}."
 
 
@@ -123,9 +122,9 @@ def compare_values(
     skip: Sequence[str] = (),
     known: tuple[Collection[str], Collection[str]] = ((), ()),
 ) -> Comparison:
-    """Values of the same name, in the order of `a`; those named in `skip`, the inputs, are equal by nature.
+    """Compare values of equal names, in the order of `a`, except those named in `skip`, the inputs.
 
-    `known` are the values that each side's net has before passes.
+    `known` are the names of values that each side's net has before passes.
     """
     names = [name for name in a if name in b and name not in skip]
     values = tuple(measure_difference(name, a[name], b[name], tolerance) for name in names)
@@ -135,7 +134,7 @@ def compare_values(
 
 
 def measure_difference(name: str, a: Array, b: Array, tolerance: float) -> ValueDifference:
-    """How far `b` is from `a`. NaN is equal to NaN, an infinity to itself; dimensions of 1 do not count."""
+    """The difference of `b` from `a`. NaN equals NaN, an infinity itself; dimensions of 1 are ignored."""
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
     finite = x[np.isfinite(x)]
     largest = float(np.abs(finite).max(initial=0))
@@ -154,15 +153,16 @@ def measure_difference(name: str, a: Array, b: Array, tolerance: float) -> Value
     reason = ""
     if most == float("inf"):
         more = int(np.isinf(by).sum()) - 1
-        reason = f"{x[at]:.7g} at {list(at)} became {y[at]:.7g}{f', and so at {more:,} more places' if more else ''}."
+        others = f", and there are {more:,} more such elements" if more else ""
+        reason = f"at {list(at)} it is {x[at]:.7g} and {y[at]:.7g}{others}."
     elif most > tolerance * (largest or 1.0):
         part = most / largest if largest else most
-        reason = f"{x[at]:.7g} at {list(at)} became {y[at]:.7g}, which is {part:.2g} of its largest number away."
+        reason = f"at {list(at)} it is {x[at]:.7g} and {y[at]:.7g}, a difference of {part:.2g} of its largest number."
     return ValueDifference(name, x.shape, largest, most, at, float(x[at]), float(y[at]), reason)
 
 
 def replace_non_finite(fields: dict[str, Any]) -> dict[str, Any]:
-    """With null for what is no number: JSON has no word for an infinity."""
+    """Replace NaN and infinities by None, because JSON cannot express them."""
     return {key: None if isinstance(x, float) and not np.isfinite(x) else x for key, x in fields.items()}
 
 

@@ -1,4 +1,4 @@
-"""Files that commands read and write: whole or not at all, and never a file of another kind by mistake."""
+"""Writing the files of commands: checked before the work, and atomically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 
 @contextmanager
 def report_write_errors(path: str | Path) -> Iterator[None]:
-    """Blame the path that the person gave for whatever goes wrong, not that of a temporary file."""
+    """Raise UsageError for an OSError, with the path that the user gave instead of a temporary file's."""
     try:
         yield
     except OSError as e:
@@ -23,18 +23,18 @@ def report_write_errors(path: str | Path) -> Iterator[None]:
 
 
 def require_writable(path: str | Path) -> None:
-    """Find out before the work whether its result can be stored."""
+    """UsageError unless a file can be written at this path; its folder is created."""
     with report_write_errors(path):
         folder = Path(path).parent
         folder.mkdir(parents=True, exist_ok=True)
         if Path(path).is_dir():
-            raise IsADirectoryError(f"it is a folder; give a file in it, like {Path(path) / 'net.cortado'}")
+            raise IsADirectoryError(f"it is a folder; give a file in it, such as {Path(path) / 'net.cortado'}")
         if not os.access(folder, os.W_OK):
             raise PermissionError(f"the folder {folder} is not writable")
 
 
 def save_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
-    """An .npz of these arrays, under any names (numpy's own writer takes `file` for itself)."""
+    """Write arrays as an .npz, atomically. Unlike np.savez, it accepts an array called `file`."""
     import numpy as np
 
     with report_write_errors(path):

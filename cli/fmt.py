@@ -1,4 +1,4 @@
-"""`cortado fmt`: texts in cortado's language, laid out as the compiler prints them."""
+"""`cortado fmt`: format texts in cortado's language as the compiler prints them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .files import report_write_errors
 from .screen import format_count
 
 
-@click.command(short_help="Lay texts in cortado's language out, comments and all.")
+@click.command(short_help="Format texts in cortado's language; comments are kept.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE.net...")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file would change, and name it.")
 def fmt(files: tuple[str, ...], check: bool) -> None:
-    """Lay out each FILE in place; `-` reads standard input and prints the result."""
+    """Format each FILE in place; `-` reads standard input and prints the result."""
     from ..compiler.text.format import format_text
 
     changed = 0
@@ -33,16 +33,16 @@ def fmt(files: tuple[str, ...], check: bool) -> None:
         made = format_text(text, file)
         if made != text:
             changed += 1
-            click.echo(f"{file}: {'would change' if check else 'laid out'}", err=True)
+            click.echo(f"{file}: {'would change' if check else 'formatted'}", err=True)
             if not check:
                 replace_file(Path(file), made)
     if check and changed:
-        click.echo(f"{format_count(changed, 'file')} would change; `cortado fmt` lays them out.", err=True)
+        click.echo(f"{format_count(changed, 'file')} would change; `cortado fmt` formats them.", err=True)
         raise click.exceptions.Exit(1)
 
 
 def read_net_text(file: str) -> str:
-    """CompileError for a prototxt, which this language is not, and for what is no text at all."""
+    """The text of a file. CompileError for a prototxt, and if it is not UTF-8."""
     from ..compiler.errors import CompileError
 
     if Path(file).suffix == ".prototxt":
@@ -52,11 +52,11 @@ def read_net_text(file: str) -> str:
         return Path(file).read_text("utf-8")
     except UnicodeDecodeError as e:
         advice = "A net in cortado's language is a text in UTF-8."
-        raise CompileError(f"{file}: byte {e.start} is of no text in UTF-8", advice=advice) from None
+        raise CompileError(f"{file}: byte {e.start} is not UTF-8", advice=advice) from None
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write the file whole or not at all; it keeps its permissions."""
+    """Replace the file's text atomically; it keeps its permissions."""
     with report_write_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

@@ -1,4 +1,4 @@
-"""`cortado opt`: any passes, in any order, on any net or dump."""
+"""`cortado opt`: run any passes, in any order, on a net or a dump."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .screen import show_progress, warn
 
 @click.command(short_help="Run any passes on a net, and print the result.")
 @net_options
-@click.option("-p", "--passes", "names", metavar="PASS,PASS", help="The passes, in this order. Without it: all.")
+@click.option("-p", "--passes", "names", metavar="PASS,PASS", help="The passes, in this order. Default: all.")
 @click.option("-o", "file", metavar="FILE.net", help="Write the net here, with its weights beside it.")
 def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | None, file: str | None) -> None:
-    """Run passes on NET (.prototxt, .net at any stage, or a compiled .cortado) and print what comes of it.
+    """Run passes on NET (.prototxt, .net at any stage, or a compiled .cortado) and print the result.
 
-    NET is - for a text on standard input: cortado show deploy.prototxt | cortado opt - -p fuse. A reproducer that a
-    failing pass leaves is run so: cortado opt before.net -p fuse.
+    NET is - for a text on standard input: cortado show deploy.prototxt | cortado opt - -p fuse. To run the reproducer
+    of a pass that failed: cortado opt before.net -p fuse.
     """
     if file:
         require_writable(file)

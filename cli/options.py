@@ -1,4 +1,4 @@
-"""Options that several commands take, and how their values are written on a command line."""
+"""Options that several commands share, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def parse_shapes(
     ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, tuple[int | str, ...]]:
-    """`data=8,3,224,224`; `?8` is a size that is known when the net runs, and at most 8."""
+    """Shapes by input from `data=8,3,224,224`; `?8` is a size that is known only at run time, at most 8."""
     found: dict[str, tuple[int | str, ...]] = {}
     for value in values:
         name, _, sizes = value.rpartition("=")
@@ -31,26 +31,26 @@ def parse_shapes(
             raise click.BadParameter(f"{value!r} names no input. Write --shape NAME=1,3,224,224.", ctx, param)
         if bad := [w for w in words if not re.fullmatch(r"\??0*[1-9][0-9]*", w)]:
             advice = "Sizes are whole numbers from 1, as in data=1,3,224,224, or ?8 for at most 8."
-            raise click.BadParameter(f"{bad[0]!r} is no size in {value!r}. {advice}", ctx, param)
+            raise click.BadParameter(f"{bad[0]!r} in {value!r} is not a size. {advice}", ctx, param)
         if name in found:
-            raise click.BadParameter(f"two shapes are given for {name!r}. Keep one of them.", ctx, param)
+            raise click.BadParameter(f"{name!r} has two shapes. Give one.", ctx, param)
         found[name] = tuple(w if w.startswith("?") else int(w) for w in words)
     return found
 
 
 def parse_picture_size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """`224`, or height x width: `224x320`."""
+    """Height and width in pixels from `224` or `224x320`."""
     if value is None:
         return None
     if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})?", value):
-        raise click.BadParameter(f"{value!r} is no size. Write 224, or height x width: 224x320.", ctx, param)
+        raise click.BadParameter(f"{value!r} is not a size. Write 224, or height x width: 224x320.", ctx, param)
     height, _, width = value.partition("x")
     return int(height), int(width or height)
 
 
 @dataclass(frozen=True, slots=True)
 class PictureOptions:
-    """What was said about how pictures become an input; None where nothing was."""
+    """The options for preprocessing pictures; None where an option is not given."""
 
     mean: str | None = None
     scale: float | None = None
@@ -76,7 +76,7 @@ def combine_options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 def picture_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The command gets `pictures`."""
+    """Add the options for pictures; the command gets `pictures`."""
     names = tuple(PictureOptions.__dataclass_fields__)
 
     @wraps(function)
@@ -85,20 +85,20 @@ def picture_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = combine_options(
         click.option("--mean", metavar="B,G,R|FILE", help="Subtract: numbers by channel, or an .npy or .binaryproto."),
-        click.option("--scale", type=float, help="Multiply by this in the end, as input_scale does."),
-        click.option("--raw-scale", type=float, help="The range of a picture's numbers, before the mean: 255, or 1."),
-        click.option("--bgr/--rgb", default=None, help="The order of the channels; Caffe's models mostly take bgr."),
+        click.option("--scale", type=float, help="Multiply by this last: Caffe's input_scale."),
+        click.option("--raw-scale", type=float, help="The range of pixels, before the mean is subtracted: 255, or 1."),
+        click.option("--bgr/--rgb", default=None, help="The order of the channels; most of Caffe's models take bgr."),
         click.option(
             "--crop",
             metavar="H[xW]",
             callback=parse_picture_size,
-            help="Cut this from the middle. Without it: the net's own size.",
+            help="Crop to this size at the centre. Default: the net's input size.",
         ),
         click.option(
             "--resize",
             metavar="H[xW]",
             callback=parse_picture_size,
-            help="Resize to this before cutting. Without it: to what is cut.",
+            help="Resize to this size before cropping. Default: the size of the crop.",
         ),
     )
     return decorate(wrapper)
@@ -112,28 +112,19 @@ READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         callback=parse_shapes,
         help="The shape of an input, in place of the file's.",
     ),
-    click.option("--output", metavar="BLOB", multiple=True, help="Return this blob, not those that nobody reads."),
-    click.option("--phase", type=click.Choice(["TEST", "TRAIN"]), default="TEST", help="Layers of this phase."),
-    click.option("--stage", multiple=True, help="Layers of this stage, for nets with rules."),
-    click.option("--level", type=int, default=0, help="Layers of this level."),
-    click.option("--lenient", is_flag=True, help="Warn of fields that Caffe does not have, and pass over them."),
+    click.option("--output", metavar="BLOB", multiple=True, help="Return this blob. Default: all that no layer reads."),
+    click.option("--phase", type=click.Choice(["TEST", "TRAIN"]), default="TEST", help="Use layers of this phase."),
+    click.option("--stage", multiple=True, help="Use layers of this stage, in nets with rules."),
+    click.option("--level", type=int, default=0, help="Use layers of this level."),
+    click.option("--lenient", is_flag=True, help="Warn about fields that Caffe does not have, and ignore them."),
 )
-TARGETS = ("cpu", "cuda", "cuda-f16", "cuda-f32-strict")  # their names, without loading what knows more of them
-PROTOTXT_OPTIONS = (
-    "phase",
-    "stage",
-    "level",
-    "lenient",
-)  # which layers of a prototxt are meant, and which fields count
-OPTION_FIELDS = {
-    "shape": "shapes",
-    "output": "outputs",
-    "stage": "stages",
-}  # of driver.Options, where they are called otherwise
+TARGETS = ("cpu", "cuda", "cuda-f16", "cuda-f32-strict")  # a copy, so that --help does not load the targets
+PROTOTXT_OPTIONS = ("phase", "stage", "level", "lenient")  # how to read a prototxt
+OPTION_FIELDS = {"shape": "shapes", "output": "outputs", "stage": "stages"}  # option: its field in driver.Options
 
 
 def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """How to read a net. The command gets `reading`: fields of driver.Options."""
+    """Add the options for reading a net; the command gets `reading`: fields of driver.Options."""
 
     @wraps(function)
     def wrapper(**given: Any) -> Any:
@@ -145,20 +136,20 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """NET, WEIGHTS, a target, and how to read them. The command gets `net`, `weights` and `reading`."""
+    """Add NET, WEIGHTS, a target and the options for reading; the command gets `net`, `weights` and `reading`."""
 
     @wraps(function)
     def wrapper(reading: dict[str, Any], target: str, weights_file: Any, **given: Any) -> Any:
         if weights_file and given["weights"]:
-            raise click.UsageError("Two files of weights are given. Name one, as WEIGHTS or with --weights.")
+            raise click.UsageError("Two files of weights are given. Give one, as WEIGHTS or with --weights.")
         given["weights"] = given["weights"] or weights_file
         return function(reading=reading | {"target": target}, **given)
 
     decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = combine_options(
         click.argument("net"),
         click.argument("weights", required=False),
-        click.option("--target", default="cpu", show_default=True, help=f"To compile for: {', '.join(TARGETS)}."),
-        click.option("--weights", "weights_file", metavar="FILE", help="WEIGHTS, by name."),
+        click.option("--target", default="cpu", show_default=True, help=f"Compile for {', '.join(TARGETS)}."),
+        click.option("--weights", "weights_file", metavar="FILE", help="The same as WEIGHTS."),
         reading_options,
     )
     return decorate(wrapper)
@@ -167,9 +158,9 @@ def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def make_options(
     reading: dict[str, Any], *, optimize: bool = True, fold_preprocessing: bool = False, net: str = ""
 ) -> Options:
-    """What `net_options` gathered, as the driver takes it. A compiled `net` stays with its target unless one is named.
+    """The driver's options from `reading`. A compiled `net` keeps its target unless --target is given.
 
-    Layers were chosen when it was compiled: UsageError for what would choose them now.
+    UsageError for an option that selects layers if `net` is compiled already.
     """
     from ..driver import Options
 

@@ -1,4 +1,4 @@
-"""From what was said about pictures to what the runtime does with them; kept in the artifact, or for one run."""
+"""The runtime's preprocessing of pictures from command-line options, for an artifact or for one run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def parse_mean(text: str) -> Array:
 
 
 def image_input(inputs: Mapping[str, Sequence[object]], wanted: str | None) -> str:
-    """The input that pictures go to: the one that is named, or the first [N,C,H,W] of one or three channels."""
+    """The input for pictures: the `wanted` one, or the first [N,C,H,W] of 1 or 3 channels. CompileError if none."""
     described = ", ".join(f"{name} [{', '.join(map(str, dims))}]" for name, dims in inputs.items()) or "none"
     if wanted is not None and wanted not in inputs:
         raise CompileError(f'the net has no input "{wanted}" for pictures', advice=f"Its inputs are {described}.")

@@ -1,4 +1,4 @@
-"""`cortado profile`: where a net's time goes on this machine, step by step."""
+"""`cortado profile`: the time of each step of a net on this machine."""
 
 from __future__ import annotations
 
@@ -19,31 +19,23 @@ if TYPE_CHECKING:
     from ..runtime.preprocess import Array
     from .timings import Timings
 
-COMPILE_OPTIONS = (
-    "shape",
-    "output",
-    "target",
-    "phase",
-    "stage",
-    "level",
-    "lenient",
-)  # that are made when a net is compiled
+COMPILE_OPTIONS = ("shape", "output", "target", "phase", "stage", "level", "lenient")
 
 
-@click.command(short_help="Time a net step by step, beside what this machine could do.")
+@click.command(short_help="Time each step of a net, relative to this machine's limits.")
 @net_options
 @click.option(
     "--input",
     "given",
     multiple=True,
     metavar="[NAME=]FILE|random",
-    help="A picture, an .npy, or an .npz of inputs. What nothing is given for is random.",
+    help="A picture, an .npy, or an .npz of inputs. Other inputs are random.",
 )
 @click.option(
     "--repeat", type=click.IntRange(1), default=20, show_default=True, help="Run N times; the best times count."
 )
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N threads.")
-@click.option("--random-weights", is_flag=True, help="Draw the weights, if there is no file of them.")
+@click.option("--random-weights", is_flag=True, help="Draw random numbers for weights that have none.")
 @click.option("--json", "as_json", is_flag=True, help="Print the times as JSON.")
 def profile(
     net: str,
@@ -57,10 +49,9 @@ def profile(
 ) -> None:
     """Run NET (.prototxt, .net, or a compiled .cortado) and print each step's time, arithmetic and memory traffic.
 
-    Rates stand beside the best that this machine does at the same moment: of an f32 convolution and of a copy.
-    Counts are those of the algorithm as written: a step that needs fewer operations can pass 100 %, and so can one
-    whose numbers are still in the processor's caches. Of sizes that are known only when the net runs, the largest
-    counts. Nets for a GPU are not timed here.
+    Rates are relative to this machine's limits, measured in the same run: an f32 convolution and a copy. Operations are
+    counted for the plain algorithm: a step that needs fewer, or whose data is in the caches, can exceed 100 %. Sizes
+    that are known only at run time count as their bounds. Nets for a GPU are not timed.
     """
     with show_progress(f"compiling {net}"):
         if is_artifact(net):
@@ -68,7 +59,7 @@ def profile(
         else:
             artifact = compile_net(net, weights, reading, random_weights)
     if sys.stderr.isatty():
-        click.echo(f"timing {net}", err=True)  # and nothing that moves: it would take time of its own
+        click.echo(f"timing {net}", err=True)  # a moving progress display would disturb the times
     found = measure(artifact, given, repeat, threads, ("weights",) * random_weights)
     if as_json:
         click.echo(json.dumps(found.json(), indent=1))
@@ -81,21 +72,21 @@ def profile(
 
 
 def read_artifact(path: str, weights: str | None, random_weights: bool) -> Artifact:
-    """A compiled file, of which nothing is left to choose."""
+    """A compiled file. UsageError for an option that only applies before compilation."""
     from ..runtime.artifact import read
 
     source = click.get_current_context().get_parameter_source
     said = [f"--{name}" for name in COMPILE_OPTIONS if source(name) is ParameterSource.COMMANDLINE]
     said += ["WEIGHTS"] * bool(weights) + ["--random-weights"] * random_weights
     if said:
-        raise click.UsageError(f"{said[0]} is for a net before it is compiled, and {path} is. Give its prototxt.")
+        raise click.UsageError(f"{said[0]} is for a prototxt, and {path} is compiled. Give its prototxt.")
     artifact = read(path)
     refuse_gpu(artifact.plan.net, artifact.plan.target, artifact.plan.runner)
     return artifact
 
 
 def compile_net(net: str, weights: str | None, reading: Mapping[str, Any], random_weights: bool) -> Artifact:
-    """A net from its files. CompileError if it has no weights, and nobody asked for random ones."""
+    """Compile a net from its files. CompileError if weights are missing without --random-weights."""
     from ..compiler.errors import CompileError
     from ..compiler.targets import target as target_named
     from ..driver import compile_graph, read_net
@@ -108,11 +99,11 @@ def compile_net(net: str, weights: str | None, reading: Mapping[str, Any], rando
     warn(file.warnings)
     missing = [c.name for c in graph.constants if not c.is_bound]
     if missing and not random_weights:
-        advice = "Give the file of its weights or, since times hardly depend on numbers, --random-weights."
+        advice = "Give the file of its weights, or --random-weights: times hardly depend on the numbers."
         said = f"{format_count(len(missing), 'weight')} without numbers, {missing[0]} for one"
         raise CompileError(f"{net}: {said}", advice=advice)
     if random_weights and not missing:
-        raise click.UsageError(f"--random-weights is for a net without weights, and those of {net} are known.")
+        raise click.UsageError(f"--random-weights is for a net without weights, and {net} has all of them.")
     return compile_graph(with_random_weights(graph) if missing else graph, options).artifact
 
 
@@ -127,7 +118,7 @@ def refuse_gpu(net: str, target: str, runner: str) -> None:
 def measure(
     artifact: Artifact, given: tuple[str, ...], repeat: int, threads: int | None, drawn: tuple[str, ...]
 ) -> Timings:
-    """The net on what is given, and on random numbers where nothing is; `drawn` is what is random already."""
+    """Time the net on the given inputs, and random numbers for the others; `drawn` names what is random already."""
     from ..plugins import plugin_layers
     from ..runtime import Net
     from ..runtime.profile import profile
@@ -149,7 +140,7 @@ def measure(
 
 
 def recompile_for_inputs(artifact: Artifact, arrays: Mapping[str, Array]) -> Artifact:
-    """The net compiled for these shapes: the very one if it is. CompileError if it takes them, and others too."""
+    """The artifact, or one compiled for these shapes if it has others. CompileError if they are below its bounds."""
     from ..compiler.errors import CompileError
     from ..driver import recompile
     from ..runtime.arena import can_hold
@@ -160,7 +151,7 @@ def recompile_for_inputs(artifact: Artifact, arrays: Mapping[str, Array]) -> Art
         return artifact
     if all(can_hold(slot, shapes[name]) for name, slot in slots.items()):
         name = next(name for name, slot in slots.items() if shapes[name] != slot.bounds)
-        sentence = f'what is given for "{name}" is smaller than the net is compiled for, {list(slots[name].bounds)}'
-        advice = "Its work could not be counted: give the largest size, or compile it for the one that you have."
+        sentence = f'the input "{name}" is smaller than in the compiled net, {list(slots[name].bounds)}'
+        advice = "Operations are counted for the bounds: give an input of that size, or compile the net for this one."
         raise CompileError(sentence, advice=advice)
     return recompile(artifact.source, shapes, artifact.weights, plan.target)

@@ -1,4 +1,4 @@
-"""Numbers for a net that has none: weights and inputs, the same for the same seed."""
+"""Random weights and inputs, reproducible by seed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ POSITIVE_OPERANDS = {"batch_norm": (2,), "scale": (1,)}  # operands by number: a
 def with_random_weights(graph: Graph, seed: int = 0) -> Graph:
     """The net with random numbers for each weight that has none.
 
-    They are drawn so that numbers keep one size through the net (He et al. 2015): one that vanished would be computed
-    slowly, one that overflowed soon be infinite. A variance and a gain are within 0.5 and 1.5.
+    Their variance keeps the magnitude of activations through the net (He et al. 2015), which avoids slow subnormal
+    numbers and overflow. Variances and gains are between 0.5 and 1.5.
     """
     random = torch.Generator().manual_seed(seed)
     positive = {n.inputs[i] for n in graph.nodes for i in POSITIVE_OPERANDS.get(n.op.name, ()) if i < len(n.inputs)}
@@ -42,7 +42,7 @@ def draw_weight(value: Value, positive: bool, random: torch.Generator) -> torch.
 
 
 def random_inputs(net: Net, seed: int = 0) -> dict[str, Array]:
-    """An array for each input at its largest, of numbers in 0..1: as pictures are, and labels of the first class."""
+    """An f32 array for each input, of its largest shape, with numbers in 0..1: pixels, or labels of class 0."""
     random = np.random.default_rng(seed)
     slots = {name: net.plan.slots[name] for name in net.plan.inputs}
     return {name: random.random(slot.bounds, dtype=np.float32) for name, slot in slots.items()}

@@ -1,4 +1,4 @@
-"""`cortado run`: a compiled net on pictures and arrays."""
+"""`cortado run`: run a compiled net on pictures and arrays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..runtime.artifact import Artifact
 
-MAX_SHOWN = 10  # pictures whose best scores are printed; the others are in --output-file
+MAX_SHOWN = 10  # pictures whose best scores are printed; --output-file has all
 
 
 @click.command(short_help="Run a compiled net on pictures or arrays.")
@@ -30,10 +30,10 @@ MAX_SHOWN = 10  # pictures whose best scores are printed; the others are in --ou
     "--input", "given", multiple=True, metavar="[NAME=]FILE", help="A picture, an .npy, or an .npz of inputs."
 )
 @picture_options
-@click.option("--labels", metavar="FILE", help="What the scores stand for, one name a line.")
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Print so many of the best scores.")
+@click.option("--labels", metavar="FILE", help="The names of the classes, one per line.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Print N best scores.")
 @click.option("--output-file", metavar="FILE.npz", help="Write all outputs to this file.")
-@click.option("--repeat", type=click.IntRange(1), metavar="N", help="Run N times more, and print the time of one run.")
+@click.option("--repeat", type=click.IntRange(1), metavar="N", help="Run N more times, and print the time of one run.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N threads.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def run(
@@ -47,15 +47,15 @@ def run(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Run a net that `cortado compile` made.
+    """Run a net compiled by `cortado compile`.
 
-    An input that is given several times is a batch. Pictures are prepared as the compiled file says, save for what is
-    said here; arrays are taken as they are.
+    Several files for one input are a batch. Pictures are preprocessed as stored in the compiled file, unless options
+    say otherwise; arrays are not preprocessed.
     """
     if output_file:
         require_writable(output_file)
     if Path(file).is_dir() or (Path(file).is_file() and not is_artifact(file)):
-        raise click.UsageError(f"{file} is no compiled net. Make one with `cortado compile`, and run that.")
+        raise click.UsageError(f"{file} is not a compiled net. Compile it first, with `cortado compile`.")
     with show_progress(f"running {file}"):
         from ..plugins import plugin_layers
         from ..runtime import load
@@ -85,7 +85,7 @@ def run(
 def compile_again(
     source: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tensor], target: str
 ) -> Artifact:
-    """The compiler, for input shapes that the file does not hold; imported only when it is needed."""
+    """Compile for input shapes that the file does not hold; the compiler is imported only when it is needed."""
     from ..driver import recompile
 
     return recompile(source, shapes, weights, target)
@@ -98,7 +98,7 @@ def time_run(net: Any, inputs: Mapping[str, Any]) -> float:
 
 
 def class_scores(array: Any) -> Any:
-    """[N, classes] if an output holds one number for each class of each picture, else None."""
+    """The output as [N, classes] if it holds one score per class and picture, else None."""
     flat = array.ndim >= 2 and array.shape[1] > 1 and array[0:1].size == array.shape[1]
     return array.reshape(len(array), -1) if flat else None
 
@@ -118,7 +118,7 @@ def match_labels(file: str, labels: Sequence[str], outputs: Mapping[str, Any]) -
 
 
 def output_to_dict(array: Any, count: int, labels: Sequence[str]) -> dict[str, Any]:
-    """What JSON says of an output: the best of its scores, or the range of its numbers; null where it has none."""
+    """An output as JSON: its best scores, or the range of its numbers; null for NaN."""
     from ..runtime.preprocess import top
 
     result: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
@@ -130,7 +130,7 @@ def output_to_dict(array: Any, count: int, labels: Sequence[str]) -> dict[str, A
 
 
 def min_mean_max(array: Any) -> tuple[float, float, float]:
-    """Least, mean, largest; NaN of an output that holds nothing."""
+    """Minimum, mean and maximum; NaN for an empty output."""
     if not array.size:
         return float("nan"), float("nan"), float("nan")
     return float(array.min()), float(array.mean(dtype="f8")), float(array.max())
@@ -142,10 +142,10 @@ def print_output(name: str, array: Any, count: int, labels: Sequence[str]) -> No
     rows = class_scores(array)
     if rows is None:
         low, mean, high = min_mean_max(array)
-        click.echo(f"{name} {list(array.shape)}: {low:.6g} to {high:.6g}, {mean:.6g} on average")
+        click.echo(f"{name} {list(array.shape)}: {low:.6g} to {high:.6g}, mean {mean:.6g}")
         return
     for i, row in enumerate(rows[:MAX_SHOWN]):
         click.echo(f"{name}:" if len(rows) == 1 else f"{name}, picture {i + 1}:")
         print_columns((f"{score:.6f}", f"{index} {label}".rstrip()) for score, index, label in top(row, count, labels))
     if len(rows) > MAX_SHOWN:
-        click.echo(f"... and {len(rows) - MAX_SHOWN} pictures more; --output-file keeps all scores")
+        click.echo(f"... and {len(rows) - MAX_SHOWN} more pictures; --output-file writes all scores")

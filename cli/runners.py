@@ -1,4 +1,4 @@
-"""What can stand on a side of `cortado compare`: a net run in some way, another program, or numbers from a file."""
+"""The runners of `cortado compare`: a compiled net, the reference, OpenCV, or recorded arrays."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ from ..runtime.trace import trace
 
 Arrays = dict[str, Array]
 Shapes = dict[str, tuple[int, ...]]
-SPLIT_COPY = re.compile(r".+_[0-9]+_split_[0-9]+")  # Caffe's own copies of a blob (insert_splits.cpp)
+SPLIT_COPY = re.compile(r".+_[0-9]+_split_[0-9]+")  # copies of a blob that Caffe inserts (insert_splits.cpp)
 REFERENCE_DTYPES = {"reference": None, "reference-f64": torch.float64}
 
 
 class NetRunner(Protocol):
-    """`label` is what people call it; `shapes` are those of its inputs, as it is without being asked for others.
+    """One side of a comparison.
 
-    `value_names` are the names of all values before any pass, as far as the side is a net.
+    `label` is its name in messages, `shapes` are the default shapes of its inputs, `value_names` the names of all
+    values before any pass, empty if the side is not a net.
     """
 
     @property
@@ -47,12 +48,12 @@ class NetRunner(Protocol):
     def shapes(self) -> Shapes: ...
 
     def run(self, inputs: Mapping[str, Array]) -> Arrays:
-        """Inputs, values and outputs by name, in the order in which they are made."""
+        """Inputs, values and outputs by name, in the order in which they are computed."""
 
 
 @dataclass(frozen=True)
 class ReferenceRunner:
-    """The operators' own meaning, run plainly: with the numbers as they come, or in float64."""
+    """The reference implementation of each operator, in the net's dtypes or in float64."""
 
     label: str
     graph: Graph
@@ -77,7 +78,7 @@ class ReferenceRunner:
 
 @dataclass(frozen=True)
 class CompiledRunner:
-    """A compiled net, as it runs."""
+    """A compiled net."""
 
     label: str
     net: Net
@@ -93,7 +94,7 @@ class CompiledRunner:
 
 @dataclass(frozen=True)
 class RecordedRunner:
-    """Numbers of an .npz: `blob:NAME`, `out:NAME` or NAME, as pycaffe's net.blobs are called; inputs also `in:NAME`."""
+    """The arrays of an .npz: `blob:NAME`, `out:NAME` or NAME, as in pycaffe's net.blobs; inputs also `in:NAME`."""
 
     label: str
     arrays: Mapping[str, Array]
@@ -104,7 +105,7 @@ class RecordedRunner:
         return {name: x.shape for name, x in self.inputs(()).items()}
 
     def inputs(self, names: Collection[str]) -> Arrays:
-        """What inputs of these names were fed with, and all that are called `in:NAME`."""
+        """The recorded inputs of these names, and all arrays called `in:NAME`."""
         given = {name: self.arrays[name] for name in names if name in self.arrays}
         return given | {key[3:]: x for key, x in self.arrays.items() if key.startswith("in:")}
 
@@ -119,7 +120,7 @@ class RecordedRunner:
 
 @dataclass(frozen=True)
 class OpenCVRunner:
-    """OpenCV's own reading of the same files, a layer at a time: what it fuses would not be seen."""
+    """OpenCV on the same files, without fusion, so that the outputs of all layers can be compared."""
 
     label: str
     prototxt: Path
@@ -154,14 +155,14 @@ class OpenCVRunner:
 
 
 def make_graph_runner(label: str, graph: Graph, options: Options) -> NetRunner:
-    """A net on a target, `reference` or `reference-f64`; `options` say with which passes."""
+    """A runner for a graph on a target, `reference` or `reference-f64`, with the passes of `options`."""
     if options.target in REFERENCE_DTYPES:
         return ReferenceRunner(label, graph, options.target)
     return CompiledRunner(label, compile_graph(graph, options).load(), graph.values)
 
 
 def describe_producer(net: Path, state: State, blob: str) -> str:
-    """The layer of a prototxt that makes what a blob holds in the end, and its line; "" if that cannot be told."""
+    """The layer of a prototxt that produces a blob's last value, and its line; "" if it cannot be determined."""
     if net.suffix in (".net", ".npz", ".caffemodel") or is_artifact(net):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What commands put on the screen: pairs in columns, sizes for people, warnings, and a sign of life while they work."""
+"""The output of commands on a terminal: columns, formatted sizes and counts, warnings, progress."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import click
 if TYPE_CHECKING:
     from ..compiler.errors import CompileError
 
-MIN_COLUMN_WIDTH = 30  # characters: a last column that is given fewer is no pleasure to read
-STATUS_DELAY = 1.0  # seconds without a sign of life; what is quicker than this needs none
+MIN_COLUMN_WIDTH = 30  # characters of the last column, below which lines are wrapped instead
+STATUS_DELAY = 1.0  # seconds before progress is shown
 
 
 def print_columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
-    """Rows of words, their first columns aligned; on a terminal the first is set apart by its colour."""
+    """Print rows with all columns but the last aligned; on a terminal the first column is coloured."""
     table = [tuple(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in table), strict=True)]
     if sys.stdout.isatty():
@@ -28,9 +28,7 @@ def print_columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
 
         console = Console()
         left = console.width - sum(width + 2 for width in widths)
-        if left < min(
-            MIN_COLUMN_WIDTH, max(len(row[-1]) for row in table)
-        ):  # the terminal folds lines better than a column
+        if left < min(MIN_COLUMN_WIDTH, max(len(row[-1]) for row in table)):  # let the terminal wrap whole lines
             for first, *rest in table:
                 words = [word.ljust(width) for word, width in zip(rest, widths[1:], strict=False)]
                 line = "  ".join([click.style((indent + first).ljust(widths[0]), fg="cyan"), *words, *rest[-1:]])
@@ -49,13 +47,13 @@ def print_columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
 
 
 def align_right(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """Rows of numbers as words, each column as wide as its longest."""
+    """Rows with each column padded on the left to its longest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [tuple(word.rjust(width) for word, width in zip(row, widths, strict=True)) for row in rows]
 
 
 def format_size(count: int) -> str:
-    """Bytes for people: exact up to 100,000, then three digits or so."""
+    """A number of bytes: exact below 100,000, then in MB or GB with two decimals."""
     if count < 100_000:
         return f"{count:,} bytes"
     return f"{count / 1e6:.2f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
@@ -67,7 +65,7 @@ def format_count(count: int, noun: str) -> str:
 
 
 def format_error(e: CompileError) -> str:
-    """With the place in front, as editors look for it; what has none begins with `error:`."""
+    """The error with its location first, in the form that editors recognize; `error:` if it has none."""
     return str(e) if e.loc else f"error: {e}"
 
 
@@ -78,7 +76,7 @@ def warn(sentences: Iterable[str]) -> None:
 
 @contextmanager
 def show_progress(sentence: str) -> Iterator[None]:
-    """Show on a terminal that work goes on, once it has taken a second; nothing in a pipe."""
+    """Show progress on a terminal after STATUS_DELAY; nothing in a pipe."""
     if not sys.stderr.isatty():
         yield
         return

@@ -1,4 +1,4 @@
-"""`cortado show`: a net as the compiler sees it, before, between and after its passes."""
+"""`cortado show`: print a net before, between and after the passes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from .views import View
 
 
-@click.command(short_help="Print a net as the compiler sees it, at any stage.")
+@click.command(short_help="Print a net in cortado's language, at any stage.")
 @net_options
 @click.option("--after", metavar="PASS", help="Print the net after this pass.")
 @click.option("--before", metavar="PASS", help="Print the net before this pass.")
 @click.option("--diff", metavar="PASS", help="Print what this pass changed, as a unified diff.")
 @click.option("--after-all", "folder", metavar="DIR", help="Write the net after each stage to DIR, with its weights.")
-@click.option("--why", is_flag=True, help="Print what the passes did, and what they did not and why.")
+@click.option("--why", is_flag=True, help="Print what the passes did, what they declined, and why.")
 @click.option("--stats", is_flag=True, help="Print sizes, arithmetic, memory and launches, pass by pass.")
-@click.option("--kernels", is_flag=True, help="Print the kernels: in the language or, for a GPU, as Triton.")
-@click.option("--dot", "as_dot", is_flag=True, help="Print the net, at this stage, as a drawing for Graphviz's dot.")
+@click.option("--kernels", is_flag=True, help="Print the kernels, in cortado's language or, for a GPU, in Triton.")
+@click.option("--dot", "as_dot", is_flag=True, help="Print the net at this stage as a graph for Graphviz's dot.")
 @click.option("--json", "as_json", is_flag=True, help="Print any of these as JSON.")
 def show(
     net: str,
@@ -35,18 +35,18 @@ def show(
     as_json: bool,
     **views: Any,
 ) -> None:
-    """Print NET (.prototxt, .net, or a compiled .cortado) in cortado's language; WEIGHTS may be left out.
+    """Print NET (.prototxt, .net, or a compiled .cortado) in cortado's language; WEIGHTS are optional.
 
-    All that is printed can be compiled again; texts that name weights by handle are complete only as --after-all
-    writes them, or with the compiled file as their WEIGHTS. Without an option: the net as it was read, or what is in
-    the compiled file. With one, a compiled file goes through the passes again, from the source that it keeps.
+    The printed text can be compiled again. If it names weights by handle, it needs the weights that --after-all writes,
+    or the compiled file as its WEIGHTS. Without an option, print the net as it is read, or the net in the compiled
+    file. With an option, a compiled file is compiled again from the source that it keeps.
     """
     chosen = {name: value for name, value in views.items() if value}
     spelled = [OPTION_SPELLINGS.get(name, f"--{name}") for name in chosen]
     if len(chosen) > 1:
-        raise click.UsageError(f"{' and '.join(spelled)} are two views of a net. Ask for one at a time.")
+        raise click.UsageError(f"{' and '.join(spelled)} cannot be combined. Give one of them.")
     if as_dot and chosen.keys() - {"after", "before"}:
-        raise click.UsageError(f"--dot draws a net, and {spelled[0]} is another view. Ask for one at a time.")
+        raise click.UsageError(f"--dot and {spelled[0]} cannot be combined. Give one of them.")
     if is_artifact(net) and not as_dot and not weights and set(chosen) <= {"kernels"} and not has_compile_options():
         view = make_artifact_view(net, bool(chosen))
     else:
@@ -65,13 +65,13 @@ OPTION_SPELLINGS = {"folder": "--after-all"}
 
 
 def has_compile_options() -> bool:
-    """Was something named on the command line that asks for another net than the one that is in the file?"""
+    """True if an option on the command line requires that the net is compiled again."""
     source = click.get_current_context().get_parameter_source
     return any(source(name) is ParameterSource.COMMANDLINE for name in ("target", "shape", "output", *PROTOTXT_OPTIONS))
 
 
 def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted: str, value: Any) -> View:
-    """A view of a net that is compiled as far as the view asks for."""
+    """A view of a net that is compiled as far as the view needs."""
     with show_progress(f"reading {net}"):
         from ..compiler.targets import target as target_named
         from ..driver import explain_lowering, read_net, run_passes
@@ -100,14 +100,14 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
     warn(read.warnings)
     if is_artifact(net) and wanted in ("why", "stats", "diff"):
         first = SHAPED[0].__name__
-        click.echo(f"note: what the passes before {first} did is in the file's source already", err=True)
+        click.echo(f"note: the passes before {first} are not shown: the file's source is the net after them", err=True)
     elif wanted in ("why", "stats") and not all(c.is_bound for c in read.graph.constants):
-        click.echo("note: no weights are given, so nothing is done that depends on their numbers", err=True)
+        click.echo("note: without weights, passes that depend on their numbers do nothing", err=True)
     return view
 
 
 def passes_until(stage: str) -> Any:
-    """The passes that run up to a stage, itself included. CompileError if there is none of that name."""
+    """The passes up to and including a stage. CompileError if there is no pass of this name."""
     from ..passes import PIPELINE, select
 
     if stage == "read":
@@ -117,7 +117,7 @@ def passes_until(stage: str) -> Any:
 
 
 def make_artifact_view(path: str, kernels: bool) -> View:
-    """What a compiled file holds for people to read: its net, or the kernels of that."""
+    """A view of the text in a compiled file: its net, or its kernels."""
     from ..runtime.artifact import read
     from .views import ArtifactText, KernelSources
 

@@ -1,4 +1,4 @@
-"""How large a net is after each stage, and what it costs each target to run: `cortado show --stats`."""
+"""The statistics of `cortado show --stats`: sizes of a net after each stage, and launches by target."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..passes.plan_memory import lower_bound, root_live_ranges
 from .screen import format_count, format_size
 from .summary import count_in_place
 
-TARGETS = ("cpu", "cuda")  # whose launches are told beside those of the target asked for
+TARGETS = ("cpu", "cuda")  # whose launches are counted, besides those of the chosen target
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The net after a pass.
+    """Counts of the net after a pass.
 
-    `operators` are nodes, a kernel counting as one; `in_place` values have no bytes of their own; `parameters` are
-    numbers of weights; `flops` and `bytes` those of one run (`compiler/cost.py` says how they are counted); `live` is
-    the most bytes of values that are needed at one step; `seconds` what the pass took.
+    `operators`: nodes, a kernel counting as one. `in_place`: values that are aliases or subviews. `parameters`:
+    elements of all weights. `flops` and `bytes`: operations and memory traffic of one run, as defined in
+    `compiler/cost.py`. `live`: the largest number of bytes of live values at one step. `seconds`: time of the pass.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """All stages; the arena in bytes and its lower bound; launches by target, or why a target cannot run the net."""
+    """All stages; arena and its lower bound in bytes; launches by target, or why a target refuses the net."""
 
     net: str
     target: str
@@ -52,7 +52,7 @@ class Statistics:
         return asdict(self)
 
     def rows(self) -> Iterator[tuple[str, ...]]:
-        """A table of the stages; a pass that changed nothing has a time and no numbers."""
+        """A table of the stages; for a pass that changed nothing, only the time is shown."""
         yield "stage", "operators", "in place", "parameters", "MFLOP", "MB moved", "MB live", "ms"
         before: Stage | None = None
         for s in self.stages:
@@ -69,11 +69,11 @@ class Statistics:
             before = s
 
     def summary_rows(self) -> Iterator[tuple[str, str]]:
-        """What there is to say of the whole."""
+        """Pairs of label and text for the whole net."""
         first, last = self.stages[0], self.stages[-1]
         yield "parameters", f"{last.parameters:,}"
         yield "arithmetic", f"{last.flops / 1e6:,.1f} MFLOP"
-        yield "memory traffic", f"{format_size(last.bytes)}, {format_size(first.bytes)} as the file has it"
+        yield "memory traffic", f"{format_size(last.bytes)}, before the passes {format_size(first.bytes)}"
         above = "which is the bound" if self.arena == self.bound else f"the bound is {format_size(self.bound)}"
         yield "arena", f"{format_size(self.arena)}, {above}"
         for target, found in self.launches.items():
@@ -94,7 +94,7 @@ def format_change(now: int, before: int | None) -> str:
 
 
 def collect_statistics(file: NetFile, stages: Stages, options: Options) -> Statistics:
-    """Of a net that all passes have seen."""
+    """The statistics of a net after all passes."""
     seconds = {"read": file.seconds, **stages.seconds}
     final = stages.final
     return Statistics(

@@ -1,4 +1,4 @@
-"""What a compilation made of a net, in numbers: for the table that people read, and for machines as JSON."""
+"""The summary of a compilation, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..runtime.feed import Spec
 from .pictures import describe_preprocessing
 from .screen import format_count, format_size
 
-REMOVAL_VERBS = {"remove_dropout": "dropped", "fold_batchnorm": "folded", "fuse": "fused"}
+REMOVAL_VERBS = {"remove_dropout": "removed", "fold_batchnorm": "folded", "fuse": "fused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Summary:
         return asdict(self)
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """For people: a word, and what there is to say about it."""
-        removed = [f"{count} {REMOVAL_VERBS.get(name, f'gone by {name}')}" for name, count in self.removed.items()]
+        """Pairs of label and text, for people."""
+        removed = [f"{count} {REMOVAL_VERBS.get(name, f'removed by {name}')}" for name, count in self.removed.items()]
         yield "layers", ", ".join([f"{self.layers} read", *removed, f"{self.in_place} in place"])
         yield "steps", f"{self.steps}, of {format_count(self.kernels, 'different kernel')}"
         above = (
@@ -68,7 +68,7 @@ class Summary:
 
 
 def summarize(compilation: Compilation) -> Summary:
-    """Of a compilation that has just ended."""
+    """The summary of a compilation."""
     artifact, plan = compilation.artifact, compilation.artifact.plan
     stages = compilation.stages.by_name.items()
     removed = {name: len(a.graph.nodes) - len(b.graph.nodes) for (_, a), (name, b) in pairwise(stages)}
@@ -99,5 +99,5 @@ def summarize(compilation: Compilation) -> Summary:
 
 
 def count_in_place(plan: MemoryPlan) -> int:
-    """Values that have no bytes of their own."""
+    """The number of values that are aliases or subviews."""
     return sum(isinstance(p, Alias | Subview) for p in plan.placements.values())

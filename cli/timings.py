@@ -1,4 +1,4 @@
-"""Where a net's time goes: each step's seconds beside what it computes and moves, and what this machine could do."""
+"""The timings of `cortado profile`: time, operations and memory traffic of each step, and the machine's limits."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ..runtime.profile import Profile
 from ..runtime.roofline import Roofline
 from .screen import align_right, format_count
 
-BUSY_RATIO = 1.5  # a median so many times the best says that the machine was not ours alone
+BUSY_RATIO = 1.5  # a median above this multiple of the best time shows that the machine was busy
 COLUMN_TITLES = ("ms", "share", "MFLOP", "GFLOP/s", "of best", "MB", "GB/s", "of copy")
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Seconds in the best run, and the median of all; operations and bytes, as `compiler/cost.py` counts them.
+    """Seconds of the best run, and the median of all; operations and bytes, as defined in `compiler/cost.py`.
 
-    Rates and shares are of the best: the ceilings are too, and whatever else the machine does can only add to a time.
+    Rates and shares use the best run, as the roofline does: other work on the machine only adds to a time.
     """
 
     seconds: float
@@ -35,7 +35,7 @@ class Measurement:
     bytes: int
 
     def rates(self, roofline: Roofline) -> dict[str, float | None]:
-        """Billions a second, and which part of the ceiling that is; None for what the step has nothing of."""
+        """GFLOP/s and GB/s, and each as a fraction of the roofline; None where the step has no operations or bytes."""
         gflops, gbytes = (self.rate(count) for count in (self.flops, self.bytes))
         return {
             "gflops": gflops,
@@ -50,7 +50,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class TimedStep:
-    """A step: the value that it makes (the first, if there are several) and that value's type, and its kernel."""
+    """A step: the name and type of its first result, its primitive, its kernel."""
 
     name: str
     primitive: str
@@ -61,9 +61,9 @@ class TimedStep:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """All steps in plan order, and whole runs, timed without a look at the clock in between.
+    """All steps in plan order, and whole runs, timed without timing their steps.
 
-    `random_names` says what was random: inputs by name, and "weights".
+    `random_names` lists what was random: names of inputs, and "weights".
     """
 
     plan: Plan
@@ -80,14 +80,14 @@ class Timings:
         return sum_measurements(step.measurement for step in self.steps)
 
     def primitive_totals(self) -> list[tuple[str, int, Measurement]]:
-        """Each primitive with its number of steps and what they spend together, the longest first."""
+        """Each primitive with its number of steps and their sum, in descending order of time."""
         names = dict.fromkeys(step.primitive for step in self.steps)
         groups = {name: [step.measurement for step in self.steps if step.primitive == name] for name in names}
         found = [(name, len(group), sum_measurements(group)) for name, group in groups.items()]
         return sorted(found, key=lambda kind: -kind[2].seconds)
 
     def share(self, spent: Measurement) -> float:
-        """Which part of all steps' time that is."""
+        """The fraction of the time of all steps."""
         return spent.seconds / whole if (whole := self.total.seconds) else 0.0
 
     def json(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class Timings:
         return times | counts | spent.rates(self.roofline)
 
     def rows(self) -> Iterator[tuple[str, ...]]:
-        """A table of the steps, and their sum."""
+        """A table of the steps and their sum."""
         numbers = [*(self.cells(step.measurement) for step in self.steps), self.cells(self.total)]
         names = [(s.name, s.kernel.rpartition("_")[0]) for s in self.steps]
         heads = [("step", "does"), *names, (format_count(len(self.steps), "step"), "")]
@@ -135,23 +135,23 @@ class Timings:
             yield *head, *row
 
     def primitive_rows(self) -> Iterator[tuple[str, ...]]:
-        """A table of the kinds of steps."""
+        """A table of the primitives."""
         kinds = self.primitive_totals()
         heads = [("kind", "steps"), *((name, str(count)) for name, count, _ in kinds)]
         for head, row in zip(heads, align_right([COLUMN_TITLES, *(self.cells(s) for *_, s in kinds)]), strict=True):
             yield *head, *row
 
     def summary_rows(self) -> Iterator[tuple[str, str]]:
-        """What there is to say of the whole."""
+        """Pairs of label and text for the whole net."""
         best, slowed = self.roofline, self.median_run / self.run
         yield "input", ", ".join(f"{name}: {type}" for name, type in self.inputs().items()) or "none"
         if self.random_names:
             yield "random", ", ".join(self.random_names)
         yield "threads", str(self.threads)
         times = f"{self.run * 1e3:.3f} ms at best, {self.median_run * 1e3:.3f} as the median of {self.repeat}"
-        yield "a run", times + (": this machine has other work too" if slowed > BUSY_RATIO else "")
-        yield "best arithmetic", f"{best.flops / 1e9:.0f} GFLOP/s, measured now by an f32 convolution"
-        cached = f"{best.cache_bandwidth / 1e9:.0f} GB/s within its caches, which small steps may reach"
+        yield "a run", times + (": the machine was busy with other work" if slowed > BUSY_RATIO else "")
+        yield "best arithmetic", f"{best.flops / 1e9:.0f} GFLOP/s, measured now with an f32 convolution"
+        cached = f"{best.cache_bandwidth / 1e9:.0f} GB/s in the caches, which small steps may reach"
         yield "best copy", f"{best.memory_bandwidth / 1e9:.1f} GB/s, measured now in memory; {cached}"
 
     def cells(self, spent: Measurement) -> tuple[str, ...]:
@@ -184,7 +184,7 @@ def sum_measurements(spent: Iterable[Measurement]) -> Measurement:
 
 
 def make_timings(artifact: Artifact, profile: Profile, roofline: Roofline, drawn: Sequence[str] = ()) -> Timings:
-    """What was timed beside what was counted. The counts are of the net's text in the file, a node for each step."""
+    """Combine a profile with the costs of the net's text in the artifact, which has a node for each step."""
     planned = parse_planned(artifact.net, f"{artifact.plan.net}.net", artifact.weights)
     costs = compute_costs(planned)
     steps = []
@@ -204,6 +204,6 @@ def make_timings(artifact: Artifact, profile: Profile, roofline: Roofline, drawn
 
 
 def compute_costs(planned: PlannedGraph) -> dict[Node, tuple[int, int]]:
-    """For each node its operations, and the bytes that it reads and writes."""
+    """For each node, its operations and the bytes that it reads and writes."""
     storages = resolve_storage(planned)
     return {node: (flops(node), traffic(node, planned, storages)) for node in planned.graph.nodes}

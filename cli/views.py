@@ -1,4 +1,4 @@
-"""The views of a net that `cortado show` has: each as JSON for machines, and as lines for people."""
+"""The views of `cortado show`, each as text and as JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .statistics import Statistics
 
 @dataclass(frozen=True, slots=True)
 class NetText:
-    """The net itself."""
+    """The net in cortado's language."""
 
     planned: PlannedGraph
     stage: str
@@ -67,7 +67,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactText:
-    """The net in a compiled file, as it was printed when it was compiled."""
+    """The text of the net in a compiled file."""
 
     artifact: Artifact
 
@@ -91,7 +91,7 @@ def print_preprocessing(forms: Mapping[str, Preprocessing], dims: Mapping[str, S
 
 @dataclass(frozen=True, slots=True)
 class KernelSources:
-    """The kernels by name."""
+    """The sources of the kernels, by name."""
 
     sources: Mapping[str, str]
 
@@ -100,14 +100,14 @@ class KernelSources:
 
     def print(self) -> None:
         if not self.sources:
-            click.echo("Each operator of this net runs alone: there are no kernels to show.")
+            click.echo("This net has no fused kernels.")
             return
         click.echo("\n".join(self.sources.values()), nl=False)
 
 
 @dataclass(frozen=True, slots=True)
 class TextDiff:
-    """What one pass changed in the text, as a unified diff."""
+    """A unified diff of the texts before and after one pass."""
 
     name: str
     before: str
@@ -127,7 +127,7 @@ class TextDiff:
 
 @dataclass(frozen=True, slots=True)
 class PassNotes:
-    """What the passes did, and what they did not do and why."""
+    """The notes of the passes: what they did, and what they declined and why."""
 
     notes: Sequence[Note]
 
@@ -136,14 +136,14 @@ class PassNotes:
 
     def print(self) -> None:
         if not self.notes:
-            click.echo("No pass had anything to say about this net.")
+            click.echo("No pass made a note about this net.")
             return
         print_columns(((n.rule, "did" if n.done else "did not", n.value, n.sentence) for n in self.notes), indent="")
 
 
 @dataclass(frozen=True, slots=True)
 class StatisticsView:
-    """Sizes after each stage, and what the whole costs."""
+    """Sizes after each stage, and the costs of the net."""
 
     statistics: Statistics
 
@@ -158,7 +158,7 @@ class StatisticsView:
 
 @dataclass(frozen=True, slots=True)
 class StageFolder:
-    """A file for each stage, and one for the weights."""
+    """A file for each stage, and one for all weights."""
 
     folder: str
     stages: Mapping[str, PlannedGraph]
@@ -179,14 +179,14 @@ View = NetText | Drawing | ArtifactText | KernelSources | TextDiff | PassNotes |
 
 
 def make_drawing(view: View) -> Drawing:
-    """The drawing of a net that is shown at one stage."""
+    """The Graphviz text of a NetText view."""
     assert isinstance(view, NetText)
     graph = view.planned.graph
     return Drawing(graph.name, view.stage, dot(graph))
 
 
 def make_text_diff(name: str, stages: Stages) -> TextDiff:
-    """Around a pass. CompileError if there is none of that name."""
+    """The diff of one pass. CompileError if there is no pass of this name."""
     select([name])
     names = list(stages.by_name)
     i = names.index(name)
@@ -194,9 +194,9 @@ def make_text_diff(name: str, stages: Stages) -> TextDiff:
 
 
 def stage_before(name: str) -> str:
-    """The stage that a pass sees: the net as it was read, or the pass before it. CompileError for no pass."""
+    """The stage before a pass: "read", or the pass before it. CompileError if there is no pass of this name."""
     if name == "read":
-        raise CompileError("nothing comes before reading", advice="Ask for --after read.")
+        raise CompileError("there is no stage before reading", advice="Use --after read.")
     (wanted,) = select([name])
     i = PIPELINE.index(wanted)
     return PIPELINE[i - 1].__name__ if i else "read"

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Ints = tuple[int, ...]  # one number stands for every axis, and is printed as one
-Coerce = Callable[[Any], Any]  # the value as it is kept; TypeError if it is none of the type
+Ints = tuple[int, ...]  # one number per axis; if all are equal, a single number, printed without brackets
+Coerce = Callable[[Any], Any]  # returns the value as it is stored; TypeError if it has another type
 
 
 @dataclass(frozen=True, slots=True)
 class AttributeType:
-    """What messages call a value of the type, and the function that checks one."""
+    """A description of the type for messages, and the function that checks and converts a value."""
 
     description: str
     coerce: Coerce
 
 
 def coerce_exact(type_: type) -> Coerce:
-    """A value of that very type: True is no whole number."""
+    """A check for exactly this type: True is not an int."""
 
     def coerce(value: Any) -> Any:
         if type(value) is not type_:
@@ -36,7 +36,7 @@ def coerce_float(value: Any) -> float:
 
 
 def coerce_list(element: Coerce) -> Coerce:
-    """A list or tuple of such elements, or one element alone; kept as a tuple."""
+    """A check for a list or tuple of such elements, or a single element; stored as a tuple."""
 
     def coerce(value: Any) -> tuple[Any, ...]:
         return tuple(map(element, value if isinstance(value, list | tuple) else (value,)))
@@ -45,13 +45,13 @@ def coerce_list(element: Coerce) -> Coerce:
 
 
 def coerce_ints(value: Any) -> Ints:
-    """Whole numbers, one for each axis; if all are equal, one of them."""
+    """Integers, one for each axis; if all are equal, only one is stored."""
     numbers: Ints = coerce_list(coerce_exact(int))(value)
     return numbers[:1] if len(set(numbers)) == 1 else numbers
 
 
 INTEGERS, NUMBERS = "a whole number or a list of them", "a number or a list of them"
-ATTRIBUTE_TYPES: dict[str, AttributeType] = {  # by annotation; a module whose operator has another adds it
+ATTRIBUTE_TYPES: dict[str, AttributeType] = {  # by annotation; modules with other attribute types add them
     "int": AttributeType("a whole number", coerce_exact(int)),
     "float": AttributeType("a number", coerce_float),
     "bool": AttributeType("a bool", coerce_exact(bool)),
@@ -63,12 +63,12 @@ ATTRIBUTE_TYPES: dict[str, AttributeType] = {  # by annotation; a module whose o
 
 
 def attribute_type(annotation: str) -> tuple[AttributeType, bool]:
-    """The type that an annotation names, and whether None is allowed too. KeyError if it names none."""
+    """The type for an annotation, and whether None is allowed. KeyError if the annotation is unknown."""
     return ATTRIBUTE_TYPES[annotation.removesuffix(" | None")], annotation.endswith(" | None")
 
 
 def require_attribute_type(where: str, annotation: str) -> None:
-    """TypeError unless an annotation names an attribute type."""
+    """TypeError if the annotation is not an attribute type."""
     try:
         attribute_type(annotation)
     except KeyError:
@@ -77,7 +77,7 @@ def require_attribute_type(where: str, annotation: str) -> None:
 
 
 def coerce_attribute(name: str, annotation: str, value: Any) -> Any:
-    """A value as the type that its annotation names. ValueError if it is something else."""
+    """The value, checked and converted to the annotated type. ValueError if it has another type."""
     wanted, is_optional = attribute_type(annotation)
     if value is None and is_optional:
         return None
@@ -88,11 +88,11 @@ def coerce_attribute(name: str, annotation: str, value: Any) -> Any:
 
 
 def annotation_of(field_type: Any) -> str:
-    """The annotation of a dataclass's field as text, whether its module postpones annotations or not."""
+    """The annotation of a dataclass field as text, with or without postponed evaluation of annotations."""
     return field_type.__name__ if type(field_type) is type else str(field_type)
 
 
 def is_same_attribute(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, float):
-        return repr(a) == repr(b)  # NaN is itself, and minus zero is not zero
+        return repr(a) == repr(b)  # NaN equals itself, and -0.0 differs from 0.0
     return bool(a == b)

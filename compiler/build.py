@@ -1,4 +1,4 @@
-"""The last step: a graph with its memory plan becomes an artifact."""
+"""The last stage of compilation: from a graph with its memory plan to an artifact."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .text import show
 
 
 def build(planned: PlannedGraph, source: Graph, target: str, version: dict[str, str] | None = None) -> Artifact:
-    """The artifact of a graph with its memory plan. `source` is the net to compile again for other shapes.
+    """The artifact of a graph with its memory plan. `source` is the net from which other shapes are compiled.
 
-    CompileError if a weight has no numbers, memory is not planned, or the target has nothing for a kernel.
+    CompileError if a weight has no data, memory is not planned, or the target cannot lower a node.
     """
     graph = planned.graph
     if unbound := [c.name for c in graph.constants if not c.is_bound]:
@@ -36,7 +36,7 @@ def build(planned: PlannedGraph, source: Graph, target: str, version: dict[str, 
 
 
 def make_plan(planned: PlannedGraph, target: str, made: LoweredGraph) -> Plan:
-    """What the target's runner reads: slots, the weights that steps and outputs name, and the steps."""
+    """The plan for the target's runner: slots, the weights that steps and outputs read, and the steps."""
     graph, memory = planned
     slots, weights = slots_and_weights(planned)
     machine = target_named(target)
@@ -55,6 +55,6 @@ def make_plan(planned: PlannedGraph, target: str, made: LoweredGraph) -> Plan:
 
 
 def used_weights(weights: Mapping[str, Weight], made: LoweredGraph, graph: Graph) -> dict[str, Weight]:
-    """The weights that steps and outputs name: a target may read another packing in place of the graph's own."""
+    """The weights that steps and outputs read; a target may replace a weight of the graph by a packed form."""
     named: Sequence[str] = [*(name for s in made.steps for name in s.operands), *(v.name for v in graph.outputs)]
     return {name: weight for name, weight in weights.items() if name in set(named)}

@@ -1,7 +1,7 @@
-"""What a net costs to run, counted from its nodes: arithmetic, bytes moved, parameters.
+"""The cost of a net, counted from its nodes: operations, memory traffic, parameters.
 
-Arithmetic counts a multiplication and an addition as two, a function like exp as one. Bytes are those that a kernel has
-to read and write if it touches each number once; what is already in place is not moved.
+A multiplication and an addition count as two operations, a function such as exp as one. Traffic is the bytes that a
+kernel reads and writes if it accesses each element once; an alias or subview that needs no copy counts as 0.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .storage import Storages, resolve_storage, root_channels
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Operations on real numbers, bytes read and written, and parameters (numbers of weights, each counted once)."""
+    """Floating-point operations, bytes read and written, and parameters (elements of all weights)."""
 
     flops: int
     bytes: int
@@ -30,32 +30,32 @@ def cost(planned: PlannedGraph) -> Cost:
 
 
 def flops(node: Node) -> int:
-    """Operations of one node, at the largest sizes; 0 for what only moves numbers or decides by comparing."""
+    """The operations of one node, at the largest sizes; 0 if it only moves or compares elements."""
     return node.op.flops([v.type for v in node.inputs], [v.type for v in node.results])
 
 
 def traffic(node: Node, planned: PlannedGraph, storages: Storages) -> int:
-    """Bytes that a node reads and writes."""
+    """The bytes that a node reads and writes, at the largest sizes."""
     if is_pure_alias(node, planned.plan):
         return 0
-    if node.concat_ranges or node.slice_ranges:  # moves as much as it writes
+    if node.concat_ranges or node.slice_ranges:  # copies: reads as much as it writes
         return 2 * sum(bytes_written(planned.graph, v, storages) for v in node.results)
     return sum(v.type.nbytes for v in dict.fromkeys(node.inputs)) + sum(v.type.nbytes for v in node.results)
 
 
 def is_pure_alias(node: Node, plan: MemoryPlan) -> bool:
-    """True if the results are their operand's bytes under another name."""
+    """True if all results are aliases that reinterpret the operand, so that the node does nothing."""
     return node.can_alias_operand and all(plan.alias(v) is not None for v in node.results)
 
 
 def bytes_written(graph: Graph, value: Value, storages: Storages) -> int:
-    """Bytes of a value that its node writes."""
+    """The bytes of a value that its node writes, without those that are there already."""
     mine = root_channels(value, storages)
     count = sum(len(part) for part in written_channels(graph, value, storages))
     return value.type.nbytes * count // max(len(mine), 1)
 
 
 def is_free(node: Node, planned: PlannedGraph, storages: Storages) -> bool:
-    """True if there is nothing to do at this node: all that it makes stands in its place already."""
+    """True if the node has nothing to do, because all its results are in place already."""
     copies = bool(node.concat_ranges or node.slice_ranges)
     return is_pure_alias(node, planned.plan) or (copies and not traffic(node, planned, storages))

@@ -1,8 +1,8 @@
-"""A graph as text for Graphviz: `cortado show NET --dot | dot -Tsvg > net.svg` is a picture of it.
+"""A graph as text for Graphviz: `cortado show NET --dot | dot -Tsvg > net.svg` draws it.
 
-Boxes are nodes, ellipses what the net takes and returns; weights are left out. Edges are values, labelled where a node
-has several. A double frame marks an articulation point, where the net can be cut in two; heavy lines mark the path with
-the most arithmetic.
+Boxes are nodes, ellipses inputs and outputs; weights are omitted. Edges are values, labelled if their producer has
+several results. A double frame marks an articulation point, where the net can be cut in two; thick lines mark the path
+with the most operations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .view import articulation_points, longest_path
 
 
 def dot(graph: Graph) -> str:
-    """The text of a directed graph, from top to bottom."""
+    """The Graphviz text of a graph."""
     ids: dict[object, str] = {v: f"i{i}" for i, v in enumerate(graph.inputs)}
     ids.update((n, f"n{i}") for i, n in enumerate(graph.nodes))
     heavy, cuts = longest_path(graph, flops), set(articulation_points(graph))
@@ -32,7 +32,7 @@ def dot(graph: Graph) -> str:
 
 
 def edge_lines(graph: Graph, ids: dict[object, str], heavy: set[tuple[Node, Node]]) -> Iterator[str]:
-    """An edge for each value and reader of it, an output among the readers."""
+    """An edge for each value and consumer; outputs count as consumers."""
     readers = [(v, n) for n in graph.nodes for v in dict.fromkeys(n.inputs)]
     for value, node in readers:
         if not isinstance(value, Constant):
@@ -51,13 +51,13 @@ def edge_line(value: Value, producer: Node | None, ids: dict[object, str], end: 
 
 
 def node_label(node: Node) -> str:
-    """What the node makes, how (a fused kernel by its operators) and of which types."""
+    """The names of the results, the operator (for a fused kernel, its operators), and the result types."""
     body = kernel_body(node.op)
     how = " + ".join(n.op.name for n in body.nodes) if body else node.op.name
     return quote(", ".join(v.name for v in node.results), how, ", ".join(str(v.type) for v in node.results))
 
 
 def quote(*lines: str) -> str:
-    """Lines of text as one string of dot."""
+    """Lines of text as one quoted string for Graphviz."""
     escaped = (line.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") for line in lines)
     return '"' + "\\n".join(escaped) + '"'

@@ -52,7 +52,7 @@ class CompileError(Exception):
 
 
 class Unsupported(CompileError):
-    """A target has no kernel for this: what can run elsewhere, on the host say, does, and the reason is reported."""
+    """A target has no kernel for a node. The node runs on the host if it can, and the reason is reported."""
 
 
 class CompileErrors(CompileError):

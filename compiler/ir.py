@@ -37,7 +37,7 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Constant(Value):
-    """A value known at compile time: a weight. On torch's meta device it is declared, but not bound to data yet."""
+    """A value known at compile time: a weight. Data on torch's meta device means that it is not bound to data yet."""
 
     data: torch.Tensor = field(kw_only=True, repr=False)
 
@@ -95,9 +95,9 @@ class Node:
 
     @cached_property
     def can_alias_operand(self) -> bool:
-        """True if the result has the first operand's bytes in the same order, so that it may alias it without a copy.
+        """True if the result has the bytes of the first operand in the same order, so that it may be an alias.
 
-        So it is for a reshape of a row-major operand, and for a transpose that matches the physical order of the axes.
+        This holds for a row-major reshape, and for a transpose that matches the physical order of the axes.
         """
         order = self.op.axis_permutation(self.results[0].type.rank)
         if not self.op.is_reinterpretation and not order:
@@ -115,7 +115,7 @@ class Node:
 
     @cached_property
     def slice_ranges(self) -> dict[Value, range]:
-        """For a slice, the channel range of the first operand that each result is; else {}."""
+        """For a slice, the channel range of the first operand that each result copies; else {}."""
         return dict(zip(self.results, self.op.slice_ranges([v.type for v in self.inputs]), strict=False))
 
 
@@ -174,7 +174,7 @@ class Graph:
         return len(self.inputs), types, nodes, tuple(number[v] for v in self.outputs)
 
     def is_only_used_by(self, value: Value, node: Node) -> bool:
-        """True if `node` is the only consumer of `value`, which is no output."""
+        """True if `node` is the only consumer of `value`, and `value` is not an output."""
         return self.users[value] == [node] and value not in self.output_set
 
 

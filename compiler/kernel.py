@@ -1,4 +1,4 @@
-"""Kernels: the body graph of a node, with canonical names inside, named by its content."""
+"""Kernels: the body of a node as a graph with canonical value names, named by its content."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def canonical_names() -> Iterator[str]:
 
 
 def kernel_graph(node: Node) -> Graph:
-    """The body of a fused node; for any other node, a body that holds it alone."""
+    """The body of a fused node; for any other node, a body with that node only."""
     return node.op.body if isinstance(node.op, Fused) else build_kernel([node], node.results)
 
 
 def build_kernel(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
-    """The nodes as a graph with canonical names, named by its content."""
+    """The nodes as a graph with canonical value names, named by its content."""
     return name_by_content(build_unnamed_kernel(nodes, results))
 
 
 def build_unnamed_kernel(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
-    """The same, named "kernel". Value names are canonical, so that equal kernels have equal texts."""
+    """The nodes as a graph named "kernel". Value names are canonical, so that equal kernels have equal texts."""
     made = {v for n in nodes for v in n.results}
     outside = dict.fromkeys(v for n in nodes for v in n.inputs if v not in made)
     names = canonical_names()

@@ -6,7 +6,7 @@
 3. A subview has its root's layout and dimensions except along the channels; or it has the size of those channels, and
    they are contiguous.
 4. A node writes no channel of its result's root that holds another live value, except the operand of an alias.
-   It writes its result's channels, except those that hold a concat's operand, or a slice's result, already.
+   It writes the channels of its result, except those that already hold an operand of a concat or a result of a slice.
 5. Different roots share no byte while both are reserved, each from its first writer to its last reader.
 """
 
@@ -38,7 +38,7 @@ def verify_plan(planned: PlannedGraph) -> None:
     graph, plan = planned
     for value in plan.placements:
         if value not in graph.producer:
-            raise CompileError(f"{graph.name}: {value.name} is not computed here: it cannot be placed")
+            raise CompileError(f"{graph.name}: {value.name} is not computed by this net, so it cannot be placed")
     storages, live = resolve_storage(planned), live_ranges(graph)
     for value, placement in plan.placements.items():
         if isinstance(placement, Alias):
@@ -53,14 +53,14 @@ def verify_alias(graph: Graph, value: Value, operand: Value, storages: Storages,
     """Rule 2."""
     node, where = graph.producer[value], f"{value.name} over {operand.name}"
     if operand not in node.inputs or operand not in graph.producer:
-        raise fault(graph, node, f"{where}: {operand.name} is no computed operand")
+        raise fault(graph, node, f"{where}: {operand.name} is not a computed operand")
     if live[operand].last > live[value].first:
         raise fault(graph, node, f"{where}: {operand.name} is live after this node")
     if value.type.nbytes != operand.type.nbytes:
-        raise fault(graph, node, f"{where}: {value.type} has not the size of {operand.type}")
+        raise fault(graph, node, f"{where}: {value.type} and {operand.type} differ in size")
     if node.can_alias_operand:
         if storages[operand].channels is not None and not has_contiguous_channels(storages[operand].root):
-            raise fault(graph, node, f"{where}: channels that are not contiguous, in another shape")
+            raise fault(graph, node, f"{where}: the channels of {operand.name} are not contiguous")
         return
     if value.type != operand.type or value.layout != operand.layout:
         raise fault(graph, node, f"{where}: {describe(value)} and {describe(operand)} differ in type or layout")
@@ -78,7 +78,7 @@ def verify_subview(graph: Graph, value: Value, part: Subview, storages: Storages
             graph, node, f"{value.name} in {root.name}: {describe(value)} is not a channel range of {describe(root)}"
         )
     if matches_except_channels(value, root) and value.type.dims[1] != count:
-        raise fault(graph, node, f"{value.name} in {root.name}: {value.type} has not {count} channels")
+        raise fault(graph, node, f"{value.name} in {root.name}: {value.type} does not have {count} channels")
 
 
 def describe(value: Value) -> str:

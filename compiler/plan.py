@@ -4,8 +4,8 @@
     y = relu(c) over c          an alias: the bytes of an operand whose live range ends at this node
     a = relu(x) in cat[0:64]    a subview: channels 0 to 63 of another value's storage
 
-The last passes build the plan of a graph, `verify_plan` (memory.py) proves it, and the text prints it as on these
-lines. A plan belongs to one graph: a pass that writes another graph drops it, and it is built anew.
+The last passes build the plan of a graph, `verify_plan` (memory.py) proves it, and the text prints it as above. A plan
+belongs to one graph: a pass that writes another graph drops the plan, and it is built again.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class MemoryPlan:
         return placement.start if isinstance(placement, Offset) else None
 
     def alias(self, value: Value) -> Value | None:
-        """The operand that a value aliases; None if it is no alias."""
+        """The operand that a value aliases; None if it is not an alias."""
         placement = self.placements.get(value)
         return placement.operand if isinstance(placement, Alias) else None
 
     def subview(self, value: Value) -> Subview | None:
-        """The subview by which a value is placed; None if it is no subview."""
+        """The subview that places a value; None if it is not a subview."""
         placement = self.placements.get(value)
         return placement if isinstance(placement, Subview) else None
 
@@ -96,7 +96,7 @@ UNPLANNED = MemoryPlan()
 
 
 class PlannedGraph(NamedTuple):
-    """A graph with its memory plan: what compiler stages hand on and print."""
+    """A graph with its memory plan, as compiler stages pass it on and print it."""
 
     graph: Graph
     plan: MemoryPlan = UNPLANNED

@@ -1,8 +1,8 @@
 """A dynamic check of a memory plan: run it in a real arena with all dead bytes poisoned.
 
-`verify_plan` proves a plan statically; this executes it, and shares no code with the proof but `storage`. Before each
-step all bytes of the arena that hold no live value are filled with NaN, so that a plan which overwrites a live value,
-or reads bytes that were never written, gives NaN or other results than `reference`.
+`verify_plan` proves a plan statically; this executes it, and shares only `storage` with the proof. Before each step all
+bytes of the arena that hold no live value are filled with NaN, so that a plan that overwrites a live value, or reads
+bytes that were never written, gives NaN or other wrong results.
 """
 
 from __future__ import annotations

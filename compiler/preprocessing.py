@@ -1,9 +1,8 @@
-"""Makes a picture's preprocessing part of a net, on request: mean and scale go into the first layers' weights.
+"""Folding of preprocessing: mean and scale of pictures become part of the first layers' weights, on request.
 
-A picture's numbers minus a mean, times a scale, are a·x + b for each channel. `insert_preprocessing` adds that as a
-`scale` of the input, before the passes; `fold_forward` folds it into the convolutions that read it, in float64, where
-that is exact. A `scale` that is left after the passes is an error (`require_absorbed`): the net would compute at every
-run what it was asked to compute once.
+Subtracting a mean and multiplying by a scale is a·x + b per channel. `insert_preprocessing` adds this as a `scale` of
+the input before the passes; `fold_forward` folds it into the convolutions that read it, in float64, where that is
+exact. A `scale` that is left after the passes is an error (`require_absorbed`): it would cost time in every run.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from .specialize import reshape_inputs
 from .types import type_of
 
 Forms = Mapping[str, Preprocessing]
-PIXELS = 255.0  # the largest number of a picture's channel, as it is read
+PIXELS = 255.0  # the largest value of a pixel
 
 
 def insert_preprocessing(graph: Graph, forms: Forms) -> tuple[Graph, tuple[str, ...], dict[str, Preprocessing]]:
-    """The net for pictures of 0..255, the names of the values to be folded away, and the preprocessing that is left.
+    """The net for pixels of 0..255, the names of the values that have to be folded, and the remaining preprocessing.
 
     What is left is the order of channels, resizing and cutting. `check_preprocessing` has passed the forms.
     CompileError if one is not one number for each channel.
@@ -81,9 +80,9 @@ def check_preprocessing(graph: Graph, forms: Forms, images: Mapping[str, torch.T
 
 
 def coefficients(value: Value, form: Preprocessing) -> tuple[float, torch.Tensor]:
-    """a and b (f64 [C]) of a·pixel + b, which is what `form` makes of a pixel of 0..255."""
+    """a and b (f64 [C]) such that `form` maps a pixel of 0..255 to a·pixel + b."""
     if value.type.rank < 2 or not isinstance(count := value.type.dims[1], int):
-        raise CompileError(f'"{value.name}" is {value.type}: it has no channels that a mean could be for')
+        raise CompileError(f'"{value.name}" is {value.type}: it has no channels for a mean')
     if form.mean_image:
         advice = "Give the mean as one number for each channel: that of the picture's, over all places."
         raise CompileError(f'the mean picture of "{value.name}" is another number at each place', advice=advice)
@@ -92,15 +91,15 @@ def coefficients(value: Value, form: Preprocessing) -> tuple[float, torch.Tensor
 
 
 def require_absorbed(names: Sequence[str], graph: Graph, reasons: Mapping[str, str]) -> None:
-    """CompileError for the first of these values that is still there, with the reason that a pass gave for it."""
+    """CompileError for the first of these values that is still in the graph, with the reason that a pass noted."""
     for name in names:
         if name not in graph.values:
             continue
         value = graph.values[name]
         readers = [n for n in graph.users[value] if not isinstance(n.op, Conv | Linear) and not n.op.shape_only]
         listed = ", ".join(f"{n.name} ({n.op.name})" for n in readers) or "the net's caller"
-        otherwise = f"only convolutions and matrix products take them in, and {listed} reads it"
+        otherwise = f"only convolutions and matrix products can absorb them, and {listed} reads it"
         reason = reasons.get(name, otherwise).removeprefix("not folded forward: ")
-        advice = "Leave them to the runtime: compile without folding, and they are kept in the file."
+        advice = "Compile without folding: the runtime then applies them, as stored in the file."
         source = name.removesuffix(".prepared")
         raise CompileError(f'mean and scale of "{source}" cannot be part of the weights: {reason}', advice=advice)

@@ -20,7 +20,7 @@ from .scalar import FUNCTIONS
 
 @dataclass(eq=False)
 class RecordedValue:
-    """A result, by its number: operands first, then the lines in order. Arithmetic on it writes more lines."""
+    """A value by its number: operands first, then the recorded calls in order. Arithmetic on it records more calls."""
 
     index: int
     recorder: Recorder = field(repr=False)
@@ -71,7 +71,7 @@ class RecordedValue:
 
 
 class Recorder:
-    """Stands for `m`: every call becomes a line of `code`, [function, argument, ...]."""
+    """The argument `m` of a `scalar` body, whose calls are recorded in `code` as [function, argument, ...]."""
 
     def __init__(self, operands: int) -> None:
         self.operands = operands
@@ -90,7 +90,7 @@ class Recorder:
         return lambda *arguments: self.record_call(name, *arguments)
 
     def end_with(self, result: RecordedValue) -> None:
-        """Make `result` the last line: an operand, or a line further up, is multiplied by 1."""
+        """Make `result` the result of the last call, if it is not, by a multiplication by 1."""
         if result.index != self.operands + len(self.code) - 1:
             self.record_call("mul", result, 1)
 

@@ -1,4 +1,4 @@
-"""A table of named entries that is filled at run time, and in which no entry is overwritten by accident."""
+"""A table of named entries, filled at run time, in which no entry is overwritten by accident."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T]):
-    """Entries by name, in the order of their registration; read like any mapping, changed by three methods alone."""
+    """Entries by name, in the order of registration: a mapping that is changed only by the three methods below."""
 
     def __init__(self, noun: str) -> None:
         self.noun = noun  # what an entry is, for error messages
@@ -25,15 +25,15 @@ class Registry(Mapping[str, T]):
         return len(self.entries)
 
     def add(self, name: str, entry: T) -> None:
-        """Add a new entry. ValueError if there is one of that name."""
+        """Add a new entry. ValueError if there is one of this name."""
         if name in self.entries:
             raise ValueError(f"{self.noun} {name} is registered twice")
         self.entries[name] = entry
 
     def replace(self, name: str, entry: T) -> None:
-        """Add an entry, or put it in the place of the one that has its name."""
+        """Add an entry, or replace the one of this name."""
         self.entries[name] = entry
 
     def remove(self, name: str) -> T:
-        """Remove an entry and return it. KeyError if there is none of that name."""
+        """Remove an entry and return it. KeyError if there is none of this name."""
         return self.entries.pop(name)

@@ -16,7 +16,7 @@ Rule = Callable[[Node, "Writer"], "Value | tuple[Value, ...] | None"]
 
 
 class Writer:
-    """Builds the new graph from the old one. `writer[old]` is the value that replaces an old one in it."""
+    """Builds a new graph from an old one. `writer[old]` is the value that replaces an old value."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = self.old = graph
@@ -31,7 +31,7 @@ class Writer:
         self.replaced[old] = new
 
     def add(self, node: Node) -> Node:
-        """Add a node as it is."""
+        """Add a node unchanged."""
         self.nodes.append(node)
         self.producer.update((v, node) for v in node.results)
         return node
@@ -42,7 +42,7 @@ class Writer:
         return self.add(Node(op, inputs, (Value(name, type, layout),), loc)).output
 
     def copy(self, node: Node) -> Node:
-        """Add the node with its operands replaced, types inferred anew; the same object if no operand changed."""
+        """Add the node with its operands replaced and its types inferred; the same object if no operand changed."""
         inputs = tuple(self[v] for v in node.inputs)
         if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
             return self.add(node)
@@ -53,7 +53,7 @@ class Writer:
         return self.add(Node(node.op, inputs, results, node.loc))
 
     def finish(self) -> Graph:
-        """The new graph, without dead nodes. It is verified by whoever runs the pass."""
+        """The new graph, without dead nodes. The pass driver verifies it."""
         returns = tuple((name, self[v]) for name, v in self.graph.returns)
         live = live_nodes(self.nodes, [v for _, v in returns])
         return replace(self.graph, nodes=live, returns=returns)
@@ -88,7 +88,7 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
 
 
 def retype(graph: Graph, shapes: Mapping[str, TensorType]) -> Graph:
-    """The net for other input types, given by name; all others are inferred. ValueError names a node that refuses."""
+    """The net for other input types, given by name; all others are inferred. ValueError if an operator refuses them."""
     writer = Writer(graph)
     inputs = tuple(replace(v, type=shapes.get(v.name, v.type)) for v in graph.inputs)
     for old, new in zip(graph.inputs, inputs, strict=True):

@@ -1,4 +1,4 @@
-"""Where a plan finds the values of a planned graph: slots in the arena, and weights by handle."""
+"""The locations of a planned graph's values for the runtime: slots in the arena, and weights by handle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SlotsAndWeights = Mapping[str, Slot | Weight]
 
 
 def slots_and_weights(planned: PlannedGraph) -> tuple[dict[str, Slot], dict[str, Weight]]:
-    """Where every input and computed value lies, and what every weight is."""
+    """The slots of all inputs and computed values, and the types and handles of all weights, by name."""
     graph, plan = planned
     storages = resolve_storage(planned)
     slots = {v.name: Slot(v.type.dtype, plan_dims(v.type), v.layout or "nchw") for v in graph.inputs}
@@ -24,11 +24,11 @@ def slots_and_weights(planned: PlannedGraph) -> tuple[dict[str, Slot], dict[str,
 
 
 def slot_of(value: Value, storages: Storages, plan: MemoryPlan) -> Slot:
-    """Where the runtime finds a value: its root's bytes, and which channels of them."""
+    """The slot of a value: the bytes of its root, and its channels. CompileError without a memory plan."""
     storage = storages[value]
     root, at = storage.root, plan.offset(storage.root)
     if at is None:
-        raise CompileError(f"{value.name} has no place in the arena: plan_memory comes before build")
+        raise CompileError(f"{value.name} has no offset in the arena: run plan_memory before build")
     part = None
     if (begin := storage.start(value)) is not None:
         at += begin

@@ -1,4 +1,4 @@
-"""A net for other input shapes, or with other outputs: what a caller asks for before the passes run."""
+"""Change the input shapes or the outputs of a net, before the passes run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Shapes = Mapping[str, Sequence[int | str]]
 
 
 def specialize(planned: PlannedGraph, shapes: Shapes, outputs: Sequence[str]) -> PlannedGraph:
-    """The net for the shapes and with the outputs that are asked for; another net has no memory plan yet."""
+    """The net for these input shapes and with these outputs; its memory plan is dropped if the net changes."""
     graph = planned.graph
     graph = with_outputs(graph, outputs) if outputs else graph
     graph = reshape_inputs(graph, {name: parse_dims(shape) for name, shape in shapes.items()}) if shapes else graph
@@ -24,7 +24,7 @@ def specialize(planned: PlannedGraph, shapes: Shapes, outputs: Sequence[str]) ->
 
 
 def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
-    """The same net with these values as its answer."""
+    """The same net with these values as outputs. CompileError if there is no value of such a name."""
     if unknown := [name for name in names if name not in graph.values]:
         sentence = f'there is no value "{unknown[0]}" to return{did_you_mean(unknown[0], graph.values)}'
         raise CompileError(f"{graph.name}: {sentence}", advice="Name a value of the net: `cortado show` prints them.")
@@ -33,11 +33,12 @@ def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
 
 
 def reshape_inputs(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:
-    """The same net for inputs of other shapes; CompileError if one is no input, or the net cannot take them."""
+    """The same net for other input shapes. CompileError for an unknown input, or if an operator refuses the shapes."""
     types = {v.name: TensorType(v.type.dtype, tuple(shapes[v.name])) for v in graph.inputs if v.name in shapes}
     if unknown := [name for name in shapes if name not in types]:
         known = ", ".join(v.name for v in graph.inputs)
-        raise CompileError(f'a shape is given for "{unknown[0]}", which is no input', advice=f"The inputs are {known}.")
+        advice = f"The inputs are {known}."
+        raise CompileError(f'a shape is given for "{unknown[0]}", which is not an input', advice=advice)
     try:
         return retype(graph, types)
     except ValueError as e:
@@ -49,5 +50,5 @@ def describe_shapes(shapes: Mapping[str, Sequence[Dim]]) -> str:
 
 
 def parse_dims(shape: Sequence[int | str]) -> tuple[Dim, ...]:
-    """Sizes as people write them: numbers, or "?8" for one that is known when the net runs, and at most 8."""
+    """Dimensions from numbers, or "?8" for one that is known only at run time, at most 8."""
     return tuple(AtMost(int(d.lstrip("?"))) if isinstance(d, str) and d.startswith("?") else int(d) for d in shape)

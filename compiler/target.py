@@ -1,6 +1,6 @@
-"""A target: what a machine can do, as answers to the questions that passes ask, and how a graph becomes its steps.
+"""The interface of targets: the questions that passes ask about a machine, and the lowering of a graph to steps.
 
-No pass knows a target by name, and nothing outside a target's folder knows how it lowers.
+No pass knows a target by name, and nothing outside of a target's folder depends on how it lowers.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ from .types import TensorType
 
 
 class LaunchCount(NamedTuple):
-    """How often a target starts something in one run: its own kernels, and steps that run on the host.
-
-    `reasons` says by node why a step runs on the host.
-    """
+    """The number of kernel launches in one run, and of steps that run on the host, with the reasons by node."""
 
     kernels: int
     host: int = 0
@@ -32,10 +29,11 @@ class LaunchCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoweredGraph:
-    """What a target makes of a planned graph.
+    """The result of lowering a planned graph.
 
-    `steps` in order; `weights` beside the graph's own (packed forms, say) with their `tensors` by handle; `sources` are
-    the kernels by name for people to read; `binaries` is what the runner needs beside weights, u8 tensors by name.
+    `steps` in order; `weights` in addition to the graph's, such as packed forms, with their `tensors` by handle;
+    `sources` of the kernels by name, for people to read; `binaries` for the runner, such as machine code, as u8 tensors
+    by name.
     """
 
     steps: Sequence[Step]
@@ -46,50 +44,49 @@ class LoweredGraph:
 
 
 class Target:
-    """Base of all targets. Its answers describe a machine that runs each operator alone, in Caffe's layout.
+    """Base class of targets. The defaults describe a machine that runs each operator alone, in Caffe's layout.
 
-    `runner` is what runs the steps, by its name in the runtime's registry, and `payload` the version of steps that it
-    has to read.
+    `runner` names the runner of the steps in the runtime's registry, and `payload` is the version of the steps' format.
     """
 
     name = "plain"
     runner = ""
     payload = 1
-    dtype: str | None = None  # what real numbers are kept as; None: as they come
-    subsamples = False  # would it rather copy every second pixel of a value than keep it for several strided readers?
+    dtype: str | None = None  # the dtype in which floating-point values are stored; None: as in the net
+    subsamples = False  # True if copying every second pixel of a value pays when several strided operators read it
 
     def accepts(self, kernel: Graph) -> str | None:
-        """Why these nodes cannot be one kernel; None if they can. Kernels grow node by node while this is None."""
+        """The reason why these nodes cannot be one kernel; None if they can. Fusion adds nodes while it is None."""
         return None if len(kernel.nodes) == 1 else f"{self.name} runs each operator alone"
 
     def layouts(self, op: Op) -> tuple[str, ...]:
-        """The layouts of images that the operator is good at, the best first; empty if it follows its operand."""
+        """The preferred image layouts of an operator, the best first; () if it takes its operand's layout."""
         return ()
 
     def reads_any_layout(self, op: Op, image: TensorType) -> bool:
-        """May an operator that can (`op.reads_any_layout`) read its first image in any layout, at little cost?"""
+        """True if an operator with the trait `reads_any_layout` can do so for this image at little cost."""
         return False
 
     def writes_views(self, op: Op) -> bool:
-        """May the operator write its result into some channels of another value's storage, at no cost?"""
+        """True if the operator can write its result to a channel range of another value's storage at no cost."""
         return False
 
     def merges(self, a: Node, b: Node) -> bool:
-        """Does it pay to run these two convolutions, which read one value and differ in their channels only, as one?"""
+        """True if merging these two convolutions pays; they read one value and differ in output channels only."""
         return False
 
     def scratch(self, kernel: Graph) -> int:
-        """Bytes of the arena that a kernel needs for itself while it runs."""
+        """Bytes of the arena that a kernel needs temporarily while it runs."""
         return 0
 
     def compile(self, planned: PlannedGraph) -> LoweredGraph:
-        """The steps of a graph whose memory is planned. CompileError if there is nothing for a node."""
-        raise Unsupported(f"the {self.name} target has no steps: passes alone run for it")
+        """Lower a graph whose memory is planned. CompileError if a node cannot be lowered."""
+        raise Unsupported(f"the target {self.name} cannot lower a net: it is for passes only")
 
     def sources(self, planned: PlannedGraph) -> Mapping[str, str]:
-        """For people to read: the kernels of a graph by name. Nothing is compiled."""
+        """The sources of a graph's kernels by name, for people to read. Nothing is compiled."""
         return {}
 
     def launches(self, planned: PlannedGraph) -> LaunchCount:
-        """What a planned graph costs in launches; what stands in its place already costs none. Nothing is compiled."""
+        """The launches of a planned graph; nodes whose results are in place need none. Nothing is compiled."""
         return LaunchCount(len(planned.graph.nodes))

@@ -63,12 +63,12 @@ class TensorType:
 
     @property
     def numel(self) -> int:
-        """The number of elements, at most."""
+        """The number of elements; at most, if a dimension has only a bound."""
         return prod(self.bounds)
 
     @property
     def nbytes(self) -> int:
-        """The size in bytes, at most."""
+        """The size in bytes; at most, if a dimension has only a bound."""
         return self.numel * DTYPES[self.dtype].itemsize
 
     def with_shape(self, *dims: Dim) -> TensorType:

@@ -26,9 +26,9 @@ def verify(graph: Graph, plan: MemoryPlan = UNPLANNED) -> Graph:
     require(len(seen) == len(graph.inputs) + len(graph.constants), graph, "an input is given twice")
     for node in graph.nodes:
         for value in node.inputs:
-            require(value in seen, graph, f"{node.op.name} reads {value.name} before it is made", node.loc)
+            require(value in seen, graph, f"{node.op.name} reads {value.name} before it is defined", node.loc)
         for value in node.results:
-            require(value not in seen, graph, f"{value.name} is made twice", node.loc)
+            require(value not in seen, graph, f"{value.name} is defined twice", node.loc)
             define(value, node.loc)
             seen.add(value)
         verify_types(graph, node)
@@ -45,9 +45,9 @@ def verify_types(graph: Graph, node: Node) -> None:
     except ValueError as e:
         raise CompileError(f"{graph.name}: {node.name} = {node.op.name}: {e}", node.loc) from None
     same_count = len(made) == len(node.results)
-    require(same_count, graph, f"{node.op.name} makes {len(made)} results, not {len(node.results)}", node.loc)
+    require(same_count, graph, f"{node.op.name} has {len(made)} results, not {len(node.results)}", node.loc)
     for value, type in zip(node.results, made, strict=True):
-        require(value.type == type, graph, f"{value.name} is {value.type}, and {node.op.name} makes {type}", node.loc)
+        require(value.type == type, graph, f"{value.name} is {value.type}, and {node.op.name} gives {type}", node.loc)
 
 
 def verify_layouts(graph: Graph, node: Node) -> None:
@@ -88,7 +88,7 @@ def verify_returns(graph: Graph, seen: set[Value]) -> None:
     names: set[str] = set()
     for name, value in graph.returns:
         known = value in seen or isinstance(value, Constant)
-        require(known, graph, f"the output {name} is never made")
+        require(known, graph, f"the output {name} is not defined")
         require(name not in names, graph, f"two outputs are called {name}")
         names.add(name)
 

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from networkx import DiGraph
 
 T = TypeVar("T")
-ENTRY, EXIT = "entry", "exit"  # vertices for whatever feeds the inputs and constants, and for whoever reads the outputs
+ENTRY, EXIT = "entry", "exit"  # additional vertices: the producer of the inputs, and the consumer of the outputs
 VIEWS: WeakKeyDictionary[Graph, DiGraph[Any]] = WeakKeyDictionary()  # a graph never changes, nor does its view
 
 
 def view(graph: Graph) -> DiGraph[Any]:
-    """The nodes in their order, between ENTRY and EXIT, as a frozen DiGraph, made once for each graph.
+    """The nodes in order, between ENTRY and EXIT, as a frozen DiGraph, which is cached for each graph.
 
-    An edge leads from a producer to a consumer and has the values that it carries as `values: tuple[Value, ...]`.
-    ENTRY produces the inputs, and precedes each node without operands that the net computes. EXIT reads the outputs.
+    An edge leads from a producer to a consumer; its attribute `values: tuple[Value, ...]` holds the values between
+    them. ENTRY produces the inputs and precedes each node that reads only constants. EXIT reads the outputs.
     """
     found = VIEWS.get(graph)
     if found is None:
@@ -59,11 +59,11 @@ def build_view(graph: Graph) -> DiGraph[Any]:
 def longest_path(graph: Graph, weight: Callable[[Node], int]) -> list[Node]:
     """The nodes of the path from ENTRY to EXIT with the largest sum of weights (each at least 0), in order.
 
-    Of equal sums the one with more nodes.
+    Among paths of equal sums, the one with the most nodes.
     """
     import networkx as nx
 
-    scale = len(graph.nodes) + 2  # more than a path has edges: those count among equals only
+    scale = len(graph.nodes) + 2  # above the number of edges of a path, so that edges only decide between equal sums
     weights = {n: weight(n) * scale for n in graph.nodes}
     weighted: DiGraph[Any] = nx.DiGraph()
     weighted.add_weighted_edges_from((a, b, weights.get(b, 0) + 1) for a, b in live_view(graph).edges)
@@ -71,9 +71,9 @@ def longest_path(graph: Graph, weight: Callable[[Node], int]) -> list[Node]:
 
 
 def articulation_points(graph: Graph) -> list[Node]:
-    """The nodes each of which, taken out, would leave the view in unconnected parts, in order; dead code is ignored.
+    """The nodes, in order, whose removal would disconnect the view; dead code is ignored.
 
-    If all branches end in one output, these are the nodes on every path from ENTRY to it.
+    If there is one output, these are the nodes on every path from ENTRY to it.
     """
     import networkx as nx
 
@@ -90,9 +90,9 @@ def live_view(graph: Graph) -> DiGraph[Any]:
 
 
 def ancestors(edges: Iterable[tuple[T, T]], ends: Iterable[T]) -> set[T]:
-    """All vertices from which one of `ends` can be reached along the edges (from, to); `ends` are among them.
+    """All vertices from which one of `ends` can be reached along the edges (from, to), including `ends`.
 
-    For whatever has the form of a graph, a net's layers in the front end among it.
+    For any graph, such as the layers of a net in the front end.
     """
     import networkx as nx
 

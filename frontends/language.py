@@ -40,7 +40,7 @@ def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Se
         raise CompileError(f"{path}: {e.strerror or e}", advice=advice) from None
     except UnicodeDecodeError as e:
         advice = "A net in cortado's language is a text in UTF-8."
-        raise CompileError(f"{path}: byte {e.start} is of no text in UTF-8", advice=advice) from None
+        raise CompileError(f"{path}: byte {e.start} is not UTF-8", advice=advice) from None
     tensors = load_tensors(Path(weights)) if weights is not None else None
     planned = parse_planned(text, "<stdin>" if path == STDIN else str(path), tensors)
     return specialize(planned, shapes, outputs)

@@ -193,17 +193,17 @@ def test_a_caffemodel_cut_off(tmp_path: Path) -> None:
 
 OPTIONS = {
     "no equals sign": (["--shape", "1,3,224,224"], "names no input", "--shape NAME=1,3,224,224"),
-    "a size of nothing": (["--shape", "data=0,1,8,8"], "'0' is no size", "whole numbers from 1"),
-    "a size that is a word": (["--shape", "data=one,1,8,8"], "'one' is no size", "data=1,3,224,224"),
-    "twice": (["--shape", "data=1,1,8,8", "--shape", "data=2,1,8,8"], "two shapes", "Keep one"),
+    "a size of nothing": (["--shape", "data=0,1,8,8"], "'0' in", "whole numbers from 1"),
+    "a size that is a word": (["--shape", "data=one,1,8,8"], "'one' in", "data=1,3,224,224"),
+    "twice": (["--shape", "data=1,1,8,8", "--shape", "data=2,1,8,8"], "has two shapes", "Give one"),
     "no such input": (["--shape", "date=1,1,8,8"], 'a shape is given for "date"', "did you mean data?"),
     "a shape that does not fit": (["--shape", "data=1,2,8,8"], "blob 0 is [24, 1, 3, 3]", "needs [24, 2, 3, 3]"),
     "no such blob": (["--output", "probs"], 'no blob "probs"', "did you mean prob?"),
     "no such target": (["--target", "cpuu"], "no target is called cpuu", "did you mean cpu?"),
-    "two files of weights": (["--weights", str(WEIGHTS)], "Two files of weights", "Name one"),
-    "a mean that is none": (["--mean", "red"], "--mean red: these are no numbers", "104,117,123"),
+    "two files of weights": (["--weights", str(WEIGHTS)], "Two files of weights", "Give one"),
+    "a mean that is none": (["--mean", "red"], "--mean red: these are not numbers", "104,117,123"),
     "a mean that is not there": (["--mean", "none.npy"], "none.npy", "No such file"),
-    "a size for pictures": (["--crop", "big"], "'big' is no size", "224x320"),
+    "a size for pictures": (["--crop", "big"], "'big' is not a size", "224x320"),
     "no such picture input": (["--bgr", "--input", "image"], 'no input "image"', "data [1, 1, 8, 8]"),
 }
 
@@ -235,8 +235,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_running_what_is_not_compiled(compiled: Path, tmp_path: Path) -> None:
     said = expect_refusal("run", NET, "--input", "x.npy")
-    assert "is no compiled net" in said and "cortado compile" in said
-    assert "is no compiled net" in expect_refusal("run", tmp_path, "--input", "x.npy")
+    assert "is not a compiled net" in said and "cortado compile" in said
+    assert "is not a compiled net" in expect_refusal("run", tmp_path, "--input", "x.npy")
     np.savez(tmp_path / "whole.npz", data=np.zeros((1, 1, 8, 8), np.float32))
     for content in (b"", (tmp_path / "whole.npz").read_bytes()[:200]):
         (tmp_path / "x.npz").write_bytes(content)
@@ -275,7 +275,7 @@ def test_bad_inputs_of_a_run(compiled: Path, tmp_path: Path) -> None:
 
 def test_bad_questions_of_show(compiled: Path) -> None:
     assert "did you mean fuse?" in expect_refusal("show", NET, "--after", "fuze")
-    assert "--after and --why are two views" in expect_refusal("show", NET, "--after", "fuse", "--why")
+    assert "--after and --why cannot be combined" in expect_refusal("show", NET, "--after", "fuse", "--why")
     assert "a compiled file holds its weights" in expect_refusal("show", compiled, WEIGHTS, "--after", "fuse")
 
 

@@ -66,7 +66,7 @@ def test_it_starts_at_once(words: list[str]) -> None:
 
 def test_compile_says_what_it_did(tmp_path: Path) -> None:
     told = cortado("compile", NET, WEIGHTS, "-o", tmp_path / "a" / "digits.cortado")
-    assert "26 read, 1 dropped, 8 folded, 6 fused, 3 in place" in told
+    assert "26 read, 1 removed, 8 folded, 6 fused, 3 in place" in told
     assert "12,288 bytes, which is the bound" in told
     assert "data: f32[1,1,8,8]" in told and "prob: f32[1,10]" in told
     assert not any(c in told for c in "\x1b━│"), "in a pipe the table is plain text"
@@ -134,7 +134,7 @@ def test_run_prints_ranges_of_what_are_no_scores(compiled: Path, tmp_path: Path)
     cortado("compile", NET, WEIGHTS, "-o", path, "--output", "pool1")
     np.save(tmp_path / "x.npy", np.zeros((1, 1, 8, 8), np.float32))
     told = cortado("run", path, "--input", tmp_path / "x.npy")
-    assert told.startswith("pool1 [1, 24, 4, 4]: ") and "on average" in told
+    assert told.startswith("pool1 [1, 24, 4, 4]: ") and ", mean " in told
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def test_the_demo(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / ".src")}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    for shown in ("26 read, 1 dropped, 8 folded", "which is the bound", "359 of 360 pictures", "Where to look next"):
+    for shown in ("26 read, 1 removed, 8 folded", "which is the bound", "359 of 360 pictures", "Where to look next"):
         assert shown in done.stdout
 
 

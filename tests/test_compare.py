@@ -56,7 +56,7 @@ def test_a_compiled_file_and_another_shape(tmp_path: Path, net: Net) -> None:
     assert found["sides"] == ["digits.prototxt", "digits.cortado"]
     assert all(v["shape"][0] == 3 and v["by"] == 0 for v in found["values"])
     words = (NET, WEIGHTS, tmp_path / "digits.cortado")
-    assert "the same numbers, bit for bit" in cortado("compare", *words).output
+    assert "All numbers are equal" in cortado("compare", *words).output
 
 
 def test_recorded_blobs(tmp_path: Path, net: Net) -> None:
@@ -81,8 +81,8 @@ def test_recorded_blobs(tmp_path: Path, net: Net) -> None:
     assert pool1["at"] == [1, 2, 3, 0] and pool1["by"] == pytest.approx(0.5) and pool1["b"] == wrong[1, 2, 3, 0]
     assert prob["reason"] == "it is [2, 10] on one side and [2, 9] on the other."
     said = cortado("compare", NET, WEIGHTS, tmp_path / "blobs.npz").output
-    assert 'differ in 2 of 3 values. The first is pool1, made by layer "pool1" (Pooling) in line 59: ' in said
-    assert "at [1, 2, 3, 0] became" in said and "[2, 10]" in said and "another shape" in said
+    assert 'differ in 2 of 3 values. The first is pool1, produced by layer "pool1" (Pooling) in line 59: ' in said
+    assert "at [1, 2, 3, 0] it is" in said and "[2, 10]" in said and "another shape" in said
 
 
 def test_blobs_as_pycaffe_has_them(tmp_path: Path, net: Net) -> None:
@@ -104,12 +104,12 @@ def test_blobs_as_pycaffe_has_them(tmp_path: Path, net: Net) -> None:
     reasons = {v["name"]: v["reason"] for v in found["values"]}
     assert list(reasons) == BLOBS[:-1] and found["first"] == "sum"
     assert found["maker"] == 'layer "sum_relu" (ReLU) in line 56'
-    assert reasons["pool1"].endswith("at [0, 1, 2, 3] became nan, and so at 1 more places.")
+    assert reasons["pool1"].endswith("nan, and there are 1 more such elements.")
     json.dumps(found, allow_nan=False)
     said = cortado("compare", NET, WEIGHTS, file).output
     assert "NaN or infinite" in said and "another shape" in said
     assert "Only digits.prototxt has prob." in said and "Only caffe.npz has other." in said
-    assert "Only caffe.npz has look2: passes took that away in digits.prototxt, and --passes none keeps it." in said
+    assert "Only caffe.npz has look2: passes removed them in digits.prototxt, and --passes none keeps them." in said
     assert "look2" in {v["name"] for v in run_json(NET, WEIGHTS, file, "--passes", "none", differs=True)["values"]}
 
 
@@ -118,7 +118,7 @@ def test_an_input_that_nobody_recorded(tmp_path: Path) -> None:
     file = tmp_path / "blobs.npz"
     np.savez(file, prob=np.zeros((1, 10), np.float32))
     done = cortado("compare", NET, WEIGHTS, file)
-    assert done.exit_code == 2 and 'does not tell what the input "data" was' in done.output
+    assert done.exit_code == 2 and 'does not hold the input "data"' in done.output
     assert cortado("compare", NET, WEIGHTS, file, "--input", "random").exit_code == 1
     np.savez(file, objects=np.array([{}], object))
     assert 'its array "objects" cannot be read' in cortado("compare", NET, WEIGHTS, file).output
@@ -128,7 +128,7 @@ def test_an_input_that_nobody_recorded(tmp_path: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     done = cortado("compare", NET, WEIGHTS, file)
-    assert done.exit_code == 2 and "this is no .npz, or not a whole one" in done.output
+    assert done.exit_code == 2 and "this is not an .npz, or is incomplete" in done.output
 
 
 def test_a_compiled_net_in_two_ways(tmp_path: Path, net: Net) -> None:
@@ -174,9 +174,9 @@ def test_published_model() -> None:
     [
         ([NET, WEIGHTS], "what is"),
         ([NET, WEIGHTS, NET, WEIGHTS, NET], "these are 3 nets"),
-        ([NET, WEIGHTS, "--target", "cpu,reference,cpu"], "name one, or two"),
+        ([NET, WEIGHTS, "--target", "cpu,reference,cpu"], "name one for both sides"),
         ([NET, WEIGHTS, "--target", "cpu,gpu"], "no target is called gpu"),
-        ([NET, WEIGHTS, "--passes", "some,all"], "it is all or none"),
+        ([NET, WEIGHTS, "--passes", "some,all"], "write all or none"),
         ([NET, "--opencv"], "give its prototxt and its caffemodel"),
         ([NET, WEIGHTS, "--passes", "none,all", "--input", "dota=x.npy"], "x.npy"),
     ],

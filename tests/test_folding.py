@@ -105,7 +105,7 @@ def test_padding_sees_a_mean_but_no_scale() -> None:
         ("return add(conv(x, w), conv(max_pool(x, kernel=1), w))", FORM, {}, r" and y\.1\.0 \(max_pool\) reads it"),
         ("return concat(conv(x, w), conv(crop(x, axis=2, sizes=[8, 10]), w))", FORM, {}, r"\(crop\)"),
         ("return conv(x, w)", Preprocessing(mean=(1.0, 2.0)), {}, '2 mean values, and "x" has 3 channels'),
-        ("return conv(x, w)", Preprocessing(mean_image="0123456789ab"), {}, "another number at each place"),
+        ("return conv(x, w)", Preprocessing(mean_image="0123456789ab"), {}, "differs from pixel to pixel"),
     ],
 )
 def test_what_cannot_be_is_refused(body: str, form: Preprocessing, options: dict[str, Any], why: str) -> None:

@@ -151,7 +151,7 @@ def test_what_a_pass_leaves_is_judged() -> None:
         return plan.extend({graph.values["y"]: Alias(graph.values["a"])})
 
     graph = parse("net t(x: f32[4]) { a = relu(x) y = tanh(a) return y, a }")
-    with pytest.raises(PassFailed, match=r"the pass reverse failed on the net t: .*tanh reads a before it is made"):
+    with pytest.raises(PassFailed, match=r"the pass reverse failed on the net t: .*tanh reads a before it is defined"):
         run(graph, Context(), (reverse,))
     with pytest.raises(CompileError, match="y over a: a is live after this node"):
         verify(graph, overlay(graph, UNPLANNED, Context()))

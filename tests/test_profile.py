@@ -177,7 +177,7 @@ def test_a_compiled_file_tells_the_same(tmp_path: Path) -> None:
         [(s["step"], s["flops"], s["bytes"]) for s in run_json(*words)["steps"]] for words in ([path], [NET, WEIGHTS])
     ]
     assert counts[0] == counts[1]
-    assert "before it is compiled" in expect_refusal(path, WEIGHTS)
+    assert "is for a prototxt" in expect_refusal(path, WEIGHTS)
     assert "--shape" in expect_refusal(path, "--shape", "data=2,1,8,8")
     assert "--random-weights" in expect_refusal(path, "--random-weights")
 
@@ -196,7 +196,7 @@ def test_sizes_known_only_when_it_runs(tmp_path: Path) -> None:
     np.save(tmp_path / "two.npy", np.zeros((2, 1, 8, 8), np.float32))
     most = run_json(NET, WEIGHTS, "--shape", "data=?4,1,8,8")
     assert most["total"]["flops"] == run_json(NET, WEIGHTS, "--shape", "data=4,1,8,8")["total"]["flops"]
-    assert "smaller than the net" in expect_refusal(
+    assert "smaller than in the compiled net" in expect_refusal(
         NET, WEIGHTS, "--shape", "data=?4,1,8,8", "--input", tmp_path / "two.npy"
     )
 

@@ -121,7 +121,7 @@ def test_what_is_printed_is_still_read() -> None:
 WRONG = {
     "in a function": (
         net("y = unit(x, 8, 3, pad=x)\nreturn y", UNIT),
-        (4, 39, 'pad is a value, and here a number or a word is due; in unit, called for "y" on line 9'),
+        (4, 39, 'pad is a value, where a number or a word is expected; in unit, called for "y" on line 9'),
     ),
     "deep in functions": (
         net("y = outer(x)\nreturn y", UNIT + "function outer(x) { a = unit(x, 8, 4) return a }"),
@@ -144,7 +144,7 @@ WRONG = {
     "twice": (net("y = unit(x, 8, x=x)\nreturn y", UNIT), (9, 5, "unit is given x twice")),
     "no such function": (
         net("y = unti(x, 8)\nreturn y", UNIT),
-        (9, 5, "unti: nothing is called that; did you mean unit?"),
+        (9, 5, "unti: there is no operator or function of this name; did you mean unit?"),
     ),
     "too many results": (net("a, b = unit(x, 8)\nreturn a", UNIT), (9, 8, "unit returns 1 value, not 2")),
     "itself": (
@@ -157,29 +157,32 @@ WRONG = {
         (9, 5, "unit is a function: placements are for results of operators"),
     ),
     "no size": (net("weight w: f32[x[4]]\nreturn x"), (3, 15, "x is f32[1,4,8,8], which has no dimension 4")),
-    "a size that is none": (net("weight w: f32[1-2]\nreturn x"), (3, 8, "w has a size -1, which is none")),
-    "no list": (net("repeat c in 3 { y = relu(x) }\nreturn x"), (3, 1, "3 is no list")),
+    "a size that is none": (net("weight w: f32[1-2]\nreturn x"), (3, 8, "w has the size -1, which is not valid")),
+    "no list": (net("repeat c in 3 { y = relu(x) }\nreturn x"), (3, 1, "3 is not a list")),
     "a row of another length": (
         net("repeat c, k in [[1, 2], [3]] { y = relu(x) }\nreturn x"),
-        (3, 1, "2 names stand for 2 numbers, and here is (3,)"),
+        (3, 1, "2 names take 2 numbers, not (3,)"),
     ),
     "too often": (
         net("repeat 100000 { y = relu(x) }\nreturn x"),
-        (3, 1, "lines are repeated up to 10000 times, in whole numbers"),
+        (3, 1, "the number of rounds is a whole number up to 10000"),
     ),
-    "a value again outside": (net("y = relu(x)\ny = relu(y)\nreturn y"), (4, 1, "y is made twice")),
-    "a value again in one round": (net("repeat 2 { y = relu(x) y = relu(y) }\nreturn y"), (3, 24, "y is made twice")),
+    "a value again outside": (net("y = relu(x)\ny = relu(y)\nreturn y"), (4, 1, "y is defined twice")),
+    "a value again in one round": (
+        net("repeat 2 { y = relu(x) y = relu(y) }\nreturn y"),
+        (3, 24, "y is defined twice"),
+    ),
     "a value again after the rounds": (
         net("repeat 2 { y = relu(x) }\ny = relu(y)\nreturn y"),
-        (4, 1, "y is made twice"),
+        (4, 1, "y is defined twice"),
     ),
     "the name of a round outside it": (
         net("repeat i from 1 to 2 { y = relu(x) }\nz = relu(y, slope=i)\nreturn z"),
         (4, 19, "i is not made"),
     ),
-    "no net": (UNIT, (2, 10, "there are functions in this text, and no net")),
-    "words as numbers": (net("y = relu(x, slope=1+true)\nreturn y"), (3, 20, "1 + True is no sum of numbers")),
-    "by nothing": (net("y = relu(x, slope=1/0)\nreturn y"), (3, 20, "1 / 0 is no number")),
+    "no net": (UNIT, (2, 10, "the text has functions, but no net")),
+    "words as numbers": (net("y = relu(x, slope=1+true)\nreturn y"), (3, 20, "1 + True: both have to be numbers")),
+    "by nothing": (net("y = relu(x, slope=1/0)\nreturn y"), (3, 20, "1 / 0: division by zero")),
 }
 
 

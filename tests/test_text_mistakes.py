@@ -30,34 +30,34 @@ MISTAKES = {
     "y = relu(x, slope=1, slope=2)": (2, 26, "slope is given twice", ""),
     "y = relu(x, x)": (2, 9, "relu: takes 1 operand, not 2 (operands: x f32[1,4,6,6], x f32[1,4,6,6])", ""),
     "y = relu()": (2, 9, "relu: takes 1 operand, not 0 (operands: )", ""),
-    "y = relu(data)": (2, 14, "data is not made before this line", ""),
-    "yes = relu(x)\n    z = tanh(yess)": (3, 14, "yess is not made before this line; did you mean yes?", ""),
-    "x = relu(x)": (2, 5, "x is made twice", "Every value is made once: give one another name."),
-    "y = slice(x, parts=2)": (2, 9, "slice makes 2 results, not 1", ""),
-    "y, z = relu(x)": (2, 12, "relu makes 1 results, not 2", ""),
-    "y = relu(slice(x, parts=2))": (2, 14, "slice makes 2 results, not 1", ""),
+    "y = relu(data)": (2, 14, "data is not defined before this line", ""),
+    "yes = relu(x)\n    z = tanh(yess)": (3, 14, "yess is not defined before this line; did you mean yes?", ""),
+    "x = relu(x)": (2, 5, "x is defined twice", "Values are defined once: rename one of them."),
+    "y = slice(x, parts=2)": (2, 9, "slice has 2 results, not 1", ""),
+    "y, z = relu(x)": (2, 12, "relu has 1 results, not 2", ""),
+    "y = relu(slice(x, parts=2))": (2, 14, "slice has 2 results, not 1", ""),
     "y: f32[1,4,6,7] = relu(x)": (2, 5, "y is f32[1,4,6,6], not f32[1,4,6,7]", ""),
     "y: f8[1] = relu(x)": (2, 8, "no element type is called f8", "There are f64, f32, f16, bf16, i64, i32, u8."),
     "y: f32[1,,2] = relu(x)": (2, 8, "f32[1,,2] is no type", "A type is an element type and sizes: f32[1,3,224,224]."),
-    "y = relu(x) at 0, at 64": (2, 5, "2 places for 1 results", ""),
+    "y = relu(x) at 0, at 64": (2, 5, "2 placements for 1 results", ""),
     "y = fused(x)": (2, 9, "fused: a kernel is called by its own name (operands: x f32[1,4,6,6])", ""),
     "weight w: f32[2] = [1]": (2, 12, "1 numbers for f32[2]", ""),
     "weight w: f32[2] = [1, true, 3]": (2, 12, "3 numbers for f32[2]", ""),
-    'weight w: f32[2] = [1, "a"]': (2, 12, "w is given as something else than 2 numbers", ""),
-    "weight w: u8[1] = [256]": (2, 12, "w is given as something else than 1 numbers", ""),
+    'weight w: f32[2] = [1, "a"]': (2, 12, "w is f32[2], and its data is not 2 numbers", ""),
+    "weight w: u8[1] = [256]": (2, 12, "w is u8[1], and its data is not 1 numbers", ""),
     "weight w: f32[9] = @0123456789ab": (
         2, 12, "no weights with handle @0123456789ab",
         'Name the file of weights at the top: weights "weights.safetensors".',
     ),
     "weight w: f32[?2]": (2, 12, "w is f32[?2]: all dimensions of a weight are known", ""),
-    "weight w": (3, 5, "did not expect 'return' here", "Here could stand: :."),
+    "weight w": (3, 5, "did not expect 'return' here", "Expected: :."),
     'y = relu("x\\q")': (
         2, 14, '"x\\q" has an escape that means nothing', 'Write \\" and \\\\ for a quote and a backslash.',
     ),
-    "y = relu(x) in x[0]": (2, 23, "did not expect ']' here", "Here could stand: :."),
-    "y = relu(x": (3, 5, "did not expect 'return' here", "Here could stand: a comma, =, (, [, )."),
-    "y relu(x)": (2, 7, "did not expect 'relu' here", "Here could stand: :, a comma, =."),
-    "y = ?": (2, 9, "did not expect '?' here", "Here could stand: a name, a quoted name."),
+    "y = relu(x) in x[0]": (2, 23, "did not expect ']' here", "Expected: :."),
+    "y = relu(x": (3, 5, "did not expect 'return' here", "Expected: a comma, =, (, [, )."),
+    "y relu(x)": (2, 7, "did not expect 'relu' here", "Expected: :, a comma, =."),
+    "y = ?": (2, 9, "did not expect '?' here", "Expected: a name, a quoted name."),
 }  # fmt: skip
 
 
@@ -77,17 +77,17 @@ def test_mistakes(written: str) -> None:
 
 
 WHOLE = {
-    "": ("a.net: there is no net in this text", 'A net begins "net name(x: f32[1,3]) {".'),
-    "# only a comment": ("a.net: there is no net in this text", 'A net begins "net name(x: f32[1,3]) {".'),
+    "": ("a.net: this text has no net", 'A net begins "net name(x: f32[1,3]) {".'),
+    "# only a comment": ("a.net: this text has no net", 'A net begins "net name(x: f32[1,3]) {".'),
     "net t(x: f32[1]) {\n y = relu(x)": (
         "the text ends before this brace is closed",
         "Is the file cut off? A net ends with `return` and a closing brace.",
     ),
     "kernel a() { return }\nkernel a() { return }\nnet t() { return }": (
-        "a: a text is kernels of different names, then one net", "",
+        "a: a text has kernels of different names, then one net", "",
     ),
-    "net a() { return }\nnet b() { return }": ("a: a text is kernels of different names, then one net", ""),
-    "kernel relu() { return }\nnet b() { return }": ("relu: a text is kernels of different names, then one net", ""),
+    "net a() { return }\nnet b() { return }": ("a: a text has kernels of different names, then one net", ""),
+    "kernel relu() { return }\nnet b() { return }": ("relu: a text has kernels of different names, then one net", ""),
     "kernel k(a: f32[1]) { b = relu(a) return b }\nnet t(x: f32[2]) { y = k(x) return y }": (
         "k: operand 1 is f32[2], the kernel takes f32[1] (operands: x f32[2])", "",
     ),
@@ -104,9 +104,9 @@ WHOLE = {
         "missing.safetensors: cannot be read as safetensors", "Dumps name their weights relative to themselves",
     ),
     "name: \"LeNet\"\nlayer { type: \"Input\" }": (
-        "did not expect 'name' here", "Here could stand: function, net, weights.",
+        "did not expect 'name' here", "Expected: function, net, weights.",
     ),
-    "<!DOCTYPE html>": ("did not expect '<' here", "Here could stand: function, net, weights."),
+    "<!DOCTYPE html>": ("did not expect '<' here", "Expected: function, net, weights."),
 }  # fmt: skip
 
 

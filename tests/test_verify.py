@@ -73,20 +73,20 @@ BROKEN = {
     "two values are called a": Graph("t", (X,), (A, node("a", X)), (("y", A.output),)),
     "two values are called x": Graph("t", (X, Value("x", X.type)), (), ()),
     "an input is given twice": Graph("t", (X, X), (), ()),
-    "relu reads a before it is made": Graph("t", (X,), (node("b", A.output), A), ()),
+    "relu reads a before it is defined": Graph("t", (X,), (node("b", A.output), A), ()),
     "relu reads a before": Graph("t", (X,), (node("b", OTHER),), ()),
-    "a is made twice": Graph("t", (X,), (A, A), ()),
-    "the output y is never made": Graph("t", (X,), (), (("y", OTHER),)),
+    "a is defined twice": Graph("t", (X,), (A, A), ()),
+    "the output y is not defined": Graph("t", (X,), (), (("y", OTHER),)),
     "two outputs are called y": Graph("t", (X,), (A,), (("y", A.output), ("y", X))),
-    "a is f32[5], and relu makes f32[4]": Graph("t", (X,), (node("a", X, type=TensorType("f32", (5,))),), ()),
-    "a is f16[4], and relu makes f32[4]": Graph("t", (X,), (node("a", X, type=TensorType("f16", (4,))),), ()),
-    "slice makes 2 results, not 1": Graph("t", (X,), (slice_node(1),), ()),
-    "slice makes 2 results, not 3": Graph("t", (X,), (slice_node(3),), ()),
+    "a is f32[5], and relu gives f32[4]": Graph("t", (X,), (node("a", X, type=TensorType("f32", (5,))),), ()),
+    "a is f16[4], and relu gives f32[4]": Graph("t", (X,), (node("a", X, type=TensorType("f16", (4,))),), ()),
+    "slice has 2 results, not 1": Graph("t", (X,), (slice_node(1),), ()),
+    "slice has 2 results, not 3": Graph("t", (X,), (slice_node(3),), ()),
     "a = relu: takes 1 operand, not 2": Graph("t", (X,), (node("a", X, X),), ()),
 }
 BROKEN_PLANS = {
-    "x is not computed here: it cannot be placed": MemoryPlan({X: Offset(0)}),
-    "w is not computed here: it cannot be placed": MemoryPlan({W: Offset(0)}),
+    "x is not computed by this net, so it cannot be placed": MemoryPlan({X: Offset(0)}),
+    "w is not computed by this net, so it cannot be placed": MemoryPlan({W: Offset(0)}),
     "a at -64: offsets are multiples of 64": MemoryPlan({A.output: Offset(-64)}, 64),
 }
 
@@ -112,7 +112,7 @@ def test_a_refusal_has_a_place() -> None:
     with pytest.raises(CompileError) as caught:
         parse(text, "case.net")
     assert str(caught.value).split("\n") == [
-        "case.net:3:9: t: b over a: a is no computed operand",
+        "case.net:3:9: t: b over a: a is not a computed operand",
         "        b = tanh(x) over a",
         "            ^",
     ]

@@ -178,7 +178,7 @@ def test_show_draws_a_net(tmp_path: Path) -> None:
     told = json.loads(show_dot(path, "--dot", "--json"))
     assert (told["net"], told["stage"], told["dot"]) == ("diamond", "read", dot(parse(DIAMOND)))
     refused = CliRunner().invoke(main, ["show", str(path), "--dot", "--why"])
-    assert refused.exit_code == 2 and "--dot draws a net, and --why is another view" in refused.output
+    assert refused.exit_code == 2 and "--dot and --why cannot be combined" in refused.output
 
 
 def test_networkx_is_imported_by_the_first_view_only() -> None:

@@ -1,1 +1,1 @@
-"""From a kernel to what a machine runs: a primitive with its attributes, or one readable source."""
+"""Lowering that targets share: recorded elementwise code, and steps that run on the host."""

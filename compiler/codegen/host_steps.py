@@ -1,6 +1,6 @@
-"""A node as one primitive of the runtime's table: its name, its attributes, its operands in the primitive's order.
+"""Lowering of a node to one primitive of the runtime's table: its name, attributes, and operands in order.
 
-Targets that run on the CPU lower to these, and so does what another target leaves to the host.
+Targets for the CPU lower to these primitives, and other targets for the nodes that they leave to the host.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .record import kernel_operand_axes, record
 
 @dataclass(frozen=True, slots=True)
 class PrimitiveCall:
-    """A primitive, and which of the kernel's inputs it reads, by number."""
+    """A primitive, its attributes, and the indices of the kernel's inputs that it reads."""
 
     primitive: str
     attributes: dict[str, Any]
@@ -33,7 +33,7 @@ class PrimitiveCall:
 
 
 def make_host_step(node: Node, call: PrimitiveCall | None = None) -> Step:
-    """The step of a node; without a `call`, of a node that runs alone. Unsupported if there is no primitive for it."""
+    """The step of a node, by default as lowered by `lower_alone`. Unsupported if there is no primitive for it."""
     kernel = kernel_graph(node)
     call = call or lower_alone(kernel)
     outside = node.inputs if isinstance(node.op, Fused) else external_operands([node])
@@ -58,7 +58,7 @@ def lower_alone(kernel: Graph) -> PrimitiveCall:
 def lower_packed(
     kernel: Graph, activation: str = "", parameters: Mapping[str, float] | None = None, residual: Value | None = None
 ) -> PrimitiveCall:
-    """A convolution or matrix product, with the activation and the tensor added before it, if there are any."""
+    """The call for a convolution or matrix product, with an optional activation, and an optional add before it."""
     anchor = kernel.nodes[0]
     attributes: dict[str, Any] = {"bias": len(anchor.inputs) == 3, "activation": activation, **(parameters or {})}
     reads: list[Value] = list(anchor.inputs)
@@ -78,7 +78,7 @@ def lower_packed(
 
 
 def lower_single(node: Node) -> tuple[str, dict[str, Any]]:
-    """Most operators are a primitive of the same name and attributes; here is what is spelled another way."""
+    """The primitive and attributes of a single node: those of the operator, unless an exception is listed here."""
     attributes = {name: tuple_to_list(value) for name, value in node.op.all_attributes().items()}
     match node.op:
         case MaxPool() | AvgPool():

@@ -12,15 +12,15 @@ TARGETS: dict[str, Target] = {t.name: t for t in (OneDnn(), *map(Cuda, PRECISION
 
 
 def target(name: str) -> Target:
-    """CompileError if there is none of that name."""
+    """The target of this name. CompileError if there is none."""
     if name not in TARGETS:
-        advice = f"There is {', '.join(TARGETS)}."
+        advice = f"The targets are {', '.join(TARGETS)}."
         raise CompileError(f"no target is called {name}{did_you_mean(name, TARGETS)}", advice=advice)
     return TARGETS[name]
 
 
 def register_target(target: Target) -> None:
-    """Make a target known in this process. ValueError if there is another of that name."""
+    """Register a target in this process. ValueError if there is another one of this name."""
     if TARGETS.get(target.name, target) is not target:
         raise ValueError(f"there is a target called {target.name!r} already")
     TARGETS[target.name] = target

@@ -1,4 +1,4 @@
-"""Expansion of functions and `repeat`, which people may write and no stage prints."""
+"""Expansion of functions and `repeat`, which people may write and the printer never emits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .scope import Scope
 from .tree import Assignment, CallSyntax, Function, Name, Repeat, Statements
 from .weights import Tensors
 
-MAX_ROUNDS = 10_000  # rounds
+MAX_ROUNDS = 10_000
 
 
 class Expander(Scope):
@@ -26,7 +26,7 @@ class Expander(Scope):
         for function in functions:
             name = function.name
             if name.text in self.functions or name.text in kernels or name.text in REGISTRY:
-                raise self.make_error(name, f"{name.text} is defined already", "Give the function a name of its own.")
+                raise self.make_error(name, f"{name.text} is defined already", "Give the function another name.")
             self.functions[name.text] = function
         self.last_definitions = {name: find_last_definitions(f.body) for name, f in self.functions.items()}
 
@@ -54,16 +54,14 @@ class Expander(Scope):
         given, last = self.evaluate(repeat.rounds.given), self.evaluate(repeat.rounds.last)
         if names and last is None:
             if not isinstance(given, tuple):
-                raise self.make_error(here, f"{given!r} is no list", "Write: repeat c in [64, 128] { ... }.")
+                raise self.make_error(here, f"{given!r} is not a list", "Write: repeat c in [64, 128] { ... }.")
             rows = [item if len(names) > 1 else (item,) for item in given]
             if bad := [row for row in rows if not isinstance(row, tuple) or len(row) != len(names)]:
-                raise self.make_error(
-                    here, f"{len(names)} names stand for {len(names)} numbers, and here is {bad[0]!r}"
-                )
+                raise self.make_error(here, f"{len(names)} names take {len(names)} numbers, not {bad[0]!r}")
             return rows
         first, end = (given, last) if names else (1, given)
         if type(first) is not int or type(end) is not int or end - first >= MAX_ROUNDS:
-            raise self.make_error(here, f"lines are repeated up to {MAX_ROUNDS} times, in whole numbers")
+            raise self.make_error(here, f"the number of rounds is a whole number up to {MAX_ROUNDS}")
         return [(i,) if names else () for i in range(first, end + 1)]
 
     def build_assignment(self, line: Assignment) -> None:
@@ -84,13 +82,13 @@ class Expander(Scope):
         return self.expand_call(call, [name])[0]
 
     def expand_call(self, call: CallSyntax, names: list[str]) -> list[Value]:
-        """Expand a call to the function's lines. Returns its results, which get these names."""
+        """Expand a call to the function's lines. Returns its results, under these names."""
         function, target = self.functions[call.target.text], call.target
         if len(function.results) != len(names):
             count = len(function.results)
             raise self.make_error(target, f"{target.text} returns {count} value{'s'[: count != 1]}, not {len(names)}")
         if any(visit.function == target.text for visit in self.frame.active_calls):
-            raise self.make_error(target, f"{target.text} calls itself", "That would never end: repeat lines instead.")
+            raise self.make_error(target, f"{target.text} calls itself", "Recursion is not supported; use repeat.")
         finals = {r.text: name for r, name in zip(function.results, names, strict=True) if isinstance(r, Name)}
         visit = ActiveCall(target.text, names[0], target.token.line or 1)
         outer, given = self.frame, self.bind_arguments(function, call, names[0])
@@ -108,7 +106,7 @@ class Expander(Scope):
             self.frame = outer
 
     def bind_arguments(self, function: Function, call: CallSyntax, name: str) -> dict[str, Any]:
-        """The arguments of a call by parameter: values, numbers and words. Parameters with a default may be missing."""
+        """The arguments of a call by parameter: values, numbers and words; parameters with a default are optional."""
         called, parameters = function.name.text, function.parameters
         if len(call.operands) > len(parameters):
             raise self.make_error(call.target, f"{called} takes {len(parameters)} arguments, not {len(call.operands)}")

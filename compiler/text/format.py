@@ -1,6 +1,6 @@
 """The formatter: normalizes spaces and indentation, and keeps comments, empty lines and line breaks.
 
-One statement a line, four spaces for each brace, one way to set spaces. A line may go on after a comma or within
+One statement per line, four spaces per brace, uniform spaces. A statement may continue after a comma or within
 parentheses, where its author broke it. Text that the compiler prints is formatted already, and formatting is
 idempotent.
 """
@@ -46,7 +46,7 @@ def format_text(text: str, file: str = "<text>") -> str:
 
 
 def parse_with_comments(text: str, comments: list[FormattedToken]) -> Tree[Token]:
-    """Every token of a text in its rule. The comments, which the grammar leaves out, are put into `comments`."""
+    """The parse tree of a text with all tokens. Comments, which the grammar ignores, are added to `comments`."""
     tree = grammar().parse(text)
     found = grammar().lex(text, dont_ignore=True)
     comments.extend(join_tokens([t]) for t in found if t.type == "COMMENT")
@@ -124,14 +124,14 @@ class Printer:
         return "\n".join(self.out).rstrip("\n") + "\n"
 
     def needs_blank_line(self, next: FormattedToken, top: bool) -> bool:
-        """An empty line stays where it was, but not inside a brace's edge; blocks are always set apart."""
+        """True for an empty line: as in the source, but not next to a brace inside a block; always between blocks."""
         gap = self.text[self.end : next.start].count("\n")
         if self.out[-1].endswith("{") or next.text == "}":
             return False
         return gap > 1 or (top and not self.out[-1].startswith("#"))
 
     def flush_comments(self, until: int, depth: int) -> None:
-        """The comments up to an offset: behind the line before, or on lines of their own."""
+        """Print the comments up to an offset, at the end of the line before or on separate lines."""
         while self.comments and self.comments[0].start < until:
             comment = self.comments.pop(0)
             if self.out and "\n" not in self.text[self.end : comment.start]:
@@ -143,7 +143,7 @@ class Printer:
             self.end = comment.end
 
     def print_line(self, line: FormattedLine) -> None:
-        """One statement; comments inside it break it."""
+        """Print one statement; a comment inside it causes a line break."""
         written, last, inside = INDENT * line.depth, "", 0
         for p in line.tokens:
             inside -= p.text in (")", "]")

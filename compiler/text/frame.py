@@ -1,8 +1,8 @@
 """Name bindings during parsing: those of the net, or of one call of a function.
 
-A name that rounds of `repeat` make again stands for the latest. Only the last value keeps the plain name, the others
-are numbered, as the values of a Caffe blob are: x.0, x.1, x.2, then x. Inside a function names go on from the one that
-the call makes: `res2a = block(x)` makes res2a.conv1, and what it returns is res2a.
+A name that is defined again in the rounds of a `repeat` refers to the latest value. Only the last value gets the plain
+name; the others are numbered, as the values of a Caffe blob are: x.0, x.1, x.2, then x. Names inside a function are
+prefixed by the name that the call defines: `res2a = block(x)` defines res2a.conv1, and its result is res2a.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ class ActiveCall:
 
 @dataclass
 class Frame:
-    """Names and what they stand for: values, or the numbers that parameters and rounds are.
+    """The bindings of names to values or, for parameters and names of rounds, to numbers and words.
 
-    `last_definitions` is where each name is made for the last time, `result_names` how the caller calls what is
-    returned, `rounds` the number of each round that we are in, and `is_final_round` whether all of them are the last of
-    their kind. `counts` are how often names were made so far, and `definition_rounds` in which rounds they
-    were made last.
+    `last_definitions`: the last definition of each name. `result_names`: the caller's names for returned values.
+    `rounds`: the numbers of the rounds being expanded, outermost first. `is_final_round`: True if all of them are
+    final. `counts`: how often each name was defined so far. `definition_rounds`: the rounds of its latest definition.
     """
 
     bindings: dict[str, Any] = field(default_factory=dict)
@@ -48,18 +47,18 @@ class Frame:
     definition_rounds: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def value_name_of(self, target: TypedName) -> str:
-        """The name in the graph of the value defined here."""
+        """The name in the graph of the value that is defined here."""
         name = target.name.text
         if self.is_final_round and self.last_definitions.get(name, target) is target:
             return self.result_names.get(name, self.prefix + name)
         return f"{self.prefix}{name}.{self.next_number(name, 0)}"
 
     def weight_name_of(self, name: str) -> str:
-        """The name in the graph of a weight; each round has weights of its own."""
+        """The name in the graph of a weight; each round has separate weights."""
         return f"{self.prefix}{name}.{self.next_number(name, 1)}" if self.rounds else self.prefix + name
 
     def next_number(self, name: str, first: int) -> int:
-        """How often the name was made before, from `first` on."""
+        """The number of this definition of the name, counted from `first`."""
         self.counts[name] = number = self.counts.get(name, first - 1) + 1
         return number
 
@@ -70,7 +69,7 @@ class Frame:
 
     @contextmanager
     def enter_round(self, number: int, last: bool, names: Sequence[Name], values: Sequence[Any]) -> Iterator[None]:
-        """One round: `names` stand for `values` while it lasts."""
+        """Bind `names` to `values` for one round."""
         before = {name.text: self.bindings[name.text] for name in names if name.text in self.bindings}
         rounds, final = self.rounds, self.is_final_round
         self.bindings.update((name.text, value) for name, value in zip(names, values, strict=True))
@@ -85,7 +84,7 @@ class Frame:
 
 
 def find_last_definitions(body: Statements) -> dict[str, TypedName]:
-    """Where each name of a body is made for the last time, as far as the text goes."""
+    """The last definition of each name in a body, in textual order."""
     found: dict[str, TypedName] = {}
     for part in body:
         if isinstance(part, Assignment):

@@ -22,24 +22,24 @@ def parse(text: str, file: str = "<text>", weights: Mapping[str, torch.Tensor] |
 
 
 def parse_planned(text: str, file: str = "<text>", weights: Mapping[str, torch.Tensor] | None = None) -> PlannedGraph:
-    """The net in `text` and the memory plan that its placements give.
+    """The net in `text`, and the memory plan that its placements give.
 
-    `weights` holds the tensors that the text names by handle; without it they come from the safetensors file that
-    the text names, looked for beside `file`. A handle is hashed again: other numbers under it are refused.
-    CompileError with place for whatever cannot be read or does not hold.
+    `weights` holds the tensors that the text names by handle; by default they are read from the safetensors file that
+    the text names, relative to the folder of `file`. Data is hashed again, and refused if it does not match its handle.
+    CompileError, with the location, for a syntax error or a violated invariant.
     """
     tree = read_tree(text, file)
     tensors = weights if weights is not None else load_weights_beside(tree, file)
     known: dict[str, Graph] = {}
     if not tree.blocks:
         name = tree.functions[0].name
-        raise Expander(text, file, tensors, known, ()).make_error(name, "there are functions in this text, and no net")
+        raise Expander(text, file, tensors, known, ()).make_error(name, "the text has functions, but no net")
     *kernels, net = tree.blocks
     for kernel in kernels:
         scope = Expander(text, file, tensors, known, tree.functions)
         if kernel.kind != "kernel" or kernel.name.text in known or kernel.name.text in REGISTRY:
             raise scope.make_error(
-                kernel.name, f"{kernel.name.text}: a text is kernels of different names, then one net"
+                kernel.name, f"{kernel.name.text}: a text has kernels of different names, then one net"
             )
         known[kernel.name.text] = scope.kernel(kernel)
     return Expander(text, file, tensors, known, tree.functions).build_graph(net)

@@ -48,7 +48,7 @@ class Scope:
 
     @property
     def callable_names(self) -> list[str]:
-        """All that a line may call."""
+        """The names of all operators and kernels."""
         return [*REGISTRY, *self.kernels]
 
     def build_graph(self, block: GraphBlock) -> PlannedGraph:
@@ -69,11 +69,11 @@ class Scope:
         """The body of a kernel. CompileError if it has placements, which only a net's values have."""
         graph, plan = self.build_graph(block)
         if plan:
-            raise self.make_error(block.name, f"{block.name.text} is a kernel: places are for the values of a net")
+            raise self.make_error(block.name, f"{block.name.text} is a kernel: only values of a net have placements")
         return graph
 
     def placement(self, value: Value, place: Place) -> Placement:
-        """The placement with its names resolved; the root of a subview may be defined later than the subview."""
+        """The placement with its names resolved; the root of a subview may be defined after the subview."""
         if isinstance(place, PlaceAt):
             return Offset(place.start)
         name = place.operand if isinstance(place, PlaceOver) else place.root
@@ -120,12 +120,14 @@ class Scope:
         try:
             return torch.tensor(numbers, dtype=DTYPES[type.dtype]).reshape(type.shape)
         except (TypeError, ValueError, RuntimeError):
-            raise self.make_error(name, f"{name.text} is given as something else than {type.numel} numbers") from None
+            raise self.make_error(name, f"{name.text} is {type}, and its data is not {type.numel} numbers") from None
 
     def build_assignment(self, line: Assignment) -> None:
         node = self.build_node(line.call, [self.frame.value_name_of(t) for t in line.targets])
         if len(line.places) > len(line.targets):
-            raise self.make_error(line.targets[0].name, f"{len(line.places)} places for {len(line.targets)} results")
+            raise self.make_error(
+                line.targets[0].name, f"{len(line.places)} placements for {len(line.targets)} results"
+            )
         results = []
         for target, value in zip(line.targets, node.results, strict=True):
             self.check_type(target, value)
@@ -138,7 +140,7 @@ class Scope:
             raise self.make_error(target.name, f"{target.name.text} is {value.type}, not {wanted}")
 
     def build_node(self, call: CallSyntax, names: list[str]) -> Node:
-        """The node for a call; calls inside it become nodes of their own, called name.0, name.1, ..."""
+        """The node for a call; nested calls become separate nodes, called name.0, name.1, ..."""
         inputs = tuple(self.build_operand(o, f"{names[0]}.{i}", call) for i, o in enumerate(call.operands))
         try:
             op = self.make_operator(call)
@@ -147,7 +149,7 @@ class Scope:
             given = ", ".join(f"{v.name} {v.type}" for v in inputs)
             raise self.make_error(call.target, f"{call.target.text}: {e} (operands: {given})") from None
         if len(types) != len(names):
-            raise self.make_error(call.target, f"{call.target.text} makes {len(types)} results, not {len(names)}")
+            raise self.make_error(call.target, f"{call.target.text} has {len(types)} results, not {len(names)}")
         results = tuple(Value(name, type) for name, type in zip(names, types, strict=True))
         return Node(op, inputs, results, location_of(call.target.token, self.file))
 
@@ -159,13 +161,14 @@ class Scope:
         called = call.target.text
         if called not in REGISTRY and called not in self.kernels:
             raise self.make_error(
-                call.target, f"{called}: nothing is called that{did_you_mean(called, self.callable_names)}"
+                call.target,
+                f"{called}: there is no operator or function of this name{did_you_mean(called, self.callable_names)}",
             )
-        advice = f"An operator is given numbers by name, as in {called}(x, name=2)."
-        raise self.make_error(call.target, f"{called} takes values, and one operand is none", advice)
+        advice = f"Numbers are given by name, as in {called}(x, name=2)."
+        raise self.make_error(call.target, f"{called} takes values, and one operand is not a value", advice)
 
     def build_nested_call(self, call: CallSyntax, name: str) -> Value:
-        """A call inside another: its result gets a name that is free."""
+        """The value of a nested call, under an unused name."""
         while name in self.values:
             name += ".a"
         return self.build_call(call, name)
@@ -198,35 +201,33 @@ class Scope:
     def add_value(self, name: Name, value: Value) -> Value:
         if value.name in self.values:
             raise self.make_error(
-                name, f"{value.name} is made twice", "Every value is made once: give one another name."
+                name, f"{value.name} is defined twice", "Values are defined once: rename one of them."
             )
         self.values[value.name] = value
         return value
 
     def bind_name(self, name: Name, value: Value) -> None:
         if not self.frame.can_define(name.text):
-            raise self.make_error(
-                name, f"{name.text} is made twice", "Every value is made once: give one another name."
-            )
+            raise self.make_error(name, f"{name.text} is defined twice", "Values are defined once: rename one of them.")
         self.frame.bindings[name.text], self.frame.definition_rounds[name.text] = value, self.frame.rounds
 
     def lookup(self, name: Name) -> Value:
         found = self.binding_of(name)
         if not isinstance(found, Value):
-            raise self.make_error(name, f"{name.text} is {found!r}, and here a value is due")
+            raise self.make_error(name, f"{name.text} is {found!r}, where a value is expected")
         return found
 
     def binding_of(self, name: Name) -> Any:
         known = self.frame.bindings
         if name.text not in known:
-            raise self.make_error(name, f"{name.text} is not made before this line{did_you_mean(name.text, known)}")
+            raise self.make_error(name, f"{name.text} is not defined before this line{did_you_mean(name.text, known)}")
         return known[name.text]
 
     def evaluate_type(self, typed: TypedName) -> TensorType:
         if isinstance(typed.type, SymbolicType):
             sizes = [self.evaluate(size) for size in typed.type.sizes]
             if bad := [size for size in sizes if not isinstance(size, int) or isinstance(size, bool) or size < 0]:
-                raise self.make_error(typed.name, f"{typed.name.text} has a size {bad[0]!r}, which is none")
+                raise self.make_error(typed.name, f"{typed.name.text} has the size {bad[0]!r}, which is not valid")
             return TensorType(str(typed.type.dtype), tuple(sizes))
         assert typed.type is not None
         return typed.type
@@ -237,7 +238,7 @@ class Scope:
             case Name():
                 found = self.binding_of(written)
                 if isinstance(found, Value):
-                    raise self.make_error(written, f"{written.text} is a value, and here a number or a word is due")
+                    raise self.make_error(written, f"{written.text} is a value, where a number or a word is expected")
                 return found
             case DimensionOf(of=of, axis=axis):
                 type, wanted = self.lookup(of).type, self.evaluate(axis)
@@ -252,8 +253,8 @@ class Scope:
             case tuple() if not isinstance(written, CallSyntax):
                 return tuple(map(self.evaluate, written))
             case CallSyntax():
-                advice = f"Only a function that you write can be given {written.target.text}(...) by name."
-                raise self.make_error(written.target, "a call makes a value, and here a number is due", advice)
+                advice = f"Only a function of this text can take {written.target.text}(...) by name."
+                raise self.make_error(written.target, "a call is a value, where a number is expected", advice)
         return written
 
     def make_error(self, name: Name, message: str, advice: str = "") -> CompileError:
@@ -262,12 +263,12 @@ class Scope:
 
 
 def evaluate_arithmetic(sign: str, left: Any, right: Any) -> Any:
-    """A sum. ValueError if it has none, or if whole numbers do not divide."""
+    """The result of an arithmetic operation. ValueError for operands that are not numbers, or an inexact division."""
     if any(isinstance(v, bool) or not isinstance(v, int | float) for v in (left, right)):
-        raise ValueError(f"{left!r} {sign} {right!r} is no sum of numbers")
+        raise ValueError(f"{left!r} {sign} {right!r}: both have to be numbers")
     if sign == "/":
         if not right:
-            raise ValueError(f"{left} / 0 is no number")
+            raise ValueError(f"{left} / 0: division by zero")
         if isinstance(left, int) and isinstance(right, int):
             if left % right:
                 raise ValueError(f"{right} does not divide {left}")

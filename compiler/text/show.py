@@ -1,4 +1,4 @@
-"""The printer: from a graph and its memory plan to text. Parsing and printing it again gives the same text."""
+"""The printer: a graph and its memory plan as text. Parsing and printing the text again gives the same text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..op import Op
 from ..plan import UNPLANNED, Alias, MemoryPlan, Offset, Placement, Subview
 from ..types import DTYPES
 
-MAX_INLINE_NUMBERS = 8  # weights up to this many numbers are printed whole; the others by handle
+MAX_INLINE_NUMBERS = 8  # weights of up to this many elements are printed in full, others by handle
 IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*")
 KEYWORDS = frozenset(
     (
@@ -43,7 +43,7 @@ KEYWORDS = frozenset(
 def show(graph: Graph, plan: MemoryPlan = UNPLANNED, *, kind: str = "net", weights: str | None = None) -> str:
     """The text of a graph and its memory plan, its kernels first.
 
-    `weights` names the file that holds the numbers behind the handles.
+    `weights` is the path of the file with the tensors that are named by handle.
     """
     bodies = {b.name: b for n in graph.nodes if (b := kernel_body(n.op)) is not None}
     parts = [f"weights {quote(weights)}\n"] if weights else []
@@ -63,7 +63,7 @@ def show(graph: Graph, plan: MemoryPlan = UNPLANNED, *, kind: str = "net", weigh
 
 
 def kernel_body(op: Op) -> Graph | None:
-    """The body of a fused operator. Asked by attribute: `ops.fused` stands on this file, through kernel names."""
+    """The body of a fused operator, else None. `ops.fused` cannot be imported here: that would be a cycle."""
     body = getattr(op, "body", None)
     return body if isinstance(body, Graph) else None
 
@@ -101,7 +101,7 @@ def format_weight(constant: Constant) -> str:
 
 
 def format_number(number: Tensor) -> str:
-    """The shortest decimal that reads back as this very number."""
+    """The shortest decimal that parses to exactly this number."""
     if not number.is_floating_point():
         return str(number.item())
     value = float(number.item())
@@ -144,7 +144,7 @@ def format_names(values: Iterable[Value]) -> str:
 
 
 def format_name(name: str) -> str:
-    """A name as it is printed: quoted unless it is an identifier and no keyword."""
+    """A name as it is printed: quoted unless it is an identifier and not a keyword."""
     return name if IDENTIFIER.fullmatch(name) and name not in KEYWORDS else quote(name)
 
 

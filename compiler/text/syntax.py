@@ -36,7 +36,7 @@ def read_tree(text: str, file: str) -> SourceFile:
 def unfinished_error(text: str, file: str) -> CompileError:
     opened = text.rfind("{")
     if opened < 0:
-        return CompileError(f"{file}: there is no net in this text", advice='A net begins "net name(x: f32[1,3]) {".')
+        return CompileError(f"{file}: this text has no net", advice='A net begins "net name(x: f32[1,3]) {".')
     line, column = text.count("\n", 0, opened) + 1, opened - text.rfind("\n", 0, opened)
     advice = "Is the file cut off? A net ends with `return` and a closing brace."
     return CompileError("the text ends before this brace is closed", Loc(file, line, column), text, advice)
@@ -45,10 +45,10 @@ def unfinished_error(text: str, file: str) -> CompileError:
 def hint(e: UnexpectedInput) -> str:
     wanted = sorted(getattr(e, "accepts", None) or getattr(e, "expected", None) or getattr(e, "allowed", None) or ())
     spelled = [TOKEN_SPELLINGS.get(w, w.lower()) for w in wanted if w not in OPERATOR_TOKENS]
-    return f"Here could stand: {', '.join(dict.fromkeys(spelled))}." if 0 < len(spelled) <= 8 else ""
+    return f"Expected: {', '.join(dict.fromkeys(spelled))}." if 0 < len(spelled) <= 8 else ""
 
 
-OPERATOR_TOKENS = ("PLUS", "MINUS", "TIMES", "OVER")  # almost everywhere, and hardly what was forgotten
+OPERATOR_TOKENS = ("PLUS", "MINUS", "TIMES", "OVER")  # allowed almost everywhere, so they make no useful hint
 TOKEN_SPELLINGS = {
     "RPAR": ")", "LPAR": "(", "RBRACE": "}", "LBRACE": "{", "LSQB": "[", "RSQB": "]", "COMMA": "a comma",
     "EQUAL": "=", "COLON": ":", "NAME": "a name", "STRING": "a quoted name", "TYPE": "a type", "KIND": "net",

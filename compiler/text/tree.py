@@ -23,7 +23,7 @@ class DimensionOf(NamedTuple):
 
 
 class BinaryExpression(NamedTuple):
-    """Two numbers and the sign between them: `2 * channels`."""
+    """An arithmetic expression of two operands: `2 * channels`."""
 
     sign: Token
     left: Any
@@ -31,7 +31,7 @@ class BinaryExpression(NamedTuple):
 
 
 class SymbolicType(NamedTuple):
-    """A type with sizes that have to be worked out: `f32[out,x[1],3,3]`."""
+    """A type with sizes that have to be evaluated: `f32[out,x[1],3,3]`."""
 
     dtype: Token
     sizes: tuple[Any, ...]
@@ -49,7 +49,7 @@ class WeightDeclaration(NamedTuple):
 
 
 class CallSyntax(NamedTuple):
-    """`target(operands, name=attribute)`. Operands are names and calls; of a function, numbers too."""
+    """`target(operands, name=attribute)`. Operands are names and calls; of a function, also numbers."""
 
     target: Name
     operands: tuple[Any, ...]
@@ -86,7 +86,7 @@ class Assignment(NamedTuple):
 
 
 class Rounds(NamedTuple):
-    """How often, and what names stand for in each round: `3`, `i from 1 to 3`, `c, s in [[64, 1], [128, 2]]`.
+    """The rounds of a `repeat`: `3`, `i from 1 to 3`, `c, s in [[64, 1], [128, 2]]`.
 
     `last` is None unless there is a `to`; `names` are none for a plain number.
     """
@@ -111,7 +111,7 @@ class ReturnedName(NamedTuple):
 
 
 class FunctionParameter(NamedTuple):
-    """What a function is given. Without a default it has to be."""
+    """A parameter of a function; required unless it has a default."""
 
     name: Name
     optional: bool = False
@@ -120,7 +120,7 @@ class FunctionParameter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """Lines to put in the place of a call. `results` are names and calls."""
+    """A function, whose lines replace each call. `results` are names and calls."""
 
     name: Name
     parameters: tuple[FunctionParameter, ...]

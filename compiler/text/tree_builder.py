@@ -33,7 +33,7 @@ STATEMENT_TYPES = (WeightDeclaration, Assignment, Repeat)
 
 
 class TokenError(Exception):
-    """A token that the grammar accepts and that has no meaning."""
+    """An invalid token that the grammar accepts."""
 
     def __init__(self, message: str, token: Token, advice: str = "") -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class TokenError(Exception):
 
 
 class TreeBuilder(Transformer[Token, Any]):
-    """One method for each rule of the grammar, called as the rule is recognised: no tree is built."""
+    """One method for each rule of the grammar, called when the rule is recognized, so that lark builds no tree."""
 
     def start(self, parts: list[Any]) -> SourceFile:
         weights = parts.pop(0) if isinstance(parts[0], str) else None
@@ -155,7 +155,7 @@ class TreeBuilder(Transformer[Token, Any]):
 
 
 class ListLiteral(tuple[Any, ...]):
-    """A list in brackets, as distinct from the tree's named tuples."""
+    """A list in brackets, to distinguish it from the named tuples of the tree."""
 
     __slots__ = ()
 
@@ -170,7 +170,7 @@ class NamedAttribute:
 
 
 def as_literal(written: Any) -> Any:
-    """Where a value is due, quotes are around a word, not around a name."""
+    """A literal as a value: a quoted string is a word here, not a name."""
     if isinstance(written, Name) and written.token.type == "STRING":
         return written.text
     return ListLiteral(map(as_literal, written)) if isinstance(written, ListLiteral) else written
@@ -189,7 +189,7 @@ _TYPE_CACHE: dict[str, tuple[TensorType, str | None]] = {}
 
 
 def parse_type(token: Token) -> tuple[TensorType, str | None]:
-    """`f32[1,?8,4]:nhwc` as a type and a layout. A net has few different ones: each is read once."""
+    """`f32[1,?8,4]:nhwc` as a type and a layout; cached, because a net has few different ones."""
     if token not in _TYPE_CACHE:
         head, _, layout = str(token).partition(":")
         dtype, _, inside = head[:-1].partition("[")

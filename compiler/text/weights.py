@@ -19,7 +19,7 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 def load_tensors(path: Path) -> Tensors:
-    """The tensors of a file, mapped, not copied."""
+    """The tensors of a safetensors file, memory-mapped. CompileError if it cannot be read."""
     try:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -29,7 +29,7 @@ def load_tensors(path: Path) -> Tensors:
 
 
 def weights_by_handle(*graphs: Graph) -> dict[str, torch.Tensor]:
-    """All weights that the texts of these graphs name by handle."""
+    """The tensors of all weights that the texts of these graphs name by handle."""
     found = {}
     for graph in graphs:
         assert not any(n.op.body.constants for n in graph.nodes if isinstance(n.op, Fused)), "kernels take weights"
@@ -38,7 +38,7 @@ def weights_by_handle(*graphs: Graph) -> dict[str, torch.Tensor]:
 
 
 def dump(folder: Path, stages: Mapping[str, PlannedGraph], file: str = "weights.safetensors") -> list[Path]:
-    """One text for each stage and one file of weights for all of them. The paths of the texts, in order."""
+    """Write a text for each stage, and one file with the weights of all. Returns the paths of the texts, in order."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = weights_by_handle(*(stage.graph for stage in stages.values()))
     save_file({h: t.contiguous() for h, t in tensors.items()}, folder / file)

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs, by Triton: images have their channels innermost; elementwise nodes are fused into their producer."""
+"""The targets for NVIDIA GPUs, by Triton: images are nhwc, and elementwise nodes are fused into their producer."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PRECISIONS = ("f32", "f32-strict", "f16")
 
 
 class Cuda(Target):
-    """`precision` is how numbers are multiplied and kept.
+    """A target for NVIDIA GPUs with a `precision`.
 
-    f32: on tensor cores, each number as the sum of parts (tf32x3), with f32's own error. f32-strict: by f32
-    multiply-adds alone. f16: numbers are kept as f16, products are summed in f32.
+    f32: products on tensor cores, each factor split into a sum of tf32 numbers (tf32x3), with the error of f32.
+    f32-strict: f32 multiply-adds only. f16: values are stored as f16, and products are accumulated in f32.
     """
 
     runner = "cuda"
@@ -51,7 +51,7 @@ class Cuda(Target):
         return isinstance(op, Pool) or upper_bound(image.dims[1]) < MIN_UNFLATTENED_CHANNELS
 
     def merges(self, a: Node, b: Node) -> bool:
-        """One launch for two, and the image read once; the pieces begin where a line of 16 bytes does."""
+        """True if both results start at a multiple of 16 bytes in the merged one; merging saves a launch and a read."""
         return all(n.output.type.bounds[1] % CHANNEL_ALIGNMENT == 0 for n in (a, b))
 
     def writes_views(self, op: Op) -> bool:
@@ -63,7 +63,7 @@ class Cuda(Target):
         return LoweredGraph(made.steps, made.weights, made.tensors, made.sources, made.cubins)
 
     def sources(self, planned: PlannedGraph) -> dict[str, str]:
-        """The kernels as the Triton that is compiled."""
+        """The Triton sources of the kernels, as they are compiled."""
         slots, weights = slots_and_weights(planned)
         return generate_sources(planned.graph, {**slots, **weights}, self.is_strict)
 

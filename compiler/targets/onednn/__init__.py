@@ -1,4 +1,4 @@
-"""The CPU, by torch's primitives and oneDNN's packed ones."""
+"""The target for CPUs: torch's primitives, and oneDNN's on packed weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The epilogue that oneDNN computes in a convolution or matrix product: an add, then an activation."""
+"""Epilogues that oneDNN computes within a convolution or matrix product: an add, then an activation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...ops.conv import Conv
 
 
 def reason_not_fused(kernel: Graph, anchor: Node, epilogue: list[Node]) -> str | None:
-    """Why these cannot be the epilogue of a convolution or matrix product; one is an add, then an activation."""
+    """The reason why these nodes cannot be the epilogue of a convolution or matrix product; None if they can."""
     add, activation = split_epilogue(anchor, epilogue)
     if len(epilogue) != (add is not None) + (activation is not None):
         return f"{epilogue[-1].op.name} cannot be an epilogue of {anchor.op.name} in oneDNN"
@@ -24,12 +24,12 @@ def reason_not_fused(kernel: Graph, anchor: Node, epilogue: list[Node]) -> str |
     if add and residual(anchor, add) in anchor.inputs:
         return "the convolution also reads the value that is added"
     if add and activation and not ACTIVATIONS[activation_of(activation.op)[0]].after_add:
-        return f"{activation.op.name} after an add is a pass of its own in oneDNN"
+        return f"oneDNN computes {activation.op.name} after an add in a separate loop"
     return None
 
 
 def split_epilogue(anchor: Node, epilogue: list[Node]) -> tuple[Node | None, Node | None]:
-    """The add and the activation among the epilogue, as far as they are in that order."""
+    """The add and the activation of an epilogue; None for one that is missing or not in this order."""
     rest = list(epilogue)
     add = rest.pop(0) if rest and rest[0].op == Add() and len(set(rest[0].inputs)) == 2 else None
     activation = rest.pop(0) if rest and activation_of(rest[0].op)[0] else None
@@ -37,7 +37,7 @@ def split_epilogue(anchor: Node, epilogue: list[Node]) -> tuple[Node | None, Nod
 
 
 def residual(anchor: Node, add: Node) -> Value:
-    """What is added to the anchor's result."""
+    """The value that is added to the anchor's result."""
     return next(v for v in add.inputs if v is not anchor.output)
 
 

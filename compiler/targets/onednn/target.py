@@ -1,7 +1,7 @@
-"""The CPU, by oneDNN's packed primitives.
+"""The target for CPUs, by oneDNN's packed primitives.
 
-A convolution or matrix product computes the add and the activation that follow it, as oneDNN's post-operations; other
-elementwise operators run as one `expr`.
+A convolution or matrix product computes an add and an activation that follow it as oneDNN's post-operations; chains of
+other elementwise operators run as one `expr`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ...text.show import kernel_body
 from ...types import TensorType, upper_bound
 from .epilogue import activation_of, reason_not_fused, residual, split_epilogue
 
-MAX_EXPR_NODES = 16  # nodes in one expr: growing a kernel node by node stays linear in the net, and files readable
-MAX_PICTURE_CHANNELS = 3  # channels at most
+MAX_EXPR_NODES = 16  # nodes in one expr: bounds the time of growing a kernel node by node, and keeps files readable
+MAX_PICTURE_CHANNELS = 3
 
 
 class OneDnn(Target):
-    """People call it "cpu"."""
+    """The target "cpu"."""
 
     name = "cpu"
     runner = "onednn"
@@ -45,13 +45,13 @@ class OneDnn(Target):
             return f"{epilogue[-1].op.name} cannot be an epilogue of {anchor.op.name} on this target"
         if len(kernel.nodes) > MAX_EXPR_NODES:
             return f"an expr has {MAX_EXPR_NODES} nodes at most"
-        return None if has_consistent_axes(kernel.nodes) else "one operand would be spread along two different axes"
+        return None if has_consistent_axes(kernel.nodes) else "one operand would be broadcast along two different axes"
 
     def layouts(self, op: Op) -> tuple[str, ...]:
         return ("nhwc",) if isinstance(op, Conv | Deconv) else ()
 
     def reads_any_layout(self, op: Op, image: TensorType) -> bool:
-        """A picture, which oneDNN convolves in nchw as fast; what torch pools, which is copied to its place anyway."""
+        """True for pictures, which oneDNN convolves as fast in nchw, and for poolings, which copy their result."""
         return isinstance(op, Pool) or (
             isinstance(op, Conv) and op.groups == 1 and upper_bound(image.dims[1]) <= MAX_PICTURE_CHANNELS
         )
