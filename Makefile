@@ -1,18 +1,17 @@
-# Two commands matter: `make demo` shows cortado at work, `make test` proves it.
-# Both need Python 3.11 or newer with pip, and fetch the rest from PyPI into $(VENV), once.
+# The main targets: `make demo` shows what cortado does, `make test` runs all tests.
+# Both need Python 3.11 or newer with pip, and install the rest from PyPI into $(VENV), once.
 
 PYTHON ?= python3
 VENV   ?= .venv
 
-# Installed before everything else, and at one version, so that pip has nothing to choose: the newest wheel on PyPI may
-# bring CUDA libraries of several gigabytes, and cortado needs none of them. Where pip would fetch those, ask for the CPU
-# build by name: make demo TORCH="torch==2.13.0 --index-url ADDRESS", with the address of the CPU builds that
-# PyTorch's installation page gives.
+# Installed first, at a fixed version: torch's wheels on PyPI may depend on CUDA libraries of several gigabytes, and cortado
+# needs none of them. To get the CPU build: make demo TORCH="torch==2.13.0 --index-url ADDRESS", with the address of the
+# CPU builds from PyTorch's installation page.
 TORCH  ?= torch==2.13.0
 
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Sets up a virtual environment at $(1). Debian's Python can make one only without pip, and pip then installs itself.
+# Creates a virtual environment at $(1). Debian's Python can only create one without pip; then pip is installed into it.
 venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(1) && \
           $(PYTHON) -m pip --quiet --python $(1)/bin/python install pip; }
 RUFF    = $(BIN)/ruff
@@ -23,19 +22,19 @@ RUFF    = $(BIN)/ruff
 help:
 	@echo "make demo    compile, explain and run examples/digits"
 	@echo "make test    lint, types, and the whole test suite"
-	@echo "make lint    ruff and mypy alone"
-	@echo "make smoke   the quickest tests that see most mistakes"
-	@echo "make coverage  which lines the suite runs"
-	@echo "make repeat  the whole suite in 20 random orders, recorded in benchmarks/results/suite_runs.json"
-	@echo "make format  let ruff format the code"
-	@echo "make docs    write the tables in README and docs that are worked out from the code"
-	@echo "make long    the tests that take long"
-	@echo "make prove   random nets through every pass, N=2000 of them (tests/proof)"
-	@echo "make mutants mistakes put into the compiler, each of which some test has to see"
+	@echo "make lint    ruff and mypy only"
+	@echo "make smoke   fast tests that find most mistakes"
+	@echo "make coverage  the lines that the tests run"
+	@echo "make repeat  all tests in 20 random orders, recorded in benchmarks/results/suite_runs.json"
+	@echo "make format  format the code with ruff"
+	@echo "make docs    write the generated tables in README and docs"
+	@echo "make long    the slow tests"
+	@echo "make prove   N=2000 random nets through every pass (tests/proof)"
+	@echo "make mutants small mistakes in the compiler, each of which must make a test fail"
 	@echo "make wheel   build the wheel, and run the demo from it in a fresh environment"
-	@echo "make clean   remove what the other targets made"
+	@echo "make clean   remove all generated files"
 
-# The stamp is renewed when what has to be installed changes; an editable install sees all other changes by itself.
+# The stamp depends on the files that determine what is installed; an editable install reflects all other changes.
 $(VENV)/installed: pyproject.toml version.py
 	@$(PYTHON) -c 'import sys; sys.exit("cortado needs Python 3.11 or newer, and this is %d.%d: set PYTHON=python3.12, say" \
 	  % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -48,7 +47,7 @@ $(VENV)/installed: pyproject.toml version.py
 demo: $(VENV)/installed
 	@$(BIN)/python examples/digits/demo.py
 
-# One thread for each of pytest's workers: torch's own threads would only wait for one another.
+# One torch thread per pytest worker: more threads than cores would be slower.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
@@ -64,13 +63,13 @@ format: $(VENV)/installed
 docs: $(VENV)/installed
 	$(BIN)/python docs/tables.py
 
-# The quickest tests that see most mistakes, for the loop of edit and run: seconds.
+# Fast tests that find most mistakes, for the edit loop; they take seconds.
 smoke: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -x -n auto $(addprefix tests/test_,$(addsuffix .py,$(SMOKE)))
 
 SMOKE = passes graph verify text text_mistakes ops ops_windows house toy_target former_format runtime_artifact runtime_net
 
-# Which lines of the package the suite runs; what runs in processes of their own does not count.
+# The lines of the package that the tests run; subprocesses do not count.
 coverage: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-report=term:skip-covered
 
@@ -89,7 +88,7 @@ prove: $(VENV)/installed
 mutants: $(VENV)/installed
 	$(BIN)/python -m tests.proof.mutate --jobs $(JOBS)
 
-# Proves that the wheel is whole: it is installed, with what it asks for and nothing else, far from this checkout.
+# Checks that the wheel is complete: installs it with only its dependencies, outside of this checkout, and runs the demo.
 wheel: $(VENV)/installed
 	@rm -rf dist build
 	@$(PIP) wheel --no-deps --wheel-dir dist .

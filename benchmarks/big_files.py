@@ -1,13 +1,12 @@
-"""Memory and time of a 500 MB caffemodel: read, compiled, written, loaded; beside reading and writing bytes plainly.
+"""Memory and time to read, compile, write and load a 500 MB caffemodel, compared with plain reads and writes.
 
     python benchmarks/big_files.py [--megabytes 500] [--nets folding ...] [--jobs compile ...] [--out FILE]
 
-The files are made by big_nets.py in a temporary folder. Each number comes from a fresh process that imports what it
-needs and then works. Peaks are Linux's VmHWM, so this runs on Linux only: the most memory that the process had at once,
-with the pages of mapped files that it touched, which the system can take back at any time. "More" is that less what the
-process had when all was imported; "anonymous" is what no file holds (sampled each millisecond). Both are given in
-sizes of the caffemodel. Seconds are the best of some runs in one process, taken by turns with their plain counterpart;
-files are in the disk's cache, and torch has one thread.
+big_nets.py writes the files to a temporary folder. Each number comes from a fresh process. Peak memory is Linux's
+VmHWM, so this runs on Linux only; it includes touched pages of mapped files, which the system can reclaim at any time.
+"More" is the peak minus the memory after all imports; "anonymous" is the part that is not backed by a file (sampled
+each millisecond). Both are relative to the size of the caffemodel. Seconds are the best of several runs in one process,
+interleaved with their plain counterpart; files are in the page cache, and torch has one thread.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def main() -> None:
 
 
 def measure(kind: str, megabytes: float, jobs: list[str]) -> dict[str, Any]:
-    """These jobs on one net."""
+    """Run these jobs on one net."""
     with tempfile.TemporaryDirectory() as folder:
         prototxt, caffemodel = big_nets.make_files(Path(folder), kind, megabytes)
         size = caffemodel.stat().st_size
@@ -65,12 +64,12 @@ def measure(kind: str, megabytes: float, jobs: list[str]) -> dict[str, Any]:
 
 
 def run_fresh_process(job: str, prototxt: Path, caffemodel: Path, size: int) -> dict[str, Any]:
-    """What a new process measures of itself, and its anonymous memory as it is seen from here."""
+    """The measurements of a fresh process, and its anonymous memory, sampled from outside."""
     command = [sys.executable, __file__, "--once", job, str(prototxt), str(caffemodel)]
     anonymous, environment = 0, os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         while process.poll() is None:
-            with contextlib.suppress(OSError, KeyError):  # it may have ended since
+            with contextlib.suppress(OSError, KeyError):  # the process may have ended
                 anonymous = max(anonymous, process_memory(process.pid)["RssAnon"])
             time.sleep(0.001)
         assert process.stdout
@@ -88,7 +87,7 @@ def run_fresh_process(job: str, prototxt: Path, caffemodel: Path, size: int) -> 
 
 
 def process_memory(process: int | str = "self") -> dict[str, int]:
-    """What Linux says about a process's memory, in bytes."""
+    """The memory of a process in bytes, by Linux's names."""
     lines = (line.split() for line in Path(f"/proc/{process}/status").read_text("utf-8").splitlines())
     return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[-1] == "kB"}
 
@@ -101,7 +100,7 @@ def run_once(job: str, prototxt: Path, caffemodel: Path) -> dict[str, Any]:
 
 
 def read(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
-    """Every number of the caffemodel copied once into a megabyte, beside the file's bytes."""
+    """Copy every number of the caffemodel into a buffer of 1 MB, compared with reading the file's bytes."""
     import numpy as np
 
     from cortado.frontends.files import caffemodel as files
@@ -119,7 +118,7 @@ def read(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
 
 
 def compile(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
-    """`cortado compile NET WEIGHTS -o FILE`, whole."""
+    """The whole of `cortado compile NET WEIGHTS -o FILE`."""
     from cortado import driver as driver
     from cortado.cli import main as command
     from cortado.cli import summary as summary
@@ -136,7 +135,7 @@ def compile(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
 
 
 def call(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
-    """`cortado.compile(NET, WEIGHTS)` in Python, which packs the weights too, so that the net can run."""
+    """`cortado.compile(NET, WEIGHTS)` in Python, which also packs the weights, so that the net can run."""
     from cortado import driver
 
     def work() -> dict[str, Any]:
@@ -148,9 +147,9 @@ def call(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
 
 
 def write(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
-    """The compiled net written to a new file, beside the bare bytes of its weights to another.
+    """Write the compiled net to a new file, compared with writing the bytes of its weights.
 
-    New, because ext4 answers a rename over an old file by waiting for the disk (auto_da_alloc).
+    The files are new, because ext4 flushes to the disk when an existing file is replaced (auto_da_alloc).
     """
     from cortado import driver
     from cortado.runtime.artifact import write as write_artifact
@@ -176,7 +175,7 @@ def write(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
 
 
 def load(prototxt: Path, caffemodel: Path) -> Callable[[], dict[str, Any]]:
-    """The compiled net ready to run, its weights packed, beside reading the file's bytes into as much memory."""
+    """Load the compiled net and pack its weights, compared with reading the file's bytes into memory."""
     import numpy as np
 
     from cortado import driver
@@ -209,7 +208,7 @@ def read_plain_bytes(path: Path, buffer: memoryview) -> None:
 
 
 def time_in_turns(ours: Callable[[], object], plain: Callable[[], object]) -> dict[str, Any]:
-    """The best seconds of both, and how they compare."""
+    """The best seconds of both, and their ratio."""
     seconds: dict[Callable[[], object], list[float]] = {plain: [], ours: []}
     for _ in range(REPEATS):
         for work, taken in seconds.items():
@@ -221,7 +220,7 @@ def time_in_turns(ours: Callable[[], object], plain: Callable[[], object]) -> di
 
 
 def table(report: dict[str, Any]) -> str:
-    """For benchmarks/README.md."""
+    """The table in benchmarks/README.md."""
     columns = ("peak / size", "more / size", "more anonymous / size", "seconds", "plain", "seconds / plain")
     lines = [f"| net | | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
     for net in report["nets"]:

@@ -1,9 +1,9 @@
-"""Makes Caffe nets of any size: VGG-like, with nothing to fold, with much to fold into convolutions, or forward.
+"""Writes VGG-like Caffe nets of any size: with nothing to fold, with much to fold into convolutions, or forward.
 
-All have the thirteen convolutions of VGG-16, and its pools. `plain` ends like VGG in large matrix products, which hold
-nine tenths of its numbers. `forward` has a BatchNorm and a Scale before them, which can only be folded into the largest
-matrix behind. In `folding` nearly all numbers are in convolutions, and each of those is followed by BatchNorm and
-Scale, so that hardly a weight stays as it is in the file.
+All have the thirteen convolutions of VGG-16, and its poolings. `plain` ends like VGG in large matrix products, which
+hold nine tenths of its parameters. `forward` has a BatchNorm and a Scale before them, which can only be folded into the
+largest matrix, after them. In `folding` nearly all parameters are in convolutions, and each convolution is followed by
+BatchNorm and Scale, so that folding changes almost every weight.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy as np
 from cortado.frontends.files.caffemodel_writer import WrittenLayer, write
 
 NET_KINDS = ("plain", "folding", "forward")
-STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # channels in units of the width, and how many convolutions
+STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # channels in units of the width, and number of convolutions
 PICTURE_SIZE, CLASSES = 224, 1000
 MB = 10**6
 
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """A layer that reads the one before it: its own settings, and the shapes of its blobs."""
+    """A layer that reads the previous one: its settings, and the shapes of its blobs."""
 
     name: str
     type: str
@@ -34,7 +34,7 @@ class LayerSpec:
 
 
 def make_files(folder: Path, kind: str, megabytes: float) -> tuple[Path, Path]:
-    """A prototxt and a caffemodel of at least so many megabytes, little more. A layer is drawn when it is written."""
+    """Write a prototxt and a caffemodel of at least, and about, this size. Only one layer is in memory at a time."""
     lines = list(
         net_layers(kind, next(w for w in range(1, 10_000) if total_bytes(net_layers(kind, w)) >= megabytes * MB))
     )
@@ -102,7 +102,7 @@ def prototxt_text(name: str, lines: Iterable[LayerSpec]) -> str:
 
 
 def draw_weights(lines: Iterable[LayerSpec]) -> Iterator[WrittenLayer]:
-    """The weights: matrices as He et al. start them, what normalizes and scales about 1."""
+    """Random weights: matrices as initialized by He et al. (2015); those of BatchNorm and Scale around 1."""
     source = np.random.default_rng(0)
     for line in lines:
         blobs = []

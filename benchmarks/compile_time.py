@@ -1,16 +1,16 @@
-"""How long it takes to compile SqueezeNet v1.1 for the CPU, beside `import torch` in the same process.
+"""The time to compile SqueezeNet v1.1 for the CPU, compared with `import torch` in the same process.
 
     python benchmarks/compile_time.py [--runs 9] [--prototxt FILE --caffemodel FILE] [--out FILE]
-    python benchmarks/compile_time.py --largest [--runs 3]         the nets of most layers among the published ones
+    python benchmarks/compile_time.py --largest [--runs 3]         the published nets with the most layers
 
-Every run is a fresh process: it imports torch, imports cortado, compiles once as a newcomer does, and once more. The
-net is benchmarks/nets/squeezenet_v1.1.net with random weights or, if given, the published files. Seconds differ from
-machine to machine and with what else runs there; the ratio within one process is what counts.
+Every run is a fresh process: it imports torch, imports cortado, compiles once, and a second time. The net is
+benchmarks/nets/squeezenet_v1.1.net with random weights or, if given, the published files. Seconds depend on the machine
+and its load; the ratio within one process is more reliable.
 
---largest reads prototxts that lie beside the checkout (see tests/shared.py), with random weights that are in memory
-when the clock starts: a run is reading the prototxt, all passes, and building, on one thread. Its processes take turns.
-Seconds of the processor stand beside those on the wall, which count what else runs there too. What it finds is put
-beside what the file of results holds already.
+--largest reads prototxts from a folder beside the checkout (see tests/shared.py), with random weights that are in
+memory before the clock starts: a run is reading the prototxt, all passes, and building, on one thread. The nets'
+processes are interleaved. Both wall time and processor time are measured. The results are added to those that the file
+holds already.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ sys.path.insert(0, str(ROOT / ".src"))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int)
-    parser.add_argument("--largest", action="store_true", help="the largest published nets, in place of SqueezeNet")
-    parser.add_argument("--prototxt", help="the published net, in place of our text")
+    parser.add_argument("--largest", action="store_true", help="the largest published nets instead of SqueezeNet")
+    parser.add_argument("--prototxt", help="the published net instead of benchmarks/nets")
     parser.add_argument("--caffemodel")
     parser.add_argument("--out", default=str(RESULTS))
     parser.add_argument("--once", nargs="+", metavar="FILE", help=argparse.SUPPRESS)
@@ -57,18 +57,16 @@ def main() -> None:
             if options.prototxt
             else [str(dump_with_random_weights(Path(folder)))]
         )
-        runs = [run_fresh_process(files) for _ in range((options.runs or 9) + 1)][
-            1:
-        ]  # the first one fills the disk's cache
+        _, *runs = (run_fresh_process(files) for _ in range((options.runs or 9) + 1))  # fills the page cache
     report = summarize(runs, "published files" if options.prototxt else NET.name)
-    if Path(options.out).exists():  # what --largest found stays
+    if Path(options.out).exists():  # keep the results of --largest
         report = json.loads(Path(options.out).read_text("utf-8")) | report
     Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(table(report))
 
 
 def dump_with_random_weights(folder: Path) -> Path:
-    """Our text as a dump, with numbers drawn at random for its weights."""
+    """The net with random weights, dumped to a folder. Returns the path of its text."""
     import torch
 
     from cortado.compiler.ir import Constant
@@ -95,7 +93,7 @@ LARGEST_NETS = (  # files of the zoo, with 1,170, 1,169 and 987 layers
 
 
 def measure_largest(runs: int) -> list[dict[str, Any]]:
-    """Each of the largest nets: medians and the longest of fresh processes, which take turns."""
+    """Medians and maxima for each of the largest nets, of interleaved fresh processes."""
     from cortado.tests.shared import SHARED
 
     paths = [SHARED / "zoo" / "prototxt" / f"{name}.prototxt" for name in LARGEST_NETS]
@@ -121,7 +119,7 @@ def measure_largest(runs: int) -> list[dict[str, Any]]:
 
 
 def time_compilation(path: str) -> dict[str, Any]:
-    """One compilation, from the prototxt to an artifact, with weights that are there already."""
+    """Time one compilation, from the prototxt to an artifact, with weights in memory."""
     import torch
 
     from cortado import driver
@@ -142,7 +140,7 @@ def time_compilation(path: str) -> dict[str, Any]:
 
 
 def run_fresh_process(files: list[str], *flags: str) -> dict[str, Any]:
-    """What a new process measures."""
+    """The measurements of a fresh process."""
     command = [sys.executable, __file__, *flags, "--once", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -169,7 +167,7 @@ def run_once(files: list[str]) -> dict[str, Any]:
 
 
 def summarize(runs: list[dict[str, Any]], net: str) -> dict[str, Any]:
-    """Medians in seconds, and the ratio of each run's own two numbers."""
+    """Medians in seconds, and medians of the ratios within each run."""
     names = ("import torch", "import cortado", "compile", "compile again")
     stages = {s: median(r["stages of compile"].get(s, 0.0) for r in runs) for s in runs[0]["stages of compile"]}
     ratios = [r["compile"] / r["import torch"] for r in runs]

@@ -1,8 +1,8 @@
-"""Measures compiled nets on a GPU, after proving them right there: `python benchmarks/gpu.py --out gpu.json`.
+"""Checks and times compiled nets on a GPU: `python benchmarks/gpu.py --out gpu.json`.
 
-It needs torch, Triton and the packages that cortado needs, and downloads nothing. Each stage is a process with a time
-limit of its own, and what it found is in the file as soon as it is found. `--dry` goes through all of it without a
-GPU: this computer's processor stands in, and its numbers mean nothing. GPU_TODO.md says what to run where there is one.
+It needs torch, Triton and cortado's dependencies, and downloads nothing. Each stage is a process with a time limit, and
+the file is written after each stage. `--dry` runs everything on this machine's CPU instead; its numbers mean nothing.
+GPU_TODO.md lists what to run on a GPU.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STAGE_SECONDS = {
     "eager": 120,
     "compiled": 480,
 }
-"""The stages in order, and what each may take at most; --minutes limits all together."""
+"""The stages in order, and the time limit of each in seconds; --minutes limits all together."""
 
 
 def main() -> int:
@@ -58,10 +58,10 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default="gpu.json", help="where the results go")
-    parser.add_argument("--dry", action="store_true", help="everything but the GPU")
-    parser.add_argument("--minutes", type=float, default=9.0, help="for everything together")
-    parser.add_argument("--work", help="a folder of compiled nets to use, or to keep")
+    parser.add_argument("--out", default="gpu.json", help="the file of results")
+    parser.add_argument("--dry", action="store_true", help="run on the CPU, without a GPU")
+    parser.add_argument("--minutes", type=float, default=9.0, help="the time limit of all stages together")
+    parser.add_argument("--work", help="a folder with compiled nets; missing ones are written to it")
     parser.add_argument("--nets", nargs="+", default=NETS, help="files of benchmarks/nets, without .net, or tiny")
     parser.add_argument("--batches", nargs="+", type=int, default=(1, 64))
     parser.add_argument("--dtypes", nargs="+", choices=("f16", "f32"), default=("f16", "f32"))
@@ -70,24 +70,24 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run_stage(name: str, left: float, work: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """One stage in a process of its own: what it wrote, and how it ended.
+    """Run one stage in a separate process. Returns its rows, and how it ended.
 
-    The process is a fork: importing torch costs seconds, and is done once. CUDA does not survive a fork, and this
-    process never touches it.
+    The process is a fork, so that torch is imported only once. CUDA does not survive a fork; this process never uses
+    it.
     """
     rows, fault = work / f"{name}.rows", work / f"{name}.fault"
     for path in (rows, fault):
         path.unlink(missing_ok=True)
     start = time.monotonic()
     if left < 1:
-        return {"state": "not begun: no time was left", "seconds": 0.0, "rows": []}
+        return {"state": "not started: no time was left", "seconds": 0.0, "rows": []}
     process = multiprocessing.get_context("fork").Process(target=stage_main, args=(name, rows, fault, work, options))
     process.start()
     process.join(min(left, STAGE_SECONDS[name]))
     if process.is_alive():
-        os.killpg(process.pid or 0, signal.SIGKILL)  # with whatever it started
+        os.killpg(process.pid or 0, signal.SIGKILL)  # and its child processes
         process.join()
-        state = "stopped: its time was over"
+        state = "stopped: time limit"
     elif process.exitcode:
         state = f"failed: {fault.read_text('utf-8') if fault.exists() else f'exit code {process.exitcode}'}"
     else:
@@ -97,11 +97,11 @@ def run_stage(name: str, left: float, work: Path, options: argparse.Namespace) -
 
 
 def stage_main(name: str, rows: Path, fault: Path, work: Path, options: argparse.Namespace) -> None:
-    """Inside a stage's process: its rows, a line each, as they are found."""
+    """The process of a stage: writes its rows, one per line, as they are computed."""
     os.setsid()
     if options.dry:
         torch.set_num_threads(1)
-    dtypes = ["f32"] if options.dry else options.dtypes  # the processor has no kernels of ours in f16
+    dtypes = ["f32"] if options.dry else options.dtypes  # the CPU target has no f16
     cases = [BenchmarkCase(net, batch, dtype) for net in options.nets for dtype in dtypes for batch in options.batches]
     try:
         write_rows(rows, STAGE_FUNCTIONS[name](select_machine(options.dry), cases, work))
@@ -128,7 +128,7 @@ def status_line(name: str, result: dict[str, Any]) -> str:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Medians side by side, a line a case."""
+    """The medians of all competitors, one case per line."""
     rows = [row for name in ("ours", "eager", "compiled") for row in report.get(name, {"rows": []})["rows"]]
     lines = []
     for case in dict.fromkeys(row["case"] for row in rows):

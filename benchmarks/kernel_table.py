@@ -1,10 +1,10 @@
-"""What every GPU kernel of the benchmark nets takes of a multiprocessor: compiled for sm_90, without a GPU.
+"""The resources of every GPU kernel of the benchmark nets, compiled for sm_90 without a GPU.
 
-    python benchmarks/kernel_table.py             # writes benchmarks/kernel_table.json, in some minutes
-    python benchmarks/kernel_table.py --check     # compares with it instead, and fails where something got worse
+    python benchmarks/kernel_table.py             # writes benchmarks/kernel_table.json, in a few minutes
+    python benchmarks/kernel_table.py --check     # compares with the table instead, and fails on a regression
 
-Worse is: a register spilled that was not, more launches, no tensor core instructions (`wgmma`) where there were some
-or, with the table's own version of Triton, more registers or shared memory.
+A regression is: more spilled registers, more launches, a kernel that lost its tensor core instructions (`wgmma`) or,
+with the same version of Triton, more registers or shared memory.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def cases() -> Iterator[tuple[str, str, int, str]]:
 
 
 def lower_net(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
-    """How many kernels the net launches, and the file of each that Hopper runs, by name."""
+    """The number of kernel launches of the net, and the source of each kernel for sm_90, by name."""
     final = run(build_graph(BenchmarkCase(net, batch, "f32")), Context(target(on)), PIPELINE)
     slots, weights = slots_and_weights(final)
     found = [lowering.lower_node(node, {**slots, **weights}, on.endswith("-strict")) for node in final.graph.nodes]
@@ -68,10 +68,8 @@ def kernel_row(machine: MachineCode) -> Row:
 
 
 def find_regressions(now: Row, before: Row, same_compiler: bool) -> list[str]:
-    """What got worse in one net."""
-    found = (
-        [f"{now['launches']} launches, and were {before['launches']}"] if now["launches"] > before["launches"] else []
-    )
+    """Sentences on all regressions of one net."""
+    found = [f"{now['launches']} launches, before {before['launches']}"] if now["launches"] > before["launches"] else []
     for name, kernel in now["kernels"].items():
         was = before["kernels"].get(name)
         if kernel["spilled"] > (was or {}).get("spilled", 0):
@@ -80,10 +78,10 @@ def find_regressions(now: Row, before: Row, same_compiler: bool) -> list[str]:
             found.append(f"{name} is not in the table: write it again")
             continue
         if was["wgmma"] and not kernel["wgmma"]:
-            found.append(f"{name} does not use Hopper's tensor cores any more")
+            found.append(f"{name} no longer uses tensor cores")
         for column in ("registers", "shared"):
             if same_compiler and kernel[column] > was[column]:
-                found.append(f"{name} takes {kernel[column]} of {column}, and took {was[column]}")
+                found.append(f"{name}: {kernel[column]} {column}, before {was[column]}")
     return found
 
 
@@ -106,7 +104,7 @@ def main() -> int:
             before = read_table()
             faults += [f"{name}: {w}" for w in find_regressions(now, before["nets"][name], before["triton"] == triton)]
     if check:
-        print("\n".join(faults) or "nothing got worse")
+        print("\n".join(faults) or "no regressions")
         return 1 if faults else 0
     stated = {"architecture": ARCHITECTURE, "triton": triton, "nets": nets}
     TABLE.write_text(json.dumps(stated, indent=1) + "\n", "utf-8")

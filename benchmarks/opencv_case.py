@@ -1,8 +1,8 @@
-"""One golden case in OpenCV's Caffe importer, in a process that may die of it; `opencv_layers` starts it.
+"""Runs one golden case in OpenCV's Caffe importer, which may crash; `opencv_layers` starts this as a process.
 
     python benchmarks/opencv_case.py net.prototxt net.caffemodel case.npz '{"blob": ["layer", 0], ...}'
 
-case.npz holds `in:BLOB` and `out:BLOB`. Printed is one line: "right", or what is wrong.
+case.npz holds `in:BLOB` and `out:BLOB`. Prints one line: "right", or what is wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def run(net: Any, case: Mapping[str, np.ndarray], makers: Mapping[str, tuple[str
 
 
 def forward_blob(net: Any, blob: str, layer: str, i: int) -> Any:
-    """A blob, which OpenCV knows by the layer that made it last or, some, by its own name."""
+    """A blob by the layer that produces it last or, if OpenCV does not know that, by its name."""
     try:
         return net.forwardAndRetrieve([layer])[0][i]
     except (cv2.error, IndexError):
@@ -35,7 +35,7 @@ def forward_blob(net: Any, blob: str, layer: str, i: int) -> Any:
 
 
 def verdict(got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> str:
-    """How far off the outputs are; their shapes may differ where their counts do not."""
+    """The largest error of the outputs in words; shapes may differ if the numbers of elements are equal."""
     worst = 0.0
     for name, right in expected.items():
         values = np.asarray(got[name])
@@ -51,7 +51,7 @@ def verdict(got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -
 
 
 def first_line(error: Exception) -> str:
-    """OpenCV's own sentence, without the places in its sources."""
+    """OpenCV's message without its source locations."""
     message = str(error).replace("\n", " ").split("error: ", 1)[-1]
     message = message.split(") ", 1)[-1] if message.startswith("(") else message
     return message.strip()[:90]

@@ -1,10 +1,10 @@
-"""Which of the golden layer cases OpenCV's own Caffe importer gets right, beside cortado.
+"""Runs the golden layer cases in cortado and in OpenCV's Caffe importer.
 
     python -m benchmarks.opencv_layers       writes docs/opencv_layers.md
 
-The numbers are BVLC Caffe's (tests/goldens/layers). OpenCV is given what it asks for: a caffemodel of the current form,
-inputs and outputs by the names that it has for them. Each case runs in a process of its own (`opencv_case`), since
-readNetFromCaffe may end it. Right is within 1e-5 of the largest output, near within 1e-3.
+The expected outputs are BVLC Caffe's (tests/goldens/layers). OpenCV gets a caffemodel in the current format, and its
+own names of inputs and outputs. Each case runs in a separate process (`opencv_case`), since readNetFromCaffe may crash
+it. "Right" is within 1e-5 of the largest output, "near" within 1e-3.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run_cortado(path: Path) -> str:
 
 
 def run_opencv(path: Path, folder: Path) -> str:
-    """What its process says, or how that ended."""
+    """The output of the case's process, or how it ended."""
     layers = upgrade_net(read(path), [])["layer"]
     makers = {top: (layer["name"], i) for layer in layers for i, top in enumerate(layer["top"])}
     weights, numbers = folder / "case.caffemodel", path.with_suffix(".npz")
@@ -63,7 +63,7 @@ def run_opencv(path: Path, folder: Path) -> str:
         return f"hangs ({TIMEOUT_SECONDS} s)"
     if done.returncode < 0:
         return f"crashes (signal {-done.returncode})"
-    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "fails: it ended without a word"
+    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "fails: it ended without output"
 
 
 def layer_blobs(layer: str, params: np.lib.npyio.NpzFile) -> list[np.ndarray]:
@@ -82,7 +82,7 @@ def main() -> int:
     lines = [
         "# Caffe's layers in cortado and in OpenCV",
         "",
-        "Written by `python -m benchmarks.opencv_layers`, which explains itself. The numbers to meet are BVLC Caffe's.",
+        "Written by `python -m benchmarks.opencv_layers`. The expected outputs are BVLC Caffe's.",
         "",
         f"cortado: {format_counts(counts[0])}. OpenCV {cv2.__version__}: {format_counts(counts[1])}.",
         "",

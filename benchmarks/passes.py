@@ -2,10 +2,9 @@
 
     python benchmarks/passes.py [--sizes 100 1000 10000] [--runs 3] [--out FILE]
 
-Nets of several kinds are generated, so that what is quadratic in something shows: in the length of a chain, in the
-operands of a concat, in the values that live at one time, in weights, in the readers of one value. The exponent e is
-that of seconds = c · nodesᵉ between the two largest sizes: 1 is linear. Seconds are the processor's, one thread, the
-least of some runs.
+Several kinds of nets are generated to reveal quadratic time: in the length of a chain, the operands of a concat, the
+number of live values, the weights, or the consumers of one value. The exponent e is that of seconds = c · nodesᵉ
+between the two largest sizes: 1 is linear. Seconds are processor time of one thread, the minimum of several runs.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from cortado.passes import PIPELINE, Context, apply  # noqa: E402
 
 
 def chain(nodes: int) -> list[str]:
-    """Convolution, BatchNorm, Scale, ReLU, Dropout, again and again, each with weights of its own."""
+    """Repeated convolution, BatchNorm, Scale, ReLU and Dropout, each with separate weights."""
     lines = []
     for i in range(nodes // 5):
         last = f"d{i - 1}" if i else "x"
@@ -56,7 +55,7 @@ def elementwise(nodes: int) -> list[str]:
 
 
 def residual(nodes: int) -> list[str]:
-    """Blocks of two convolutions beside a shortcut, and a sum."""
+    """Residual blocks of two convolutions, a shortcut and a sum."""
     lines = ["weight w: f32[2,2,3,3]"]
     for i in range(nodes // 5):
         last = f"y{i - 1}" if i else "x"
@@ -66,7 +65,7 @@ def residual(nodes: int) -> list[str]:
 
 
 def wide(nodes: int) -> list[str]:
-    """One concat of half as many values, and the pieces of a slice joined again."""
+    """A concat of a quarter as many values, and a slice whose results are concatenated again."""
     half = nodes // 4
     lines = [f"a{i} = relu(x, slope={i})" for i in range(half)]
     lines += [f"t{i} = tanh(a{i})" for i in range(half)]
@@ -78,7 +77,7 @@ def wide(nodes: int) -> list[str]:
 
 
 def living(nodes: int) -> list[str]:
-    """Half of the values are made first and all needed until they are read, the oldest last."""
+    """Half of the values are computed first and are all live until they are read, the oldest last."""
     half = nodes // 2
     lines = [f"a{i} = relu(x, slope={i + 1})" for i in range(half)]
     lines += [f"s{i} = avg_pool(a{half - 1 - i}, kernel=2)" for i in range(half)]
@@ -86,7 +85,7 @@ def living(nodes: int) -> list[str]:
 
 
 def inception(nodes: int) -> list[str]:
-    """Modules of four branches that a concat joins."""
+    """Modules of four branches and a concat."""
     lines = ["weight w: f32[2,8,1,1]", "weight u: f32[8,2,1,1]", "v.0 = conv(x, u)"]
     for i in range(nodes // 9):
         branches = [f"relu(conv(v.{i}, w))", f"tanh(conv(v.{i}, w))", f"abs(conv(v.{i}, w))", f"conv(v.{i}, w)"]
@@ -96,7 +95,7 @@ def inception(nodes: int) -> list[str]:
 
 
 def merging(nodes: int) -> list[str]:
-    """Pairs of convolutions that a GPU computes as one, each behind a concat of the pair before."""
+    """Pairs of convolutions that can be merged on a GPU, each after a concat of the previous pair."""
     lines = ["weight w: f32[16,2,1,1]", "weight u: f32[8,16,1,1]", "weight v: f32[8,16,1,1]", "y.0 = conv(x, w)"]
     for i in range(nodes // 5):
         lines.append(f"y.{i + 1} = concat(relu(conv(y.{i}, u)), conv(y.{i}, v))")
@@ -106,7 +105,7 @@ def merging(nodes: int) -> list[str]:
 NETS: dict[str, Callable[[int], list[str]]] = {
     f.__name__: f for f in (chain, elementwise, residual, wide, living, inception, merging)
 }
-GPU = ("merging",)  # compiled for cuda, as far as the plan: kernels are Triton's to compile
+GPU = ("merging",)  # compiled for cuda, without building, which would time Triton
 
 
 def main() -> None:
@@ -136,7 +135,7 @@ def net_text(lines: list[str]) -> str:
 
 
 def time_stages(written: str, gpu: bool) -> dict[str, float]:
-    """Seconds of each stage on the way of one text."""
+    """The seconds of each stage for one text."""
     seconds: dict[str, float] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:

@@ -1,10 +1,10 @@
-"""What the passes make of each net of benchmarks/nets, batch 1 in f32: work, launches and memory, before and after.
+"""Operations, launches and memory of each net of benchmarks/nets, batch 1 in f32, before and after the passes.
 
     python benchmarks/table.py [NET ...]       # writes results/nets.json if all are measured; half a minute
 
-Weights are random. Before is the net as it is written, after no pass but those that nothing runs without; after is
-after all of them. Nothing runs: what is counted are launches as each target would make them, bytes and operations as
-compiler/cost.py counts them, and places in the arena. Only the seconds, one compilation each, depend on the machine.
+Weights are random. "Before" is with the required passes only, "after" with all passes. Nothing runs: launches are
+counted by each target, bytes and operations as defined in compiler/cost.py, and the arena is that of the memory plan.
+Only the seconds, of one compilation each, depend on the machine.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def main(chosen: list[str]) -> None:
 
 
 def measure_net(name: str) -> Row:
-    """The row of a net. Two numbers are before and after."""
+    """The row of a net. Pairs of numbers are before and after the passes."""
     written = nets.with_random_weights(parse(nets.texts()[name], f"{name}.net"))
-    spent = time_compilation(name, written)  # first, as nothing is remembered of the net yet
+    spent = time_compilation(name, written)  # first, before anything is cached
     plain = {target: collect_counts(plan_graph(written, target, REQUIRED), target) for target in TARGETS}
     best = {target: plan_graph(written, target, PIPELINE) for target in TARGETS}
     found = {target: collect_counts(graph, target) for target, graph in best.items()}
@@ -68,7 +68,7 @@ def plan_graph(written: Graph, target: str, passes: tuple[Pass, ...]) -> Planned
 
 
 def collect_counts(final: PlannedGraph, target: str) -> Row:
-    """Launches, of the target's own kernels and of steps on the host, different kernels, arena and bound in bytes."""
+    """Kernel launches, host steps, distinct kernels; arena and its lower bound in bytes."""
     found = target_named(target).launches(final)
     different = (
         {kernel_graph(node).name for node in final.graph.nodes}
@@ -85,7 +85,7 @@ def collect_counts(final: PlannedGraph, target: str) -> Row:
 
 
 def time_compilation(name: str, written: Graph) -> float:
-    """What it takes to compile the net for the CPU, from its text to an artifact; its weights are there already."""
+    """The seconds to compile the net for the CPU, from its text to an artifact, with weights in memory."""
     start = perf_counter()
     parse(nets.texts()[name], f"{name}.net")
     driver.compile_graph(written, driver.Options())
@@ -93,7 +93,7 @@ def time_compilation(name: str, written: Graph) -> float:
 
 
 def table(rows: dict[str, Row]) -> str:
-    """For people: before → after."""
+    """The table in benchmarks/README.md: before → after."""
     lines = [f"| {COLUMNS} |", "|---" * len(COLUMNS.split("|")) + "|"]
     for name, row in rows.items():
         cpu, cuda = row["cpu"], row["cuda"]

@@ -1,10 +1,10 @@
-"""Every published prototxt of the zoo: read, compiled for the CPU, compared with real Caffe; or why it is refused.
+"""Compiles every published prototxt of the zoo for the CPU, and compares it with real Caffe, or records the refusal.
 
-    python -m benchmarks.zoo [PART OF A NAME ...]       writes docs/zoo.md, if all files were looked at
+    python -m benchmarks.zoo [PART OF A NAME ...]       writes docs/zoo.md, if all files are selected
 
-The files lie beside the checkout (see tests/shared.py). Weights and inputs are made by tests/goldens/fill.py, as they
-were for Caffe; each net runs twice, with its own outputs and with every blob as an output, with all passes on. A
-difference is given as a part of the blob's root mean square: Caffe's own float32 is up to 7e-4 of it off on ResNet-50.
+The files are beside the checkout (see tests/shared.py). tests/goldens/fill.py makes the same weights and inputs as for
+Caffe; each net runs twice with all passes, with its own outputs and with every blob as an output. A difference is
+relative to the blob's root mean square; for ResNet-50, the error of Caffe's own float32 is up to 7e-4.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def examine(entry: ZooEntry) -> ZooRow:
         return compare(entry, {key: stored[key] for key in stored.files})
     except CompileError as e:
         return ZooRow(entry, REFUSED, summarize_errors(e), has_known_types=has_only_known_types(entry.path))
-    except Exception as e:  # a fault of ours, and the others are to be looked at none the less
+    except Exception as e:  # a fault of cortado: go on with the other files
         return ZooRow(entry, BROKEN, f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}")
 
 
@@ -75,7 +75,7 @@ def has_only_known_types(path: Path) -> bool:
 
 
 def try_compile(entry: ZooEntry) -> ZooRow:
-    """Whether a file without numbers compiles; where a data layer's shape cannot be told, for a likely one."""
+    """Compile a file without recorded numbers; with a likely shape if that of a data layer is unknown."""
     try:
         driver.compile(entry.path, random_weight)
         return ZooRow(entry, COMPILED, "")
@@ -90,19 +90,19 @@ def try_compile(entry: ZooEntry) -> ZooRow:
         except CompileError as e:
             refusal = e
             continue
-        told = " ".join(f"--shape {name}={','.join(map(str, shape))}" for name, shape in shapes.items())
-        return ZooRow(entry, COMPILED, f"with `{told}`")
+        options = " ".join(f"--shape {name}={','.join(map(str, shape))}" for name, shape in shapes.items())
+        return ZooRow(entry, COMPILED, f"with `{options}`")
     raise refusal
 
 
 def random_weight(layer: str, type: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Weights for a net whose numbers nobody looks at: other ones for each blob."""
+    """Weights for a net whose outputs are not compared, different for each blob."""
     seed = zlib.crc32(f"{layer}/{index}".encode())
     return np.random.Generator(np.random.SFC64(seed)).random(shape, np.float32)
 
 
 def likely_shapes(path: Path, channels: int, size: int) -> dict[str, tuple[int, ...]]:
-    """Pictures and labels for the layers that would bring them: a guess, where the file does not say."""
+    """Likely shapes for data layers: of pictures for the first top, of labels for others."""
     layers = select_layers(upgrade_net(read(path), [])["layer"], State(), [])
     shapes: dict[str, tuple[int, ...]] = {}
     read_by_some = {name for layer in layers for name in layer["bottom"]}
@@ -118,7 +118,7 @@ def likely_shapes(path: Path, channels: int, size: int) -> dict[str, tuple[int, 
 
 
 def compare(entry: ZooEntry, golden: Mapping[str, np.ndarray]) -> ZooRow:
-    """The net's outputs, and each of its blobs by name, against Caffe's."""
+    """Compare the net's outputs, and each of its blobs by name, with Caffe's."""
     shapes = {key[6:]: tuple(int(d) for d in value) for key, value in golden.items() if key.startswith("shape:")}
     given = {key[3:]: value for key, value in golden.items() if key.startswith("in:")}
     inputs = {name: given[name] if name in given else fill_input(name, shape) for name, shape in shapes.items()}
@@ -145,7 +145,7 @@ def run(net: Net, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def difference(name: str, got: np.ndarray | None, expected: np.ndarray, shape: np.ndarray) -> float:
-    """The largest difference of an output, in parts of its root mean square; infinite if the shape is another."""
+    """The largest difference of an output, relative to its root mean square; infinite if the shape differs."""
     if got is None or got.shape != tuple(shape):
         return float("inf")
     if expected.size != got.size:
@@ -155,7 +155,7 @@ def difference(name: str, got: np.ndarray | None, expected: np.ndarray, shape: n
 
 
 def sampled_difference(name: str, got: np.ndarray, expected: np.ndarray) -> float:
-    """The same for a blob of which Caffe's root mean square and 64 numbers are known."""
+    """The largest difference of a blob, of which Caffe's root mean square and 64 elements are recorded."""
     scale, numbers = float(expected[0]) or 1.0, expected[1:]
     ours = float(np.sqrt(np.mean(np.square(got.astype(np.float64))))) if got.size else 0.0
     return max(max_magnitude(sample(name, got) - numbers), abs(ours - float(expected[0]))) / scale
@@ -171,7 +171,7 @@ def max_magnitude(values: np.ndarray) -> float:
 
 
 def summarize_errors(error: CompileError) -> str:
-    """What is wrong, each reason once, without the names of layers that share it."""
+    """The messages of all errors, each once, without layer names; at most two in full."""
     found = error.errors if isinstance(error, CompileErrors) else (error,)
     said = Counter(e.message.split("): ", 1)[-1].split('": ', 1)[-1] for e in found)
     listed = [f"{reason}{f' ({count} times)' if count > 1 else ''}" for reason, count in list(said.items())[:2]]

@@ -1,4 +1,4 @@
-"""What came of each file of the zoo, and the table of all of them (docs/zoo.md)."""
+"""The result for each file of the zoo, and the table of all files (docs/zoo.md)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ ZOO = SHARED / "zoo"
 MATCHED, COMPILED, DIFFERS, REFUSED, BROKEN = "matches Caffe", "compiles", "DIFFERS", "refused", "FAILS"
 
 NOTES = {
-    "ssd--deepdetect__templates__caffe__resnet_34_ssd__deploy": "dozens of scores are 1 or next to it: which box comes "
-    "first, and so suppresses others, hangs on the last bit of a softmax",
-    "segnet--deepdetect__templates__caffe__segnet__deploy": "in a few windows of its poolings two numbers are next to "
-    "equal: which is taken, and so where it is put back, hangs on the last bits; in float64 all blobs agree",
+    "ssd--deepdetect__templates__caffe__resnet_34_ssd__deploy": "dozens of scores are almost 1: which box comes first, "
+    "and so suppresses others, depends on the last bit of a softmax",
+    "segnet--deepdetect__templates__caffe__segnet__deploy": "in a few windows of its poolings two elements are almost "
+    "equal: which one is the maximum, and so its index, depends on the last bits; in float64 all blobs agree",
     "tsn--temporal-segment-networks__models__hmdb51__tsn_bn_inception_flow_deploy": "these are the numbers of a fork "
-    "whose BN has two blobs; with a caffemodel of its own, whose BN has four, it is that one",
+    "whose BN has two blobs; its published caffemodel has four, and is computed with four",
 }
 
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """One file of the zoo. `golden_source`: who computed its numbers ("Caffe", "its fork"), or nothing."""
+    """One file of the zoo. `golden_source`: what computed its numbers, "Caffe" or "its fork"; "" without numbers."""
 
     name: str
     kind: str
@@ -37,23 +37,23 @@ class ZooEntry:
 
 @dataclass(frozen=True)
 class ZooRow:
-    """What came of it. `worst`: the largest difference from Caffe, in parts of a blob's root mean square."""
+    """The result for a file. `worst`: the largest difference from Caffe, relative to a blob's root mean square."""
 
     entry: ZooEntry
     verdict: str
     detail: str
     worst: float = 0.0
-    has_known_types: bool = False  # refused, though all its types of layer are known
+    has_known_types: bool = False  # refused, although all its layer types are known
 
 
 def table(rows: Iterable[ZooRow]) -> str:
     rows = list(rows)
     counts = Counter((row.verdict, row.entry.golden_source) for row in rows)
     lines = [
-        "# The zoo: published prototxts, and what cortado makes of them",
+        "# The zoo: published prototxts in cortado",
         "",
-        "Written by `python -m benchmarks.zoo`, which explains itself. Differences are the largest of any blob,",
-        "in parts of its root mean square.",
+        "Written by `python -m benchmarks.zoo`. Differences are the largest of any blob,",
+        "relative to its root mean square.",
         "",
         "| | numbers by Caffe or the SSD fork | numbers by another fork | none |",
         "|---|---|---|---|",
@@ -62,7 +62,7 @@ def table(rows: Iterable[ZooRow]) -> str:
         cells = [counts[verdict, who] for who in ("Caffe", "its fork", "")]
         if any(cells):
             lines.append(f"| {verdict} | {' | '.join(map(str, cells))} |")
-    lines += ["", "Deploy files that are refused though every type of layer in them is known, with the reason:", ""]
+    lines += ["", "Deploy files that are refused although all their layer types are known, with the reason:", ""]
     lines += [
         f"- {r.entry.name}: {escape_cell(r.detail)}" for r in rows if r.has_known_types and r.entry.kind == "deploy"
     ]

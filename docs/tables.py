@@ -1,8 +1,8 @@
-"""The parts of these pages that are worked out from the code and from committed results.
+"""Generates the parts of the documentation that follow from the code and from committed results.
 
     make docs       writes them (python docs/tables.py)
 
-A part stands between `<!-- worked out: NAME -->` and `<!-- end -->`; whatever else is in a page is left as it is.
+A part is between `<!-- generated: NAME -->` and `<!-- end -->`; the rest of a page is not changed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAGES = (
     "docs/kernels_and_precision.md",
     "benchmarks/README.md",
 )
-PART_PATTERN = re.compile(r"(<!-- worked out: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PART_PATTERN = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BENCHMARKS, DOCS = ROOT / "benchmarks", ROOT / "docs"
 LOSSY = 4  # of 255: what the rounding of a JPEG may be off by
 TEMPLATES = ROOT / "compiler" / "targets" / "cuda" / "templates"
@@ -48,12 +48,12 @@ def main() -> None:
 
 
 def update_parts(text: str) -> str:
-    """A page with its parts brought up to date."""
+    """A page with its parts generated again."""
     return PART_PATTERN.sub(lambda m: f"{m[1]}\n{PARTS[m[2]]().strip()}\n\n{m[3]}", text)
 
 
 def layer_families() -> str:
-    """The layers that are computed, a row for each file that knows some."""
+    """The supported layers, a row for each file."""
     found: dict[str, list[str]] = defaultdict(list)
     for type, kind in sorted(LAYERS.items()):
         found[kind.function.__module__].append(type)
@@ -65,7 +65,7 @@ def layer_families() -> str:
 
 
 def layer_table() -> str:
-    """Every layer with its counts, its settings and what its function says about itself."""
+    """Every layer with its counts of bottoms and tops, its settings, and its function's docstring."""
     assert layers.__all__
     rows = [
         (
@@ -77,11 +77,11 @@ def layer_table() -> str:
         )
         for type, kind in sorted(LAYERS.items())
     ]
-    return markdown_table(("layer", "bottoms", "tops", "settings", "what it means here"), rows)
+    return markdown_table(("layer", "bottoms", "tops", "settings", "meaning"), rows)
 
 
 def layer_description(kind: LayerType) -> str:
-    """A layer's own words or, where the operator says it all, the operator's."""
+    """The docstring of a layer's function or, if it has none, those of the operators that it calls."""
     if kind.function.__doc__:
         return first_paragraph(kind.function.__doc__)
     called = {n.id for n in ast.walk(ast.parse(inspect.getsource(kind.function))) if isinstance(n, ast.Name)}
@@ -93,11 +93,11 @@ def operator_table() -> str:
         (f"`{name}`", f"`{op.__module__.split('.')[-1]}.py`", first_sentence(op.__doc__))
         for name, op in sorted(REGISTRY.items())
     ]
-    return markdown_table(("operator", "in compiler/ops", "what it means"), rows)
+    return markdown_table(("operator", "in compiler/ops", "meaning"), rows)
 
 
 def pass_pages() -> str:
-    """Every pass in its order: why it stands there, and its own page."""
+    """Every pass in order: the reason for its position, and its docstring."""
     reasons = dict(re.findall(r"^    (\w+),(?:  # (.*))?$", inspect.getsource(passes), re.M))
     parts = []
     for number, p in enumerate(passes.PIPELINE, 1):
@@ -110,31 +110,28 @@ def pass_pages() -> str:
 def template_table() -> str:
     files = sorted(p for p in TEMPLATES.glob("*.py") if "def kernel(" in p.read_text("utf-8"))
     rows = [(f"`{p.name}`", first_sentence(ast.get_docstring(ast.parse(p.read_text("utf-8"))))) for p in files]
-    return markdown_table(("template", "what it is"), rows)
+    return markdown_table(("template", "kernel"), rows)
 
 
 def measured_results() -> str:
-    """What each committed result says, with its file and the command that makes it."""
+    """Each committed result, with its file and the command that writes it."""
     parts = list(accuracy_summaries())
-    for file, told in RESULT_RENDERERS.items():
+    for file, render in RESULT_RENDERERS.items():
         if (path := BENCHMARKS / file).exists():
             command = RESULT_COMMANDS.get(file, f"python benchmarks/{path.stem}.py")
-            parts.append(
-                f"{told(json.loads(path.read_text('utf-8')))}\n\nFrom `benchmarks/{file}`; `{command}` makes it."
-            )
+            shown = render(json.loads(path.read_text("utf-8")))
+            parts.append(f"{shown}\n\nFrom `benchmarks/{file}`, written by `{command}`.")
     return "\n\n".join(parts) or "No result is committed yet."
 
 
 def accuracy_summaries() -> Iterator[str]:
-    """The summaries of the pages that compare with real Caffe, which benchmarks write whole."""
+    """The summaries of the pages that compare with real Caffe; benchmarks write these pages."""
     layers, nets = DOCS / "opencv_layers.md", DOCS / "zoo.md"
     if layers.exists() and (line := re.search(r"^cortado: .*", layers.read_text("utf-8"), re.MULTILINE)):
-        about = (
-            "**Layer cases with BVLC Caffe's own numbers**, to 1e-5 of the largest output, beside OpenCV's importer:"
-        )
+        about = "**Layer cases with BVLC Caffe's outputs**, to 1e-5 of the largest output, beside OpenCV's importer:"
         yield f"{about}\n\n> {line[0]}\n\nFrom [docs/opencv_layers.md](docs/opencv_layers.md), a row for each case."
     if nets.exists() and (rows := re.search(r"^\| \| numbers by .*?\n\n", nets.read_text("utf-8"), re.M | re.S)):
-        about = "**Published prototxts**, where other forks' layers count as refused until they are known:"
+        about = "**Published prototxts**; those with unsupported layers of forks count as refused:"
         yield f"{about}\n\n{rows[0].strip()}\n\nFrom [docs/zoo.md](docs/zoo.md), a row for each file."
 
 
@@ -145,10 +142,10 @@ def compile_time(found: Mapping[str, Any]) -> str:
     where = f"{found['net']}; {where}; medians of {found['runs']} fresh processes"
     times = f"{ratio['median']} times as long as importing torch in the same process; at most {ratio['largest']}"
     shown = markdown_table(("", "time"), rows)
-    told = f"**Compiling SqueezeNet v1.1 for the CPU** ({where}):\n\n{shown}\n\nCompiling took {times}."
+    text = f"**Compiling SqueezeNet v1.1 for the CPU** ({where}):\n\n{shown}\n\nCompiling took {times}."
     if big := found.get("largest published nets"):
-        told += f"\n\n{largest_nets(big)}"
-    return told
+        text += f"\n\n{largest_nets(big)}"
+    return text
 
 
 def largest_nets(found: list[Any]) -> str:
@@ -156,9 +153,9 @@ def largest_nets(found: list[Any]) -> str:
     for one in found:
         clocks = [f"{s['median']:.1f} s, at most {s['longest']:.1f}" for s in one["seconds"].values()]
         rows.append((one["net"].rpartition("__")[2], f"{one['layers']:,}", one["steps"], *clocks))
-    about = "**Compiling the published nets of most layers**, from the prototxt, with weights in memory"
+    about = "**Compiling the published nets with the most layers**, from the prototxt, with weights in memory"
     head = ("net", "layers", "steps", *(f"seconds, {clock}" for clock in found[0]["seconds"]))
-    how = f"medians of {found[0]['runs']} fresh processes that take turns; one thread"
+    how = f"medians of {found[0]['runs']} interleaved fresh processes; one thread"
     return f"{about} ({how}):\n\n{markdown_table(head, rows)}"
 
 
@@ -170,7 +167,7 @@ def pass_growth(found: Mapping[str, Any]) -> str:
         total = sum(s["seconds"][largest] for s in stages.values())
         seconds, exponent = stages[slowest]["seconds"][largest], stages[slowest]["exponent"]
         rows.append((net, f"{total:.1f} s", slowest, f"{seconds:.1f} s", exponent))
-    head = ("kind of net", "all stages", "the slowest of them", "takes", "exponent of its growth")
+    head = ("kind of net", "all stages", "slowest stage", "its time", "its exponent of growth")
     about = f"**Reading, all passes and building, on generated nets of {int(largest):,} nodes**"
     return f"{about} (one thread; an exponent of 1 is linear):\n\n{markdown_table(head, rows)}"
 
@@ -182,18 +179,18 @@ def kernel_table(found: Mapping[str, Any]) -> str:
         spilled = sum(k["spilled"] for k in kernels)
         tensor_cores = sum(k["wgmma"] > 0 for k in kernels)
         rows.append((net, made["launches"], len(kernels), max(k["registers"] for k in kernels), spilled, tensor_cores))
-    head = ("net, batch and target", "launches", "kernels", "most registers", "bytes spilled", "kernels with wgmma")
+    head = ("net, batch and target", "launches", "kernels", "max. registers", "bytes spilled", "kernels with wgmma")
     about = f"**Kernels as machine code** ({found['architecture']}, Triton {found['triton']}; compiled, not run)"
     return f"{about}:\n\n{markdown_table(head, rows)}"
 
 
 def random_nets(found: Mapping[str, Any]) -> str:
-    """The random nets that were tried, all of them with every pass."""
+    """The result of running random nets through all passes."""
     failed = f"{len(found['failed'])} with a mismatch" if found["failed"] else "no mismatch"
     nodes = f"{found['nodes']:,} nodes of {len(found['operators'])} operators"
     minutes = f"{found['seconds'] / 60:.0f} minutes"
-    tried = "through each pass alone, all in order and in random orders, for every target"
-    return f"**Random nets**, {tried}: {found['nets']:,} nets, {nodes}, {failed} ({minutes}, torch {found['torch']})."
+    how = "each through every pass alone, all passes in order and in random orders, for every target"
+    return f"**Random nets**, {how}: {found['nets']:,} nets, {nodes}, {failed} ({minutes}, torch {found['torch']})."
 
 
 def nets() -> str:
@@ -202,7 +199,7 @@ def nets() -> str:
 
 
 def stage_times() -> str:
-    """Seconds of every stage on the largest nets of benchmarks/passes.py, with the exponents of growth that matter."""
+    """Seconds of every stage on the largest nets of benchmarks/passes.py, with exponents of growth from 0.1 s on."""
     found = json.loads((BENCHMARKS / "results" / "passes.json").read_text("utf-8"))
     largest, kinds = str(max(found["sizes"])), found["nets"]
 

@@ -90,7 +90,7 @@ def test_padding_sees_a_mean_but_no_scale() -> None:
         CompileError, match='"x" cannot be part of the weights: y pads with zeros, which the shift'
     ) as e:
         fold(graph, FORM)
-    assert "compile without folding" in str(e.value)
+    assert "Compile without folding" in str(e.value)
     x = pixels()
     (wanted,) = evaluate(graph, torch.from_numpy(x * np.float32(0.5)))
     found = fold(graph, Preprocessing(scale=0.5)).load()(x=x)["y"]

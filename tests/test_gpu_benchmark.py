@@ -66,7 +66,7 @@ def test_a_stage_that_fails_costs_that_stage_only(tmp_path: Path) -> None:
 
 def test_time_ends_it(tmp_path: Path) -> None:
     found = run(tmp_path / "gpu.json", "--stages", "environment", "--minutes", "0", code=1)
-    assert found["environment"] == {"state": "not begun: no time was left", "seconds": 0.0, "rows": []}
+    assert found["environment"] == {"state": "not started: no time was left", "seconds": 0.0, "rows": []}
 
 
 def test_a_damaged_net_is_found_wrong(tmp_path: Path) -> None:

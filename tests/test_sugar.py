@@ -178,7 +178,7 @@ WRONG = {
     ),
     "the name of a round outside it": (
         net("repeat i from 1 to 2 { y = relu(x) }\nz = relu(y, slope=i)\nreturn z"),
-        (4, 19, "i is not made"),
+        (4, 19, "i is not defined"),
     ),
     "no net": (UNIT, (2, 10, "the text has functions, but no net")),
     "words as numbers": (net("y = relu(x, slope=1+true)\nreturn y"), (3, 20, "1 + True: both have to be numbers")),

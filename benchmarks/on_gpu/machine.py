@@ -1,4 +1,4 @@
-"""The machine that is measured: a GPU, or in a dry run this computer's processor in its place."""
+"""The machine that is measured: a GPU or, in a dry run, this machine's CPU."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class GpuMachine:
         return GpuStepRunner(artifact)
 
     def measure_milliseconds(self, work: Work, repeats: int) -> list[float]:
-        """Each of `repeats` times by events, after a warm-up; work too short for an event's grain is repeated in it."""
+        """`repeats` times by CUDA events, after a warm-up; each is the mean of several runs if the work is short."""
         for _ in range(5):
             work()
         torch.cuda.synchronize()
@@ -96,7 +96,7 @@ class GpuMachine:
         return elapsed / inner
 
     def capture(self, work: Work) -> Work:
-        """The work as a CUDA graph, as torch records it."""
+        """The work as a CUDA graph recorded by torch."""
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -109,7 +109,7 @@ class GpuMachine:
         return graph.replay
 
     def bind(self, net: Any, inputs: Mapping[str, Tensor]) -> Work:
-        """A net of ours over inputs on the GPU, in the layouts that it reads."""
+        """A compiled net bound to inputs on the GPU, in the layouts that it reads."""
         run: Work = net.bind({name: to_slot_layout(net, name, tensor) for name, tensor in inputs.items()})
         return run
 
@@ -121,7 +121,7 @@ def to_slot_layout(net: Any, name: str, tensor: Tensor) -> Tensor:
 
 
 def summarize_times(times: list[float]) -> dict[str, float]:
-    """Median, best and spread (a tenth and nine tenths of the way), in microseconds."""
+    """Median, minimum, and 10th and 90th percentile, in microseconds."""
     tenths = statistics.quantiles(times, n=10) if len(times) > 1 else times * 9
     numbers = {"median_us": statistics.median(times), "best_us": min(times), "p10_us": tenths[0], "p90_us": tenths[8]}
     return {name: round(value * 1e3, 2) for name, value in numbers.items()}

@@ -1,4 +1,4 @@
-"""The nets that are measured: texts without weights, filled at random, at a batch size."""
+"""The nets that are measured: texts with random weights, at a batch size."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ TINY = """net tiny(data: f32[1,4,17,17]) {
     return prob
 }
 """
-"""One of each kind of kernel, for running the whole benchmark in seconds."""
+"""A net with one kernel of each kind, for running the whole benchmark in seconds."""
 
 
 @dataclass(frozen=True)
 class BenchmarkCase:
-    """A net as it is measured, in the precision `dtype`; `name` begins a file's name."""
+    """A net with batch size and precision; `name` is the stem of its file's name."""
 
     net: str
     batch: int
@@ -66,7 +66,7 @@ def build_graph(case: BenchmarkCase) -> Graph:
 
 
 def with_random_weights(declared: Graph) -> Graph:
-    """Random weights that keep numbers of one size through the net; positive where a variance or a gain is due."""
+    """The net with random weights that keep the magnitude of activations; variances and gains are positive."""
     random = torch.Generator().manual_seed(0)
     positive = {
         node.inputs[i]
@@ -90,7 +90,7 @@ def with_random_weights(declared: Graph) -> Graph:
 
 
 def to_device(net: Graph, device: str) -> Graph:
-    """The net with its weights on a device: a reference in float64 of 64 pictures is long on a processor."""
+    """The net with its weights on a device, since the reference in float64 is slow on a CPU."""
     writer = Writer(net)
     for c in net.constants:
         writer[c] = Constant(c.name, c.type, data=c.data.to(device))
@@ -100,13 +100,13 @@ def to_device(net: Graph, device: str) -> Graph:
 
 
 def random_inputs(net: Graph, seed: int) -> dict[str, Tensor]:
-    """Fresh numbers for each input, on the host."""
+    """Random inputs, on the host."""
     random = torch.Generator().manual_seed(seed)
     return {v.name: torch.randn(v.type.shape, generator=random) for v in net.inputs}
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
-    """‖found - expected‖ / ‖expected‖ in float64; infinite where a number is none."""
+    """‖found - expected‖ / ‖expected‖ in float64; infinite if it is NaN."""
     found, expected = found.double().cpu(), expected.double().cpu()
     distance = float((found - expected).norm() / expected.norm().clamp_min(1e-30))
     return distance if distance == distance else float("inf")

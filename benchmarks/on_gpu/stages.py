@@ -1,4 +1,4 @@
-"""What benchmarks/gpu.py does, a stage a function: each yields rows, which are written as they come."""
+"""The stages of benchmarks/gpu.py, one function each, which yields rows of the result."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ERROR_LIMITS: Mapping[str, Mapping[str, float]] = {
     "f32": {"kernel": 1e-5, "net": 1e-4},
     "f16": {"kernel": 2e-3, "net": 2e-2},
 }
-"""The largest relative L2 error against float64 that is right: a kernel's own rounding, and that of a whole net."""
+"""The tolerated relative L2 error against float64, of a single kernel and of a whole net."""
 
 MATMULS = (("f16", torch.float16, False), ("tf32", torch.float32, True), ("f32", torch.float32, False))
 
@@ -42,7 +42,7 @@ def environment(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Ite
 
 
 def compile(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
-    """Ahead of time, on the processor. What lies in the folder already, made on another machine, is taken as it is."""
+    """Compile ahead of time, on the CPU. Files that are in the folder already, from another machine, are used."""
     for case in cases:
         path = artifact_path(work, case)
         start = time.perf_counter()
@@ -61,7 +61,7 @@ def compile(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterato
 
 
 def kernels(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
-    """Every kernel alone, on fresh random operands and a poisoned result, against its own meaning in float64."""
+    """Every kernel alone, on random operands and a poisoned result, against its reference in float64."""
     seen = set[str]()
     for case in cases:
         artifact = read(artifact_path(work, case))
@@ -73,7 +73,7 @@ def kernels(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterato
             waiting.append((step, run))
             node = makers.get(final.values[step.results[0]]) if step.results[0] in final.values else None
             if node is None:
-                continue  # a step of a kernel that takes several: the last one makes the node's result
+                continue  # a node of several steps: only the last one computes its result
             key = f"{step.label} {[str(v.type) for v in (*node.inputs, *node.results)]}"
             if key not in seen:
                 seen.add(key)
@@ -87,7 +87,7 @@ def kernels(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterato
 
 
 def check_kernel(apart: StepRunner, node: Node, steps: list[tuple[Step, Work]], seed: int, device: str) -> Row:
-    """One kernel's error. Operands that lie in the result's bytes are written after these are poisoned."""
+    """The error of one kernel. The results are poisoned before the operands are written, which may alias them."""
     random = torch.Generator().manual_seed(seed)
     env: dict[Value, Tensor] = {}
     for value in node.results:
@@ -114,10 +114,7 @@ def judge_error(worst: float, dtype: str, what: str) -> Row:
 
 
 def nets(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
-    """Whole nets against the reference in float64, twice, on inputs that none has seen.
-
-    Between the runs all memory of values is poisoned.
-    """
+    """Whole nets against the reference in float64, on two random inputs, with all values poisoned in between."""
     for case in cases:
         net, plain = Net.from_artifact(read(artifact_path(work, case))), build_graph(case)
         for seed in (1, 2):
@@ -130,13 +127,13 @@ def nets(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[R
 
 
 def run_reference(plain: Graph, given: Mapping[str, Tensor], machine: Machine) -> dict[str, Tensor]:
-    """What the net means, in float64, computed where that is quick."""
+    """The reference in float64, computed on the machine's device."""
     there = {name: x.to(machine.device) for name, x in given.items()}
     return evaluate_blobs(to_device(plain, machine.device), there, torch.float64)
 
 
 def poison(net: Net) -> None:
-    """NaN into the memory of values that the next call uses."""
+    """Fill the memory of values that the next call uses with NaN."""
     for program in net.programs.values():
         for instance in getattr(program, "pool", ()):
             if hasattr(instance, "poison"):
@@ -146,7 +143,7 @@ def poison(net: Net) -> None:
 
 
 def roofline(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
-    """What the machine reaches: copying, matrix products of random numbers in each precision, launching alone."""
+    """The machine's limits: copies, matrix products of random numbers in each precision, launch latency."""
     dry = machine.device == "cpu"
     count, size = (1 << 16, 64) if dry else (1 << 30, 8192)
     source, copy = torch.randn(count, device=machine.device), torch.empty(count, device=machine.device)
@@ -172,7 +169,7 @@ def roofline(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterat
 
 
 def ours(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
-    """Our graph, over inputs and outputs that stay on the machine."""
+    """The compiled net's CUDA graph, with inputs and outputs on the device."""
     for case in cases:
         net = Net.from_artifact(read(artifact_path(work, case)))
         given = {name: x.to(machine.device) for name, x in random_inputs(build_graph(case), 3).items()}
@@ -184,7 +181,7 @@ def ours(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[R
 
 
 def eager(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
-    """torch and cuDNN, channels last, their algorithms searched, replayed as a CUDA graph."""
+    """torch with cuDNN's autotuner, channels last, replayed as a CUDA graph."""
     torch.backends.cudnn.benchmark = True
     for case in cases:
         module, given, same = prepare_torch_net(machine, case)
@@ -194,7 +191,7 @@ def eager(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[
 
 
 def compiled(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterator[Row]:
-    """torch.compile as it is best: max-autotune, with CUDA graphs of its own."""
+    """torch.compile with max-autotune, which uses CUDA graphs."""
     for case in cases:
         module, given, same = prepare_torch_net(machine, case)
         start = time.perf_counter()
@@ -208,7 +205,7 @@ def compiled(machine: Machine, cases: list[BenchmarkCase], work: Path) -> Iterat
 
 
 def prepare_torch_net(machine: Machine, case: BenchmarkCase) -> tuple[Any, list[Tensor], Row]:
-    """The peer, its inputs, and how far it is from the reference: what is fast must also be the same net."""
+    """The net in torch, its inputs, and its error against the reference, to show that it is the same net."""
     plain = build_graph(case)
     module, own = make_torch_net(plain, machine.device)
     module, given = module.to(DTYPES[case.dtype]), random_inputs(plain, 3)

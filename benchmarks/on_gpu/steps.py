@@ -1,4 +1,4 @@
-"""A compiled net taken apart: its steps run one by one, over values that are written, poisoned and read."""
+"""Runs the steps of a compiled net one by one; values can be written, poisoned and read."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Work = Callable[[], object]
 
 
 class StepRunner(Protocol):
-    """The steps in order, and the values of the plan by name; all sizes are known."""
+    """The steps in order, and access to the plan's values by name; all sizes are static."""
 
     def steps(self) -> list[tuple[Step, Work]]: ...
 
     def write(self, name: str, value: Tensor) -> None: ...
 
     def poison(self, name: str) -> None:
-        """NaN into the value, and whatever is stored with it."""
+        """Fill the bytes of a value with NaN."""
 
     def read(self, name: str) -> Tensor:
         """A copy, on the host."""
@@ -78,7 +78,7 @@ class GpuStepRunner:
         return [(step, self.make_call(work)) for step, work in self.instance.steps]
 
     def make_call(self, work: Any) -> Work:
-        if work is None:  # it only gives bytes another name
+        if work is None:  # an alias: nothing to do
             return lambda: None
         arguments: tuple[Any, ...] = () if isinstance(work, Launch) else ({},)
         return lambda: work(self.stream, *arguments)

@@ -1,4 +1,4 @@
-"""The same net as torch's users would write it: functions of torch.nn.functional, BatchNorm folded, channels last."""
+"""A net as a torch module: functions of torch.nn.functional, BatchNorm folded, channels last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cortado.passes.remove_dropout import remove_dropout
 
 
 class TorchNet(nn.Module):
-    """The operators of a net with one input, one after another. Weights are buffers, so that they move with it."""
+    """The operators of a net with one input, in order. Weights are buffers, so that `to` moves them."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def window_settings(op: Any, node: Node) -> tuple[list[int], list[int], list[int
 
 
 def has_same_windows(node: Node, kernel: list[int], stride: list[int], pad: list[int], up: bool) -> bool:
-    """True if torch makes windows of the same number here, and allows this padding."""
+    """True if torch has the same number of windows, and allows this padding."""
     sizes, count = node.inputs[0].type.shape[2:], node.output.type.shape[2:]
     if len(sizes) != 2 or len(node.results) != 1:
         return False
@@ -106,4 +106,4 @@ TORCH_FUNCTIONS: dict[str, Any] = {
     "softmax": lambda op, node, x: x[0].softmax(op.axis),
     "dropout": lambda op, node, x: x[0],
 }
-"""torch's own function for an operator; the others are computed as their reference says."""
+"""The torch function for each operator; all other operators run their reference."""

@@ -1,8 +1,8 @@
-"""Compiles and runs the net in this folder with the commands that a user would type, and says what to look at next.
+"""Compiles and runs the net in this folder with the command line and from Python.
 
     python examples/digits/demo.py [--out build/digits]
 
-Exit code 1 if the pictures are not read as expected.json says.
+Exit code 1 if the number of pictures that are read correctly is not that of expected.json.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ HERE = Path(__file__).resolve().parent
 SHADES = " .:-=+*#%@"
 NEXT_STEPS = """Where to look next (after: . {activate}):
     cortado show {net} --stats
-                      how many operators each pass left, and how long it took
+                      the number of operators after each pass, and the time it took
     cortado show {net} --after fuse
                       the net in cortado's language; any stage of it compiles: --after-all DIR
     examples/digits/README.md
-                      the net itself, and what is hard about it
+                      the net, and what makes it hard to compile
     README.md         your own net, and cortado in Python"""
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--out", type=Path, default=Path("build/digits"), help="where to put what is compiled")
+    arguments.add_argument("--out", type=Path, default=Path("build/digits"), help="the folder for compiled files")
     out: Path = arguments.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     net, weights, compiled = (
@@ -61,13 +61,13 @@ def main() -> int:
 
 
 def short_path(path: Path) -> Path:
-    """The path as a person here would type it."""
+    """The path relative to the current folder, if it is inside."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def cortado(*words: object) -> None:
-    """Print a command and what it prints; stop if it fails."""
+    """Run a command of cortado, and print it and its output. SystemExit if it fails."""
     typed = [str(word) for word in words]
     print(f"    $ cortado {shlex.join(typed)}", flush=True)
     done = subprocess.run([sys.executable, "-m", "cortado", *typed], stdout=subprocess.PIPE, text=True)
@@ -78,18 +78,18 @@ def cortado(*words: object) -> None:
 
 
 def load_held_out() -> tuple[np.ndarray, np.ndarray]:
-    """f32[360,1,8,8] in 0..1, and the digits that they show."""
+    """The held-out pictures, f32[360,1,8,8] in 0..1, and their labels, i64[360]."""
     with np.load(HERE / "pictures.npz") as file:
         return file["pictures"], file["labels"]
 
 
 def render_picture(picture: np.ndarray) -> list[str]:
-    """An 8x8 picture in letters, two for each point."""
+    """An 8x8 picture as lines of text, two characters per pixel."""
     return ["    " + "".join(SHADES[round(float(v) * (len(SHADES) - 1))] * 2 for v in row) for row in picture]
 
 
 def check_accuracy(compiled: Path, pictures: np.ndarray, labels: np.ndarray) -> bool:
-    """Read all pictures, say how many are right and how long one takes. True if as many are right as expected."""
+    """Run all pictures, and print the accuracy and the time per picture. True if the accuracy is as expected."""
     import cortado
 
     print(f'    >>> net = cortado.load("{compiled}")')
@@ -102,12 +102,12 @@ def check_accuracy(compiled: Path, pictures: np.ndarray, labels: np.ndarray) -> 
     print(f"    One takes {alone * 1e6:.0f} µs alone, and {together * 1e6:.1f} µs in a batch of {len(pictures)}.\n")
     expected: int = json.loads((HERE / "expected.json").read_text())["correct"]
     if right != expected:
-        print(f"    That is not as expected: {expected} of them should be.")
+        print(f"    Expected: {expected}.")
     return right == expected
 
 
 def best_time(work: Callable[[], object]) -> float:
-    """Seconds, the best of five."""
+    """The best of five times, in seconds."""
     best = float("inf")
     for _ in range(5):
         start = perf_counter()

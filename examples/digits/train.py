@@ -1,8 +1,8 @@
-"""Trains the digit reader of this folder with torch and writes it as a Caffe model: `python examples/digits/train.py`.
+"""Trains the net of this folder with torch and writes it as a Caffe model: `python examples/digits/train.py`.
 
-Some 20 seconds on one core. Every torch module below has the name of a layer in digits.prototxt and computes what Caffe
-would; `to_caffe` and `from_caffe` know how Caffe stores each. The seed fixes the result on one machine with one
-version of torch; elsewhere the last bits of sums differ, and so may a picture or two.
+It takes about 20 seconds on one core. Every torch module below has the name of a layer in digits.prototxt and computes
+the same; `to_caffe` and `from_caffe` convert its weights. The seed determines the result on one machine with one
+version of torch; elsewhere the last bits of sums differ, and the accuracy may differ by a picture or two.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ HERE = Path(__file__).resolve().parent
 HELD_OUT = 360  # of 1,797 pictures
 EPOCHS, BATCH, RATE = 60, 64, 0.01
 
-# What Caffe's BatchNorm has counted to after some ten thousand steps at its usual forgetting of 0.999.
-# Mean and variance are stored times this number, as Caffe stores them: who forgets to divide sees it at once.
+# The moving-average factor of Caffe's BatchNorm after about ten thousand steps with the default fraction of 0.999.
+# Mean and variance are stored multiplied by it, as in Caffe: a reader that does not divide by it gets wrong results.
 BATCHNORM_FACTOR = 999.98
 
 
 class ScaleLayer(nn.Module):
-    """Caffe's Scale with bias: channel c of f32[n,c,h,w] times gamma[c], plus beta[c]."""
+    """Caffe's Scale with bias: x[:, c] * gamma[c] + beta[c] for x f32[n,c,h,w]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class ScaleLayer(nn.Module):
 
 
 class Digits(nn.Module):
-    """digits.prototxt in torch: f32[n,1,8,8] in 0..1 to scores f32[n,10], whose softmax is Caffe's "prob"."""
+    """digits.prototxt in torch: from f32[n,1,8,8] in 0..1 to scores f32[n,10], whose softmax is the blob "prob"."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Digits(nn.Module):
         self.look1 = nn.Conv2d(24, 24, 3, padding=1, bias=False)
         self.look1_bn, self.look1_scale = nn.BatchNorm2d(24, affine=False), ScaleLayer(24)
         self.look2 = nn.Conv2d(24, 24, 3, padding=1, bias=False)
-        self.look2.weight = self.look1.weight  # the parameter "look" of both
+        self.look2.weight = self.look1.weight  # the shared parameter "look"
         self.look2_bn, self.look2_scale = nn.BatchNorm2d(24, affine=False), ScaleLayer(24)
         self.point = nn.Conv2d(24, 16, 1)
         self.around = nn.Conv2d(24, 32, 3, padding=1, bias=False)
@@ -74,7 +74,7 @@ Blobs = Sequence[NDArray[np.float32]]
 
 
 def to_caffe(module: nn.Module) -> Blobs:
-    """A module's weights in the order and form in which Caffe stores those of the layer; none for other layers."""
+    """The weights of a module as Caffe's blobs for this layer; [] for a module without weights."""
     match module:
         case nn.BatchNorm2d(running_mean=Tensor() as mean, running_var=Tensor() as variance):
             found = [mean * BATCHNORM_FACTOR, variance * BATCHNORM_FACTOR, torch.tensor([BATCHNORM_FACTOR])]
@@ -84,7 +84,7 @@ def to_caffe(module: nn.Module) -> Blobs:
 
 
 def from_caffe(model: nn.Module, layers: Mapping[str, Blobs]) -> None:
-    """Fill a model from the blobs of a caffemodel, by layer name; KeyError names a layer the file lacks."""
+    """Fill a model from the blobs of a caffemodel, by layer name. KeyError if the file lacks a layer."""
     for name, module in model.named_children():
         if not to_caffe(module):
             continue
@@ -99,7 +99,7 @@ def from_caffe(model: nn.Module, layers: Mapping[str, Blobs]) -> None:
 
 
 def load_pictures() -> tuple[Tensor, Tensor]:
-    """All pictures f32[1797,1,8,8] in 0..1 (scikit-learn has whole numbers 0..16) and labels i64[1797], shuffled."""
+    """All pictures, f32[1797,1,8,8] in 0..1 (in scikit-learn 0..16), and labels, i64[1797], shuffled."""
     from sklearn.datasets import load_digits
 
     data, labels = load_digits(return_X_y=True)
@@ -109,7 +109,7 @@ def load_pictures() -> tuple[Tensor, Tensor]:
 
 
 def shift_randomly(batch: Tensor) -> Tensor:
-    """Each picture moved by at most one point each way, so that the net sees more than 1,437 pictures."""
+    """Data augmentation: shift each picture by at most one pixel along each axis."""
     around = F.pad(batch, (1, 1, 1, 1))
     places = torch.randint(3, (len(batch), 2)).tolist()
     return torch.stack([p[:, y : y + 8, x : x + 8] for p, (y, x) in zip(around, places, strict=True)])
@@ -135,7 +135,7 @@ def train(model: Digits, x: Tensor, labels: Tensor) -> None:
 
 
 def write_caffemodel(model: Digits, folder: Path) -> None:
-    """digits.caffemodel: every layer of digits.prototxt in order, as Caffe writes it; sharers hold their copy too."""
+    """Write digits.caffemodel: every layer of digits.prototxt in order, shared parameters in each, as Caffe does."""
     from cortado.frontends.files import caffemodel, prototxt
 
     net = prototxt.read(HERE / "digits.prototxt")
