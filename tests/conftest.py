@@ -1,4 +1,4 @@
-"""Options of the test run, fixtures that several files use, and the seed of whatever a test or a fixture draws."""
+"""Options of the test run, shared fixtures, and the seeding of random numbers."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from .small_nets import Nets
 
 @pytest.fixture
 def nets(tmp_path: Path) -> Nets:
-    """Small nets that a test writes down, in a folder of its own."""
+    """Compiles small nets written in a test, in a temporary folder."""
     return Nets(tmp_path)
 
 
 @pytest.fixture
 def no_registered_layers() -> Iterator[None]:
-    """Layers that a test registers are gone after it."""
+    """Unregister the layers that a test registers."""
     yield
     for type in [*REGISTERED_LAYERS]:
         unregister_layer(type)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--bless", action="store_true", help="write what passes print today into tests/passes/*.net")
+    parser.addoption("--bless", action="store_true", help="write the passes' current output to tests/passes/*.net")
 
 
 def seed(name: str) -> None:
-    """The same numbers for the same name, in whatever order and process tests run."""
+    """Seed all generators by name, so that numbers do not depend on the order or process of tests."""
     number = crc32(name.encode())
     random.seed(number)
     np.random.seed(number)
@@ -48,13 +48,13 @@ def seed(name: str) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """What a test draws depends on its name alone."""
+    """Random numbers of a test depend only on its name."""
     seed(item.nodeid)
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
-    """What a fixture draws depends on its name and parameter alone, not on the test that asks for it first."""
+    """Random numbers of a fixture depend only on its name and parameter, not on the test that uses it first."""
     seed(f"{fixturedef.baseid} {fixturedef.argname} {getattr(request, 'param_index', '')}")
     return (yield)

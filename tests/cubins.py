@@ -1,11 +1,11 @@
-"""What a cubin says of its kernels' parameters: an ELF file, with a section .nv.info.KERNEL for each."""
+"""Reads the parameters of kernels from a cubin, an ELF file with a section .nv.info.KERNEL for each kernel."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
 
-ANY_SIZE = 4  # EIFMT_SVAL: a length and as many bytes follow; the other forms are two bytes
+ANY_SIZE = 4  # EIFMT_SVAL: a length and that many bytes follow; the other formats have two bytes
 PARAMETER = 0x17  # EIATTR_KPARAM_INFO
 
 
@@ -22,7 +22,7 @@ def sections(cubin: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def parameter_sizes(cubin: bytes, kernel: str) -> list[int]:
-    """Bytes of each of a kernel's parameters, in order."""
+    """The size in bytes of each parameter of a kernel, in order."""
     info = dict(sections(cubin))[f".nv.info.{kernel}"]
     found, at = dict[int, int](), 0
     while at < len(info):

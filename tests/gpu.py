@@ -1,4 +1,4 @@
-"""A GPU for tests on machines without one: the stand-in for CUDA's driver, built once, and what it was asked to do."""
+"""A stand-in for CUDA's driver, for tests on machines without a GPU: it is built once, and logs all calls."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ COMPILER = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc
 
 
 class GpuUnderTest:
-    """One stand-in: a library of its own, so that what other tests did to theirs does not matter."""
+    """One copy of the stand-in's library, so that tests do not share its state."""
 
     def __init__(self, library: Path, log: Path) -> None:
         self.library, self.log = library, log
 
     def log_entries(self, call: str = "") -> list[dict[str, Any]]:
-        """Everything that was asked of the driver, in order, or the calls of one kind."""
+        """All log entries in order, or those of one function."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
-        said = [json.loads(line) for line in lines]
-        return [entry for entry in said if entry.get("call") == call] if call else said
+        entries = [json.loads(line) for line in lines]
+        return [entry for entry in entries if entry.get("call") == call] if call else entries
 
     def clear_log(self) -> None:
         self.log.unlink(missing_ok=True)
@@ -45,9 +45,9 @@ class GpuUnderTest:
 
 
 def build_library(folder: Path) -> Path:
-    """The stand-in's library. Skips where no C compiler is."""
+    """Build the stand-in's library. Skips the test without a C compiler."""
     if COMPILER is None:
-        pytest.skip("no C compiler is here")
+        pytest.skip("there is no C compiler")
     library = folder / "libfakecuda.so"
     command = [COMPILER, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-lpthread"]
     subprocess.run(command, check=True, capture_output=True)
@@ -55,26 +55,26 @@ def build_library(folder: Path) -> Path:
 
 
 def cubin(functions: dict[str, str], architecture: int = 90) -> Tensor:
-    """The stand-in's machine code: functions by name, each with what it does and the sizes of its parameters."""
+    """Machine code for the stand-in: functions by name, each with its operation and the sizes of its parameters."""
     text = "".join(f"{name} {form}\n" for name, form in functions.items())
     return torch.tensor(list(f"fake sm_{architecture}\n{text}\0".encode()), dtype=torch.uint8)
 
 
 def unpack_number(text: str, form: str) -> Any:
-    """A parameter's bytes, in hex, as the number that they are."""
+    """The number of a `struct` format that these hex digits encode."""
     (value,) = struct.unpack(f"<{form}", bytes.fromhex(text))
     return value
 
 
 @pytest.fixture(scope="session")
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library, built once."""
+    """The path of the library, built once per session."""
     return build_library(tmp_path_factory.mktemp("fakecuda"))
 
 
 @pytest.fixture
 def gpu(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuUnderTest]:
-    """A fresh one, whose refusals fail the test that does not ask for them."""
+    """A copy of the stand-in; the test fails if the stand-in refused a call."""
     own = tmp_path / "libcuda.so"
     shutil.copy(stand_in, own)
     made = GpuUnderTest(own, tmp_path / "log.jsonl")

@@ -1,4 +1,4 @@
-"""Plans for the stand-in for a GPU: launches whose kernels it knows, and their machine code."""
+"""Plans for the stand-in for a GPU: launches of kernels that it implements, and their machine code."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ROWS = 64
 
 
 def affine(x: str, y: str, count: int, a: float, b: float, kernel: str = "scale", **more: Any) -> Step:
-    """y = a x + b, by a launch."""
+    """A launch that computes y = a x + b."""
     kind = [{"operand": 0}, {"result": 0}, {"i32": count}, {"f32": a}, {"f32": b}]
     attributes = {"kernel": kernel, "warps": 4, "shared": 0, "grid": [count // 8, 1, 1], "arguments": kind, **more}
     return Step("launch", attributes, (x,), (y,), f"{x}>{y}")
 
 
 def chain(rows: int = ROWS, **more: Any) -> Artifact:
-    """out = 3 (2 data + 1) - 4, and the weight w, twice."""
+    """An artifact that computes 3 (2 data + 1) - 4 as `out`, and returns the weight w twice."""
     count, nbytes = rows * 4, rows * 16
     slots = {
         "data": Slot("f32", (rows, 4)),
@@ -64,7 +64,7 @@ TILED_DESCRIPTOR = {
 
 
 def tiled_artifact(form: Mapping[str, Any] = TILED_DESCRIPTOR) -> Artifact:
-    """A picture in nhwc through a tensor descriptor."""
+    """An artifact that reads an nhwc image through a tensor descriptor."""
     slots = {"data": Slot("f32", (2, 8, 5, 6), "nhwc"), "out": Slot("f32", (2, 8, 5, 6), "nhwc", 0)}
     arguments = [{"descriptor": dict(form)}, {"result": 0}]
     attributes = {"kernel": "move", "warps": 8, "grid": [2, 3, 4], "arguments": arguments}

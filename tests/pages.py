@@ -1,11 +1,11 @@
-"""A page of documentation as a program: its examples run in order, in one process, in the working directory.
+"""Runs the examples of a page of documentation in order, in one process, in the working directory.
 
     python tests/pages.py docs/embedding.md
 
-Fenced blocks of `python` are executed, those of `sh` given to bash, those of `net` and `prototxt` read; with
-`file=NAME` behind the language a block is written to that file instead. A block of `text` is what the block before it
-has to print, where `...` stands for anything. `<!-- not run: WHY -->` above a block leaves it out. The first block that
-does not do what the page says ends the program with exit code 1 and its place.
+Fenced blocks of `python` are executed, `sh` is run by bash, `net` and `prototxt` are parsed; with `file=NAME` after the
+language, a block is written to that file instead. A `text` block is the expected output of the block before it, where
+`...` matches anything. `<!-- not run: WHY -->` above a block skips it. At the first block that fails, the program
+prints its location and exits with code 1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SKIP_COMMENT = re.compile(r"<!-- not run: ([^>]+?) -->\s*\Z")
 
 @dataclass(frozen=True, slots=True)
 class PageBlock:
-    """One fenced block: `line` is that of its fence, `why` the reason for not running it."""
+    """One fenced block; `line` is the line of its fence, `why` the reason for not running it."""
 
     page: str
     line: int
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def write_command(folder: Path) -> None:
-    """The command `cortado` of this very checkout."""
+    """Write a command `cortado` that runs this checkout."""
     (folder / "cortado").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cortado "$@"\n')
     (folder / "cortado").chmod(0o755)
 
@@ -86,20 +86,20 @@ def run_page(page: list[PageBlock]) -> int:
                 printed = run_block(block, names)
         except BaseException as e:
             traceback.print_exception(e)
-            print(f"{block}: this block does not do what the page says", file=sys.stderr)
+            print(f"{block}: this block fails or prints something else", file=sys.stderr)
             return 1
     return 0
 
 
 def run_block(block: PageBlock, names: dict[str, Any]) -> str:
-    """What a block prints when it runs."""
+    """Run a block. Returns its output."""
     if block.file:
         Path(block.file).parent.mkdir(parents=True, exist_ok=True)
         Path(block.file).write_text(block.text, "utf-8")
         return ""
     match block.language:
         case "python":
-            with redirect_stdout(io.StringIO()) as out:  # newlines in front: tracebacks then show the page's own lines
+            with redirect_stdout(io.StringIO()) as out:  # leading newlines give tracebacks the line numbers of the page
                 exec(compile("\n" * block.line + block.text, block.page, "exec", dont_inherit=True), names)
             return out.getvalue()
         case "sh":
@@ -124,7 +124,7 @@ def run_block(block: PageBlock, names: dict[str, Any]) -> str:
 
 
 def compare(expected: PageBlock, printed: str | None) -> None:
-    assert printed is not None, "this text stands behind no block that ran"
+    assert printed is not None, "there is no block that ran before this text"
     pattern = ".*?".join(map(re.escape, trim_lines(expected.text).split("...")))
     assert re.fullmatch(pattern, trim_lines(printed), re.S), f"the block before printed\n{printed}"
 

@@ -1,6 +1,6 @@
-"""`python -m tests.repeat --runs 20`: the whole suite again and again, each time in another order.
+"""`python -m tests.repeat --runs 20`: run all tests repeatedly, each time in another random order.
 
-Each run appends its seed and its result to a file, so that the record goes on where it stopped. Ends with 1 if any
+Each run appends its seed and result to a file, so that an interrupted series can be continued. Exits with 1 if a
 recorded run has failed.
 """
 
@@ -23,13 +23,13 @@ COUNT = re.compile(r"(\d+) (passed|failed|skipped|error|deselected)")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.repeat", description="The suite in random orders.")
-    parser.add_argument("--runs", type=int, default=20, help="until so many are recorded (default 20)")
+    parser.add_argument("--runs", type=int, default=20, help="the number of recorded runs to reach (default 20)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes of pytest")
-    parser.add_argument("--record", type=Path, default=RECORD, help="the file, written anew after each run")
-    parser.add_argument("tests", nargs="*", help="files, in place of the whole suite")
+    parser.add_argument("--record", type=Path, default=RECORD, help="the file of results, updated after each run")
+    parser.add_argument("tests", nargs="*", help="test files; default: all")
     asked = parser.parse_args()
     if asked.tests and asked.record == RECORD:
-        parser.error("a part of the suite goes into a record of its own: --record FILE")
+        parser.error("a part of the tests needs another file of results: --record FILE")
     runs: list[dict[str, Any]] = json.loads(asked.record.read_text("utf-8"))["runs"] if asked.record.exists() else []
     while len(runs) < asked.runs:
         runs.append(run_once(len(runs) + 1, asked.jobs, asked.tests))
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def run_once(seed: int, jobs: int, tests: list[str]) -> dict[str, Any]:
-    """One run, in the order of that seed."""
+    """Run all tests once, in the random order of this seed."""
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(jobs), "-p", "randomly", f"--randomly-seed={seed}"]
     command += ["--randomly-dont-reset-seed", *tests]
     start = perf_counter()
@@ -61,7 +61,7 @@ def run_once(seed: int, jobs: int, tests: list[str]) -> dict[str, Any]:
 
 
 def write_record(path: Path, runs: list[dict[str, Any]]) -> None:
-    """Whole or not at all."""
+    """Write the file of results atomically."""
     what = "the whole suite in random orders; python -m tests.repeat goes on with it"
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps({"what": what, "runs": runs}, indent=1) + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Where published models and Caffe's own numbers lie beside the checkout, for tests that read them where they exist."""
+"""The folder beside the checkout with published models and Caffe's outputs; tests that need it are skipped without."""
 
 from __future__ import annotations
 

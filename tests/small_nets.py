@@ -1,4 +1,4 @@
-"""Nets of a few lines of prototxt, for tests of single layers."""
+"""Small nets in prototxt, for tests of single layers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cortado.compiler.errors import CompileError
 from cortado.compiler.types import AtMost, TensorType
 from cortado.runtime import Net
 
-# Of the largest output, or of 1: what tests write down draws numbers near 1. Passes change the order of sums and fold
-# numbers into weights, each of which rounds by 2^-24; the longest sum is of some 50 terms, through up to four layers.
+# Relative to the largest output, at least 1, as the tests' numbers are near 1. Passes change the order of sums and fold
+# factors into weights, each rounding by 2^-24; the longest sums have about 50 terms, through up to four layers.
 TOLERANCE = 4 * 50 * 2.0**-24
 
 
 class Nets:
-    """Nets from a few lines of prototxt, compiled with all passes and with none; both have to agree."""
+    """Compiles small nets with all passes and with none; both have to agree."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,7 +70,7 @@ def layer(type: str, settings: str = "", bottoms: Sequence[str] = ("data",), top
 
 
 def arange(*shape: int) -> torch.Tensor:
-    """0, 1, 2, ... in that shape."""
+    """0, 1, 2, ... in this shape, as f32."""
     return torch.arange(int(np.prod(shape)), dtype=torch.float32).reshape(shape)
 
 

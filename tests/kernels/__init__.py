@@ -1,1 +1,1 @@
-"""Kernels proved without a GPU: Triton's interpreter, in processes of its own, against the operators' meaning."""
+"""Tests of kernels without a GPU: Triton's interpreter, in separate processes, against the operators' reference."""

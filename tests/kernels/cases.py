@@ -1,4 +1,4 @@
-"""Every template on every kind of number and at its edges: odd sizes, one channel, long strides, tails."""
+"""Test cases for every template and precision: odd sizes, one channel, long strides, tails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TILED, IMPLICIT_GEMM = "TN: tl.constexpr", "FLAT: tl.constexpr"
 
 
 def net(x: str, body: str, **weights: str) -> str:
-    """A net of one input x; `body` ends with what it returns."""
+    """A net with one input x; `body` ends with `return`."""
     lines = [f"    weight {name}: {type}" for name, type in weights.items()] + [
         f"    {line}" for line in body.split("; ")
     ]
@@ -19,14 +19,14 @@ def net(x: str, body: str, **weights: str) -> str:
 
 
 def conv(x: str, w: str, attributes: str = "", epilogue: str = "{}", bias: bool = True) -> str:
-    """A convolution, and its epilogue: "relu({})"."""
+    """A net with a convolution and an epilogue such as "relu({})"."""
     o = w.split("[")[1].split(",")[0]
     weights = {"w": w, "b": f"f32[{o}]"} if bias else {"w": w}
     call = f"conv(x, w{', b' if bias else ''}{', ' + attributes if attributes else ''})"
     return net(x, f"y = {epilogue.format(call)}; return y", **weights)
 
 
-CONVOLUTIONS = {  # input, weight, attributes, words that the kernel has, layout
+CONVOLUTIONS = {  # input, weight, attributes, words that the kernel's source must have, layout
     "one channel": ("f32[2,1,9,7]", "f32[5,1,3,3]", "pad=1", ("'FLAT': True",), ""),
     "three channels, stride 2": ("f32[1,3,15,13]", "f32[8,3,7,7]", "stride=2, pad=3", ("'FLAT': True",), ""),
     "odd channels": ("f32[2,17,7,9]", "f32[13,17,3,3]", "pad=1", ("'FLAT': False",), ""),
@@ -143,7 +143,7 @@ def convolution_cases() -> Iterator[tuple[str, KernelCase]]:
             words = (IMPLICIT_GEMM,) if tiled and precision == "strict" else words if precision == "f32" else ()
             yield f"conv/{precision}/{name}", KernelCase(conv(x, w, attributes, "relu({})"), target, layout, words)
         yield f"conv/{precision}/without bias", KernelCase(conv("f32[1,16,5,5]", "f32[8,16,3,3]", bias=False), target)
-    odd = conv("f32[1,3,6,5]", "f32[4,3,2,3]")  # what is not finite stays in its windows
+    odd = conv("f32[1,3,6,5]", "f32[4,3,2,3]")  # NaN and infinities must only affect their windows
     yield "conv/f32/infinities", KernelCase(odd, special=True)
     for name, (x, w, attributes, words, _) in CONVOLUTIONS.items():
         if TILED in words:
@@ -213,7 +213,7 @@ def mask_and_f16_pool_cases() -> Iterator[tuple[str, KernelCase]]:
             KernelCase(net(x, f"y = avg_pool(x, {attributes or 'stride=1'}); return y"), "cuda-f16"),
         )
     planes = net("f32[1,4,50,60]", "y, m = max_pool(x, kernel=2, stride=2, mask=true); return m")
-    yield "max_pool/mask/f16", KernelCase(planes, "cuda-f16", layout="nhwc")  # f16 itself counts to 2048 only
+    yield "max_pool/mask/f16", KernelCase(planes, "cuda-f16", layout="nhwc")  # indices above 2048 do not fit f16
     yield (
         "avg_pool/image only",
         KernelCase(net("f32[1,4,7,8]", "y = avg_pool(x, kernel=3, pad=1, include_pad=false); return y")),

@@ -1,4 +1,4 @@
-"""The scalar functions as Triton kernels: at the edges worked out by hand, and everywhere against float64."""
+"""Tests of the scalar functions as Triton kernels: edge cases computed by hand, and a sweep against float64."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..test_scalar import EDGES, assert_same, function_graph, tensors
 from . import interpreter
 from .prove import generator, lower
 
-SWEEPS: dict[str, tuple[float, float]] = {  # from where to where the argument's size goes, in powers of ten
+SWEEPS: dict[str, tuple[float, float]] = {  # the range of the argument's magnitude, in powers of ten
     "exp": (-6, 1.95),
     "expm1": (-12, 1.95),
     "log": (-38, 38),
@@ -39,7 +39,7 @@ def prove_edge(function: str, i: int) -> str:
 
 
 def prove_sweep(function: str) -> str:
-    """The largest error in units of the last place. AssertionError beyond a few."""
+    """The largest error in units in the last place. AssertionError if it exceeds MAX_ERROR_UNITS."""
     low, high = SWEEPS[function]
     random = generator(function)
     x = 10 ** (low + (high - low) * torch.rand(COUNT, generator=random, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Nets that real Caffe computed, on GPU kernels: the numbers to agree with are Caffe's own."""
+"""Runs the golden cases of real Caffe on GPU kernels, and compares with Caffe's outputs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .prove import lower, to_layout
 PATHS = {f"{p.parent.name}/{p.stem}": p for p in CASES}
 ON_HOST = "on the host: "
 KERNELS = {"conv_packed", "linear_packed", "max_pool", "avg_pool", "expr", "lrn", "softmax", "transpose", "crop"}
-KERNELS |= {"concat", "slice", "reshape", "relayout", "copy"}  # primitives that a GPU has kernels for in their place
+KERNELS |= {"concat", "slice", "reshape", "relayout", "copy"}  # primitives that have kernels on a GPU
 
 
 def prove(name: str) -> str:
-    """Compare all that the net returns; a net with a step that no kernel computes says which, and is not run."""
+    """Compare all outputs of the net. A net with host steps is not run; the result lists them."""
     case = GoldenCase(PATHS[name])
     graph = driver.read_net(case.path, case.weights).graph
     final = run(graph, Context(target("cuda")), PIPELINE)
@@ -27,7 +27,7 @@ def prove(name: str) -> str:
     hosted = sorted({s.kind for s in plan.steps if s.kind not in ("launch", "view")})
     if hosted:
         volumes = any(v.type.rank > 4 for v in final.graph.values.values())  # images of three axes have no kernels
-        assert volumes or KERNELS.isdisjoint(hosted), f"{hosted} left the GPU"
+        assert volumes or KERNELS.isdisjoint(hosted), f"{hosted} are host steps"
         return ON_HOST + ", ".join(hosted)
     tensors = {c.handle: c.data for c in final.graph.constants} | made.tensors
     inputs = {v.name: torch.from_numpy(case.inputs[v.name]) for v in final.graph.inputs}

@@ -1,7 +1,6 @@
-"""Runs a plan for a GPU on the CPU, kernel by kernel, from nothing but its steps and the kernels' files.
+"""Runs a plan for a GPU in Triton's interpreter, kernel by kernel, from its steps and the sources of its kernels.
 
-It reads the same `arguments` as a launcher of machine code does, and is as strict: what is not there cannot be guessed.
-Only in a process with TRITON_INTERPRET=1.
+It uses only the steps' `arguments`, as the launcher of machine code does. It needs a process with TRITON_INTERPRET=1.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import Tensor
 from cortado.runtime.arena import view
 from cortado.runtime.artifact import DTYPES, Plan
 
-GUARD = 4096  # bytes on either side of the arena that nobody may write
+GUARD = 4096  # bytes on either side of the arena, which no kernel may write
 PATTERN = 0xA5
 
 
@@ -30,7 +29,7 @@ def run(
     inputs: Mapping[str, Tensor],
     architecture: str = "",
 ) -> dict[str, Tensor]:
-    """The outputs by blob name. Memory is full of NaN at first. AssertionError if a kernel writes beyond the arena."""
+    """The outputs by blob name. Memory is NaN at first. AssertionError if a kernel writes outside of the arena."""
     memory = torch.full((plan.arena + 2 * GUARD,), 0xFF, dtype=torch.uint8)
     memory[:GUARD] = memory[GUARD + plan.arena :] = PATTERN
     arena = memory[GUARD : GUARD + plan.arena]
@@ -50,7 +49,7 @@ def run(
 
 
 def load(name: str, text: str) -> Any:
-    """The module of a kernel's file."""
+    """The module of a kernel's source."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.py"
         path.write_text(text, "utf-8")
@@ -61,7 +60,7 @@ def load(name: str, text: str) -> Any:
 
 
 def launch(module: Any, attributes: Mapping[str, Any], places: Mapping[str, list[Tensor]]) -> None:
-    """One launch. Every argument is used, and each is what the file's signature says."""
+    """Launch a kernel once. AssertionError unless the arguments match the source's signature."""
     arguments = iter(attributes["arguments"])
     given = {name: argument_value(name, form, module, arguments, places) for name, form in module.SIGNATURE.items()}
     assert next(arguments, None) is None, "the plan gives more arguments than the kernel takes"

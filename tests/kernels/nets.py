@@ -1,4 +1,4 @@
-"""Whole nets, kernel after kernel in one arena: digits, LeNet, a fire module, a residual block, a detector."""
+"""Whole nets as test cases: digits, LeNet, a fire module, a residual block, a detector."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ NETS = {
 
 
 def load_graph(name: str) -> Graph:
-    """A net with its weights: those of the example, else random ones."""
+    """A net with its weights: those of the example for digits, else random ones."""
     if name == "digits":
         folder = EXAMPLES / "digits"
         return read_net(folder / "digits.prototxt", folder / "digits.caffemodel").graph

@@ -1,4 +1,4 @@
-"""One case from text to numbers: compiled for a GPU, run by the interpreter, compared with what it means in float64."""
+"""Runs one case: compiled for a GPU, run by the interpreter, compared with the reference in float64."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ TOLERANCE = {"f32": 1e-5, "f16": 4e-3}  # of the largest number of the output
 
 @dataclass(frozen=True)
 class KernelCase:
-    """A net in our language. Weights without numbers are random; `layout` is given to all images, if any.
+    """A net in cortado's language. Weights without data are random; all images get the layout `layout`, if given.
 
-    `kernels` are words that have to stand in the kernels' files; `special` puts infinities, NaN, zeros of both signs
-    into the inputs. On an `architecture` other than the newest its variants run.
+    `kernels` are words that have to occur in the kernels' sources; `special` puts infinities, NaN and zeros of both
+    signs into the inputs. For an `architecture` other than the newest, its variants of the kernels run.
     """
 
     text: str
@@ -44,7 +44,7 @@ class KernelCase:
 
 
 def prove(case: KernelCase) -> str:
-    """Raise AssertionError if the kernels' numbers are not the net's; else say how far they are apart."""
+    """Raise AssertionError if the kernels' outputs differ from the reference; else return the error in words."""
     graph = fill_weights(parse(case.text, "case.net"), case.text)
     if case.layout:
         graph = with_layout(graph, case.layout)
@@ -69,7 +69,7 @@ def prove_graph(graph: Graph, case: KernelCase) -> str:
 
 
 def measure_difference(name: str, got: Tensor, meant: Tensor, tolerance: float) -> float:
-    """The largest difference, as a part of the largest finite number; what is not finite has to be equal."""
+    """The largest difference, relative to the largest finite number; infinities and NaN have to be equal."""
     meant = meant.to(got.dtype).double()
     finite = meant.isfinite()
     largest = meant[finite].abs().max().item() if finite.any() else 1.0
@@ -85,7 +85,7 @@ def measure_difference(name: str, got: Tensor, meant: Tensor, tolerance: float) 
 
 
 def lower(planned: PlannedGraph, on: str) -> tuple[Plan, lowering.CompiledKernels]:
-    """The plan and the kernels' files, without machine code."""
+    """The plan and the kernels' sources, without machine code."""
     graph, memory = planned
     slots, weights = slots_and_weights(planned)
     made = lowering.compile_kernels(graph, {**slots, **weights}, on.endswith("-strict"), stub_machine_code)
@@ -97,13 +97,13 @@ def lower(planned: PlannedGraph, on: str) -> tuple[Plan, lowering.CompiledKernel
 
 
 def stub_machine_code(texts: Mapping[str, str], jobs: Sequence[Job]) -> dict[Job, MachineCode]:
-    """What stands in for machine code: nobody runs it here."""
+    """A placeholder for machine code, which is not run."""
     boxes = ({"box": [1], "swizzle": 0},) * 2
     return {job: MachineCode(b"none", 0, 4, 1, 0, 0, 0, boxes) for job in jobs}
 
 
 def fill_weights(graph: Graph, seed: str) -> Graph:
-    """The graph with random numbers for the weights that have none, as large as keeps sums near 1."""
+    """The graph with random data for weights that have none, scaled to keep sums near 1."""
     writer = Writer(graph)
     for c in graph.constants:
         if not c.is_bound:
@@ -116,7 +116,7 @@ def fill_weights(graph: Graph, seed: str) -> Graph:
 
 
 def with_layout(graph: Graph, layout: str) -> Graph:
-    """The graph with every image in one layout."""
+    """The graph with every image in this layout."""
     writer = Writer(graph)
 
     def lying(value: Value) -> Value:

@@ -1,6 +1,7 @@
-"""A process that proves cases, one name a line, and answers each with a line of JSON.
+"""A process that runs cases: it reads one name per line, and answers each with a line of JSON.
 
-Triton's interpreter is chosen when Triton is imported, and an access out of bounds ends the process: so it is one.
+It is a separate process because Triton's interpreter is selected when Triton is imported, and because an access out of
+bounds ends the process.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from . import cases, functions, goldens, nets, prove
 
 
 def prove_case(name: str) -> str:
-    """What a case says of itself once it holds: KIND/REST, by its kind."""
+    """The result of a case that holds, in words; the name KIND/REST selects the kind of test."""
     kind, _, rest = name.partition("/")
     if kind == "edge":
         function, _, i = rest.partition("/")
@@ -36,7 +37,7 @@ def prove_case(name: str) -> str:
 
 def main() -> None:
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, on infinities that a case is about
+    warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, for cases with infinities
     for line in sys.stdin:
         name = line.strip()
         try:

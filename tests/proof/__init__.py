@@ -1,1 +1,1 @@
-"""Random nets through every pass, judged against what the net means before any: `python -m tests.proof 4711`."""
+"""Runs random nets through every pass, and compares them with the net before any pass: `python -m tests.proof 4711`."""

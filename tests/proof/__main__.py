@@ -1,6 +1,6 @@
-"""`python -m tests.proof 4711`, `python -m tests.proof 0:2000 --jobs 4`: check nets by number, and shrink what fails.
+"""`python -m tests.proof 4711`, `python -m tests.proof 0:2000 --jobs 4`: check nets by number, and shrink failures.
 
-Run in the checkout; `PYTHONPATH=.src` if cortado is not installed. Ends with 1 if anything failed.
+Run it in the checkout, with `PYTHONPATH=.src` if cortado is not installed. Exits with 1 if a net failed.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from .generator import EDITION, net, text
 from .reducer import reduce_failure
 from .saved_cases import CASES, replay_case, save_case
 
-NetResult = tuple[int, list[Any], list[str]]  # the net's number, what fails, the names of its operators
-SAVE_INTERVAL = 500  # nets after which the file is written anew
+NetResult = tuple[int, list[Any], list[str]]  # the net's number, its failures, the names of its operators
+SAVE_INTERVAL = 500  # number of nets after which the file is updated
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof", description="Random nets through every pass.")
     parser.add_argument("numbers", help="a net's number, or a range first:stop", nargs="?", default="0:300")
-    parser.add_argument("--case", metavar="NAME", help="a case that was saved, in place of numbers")
+    parser.add_argument("--case", metavar="NAME", help="a saved case instead of numbers")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
-    parser.add_argument("--show", action="store_true", help="print the net, and do no more")
+    parser.add_argument("--show", action="store_true", help="only print the net")
     parser.add_argument(
-        "--save", action="store_true", help="shrink each sort of failure and save it in tests/proof/cases"
+        "--save", action="store_true", help="shrink one failure of each category, and save it in tests/proof/cases"
     )
-    parser.add_argument("--first", action="store_true", help="end with the first failure")
-    parser.add_argument("--gpu", action="store_true", help="run the artifacts on the GPU that is here, too (slow)")
-    parser.add_argument("--json", type=Path, help="write there what was done")
+    parser.add_argument("--first", action="store_true", help="stop at the first failure")
+    parser.add_argument("--gpu", action="store_true", help="also run the artifacts on this machine's GPU (slow)")
+    parser.add_argument("--json", type=Path, help="write a report to this file")
     asked = parser.parse_args()
     if asked.case:
         failure = replay_case(CASES / f"{asked.case}.net")
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def show_progress(answers: Iterable[NetResult], count: int) -> Iterator[NetResult]:
-    """The same, with progress on a terminal and none elsewhere."""
+    """The same results, with progress on a terminal."""
     console = Console(stderr=True)
     yield from track(answers, "nets", count, console=console, transient=True, disable=not console.is_terminal)
 

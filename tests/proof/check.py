@@ -1,4 +1,4 @@
-"""All trials of one net: the whole pipeline for each target, each pass alone, random orders; the CPU runs them."""
+"""All trials of one net: the whole pipeline for each target, each pass alone, and random orders of passes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .dice import Dice
 from .generator import net
 from .trial import PIPELINE_NAMES, REQUIRED_NAMES, TARGET_NAMES, Failure, NetUnderTrial, Trial
 
-ORDERS = 2  # random orders of all passes, for each net
-PLANNING_PASS = "plan_memory"  # what a net cannot be built without
+ORDERS = 2  # random orders of all passes per net
+PLANNING_PASS = "plan_memory"  # required for building
 ROUNDING_PASS = (
-    "assign_precision"  # where it rounds to f16, what folds comes before: nobody could tell the numbers otherwise
+    "assign_precision"  # folding passes have to run before it rounds to f16, or the results could not be compared
 )
 
 
 def check(number: int, gpu: bool = False) -> list[Failure]:
-    """What goes wrong with the net of that number; one failure of each sort. With `gpu`, that runs it too."""
+    """The failures of the net with this number, one of each category. With `gpu`, the net also runs on the GPU."""
     return check_graph(net(number), Dice(0, number), gpu)
 
 
@@ -32,12 +32,12 @@ def check_graph(planned: PlannedGraph, dice: Dice, gpu: bool = False) -> list[Fa
 
 
 def trials(dice: Dice, gpu: bool = False) -> Iterator[Trial]:
-    runs = ("cpu", "cuda", "cuda-f32-strict") if gpu else ("cpu",)  # f16 rounds too much to be told from a mistake
+    runs = ("cpu", "cuda", "cuda-f32-strict") if gpu else ("cpu",)  # f16 rounds too much to detect mistakes
     twice = {"cpu", dice.pick(TARGET_NAMES)}
     for target in TARGET_NAMES:
         yield Trial(target, PIPELINE_NAMES, run=target in runs, again=target in twice)
     cut = dice.between(1, len(PIPELINE_NAMES))
-    yield Trial("cpu", PIPELINE_NAMES[:cut] + PIPELINE_NAMES, run=True)  # begun, printed, and compiled from there
+    yield Trial("cpu", PIPELINE_NAMES[:cut] + PIPELINE_NAMES, run=True)  # resumed from the printed text
     yield Trial("cpu", REQUIRED_NAMES, run=True)
     for name in PIPELINE_NAMES:
         yield Trial(dice.pick(TARGET_NAMES), (name,), again=True)
@@ -46,7 +46,7 @@ def trials(dice: Dice, gpu: bool = False) -> Iterator[Trial]:
 
 
 def random_order(dice: Dice, target: str) -> tuple[str, ...]:
-    """All passes, shuffled, and a plan at the end."""
+    """All passes in random order, with planning last."""
     parts = [PIPELINE_NAMES]
     if target.endswith("f16"):
         at = PIPELINE_NAMES.index(ROUNDING_PASS)

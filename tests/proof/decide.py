@@ -1,6 +1,6 @@
-"""Decisions that a person may write into a net and passes have to respect: kernels, layouts, places, a whole plan.
+"""Random decisions that a person may write in a net and passes have to respect: kernels, layouts, placements, plans.
 
-Each is drawn at random and kept if `verify` finds it sound, not only where a pass would have decided so.
+Each is kept if `verify` accepts it, even if no pass would decide so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cortado.passes.fuse import fuse
 
 from .dice import Dice
 
-PLACE_TRIES = 6  # places that are tried
+PLACE_TRIES = 6  # placements that are tried
 
 
 def draw_decisions(graph: Graph, dice: Dice) -> PlannedGraph:
@@ -35,7 +35,7 @@ def draw_decisions(graph: Graph, dice: Dice) -> PlannedGraph:
 
 
 def draw_layouts(graph: Graph, dice: Dice) -> Graph:
-    """Every image in a layout of its own, with changes of layout wherever a node needs them."""
+    """The graph with a random layout for each image, with relayouts where a node needs them."""
     names, now, nodes = UniqueNames(graph), dict[Value, Value](), list[Node]()
 
     def lying(value: Value, layout: str) -> Value:
@@ -63,7 +63,7 @@ def draw_layouts(graph: Graph, dice: Dice) -> Graph:
 
 
 def draw_places(graph: Graph, dice: Dice) -> MemoryPlan:
-    """Some values over an operand, or in channels of another value."""
+    """A plan with random aliases and subviews."""
     plan = UNPLANNED
     for _ in range(PLACE_TRIES):
         if not (choices := list(candidates(graph, plan, dice))):
@@ -100,7 +100,7 @@ def candidates(graph: Graph, plan: MemoryPlan, dice: Dice) -> Iterator[tuple[Val
 
 
 def draw_plan(graph: Graph, plan: MemoryPlan, dice: Dice) -> MemoryPlan:
-    """Every root at a place of its own, in any order and with gaps: sound, and larger than need be."""
+    """The plan with an offset for every root, in random order and with gaps: valid, but not optimal."""
     at, placements = 0, dict[Value, Placement]()
     roots = dict.fromkeys(s.root for s in resolve_storage(PlannedGraph(graph, plan)).values())
     for value in dice.shuffle(list(roots)):

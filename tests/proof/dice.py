@@ -1,4 +1,4 @@
-"""Random choices from a number: the same in every process, on every machine."""
+"""Random choices from a seed, the same in every process and on every machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 class Dice:
-    """A stream of choices that its seed decides (numpy's RandomState, whose streams are frozen: NEP 19)."""
+    """A stream of choices determined by its seed (numpy's RandomState, whose streams are frozen: NEP 19)."""
 
     def __init__(self, *seed: int) -> None:
         self.state = np.random.RandomState(list(seed))
 
     def between(self, least: int, most: int) -> int:
-        """A whole number; both ends can come out."""
+        """An integer from `least` to `most`, both included."""
         return int(self.state.randint(least, most + 1))
 
     def chance(self, probability: float) -> bool:
@@ -27,7 +27,7 @@ class Dice:
         return things[self.between(0, len(things) - 1)]
 
     def pick_weighted_index(self, weights: Sequence[float]) -> int:
-        """A place in the list, each as likely as its number is large."""
+        """An index of the list, with probabilities proportional to the weights."""
         at = self.state.random_sample() * sum(weights)
         for i, weight in enumerate(weights):
             at -= weight

@@ -1,7 +1,7 @@
-"""A number names a net: random inputs, operators and outputs, and now and then layouts, places and kernels decided.
+"""Generates a net from a number: random inputs, operators and outputs, sometimes with layouts, placements and kernels.
 
-The same number gives the same net in every process and on every machine, for as long as the strategies stand as they
-are; a net that fails is therefore kept as text (cases/*.net).
+The same number gives the same net in every process and on every machine, as long as the strategies do not change;
+therefore nets that fail are saved as text (cases/*.net).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .dice import Dice
 from .net_builder import NetBuilder, Unfit
 from .strategies import Strategy, all_strategies, strategy
 
-MAX_NODES = 16  # operators or motifs that are tried for one net
-EDITION = 2  # counted up when the strategies change what a number names
+MAX_NODES = 16  # operators or motifs that are tried per net
+EDITION = 2  # incremented when a change of strategies changes the nets
 
 
 def net(number: int) -> PlannedGraph:
-    """The net of that number, verified, with what is decided of its memory.
+    """The net with this number, verified, and its random placements.
 
-    Its weights have no numbers: names say what they will be (numbers.py).
+    Its weights have no data; their names determine it (numbers.py).
     """
     dice = Dice(EDITION, number)
     builder = NetBuilder(dice)
@@ -48,7 +48,7 @@ def text(number: int) -> str:
 
 
 def draw_nodes(name: str, tries: int) -> Iterator[tuple[Node, NetBuilder]]:
-    """Nodes of the operator of that name, each with the builder of its net: what `tries` runs of its strategy draw."""
+    """Nodes of the operator of this name, each with the builder of its net, from `tries` runs of its strategy."""
     for seed in range(tries):
         builder = NetBuilder(Dice(seed))
         for _ in range(3):
@@ -66,7 +66,7 @@ def add_input(builder: NetBuilder, value: Value) -> None:
 
 
 def attempt(builder: NetBuilder, add: Strategy) -> bool:
-    """True if the strategy found something to add; what it had added before it gave up stays."""
+    """True if the strategy added something; nodes that it adds before it fails are kept."""
     try:
         add(builder)
     except Unfit:
@@ -75,7 +75,7 @@ def attempt(builder: NetBuilder, add: Strategy) -> bool:
 
 
 def random_dims(dice: Dice) -> tuple[Dim, ...]:
-    """Mostly images of two axes; odd sizes, single channels, single pixels, and batches known only at run time."""
+    """Mostly 2-D images; odd sizes, single channels, single pixels, and batch sizes with a bound."""
     rank = dice.pick((4, 4, 4, 4, 3, 5, 2, 2, 1))
     batch: Dim = dice.pick((1, 1, 2, 3))
     if dice.chance(0.08):
@@ -88,7 +88,7 @@ def random_dims(dice: Dice) -> tuple[Dim, ...]:
 
 
 def with_random_outputs(builder: NetBuilder, name: str) -> Graph:
-    """Most ends, some values on the way, now and then an input, a weight, a value twice, nothing; the rest dies."""
+    """The graph with random outputs: most unused values, some others, rarely an input, a weight, duplicates or none."""
     dice = builder.dice
     read = {v for n in builder.nodes for v in n.inputs}
     made = [v for n in builder.nodes for v in n.results]

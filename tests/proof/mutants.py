@@ -1,4 +1,4 @@
-"""The list of mutants, mutants.txt: a file, `- ` a part of a line that stands there once, `+ ` what takes its place."""
+"""The list of mutants, mutants.txt: a file, `- ` text that occurs once in it, `+ ` its replacement."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""`python -m tests.proof.mutate`: apply each mutant to a copy of the package, and see that some test fails on it.
+"""`python -m tests.proof.mutate`: apply each mutant to a copy of the package, and check that a test fails.
 
-The quickest tests that should tell come first: the cases of the pass that is mutated, or of the invariants; then random
-nets. A mutant that outlives them all is printed, and the command ends with 1. All tests have to pass on the package as
-it is, or nothing could be told: the command then ends with 2.
+The fastest relevant tests run first: the cases of the mutated pass, or of the invariants; then random nets. Mutants
+that survive all tests are printed, and the command exits with 1. If a test fails on the unchanged package, it exits
+with 2.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED_FOLDERS = ("compiler", "passes", "runtime", "frontends", "tests")
-NETS = 80  # random nets that a mutant has to pass unseen
-TIMEOUT = 600.0  # seconds: one that never ends is found out too
+NETS = 80  # random nets per mutant
+TIMEOUT = 600.0  # seconds, after which a mutant counts as detected
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
     asked = parser.parse_args()
     numbers = asked.numbers or range(len(MUTANTS))
     if (broken := find_failing_suite(None)) != "":
-        print(f"nothing can be told: {broken} fail on the package as it is")
+        print(f"mutants cannot be tested: {broken} fail on the unchanged package")
         return 2
     start, alive = perf_counter(), list[int]()
     with ThreadPoolExecutor(asked.jobs) as pool:
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def find_failing_suite(mutant: Mutant | None) -> str:
-    """Which tests fail on the mutant, in words; "" if none does. Without a mutant, on the package as it is."""
+    """The tests that fail on the mutant, in words, or "". None tests the unchanged package."""
     with TemporaryDirectory() as folder:
         home = Path(folder) / "cortado"
         copy_package(home)
@@ -68,7 +68,7 @@ def copy_package(home: Path) -> None:
 
 
 def suites(mutant: Mutant | None) -> Iterator[tuple[str, list[str]]]:
-    """Names and commands, the quickest first."""
+    """Names and commands, the fastest first."""
     pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     file = Path(mutant.file) if mutant else Path()
     if file.parts[:1] == ("passes",):

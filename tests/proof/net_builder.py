@@ -1,4 +1,4 @@
-"""A net as it grows, every value computed as it is added: what is refused, overflows or hangs on rounding stays out."""
+"""Builds a random net and computes every value, to reject nodes that are refused, overflow or depend on rounding."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .dice import Dice
 from .numbers import make_data, runtime_shape
 from .perturbation import max_magnitude, perturb, relative_difference
 
-MAX_NUMEL = 4096  # numbers in a value
-MAX_MAGNITUDE = 300.0  # a number; products of a few such are still numbers in f16
-MAX_ROUNDING_ERROR = 1e-4  # of its largest number: beyond that, a result says nothing about who is right
+MAX_NUMEL = 4096  # elements of a value
+MAX_MAGNITUDE = 300.0  # of an element, so that products do not overflow in f16
+MAX_ROUNDING_ERROR = 1e-4  # relative to the largest element; beyond that, results cannot be compared
 
 Predicate = Callable[[Value], bool]
 
 
 class Unfit(Exception):
-    """What was tried cannot be: another try follows."""
+    """A random choice is not possible; another one is tried."""
 
 
 class NetBuilder:
-    """Inputs and nodes so far, and the numbers of all values: as they are, and shaken."""
+    """Inputs and nodes so far, and the data of all values, exact and perturbed."""
 
     def __init__(self, dice: Dice) -> None:
         self.dice = dice
@@ -45,12 +45,12 @@ class NetBuilder:
         return f"{kind}{self.name_count}"
 
     def new_input(self, kind: str, *dims: Dim) -> Value:
-        """An input that the net gets as soon as a node reads it."""
+        """A new input; it becomes part of the net when a node reads it."""
         number = kind[-1:].isdigit()
         return Value(self.new_name(f"{kind}_" if number else kind), TensorType("f32", dims))
 
     def weight(self, kind: str, *dims: int) -> Constant:
-        """A weight: one that is there, one with the same numbers as one that is there, or a new one."""
+        """A weight: an existing one, one with the same data as an existing one, or a new one."""
         type = TensorType("f32", dims)
         known = [c for c in self.constants if c.type == type and c.name.startswith(kind)]
         if known and self.dice.chance(0.35):
@@ -62,24 +62,24 @@ class NetBuilder:
         return declare_weight(self.new_name("late" if late else kind), type)
 
     def value(self, fits: Predicate = lambda v: True) -> Value:
-        """One of the values so far, the last of them most likely. Unfit if there is none that fits."""
+        """One of the values so far, recent ones with a higher probability. Unfit if none fits."""
         found = [v for v in self.numbers if not isinstance(v, Constant) and fits(v)]
         if not found:
             raise Unfit
         return found[self.dice.pick_weighted_index([1.15**i for i in range(len(found))])]
 
     def image(self, *ranks: int) -> Value:
-        """[n, c, ...], all but the batch known."""
+        """A value [n, c, ...] with static dimensions except the batch."""
         return self.value(lambda v: v.type.rank in (ranks or (3, 4, 5)) and has_static_dims(v, 1) and v.type.numel > 0)
 
     def value_like(self, x: Value, constant: float = 0.1) -> Value:
-        """Another of the type of x, or x itself; sometimes a weight."""
+        """A value of the type of x, possibly x itself or a weight."""
         if x.type.is_static and self.dice.chance(constant):
             return self.weight("w", *x.type.shape)
         return self.value(lambda v: v.type == x.type)
 
     def add(self, op: Op, *operands: Value) -> Value:
-        """One more node; its first result. Unfit if that cannot be."""
+        """Add a node. Returns its first result. Unfit if the operator refuses the operands."""
         return self.add_all(op, *operands)[0]
 
     def add_all(self, op: Op, *operands: Value) -> tuple[Value, ...]:
@@ -113,7 +113,7 @@ class NetBuilder:
         return exact, perturb(exact)
 
     def compute(self, op: Op, operands: Sequence[Tensor], types: Sequence[TensorType]) -> tuple[Tensor, ...]:
-        """The results. Unfit if the operator refuses the numbers, or makes some that are none."""
+        """The results. Unfit if the operator refuses the data, or a result is NaN or infinite."""
         try:
             results = op.compute(operands)
         except (ValueError, RuntimeError, IndexError):
@@ -125,7 +125,7 @@ class NetBuilder:
 
 
 def has_static_dims(value: Value, start: int = 0) -> bool:
-    """Are all its dimensions known, from that axis on?"""
+    """True if all dimensions from this axis on are static."""
     return all(isinstance(d, int) for d in value.type.dims[start:])
 
 

@@ -1,15 +1,15 @@
-"""What numbers inputs and weights hold: a name says it, so that a net's text is all that a case needs.
+"""The data of inputs and weights, determined by their names, so that the text of a net is a complete test case.
 
-A name is a kind and whatever makes it unique, as in `w3`; its numbers follow from the name and the shape alone.
+A name is a kind and a unique suffix, as in `w3`; the data depends only on the name and the shape.
 
     x    around 0                                  class5  0, 1, 2, 3 or 4: a label, or a row of a table
-    w    around 0, smaller the more are summed     flag    0 or 1
+    w    around 0, scaled by the fan-in            flag    0 or 1
     v    between 0.25 and 1.25                     prior   boxes and their variances, [1, 2, 4 boxes]
     roi3 boxes [r, 5] in images 0, 1 or 2, of 0 to 8 pixels
-    late like w, but without numbers while passes run
+    late like w, but without data while passes run
 
-`w3_again` and `w3_again2` hold the same numbers as `w3`. Of an unknown dimension `?n` two thirds are there at run time,
-everywhere: values of one type can then be added.
+`w3_again` and `w3_again2` hold the same data as `w3`. A dimension `?n` is two thirds of n at run time, for all values,
+so that values of one type can be added.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ FILLS: dict[str, Fill] = {
 
 
 def make_data(name: str, shape: tuple[int, ...]) -> Tensor:
-    """What a value of that name and shape holds, in float64, but such that float32 holds it too."""
+    """The data for this name and shape, as float64 numbers that float32 can represent."""
     stem = name.partition("_again")[0]
     found = KIND.match(stem)
     kind, count = (found[1], int(found[2] or 0)) if found else ("x", 0)
@@ -68,17 +68,17 @@ def make_data(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def runtime_shape(type: TensorType) -> tuple[int, ...]:
-    """The shape at run time."""
+    """The shape at run time, with numbers for dimensions that have a bound."""
     return tuple((2 * d.bound + 2) // 3 if isinstance(d, AtMost) else d for d in type.dims)
 
 
 def make_inputs(graph: Graph) -> dict[str, Tensor]:
-    """The inputs, in float64."""
+    """The inputs by name, in float64."""
     return {v.name: make_data(v.name, runtime_shape(v.type)) for v in graph.inputs}
 
 
 def fill_weights(graph: Graph, late: bool = False) -> Graph:
-    """The net with its weights; with `late`, also those that passes are to find without numbers."""
+    """The net with data for its weights; with `late`, also for those that have none while passes run."""
     now: dict[Value, Value] = {}
     for c in graph.constants:
         if not c.is_bound and (late or not is_late(c)):

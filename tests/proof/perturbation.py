@@ -1,7 +1,7 @@
-"""How far rounding alone can move a net's results: it is run again with every value moved by a millionth.
+"""Estimates the effect of rounding on a net's results: a second run perturbs every value by a millionth.
 
-What a value is moved by depends on its bits alone, so that equal numbers stay equal: a tie that comes of equal work
-(zeros behind a relu, a value tiled) is a tie in both runs, and one that hangs on rounding is not.
+The perturbation depends only on the bits of an element, so that equal elements stay equal: ties of elements that are
+computed in the same way (zeros after a relu, tiled values) stay ties, and ties that depend on rounding do not.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-RELATIVE_STEP = 1e-6  # of each number: float32 rounds to 6e-8, and a sum of some hundreds to a few times that
+RELATIVE_STEP = 1e-6  # float32 rounds to 6e-8, and a sum of some hundreds of elements to a few times that
 
 
 def perturb(x: Tensor) -> Tensor:
-    """Each number times 1 ± BY, by a hash of its bits. Whole numbers up to 64 stay: labels, flags, places, zero."""
+    """Each element times 1 ± RELATIVE_STEP, by a hash of its bits; integers up to 64, such as labels, stay."""
     if not x.is_floating_point():
         return x
     bits = x.double().contiguous().view(torch.int64)
@@ -24,7 +24,7 @@ def perturb(x: Tensor) -> Tensor:
 
 
 def relative_difference(exact: Tensor, again: Tensor) -> float:
-    """The most that any number differs, as a part of the largest; infinite where one is a number and one is none."""
+    """The largest difference, relative to the largest magnitude; infinite if only one of two elements is NaN."""
     if exact.shape != again.shape or not torch.equal(exact.isfinite(), again.isfinite()):
         return float("inf")
     both = exact.isfinite()
@@ -32,6 +32,6 @@ def relative_difference(exact: Tensor, again: Tensor) -> float:
 
 
 def max_magnitude(x: Tensor) -> float:
-    """The largest absolute number, and never 0."""
+    """The largest magnitude, at least a tiny positive number."""
     known = x[x.isfinite()]
     return max(float(known.abs().max()) if known.numel() else 0.0, 1e-6)

@@ -1,7 +1,7 @@
-"""Shrink a net that fails to a few lines that fail the same way, and keep it as a case.
+"""Reduces a net that fails to a few lines that fail in the same way.
 
-Changes are tried from coarse to fine, each kept if the failure stays one of its sort: fewer passes, fewer outputs,
-nodes replaced by inputs, places and layouts forgotten, attributes as they are by default, smaller sizes.
+Changes are tried from coarse to fine, and kept if the failure stays in its category: fewer passes, fewer outputs, nodes
+replaced by inputs, no placements and layouts, default attributes, smaller sizes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Change = Callable[[PlannedGraph], Iterator[PlannedGraph]]
 
 
 def reduce_failure(planned: PlannedGraph, failure: Failure) -> tuple[PlannedGraph, Trial]:
-    """The smallest net that was found, and the trial in which it fails."""
+    """The smallest net found, and the trial in which it fails."""
     trial = failure.trial
 
     def fails(planned: PlannedGraph, trial: Trial) -> bool:
         try:
             verify(*planned)
             found = NetUnderTrial(planned).find_failure(trial)
-        except (CompileError, ValueError, RuntimeError, IndexError):  # no net, or none that has a meaning
+        except (CompileError, ValueError, RuntimeError, IndexError):  # an invalid net, or one that cannot be computed
             return False
         return found is not None and found.category == failure.category
 
@@ -50,7 +50,7 @@ def reduce_failure(planned: PlannedGraph, failure: Failure) -> tuple[PlannedGrap
 
 
 def size(planned: PlannedGraph) -> tuple[int, ...]:
-    """What makes a net large, in order of weight."""
+    """The size of a net as a tuple, the most important number first."""
     graph, plan = planned
     values = [*graph.inputs, *(v for n in graph.nodes for v in n.results)]
     decisions = len(plan.placements) + sum(v.layout is not None for v in values)
@@ -70,12 +70,12 @@ def fewer_outputs(planned: PlannedGraph) -> Iterator[PlannedGraph]:
         yield prune(replace(graph, returns=(output,)), plan)
     for i in range(len(graph.returns)):
         yield prune(replace(graph, returns=graph.returns[:i] + graph.returns[i + 1 :]), plan)
-    for node in reversed(graph.nodes):  # an end in the middle
+    for node in reversed(graph.nodes):  # an intermediate value as the only output
         yield prune(replace(graph, returns=tuple((v.name, v) for v in node.results)), plan)
 
 
 def fewer_nodes(planned: PlannedGraph) -> Iterator[PlannedGraph]:
-    """A node's results come from outside, or are an operand that is like them."""
+    """Replace a node's results by inputs, or by an operand of the same type."""
     graph, plan = planned
     for node in graph.nodes:
         others = tuple(n for n in graph.nodes if n is not node)
@@ -119,7 +119,7 @@ def plainer_attributes(planned: PlannedGraph) -> Iterator[PlannedGraph]:
 
 
 def smaller_sizes(planned: PlannedGraph) -> Iterator[PlannedGraph]:
-    """Every dimension of one size, in inputs and weights alike, becomes another: 1, or one less."""
+    """Change all dimensions of one size, in inputs and weights, to 1, or decrement them."""
     graph, plan = planned
     outside = [*graph.inputs, *graph.constants]
     for size in sorted({upper_bound(d) for v in outside for d in v.type.dims} - {1}, reverse=True):
@@ -145,9 +145,9 @@ CHANGES: tuple[Change, ...] = (
 
 
 def prune(graph: Graph, plan: MemoryPlan, now: Mapping[Value, Value] | None = None) -> PlannedGraph:
-    """Without what no output needs, inputs included; with the places of what is left, where they still mean something.
+    """The graph without dead nodes and unused inputs, and the placements of the remaining values that are still valid.
 
-    `now` are the values that stand for those that the plan speaks of.
+    `now` maps values of the plan to their replacements in the graph.
     """
     nodes = live_nodes(list(graph.nodes), list(graph.outputs))
     read = {v for n in nodes for v in n.inputs} | set(graph.outputs)
@@ -177,7 +177,7 @@ def substitute(graph: Graph, plan: MemoryPlan, now: dict[Value, Value]) -> Plann
 
 
 def retype(graph: Graph, plan: MemoryPlan, types: dict[Value, TensorType]) -> Iterator[PlannedGraph]:
-    """The net with other types for inputs and weights; nothing if some node cannot take them."""
+    """The net with other types for inputs and weights; yields nothing if an operator refuses them."""
     now: dict[Value, Value] = {}
     for value, type in types.items():
         now[value] = declare_weight(value.name, type) if isinstance(value, Constant) else replace(value, type=type)

@@ -1,4 +1,4 @@
-"""What a net means, in float64, and how closely anybody can be held to it."""
+"""The reference results of a net in float64, and the tolerance for comparing with them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from cortado.compiler.reference import bound_data, read_value, run_node
 from .numbers import fill_weights
 from .perturbation import max_magnitude, perturb, relative_difference
 
-BASE_TOLERANCE = 1e-5  # of a result's largest number, as Caffe's own numbers are held to
-ROUNDING_FACTOR = 10.0  # and this often what rounding by a millionth everywhere moves it by
-MAX_TOLERANCE = 1e-3  # a result that moves by more than this says nothing
+BASE_TOLERANCE = 1e-5  # relative to a result's largest element, as in comparisons with Caffe
+ROUNDING_FACTOR = 10.0  # times the effect of a perturbation by a millionth, added to it
+MAX_TOLERANCE = 1e-3  # results with a larger tolerance are not compared
 
 Inputs = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class ReferenceResults:
-    """The outputs in order, and for each by how much of its largest number another run may differ."""
+    """The outputs in order, and for each the tolerance relative to its largest element."""
 
     results: tuple[Tensor, ...]
     tolerances: tuple[float, ...]
 
     def describe_difference(self, found: Sequence[Tensor], names: Sequence[str]) -> str:
-        """Which result is another, and by how much; "" if none is."""
+        """A sentence on the first result that differs, and by how much; "" if none does."""
         if len(found) != len(self.results):
             return f"{len(found)} results, not {len(self.results)}"
         for name, result, expected, slack in zip(names, found, self.results, self.tolerances, strict=True):
@@ -42,7 +42,7 @@ class ReferenceResults:
 
 
 def compute_reference(graph: Graph, inputs: Inputs, by: Callable[[Tensor], Tensor] = perturb) -> ReferenceResults:
-    """The outputs of the graph, its late weights filled in."""
+    """The outputs of the graph, with data for its late weights, and their tolerances."""
     graph = fill_weights(graph, late=True)
     exact, again = evaluate(graph, inputs), evaluate(graph, inputs, by)
     return ReferenceResults(
@@ -52,7 +52,7 @@ def compute_reference(graph: Graph, inputs: Inputs, by: Callable[[Tensor], Tenso
 
 
 def evaluate(graph: Graph, inputs: Inputs, by: Callable[[Tensor], Tensor] = lambda x: x) -> tuple[Tensor, ...]:
-    """The outputs in float64, every value passed through `by`."""
+    """The outputs in float64, with `by` applied to every value."""
     env: dict[Value, Tensor] = {v: by(inputs[v.name].double()) for v in graph.inputs}
     env.update((c, by(to_float64(bound_data(c)))) for c in graph.constants if isinstance(c, Constant))
     for node in graph.nodes:
@@ -66,5 +66,5 @@ def to_float64(x: Tensor) -> Tensor:
 
 
 def round_to_f16(x: Tensor) -> Tensor:
-    """Rounded as f16 rounds."""
+    """Round to f16, and convert back."""
     return x.to(torch.float16).to(x.dtype) if x.is_floating_point() else x

@@ -1,4 +1,4 @@
-"""Nets that failed once, shrunk and kept as text: each says how it is tried, and holds from then on."""
+"""Nets that failed once, reduced and saved as text with their trial; they are tests from then on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CASES = Path(__file__).with_name("cases")
 
 
 def save_case(planned: PlannedGraph, trial: Trial, failure: Failure, origin: str, folder: Path = CASES) -> Path:
-    """Written as NAME.net, with what failed and the command that tries it again."""
+    """Write a case as NAME.net, with its failure and the command to reproduce it. Returns the path."""
     name = f"{failure.kind}_{failure.after.partition(',')[0] or 'reading'}_{origin}".replace(" ", "_")
     path = folder / f"{name}.net"
     flags = "".join(f"# {flag}\n" for flag, on in (("run", trial.run), ("again", trial.again)) if on)
@@ -29,7 +29,7 @@ def save_case(planned: PlannedGraph, trial: Trial, failure: Failure, origin: str
 
 
 def replay_case(path: Path) -> Failure | None:
-    """What goes wrong with a case today."""
+    """Run a saved case. Returns its failure, or None."""
     text = path.read_text("utf-8")
     given = dict(re.findall(r"^# (target|passes): (.*)$", text, re.MULTILINE))
     flags = set(re.findall(r"^# (run|again)$", text, re.MULTILINE))

@@ -1,8 +1,8 @@
-"""One way through the compiler for one net: passes in some order for some target, everything checked after each.
+"""Runs one net through passes in some order for some target, and checks it after each.
 
-After each pass: `verify` holds; the text reads back and prints itself again; the numbers, in float64, are those of the
-net as it came; and a memory plan for it gives them too, run between poisoned bytes. At the end: the passes, run again,
-change nothing; and the artifact, run twice by the runtime, gives the numbers.
+After each pass: `verify` accepts the graph; its text reads back and prints itself again; its results, in float64, are
+those of the original net; and so are those of a memory plan in a poisoned run. At the end: a second run of the passes
+changes nothing; and the artifact, run twice by the runtime, gives the same results.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TARGET_NAMES = (Target.name, *TARGETS)
 
 @dataclass(frozen=True)
 class Trial:
-    """The passes by name, the target's name, and whether the runtime runs what comes of it."""
+    """The names of passes and target, and whether the runtime runs the artifact."""
 
     target: str
     passes: tuple[str, ...]
@@ -55,7 +55,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong (`kind`) after which pass, in words."""
+    """The kind of a failure, the pass after which it was found, and a sentence."""
 
     trial: Trial
     kind: str  # pass, verify, text, numbers, poison, again, artifact
@@ -67,7 +67,7 @@ class Failure:
 
     @property
     def category(self) -> tuple[str, str, str]:
-        """Failures of one sort have, as far as can be told, one cause."""
+        """A key that is equal for failures that probably have the same cause."""
         return self.kind, self.after, self.sentence.split(":")[0] if self.kind == "pass" else ""
 
 
@@ -77,18 +77,18 @@ class CheckFailed(Exception):
 
 
 class NetUnderTrial:
-    """A net with its numbers, its meaning, and what was found sound already: equal texts are proved once."""
+    """A net with its data and reference results, and the texts that were checked already, each once."""
 
     def __init__(self, planned: PlannedGraph) -> None:
         self.graph = fill_weights(planned.graph)
         self.planned = PlannedGraph(self.graph, planned.plan)
         self.inputs = make_inputs(self.graph)
         self.reference = compute_reference(self.graph, self.inputs)
-        self.proved: dict[str, PlannedGraph] = {}  # by its text, each as it is read back
+        self.proved: dict[str, PlannedGraph] = {}  # the parsed net by its text
         self.is_idempotence_expected = is_idempotence_expected(self.graph) and not planned.plan
 
     def find_failure(self, trial: Trial) -> Failure | None:
-        """Take the net through the trial; the first thing that is wrong."""
+        """Run the trial. Returns the first failure, or None."""
         after = ""
         try:
             self.prove(self.planned, self.reference)
@@ -104,7 +104,7 @@ class NetUnderTrial:
                     self.prove(planned, expected)
                 text = show(*planned)
                 if (again := show(*apply_passes(self.proved[text], trial, target))) != text:
-                    raise CheckFailed("again", f"run again, they change more: {first_difference(text, again)}")
+                    raise CheckFailed("again", f"a second run changes the net: {first_difference(text, again)}")
             if trial.run:
                 self.run(planned, trial.target, expected)
         except CheckFailed as e:
@@ -112,7 +112,7 @@ class NetUnderTrial:
         return None
 
     def expected_after(self, before: Graph, after: Graph, expected: ReferenceResults) -> ReferenceResults:
-        """What is meant from now on: the same, or what is left of it where a pass has made f16 of the numbers."""
+        """The results to expect after a pass: the same, or those of the rounded net if the pass converted it to f16."""
         if dtypes(before) == dtypes(after):
             return expected
         inputs = {name: round_to_f16(x) for name, x in self.inputs.items()}
@@ -131,10 +131,10 @@ class NetUnderTrial:
             return
         again = run_checked("text", lambda: parse_planned(text, "dump.net", weights_by_handle(graph)))
         if (printed := show(*again)) != text:
-            raise CheckFailed("text", f"what is read back prints otherwise: {first_difference(text, printed)}")
+            raise CheckFailed("text", f"the parsed text prints differently: {first_difference(text, printed)}")
         run_checked("verify", lambda: verify(*planned))
         if [name for name, _ in graph.returns] != [name for name, _ in self.graph.returns]:
-            raise CheckFailed("numbers", "the outputs have other names")
+            raise CheckFailed("numbers", "the names of the outputs differ")
         names, inputs = [name for name, _ in graph.returns], self.inputs_for(graph)
         found = run_checked("numbers", lambda: compute_reference(again.graph, inputs).results)
         if difference := expected.describe_difference(found, names):
@@ -148,7 +148,7 @@ class NetUnderTrial:
         self.proved[text] = again
 
     def run(self, planned: PlannedGraph, target: str, expected: ReferenceResults) -> None:
-        """The artifact, run twice: the second time in an arena full of the first run."""
+        """Run the artifact twice, the second time in an arena with the data of the first run."""
         graph = planned.graph
         bound = PlannedGraph(fill_weights(graph, late=True), planned.plan)
         net = run_checked(
@@ -173,7 +173,7 @@ def plan_tightly(planned: PlannedGraph) -> PlannedGraph:
 
 
 def run_checked(kind: str, work: Any) -> Any:
-    """What the work gives; any exception as the failure that it is."""
+    """The result of `work`. CheckFailed for any exception."""
     try:
         return work()
     except CheckFailed:
@@ -194,7 +194,7 @@ def apply_passes(planned: PlannedGraph, trial: Trial, target: Target) -> Planned
 
 
 def is_idempotence_expected(graph: Graph) -> bool:
-    """Whether passes, run once, can be held to leave nothing for a second run.
+    """True if a second run of the passes must change nothing.
 
     Not where a node stands in their way that is gone afterwards: a dead one; one that looks at shapes alone, or changes
     nothing for these shapes, which `fold_constants` works out and `simplify` takes out after the passes that fold
@@ -213,12 +213,12 @@ def dtypes(graph: Graph) -> set[str]:
 
 
 def has_no_f16(graph: Graph) -> bool:
-    """Torch's f16 on a CPU is slow, and rounds so much that nothing can be said of it."""
+    """True without f16, which is slow in torch on a CPU and rounds too much for a comparison."""
     return all(v.type.dtype != "f16" for v in graph.values.values())
 
 
 def round_weights(graph: Graph, after: Graph) -> Graph:
-    """The net with its weights rounded as f16 rounds them, where the net after the pass reads them so."""
+    """The net with those weights rounded to f16 that are f16 after the pass."""
     made = {n.name: n for n in after.nodes}
 
     def read(value: Value, dtype: str) -> Value:

@@ -1,7 +1,7 @@
-"""How each operator is drawn: operands among the values that are there, and attributes that suit them.
+"""Strategies: how each operator is drawn at random, with operands among the existing values, and suitable attributes.
 
-A strategy adds one or a few nodes to a builder, or raises Unfit. An operator without one of its own is drawn by its
-arity and its attributes' types (`general`), so that a new operator is in the nets from its first day.
+A strategy adds one or a few nodes to a builder, or raises Unfit. An operator without a strategy is drawn by its arity
+and its attributes' types (`general`), so that new operators are part of the nets automatically.
 """
 
 from __future__ import annotations
@@ -55,6 +55,6 @@ def strategy(name: str) -> Strategy:
 
 
 def all_strategies() -> dict[str, tuple[float, Strategy]]:
-    """Everything that can be drawn, with how likely it is: each operator by its name, then the motifs."""
+    """All strategies with their weights: each operator by its name, then the motifs."""
     drawn = {name: (FREQUENCIES.get(name, 1.0), strategy(name)) for name in sorted(REGISTRY) if name not in NOT_DRAWN}
     return drawn | {f"motif {name}": (3.0, motif) for name, motif in motifs.MOTIFS.items()}

@@ -1,4 +1,4 @@
-"""Priors and detections; recurrent operators, with sequences that begin and go on."""
+"""Strategies for prior boxes, detections and RoIs, and for recurrent operators."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prior_box(d: NetBuilder) -> Value:
 
 
 def detection_output(d: NetBuilder) -> Value:
-    """Locations and scores come from two matrix products of one value, the priors from outside."""
+    """Locations and scores are matrix products of one value, the priors an input."""
     x = d.value(lambda v: v.type.rank > 1 and has_static_dims(v))
     count, classes, shared = d.dice.between(1, 6), d.dice.between(2, 3), d.dice.chance(0.7)
     where = linear(d, x, 4 * count * (1 if shared else classes))
@@ -52,7 +52,7 @@ def roi_align(d: NetBuilder) -> Value:
 
 
 def sequence(d: NetBuilder, width: int) -> Value:
-    """[t, n, width]: something with three axes, made as wide as it has to be."""
+    """A sequence [t, n, width]: a value of rank 3, and a matrix product to this width."""
     x = d.value(lambda v: v.type.rank >= 3 and has_static_dims(v))
     return x if x.type.rank == 3 and x.type.dims[2] == width else linear(d, x, width, start=2)
 

@@ -1,4 +1,4 @@
-"""Any operator by its arity and attributes, and those elementwise ones whose operands are no free choice."""
+"""Strategies for any operator by its arity and attributes, and for elementwise operators with special operands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLOATS = (-1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
 
 
 def by_signature(d: NetBuilder, cls: type[Op]) -> None:
-    """Operands of one type, as many as it takes; attributes by their types, often as they are by default."""
+    """Operands of one type, as many as the operator takes; attributes by their types, or their defaults."""
     x = d.value()
     least, most = cls.arity
     count = d.dice.between(max(least, 1), least + 2 if most is None else min(most, least + 2))
@@ -35,7 +35,7 @@ def is_required(f: Field[Any]) -> bool:
 
 
 def draw_attribute(d: NetBuilder, f: Field[Any], x: Value) -> Any:
-    """A number for an attribute; None to leave it as it is."""
+    """A random value for an attribute; None keeps its default."""
     kind = str(f.type)
     if "axis" in f.name and x.type.rank:
         return axis(d, x)
@@ -51,12 +51,12 @@ def draw_attribute(d: NetBuilder, f: Field[Any], x: Value) -> Any:
 
 
 def axis(d: NetBuilder, x: Value) -> int:
-    """Any axis of x, counted from either end."""
+    """A random axis of x, positive or negative."""
     return d.dice.between(-x.type.rank, x.type.rank - 1)
 
 
 def axis_and_weight(d: NetBuilder, x: Value, kind: str) -> tuple[int, Value]:
-    """An axis, and a weight of the shape of some dimensions of x from there on: most often one for each channel."""
+    """An axis, and a weight with the shape of dimensions of x from this axis on; most often one number per channel."""
     rank = x.type.rank
     if rank < 2 or d.dice.chance(0.25):
         start, count = d.dice.between(0, max(rank - 1, 0)), d.dice.between(0, rank)
@@ -84,7 +84,7 @@ def batch_norm(d: NetBuilder, x: Value | None = None) -> Value:
 def scale(d: NetBuilder, x: Value | None = None) -> Value:
     x = x or d.value()
     at, gamma = axis_and_weight(d, x, "w")
-    if d.dice.chance(0.1):  # by another value: no constant
+    if d.dice.chance(0.1):  # by another value instead of a constant
         others = [v for v in d.numbers if v.type == gamma.type]
         gamma = d.dice.pick(others) if others else gamma
     return d.add(Scale(axis=at), x, gamma, *([d.weight("w", *gamma.type.shape)] if d.dice.chance(0.6) else []))
@@ -102,7 +102,7 @@ def clip(d: NetBuilder) -> Value:
 
 
 def positive(d: NetBuilder) -> Value:
-    """The absolute value of some value: a base for powers and logarithms."""
+    """The absolute value of a value, as the base of powers and logarithms."""
     return d.add(REGISTRY["abs"](), d.value())
 
 

@@ -1,4 +1,4 @@
-"""What moves numbers and changes none: pieces, joins, other shapes, other orders."""
+"""Strategies for operators that move elements: slices, concats, reshapes, permutations, gathers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .general import axis
 
 
 def concat(d: NetBuilder) -> Value:
-    """Most often along the channels; of values that differ along that axis only, one of them now and then twice."""
+    """Most often along the channels; of values that differ only along that axis, sometimes with one of them twice."""
     x = d.value(lambda v: v.type.rank > 0)
     rank = x.type.rank
     along = 1 if rank > 1 and d.dice.chance(0.7) else d.dice.between(0, rank - 1)
@@ -44,7 +44,7 @@ def cut(d: NetBuilder, x: Value | None = None) -> tuple[Value, ...]:
 
 
 def reshape(d: NetBuilder) -> Value:
-    """The first dimensions as they are, the rest in other factors; or all that is left in one -1."""
+    """Keep the first dimensions, and factorize the rest differently, or use -1 for it."""
     x = d.value(lambda v: v.type.rank > 0 and has_static_dims(v, 1))
     keep = d.dice.between(0 if x.type.is_static else 1, min(2, x.type.rank))
     left = x.type.with_shape(*x.type.dims[keep:]).numel
@@ -75,7 +75,7 @@ def transpose(d: NetBuilder) -> Value:
 
 
 def crop(d: NetBuilder) -> Value:
-    """To the sizes of another value, or to sizes given as numbers."""
+    """Crop to the sizes of another value, or to given sizes."""
     x = d.value(lambda v: v.type.rank > 0)
     start = d.dice.between(min(2, x.type.rank - 1), x.type.rank - 1) if d.dice.chance(0.7) else axis(d, x) % x.type.rank
     if d.dice.chance(0.5):
@@ -103,7 +103,7 @@ def gather(d: NetBuilder) -> Value:
 
 
 def filter_rows(d: NetBuilder) -> tuple[Value, ...]:
-    """Of one or two values of as many rows, those that a selector names: so many as is known only at run time."""
+    """Filter one or two values with equally many rows by a selector."""
     x = d.value(lambda v: v.type.rank > 0 and has_static_dims(v))
     rows = x.type.dims[0]
     more = [d.value(lambda v: v.type.rank > 0 and v.type.dims[0] == rows)] if d.dice.chance(0.3) else []

@@ -1,4 +1,4 @@
-"""What real nets are made of, and passes look for: drawn as a whole, since chance would rarely put it together."""
+"""Motifs of real nets that passes match; they are drawn as a whole, since they would rarely occur by chance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def channels(x: Value) -> int:
 
 
 def add_norm(d: NetBuilder, x: Value) -> Value:
-    """Batch norm, scale and bias by channel: some of the three."""
+    """A random subset of batch norm, scale and bias."""
     c = channels(x)
     if d.dice.chance(0.7):
         x = d.add(BatchNorm(), x, d.weight("w", c), d.weight("v", c))
@@ -44,7 +44,7 @@ def conv_norm_relu(d: NetBuilder) -> Value:
 
 
 def norm_relu_conv(d: NetBuilder) -> Value:
-    """Before activation, as DenseNet and later ResNets do; without the relu a layer can be folded forward."""
+    """Pre-activation, as in DenseNet and later ResNets; without the relu a layer can be folded forward."""
     x = add_norm(d, d.image())
     return conv(d, add_activation(d, x) if d.dice.chance(0.5) else x)
 
@@ -58,7 +58,7 @@ def residual(d: NetBuilder) -> Value:
 
 
 def branches(d: NetBuilder) -> Value:
-    """Convolutions of one value side by side, joined; a norm behind the join can be pushed up into them."""
+    """A concat of convolutions of one value; a norm after it can be hoisted into them."""
     x = d.image()
     made = [conv(d, x, d.dice.pick((1, 2, 4)), same=True) for _ in range(d.dice.between(2, 3))]
     if d.dice.chance(0.4):
@@ -67,7 +67,7 @@ def branches(d: NetBuilder) -> Value:
 
 
 def one_geometry(d: NetBuilder) -> list[Value]:
-    """Convolutions of one value that differ in channels only, each with something behind it, or nothing."""
+    """Convolutions of one value that differ only in output channels, each optionally followed by a layer."""
     x, size = d.image(), d.dice.pick((1, 1, 3))
     op = Conv(pad=(size // 2,), stride=(d.dice.pick((1, 1, 2)),))
     window, ends = (size,) * (x.type.rank - 2), list[Value]()
@@ -84,7 +84,7 @@ def one_geometry(d: NetBuilder) -> list[Value]:
 
 
 def swapped_slices(d: NetBuilder) -> Value:
-    """A convolution cut in two; one half is worked on, and both are joined again the other way round."""
+    """A sliced convolution; one half is transformed, and both are concatenated in swapped order."""
     whole = conv(d, None, 4, same=True)
     left, right = d.add_all(Slice(parts=2), whole)
     right = add_norm(d, right) if d.dice.chance(0.6) else add_activation(d, right)
@@ -92,14 +92,14 @@ def swapped_slices(d: NetBuilder) -> Value:
 
 
 def strided_pair(d: NetBuilder) -> Value:
-    """Two 1×1 convolutions that look at every second pixel."""
+    """Two 1×1 convolutions of stride 2."""
     x = conv(d, d.image(4), d.dice.pick((2, 3)), same=True)
     one, two = (d.add(Conv(stride=(2,)), x, d.weight("w", 2, channels(x), 1, 1)) for _ in range(2))
     return d.add(Add(), one, add_activation(d, two))
 
 
 def siamese(d: NetBuilder) -> Value:
-    """Two inputs of one shape through the same weights."""
+    """Two inputs of one shape, and layers with shared weights."""
     a = d.value(lambda v: v.type.rank == 2 and v.type.is_static)
     b, c, outputs = d.new_input("x", *a.type.dims), channels(a), d.dice.between(1, 4)
     w, gamma = d.weight("w", outputs, c), d.weight("w", outputs)
@@ -109,7 +109,7 @@ def siamese(d: NetBuilder) -> Value:
 
 
 def head(d: NetBuilder) -> Value:
-    """What a detector finds at each pixel, in one row of numbers; those of other layers may stand beside."""
+    """The head of a detector: a convolution, permuted and flattened, optionally concatenated with others."""
     x, rows = d.image(4), list[Value]()
     for _ in range(d.dice.between(1, 2)):
         transposed = d.add(Transpose(order=(0, 2, 3, 1)), conv(d, x, d.dice.pick((2, 3, 4))))
@@ -120,7 +120,7 @@ def head(d: NetBuilder) -> Value:
 
 
 def pixels_last(d: NetBuilder) -> Value:
-    """Layers on an image as other frameworks have it, its channels last, and back."""
+    """Layers on an image with channels last, between two transposes."""
     x = d.image(4)
     transposed = add_activation(d, d.add(Transpose(order=(0, 2, 3, 1)), x))
     if d.dice.chance(0.5):
@@ -132,7 +132,7 @@ def pixels_last(d: NetBuilder) -> Value:
 
 
 def in_training(d: NetBuilder) -> Value:
-    """What inference drops: a dropout, or a power of nothing."""
+    """Operators that are the identity at inference: dropout, or power with default attributes."""
     return add_activation(d, d.add(d.dice.pick((Dropout(), Power())), d.value()))
 
 

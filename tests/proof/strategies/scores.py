@@ -1,4 +1,4 @@
-"""Scores, losses, and what goes by labels."""
+"""Strategies for scores, losses, and operators with labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .general import axis
 
 
 def scores_and_labels(d: NetBuilder) -> tuple[Value, int, Value]:
-    """A value, the axis along which its classes stand, and an input with a label for each place beside that."""
+    """A value, the axis of its classes, and an input with a label for each position of the other axes."""
     x = d.value(lambda v: v.type.rank > 0 and has_static_dims(v))
     along = 1 if x.type.rank > 1 and d.dice.chance(0.7) else d.dice.between(0, x.type.rank - 1)
     dims = (*x.type.shape[:along], *x.type.shape[along + 1 :])

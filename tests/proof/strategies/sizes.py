@@ -1,4 +1,4 @@
-"""Images at another size."""
+"""Strategies for operators that resize images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def upsample(d: NetBuilder) -> Value:
 
 
 def unpool(d: NetBuilder) -> Value:
-    """By the mask of a pooling, of its own result or of another image as large; or by places of any sort."""
+    """Unpool by the mask of a pooling, of its result or of an image of the same size; or by random indices."""
     if d.dice.chance(0.6):
         whole = d.image()
         attributes = pool_window(d, whole, padded=False)

@@ -1,4 +1,4 @@
-"""Convolutions, deconvolutions and matrix products, with weights that are made for their data."""
+"""Strategies for convolutions, deconvolutions and matrix products, with matching weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def window(d: NetBuilder, sizes: tuple[int, ...], most: int = 3) -> tuple[int, .
 
 
 def stride_pad_dilation(d: NetBuilder, axes: int) -> dict[str, tuple[int, ...]]:
-    """Stride, pad and dilation: now and then other than 1, 0 and 1; one number for all axes, or one for each."""
+    """Stride, pad and dilation, sometimes other than 1, 0 and 1; one number for all axes, or one per axis."""
 
     def numbers(usual: int, least: int, most: int) -> tuple[int, ...]:
         if d.dice.chance(0.6):
@@ -38,7 +38,7 @@ def static_sizes(dims: Sequence[Dim]) -> tuple[int, ...]:
 
 
 def conv(d: NetBuilder, x: Value | None = None, outputs: int = 0, same: bool = False) -> Value:
-    """`same`: with the image's size as it is, so that what follows can be added to what was before."""
+    """A convolution; with `same` it keeps the image size, so that its result can be added to its operand."""
     x = x or d.image()
     _, channels, *sizes = x.type.dims
     assert isinstance(channels, int)
@@ -76,7 +76,7 @@ def im2col(d: NetBuilder) -> Value:
 
 
 def linear(d: NetBuilder, x: Value | None = None, outputs: int = 0, start: int = 1) -> Value:
-    """Of any value, whatever its rank; `outputs` if their number matters."""
+    """A matrix product of a value of any rank, with `outputs` outputs, if given."""
     x = x or d.value(lambda v: v.type.rank > start and has_static_dims(v, start))
     axis = start if outputs or d.dice.chance(0.7) else d.dice.between(0, x.type.rank - 1)
     if not has_static_dims(x, axis):

@@ -1,4 +1,4 @@
-"""Pooling and normalising over neighbours."""
+"""Strategies for pooling and local response normalization."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..net_builder import NetBuilder, has_static_dims
 
 
 def pool_window(d: NetBuilder, x: Value, padded: bool = True) -> dict[str, object]:
-    """Kernel, stride and pad of a pooling; sometimes none, which is the whole image."""
+    """Kernel, stride and pad of a pooling; sometimes without a kernel, for global pooling."""
     axes = x.type.rank - 2
 
     def numbers(*choice: int) -> tuple[int, ...]:
