@@ -1,10 +1,10 @@
-"""cortado compiles Caffe models, exactly as Caffe computes them, or refuses them with a reason.
+"""cortado compiles Caffe models so that they compute what Caffe computes, or refuses them with a reason.
 
     import cortado
     net = cortado.compile("deploy.prototxt", "net.caffemodel")
-    answer = net(data=picture)["prob"]
+    scores = net(data=picture)["prob"]
 
-Nothing is imported before it is asked for, so that `import cortado.runtime` stays as thin as the runtime is.
+Names are imported on first access, so that `import cortado.runtime` imports only the runtime.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From files to a compiled net: the one place where frontends, passes, build and runtime meet."""
+"""The driver: from files to a compiled net, by frontends, passes, build and runtime."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .version import VERSION
 
 @dataclass(frozen=True)
 class Options:
-    """How to read and compile a net; `cortado.compile` says what each means."""
+    """How to read and compile a net; `cortado.compile` documents each field."""
 
     target: str = "cpu"
     shapes: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Options:
 
 @dataclass(frozen=True)
 class NetFile:
-    """A net as its files say it, before any pass.
+    """A net as read from its files, before any pass.
 
     `layers` is how many the file has, in the state asked for; of a text in the language, how many operators.
     `preprocessing` says by input how pictures become it, with the tensors of mean pictures by handle beside it: of a
@@ -82,7 +82,7 @@ class NetFile:
 
 @dataclass(frozen=True)
 class Stages:
-    """The net as it was read ("read") and after each pass, by name; what passes noted; seconds by stage."""
+    """The net as it was read ("read") and after each pass, by name; the passes' notes; seconds by stage."""
 
     by_name: dict[str, PlannedGraph]
     notes: tuple[Note, ...]
@@ -95,7 +95,7 @@ class Stages:
 
 @dataclass(frozen=True)
 class Compilation:
-    """What a compilation made: the file that it read, every stage, the artifact, and seconds by stage."""
+    """The results of a compilation: the net as read, every stage, the artifact, and seconds by stage."""
 
     file: NetFile
     stages: Stages
@@ -114,7 +114,7 @@ class Compilation:
         return self.stages.final.plan
 
     def load(self) -> Net:
-        """The net, ready to run; for other input shapes it is compiled with the same passes."""
+        """The net, ready to run; other input shapes are compiled on demand, with the same passes."""
         again = partial(recompile, optimize=self.options.optimize)
         return Net.from_artifact(self.artifact, compile=again, layers=registered_layers())
 
@@ -134,20 +134,20 @@ def compile(
     preprocessing: Mapping[str, Preprocessing] | None = None,
     fold_preprocessing: bool = False,
 ) -> Net:
-    """A Caffe net, or one in cortado's own language, compiled and loaded: `compile(p, c)(data=x)["prob"]`.
+    """Compile and load a Caffe net, or a net in cortado's language: `compile(p, c)(data=x)["prob"]`.
 
-    `prototxt` is a path: a Caffe net or, if it ends with .net, one in the language. `caffemodel` is the path of its
-    weights (.caffemodel or .h5), or a function (layer, type, index, shape) -> array; of a .net, a safetensors file. A
-    .caffemodel alone, given in place of the prototxt, is the net that its own settings tell; a compiled file in its
-    place is compiled again, for another target, say, from the source that it keeps. `shapes` replace those
-    of the inputs (`"?8"`: at most 8). `outputs` are the blobs to return (default: those that no layer reads).
-    `optimize=False` runs only the passes that a net cannot run without. `phase`, `level` and `stages` choose layers by
-    their rules. `lenient` passes over fields that Caffe does not have. `preprocessing` says by input how pictures
-    become it, and is kept; with `fold_preprocessing` mean and scale go into the weights of the first layers, and the
-    net takes pictures as they are (0..255): where that is not exact, it is refused.
+    - `prototxt`: the path of a Caffe net; of a net in the language, ending with .net; of a .caffemodel that holds the
+    layers' settings; or of a compiled file, which is compiled again from its source, for another target or shape. -
+    `caffemodel`: the path of the weights (.caffemodel or .h5), or a function (layer, type, index, shape) -> array; for
+    a .net, the path of a safetensors file. - `target`: "cpu", "cuda", "cuda-f16" or "cuda-f32-strict". - `shapes`:
+    input shapes by name, in place of the file's; `"?8"` is a size of at most 8. - `outputs`: the names of the blobs to
+    return; default: all that no layer reads. - `optimize=False`: run only the required passes. - `phase`, `level`,
+    `stages`: select layers by their rules. - `lenient`: ignore fields that Caffe does not have. - `preprocessing`: the
+    preprocessing of pictures by input, which is stored in the net. With `fold_preprocessing`, mean and scale are folded
+    into the weights of the first layers, and the net takes pixels of 0..255.
 
-    CompileError tells everything that is wrong with the files, with places and advice. `compile_net` returns all that
-    a compilation makes: every stage, the passes' notes, the artifact.
+    CompileError reports all errors of the files, with locations and advice, and a folding that would not be exact.
+    `compile_net` returns all results of a compilation: every stage, the passes' notes, the artifact.
     """
     options = Options(
         target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient, preprocessing or {},
@@ -163,9 +163,10 @@ def compile_net(prototxt: str | Path, caffemodel: WeightsGiven = None, options: 
 
 
 def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: int | None = None) -> Net:
-    """A compiled file, ready to run; input shapes that it does not hold are compiled when they are met.
+    """Load a compiled file; input shapes that it does not hold are compiled on demand.
 
-    `layers` are functions for the steps that the file leaves to the caller, beside those that are registered.
+    `layers` are functions by name for the file's `user` steps, in addition to registered layers. `threads` is the
+    number of torch's threads per call. ArtifactError if the file cannot be used.
     """
     load_plugins()
     layers = registered_layers() | dict(layers or {})
@@ -178,7 +179,7 @@ def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: 
 
 
 def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | None = None) -> NetFile:
-    """A net from its files, before any pass. CompileError tells all that is wrong with them."""
+    """A net from its files, before any pass. CompileError reports all errors of the files."""
     path, options, start = Path(path), options or Options(), perf_counter()
     load_plugins()
     if is_artifact(path):
@@ -212,16 +213,16 @@ def read_source_net(source: Source, path: Path, weights: WeightsGiven, options: 
 
 
 def compile_file(file: NetFile, options: Options) -> Compilation:
-    """Passes and build. The artifact's `source` is the net as the passes that look at no shape leave it.
+    """Run passes and build. The artifact's `source` is the net after the passes that do not depend on shapes.
 
-    CompileError if preprocessing that was to be folded cannot be, with the reason.
+    CompileError if requested folding of preprocessing is not possible, with the reason.
     """
     planned, absorbed = file.planned, tuple[str, ...]()
     forms = {**file.preprocessing, **options.preprocessing}
     check_preprocessing(planned.graph, forms, file.mean_images)
     if options.fold_preprocessing:
         if not options.optimize:
-            raise CompileError("preprocessing is folded by passes, and they are turned off")
+            raise CompileError("preprocessing is folded by passes, and they are disabled")
         graph, absorbed, forms = insert_preprocessing(planned.graph, forms)
         planned = planned if graph is planned.graph else PlannedGraph(graph)
     stages = run_passes(planned, options, options.passes)
@@ -237,20 +238,20 @@ def compile_file(file: NetFile, options: Options) -> Compilation:
 
 
 def compile_graph(graph: Graph, options: Options) -> Compilation:
-    """Compile a graph that is at hand already."""
+    """Compile a graph."""
     return compile_file(NetFile(PlannedGraph(graph), len(graph.nodes)), options)
 
 
 def explain_lowering(final: PlannedGraph, target: str) -> tuple[Note, ...]:
-    """A note for each node that the target leaves to the host, with the reason. Memory has to be planned."""
+    """A note for each node that runs on the host, with the reason. Memory has to be planned."""
     reasons = target_named(target).launches(final).reasons
     return tuple(Note("lower", node, False, f"runs on the host: {reason}") for node, reason in reasons.items())
 
 
 def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] = PIPELINE) -> Stages:
-    """The net after each of these passes.
+    """Run these passes. Returns the net after each of them.
 
-    PassFailed if one fails; a reproducer of that is then in its `folder`.
+    PassFailed if one fails; a reproducer is then written to its `folder`.
     """
     by_name, seconds, clock, notes = {"read": planned}, dict[str, float](), [perf_counter()], list[Note]()
 
@@ -263,7 +264,7 @@ def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] =
         context = Context(target_named(options.target), notes)
         all_passes.run(planned.graph, context, passes, seen, plan=planned.plan)
     except PassFailed as e:
-        with suppress(OSError):  # it would hide the failure itself
+        with suppress(OSError):  # which would hide the failure of the pass
             e.folder = str(write_reproducer(e, options.target, VERSION))
         raise
     return Stages(by_name, tuple(notes), seconds)
@@ -277,7 +278,7 @@ def recompile(
     *,
     optimize: bool = True,
 ) -> Artifact:
-    """The net of an artifact for other input shapes: how the runtime asks the compiler, through the face."""
+    """Compile the source of an artifact for other input shapes; the runtime's callback. ValueError if it refuses."""
     try:
         graph = reshape_inputs(parse(source, "source.net", weights), shapes)
     except CompileError as e:

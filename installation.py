@@ -1,10 +1,10 @@
-"""Finds another project's package that is installed under the import name `cortado`.
+"""Detects another project's package that is installed under the import name `cortado`.
 
-PyPI has an unrelated project `cortado`; this one's distribution is `cortado-caffe`. If both are installed, one hides
-the other or, in one folder, their files are mixed. This file runs at every start, so it imports next to nothing.
+PyPI has an unrelated project `cortado`; the distribution of this project is `cortado-caffe`. If both are installed, one
+hides the other or, in one folder, their files are mixed. This module runs at every start, so it imports very little.
 """
 
-# Importing pathlib takes longer than all that is done here.
+# Importing pathlib would take longer than the checks.
 # ruff: noqa: PTH100, PTH118, PTH122, PTH123, PTH208
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LISTINGS = {".dist-info": "RECORD", ".egg-info": "installed-files.txt"}  # the l
 
 
 def warn_of_foreign_package() -> None:
-    """RuntimeWarning, at the place that imports cortado, if another project's package has the same name."""
+    """Warn (RuntimeWarning at the import of cortado) if another project's package has the same name."""
     if sentence := find_foreign(sys.path):
         import warnings
 
@@ -29,7 +29,7 @@ def warn_of_foreign_package() -> None:
 
 
 def find_foreign(folders: Sequence[str]) -> str | None:
-    """A sentence on an installed distribution other than ours that has the package `cortado`; None if there is none."""
+    """A sentence on an installed distribution of another project with the package `cortado`; None without one."""
     for folder in dict.fromkeys(folders):
         for metadata in metadata_folders(folder):
             if installs_package(os.path.join(folder, metadata)):
@@ -40,7 +40,7 @@ def find_foreign(folders: Sequence[str]) -> str | None:
 
 
 def metadata_folders(folder: str) -> Iterator[str]:
-    """The metadata of distributions called `cortado`: ours is cortado_caffe-VERSION.dist-info."""
+    """The metadata folders of distributions called `cortado`; this project's is cortado_caffe-VERSION.dist-info."""
     try:
         names = os.listdir(folder or ".")
     except OSError:  # no folder, or a zip file
@@ -51,7 +51,7 @@ def metadata_folders(folder: str) -> Iterator[str]:
 
 
 def installs_package(metadata: str) -> bool:
-    """True if the distribution has files in a folder `cortado`; an editable install of a checkout has none."""
+    """True if the distribution has files in a folder `cortado`; an editable install has none."""
     try:
         with open(os.path.join(metadata, LISTINGS[os.path.splitext(metadata)[1]]), encoding="utf-8") as listing:
             return any(line.removeprefix("../").startswith("cortado/") for line in listing)
@@ -60,6 +60,6 @@ def installs_package(metadata: str) -> bool:
 
 
 def require_own_package(package: ModuleType) -> None:
-    """SystemExit if the package that was imported is another project's, with our files mixed into it."""
+    """SystemExit if the imported package is another project's, mixed with files of this one."""
     if getattr(package, "__version__", None) != VERSION:
         sys.exit(f'error: {package.__file__} is another project\'s package "cortado". {ADVICE}')

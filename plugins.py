@@ -3,7 +3,7 @@
     [project.entry-points."cortado.layers"]
     shuffle = "my_package.layers:register"
 
-An entry point is a function without arguments that calls `cortado.register_layer` for each layer that it brings.
+An entry point is a function without arguments that calls `cortado.register_layer` for each of its layers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOCK = RLock()
 def load_plugins() -> None:
     """Register the layers of all installed packages, once per process.
 
-    CompileError, at every call, if the function of a package fails: a layer would be missing without a reason.
+    CompileError at every call if the function of a package fails; otherwise its layers would be missing silently.
     """
     with LOCK:
         failures = load_installed()
@@ -32,7 +32,7 @@ def load_plugins() -> None:
 
 
 def plugin_layers() -> dict[str, Callable[..., Any]]:
-    """The layers' functions by type, for the runtime. The compiler is imported only if there are any."""
+    """The functions of registered layers by type, for the runtime. Imports the compiler only if there are any."""
     if not entry_points(group=GROUP):
         return {}
     from .frontends.caffe.register import registered_layers
@@ -47,7 +47,7 @@ def load_installed() -> tuple[tuple[str, str], ...]:
 
 
 def load_entry_points(entries: Iterable[EntryPoint]) -> list[tuple[str, str]]:
-    """Call the functions, in the order of their names; what is wrong and what to do, for each that fails."""
+    """Call the functions in the order of their names. Returns a sentence and advice for each that fails."""
     failures = []
     for entry in sorted(entries, key=lambda e: (e.name, e.value)):
         if reason := load_entry_point(entry):
@@ -58,7 +58,7 @@ def load_entry_points(entries: Iterable[EntryPoint]) -> list[tuple[str, str]]:
 
 
 def load_entry_point(entry: EntryPoint) -> str | None:
-    """Call the function of one entry point; the reason if it fails."""
+    """Call the function of one entry point. Returns the reason if it fails, else None."""
     from .compiler.ops.user import REGISTERED_LAYERS
 
     before = dict(REGISTERED_LAYERS)

@@ -1,3 +1,3 @@
-"""The version of this package, stated here alone; the build reads it without importing anything."""
+"""The version of this package, defined only here; the build reads it without importing anything."""
 
 VERSION = "0.1.0"

@@ -1,7 +1,7 @@
-"""The console command `cortado`: it imports the package of that name only if that is this project's.
+"""The console command `cortado`, which imports the package `cortado` only if it is this project's.
 
-Another project on PyPI has the same import name. If its files come first, or were written over ours, nothing of the
-package can be relied on; so this check is a module of its own.
+Another project on PyPI has the same import name. If its files come first on the path, or replaced files of this
+project, the package cannot be imported safely; therefore this check is a separate module.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ADVICE = "Run `pip uninstall cortado`, then `pip install --force-reinstall cortado-caffe`."
-MARK = "from .installation import warn_of_foreign_package"  # a line of our __init__.py
+MARK = "from .installation import warn_of_foreign_package"  # a line of this project's __init__.py
 
 
 def main() -> None:
-    """Run the command line. SystemExit with one sentence if `import cortado` would find another project's package."""
+    """Run the command line. SystemExit with one sentence if `import cortado` would import another project's package."""
     spec = find_spec("cortado")
     if spec is None or not spec.origin:
         sys.exit(f'error: the package "cortado" is not complete. {ADVICE}')
