@@ -137,14 +137,17 @@ def compile(
     """Compile and load a Caffe net, or a net in cortado's language: `compile(p, c)(data=x)["prob"]`.
 
     - `prototxt`: the path of a Caffe net; of a net in the language, ending with .net; of a .caffemodel that holds the
-    layers' settings; or of a compiled file, which is compiled again from its source, for another target or shape. -
-    `caffemodel`: the path of the weights (.caffemodel or .h5), or a function (layer, type, index, shape) -> array; for
-    a .net, the path of a safetensors file. - `target`: "cpu", "cuda", "cuda-f16" or "cuda-f32-strict". - `shapes`:
-    input shapes by name, in place of the file's; `"?8"` is a size of at most 8. - `outputs`: the names of the blobs to
-    return; default: all that no layer reads. - `optimize=False`: run only the required passes. - `phase`, `level`,
-    `stages`: select layers by their rules. - `lenient`: ignore fields that Caffe does not have. - `preprocessing`: the
-    preprocessing of pictures by input, which is stored in the net. With `fold_preprocessing`, mean and scale are folded
-    into the weights of the first layers, and the net takes pixels of 0..255.
+      layers' settings; or of a compiled file, which is compiled again from its source, for another target or shape.
+    - `caffemodel`: the path of the weights (.caffemodel or .h5), or a function (layer, type, index, shape) -> array;
+      for a .net, the path of a safetensors file.
+    - `target`: "cpu", "cuda", "cuda-f16" or "cuda-f32-strict".
+    - `shapes`: input shapes by name, in place of the file's; `"?8"` is a size of at most 8.
+    - `outputs`: the names of the blobs to return; default: all that no layer reads.
+    - `optimize=False`: run only the required passes.
+    - `phase`, `level`, `stages`: select layers by their rules.
+    - `lenient`: ignore fields that Caffe does not have.
+    - `preprocessing`: the preprocessing of pictures by input, which is stored in the net. With `fold_preprocessing`,
+      mean and scale are folded into the weights of the first layers, and the net takes pixels of 0..255.
 
     CompileError reports all errors of the files, with locations and advice, and a folding that would not be exact.
     `compile_net` returns all results of a compilation: every stage, the passes' notes, the artifact.
