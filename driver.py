@@ -258,14 +258,14 @@ def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] =
     """
     by_name, seconds, clock, notes = {"read": planned}, dict[str, float](), [perf_counter()], list[Note]()
 
-    def seen(name: str, after: PlannedGraph) -> None:
+    def record_stage(name: str, after: PlannedGraph) -> None:
         by_name[name] = after
         seconds[name] = perf_counter() - clock[0]
         clock[0] = perf_counter()
 
     try:
         context = Context(target_named(options.target), notes)
-        all_passes.run(planned.graph, context, passes, seen, plan=planned.plan)
+        all_passes.run(planned.graph, context, passes, record_stage, plan=planned.plan)
     except PassFailed as e:
         with suppress(OSError):  # which would hide the failure of the pass
             e.folder = str(write_reproducer(e, options.target, VERSION))

@@ -128,10 +128,10 @@ def time_compilation(path: str) -> dict[str, Any]:
     torch.set_num_threads(1)
     kept = dict[tuple[str, int], Any]()
 
-    def made(layer: str, type: str, index: int, shape: tuple[int, ...]) -> Any:
+    def cached_weight(layer: str, type: str, index: int, shape: tuple[int, ...]) -> Any:
         return kept.setdefault((layer, index), random_weight(layer, type, index, shape))
 
-    driver.read_net(path, made)
+    driver.read_net(path, cached_weight)
     wall, processor = perf_counter(), process_time()
     compiled = driver.compile_net(path, lambda layer, type, index, shape: kept[layer, index])
     seconds = {"wall": perf_counter() - wall, "processor": process_time() - processor}

@@ -138,15 +138,15 @@ def time_stages(written: str, gpu: bool) -> dict[str, float]:
     """The seconds of each stage for one text."""
     seconds: dict[str, float] = {}
 
-    def timed(name: str, work: Callable[[], Any]) -> Any:
+    def time_stage(name: str, work: Callable[[], Any]) -> Any:
         gc.collect()
         start = process_time()
         made = work()
         seconds[name] = process_time() - start
         return made
 
-    graph = with_random_weights(timed("parse", lambda: parse(written)))
-    timed("verify", lambda: verify(graph))
+    graph = with_random_weights(time_stage("parse", lambda: parse(written)))
+    time_stage("verify", lambda: verify(graph))
     context, made = Context(target("cuda" if gpu else "cpu")), PlannedGraph(graph)
     for p in PIPELINE:
         made = timed(p.__name__, partial(apply, p, made, context))
@@ -154,7 +154,7 @@ def time_stages(written: str, gpu: bool) -> dict[str, float]:
     dumped, weights = timed("show", lambda: show(*made)), weights_by_handle(made.graph)
     timed("parse the dump", lambda: parse(dumped, weights=weights))
     if not gpu:
-        timed("build", lambda: build(made, graph, "cpu"))
+        time_stage("build", lambda: build(made, graph, "cpu"))
     return seconds
 
 

@@ -41,10 +41,10 @@ def picture_files() -> Iterator[PictureFile]:
     yield from eight_bits()
     yield from more_bits()
     yield from alpha_and_palettes()
-    yield from four_inks()
-    yield from turned()
+    yield from cmyk_files()
+    yield from oriented_files()
     yield from several_frames()
-    yield from bad_ones()
+    yield from damaged_files()
 
 
 def eight_bits() -> Iterator[PictureFile]:
@@ -94,7 +94,7 @@ def alpha_and_palettes() -> Iterator[PictureFile]:
     yield PictureFile("clear.gif", "GIF with a clear colour", encode(palette, "GIF", transparency=3), meant)
 
 
-def four_inks() -> Iterator[PictureFile]:
+def cmyk_files() -> Iterator[PictureFile]:
     inks = np.dstack([255 - RGB, np.full_like(GREY, BLACK)])
     meant = np.rint(RGB * ((255 - BLACK) / 255)).astype(np.uint8)
     ycc = np.dstack([np.asarray(Image.fromarray(255 - RGB).convert("YCbCr")), np.full_like(GREY, 255 - BLACK)])
@@ -107,7 +107,7 @@ def four_inks() -> Iterator[PictureFile]:
     yield PictureFile("cmyk.tif", "TIFF, CMYK", encode(cmyk, "TIFF"), meant)
 
 
-def turned() -> Iterator[PictureFile]:
+def oriented_files() -> Iterator[PictureFile]:
     for orientation, meant in enumerate(orientations(RGB), 1):
         exif = Image.Exif()
         exif[ORIENTATION_TAG] = orientation
@@ -143,7 +143,7 @@ def several_frames() -> Iterator[PictureFile]:
     yield PictureFile("two.tif", "TIFF of two pages", encode(first, "TIFF", **more), RGB)
 
 
-def bad_ones() -> Iterator[PictureFile]:
+def damaged_files() -> Iterator[PictureFile]:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     png, jpeg, gif = (encode(noise, form) for form in ("PNG", "JPEG", "GIF"))
     flipped = bytearray(png)

@@ -23,11 +23,11 @@ def evaluate_blobs(graph: Graph, inputs: Mapping[str, Tensor], dtype: torch.dtyp
     With `dtype` (torch.float64, to judge other precisions) floating inputs and weights are converted first.
     """
 
-    def converted(t: Tensor) -> Tensor:
+    def convert(t: Tensor) -> Tensor:
         return t.to(dtype) if dtype and t.is_floating_point() else t
 
-    given = {v: converted(inputs[v.name]) for v in graph.inputs}
-    env = run_nodes(graph, given | {c: converted(bound_data(c)) for c in graph.constants})
+    given = {v: convert(inputs[v.name]) for v in graph.inputs}
+    env = run_nodes(graph, given | {c: convert(bound_data(c)) for c in graph.constants})
     found = {v.name: t for v, t in env.items() if not isinstance(v, Constant)}
     return found | {name: read_value(env, v) for name, v in graph.returns}
 

@@ -20,7 +20,7 @@ STDIN = Path("-")
 
 
 def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> PlannedGraph:
-    """The net of a .net file, or of standard input, with the memory plan that its places say.
+    """The net of a .net file, or of standard input, with the memory plan that its placements give.
 
     `weights` is a file of tensors by handle, read in place of the one that the text names. A compiled net is such a
     file too, so that what `cortado show` prints of it can be compiled again.
@@ -49,7 +49,7 @@ def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Se
 def parse_source(
     text: str, tensors: Mapping[str, Tensor], path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]
 ) -> PlannedGraph:
-    """The net that a compiled file keeps for compiling it again: as the passes that look at no shape left it.
+    """The source in a compiled file: the net after the passes that do not depend on shapes.
 
     `tensors` are its weights by handle. CompileError if `weights` are given beside them.
     """

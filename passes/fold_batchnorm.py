@@ -139,7 +139,7 @@ def matches_output_channels(anchor: Node, layer: Node) -> bool:
 
 
 def fold(chain: Chain, out: Writer, names: UniqueNames, made: Constants, needed: set[Value], context: Context) -> None:
-    """Emit the chain as one node. `needed`: values that other nodes read, unfolded or in a fold of their own."""
+    """Emit the chain as one node. `needed`: values that other nodes read, unfolded or in another fold."""
     anchor, last = chain.anchor, chain.last
     a, b = compose(chain.layers)
     op, weight, bias = anchor.op, anchor.inputs[1] if len(anchor.inputs) > 1 else None, anchor.inputs[2:]

@@ -1,4 +1,4 @@
-"""What is left behind when a pass fails: the net before it, its weights, and the command that makes it fail again."""
+"""Writes a reproducer when a pass fails: the net before the pass, its weights, and the command to reproduce it."""
 
 from __future__ import annotations
 

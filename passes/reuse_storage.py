@@ -76,7 +76,7 @@ def place_in_concat(node: Node, planned: PlannedGraph, made: Placements, taken: 
         parts = node.concat_ranges.get(operand, [])
         *views, source = reinterpretation_chain(operand, planned) if has_contiguous_channels(root) else [operand]
         reason = reason_not_in_concat(source, planned, made, parts, context)
-        if not taken.isdisjoint((*views, source)) or (views and holds_its_operands(source, graph, made)):
+        if not taken.isdisjoint((*views, source)) or (views and has_operand_subviews(source, graph, made)):
             reason = "it is placed already"
         if reason is None and operand.type.dtype != root.type.dtype:
             reason = f"it is {operand.type.dtype}"
@@ -104,7 +104,7 @@ def reinterpretation_chain(value: Value, planned: PlannedGraph) -> list[Value]:
     return found
 
 
-def holds_its_operands(value: Value, graph: Graph, made: Placements) -> bool:
+def has_operand_subviews(value: Value, graph: Graph, made: Placements) -> bool:
     """True if operands of the value's producer are subviews of it."""
     node = graph.producer.get(value)
     parts = [made.get(v) for v in node.inputs] if node else []
@@ -114,12 +114,12 @@ def holds_its_operands(value: Value, graph: Graph, made: Placements) -> bool:
 def reason_not_in_concat(
     operand: Value, planned: PlannedGraph, made: Placements, parts: list[range], context: Context
 ) -> str | None:
-    """Why an operand cannot be a subview of the concat; None if it can."""
+    """The reason why an operand cannot be a subview of the concat; None if it can."""
     maker = planned.graph.producer.get(operand)
     if not parts:
         return "the concat is not along the channels"
     if maker is None:
-        return "it is not computed here"
+        return "this net does not compute it"
     if operand in made or operand in planned.plan:
         return "it is placed already"
     if len(parts) > 1:
@@ -159,7 +159,7 @@ def can_overwrite(node: Node, i: int, graph: Graph, live: LiveRanges, context: C
 
 
 def describe_use(operand: Value, node: Node, graph: Graph) -> str:
-    """What keeps an operand live after `node`, for a note."""
+    """The reason why an operand is live after `node`, for a note."""
     if operand in graph.output_set:
         return "an output of the net"
     return "read again by " + ", ".join(n.name for n in graph.users[operand] if n is not node)

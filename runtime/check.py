@@ -1,4 +1,4 @@
-"""Proves of a plan, which may come from a stranger, that its values lie inside the arena and its names resolve.
+"""Verifies a plan, which may be untrusted: its values are inside the arena, and its names resolve.
 
 What the steps mean is for the plan's runner to prove: `Runner.check`.
 """

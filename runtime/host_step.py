@@ -1,6 +1,6 @@
 """A step that the host computes by a primitive: prepared once per net, and run by whichever runner has it.
 
-A step of which some shape is known only when it runs is worked out anew at each run, in the same way everywhere.
+A step with a dynamic shape is prepared again for each run, by all runners in the same way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .resources import Resources
 class PreparedStep:
     """A step with its primitive and what that made of the weights.
 
-    `has_dynamic_shape`: a shape in it is known only when the net runs.
+    `has_dynamic_shape`: one of its shapes is known only at run time.
     """
 
     step: Step
@@ -37,14 +37,14 @@ def prepare_step(step: Step, plan: Plan, constants: Mapping[str, Tensor], resour
     `constants` are the plan's weights by name.
     """
 
-    def known(name: str) -> Operand:
+    def operand_of(name: str) -> Operand:
         if name in constants:
             data = constants[name]
             return Operand(data.dtype, tuple(data.shape), data=data, handle=plan.weights[name].handle)
         slot = plan.slots[name]
         return Operand(DTYPES[slot.dtype], slot.bounds, slot.layout)
 
-    operands, results = tuple(map(known, step.operands)), tuple(map(known, step.results))
+    operands, results = tuple(map(operand_of, step.operands)), tuple(map(operand_of, step.results))
     primitive = make_user_primitive(resources.layers) if step.kind == "user" else IMPLEMENTATIONS[step.kind]
     call = CallSite(PRIMITIVE_TABLE[step.kind].complete(step.payload), operands, results, resources.packed_weights)
     try:

@@ -1,4 +1,4 @@
-"""What a compiled net is made of: where its tensors lie, and which steps run in which order."""
+"""The plan of a compiled net: the location of its tensors, and its steps in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The closed table of what a plan may ask for: every primitive, its attributes, operands and results."""
+"""The closed table of primitives that a plan may use, with their operands, attributes and results."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         {**AXIS, "transpose": FLAG, "bias": FLAG, **FUSED_ACTIVATION},
     ),
     "max_pool": PrimitiveSchema(
-        "x [N,C,*S]; a second result is the mask: where in its plane each maximum was",
+        "x [N,C,*S]; the second result, if `mask`, is the row-major index of each maximum in its plane",
         (1, 1),
         {**WINDOW, "mask": FLAG},
         (1, 2),
@@ -62,7 +62,7 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         {**WINDOW, "include_pad": Attribute("a truth value", True)},
     ),
     "expr": PrimitiveSchema(
-        "tensors of the result's shape, or with an axis in `axes`: dims that line up with the result's from there on",
+        "tensors of the result's shape or, with an axis in `axes`, of the shape of the result's dims from this axis on",
         (0, MANY),
         {"code": Attribute("lines of [function, argument, ...]"), "axes": Attribute("a list of axes or nulls")},
     ),
@@ -78,8 +78,8 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         },
     ),
     "interp": PrimitiveSchema(
-        "x [N,C,*S], less `trim` (before, after) numbers of each image axis: at another size by straight lines, "
-        "corners on corners; `sizes`, or size * `times`, or (size - 1) // `shrink` * `zoom` + 1",
+        "x [N,C,*S]: trimmed by `trim` (before, after) on each axis, then resized linearly with aligned corners to "
+        "`sizes`, or size * `times`, or (size - 1) // `shrink` * `zoom` + 1",
         (1, 1),
         {
             "sizes": Attribute("a list of whole numbers", ()),
@@ -89,10 +89,12 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
             "trim": Attribute("a list of whole numbers", (0,)),
         },
     ),
-    "upsample": PrimitiveSchema("x [N,C,*S]: each number `scale` times along each image axis", (1, 1), {"scale": INTS}),
+    "upsample": PrimitiveSchema(
+        "x [N,C,*S]: each element repeated `scale` times along each image axis", (1, 1), {"scale": INTS}
+    ),
     "unpool": PrimitiveSchema(
-        "x [N,C,*S]; where in its plane each number goes, the later one if two go to one place: zeros elsewhere; the "
-        "plane is `sizes`, or S * `scale` - `cut`",
+        "x [N,C,*S]; a row-major index in the result's plane for each element, of equal ones the last counts; zeros "
+        "elsewhere; the plane is `sizes`, or S * `scale` - `cut`",
         (2, 2),
         {
             "sizes": Attribute("a list of whole numbers", ()),
@@ -107,10 +109,10 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
     ),
     "softmax": PrimitiveSchema("x", (1, 1), AXIS),
     "concat": PrimitiveSchema(
-        "tensors that are equal but for `axis`; one that already lies in its place is not copied", (1, MANY), AXIS
+        "tensors whose shapes differ only along `axis`; one that is in place already is not copied", (1, MANY), AXIS
     ),
     "slice": PrimitiveSchema(
-        "x, cut along `axis` at `points`, or without them into equal parts, as many as there are results",
+        "x: split along `axis` at `points` or, without points, into as many equal parts as there are results",
         (1, 1),
         {**AXIS, "points": Attribute("a list of whole numbers or null", None), "parts": Attribute("a whole number", 0)},
         (1, MANY),
@@ -121,29 +123,27 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
     ),
     "copy": PrimitiveSchema("x", (1, 1)),
     "deconv_packed": PrimitiveSchema(
-        "x [N,C,*S], w [C,O/groups,*K], b [O] if `bias`: y = activation(the sum of the windows w that x paints, + b)",
+        "x [N,C,*S], w [C,O/groups,*K], b [O] if `bias`: y = activation(transposed convolution of x with w, + b)",
         (2, 3),
         {**SLIDING, "groups": Attribute("a whole number", 1), "bias": FLAG, **FUSED_ACTIVATION},
     ),
     "im2col": PrimitiveSchema(
-        "x [N,C,*S]; the result is [N,C*K,*T], a window's numbers in channels", (1, 1), {"kernel": INTS, **SLIDING}
+        "x [N,C,*S]; the result is [N,C*K,*T], with the windows as channels", (1, 1), {"kernel": INTS, **SLIDING}
     ),
-    "stochastic_pool": PrimitiveSchema(
-        "x [N,C,*S]: the mean of each window, weighted by its own numbers", (1, 1), WINDOW
-    ),
+    "stochastic_pool": PrimitiveSchema("x [N,C,*S]: the mean of each window, weighted by its elements", (1, 1), WINDOW),
     "pyramid_pool": PrimitiveSchema(
-        "x [N,C,*S], pooled to 1, 2^axes, 4^axes, ... windows, `height` levels of them: [N,C*windows]",
+        "x [N,C,*S]: pooled to 1, 2^axes, 4^axes, ... windows, for `height` levels: [N,C*windows]",
         (1, 1),
         {"height": Attribute("a whole number"), "mode": Attribute("max or avg", "max")},
     ),
     "l2_normalize": PrimitiveSchema(
-        "x [N,C,...], by the root of its squares' sum + eps, over the channels at each place or, `across`, over all",
+        "x [N,C,...]: divided by sqrt(sum of squares + eps), over the channels of each pixel or, if `across`, over all",
         (1, 1),
         {"across": Attribute("a truth value", True), "eps": number_or(1e-10)},
     ),
     "transpose": PrimitiveSchema("x; axis i of the result is axis order[i] of x", (1, 1), {"order": INTS}),
     "crop": PrimitiveSchema(
-        "x; perhaps a tensor that lends its sizes in place of `sizes`: that much of x along the axes from `axis` on",
+        "x; optionally a tensor whose sizes are used in place of `sizes`: x cropped along the axes from `axis` on",
         (1, 2),
         {
             "axis": Attribute("a whole number", 2),
@@ -152,27 +152,27 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         },
     ),
     "tile": PrimitiveSchema(
-        "x, `tiles` times over along `axis`", (1, 1), {"tiles": Attribute("a whole number"), **AXIS}
+        "x: repeated `tiles` times along `axis`", (1, 1), {"tiles": Attribute("a whole number"), **AXIS}
     ),
     "gather": PrimitiveSchema(
-        "a table [R,...], an index of any shape: each number, cut to a whole one, becomes that row", (2, 2)
+        "a table [R,...]; an index of any shape: each element, truncated to an integer, selects a row", (2, 2)
     ),
     "filter": PrimitiveSchema(
-        "tensors of R rows, and a selector [R,1,...]: each with the rows where the selector is not 0",
+        "tensors of R rows, and a selector [R,1,...]: the rows of each tensor where the selector is not 0",
         (2, MANY),
         {},
         (1, MANY),
     ),
     "lstm": PrimitiveSchema(
-        "gates [T,N,4D] in the order input, forget, output, candidate; cont [T,N]; w [4D,D]; the first h, c [1,N,D] or "
-        "none; results: every h [T,N,D] and, with `state`, the last h and c [1,N,D]",
+        "gates [T,N,4D] in the order input, forget, output, candidate; cont [T,N]; w [4D,D]; optionally the initial h "
+        "and c [1,N,D]; results: every h [T,N,D] and, if `state`, the last h and c [1,N,D]",
         (3, 5),
         {"state": FLAG},
         (1, 3),
     ),
     "rnn": PrimitiveSchema(
-        "x [T,N,D]; cont [T,N]; w [D,D]; the first h [1,N,D] or none; results: every h = tanh(x + w cont h) [T,N,D] "
-        "and, with `state`, the last [1,N,D]",
+        "x [T,N,D]; cont [T,N]; w [D,D]; optionally the initial h [1,N,D]; results: every h = tanh(x + w cont h) "
+        "[T,N,D] and, if `state`, the last h [1,N,D]",
         (3, 4),
         {"state": FLAG},
         (1, 2),
@@ -197,18 +197,19 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         },
     ),
     "reduce": PrimitiveSchema(
-        "x, of which all from `axis` on becomes one number, times `coeff`",
+        "x: reduced over the axes from `axis` on, times `coeff`",
         (1, 1),
         {"axis": Attribute("a whole number", 0), "how": Attribute("sum, asum, sumsq or mean"), "coeff": number_or(1.0)},
     ),
     "argmax": PrimitiveSchema(
-        "x: where along `axis` its `top` largest numbers stand, of equals the last; a second result is the numbers",
+        "x: the indices along `axis` of its `top` largest elements, of equal ones the last; the second result, if "
+        "`numbers`, is the elements",
         (1, 1),
         {**AXIS, "top": Attribute("a whole number", 1), "numbers": FLAG},
         (1, 2),
     ),
     "standardize": PrimitiveSchema(
-        "x, less the mean and, if `scaled`, by the deviation of what lies at each place along the dimensions `per`",
+        "x: minus the mean and, if `scaled`, divided by the standard deviation, for each index of the axes `per`",
         (1, 1),
         {
             "per": INTS,
@@ -218,40 +219,40 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         },
     ),
     "cross_entropy": PrimitiveSchema(
-        "p, classes along `axis`; a label for each place beside it; perhaps gains, classes squared: "
-        "-log p at the label",
+        "p, with classes along `axis`; a label for each position; optionally gains [classes,classes]: -log p of the "
+        "label's class",
         (2, 3),
         {**LABELLED, "floor": number_or(0.0)},
     ),
     "hinge": PrimitiveSchema(
-        "x [N,...]; a label for each row: max(0, 1 - x) at the label, max(0, 1 + x) beside it", (2, 2)
+        "x [N,...]; a label for each row: max(0, 1 - x) for the label's class, max(0, 1 + x) for others", (2, 2)
     ),
     "total_loss": PrimitiveSchema(
-        "losses; perhaps a label for each: the sum of those whose label is not `ignore`, divided as `by` says",
+        "losses; optionally a label for each: the sum of those whose label is not `ignore`, normalized `by`",
         (1, 2),
         {**LABELLED, "by": Attribute("all, valid, batch or none"), "scale": number_or(1.0)},
     ),
     "accuracy": PrimitiveSchema(
-        "x, classes along `axis`; a label for each place beside it; the second result, if `classes`, is for each class",
+        "x, with classes along `axis`; a label for each position; the second result, if `classes`, is per class",
         (2, 2),
         {**LABELLED, "top": Attribute("a whole number", 1), "classes": FLAG},
         (1, 2),
     ),
     "launch": PrimitiveSchema(
-        "the values that `arguments` names by number: the artifact's cubin for `kernel` runs on a GPU, in blocks of "
-        "32 x `warps` threads; on an architecture in `variants` the attributes given there stand for these",
+        "the values that `arguments` refers to: runs the artifact's cubin for `kernel` on a GPU, in blocks of "
+        "32 x `warps` threads; for an architecture in `variants`, its attributes replace these",
         (0, MANY),
         {**LAUNCH_ATTRIBUTES, "variants": Attribute("attributes by architecture", {})},
         (1, MANY),
     ),
     "view": PrimitiveSchema(
-        "values whose bytes the results are, written by other steps: nothing runs, only a name is given",
+        "values that the results alias, computed by other steps: nothing runs",
         (0, MANY),
         {},
         (1, MANY),
     ),
     "user": PrimitiveSchema(
-        "anything; the caller's function, given to load(layers=...), gets the attributes and the operands",
+        "any tensors: calls the function passed to load(layers=...) with the attributes and the operands",
         (0, MANY),
         {"layer": Attribute("a text"), "attributes": Attribute("anything", None)},
         (1, MANY),

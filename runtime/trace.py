@@ -1,4 +1,4 @@
-"""Every value that a compiled net makes on its way: the very run that answers, looked at step by step."""
+"""Records every value that a compiled net computes, step by step."""
 
 from __future__ import annotations
 

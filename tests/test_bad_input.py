@@ -86,7 +86,7 @@ NETS = {
     ),
     "top made twice": (
         HEAD + CONV.format("a", 4) + CONV.format("b", 4).replace('top: "b"', 'top: "a"'),
-        [':3:54: layer "b"', '"a" is already made by layer "a"', "Give the top a name of its own."],
+        [':3:54: layer "b"', '"a" is already made by layer "a"', "Give the top another name."],
     ),
     "a web page": (
         "\n<!DOCTYPE html>\n<html><body>net.prototxt at master</body></html>",

@@ -83,7 +83,7 @@ def test_a_package_cannot_replace_what_is_there() -> None:
     ]
     reasons = [sentence.partition("): ")[2] for sentence, _ in load_entry_points(entries)]
     assert reasons == [
-        "ValueError: ReLU is a layer that cortado computes itself; give yours a type of its own",
+        "ValueError: ReLU is a layer that cortado computes itself; give your layer another type",
         "the layer Twice is registered already",
         "ModuleNotFoundError: No module named 'nowhere'",
     ]

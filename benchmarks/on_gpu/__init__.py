@@ -1,1 +1,1 @@
-"""The stages of benchmarks/gpu.py: each a process of its own, so that a crash or a time limit costs one stage only."""
+"""The stages of benchmarks/gpu.py: separate processes, so that a crash or a time limit affects one stage only."""

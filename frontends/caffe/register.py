@@ -1,4 +1,4 @@
-"""Layers that cortado does not know, from whoever does: a function that computes one, and what it needs to be read."""
+"""Registration of custom layers: a function that computes a layer, and the settings, blobs and shapes it needs."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def register_layer(
     cell can be run again; `unregister_layer` removes it. ValueError if cortado computes that type itself.
     """
     if type in LAYERS and type not in REGISTERED_LAYERS:
-        raise ValueError(f"{type} is a layer that cortado computes itself; give yours a type of its own")
+        raise ValueError(f"{type} is a layer that cortado computes itself; give your layer another type")
     fields = field_types("LayerParameter")
     if param is not None and (param not in fields or not fields[param].message):
         raise ValueError(f"a layer of Caffe's has no settings called {param}{did_you_mean(param, fields)}")
 
-    def computed(settings: Mapping[str, Any], *arrays: Tensor) -> list[Tensor]:
+    def compute(settings: Mapping[str, Any], *arrays: Tensor) -> list[Tensor]:
         made = run(settings, *arrays)
         return [torch.as_tensor(x) for x in (made if isinstance(made, list | tuple) else [made])]
 
@@ -59,12 +59,12 @@ def register_layer(
         learnt = [l.weight(shape, f"blob{i}") for i, shape in enumerate(blobs(settings, *known) if blobs else ())]
         return l.emit_all(User(layer=type, settings=json.dumps(settings, sort_keys=True)), *given, *learnt)
 
-    REGISTERED_LAYERS.replace(type, RegisteredLayer(shapes or shape_of_first, computed))
+    REGISTERED_LAYERS.replace(type, RegisteredLayer(shapes or shape_of_first, compute))
     LAYERS.replace(type, LayerType(read, param, count_range(bottoms), count_range(tops)))
 
 
 def unregister_layer(type: str) -> None:
-    """Forget a registered layer type. ValueError if there is none of that name."""
+    """Unregister a layer type. ValueError if it is not registered."""
     if type not in REGISTERED_LAYERS:
         raise ValueError(f"no layer {type} is registered{did_you_mean(type, REGISTERED_LAYERS)}")
     REGISTERED_LAYERS.remove(type)
@@ -95,5 +95,5 @@ def to_plain(value: Any) -> Any:
 
 
 def registered_layers() -> dict[str, RunFunction]:
-    """What the runtime asks the caller for, of all that are registered."""
+    """The functions of all registered layers by type, for the runtime."""
     return {name: known.run for name, known in REGISTERED_LAYERS.items()}

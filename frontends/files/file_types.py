@@ -1,4 +1,4 @@
-"""What kind of file a path names, told by its first bytes: nothing has to be imported to find out."""
+"""Detects the type of a file by its first bytes, without importing anything."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def is_artifact(path: str | Path) -> bool:
-    """Does this look like a compiled net, whatever it is called? A safetensors file: a length, then a brace."""
+    """True if the file looks like a compiled net, that is, a safetensors file: a length, then a brace."""
     named = Path(path).suffix == ".cortado"
     try:
         with Path(path).open("rb") as file:

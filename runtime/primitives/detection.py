@@ -57,13 +57,13 @@ def detect_image(attributes: Mapping[str, Any], image: int, boxes: Floats, score
     above = scores > np.float32(attributes["confidence"])
     wanted = [c for c in np.flatnonzero(above.any(0)).tolist() if c != attributes["background"]]
 
-    def kept(c: int) -> Iterator[tuple[float, int, int]]:
+    def select_class(c: int) -> Iterator[tuple[float, int, int]]:
         order = sort_by_score(scores[:, c], np.flatnonzero(above[:, c]), attributes["top_k"])
         column = 0 if attributes["share_location"] else c
         for i in non_max_suppression(boxes[order, column], attributes["nms_threshold"], attributes["eta"]):
             yield -float(scores[order[i], c]), c, int(order[i])
 
-    best = merge(*map(kept, wanted), key=itemgetter(0))  # of equal scores the lower class is first
+    best = merge(*map(select_class, wanted), key=itemgetter(0))  # of equal scores the lower class is first
     most = attributes["keep_top_k"]
     found = sorted(islice(best, most if most >= 0 else None), key=itemgetter(1))
     made = np.empty((len(found), 7), np.float32)

@@ -119,15 +119,15 @@ def with_layout(graph: Graph, layout: str) -> Graph:
     """The graph with every image in this layout."""
     writer = Writer(graph)
 
-    def lying(value: Value) -> Value:
+    def assign(value: Value) -> Value:
         image = value.type.rank == 4 and not isinstance(value, Constant)
         writer[value] = replace(value, layout=layout) if image else value
         return writer[value]
 
-    inputs = tuple(map(lying, graph.inputs))
+    inputs = tuple(map(assign, graph.inputs))
     for node in graph.nodes:
         read = tuple(writer[v] for v in node.inputs)
-        writer.add(replace(node, inputs=read, results=tuple(map(lying, node.results))))
+        writer.add(replace(node, inputs=read, results=tuple(map(assign, node.results))))
     writer.graph = replace(graph, inputs=inputs)
     return writer.finish()
 

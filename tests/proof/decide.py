@@ -38,26 +38,26 @@ def draw_layouts(graph: Graph, dice: Dice) -> Graph:
     """The graph with a random layout for each image, with relayouts where a node needs them."""
     names, now, nodes = UniqueNames(graph), dict[Value, Value](), list[Node]()
 
-    def lying(value: Value, layout: str) -> Value:
+    def relayout(value: Value, layout: str) -> Value:
         if value.layout in (None, layout) or is_layout_invariant(value):
             return value
         copy = Value(names.fresh(f"{value.name}.{layout}"), value.type, layout)
         nodes.append(Node(Relayout(to=layout), (value,), (copy,)))
         return copy
 
-    def placed(value: Value, layout: str) -> Value:
+    def assign(value: Value, layout: str) -> Value:
         return replace(value, layout=layout) if value.type.rank == 4 else value
 
     for value in graph.inputs:
-        now[value] = placed(value, dice.pick(("nchw", "nchw", "nhwc")))
+        now[value] = assign(value, dice.pick(("nchw", "nchw", "nhwc")))
     for node in graph.nodes:
         layout = "nchw" if node.op.row_major_only else dice.pick(("nchw", "nhwc"))
         inputs = [now.get(v, v) for v in node.inputs]
         if isinstance(node.op, Relayout):
             layout = node.op.to
         elif not node.op.layout_agnostic:
-            inputs = [lying(v, layout) for v in inputs]
-        now.update((v, placed(v, layout)) for v in node.results)
+            inputs = [relayout(v, layout) for v in inputs]
+        now.update((v, assign(v, layout)) for v in node.results)
         nodes.append(Node(node.op, tuple(inputs), tuple(now[v] for v in node.results)))
     return rebuild(graph, tuple(nodes), now, tuple(now[v] for v in graph.inputs))
 

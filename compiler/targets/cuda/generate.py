@@ -1,4 +1,4 @@
-"""A kernel as one launch on a GPU: its file, how it is launched, and how its weights have to lie."""
+"""Generates the kernel of a node: its source, its launch arguments, and the axis order of its packed weights."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FUSIBLE_DTYPES = ("f32", "f16")
 
 @dataclass(frozen=True, slots=True)
 class GeneratedKernel:
-    """A kernel's name, its whole file, and the spec that it was written from."""
+    """A kernel's name, its source, and the spec that it was generated from."""
 
     name: str
     text: str
@@ -73,7 +73,7 @@ def family_of(node: Node) -> Family | None:
 
 
 def reason_not_fused(kernel: Graph) -> str | None:
-    """Why the nodes after the first of a kernel cannot be its epilogue; None if they can."""
+    """The reason why the nodes after the first cannot be the kernel's epilogue; None if they can."""
     anchor, *epilogue = kernel.nodes
     if not isinstance(anchor.op, (*ANCHORS, Elementwise)) or len(anchor.results) > 1:
         return f"{anchor.op.name} has no epilogue on this target"
@@ -98,6 +98,6 @@ def reason_not_fused(kernel: Graph) -> str | None:
 
 
 def default_view(value: Value) -> View:
-    """A value on its own, in its layout."""
+    """A contiguous view of a value in its layout."""
     shape = value.type.shape
     return View(value.type.dtype, shape, strides(shape, 1 if value.layout == "nhwc" else None))

@@ -105,5 +105,5 @@ def image_sizes(view: View) -> tuple[int, int, int, int]:
 
 
 def rows_and_columns(numbers: tuple[int, ...], missing: int) -> tuple[int, int]:
-    """One number each for rows and columns; for a single image axis, `missing` stands for the rows."""
+    """One number each for rows and columns; with a single image axis, `missing` is the number for rows."""
     return (missing, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])

@@ -1,4 +1,4 @@
-"""The steps of a planned graph on a GPU: launches where there are kernels, else the runtime's own primitives."""
+"""Lowers a planned graph to steps on a GPU: launches of kernels, and host steps where there is no kernel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .view import view_of
 
 @dataclass(slots=True)
 class CompiledKernels:
-    """What a graph becomes: steps, the weights that were packed for them, each kernel's file and machine code."""
+    """The result of lowering: steps, packed weights, and the source and machine code of each kernel."""
 
     steps: list[Step] = field(default_factory=list)
     weights: dict[str, Weight] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class CompiledKernels:
 
 @dataclass(frozen=True, slots=True)
 class LoweredNode:
-    """A node with the ways to launch it: none if its results stand in their places already."""
+    """A node and its kernels, one per architecture; none if its results are in place already."""
 
     node: Node
     label: str
@@ -47,7 +47,7 @@ class LoweredNode:
 
 @dataclass(frozen=True, slots=True)
 class HostNode:
-    """A node that runs on the host, and why."""
+    """A node that runs on the host, and the reason."""
 
     step: Step
     reason: str
@@ -71,13 +71,13 @@ def compile_kernels(
 
 
 def generate_sources(graph: Graph, places: SlotsAndWeights, strict: bool = False) -> dict[str, str]:
-    """Every kernel's file by name, without compiling any."""
+    """The source of every kernel by name. Nothing is compiled."""
     found = [lower_node(node, places, strict) for node in graph.nodes]
     return {launch.name: launch.text for l in found if isinstance(l, LoweredNode) for launch in l.kernels}
 
 
 def lower_node(node: Node, places: SlotsAndWeights, strict: bool) -> LoweredNode | HostNode:
-    """A node's launches, or its step on the host if there is no kernel for it and it runs alone."""
+    """The kernels of a node, or a host step if there is no kernel for it and it is not fused."""
     body, results = kernel_graph(node), tuple(v.name for v in node.results)
     outside = node.inputs if isinstance(node.op, Fused) else external_operands([node])
     try:
@@ -96,7 +96,7 @@ def lower_node(node: Node, places: SlotsAndWeights, strict: bool) -> LoweredNode
 
 
 def make_step(one: LoweredNode, code: Mapping[Job, MachineCode], made: CompiledKernels) -> Step:
-    """The step of a node that is launched, with its weights packed."""
+    """The step of a node with kernels; its weights are packed."""
     results = tuple(v.name for v in one.node.results)
     if not one.kernels:
         return Step("view", {}, tuple(v.name for v in one.reads), results, one.label)
@@ -107,7 +107,7 @@ def make_step(one: LoweredNode, code: Mapping[Job, MachineCode], made: CompiledK
 
 
 def pack_weight(value: Value, order: Sequence[int], shape: tuple[int, ...], made: CompiledKernels) -> str:
-    """The name of a weight with its axes in another order, made once."""
+    """The name of a weight with permuted axes, which is created once."""
     assert isinstance(value, Constant)
     name = f"{value.name}:{''.join(map(str, order))}"
     if name not in made.weights:
@@ -118,12 +118,12 @@ def pack_weight(value: Value, order: Sequence[int], shape: tuple[int, ...], made
 
 
 def compile_jobs(launches: Sequence[GeneratedKernel]) -> list[Job]:
-    """Every kernel for every architecture that it is compiled for."""
+    """Pairs of kernel name and architecture that have to be compiled."""
     return [(launch.name, a) for launch in launches for a in launch.spec.architectures]
 
 
 def launch_attributes(launches: Sequence[GeneratedKernel], code: Mapping[Job, MachineCode]) -> dict[str, Any]:
-    """The attributes of the primitive `launch`; what differs on other architectures are its variants."""
+    """The attributes of the primitive `launch`; `variants` holds what differs on other architectures."""
     by = {a: kernel_attributes(launch, code[launch.name, a]) for launch in launches for a in launch.spec.architectures}
     newest = by.pop(NEWEST_ARCHITECTURE)
     variants = {a: {k: v for k, v in its.items() if newest[k] != v} for a, its in by.items()}
@@ -131,7 +131,7 @@ def launch_attributes(launches: Sequence[GeneratedKernel], code: Mapping[Job, Ma
 
 
 def kernel_attributes(launch: GeneratedKernel, machine: MachineCode) -> dict[str, Any]:
-    """How a kernel is launched; the compiler says how its descriptors' boxes are cut."""
+    """The launch attributes of one kernel; the boxes of its descriptors come from its machine code."""
     cut = iter(machine.descriptors)
     given = [
         {"descriptor": {**a["descriptor"], **next(cut)}} if "descriptor" in a else a

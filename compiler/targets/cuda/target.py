@@ -15,8 +15,8 @@ from .convolution import MIN_UNFLATTENED_CHANNELS
 from .generate import reason_not_fused
 from .lowering import HostNode, LoweredNode, compile_kernels, generate_sources, lower_node
 
-MAX_KERNEL_NODES = 16  # nodes in one kernel: growing it node by node stays linear in the net, and files readable
-CHANNEL_ALIGNMENT = 8  # channels: 16 bytes of f16, and what follows them lies as well in memory as they do
+MAX_KERNEL_NODES = 16  # nodes in one kernel: bounds the time of growing it node by node, and keeps files readable
+CHANNEL_ALIGNMENT = 8  # channels: 16 bytes of f16, so that both results of a merged kernel are aligned
 PRECISIONS = ("f32", "f32-strict", "f16")
 
 

@@ -70,9 +70,9 @@ def lower_softmax(work: KernelProblem) -> Sequence[KernelSpec]:
 
 
 def outer_and_inner(groups: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The collapsed axes beside the softmax axis as an outer and an inner group. Unsupported if there are more."""
+    """The axes other than the softmax axis, collapsed to an outer and an inner group. Unsupported if there are more."""
     if len(groups) > 2:
-        raise Unsupported("the axes beside the softmax axis need more than two strides")
+        raise Unsupported("the axes other than the softmax axis need more than two strides")
     return groups[0] if len(groups) > 1 else (), groups[-1] if groups else ()
 
 

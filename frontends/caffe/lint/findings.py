@@ -132,7 +132,7 @@ def unsafe_in_place(flow: Dataflow) -> Found:
         if not layer.is_in_place or not is_known(layer.message):
             continue
         bottom = layer.reads[0]
-        advice = "Give the top a name of its own."
+        advice = "Give the top another name."
         reason = needs(layer.message).forward or other_reader_conflict(layer, bottom)
         if reason is not None:
             yield layer.message.fault(f"{layer.label} is in place: {reason}", "top", advice)
@@ -146,7 +146,7 @@ def changed_alias(flow: Dataflow) -> Found:
     for layer in flow.layers:
         if layer.is_in_place and (reason := alias_conflict(layer, layer.reads[0])) is not None:
             sentence = f"{layer.label} is in place and changes another blob too: {reason}"
-            advice = "cortado computes what Caffe does. If that is not intended, give the top a name of its own."
+            advice = "cortado computes what Caffe does. If that is not intended, give the top another name."
             yield layer.message.fault(sentence, "top", advice)
 
 
