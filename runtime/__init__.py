@@ -1,4 +1,4 @@
-"""Runs compiled nets. Knows files, tensors and the order of steps; knows nothing of graphs, and imports no compiler."""
+"""The runtime: loads and runs compiled nets. It does not depend on graphs, and imports no compiler."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def check_slot(name: str, slot: Slot, plan: Plan) -> None:
     if slot.at is None:
         require(name in plan.inputs and slot.channels is None, f"{name!r} is computed and has no place")
     else:
-        require(slot.at >= 0 and slot.at % DTYPES[slot.dtype].itemsize == 0, f"{name!r} cannot lie at {slot.at}")
-        require(slot.at + slot.nbytes <= plan.arena, f"{name!r} at {slot.at} does not lie inside the arena")
+        require(slot.at >= 0 and slot.at % DTYPES[slot.dtype].itemsize == 0, f"{name!r} cannot be at {slot.at}")
+        require(slot.at + slot.nbytes <= plan.arena, f"{name!r} at {slot.at} is not inside the arena")
 
 
 def check_step(step: Step, plan: Plan, known: set[str]) -> None:

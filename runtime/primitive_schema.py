@@ -1,4 +1,4 @@
-"""How a primitive is described: the kinds of its attributes, how many operands and results, and the epilogue."""
+"""The schema of primitives: types of attributes, counts of operands and results, scalar functions, activations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXPR_FUNCTIONS: Mapping[str, int] = {
     **dict.fromkeys(("floor", "ceil", "round", "sign", "erf"), 1),
     "where": 3,
 }
-"""The scalar functions, with how many arguments each has: what an `expr` may call.
+"""The scalar functions that an `expr` may call, with their numbers of arguments.
 
 Comparisons give 1 or 0, and the condition of `where`. pow of a negative number to a fraction is NaN; maximum and
 minimum are NaN if either operand is; round rounds halves to even.
@@ -26,8 +26,8 @@ minimum are NaN if either operand is; round rounds halves to even.
 class Activation:
     """A function that oneDNN applies to a convolution's or linear's result before it is stored.
 
-    `parameters` are the attributes that it reads. `after_add`: it is also fused behind an added operand; the others
-    then cost one more pass over the result.
+    `parameters` are the attributes that it reads. `after_add`: True if it is also fused after an added operand; other
+    activations would then need a separate loop over the result.
     """
 
     parameters: tuple[str, ...] = ()
@@ -42,14 +42,14 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "tanh": Activation(),
     "clip": Activation(("low", "high")),
 }
-"""Those that differ from torch's own by 1e-6 at most (measured: 2e-7); oneDNN's elu is not reachable from torch."""
+"""Activations whose error against torch's is at most 1e-6 (measured: 2e-7); torch does not expose oneDNN's elu."""
 
 REQUIRED: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A JSON type, one of ATTRIBUTE_TYPES, and what is meant where the attribute is left out."""
+    """A JSON type, one of ATTRIBUTE_TYPES, and the default, if the attribute is optional."""
 
     type: str
     default: Any = REQUIRED
@@ -57,7 +57,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class PrimitiveSchema:
-    """`operands` and `results` say in words what they are; the pairs how many there may be, least and most."""
+    """A description of operands and result in words; the least and greatest counts of both; the attributes."""
 
     description: str
     operand_count: tuple[int, int]
@@ -113,11 +113,11 @@ LAUNCH_ATTRIBUTES: Mapping[str, Attribute] = {
     "grid": Attribute("a grid of three numbers"),
     "arguments": Attribute("a kernel's parameters"),
 }
-"""How a kernel is launched on a GPU."""
+"""The attributes of a kernel launch on a GPU."""
 
 
 def is_variants(value: Any) -> bool:
-    """By architecture ("sm_80"), the attributes of `launch` that differ there."""
+    """True for a dict from architecture ("sm_80") to the attributes of `launch` that differ there."""
     tests = {name: ATTRIBUTE_TYPES[attribute.type] for name, attribute in LAUNCH_ATTRIBUTES.items()}
     return isinstance(value, dict) and all(
         isinstance(one, dict) and all(name in tests and tests[name](v) for name, v in one.items())

@@ -1,4 +1,4 @@
-"""How long each step of a net takes on this machine's CPU."""
+"""Times each step of a net on this machine's CPU."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .net import Net, torch_threads
 from .plan import Plan
 from .runners import ObservableProgram, find_runner
 
-WARM_UP_RUNS = 3  # runs before any is timed: caches fill, and oneDNN makes its kernels at the first call
+WARM_UP_RUNS = 3  # untimed runs: caches fill, and oneDNN creates its kernels at the first call
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """Seconds of repeated runs.
 
-    `steps` holds for each step of `plan`, in order, its seconds in each run; `runs` the seconds of whole runs without
-    a look at the clock between steps, taken in turn with the others. `threads` is how many torch could use.
+    `steps` holds for each step of `plan`, in order, its seconds in each run; `runs` the seconds of whole runs, without
+    timing their steps, interleaved with the others. `threads` is the number of torch's threads.
     """
 
     plan: Plan
@@ -31,13 +31,13 @@ class Profile:
 
 
 def profile(net: Net, inputs: Mapping[str, Any], repeat: int = 20) -> Profile:
-    """Run the net step by step, `repeat` times, in memory of its own.
+    """Run the net step by step, `repeat` times, in a separate instance.
 
     Inputs are as for calling the net. ValueError if they do not fit, `repeat` is not positive, or the net is for a
-    GPU: there the host only starts kernels, and what it could time is not what they take.
+    GPU, where the host only launches kernels and cannot time them.
     """
     if repeat < 1:
-        raise ValueError(f"a net is profiled in one run or more, not {repeat}")
+        raise ValueError(f"repeat is 1 or more, not {repeat}")
     if sentence := reason_not_profiled(net.plan.net, net.plan.target, net.plan.runner):
         raise ValueError(sentence)
     program, ready = net.prepare_run(net.inputs_by_name(inputs, {}))
@@ -57,6 +57,6 @@ def profile(net: Net, inputs: Mapping[str, Any], repeat: int = 20) -> Profile:
 
 
 def reason_not_profiled(net: str, target: str, runner: str) -> str | None:
-    """Why a net has no profile here, and what makes one instead; None for a net that has."""
+    """The reason why a net cannot be profiled, with the tool to use instead; None if it can."""
     reason = find_runner(runner).reason_not_profiled
     return f"net {net!r} is for {target!r}, and {reason}" if reason else None

@@ -1,4 +1,4 @@
-"""What a plan needs beside itself to run: tensors, the caller's functions, and a cache of packed weights."""
+"""The resources of a plan: tensors, the caller's functions, and a cache of packed weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .primitives import LayerFunction, PackedWeights
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a runner gets with a plan.
+    """The resources that a runner gets with a plan.
 
-    `weights` are the artifact's tensors by handle, `binaries` those that runners know by names of their own; `layers`
-    are the caller's functions for `user` steps; `packed_weights` is shared by all plans of a net.
+    `weights` are the artifact's tensors by handle, `binaries` runner-specific tensors by name, such as machine code;
+    `layers` are the caller's functions for `user` steps; `packed_weights` is shared by all plans of a net.
     """
 
     weights: Mapping[str, Tensor]

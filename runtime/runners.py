@@ -1,4 +1,4 @@
-"""What runs plans: a registry of runners by name, each in a folder of its own and imported when a plan asks for it."""
+"""The registry of runners, by name; each is a subpackage that is imported when a plan needs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUILT_IN = {"onednn": ".onednn", "cuda": ".cuda"}  # by name the package, which 
 
 
 class Program(Protocol):
-    """A plan that is ready to run, by many threads at once."""
+    """A prepared plan, which many threads can run at once."""
 
     plan: Plan
 
@@ -25,14 +25,14 @@ class Program(Protocol):
 
 @runtime_checkable
 class BindableProgram(Protocol):
-    """A program that can be bound to arrays which stay where they are: see `Net.bind`."""
+    """A program that can be bound to fixed arrays: see `Net.bind`."""
 
     def bind(self, inputs: Mapping[str, Tensor], /) -> Callable[[], dict[str, Tensor]]: ...
 
 
 @runtime_checkable
 class ObservableProgram(Protocol):
-    """A program whose steps can be timed and looked at one by one, on the host."""
+    """A program whose steps can be timed and observed one by one, on the host."""
 
     @property
     def weights(self) -> Mapping[str, Tensor]: ...
@@ -44,8 +44,8 @@ class ObservableProgram(Protocol):
 class Runner(Protocol):
     """Runs the plans that name it.
 
-    `payload` is the version of steps that it reads. `takes_gpu_arrays`: arrays on a GPU are used where they are.
-    `reason_not_profiled`: why its steps cannot be timed one by one, "" if they can.
+    `payload` is the version of steps that it reads. `takes_gpu_arrays`: True if it uses arrays on a GPU directly.
+    `reason_not_profiled`: the reason why its steps cannot be timed one by one, or "".
     """
 
     name: str
@@ -54,27 +54,27 @@ class Runner(Protocol):
     reason_not_profiled: str
 
     def reason_unavailable(self) -> str:
-        """Why this machine cannot run such plans; "" if it can. Cheap."""
+        """The reason why this machine cannot run such plans, or "". It must be cheap to call."""
 
     def check(self, plan: Plan, binaries: Mapping[str, Tensor]) -> None:
-        """ArtifactError if a step is not one that can be run without harm, whoever wrote it."""
+        """ArtifactError if a step cannot be run safely; the plan may be untrusted."""
 
     def prepare(self, plan: Plan, resources: Resources) -> Program:
-        """The plan, made ready. ArtifactError if this machine cannot."""
+        """Prepare the plan. ArtifactError if this machine cannot run it."""
 
 
 REGISTERED: dict[str, Runner] = {}
 
 
 def register_runner(runner: Runner) -> None:
-    """Make a runner known in this process. ValueError if there is another of that name."""
+    """Register a runner in this process. ValueError if there is another one of this name."""
     if runner.name in BUILT_IN or REGISTERED.get(runner.name, runner) is not runner:
         raise ValueError(f"there is a runner called {runner.name!r} already")
     REGISTERED[runner.name] = runner
 
 
 def find_runner(name: str) -> Runner:
-    """ArtifactError if there is none of that name."""
+    """The runner of this name. ArtifactError if there is none."""
     if name in BUILT_IN:
         runner: Runner = import_module(BUILT_IN[name], __package__).RUNNER
         return runner
@@ -85,7 +85,7 @@ def find_runner(name: str) -> Runner:
 
 
 def check_steps(plan: Plan, binaries: Mapping[str, Tensor]) -> None:
-    """Let the plan's runner prove its steps. ArtifactError if it cannot, or reads another version of them."""
+    """Let the plan's runner check its steps. ArtifactError if a check fails, or the version of the steps differs."""
     runner = find_runner(plan.runner)
     if plan.payload != runner.payload:
         raise ArtifactError(

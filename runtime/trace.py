@@ -12,10 +12,10 @@ from .runners import ObservableProgram
 
 
 def trace(net: Net, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Copies of the inputs, of what each step makes, in order, and of the outputs under their blobs' names.
+    """Copies of the inputs, of the results of each step, in order, and of the outputs by blob name.
 
-    Inputs are as for calling the net. ValueError if they do not fit. Of a net for a GPU there are the outputs alone: it
-    runs as one graph, in memory of its own.
+    Inputs are as for calling the net. ValueError if they do not fit. For a net on a GPU, which runs as one CUDA graph,
+    only the outputs are returned.
     """
     program, ready = net.prepare_run(net.inputs_by_name(inputs, {}))
     found = {name: tensor.clone() for name, tensor in ready.items()}

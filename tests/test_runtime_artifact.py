@@ -235,13 +235,13 @@ def with_step(**changes: Any) -> Plan:
 CONV = {"stride": [1], "pad": [0], "dilation": [1]}
 TWO_RESULTS = (replace(small().plan.steps[0], results=("c", "d")), small().plan.steps[1])
 HOSTILE: list[tuple[str, Plan]] = [
-    ("does not lie inside the arena", with_fields(arena=130)),
-    ("does not lie inside the arena", with_slot(at=176)),
-    ("does not lie inside the arena", with_slot(dims=(1 << 40, 2, 2, 2))),
-    ("does not lie inside the arena", with_slot(dims=("?99", 2, 2, 2))),
-    ("does not lie inside the arena", with_slot(channels=(0, 99))),
-    ("cannot lie at -64", with_slot(at=-64)),
-    ("cannot lie at 66", with_slot(at=66)),
+    ("is not inside the arena", with_fields(arena=130)),
+    ("is not inside the arena", with_slot(at=176)),
+    ("is not inside the arena", with_slot(dims=(1 << 40, 2, 2, 2))),
+    ("is not inside the arena", with_slot(dims=("?99", 2, 2, 2))),
+    ("is not inside the arena", with_slot(channels=(0, 99))),
+    ("cannot be at -64", with_slot(at=-64)),
+    ("cannot be at 66", with_slot(at=66)),
     ("dimensions that cannot be", with_slot(dims=(1, -2, 2, 2))),
     ("dimensions that cannot be", with_slot(dims=(1, "?x", 2, 2))),
     ("cannot be channels", with_slot(channels=(1, 2))),

@@ -1,4 +1,4 @@
-"""Runs plans for NVIDIA GPUs through CUDA's driver alone: no Triton, no toolkit, no compiler is needed.
+"""The runner for NVIDIA GPUs, which needs only CUDA's driver: no Triton, no toolkit, no compiler.
 
 Nothing here is imported before a plan names this runner, and the driver is opened when a plan is made ready.
 """
@@ -17,7 +17,7 @@ from .program import CudaProgram as CudaProgram
 
 
 class CudaRunner:
-    """Runs where there is an NVIDIA driver and a GPU."""
+    """The runner "cuda", which is available where there is an NVIDIA driver and a GPU."""
 
     name = "cuda"
     payload = 1

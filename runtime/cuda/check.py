@@ -1,4 +1,4 @@
-"""Proves that the steps of a plan for a GPU launch kernels that are there, with arguments that are there."""
+"""Checks that the steps of a plan for a GPU launch kernels of the artifact with valid arguments."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_launch(step: Step) -> None:
 
 
 def check_arguments(arguments: Sequence[Mapping[str, Any]], operands: int, results: int) -> None:
-    """A kernel's parameters name operands and results that are there. ValueError if not."""
+    """ValueError unless a kernel's arguments refer to operands and results of its step."""
     for argument in arguments:
         named = argument["descriptor"]["of"] if "descriptor" in argument else argument
         for kind, count in (("operand", operands), ("result", results)):
@@ -50,7 +50,7 @@ def check_arguments(arguments: Sequence[Mapping[str, Any]], operands: int, resul
 
 
 def check_cubins(plan: Plan, cubins: Mapping[str, Tensor]) -> None:
-    """Every kernel that is launched is there for some architecture, as bytes. ArtifactError if not."""
+    """ArtifactError unless the artifact has every launched kernel as bytes, for some architecture."""
     for name, cubin in cubins.items():
         require(CUBIN_NAME.fullmatch(name) is not None, f"a cubin is called {name!r}, not KERNEL.sm_NUMBER")
         require(cubin.dtype == torch.uint8 and cubin.ndim == 1, f"cubin {name!r} is no row of bytes")

@@ -20,7 +20,7 @@ from .driver import Driver
 
 @dataclass(frozen=True)
 class DeviceValue:
-    """A slot in GPU memory, at the address `base`: in the arena, or for an input in a buffer of its own."""
+    """A slot in GPU memory, at the address `base`: in the arena or, for an input, in a separate buffer."""
 
     driver: Driver
     buffer: Buffer | None

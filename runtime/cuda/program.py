@@ -1,4 +1,4 @@
-"""A plan for an NVIDIA GPU made ready: weights and kernels loaded once, and instances with memory of their own."""
+"""A prepared plan for an NVIDIA GPU: weights and kernels, loaded once, and instances with separate memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from .instance import CudaInstance
 from .interop import current_stream, is_on_gpu, require_same_device, torch_device
 from .modules import Kernel, load_kernel
 
-ALIGNMENT = 16  # what compiled kernels take for granted of an address
+ALIGNMENT = 16  # bytes; compiled kernels assume it of addresses
 
 
 class CudaProgram:
-    """A plan for a GPU. Shared by threads: each call takes an instance from the pool, or makes one.
+    """A plan for a GPU, shared by threads: each call takes an instance from the pool, or creates one.
 
-    Everything that one call at a time needs is made when the program is; calls that overlap make what they need
-    beyond that, once.
+    The first instance is created with the program; concurrent calls create more, which are kept in the pool.
     """
 
     def __init__(self, plan: Plan, resources: Resources) -> None:
@@ -48,15 +47,15 @@ class CudaProgram:
             self.pool: deque[CudaInstance] = deque([CudaInstance(self)])
 
     def upload_weight(self, name: str, packed_weights: PackedWeights) -> Buffer:
-        """A weight on the GPU; names and shapes of the net that share its content share it there too."""
+        """A weight on the GPU; weights with equal handles share it, also across the net's input shapes."""
         handle, data = self.plan.weights[name].handle, self.constants[name]
         return packed_weights.get(("on the GPU", handle), lambda: self.device.upload(data, f"weight {name!r}"))
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Fresh tensors in Caffe's axis order, by blob name, on the GPU if an input lay there.
+        """New tensors in Caffe's axis order, by blob name, on the GPU if an input is there.
 
-        Inputs have the planned dtypes, shapes and layouts. With all inputs on the GPU, the call returns as soon as
-        the work is in order on torch's current stream.
+        Inputs have the planned dtypes, shapes and layouts. With all inputs on the GPU, the call returns when the work
+        is enqueued on torch's current stream.
         """
         with self.device.make_current():
             try:
@@ -83,7 +82,7 @@ class CudaProgram:
                     blob: self.host_result(instance, name, inputs, stream, shapes) for blob, name in self.plan.outputs
                 }
             results = {blob: self.gpu_result(instance, name, inputs, shapes) for blob, name in self.plan.outputs}
-            if not all(here.values()):  # the caller may change what lies in the host's memory
+            if not all(here.values()):  # the caller may change arrays on the host after the call
                 self.device.driver.cuStreamSynchronize(stream)
             return results
         finally:
@@ -104,10 +103,10 @@ class CudaProgram:
         return clone_contiguous(instance.view_of(name, shapes))
 
     def bind(self, inputs: Mapping[str, Tensor]) -> Callable[[], dict[str, Tensor]]:
-        """A call over these very tensors on the GPU: see `Net.bind`. ValueError if they cannot be read as they are."""
+        """A call bound to these tensors on the GPU: see `Net.bind`. ValueError if they would have to be copied."""
         for name, tensor in inputs.items():
             if not is_on_gpu(tensor):
-                raise ValueError(f"input {name!r} does not lie on a GPU")
+                raise ValueError(f"input {name!r} is not on a GPU")
             require_same_device(name, tensor, self.device)
             if tuple(tensor.shape) != (bounds := self.plan.slots[name].bounds):
                 raise ValueError(f"input {name!r} is {list(tensor.shape)}; only the largest, {list(bounds)}, is bound")

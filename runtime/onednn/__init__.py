@@ -1,4 +1,4 @@
-"""Runs plans on the CPU, by the runtime's primitives: torch's own functions and oneDNN's packed ones."""
+"""The runner for CPUs, by the runtime's primitives: torch's functions, and oneDNN's on packed weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .program import OneDnnProgram as OneDnnProgram
 
 
 class OneDnnRunner:
-    """Runs everywhere where torch does."""
+    """The runner "onednn", which is available wherever torch is."""
 
     name = "onednn"
     payload = 1

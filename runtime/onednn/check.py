@@ -1,4 +1,4 @@
-"""Proves that the steps of a plan are calls of primitives that this runtime has, with attributes that they take."""
+"""Checks that the steps of a plan are calls of the runtime's primitives with valid attributes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ USER = "user"  # the one primitive that the caller implements
 
 
 def check_steps(plan: Plan) -> None:
-    """ArtifactError if a step is no call of a primitive that runs on the host."""
+    """ArtifactError if a step is not a valid call of a primitive for the host."""
     for step in plan.steps:
         if step.kind not in IMPLEMENTATIONS and step.kind != USER:
             raise ArtifactError(
@@ -25,7 +25,7 @@ def check_steps(plan: Plan) -> None:
 
 
 def check_call(step: Step) -> None:
-    """Counts of operands and results and the attributes' types are those of the primitive. ArtifactError if not."""
+    """ArtifactError unless the counts of operands and results and the attributes fit the primitive's schema."""
     what, schema = f"step {step.label!r} ({step.kind})", PRIMITIVE_TABLE[step.kind]
     fits = schema.operand_count[0] <= len(step.operands) <= schema.operand_count[1]
     require(fits, f"{what} has {len(step.operands)} operands; it takes {schema.description}")
@@ -40,7 +40,7 @@ def check_call(step: Step) -> None:
 
 
 def check_code(code: Sequence[Sequence[Any]], axes: Sequence[int | None], operands: int) -> None:
-    """Arguments of an `expr` name operands and earlier lines only. ValueError if not."""
+    """ValueError unless the arguments of an `expr` refer to operands and earlier lines only."""
     if len(axes) != operands:
         raise ValueError(f"{len(axes)} axes for {operands} operands")
     for place, (function, *arguments) in enumerate(code, start=operands):

@@ -1,4 +1,4 @@
-"""A plan made ready: primitives prepared once, and instances with memory of their own that run it."""
+"""A prepared plan for the CPU: primitives that are prepared once, and instances with separate memory that run it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INPUT_PLACEHOLDER = torch.empty(0)  # where an input will be
 
 
 class OneDnnProgram:
-    """A plan with packed weights. Shared by threads: each call takes an instance from the pool, or makes one."""
+    """A plan with packed weights, shared by threads: each call takes an instance from the pool, or creates one."""
 
     def __init__(self, plan: Plan, resources: Resources) -> None:
         self.plan = plan
@@ -28,7 +28,7 @@ class OneDnnProgram:
         self.pool: deque[Instance] = deque()
 
     def make_instance(self) -> Instance:
-        """Memory of its own for one run at a time."""
+        """A new instance: memory for one run at a time."""
         return Instance(self)
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -49,7 +49,7 @@ class OneDnnProgram:
 
 
 class Instance:
-    """Memory for one run at a time, with all views of it made."""
+    """Memory for one run at a time, with views of all values."""
 
     def __init__(self, program: OneDnnProgram) -> None:
         self.plan = program.plan
@@ -62,7 +62,7 @@ class Instance:
         self.calls = [self.bind_dynamic(r) if r.has_dynamic_shape else self.bind(r) for r in program.steps]
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """All values of this run, until the next. Inputs are used where they are, not copied."""
+        """Run once. Returns views of all values, valid until the next run. Inputs are not copied."""
         self.set_inputs(inputs)
         with torch.inference_mode():
             for call in self.calls:
@@ -70,7 +70,7 @@ class Instance:
         return self.values
 
     def time_steps(self, inputs: Mapping[str, Tensor]) -> list[float]:
-        """Run once, for the seconds that each step took, in plan order."""
+        """Run once. Returns the seconds of each step, in plan order."""
         self.set_inputs(inputs)
         with torch.inference_mode():
             times = [perf_counter()]
@@ -80,7 +80,7 @@ class Instance:
         return [after - before for before, after in pairwise(times)]
 
     def observe_steps(self, inputs: Mapping[str, Tensor], seen: Callable[[str, Tensor], None]) -> None:
-        """Run once, and show what each step makes before later steps write over it."""
+        """Run once, and pass the results of each step to a function before later steps overwrite them."""
         self.set_inputs(inputs)
         with torch.inference_mode():
             for step, call in zip(self.plan.steps, self.calls, strict=True):
@@ -89,21 +89,21 @@ class Instance:
                     seen(name, self.values[name])
 
     def set_inputs(self, inputs: Mapping[str, Tensor]) -> None:
-        """Put the caller's arrays where steps read them."""
+        """Set the caller's arrays as operands of the steps that read them."""
         self.values.update(inputs)
         for name, places in self.input_uses.items():
             for operands, i in places:
                 operands[i] = inputs[name]
 
     def release_inputs(self) -> None:
-        """Let go of the caller's arrays."""
+        """Drop the references to the caller's arrays."""
         for name, places in self.input_uses.items():
             self.values.pop(name, None)
             for operands, i in places:
                 operands[i] = INPUT_PLACEHOLDER
 
     def bind(self, ready: PreparedStep) -> Callable[[], object]:
-        """A step whose tensors stay the same; those that are inputs are put in at each run."""
+        """A step with fixed tensors; those that are inputs are set at each run."""
         operands = [self.values.get(name, INPUT_PLACEHOLDER) for name in ready.step.operands]
         for i, name in enumerate(ready.step.operands):
             if name in self.input_uses:
@@ -112,7 +112,7 @@ class Instance:
         return lambda: run(results, operands)
 
     def bind_dynamic(self, ready: PreparedStep) -> Callable[[], object]:
-        """A step of which some shape is known only when it runs: it is prepared, and its views made, at each run."""
+        """A step with a dynamic shape, which is prepared, with its views, at each run."""
         step = ready.step
 
         def place(name: str, shape: Shape) -> Tensor:
