@@ -61,10 +61,10 @@ class Options:
 class NetFile:
     """A net as read from its files, before any pass.
 
-    `layers` is how many the file has, in the state asked for; of a text in the language, how many operators.
-    `preprocessing` says by input how pictures become it, with the tensors of mean pictures by handle beside it: of a
-    prototxt, what its data layers say. `seconds` is what reading took; `missing_means` has those of the `warnings`, by
-    input, that tell of a mean picture whose file is not here.
+    `layers` is the number of layers in the given state (phase, level, stages); for a text in the language, the number
+    of operators. `preprocessing` is that of pictures by input (from a prototxt's data layers), and `mean_images` holds
+    its mean pictures by handle. `seconds` is the time of reading. `missing_means` holds, by input, those `warnings`
+    that report a missing file of a mean picture.
     """
 
     planned: PlannedGraph

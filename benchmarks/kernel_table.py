@@ -53,7 +53,7 @@ def lower_net(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
     found = [lowering.lower_node(node, {**slots, **weights}, on.endswith("-strict")) for node in final.graph.nodes]
     newest = [l.kernels[0] for l in found if isinstance(l, lowering.LoweredNode) and l.kernels]
     on_host = [l.step.label for l in found if isinstance(l, lowering.HostNode)]
-    assert not on_host, f"{net} leaves the GPU for {', '.join(on_host)}"
+    assert not on_host, f"{net} has host steps: {', '.join(on_host)}"
     return len(newest), {launch.name: launch.text for launch in newest}
 
 

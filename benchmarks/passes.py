@@ -149,10 +149,10 @@ def time_stages(written: str, gpu: bool) -> dict[str, float]:
     time_stage("verify", lambda: verify(graph))
     context, made = Context(target("cuda" if gpu else "cpu")), PlannedGraph(graph)
     for p in PIPELINE:
-        made = timed(p.__name__, partial(apply, p, made, context))
-    timed("verify the plan", lambda: verify(*made))
-    dumped, weights = timed("show", lambda: show(*made)), weights_by_handle(made.graph)
-    timed("parse the dump", lambda: parse(dumped, weights=weights))
+        made = time_stage(p.__name__, partial(apply, p, made, context))
+    time_stage("verify the plan", lambda: verify(*made))
+    dumped, weights = time_stage("show", lambda: show(*made)), weights_by_handle(made.graph)
+    time_stage("parse the dump", lambda: parse(dumped, weights=weights))
     if not gpu:
         time_stage("build", lambda: build(made, graph, "cpu"))
     return seconds

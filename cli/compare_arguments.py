@@ -83,11 +83,11 @@ def runner_labels(nets: Sequence[NetFiles], ways: Sequence[RunConfig]) -> list[s
     if len(nets) == 2:
         short = [Path(net).name for net, _ in nets]
         return short if short[0] != short[1] else [net for net, _ in nets]
-    said = {"all": "with all passes", "none": "without passes"}
+    words = {"all": "with all passes", "none": "without passes"}
     targets = [way.target or default_target(nets[0][0]) for way in ways]
     if ways[0].passes == ways[1].passes:
         return targets
-    return [f"{target} {said.get(way.passes, '')}" for target, way in zip(targets, ways, strict=True)]
+    return [f"{target} {words.get(way.passes, '')}" for target, way in zip(targets, ways, strict=True)]
 
 
 def default_target(net: str) -> str:
@@ -118,7 +118,8 @@ def source_value_names(net: str) -> Collection[str]:
 def find_producer(files: Sequence[str], reading: dict[str, Any], blob: str) -> str:
     """The layer that produces a blob, from the first net that has it; "" if none has."""
     state = State(reading["phase"], reading["level"], frozenset(reading["stages"]))
-    return next((said for net, _ in group_files(files) if (said := describe_producer(Path(net), state, blob))), "")
+    producers = (describe_producer(Path(net), state, blob) for net, _ in group_files(files))
+    return next(filter(None, producers), "")
 
 
 def read_graph(net: str, weights: str | None, options: Options, seed: int | None) -> Graph:

@@ -37,10 +37,9 @@ def compile(
     A .caffemodel alone is enough if it holds the layers' settings; its inputs may need --shape. A compiled file as NET
     is compiled again from the source that it keeps, for another --target or --shape.
 
-    How pictures become its input is kept in the file, so that `cortado run` needs no options: what the transform_param
-    of a data layer says of it, and --mean and the like, which count where both say something.
-    With --fold the net does it by its weights, and takes pixels of 0 to 255 from whatever runs it; order of channels,
-    size and cut stay with the runtime.
+    The preprocessing of pictures is stored in the file, so that `cortado run` needs no options: the transform_param of
+    a data layer, overridden by --mean and the other options. With --fold, mean and scale become part of the weights,
+    and the net takes pixels of 0 to 255; channel order, resizing and cropping stay with the runtime.
     """
     require_writable(file)
     with show_progress(f"compiling {net}"):
@@ -54,7 +53,7 @@ def compile(
         if pictures.is_given or picture_input:
             read = with_preprocessing(read, pictures, picture_input)
         if fold and not read.preprocessing:
-            raise click.UsageError("--fold: nothing is said that could be folded. Give --mean, --scale or --raw-scale.")
+            raise click.UsageError("--fold: there is no preprocessing to fold. Give --mean, --scale or --raw-scale.")
         compilation = compile_file(read, options)
         with report_write_errors(file):
             write(file, compilation.artifact)

@@ -166,9 +166,9 @@ def make_options(
 
     if net and is_artifact(net):
         source = click.get_current_context().get_parameter_source
-        said = [name for name in PROTOTXT_OPTIONS if source(name) is ParameterSource.COMMANDLINE]
-        if said:
-            raise click.UsageError(f"--{said[0]} is for a prototxt, and {net} is compiled. Give its prototxt.")
+        given = [name for name in PROTOTXT_OPTIONS if source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            raise click.UsageError(f"--{given[0]} is for a prototxt, and {net} is compiled. Give its prototxt.")
         if source("target") is not ParameterSource.COMMANDLINE:
             from ..runtime.artifact import read_source
 

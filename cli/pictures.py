@@ -21,9 +21,9 @@ FIELDS = ("scale", "raw_scale", "bgr", "crop", "resize")  # that are called the 
 def merge_preprocessing(
     pictures: PictureOptions, kept: Preprocessing, image: Array | None
 ) -> tuple[Preprocessing, Array | None]:
-    """The preprocessing and its mean picture, if it has one: what was said now goes before what is `kept`."""
-    said = {name: value for name in FIELDS if (value := getattr(pictures, name)) is not None}
-    form = replace(kept, **said)
+    """`kept` overridden by the options that are given, and the mean picture (None: there is none)."""
+    given = {name: value for name in FIELDS if (value := getattr(pictures, name)) is not None}
+    form = replace(kept, **given)
     if pictures.mean is None:
         return form, image
     mean = parse_mean(pictures.mean)
@@ -42,7 +42,7 @@ def parse_mean(text: str) -> Array:
         return read_mean_blob(text)
     if not text.endswith((".npy", ".npz")):
         advice = "Write numbers with commas, one a channel (104,117,123), or name an .npy or .binaryproto file."
-        raise CompileError(f"--mean {text}: these are no numbers", advice=advice)
+        raise CompileError(f"--mean {text}: these are not numbers", advice=advice)
     return read_mean(text)
 
 
@@ -59,26 +59,26 @@ def image_input(inputs: Mapping[str, Sequence[object]], wanted: str | None) -> s
 
 
 def with_preprocessing(file: NetFile, pictures: PictureOptions, wanted: str | None) -> NetFile:
-    """The net with what was said about its pictures in place of what it kept, and a warning where the two differ."""
+    """The net with its preprocessing overridden by the options, and a warning for each setting that differs."""
     inputs = {v.name: v.type.dims for v in file.graph.inputs}
     name = image_input(inputs, wanted)
     kept = file.preprocessing.get(name, Preprocessing())
     image = file.mean_images[kept.mean_image].numpy() if kept.mean_image else None
     form, images = attach_mean(*merge_preprocessing(pictures, kept, image))
-    told = [w for w in file.warnings if pictures.mean is None or w != file.missing_means.get(name)]
-    told += describe_replaced(name, kept, form)
+    warnings = [w for w in file.warnings if pictures.mean is None or w != file.missing_means.get(name)]
+    warnings += describe_replaced(name, kept, form)
     if pictures.bgr is not None and len(inputs[name]) > 1 and inputs[name][1] == 1:
-        told.append(f'--{"bgr" if pictures.bgr else "rgb"} has no effect: the input "{name}" has one channel')
+        warnings.append(f'--{"bgr" if pictures.bgr else "rgb"} has no effect: the input "{name}" has one channel')
     return replace(
         file,
-        warnings=tuple(told),
+        warnings=tuple(warnings),
         preprocessing={**file.preprocessing, name: form},
         mean_images={**file.mean_images, **images},
     )
 
 
 def describe_replaced(name: str, kept: Preprocessing, form: Preprocessing) -> Iterator[str]:
-    """A sentence for each option that takes the place of what the file says."""
+    """A sentence for each option that overrides a setting of the file."""
     now = show_settings(form)
     for field, value in show_settings(kept).items():
         if now[field] != value != show_settings(Preprocessing())[field]:
@@ -86,7 +86,7 @@ def describe_replaced(name: str, kept: Preprocessing, form: Preprocessing) -> It
 
 
 def show_settings(form: Preprocessing) -> dict[str, str]:
-    """What each option says, as people write it; "" for no mean, None for no size."""
+    """The value of each option as it is written on the command line; "" for no mean, "None" for no size."""
     mean = f"a mean picture ({form.mean_image})" if form.mean_image else ",".join(f"{m:g}" for m in form.mean)
     return {"mean": mean} | {field: show_value(getattr(form, field)) for field in FIELDS}
 
@@ -98,7 +98,7 @@ def show_value(value: object) -> str:
 
 
 def describe_preprocessing(form: Preprocessing, dims: Sequence[object]) -> str:
-    """How pictures become an input of these dims, in the order in which it is done, on one line."""
+    """The preprocessing for an input of these dims, in order of execution, on one line."""
     shown, parts = show_settings(form), list[str]()
     if form.resize or form.crop:
         parts.append(f"resized to {shown['resize'] if form.resize else shown['crop']}")

@@ -76,10 +76,10 @@ def read_artifact(path: str, weights: str | None, random_weights: bool) -> Artif
     from ..runtime.artifact import read
 
     source = click.get_current_context().get_parameter_source
-    said = [f"--{name}" for name in COMPILE_OPTIONS if source(name) is ParameterSource.COMMANDLINE]
-    said += ["WEIGHTS"] * bool(weights) + ["--random-weights"] * random_weights
-    if said:
-        raise click.UsageError(f"{said[0]} is for a prototxt, and {path} is compiled. Give its prototxt.")
+    given = [f"--{name}" for name in COMPILE_OPTIONS if source(name) is ParameterSource.COMMANDLINE]
+    given += ["WEIGHTS"] * bool(weights) + ["--random-weights"] * random_weights
+    if given:
+        raise click.UsageError(f"{given[0]} is for a prototxt, and {path} is compiled. Give its prototxt.")
     artifact = read(path)
     refuse_gpu(artifact.plan.net, artifact.plan.target, artifact.plan.runner)
     return artifact
@@ -100,8 +100,8 @@ def compile_net(net: str, weights: str | None, reading: Mapping[str, Any], rando
     missing = [c.name for c in graph.constants if not c.is_bound]
     if missing and not random_weights:
         advice = "Give the file of its weights, or --random-weights: times hardly depend on the numbers."
-        said = f"{format_count(len(missing), 'weight')} without numbers, {missing[0]} for one"
-        raise CompileError(f"{net}: {said}", advice=advice)
+        sentence = f"{format_count(len(missing), 'weight')} without numbers, {missing[0]} for one"
+        raise CompileError(f"{net}: {sentence}", advice=advice)
     if random_weights and not missing:
         raise click.UsageError(f"--random-weights is for a net without weights, and {net} has all of them.")
     return compile_graph(with_random_weights(graph) if missing else graph, options).artifact

@@ -21,11 +21,9 @@ REMOVAL_VERBS = {"remove_dropout": "removed", "fold_batchnorm": "folded", "fuse"
 class Summary:
     """Counts of a compilation.
 
-    `layers` are those of the file. `removed` says by pass how many operators it took away: dropped, folded into
-    weights, fused into another's kernel. `in_place` counts values without bytes of their own: written over an operand,
-    or made where a concat wants them. `kernels` are the different ones among `steps`. `arena`, `bound` (the most bytes
-    that live at one step) and `weights` are bytes, `seconds` by stage. `preprocessing` says in words, by input, how
-    pictures become it.
+    `layers` of the file; operators `removed` by each pass; values `in_place`, that is aliases and subviews; `steps` of
+    the plan, and distinct `kernels` among them. `arena`, its lower `bound` (the largest number of live bytes at one
+    step) and `weights` are in bytes, `seconds` are by stage. `preprocessing` of pictures is in words, by input.
     """
 
     net: str

@@ -31,8 +31,8 @@ PIXELS = 255.0  # the largest value of a pixel
 def insert_preprocessing(graph: Graph, forms: Forms) -> tuple[Graph, tuple[str, ...], dict[str, Preprocessing]]:
     """The net for pixels of 0..255, the names of the values that have to be folded, and the remaining preprocessing.
 
-    What is left is the order of channels, resizing and cutting. `check_preprocessing` has passed the forms.
-    CompileError if one is not one number for each channel.
+    What remains is channel order, resizing and cropping. The forms have to pass `check_preprocessing`. CompileError if
+    a mean does not have one number per channel.
     """
     writer, names = Writer(graph), UniqueNames(graph)
     inputs = {v.name: v for v in graph.inputs}
@@ -52,7 +52,7 @@ def insert_preprocessing(graph: Graph, forms: Forms) -> tuple[Graph, tuple[str, 
 
 
 def attach_mean(form: Preprocessing, image: np.ndarray | None) -> tuple[Preprocessing, dict[str, torch.Tensor]]:
-    """The preprocessing with this mean picture, f32 [C,H,W], by its handle, and under that beside it."""
+    """The preprocessing with the handle of this mean picture, f32 [C,H,W], and the picture as a tensor by handle."""
     if image is None:
         return form, {}
     tensor = torch.from_numpy(np.ascontiguousarray(image))
@@ -61,7 +61,7 @@ def attach_mean(form: Preprocessing, image: np.ndarray | None) -> tuple[Preproce
 
 
 def check_preprocessing(graph: Graph, forms: Forms, images: Mapping[str, torch.Tensor]) -> None:
-    """CompileError if a form is for no input, does not fit its input, or leaves a size that the net cannot take."""
+    """CompileError if a form is for an unknown input, does not fit it, or yields a size that the net refuses."""
     inputs = {v.name: v for v in graph.inputs}
     for name, form in forms.items():
         if name not in inputs:

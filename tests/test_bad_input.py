@@ -240,7 +240,7 @@ def test_running_what_is_not_compiled(compiled: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "whole.npz", data=np.zeros((1, 1, 8, 8), np.float32))
     for content in (b"", (tmp_path / "whole.npz").read_bytes()[:200]):
         (tmp_path / "x.npz").write_bytes(content)
-        assert "x.npz: this is no .npz, or not a whole one" in expect_refusal(
+        assert "x.npz: this is not an .npz, or is incomplete" in expect_refusal(
             "run", compiled, "--input", tmp_path / "x.npz"
         )
     assert "there is no such file" in expect_refusal("run", tmp_path / "none.cortado", "--input", "x.npy")

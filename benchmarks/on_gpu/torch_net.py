@@ -38,7 +38,7 @@ class TorchNet(nn.Module):
 
 
 def make_torch_net(graph: Graph, device: str) -> tuple[nn.Module, bool]:
-    """A module without Python's overhead between its operators, and whether all of them are torch's own."""
+    """A traced module, and True if all its operators are torch functions."""
     traced: Any = torch.fx.symbolic_trace(TorchNet(graph)).eval()
     traced = traced.to(device=device, memory_format=torch.channels_last)
     return traced, all(node.op.name in TORCH_FUNCTIONS for node in TorchNet(graph).graph.nodes)

@@ -196,9 +196,9 @@ def apply_passes(planned: PlannedGraph, trial: Trial, target: Target) -> Planned
 def is_idempotence_expected(graph: Graph) -> bool:
     """True if a second run of the passes must change nothing.
 
-    Not where a node stands in their way that is gone afterwards: a dead one; one that looks at shapes alone, or changes
-    nothing for these shapes, which `fold_constants` works out and `simplify` takes out after the passes that fold
-    layers (they do not wait for shapes).
+    Not if a node blocks a match in the first run and is removed in it: a dead node; a shape-only node or an identity
+    for these shapes, which `fold_constants` and `simplify` remove after the folding passes, which do not depend on
+    shapes.
     """
     still = eliminate_dead_code(graph, Context()) is graph and simplify(graph, Context()) is graph
     return still and not any(n.op.shape_only for n in graph.nodes)
