@@ -76,9 +76,9 @@ def shape_of_first(settings: Mapping[str, Any], first: Shape, *others: Shape) ->
 
 
 def to_dict(message: Message) -> dict[str, Any]:
-    """All settings of a message, those that the file leaves out by Caffe's defaults; messages in it as dicts."""
+    """All settings of a message as a dict, with Caffe's defaults for missing ones; nested messages as dicts."""
     enums = {name: kind for name, kind in field_types(message.type).items() if kind.type == "enum"}
-    for name, kind in enums.items():  # whatever the value, the caller's function gets it
+    for name, kind in enums.items():  # the function gets any value
         message.choice(name, dict.fromkeys(kind.numbers), message.type)
     return {name: to_plain(message[name]) for name in field_types(message.type)}
 
