@@ -84,8 +84,8 @@ def coefficients(value: Value, form: Preprocessing) -> tuple[float, torch.Tensor
     if value.type.rank < 2 or not isinstance(count := value.type.dims[1], int):
         raise CompileError(f'"{value.name}" is {value.type}: it has no channels for a mean')
     if form.mean_image:
-        advice = "Give the mean as one number for each channel: that of the picture's, over all places."
-        raise CompileError(f'the mean picture of "{value.name}" is another number at each place', advice=advice)
+        advice = "Give the mean as one number for each channel: the mean of the picture over all pixels."
+        raise CompileError(f'the mean of "{value.name}" is a picture, which differs from pixel to pixel', advice=advice)
     mean = torch.tensor(form.mean or (0.0,), dtype=torch.float64).expand(count)
     return form.scale * (form.raw_scale / PIXELS), -mean * form.scale
 

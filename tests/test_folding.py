@@ -101,7 +101,7 @@ def test_padding_sees_a_mean_but_no_scale() -> None:
     ("body", "form", "options", "why"),
     [
         ("return relu(x)", FORM, {}, r"only convolutions and matrix products .* y \(relu\) reads"),
-        ("return conv(x, w)", FORM, {"optimize": False}, "passes, and they are turned off"),
+        ("return conv(x, w)", FORM, {"optimize": False}, "passes, and they are disabled"),
         ("return add(conv(x, w), conv(max_pool(x, kernel=1), w))", FORM, {}, r" and y\.1\.0 \(max_pool\) reads it"),
         ("return concat(conv(x, w), conv(crop(x, axis=2, sizes=[8, 10]), w))", FORM, {}, r"\(crop\)"),
         ("return conv(x, w)", Preprocessing(mean=(1.0, 2.0)), {}, '2 mean values, and "x" has 3 channels'),

@@ -235,7 +235,7 @@ def test_each_step_is_timed_once_a_run(digits: Net) -> None:
     made = profile(digits, random_inputs(digits), repeat=3)
     assert (len(made.steps), {len(times) for times in made.steps}, len(made.runs)) == (len(digits.plan.steps), {3}, 3)
     assert made.plan is digits.plan and made.threads == torch.get_num_threads()
-    with pytest.raises(ValueError, match="one run or more"):
+    with pytest.raises(ValueError, match="repeat is 1 or more"):
         profile(digits, random_inputs(digits), repeat=0)
     with pytest.raises(ValueError, match="is missing"):
         profile(digits, {})
