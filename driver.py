@@ -29,7 +29,7 @@ from .frontends.caffe.rules import State
 from .frontends.caffe.weights import WeightsGiven
 from .frontends.files.file_types import is_artifact
 from .frontends.language import STDIN, parse_source, read_language
-from .passes import PIPELINE, REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFailed
+from .passes import REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFailed, pipeline
 from .passes.reproducer import write_reproducer
 from .plugins import load_plugins
 from .runtime.artifact import Artifact, Preprocessing, Source, read_for_running, read_source, write
@@ -54,7 +54,7 @@ class Options:
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        return PIPELINE if self.optimize else REQUIRED
+        return pipeline() if self.optimize else REQUIRED
 
 
 @dataclass(frozen=True)
@@ -247,8 +247,8 @@ def explain_lowering(final: PlannedGraph, target: str) -> tuple[Note, ...]:
     return tuple(Note("lower", node, False, f"runs on the host: {reason}") for node, reason in reasons.items())
 
 
-def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] = PIPELINE) -> Stages:
-    """The net after each of these passes.
+def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] | None = None) -> Stages:
+    """The net after each of these passes (None: the whole pipeline).
 
     PassFailed if one fails; a reproducer of that is then in its `folder`.
     """
@@ -261,7 +261,7 @@ def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] =
 
     try:
         context = Context(target_named(options.target), notes)
-        all_passes.run(planned.graph, context, passes, seen, plan=planned.plan)
+        all_passes.run(planned.graph, context, pipeline() if passes is None else passes, seen, plan=planned.plan)
     except PassFailed as e:
         with suppress(OSError):  # it would hide the failure itself
             e.folder = str(write_reproducer(e, options.target, VERSION))
