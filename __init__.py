@@ -16,6 +16,7 @@ from .version import VERSION as __version__
 
 if TYPE_CHECKING:
     from .compiler.errors import CompileError as CompileError
+    from .compiler.targets import register_target as register_target
     from .driver import Compilation as Compilation
     from .driver import Options as Options
     from .driver import compile as compile
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     from .driver import save as save
     from .frontends.caffe.register import register_layer as register_layer
     from .frontends.caffe.register import unregister_layer as unregister_layer
+    from .passes import register_pass as register_pass
+    from .passes import unregister_pass as unregister_pass
     from .runtime import ArtifactError as ArtifactError
     from .runtime import Net as Net
     from .runtime.artifact import Preprocessing as Preprocessing
+    from .runtime.runners import register_runner as register_runner
 
 HOMES = {
     "ArtifactError": "runtime",
@@ -39,8 +43,12 @@ HOMES = {
     "compile_net": "driver",
     "load": "driver",
     "register_layer": "frontends.caffe.register",
+    "register_pass": "passes",
+    "register_runner": "runtime.runners",
+    "register_target": "compiler.targets",
     "save": "driver",
     "unregister_layer": "frontends.caffe.register",
+    "unregister_pass": "passes",
 }
 __all__ = [
     "ArtifactError",
@@ -54,8 +62,12 @@ __all__ = [
     "compile_net",
     "load",
     "register_layer",
+    "register_pass",
+    "register_runner",
+    "register_target",
     "save",
     "unregister_layer",
+    "unregister_pass",
 ]
 
 

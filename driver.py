@@ -29,7 +29,7 @@ from .frontends.caffe.rules import State
 from .frontends.caffe.weights import WeightsGiven
 from .frontends.files.file_types import is_artifact
 from .frontends.language import STDIN, parse_source, read_language
-from .passes import PIPELINE, REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFailed
+from .passes import REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFailed, pipeline
 from .passes.reproducer import write_reproducer
 from .plugins import load_plugins
 from .runtime.artifact import Artifact, Preprocessing, Source, read_for_running, read_source, write
@@ -54,7 +54,7 @@ class Options:
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        return PIPELINE if self.optimize else REQUIRED
+        return pipeline() if self.optimize else REQUIRED
 
 
 @dataclass(frozen=True)
@@ -251,8 +251,8 @@ def explain_lowering(final: PlannedGraph, target: str) -> tuple[Note, ...]:
     return tuple(Note("lower", node, False, f"runs on the host: {reason}") for node, reason in reasons.items())
 
 
-def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] = PIPELINE) -> Stages:
-    """Run these passes. Returns the net after each of them.
+def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] | None = None) -> Stages:
+    """Run these passes (None: the whole pipeline). Returns the net after each of them.
 
     PassFailed if one fails; a reproducer is then written to its `folder`.
     """
@@ -265,7 +265,9 @@ def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] =
 
     try:
         context = Context(target_named(options.target), notes)
-        all_passes.run(planned.graph, context, passes, record_stage, plan=planned.plan)
+        all_passes.run(
+            planned.graph, context, pipeline() if passes is None else passes, record_stage, plan=planned.plan
+        )
     except PassFailed as e:
         with suppress(OSError):  # which would hide the failure of the pass
             e.folder = str(write_reproducer(e, options.target, VERSION))

@@ -1,9 +1,11 @@
-"""Layers from other installed packages: entry points of the group `cortado.layers`, loaded when a net is first read.
+"""Layers, passes and targets from other installed packages: entry points, loaded when a net is first read.
 
     [project.entry-points."cortado.layers"]
     shuffle = "my_package.layers:register"
 
-An entry point is a function without arguments that calls `cortado.register_layer` for each of its layers.
+An entry point is a function without arguments. One of the group `cortado.layers` calls `cortado.register_layer` for
+each of its layers, one of `cortado.passes` calls `cortado.register_pass`, and one of `cortado.targets` calls
+`cortado.register_target` and `cortado.register_runner`.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ from importlib.metadata import EntryPoint, entry_points
 from threading import RLock
 from typing import Any
 
-GROUP = "cortado.layers"
+GROUPS = ("cortado.layers", "cortado.passes", "cortado.targets")
 LOCK = RLock()
 
 
 def load_plugins() -> None:
-    """Register the layers of all installed packages, once per process.
+    """Register the layers, passes and targets of all installed packages, once per process.
 
-    CompileError at every call if the function of a package fails; otherwise its layers would be missing silently.
+    CompileError at every call if the function of a package fails; otherwise something would be missing silently.
     """
     with LOCK:
         failures = load_installed()
@@ -32,8 +34,11 @@ def load_plugins() -> None:
 
 
 def plugin_layers() -> dict[str, Callable[..., Any]]:
-    """The functions of registered layers by type, for the runtime. Imports the compiler only if there are any."""
-    if not entry_points(group=GROUP):
+    """The functions of registered layers by type, for the runtime; also registers the runners of packages.
+
+    The compiler is imported only if a package has an entry point.
+    """
+    if not any(entry_points(group=group) for group in GROUPS):
         return {}
     from .frontends.caffe.register import registered_layers
 
@@ -43,7 +48,7 @@ def plugin_layers() -> dict[str, Callable[..., Any]]:
 
 @cache
 def load_installed() -> tuple[tuple[str, str], ...]:
-    return tuple(load_entry_points(entry_points(group=GROUP)))
+    return tuple(failure for group in GROUPS for failure in load_entry_points(entry_points(group=group)))
 
 
 def load_entry_points(entries: Iterable[EntryPoint]) -> list[tuple[str, str]]:
@@ -52,7 +57,8 @@ def load_entry_points(entries: Iterable[EntryPoint]) -> list[tuple[str, str]]:
     for entry in sorted(entries, key=lambda e: (e.name, e.value)):
         if reason := load_entry_point(entry):
             distribution = entry.dist.name if entry.dist else "an unknown package"
-            sentence = f"the layers of {distribution} cannot be loaded ({entry.name} = {entry.value}): {reason}"
+            what = entry.group.rpartition(".")[2]
+            sentence = f"the {what} of {distribution} cannot be loaded ({entry.name} = {entry.value}): {reason}"
             failures.append((sentence, f"Update {distribution}, or uninstall it."))
     return failures
 

@@ -28,11 +28,13 @@ def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | Non
         from ..compiler.text import show
         from ..compiler.text.weights import dump
         from ..driver import read_net, run_passes
-        from ..passes import PIPELINE, select
+        from ..passes import pipeline, select
+        from ..plugins import load_plugins
 
+        load_plugins()
         options = make_options(reading, net=net)
         words = [word.strip() for word in names.split(",") if word.strip()] if names is not None else []
-        passes = PIPELINE if names is None else select(words)
+        passes = pipeline() if names is None else select(words)
         read = read_net(net, weights, options)
         final = run_passes(read.planned, options, passes).final
     warn(read.warnings)

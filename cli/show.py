@@ -75,13 +75,15 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
     with show_progress(f"reading {net}"):
         from ..compiler.targets import target as target_named
         from ..driver import explain_lowering, read_net, run_passes
-        from ..passes import PIPELINE, SHAPED
+        from ..passes import SHAPED, pipeline
+        from ..plugins import load_plugins
         from . import views
         from .statistics import collect_statistics
 
+        load_plugins()
         options = make_options(reading, net=net)
         stage = value if wanted in ("after", "diff") else views.stage_before(value) if wanted == "before" else "read"
-        passes = passes_until(stage) if wanted in ("", "after", "before", "diff") else PIPELINE
+        passes = passes_until(stage) if wanted in ("", "after", "before", "diff") else pipeline()
         read = read_net(net, weights, options)
         stages = run_passes(read.planned, options, passes)
         match wanted:
@@ -108,12 +110,13 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
 
 def passes_until(stage: str) -> Any:
     """The passes up to and including a stage. CompileError if there is no pass of this name."""
-    from ..passes import PIPELINE, select
+    from ..passes import pipeline, select
 
     if stage == "read":
         return ()
     (last,) = select([stage])
-    return PIPELINE[: PIPELINE.index(last) + 1]
+    passes = pipeline()
+    return passes[: passes.index(last) + 1]
 
 
 def make_artifact_view(path: str, kernels: bool) -> View:

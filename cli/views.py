@@ -16,7 +16,7 @@ from ..compiler.plan import PlannedGraph
 from ..compiler.text import show as text_of
 from ..compiler.text.weights import dump
 from ..driver import Stages
-from ..passes import PIPELINE, Note, select
+from ..passes import Note, pipeline, select
 from ..runtime.artifact import Artifact, Preprocessing
 from .files import report_write_errors
 from .pictures import describe_preprocessing
@@ -198,5 +198,6 @@ def stage_before(name: str) -> str:
     if name == "read":
         raise CompileError("there is no stage before reading", advice="Use --after read.")
     (wanted,) = select([name])
-    i = PIPELINE.index(wanted)
-    return PIPELINE[i - 1].__name__ if i else "read"
+    passes = pipeline()
+    i = passes.index(wanted)
+    return passes[i - 1].__name__ if i else "read"

@@ -65,6 +65,8 @@ PLANNING: tuple[PlanPass, ...] = (
 PIPELINE: tuple[Pass, ...] = (*SHAPE_FREE, *SHAPED, *PLANNING)
 REQUIRED: tuple[Pass, ...] = (eliminate_dead_code, fold_constants, assign_precision, plan_memory)  # no net runs without
 
+REGISTERED: dict[str, tuple[GraphPass, str]] = {}  # passes of other packages by name, and the pass that each precedes
+
 FORMER = {  # names that passes had in version 0.1
     "drop_training": "remove_dropout",
     "merge_equal": "eliminate_common_subexpressions",
@@ -74,8 +76,40 @@ FORMER = {  # names that passes had in version 0.1
 
 __all__ = [
     "PIPELINE", "PLANNING", "REQUIRED", "SHAPED", "SHAPE_FREE", "Context", "GraphPass", "Note", "Pass", "PassFailed",
-    "PlanPass", "apply", "run", "select",
+    "PlanPass", "apply", "pipeline", "register_pass", "run", "select", "unregister_pass",
 ]  # fmt: skip
+
+
+def register_pass(function: GraphPass, *, before: str) -> None:
+    """Add a pass to the pipeline, in front of the pass called `before`, for as long as the program runs.
+
+    Passes that are registered in front of the same one run in the order of registration. In front of one of SHAPE_FREE
+    it is part of what is kept for other input shapes, and must not depend on shapes. It is run again on its own result
+    when a compiled file is compiled again, and must then change nothing. ValueError if there is a pass of that name,
+    or none called `before`.
+    """
+    name, known = function.__name__, [p.__name__ for p in PIPELINE]
+    if name in known or REGISTERED.get(name, (function, before)) != (function, before):
+        raise ValueError(f"there is a pass called {name} already")
+    if before not in known:
+        raise ValueError(f"no pass is called {before}{did_you_mean(before, known)}; the passes are {', '.join(known)}")
+    if before in [p.__name__ for p in PLANNING[1:]]:
+        raise ValueError(f"only planning comes before {before}: register {name} before {PLANNING[0].__name__}, at last")
+    REGISTERED[name] = function, before
+
+
+def unregister_pass(name: str) -> None:
+    """Remove a registered pass from the pipeline. ValueError if there is none of that name."""
+    if name not in REGISTERED:
+        raise ValueError(f"no pass {name} is registered{did_you_mean(name, REGISTERED)}")
+    del REGISTERED[name]
+
+
+def pipeline() -> tuple[Pass, ...]:
+    """PIPELINE with the registered passes, each in front of the pass that it was registered for."""
+    return tuple(
+        p for known in PIPELINE for p in (*(f for f, before in REGISTERED.values() if before == known.__name__), known)
+    )
 
 
 def run(
@@ -120,7 +154,7 @@ def apply(p: Pass, planned: PlannedGraph, context: Context) -> PlannedGraph:
 
 def select(names: Sequence[str]) -> tuple[Pass, ...]:
     """Passes by name, in the given order. CompileError on an unknown name."""
-    known = {p.__name__: p for p in PIPELINE}
+    known = {p.__name__: p for p in pipeline()}
     for name in names:
         if name not in known:
             hint = f"; did you mean {FORMER[name]}?" if name in FORMER else did_you_mean(name, known)

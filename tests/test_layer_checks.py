@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cortado.compiler.errors import CompileError
+from cortado.compiler.errors import CompileError, CompileErrors
 from cortado.compiler.ir import Value
 from cortado.frontends.caffe.from_caffemodel import read_net
 from cortado.frontends.caffe.layer import LAYERS, Layer, layer
@@ -189,6 +189,16 @@ def test_a_number_that_is_no_value_names_the_layer_of_any_generation(text: str, 
     with pytest.raises(Exception, match="pool cannot be 9") as caught:
         parse(text)
     assert f"1:{text.index('9') + 1}: {label}" in str(caught.value)
+
+
+def test_an_error_beside_the_layers_names_none() -> None:
+    text = 'layer { name: "p" type: "Pooling" }\nname: "n" name: "m"\nforce_backward: 2'
+    with pytest.raises(CompileErrors) as caught:
+        parse(text)
+    assert [e.message for e in caught.value.errors] == [
+        "name is given twice; it is also on line 2",
+        "force_backward takes true or false, not 2",
+    ]
 
 
 @pytest.mark.parametrize("written", ["MAX", "2", "0x2", "02"])

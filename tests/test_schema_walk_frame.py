@@ -11,7 +11,10 @@ import torch
 from cortado.compiler.errors import CompileError
 from cortado.compiler.reference import evaluate
 from cortado.frontends.caffe.net import build_graph
+from cortado.frontends.caffe.upgrade import UNCHANGED_FIELDS, upgrade_net
+from cortado.frontends.caffe.upgrade_v0 import TYPES as V0_TYPES
 from cortado.frontends.caffe.weights import FunctionWeights
+from cortado.frontends.files.message import Message
 from cortado.frontends.files.prototxt import parse
 from cortado.frontends.files.schema import field_types
 
@@ -163,3 +166,42 @@ def test_an_unknown_field_of_a_rule_is_told_where_the_layer_is_left_out() -> Non
     assert "Did you mean not_stage?" in str(caught.value)
     with pytest.raises(CompileError, match="Caffe has no field stagee in NetState"):
         run(fill_template("STATE", 'stagee: "s"'))
+
+
+# The older generations
+
+
+def test_every_field_of_the_second_generation_is_carried_over() -> None:
+    today = field_types("LayerParameter")
+    lists = {"type", "param", "blob_share_mode", "blobs_lr", "weight_decay", "layer"}  # upgraded by code of their own
+    for name, kind in field_types("V1LayerParameter").items():
+        if name.endswith("_param"):
+            assert today[name].message == kind.message
+        else:
+            assert name in lists or name in UNCHANGED_FIELDS
+
+
+EXAMPLES = {"uint32": "3", "int32": "3", "float": "0.125", "bool": "true", "string": '"said"', "enum": "AVE"}
+
+
+@pytest.mark.parametrize("type", sorted(V0_TYPES))
+def test_every_field_of_the_first_generation_is_carried_over_or_told(type: str) -> None:
+    """The value is somewhere in the upgraded layer, or the upgrade says that Caffe drops it."""
+    for name, kind in field_types("V0LayerParameter").items():
+        if name in ("name", "type", "blobs"):
+            continue
+        example = "{ }" if kind.message else EXAMPLES[kind.type]
+        example = "false" if kind.default is True else example
+        net = (
+            f'layers {{ layer {{ name: "l" type: "{type}" {name}{"" if kind.message else ":"} {example} }} top: "y" }}'
+        )
+        dropped = list[CompileError]()
+        (made,) = upgrade_net(parse(net), dropped)["layer"]
+        (given,) = parse(net)["layers"][0]["layer"].values[name]
+        kept = [v for part in made.walk() for several in part.values.values() for v in several]
+        if kind.message:
+            found = any(isinstance(v, Message) and v.type == given.type for v in kept)
+        else:
+            found = given in [v for v in kept if not isinstance(v, Message)]
+        assert found is not bool(dropped), f"{name}: {kept}, {dropped}"
+        assert all(f"has no {name}" in e.message for e in dropped)

@@ -79,6 +79,8 @@ class MessageReader:
                     values.setdefault(field.name, []).append(self.read_value(value, field_type, field.name, depth))
                 except BadValue as e:
                     self.report(value, *e.args)
+            if type == "NetParameter":
+                self.label = ""
         for name, field_type in known.items():
             if field_type.required and name not in places:
                 self.report(block, f"{type} needs {name}", f"Add {name}: ... here.")
