@@ -6,6 +6,7 @@ package can be relied on; so this check is a module of its own.
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,8 @@ MARK = "from .installation import warn_of_foreign_package"  # a line of our __in
 
 def main() -> None:
     """Run the command line. SystemExit with one sentence if `import cortado` would find another project's package."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command begins Ctrl-C needs no traceback
     spec = find_spec("cortado")
     if spec is None or not spec.origin:
         sys.exit(f'error: the package "cortado" is not complete. {ADVICE}')

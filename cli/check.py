@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..frontends.files.file_types import is_artifact
 from .options import make_options, net_options
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ..frontends.caffe.lint import Dataflow, Finding, Verdict
 
 
-@click.command(short_help="Tell what is questionable about a Caffe net, with places and advice.")
+@click.command(short_help="Tell what is questionable about a Caffe net, or whether a compiled one is undamaged.")
 @net_options
 @click.option("--inplace", is_flag=True, help="Tell of each layer whether it may be in place, and what that saves.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
@@ -26,7 +27,12 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
     """Look at NET, a prototxt, for what Caffe accepts and people regret; WEIGHTS, if given, have to fit it.
 
     Exits with 1 if anything is found: with --inplace, a layer in place that must not be.
+
+    NET may be a compiled file instead: it is read to the last byte, and is as it was written, or damaged (1).
     """
+    if is_artifact(net):
+        check_artifact(net, as_json)
+        return
     with show_progress(f"reading {net}"):
         from ..compiler.errors import CompileError
         from ..frontends.caffe.lint import trace_dataflow, verdicts
@@ -36,8 +42,6 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
 
         if net.endswith(".net"):
             raise CompileError(f"{net}: this is no Caffe net", advice="Texts in cortado's language have no layers.")
-        if is_artifact(net):
-            raise CompileError(f"{net}: this is a compiled net", advice="Give the prototxt that it was made from.")
         load_plugins()
         options = make_options(reading)
         flow = trace_dataflow(read(net), State(options.phase, options.level, frozenset(options.stages)))
@@ -52,6 +56,28 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
         print_findings(net, found, as_json)
         wrong = bool(found)
     if wrong:
+        raise click.exceptions.Exit(1)
+
+
+def check_artifact(file: str, as_json: bool) -> None:
+    """Tell whether a compiled file is as it was written. Exits with 1 if it is not. UsageError for other options."""
+    source = click.get_current_context().get_parameter_source
+    names = [name for name in click.get_current_context().params if name not in ("net", "as_json")]
+    if said := [name for name in names if source(name) is ParameterSource.COMMANDLINE]:
+        option = "WEIGHTS" if said[0] == "weights" else f"--{said[0].replace('_file', '')}"
+        raise click.UsageError(f"{option} is for a prototxt, and {file} is compiled. Give its prototxt.")
+    with show_progress(f"reading {file}"):
+        from ..runtime.integrity import check_file
+
+        found = check_file(file)
+    if as_json:
+        click.echo(json.dumps(asdict(found) | {"whole": found.is_whole}, indent=1))
+    elif found.is_whole:
+        count = format_count(found.tensors, "tensor")
+        click.echo(f"{file}: as it was written: {format_size(found.size)}, {count}, every byte checked")
+    else:
+        click.echo(found.error)
+    if not found.is_whole:
         raise click.exceptions.Exit(1)
 
 

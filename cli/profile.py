@@ -89,7 +89,7 @@ def read_artifact(path: str, weights: str | None, random_weights: bool) -> Artif
     said += ["WEIGHTS"] * bool(weights) + ["--random-weights"] * random_weights
     if said:
         raise click.UsageError(f"{said[0]} is for a net before it is compiled, and {path} is. Give its prototxt.")
-    artifact = read(path)
+    artifact = read(path, verify=True)
     refuse_gpu(artifact.plan.net, artifact.plan.target, artifact.plan.runner)
     return artifact
 

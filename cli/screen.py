@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Timer
@@ -74,6 +75,18 @@ def format_error(e: CompileError) -> str:
 def warn(sentences: Iterable[str]) -> None:
     for sentence in sentences:
         click.echo(f"warning: {sentence}", err=True)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """What libraries and cortado's own functions warn of is printed as commands print it, without a line of code."""
+
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+        warn([str(message)])
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager
