@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ..frontends.files.file_types import is_artifact
 from .options import PictureOptions, make_options, net_options
-from .screen import format_count, print_columns, show_progress, warn
+from .screen import format_count, is_terminal, print_columns, show_progress, warn
 
 if TYPE_CHECKING:
     from ..runtime.artifact import Artifact
@@ -67,7 +67,7 @@ def profile(
             artifact = read_artifact(net, weights, random_weights)
         else:
             artifact = compile_net(net, weights, reading, random_weights)
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         click.echo(f"timing {net}", err=True)  # and nothing that moves: it would take time of its own
     found = measure(artifact, given, repeat, threads, ("weights",) * random_weights)
     if as_json:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Timer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -22,7 +22,7 @@ def print_columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
     """Rows of words, their first columns aligned; on a terminal the first is set apart by its colour."""
     table = [tuple(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in table), strict=True)]
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
@@ -47,6 +47,11 @@ def print_columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
     for row in table:
         words = [word.ljust(width) for word, width in zip(row, widths, strict=False)]
         click.echo((indent + "  ".join([*words, row[-1]])).rstrip())
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """False for a pipe or a file, and for a stream that is closed from the start."""
+    return stream is not None and stream.isatty()
 
 
 def align_right(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -81,7 +86,14 @@ def warn(sentences: Iterable[str]) -> None:
 def plain_warnings() -> Iterator[None]:
     """What libraries and cortado's own functions warn of is printed as commands print it, without a line of code."""
 
-    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         warn([str(message)])
 
     with warnings.catch_warnings():
@@ -92,7 +104,7 @@ def plain_warnings() -> Iterator[None]:
 @contextmanager
 def show_progress(sentence: str) -> Iterator[None]:
     """Show on a terminal that work goes on, once it has taken a second; nothing in a pipe."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield
         return
     from rich.console import Console
