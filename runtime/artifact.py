@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from .check import check_plan, require
-from .container import Container, checksum, digest, read_container
+from .container import SEAL, Container, checksum, digest, read_tensors
 from .container import write_tensors as write_tensors
 from .encoding import decode, encode, parse
 from .plan import DTYPES as DTYPES
@@ -157,7 +157,7 @@ def read(path: str | Path, verify: bool = False) -> Artifact:
     ArtifactError, with the file's name, if it is foreign, cut off, damaged, older or newer than this program reads.
     """
     with naming(path):
-        return decode_artifact(read_container(Path(path)), verify)
+        return decode_artifact(read_tensors(Path(path)), verify)
 
 
 def damaged_tensors(tensors: Mapping[str, Tensor], hashes: Mapping[str, str]) -> list[str]:
@@ -171,7 +171,7 @@ def read_source(path: str | Path) -> Source:
     Errors are those of `read`, but the plans are not looked at.
     """
     with naming(path):
-        return decode_source(read_container(Path(path)))
+        return decode_source(read_tensors(Path(path)))
 
 
 def read_for_running(path: str | Path, verify: bool = True) -> Artifact | Source:
@@ -180,7 +180,7 @@ def read_for_running(path: str | Path, verify: bool = True) -> Artifact | Source
     With `verify`, the tensors that runs use have the checksums that the file states.
     """
     with naming(path):
-        file = read_container(Path(path))
+        file = read_tensors(Path(path))
         if is_former(file.metadata):
             return decode_source(file)
         artifact = decode_artifact(file)

@@ -106,7 +106,7 @@ class Container:
     has_whole_header: bool
 
 
-def read_container(path: Path) -> Container:
+def read_tensors(path: Path) -> Container:
     """Map a file. ArtifactError if it is invalid, or its padding is anything but zeros."""
     try:
         with safe_open(path, framework="pt") as file:
