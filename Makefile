@@ -18,7 +18,7 @@ venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --wi
 RUFF    = $(BIN)/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants wheel clean
+.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants kill wheel clean
 
 help:
 	@echo "make demo    compile, explain and run examples/digits"
@@ -32,6 +32,7 @@ help:
 	@echo "make long    the tests that take long"
 	@echo "make prove   random nets through every pass, N=2000 of them (tests/proof)"
 	@echo "make mutants mistakes put into the compiler, each of which some test has to see"
+	@echo "make kill    processes killed while they write, KILLS=500 of them (tests/kill.py)"
 	@echo "make wheel   build the wheel, and run the demo from it in a fresh environment"
 	@echo "make clean   remove what the other targets made"
 
@@ -88,6 +89,11 @@ prove: $(VENV)/installed
 
 mutants: $(VENV)/installed
 	$(BIN)/python -m tests.proof.mutate --jobs $(JOBS)
+
+# One thread, since the copy of a process has none of its other ones.
+kill: KILLS ?= 500
+kill: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kill --trials $(KILLS) --record benchmarks/results/kills.json
 
 # Proves that the wheel is whole: it is installed, with what it asks for and nothing else, far from this checkout.
 wheel: $(VENV)/installed
