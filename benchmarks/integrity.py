@@ -42,7 +42,8 @@ def main() -> None:
 def measure(name: str, path: Path) -> dict[str, Any]:
     from cortado import driver
     from cortado.cli.random_numbers import with_random_weights
-    from cortado.runtime.artifact import checksum, digest, read, write
+    from cortado.runtime.artifact import read, write
+    from cortado.runtime.container import checksum, digest
     from cortado.runtime.integrity import check_file
 
     graph = driver.read_net(ROOT / "benchmarks" / "nets" / f"{name}.net").graph

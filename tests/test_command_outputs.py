@@ -41,6 +41,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "n.prototxt").write_text(NET)
+    data = 'layer { name: "data" type: "Data" top: "data" transform_param { mean_file: "mean.npy" } }'
+    (tmp_path / "d.prototxt").write_text("\n".join([data, *NET.splitlines()[3:]]))
     scale, matrix = np.array([1.0, 2.0, 3.0]), np.arange(9 * 12.0).reshape(9, 12)
     write("n.caffemodel", "n", [WrittenLayer("s", "Scale", [scale]), WrittenLayer("m", "InnerProduct", [matrix])])
     np.save("x.npy", np.ones((1, 3, 2, 2), np.float32))
@@ -81,6 +83,7 @@ READ = [
     ("run n.cortado --input x.png --output-file OUT", "x.png"),
     ("run n.cortado --input x.png --mean mean.npy --output-file OUT", "mean.npy"),
     ("run n.cortado --input x.npy --labels labels.txt --output-file OUT", "labels.txt"),
+    ("compile d.prototxt n.caffemodel --shape data=1,3,2,2 -o OUT", "mean.npy"),
     ("opt n.prototxt n.caffemodel -o OUT", "n.prototxt"),
     ("opt n.prototxt n.caffemodel -o OUT", "n.caffemodel"),
     ("opt n.net -o OUT", "n.net"),
