@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 @click.option("--inplace", is_flag=True, help="Tell of each layer whether it may be in place, and what that saves.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool, as_json: bool) -> None:
-    """Look at NET, a prototxt, for what Caffe accepts and people regret; WEIGHTS, if given, have to fit it.
+    """Look at NET, a prototxt, for what Caffe accepts and people regret, and at the numbers in WEIGHTS, if given.
 
-    Exits with 1 if anything is found: with --inplace, a layer in place that must not be.
+    Of WEIGHTS, which have to fit the net: NaN and infinite numbers, variances whose square root is none, factors of 0,
+    weights that are all 0, dead channels, numbers far too large or small, and what the net does not use.
+
+    Exits with 1 if anything is found but warnings, which are about numbers alone; with --inplace, if a layer is in
+    place that must not be.
 
     NET may be a compiled file instead: it is read to the last byte, and is as it was written, or damaged (1).
     """
@@ -54,7 +58,7 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
         wrong = any(v.is_wrong for v in inplace_verdicts)
     else:
         print_findings(net, found, as_json)
-        wrong = bool(found)
+        wrong = any(finding.severity == "error" for finding in found)
     if wrong:
         raise click.exceptions.Exit(1)
 
@@ -86,9 +90,12 @@ def collect_findings(net: str, weights: str | None, flow: Dataflow, options: Opt
     from ..compiler.errors import CompileError, CompileErrors
     from ..driver import read_net
     from ..frontends.caffe.data_layers import DATA_LAYERS
-    from ..frontends.caffe.lint import Finding, findings
+    from ..frontends.caffe.lint import Finding, findings, number_findings
+    from ..frontends.caffe.weights import read_weights
 
     found = findings(flow, options.outputs)
+    if weights is not None:
+        found += number_findings(flow, read_weights(weights), weights)
     if not options.shapes and any(layer.type in DATA_LAYERS for layer in flow.layers):
         return found  # its inputs come from elsewhere, and so do their shapes
     try:
@@ -123,14 +130,16 @@ def print_findings(net: str, found: list[Finding], as_json: bool) -> None:
     else:
         for f in found:
             sentence, *rest = format_error(f.error).split("\n")
-            click.echo("\n".join([f"{sentence} [{f.rule}]", *rest]) + "\n")
+            rule = f.rule if f.severity == "error" else f"{f.rule}, {f.severity}"
+            click.echo("\n".join([f"{sentence} [{rule}]", *rest]) + "\n")
         click.echo(format_count(len(found), "finding"))
 
 
 def finding_to_dict(finding: Finding) -> dict[str, Any]:
     e = finding.error
     place = asdict(e.loc) if e.loc else {"file": None, "line": None, "column": None}
-    return {"rule": finding.rule, **place, "message": e.message, "advice": e.advice}
+    told = {"rule": finding.rule, "severity": finding.severity, **place, "message": e.message, "advice": e.advice}
+    return told | (asdict(finding.numbers) if finding.numbers else {})
 
 
 def print_verdicts(found: list[Verdict], as_json: bool) -> None:
