@@ -45,9 +45,13 @@ def compare(
         cortado compare net.prototxt net.caffemodel --passes none,all
         cortado compare net.prototxt net.caffemodel caffe.npz
         cortado compare net.prototxt net.caffemodel --opencv
+        cortado compare net.prototxt --random-weights --opencv
 
     An .npz holds blobs by name, inputs too: np.savez("caffe.npz", **{k: b.data for k, b in net.blobs.items()}) in
     pycaffe. As in the golden cases, a name may begin with blob: or out:, an input's with in:.
+
+    OpenCV fills rows of detections up with zeros and sorts them by score: they are compared row by row, as Caffe has
+    them.
 
     Targets are those of `cortado compile`, reference (each operator by its plain meaning) and reference-f64. Values
     have the names of Caffe's blobs, through all passes; what a pass took away is not there to compare. The tolerance
@@ -55,14 +59,26 @@ def compare(
     """
     with show_progress("comparing"):
         from ..compiler.errors import CompileError
-        from .compare_arguments import RunConfig, collect_inputs, find_producer, make_runners, parse_pair
+        from .compare_arguments import (
+            RunConfig,
+            collect_inputs,
+            find_producer,
+            make_runners,
+            parse_pair,
+        )
+        from .compare_opencv import align_detections, make_opencv_runners
         from .differences import compare_values
 
         both = (None, None) if targets is None else parse_pair(targets, "--target")
         ways = [RunConfig(*way) for way in zip(both, parse_pair(passes, "--passes"), strict=True)]
-        a, b = make_runners(files, reading, ways, opencv, seed if random_weights else None)
+        drawn = seed if random_weights else None
+        a, b = (
+            make_opencv_runners(files, reading, ways[0], drawn) if opencv else make_runners(files, reading, ways, drawn)
+        )
         inputs = collect_inputs(a, b, given, seed)
         of_a, of_b = a.run(inputs), b.run(inputs)
+        if opencv:
+            of_b = align_detections(files, reading, of_a, of_b)
         if not a.value_names:  # numbers of a file: the order is the net's
             of_a = {name: of_a[name] for name in (*of_b, *of_a) if name in of_a}
         found = compare_values((a.label, b.label), of_a, of_b, tolerance, tuple(inputs), (a.value_names, b.value_names))
