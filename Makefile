@@ -17,7 +17,7 @@ venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --wi
 RUFF    = $(BIN)/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants wheel clean
+.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants kill wheel clean
 
 help:
 	@echo "make demo    compile, explain and run examples/digits"
@@ -31,6 +31,7 @@ help:
 	@echo "make long    the slow tests"
 	@echo "make prove   N=2000 random nets through every pass (tests/proof)"
 	@echo "make mutants small mistakes in the compiler, each of which must make a test fail"
+	@echo "make kill    KILLS=500 processes that are killed while they write (tests/kill.py)"
 	@echo "make wheel   build the wheel, and run the demo from it in a fresh environment"
 	@echo "make clean   remove all generated files"
 
@@ -87,6 +88,11 @@ prove: $(VENV)/installed
 
 mutants: $(VENV)/installed
 	$(BIN)/python -m tests.proof.mutate --jobs $(JOBS)
+
+# One thread, since a forked process does not have the others.
+kill: KILLS ?= 500
+kill: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kill --trials $(KILLS) --record benchmarks/results/kills.json
 
 # Checks that the wheel is complete: installs it with only its dependencies, outside of this checkout, and runs the demo.
 wheel: $(VENV)/installed

@@ -64,7 +64,7 @@ class NetFile:
     `layers` is the number of layers in the given state (phase, level, stages); for a text in the language, the number
     of operators. `preprocessing` is that of pictures by input (from a prototxt's data layers), and `mean_images` holds
     its mean pictures by handle. `seconds` is the time of reading. `missing_means` holds, by input, those `warnings`
-    that report a missing file of a mean picture.
+    that report a missing file of a mean picture. `files` are the files that were read.
     """
 
     planned: PlannedGraph
@@ -74,6 +74,7 @@ class NetFile:
     mean_images: Mapping[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
     missing_means: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[str | Path, ...] = ()
 
     @property
     def graph(self) -> Graph:
@@ -165,15 +166,18 @@ def compile_net(prototxt: str | Path, caffemodel: WeightsGiven = None, options: 
     return compile_file(read_net(prototxt, caffemodel, options), options)
 
 
-def load(path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: int | None = None) -> Net:
+def load(
+    path: str | Path, *, layers: Mapping[str, Any] | None = None, threads: int | None = None, verify: bool = True
+) -> Net:
     """Load a compiled file; input shapes that it does not hold are compiled on demand.
 
     `layers` are functions by name for the file's `user` steps, in addition to registered layers. `threads` is the
-    number of torch's threads per call. ArtifactError if the file cannot be used.
+    number of torch's threads per call. Without `verify`, weights are not checked for damage. ArtifactError if the file
+    cannot be used.
     """
     load_plugins()
     layers = registered_layers() | dict(layers or {})
-    found = read_for_running(path)
+    found = read_for_running(path, verify)
     if isinstance(found, Source):
         warnings.warn(f"{path}: cortado 0.1 compiled it; it is compiled again", stacklevel=2)
         options = Options(target=found.target)
@@ -189,8 +193,8 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
         file = read_source_net(read_source(path), path, weights, options)
         return replace(file, seconds=perf_counter() - start)
     if path.suffix == ".net" or path == STDIN:
-        planned = read_language(path, weights, options.shapes, options.outputs)
-        return NetFile(planned, len(planned.graph.nodes), seconds=perf_counter() - start)
+        planned, read = read_language(path, weights, options.shapes, options.outputs)
+        return NetFile(planned, len(planned.graph.nodes), seconds=perf_counter() - start, files=read)
     state, found = State(options.phase, options.level, frozenset(options.stages)), list[str]()
     net = read_caffe(path, weights, state, options.shapes, options.outputs, options.lenient, found.append)
     kept = {name: attach_mean(made.form, made.mean) for name, made in net.transforms.items()}
@@ -203,6 +207,7 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
         {image: tensor for _, images in kept.values() for image, tensor in images.items()},
         perf_counter() - start,
         missing,
+        net.files,
     )
 
 
@@ -212,7 +217,7 @@ def read_source_net(source: Source, path: Path, weights: WeightsGiven, options: 
     inputs = {v.name for v in planned.graph.inputs}
     forms = {name: f for name, f in source.preprocessing.items() if name in inputs}
     images = {f.mean_image: source.weights[f.mean_image] for f in forms.values() if f.mean_image}
-    return NetFile(planned, len(planned.graph.nodes), (), forms, images)
+    return NetFile(planned, len(planned.graph.nodes), (), forms, images, files=(path,))
 
 
 def compile_file(file: NetFile, options: Options) -> Compilation:
@@ -235,7 +240,8 @@ def compile_file(file: NetFile, options: Options) -> Compilation:
     source = stages.by_name[SHAPE_FREE[-1].__name__] if options.optimize else planned
     artifact = build(stages.final, source.graph, options.target, versions())
     images = {f.mean_image: file.mean_images[f.mean_image] for f in forms.values() if f.mean_image in file.mean_images}
-    artifact = replace(artifact, preprocessing=dict(forms), weights={**artifact.weights, **images})
+    weights = {**artifact.weights, **images}
+    artifact = replace(artifact, preprocessing=dict(forms), weights=weights, files=file.files)
     seconds = {"read": file.seconds, **stages.seconds, "build": perf_counter() - start}
     return Compilation(file, stages, artifact, options, seconds)
 
@@ -296,5 +302,5 @@ def versions() -> dict[str, str]:
 
 
 def save(net: Net, path: str | Path) -> None:
-    """Write a compiled net to one file."""
+    """Write a compiled net to one file; OutputError if it cannot be, or if the net was compiled from that very file."""
     write(path, net.artifact)

@@ -6,6 +6,7 @@ project, the package cannot be imported safely; therefore this check is a separa
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,8 @@ MARK = "from .installation import warn_of_foreign_package"  # a line of this pro
 
 def main() -> None:
     """Run the command line. SystemExit with one sentence if `import cortado` would import another project's package."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback on Ctrl-C before the command starts
     spec = find_spec("cortado")
     if spec is None or not spec.origin:
         sys.exit(f'error: the package "cortado" is not complete. {ADVICE}')

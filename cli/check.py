@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..frontends.files.file_types import is_artifact
 from .options import make_options, net_options
@@ -18,15 +19,24 @@ if TYPE_CHECKING:
     from ..frontends.caffe.lint import Dataflow, Finding, Verdict
 
 
-@click.command(short_help="Lint a Caffe net: findings with locations and advice.")
+@click.command(short_help="Lint a Caffe net and its weights, or check that a compiled net is undamaged.")
 @net_options
 @click.option("--inplace", is_flag=True, help="Report for each layer whether it may be in place, and what that saves.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool, as_json: bool) -> None:
-    """Check NET, a prototxt, for probable mistakes that Caffe accepts, and that WEIGHTS, if given, fit it.
+    """Check NET, a prototxt, for probable mistakes that Caffe accepts, and the numbers in WEIGHTS, if given.
 
-    Exits with 1 if anything is found; with --inplace, if a layer is in place that must not be.
+    WEIGHTS have to fit the net, and are checked for NaN and infinities, negative variances, factors of 0, weights that
+    are all 0, dead channels, numbers far too large or small, and weights that the net does not use.
+
+    Exits with 1 if anything except warnings about numbers is found; with --inplace, if a layer is in place that must
+    not be.
+
+    If NET is a compiled file, all its bytes are checked; exits with 1 if it is damaged.
     """
+    if is_artifact(net):
+        check_artifact(net, as_json)
+        return
     with show_progress(f"reading {net}"):
         from ..compiler.errors import CompileError
         from ..frontends.caffe.lint import trace_dataflow, verdicts
@@ -36,8 +46,6 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
 
         if net.endswith(".net"):
             raise CompileError(f"{net}: this is not a Caffe net", advice="Texts in cortado's language have no layers.")
-        if is_artifact(net):
-            raise CompileError(f"{net}: this is a compiled net", advice="Give the prototxt that it was made from.")
         load_plugins()
         options = make_options(reading)
         flow = trace_dataflow(read(net), State(options.phase, options.level, frozenset(options.stages)))
@@ -50,8 +58,30 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
         wrong = any(v.is_wrong for v in inplace_verdicts)
     else:
         print_findings(net, found, as_json)
-        wrong = bool(found)
+        wrong = any(finding.severity == "error" for finding in found)
     if wrong:
+        raise click.exceptions.Exit(1)
+
+
+def check_artifact(file: str, as_json: bool) -> None:
+    """Tell whether a compiled file is as it was written. Exits with 1 if it is not. UsageError for other options."""
+    source = click.get_current_context().get_parameter_source
+    names = [name for name in click.get_current_context().params if name not in ("net", "as_json")]
+    if said := [name for name in names if source(name) is ParameterSource.COMMANDLINE]:
+        option = "WEIGHTS" if said[0] == "weights" else f"--{said[0].replace('_file', '')}"
+        raise click.UsageError(f"{option} is for a prototxt, and {file} is compiled. Give its prototxt.")
+    with show_progress(f"reading {file}"):
+        from ..runtime.integrity import check_file
+
+        found = check_file(file)
+    if as_json:
+        click.echo(json.dumps(asdict(found) | {"whole": found.is_whole}, indent=1))
+    elif found.is_whole:
+        count = format_count(found.tensors, "tensor")
+        click.echo(f"{file}: as it was written: {format_size(found.size)}, {count}, every byte checked")
+    else:
+        click.echo(found.error)
+    if not found.is_whole:
         raise click.exceptions.Exit(1)
 
 
@@ -60,9 +90,12 @@ def collect_findings(net: str, weights: str | None, flow: Dataflow, options: Opt
     from ..compiler.errors import CompileError, CompileErrors
     from ..driver import read_net
     from ..frontends.caffe.data_layers import DATA_LAYERS
-    from ..frontends.caffe.lint import Finding, findings
+    from ..frontends.caffe.lint import Finding, findings, number_findings
+    from ..frontends.caffe.weights import read_weights
 
     found = findings(flow, options.outputs)
+    if weights is not None:
+        found += number_findings(flow, read_weights(weights), weights)
     if not options.shapes and any(layer.type in DATA_LAYERS for layer in flow.layers):
         return found  # the shapes of its inputs are not in the file
     try:
@@ -97,14 +130,16 @@ def print_findings(net: str, found: list[Finding], as_json: bool) -> None:
     else:
         for f in found:
             sentence, *rest = format_error(f.error).split("\n")
-            click.echo("\n".join([f"{sentence} [{f.rule}]", *rest]) + "\n")
+            rule = f.rule if f.severity == "error" else f"{f.rule}, {f.severity}"
+            click.echo("\n".join([f"{sentence} [{rule}]", *rest]) + "\n")
         click.echo(format_count(len(found), "finding"))
 
 
 def finding_to_dict(finding: Finding) -> dict[str, Any]:
     e = finding.error
     place = asdict(e.loc) if e.loc else {"file": None, "line": None, "column": None}
-    return {"rule": finding.rule, **place, "message": e.message, "advice": e.advice}
+    told = {"rule": finding.rule, "severity": finding.severity, **place, "message": e.message, "advice": e.advice}
+    return told | (asdict(finding.numbers) if finding.numbers else {})
 
 
 def print_verdicts(found: list[Verdict], as_json: bool) -> None:

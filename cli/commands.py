@@ -15,8 +15,9 @@ from .fmt import fmt
 from .opt import opt
 from .profile import profile
 from .run import run
-from .screen import format_error
+from .screen import format_error, plain_warnings
 from .show import show
+from .signals import BROKEN_PIPE, EndedBySignal, raise_ending_signals, settle_stdout
 
 
 class ReportedError(click.ClickException):
@@ -40,20 +41,35 @@ class Interrupted(ReportedError):
     exit_code = 130
 
 
+class Ended(ReportedError):
+    """A signal ended the command."""
+
+    def __init__(self, exit_code: int):
+        super().__init__("ended by a signal")
+        self.exit_code: int = exit_code  # type: ignore[misc]
+
+
 class CommandGroup(click.Group):
     """Reports the exceptions of commands as messages or, with CORTADO_TRACEBACK=1, as tracebacks for developers."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):  # click handles these
+            with raise_ending_signals(), plain_warnings():
+                return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):  # click handles these
             raise
+        except BrokenPipeError:  # whoever read the answer has seen enough
+            raise click.exceptions.Exit(BROKEN_PIPE) from None
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None
+        except EndedBySignal as e:
+            raise Ended(e.exit_code) from None
         except Exception as e:
             if os.environ.get("CORTADO_TRACEBACK"):
                 raise
             raise convert_exception(e) from None
+        finally:
+            settle_stdout()
 
 
 def convert_exception(e: Exception) -> ReportedError:
@@ -94,7 +110,8 @@ def main() -> None:
         cortado run net.cortado --input cat.jpg --labels synset_words.txt
         cortado show deploy.prototxt --after fuse
 
-    Exit codes: 0, done; 1, the answer is no; 2, an error in the input or usage; 3, a fault of cortado.
+    Exit codes: 0, done; 1, the answer is no; 2, an error in the input or usage; 3, a fault of cortado; 128 and above,
+    ended by a signal.
     """
 
 

@@ -47,9 +47,12 @@ def compare(
         cortado compare net.prototxt net.caffemodel --passes none,all
         cortado compare net.prototxt net.caffemodel caffe.npz
         cortado compare net.prototxt net.caffemodel --opencv
+        cortado compare net.prototxt --random-weights --opencv
 
     An .npz holds blobs by name, inputs too: np.savez("caffe.npz", **{k: b.data for k, b in net.blobs.items()}) in
     pycaffe. A name may have the prefix blob: or out:, an input's name in:.
+
+    OpenCV pads rows of detections with zeros and sorts them by score: they are compared row by row, in Caffe's form.
 
     Targets are those of `cortado compile`, reference (the reference implementation of each operator) and reference-f64.
     Values keep the names of Caffe's blobs through all passes; a value that a pass removes is not compared. The default
@@ -57,14 +60,26 @@ def compare(
     """
     with show_progress("comparing"):
         from ..compiler.errors import CompileError
-        from .compare_arguments import RunConfig, collect_inputs, find_producer, make_runners, parse_pair
+        from .compare_arguments import (
+            RunConfig,
+            collect_inputs,
+            find_producer,
+            make_runners,
+            parse_pair,
+        )
+        from .compare_opencv import align_detections, make_opencv_runners
         from .differences import compare_values
 
         both = (None, None) if targets is None else parse_pair(targets, "--target")
         ways = [RunConfig(*way) for way in zip(both, parse_pair(passes, "--passes"), strict=True)]
-        a, b = make_runners(files, reading, ways, opencv, seed if random_weights else None)
+        drawn = seed if random_weights else None
+        a, b = (
+            make_opencv_runners(files, reading, ways[0], drawn) if opencv else make_runners(files, reading, ways, drawn)
+        )
         inputs = collect_inputs(a, b, given, seed)
         of_a, of_b = a.run(inputs), b.run(inputs)
+        if opencv:
+            of_b = align_detections(files, reading, of_a, of_b)
         if not a.value_names:  # arrays of a file: use the net's order
             of_a = {name: of_a[name] for name in (*of_b, *of_a) if name in of_a}
         found = compare_values((a.label, b.label), of_a, of_b, tolerance, tuple(inputs), (a.value_names, b.value_names))

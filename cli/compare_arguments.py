@@ -19,7 +19,13 @@ from ..runtime.preprocess import Array, read_array
 from .feed import open_npz, read_all_arrays
 from .options import make_options
 from .random_numbers import with_random_weights
-from .runners import CompiledRunner, NetRunner, OpenCVRunner, RecordedRunner, describe_producer, make_graph_runner
+from .runners import (
+    CompiledRunner,
+    NetRunner,
+    RecordedRunner,
+    describe_producer,
+    make_graph_runner,
+)
 from .screen import warn
 
 WEIGHT_SUFFIXES = (".caffemodel", ".safetensors", ".h5", ".hdf5")  # files with weights of the net before them
@@ -42,17 +48,10 @@ def parse_pair(text: str, option: str) -> tuple[str, str]:
 
 
 def make_runners(
-    files: Sequence[str], reading: dict[str, Any], ways: Sequence[RunConfig], opencv: bool, seed: int | None
+    files: Sequence[str], reading: dict[str, Any], ways: Sequence[RunConfig], seed: int | None
 ) -> tuple[NetRunner, NetRunner]:
     """The runners of both sides. `seed` is for random weights; None: draw none. UsageError for a wrong combination."""
     nets = group_files(files)
-    if opencv:
-        (net, weights), *more = nets
-        if more or weights is None:
-            raise click.UsageError("--opencv compares one net with OpenCV: give its prototxt and its caffemodel.")
-        state = State(reading["phase"], reading["level"], frozenset(reading["stages"]))
-        ours = make_runner(nets[0], reading, ways[0], "cortado", seed)
-        return ours, OpenCVRunner("OpenCV", Path(net), Path(weights), state)
     if len(nets) == 1 and ways[0] == ways[1]:
         advice = (
             "Give another net, an .npz of blobs, two targets (--target reference,cpu), --passes none,all or --opencv."

@@ -8,14 +8,16 @@ from typing import Any
 
 import click
 
-from .files import report_write_errors, require_writable
+from .files import OutputFile, keep_stdout_free, report_write_errors, require_writable
 from .options import PictureOptions, make_options, net_options, picture_options
 from .screen import format_size, print_columns, show_progress, warn
 
 
 @click.command(short_help="Compile a net and its weights to one file.")
 @net_options
-@click.option("-o", "file", metavar="FILE", required=True, help="Where to write the compiled net: net.cortado.")
+@click.option(
+    "-o", "file", type=OutputFile(), metavar="FILE", required=True, help="Where to write the compiled net: net.cortado."
+)
 @click.option("--passes", type=click.Choice(["all", "none"]), default="all", help="none: only the required passes.")
 @picture_options
 @click.option("--input", "picture_input", metavar="NAME", help="The input that the picture options are for.")
@@ -55,12 +57,14 @@ def compile(
         if fold and not read.preprocessing:
             raise click.UsageError("--fold: there is no preprocessing to fold. Give --mean, --scale or --raw-scale.")
         compilation = compile_file(read, options)
-        with report_write_errors(file):
+        with report_write_errors():
             write(file, compilation.artifact)
     made = summarize(compilation)
-    if as_json:
-        click.echo(json.dumps(made.json() | {"file": file}, indent=1))
-        return
-    warn(made.warnings)
-    click.echo(f"{made.net}, compiled for {made.target}")
-    print_columns([*made.rows(), ("file", f"{file}, {format_size(Path(file).stat().st_size)}")])
+    with keep_stdout_free(file):
+        if as_json:
+            click.echo(json.dumps(made.json() | {"file": file}, indent=1))
+            return
+        warn(made.warnings)
+        click.echo(f"{made.net}, compiled for {made.target}")
+        size = f", {format_size(Path(file).stat().st_size)}" if Path(file).is_file() else ""
+        print_columns([*made.rows(), ("file", f"{file}{size}")])

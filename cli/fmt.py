@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import click
@@ -19,6 +17,7 @@ from .screen import format_count
 def fmt(files: tuple[str, ...], check: bool) -> None:
     """Format each FILE in place; `-` reads standard input and prints the result."""
     from ..compiler.text.format import format_text
+    from ..runtime.output import write_file
 
     changed = 0
     for file in files:
@@ -33,9 +32,10 @@ def fmt(files: tuple[str, ...], check: bool) -> None:
         made = format_text(text, file)
         if made != text:
             changed += 1
-            click.echo(f"{file}: {'would change' if check else 'formatted'}", err=True)
             if not check:
-                replace_file(Path(file), made)
+                with report_write_errors():
+                    write_file(file, made)
+            click.echo(f"{file}: {'would change' if check else 'formatted'}", err=True)
     if check and changed:
         click.echo(f"{format_count(changed, 'file')} would change; `cortado fmt` formats them.", err=True)
         raise click.exceptions.Exit(1)
@@ -53,17 +53,3 @@ def read_net_text(file: str) -> str:
     except UnicodeDecodeError as e:
         advice = "A net in cortado's language is a text in UTF-8."
         raise CompileError(f"{file}: byte {e.start} is not UTF-8", advice=advice) from None
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Replace the file's text atomically; it keeps its permissions."""
-    with report_write_errors(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).chmod(path.stat().st_mode)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise

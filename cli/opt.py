@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .files import report_write_errors, require_writable
+from .files import OutputFile, command_inputs, keep_stdout_free, report_write_errors, require_writable
 from .options import make_options, net_options
 from .screen import show_progress, warn
 
@@ -15,7 +15,9 @@ from .screen import show_progress, warn
 @click.command(short_help="Run any passes on a net, and print the result.")
 @net_options
 @click.option("-p", "--passes", "names", metavar="PASS,PASS", help="The passes, in this order. Default: all.")
-@click.option("-o", "file", metavar="FILE.net", help="Write the net here, with its weights beside it.")
+@click.option(
+    "-o", "file", type=OutputFile(), metavar="FILE.net", help="Write the net here, with its weights beside it."
+)
 def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | None, file: str | None) -> None:
     """Run passes on NET (.prototxt, .net at any stage, or a compiled .cortado) and print the result.
 
@@ -23,10 +25,10 @@ def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | Non
     of a pass that failed: cortado opt before.net -p fuse.
     """
     if file:
-        require_writable(file)
+        require_writable(file, weights_beside(file))
     with show_progress(f"reading {net}"):
         from ..compiler.text import show
-        from ..compiler.text.weights import dump
+        from ..compiler.text.weights import write_texts
         from ..driver import read_net, run_passes
         from ..passes import pipeline, select
         from ..plugins import load_plugins
@@ -41,9 +43,12 @@ def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | Non
     if file is None:
         click.echo(show(*final), nl=False)
         return
-    path = Path(file)
-    with report_write_errors(file):
-        (made,) = dump(path.parent, {path.stem: final}, f"{path.stem}.safetensors")
-        if made != path:
-            made.replace(path)
-    click.echo(path)
+    with report_write_errors():
+        write_texts({Path(file): final}, weights_beside(file), (*command_inputs(), *read.files))
+    with keep_stdout_free(file):
+        click.echo(file)
+
+
+def weights_beside(file: str) -> Path:
+    """The file for the weights of a net that is written to `file`."""
+    return Path(file).with_suffix(".safetensors")

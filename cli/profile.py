@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ..frontends.files.file_types import is_artifact
 from .options import PictureOptions, make_options, net_options
-from .screen import format_count, print_columns, show_progress, warn
+from .screen import format_count, is_terminal, print_columns, show_progress, warn
 
 if TYPE_CHECKING:
     from ..runtime.artifact import Artifact
@@ -58,7 +58,7 @@ def profile(
             artifact = read_artifact(net, weights, random_weights)
         else:
             artifact = compile_net(net, weights, reading, random_weights)
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         click.echo(f"timing {net}", err=True)  # a moving progress display would disturb the times
     found = measure(artifact, given, repeat, threads, ("weights",) * random_weights)
     if as_json:
@@ -80,7 +80,7 @@ def read_artifact(path: str, weights: str | None, random_weights: bool) -> Artif
     given += ["WEIGHTS"] * bool(weights) + ["--random-weights"] * random_weights
     if given:
         raise click.UsageError(f"{given[0]} is for a prototxt, and {path} is compiled. Give its prototxt.")
-    artifact = read(path)
+    artifact = read(path, verify=True)
     refuse_gpu(artifact.plan.net, artifact.plan.target, artifact.plan.runner)
     return artifact
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..frontends.files.file_types import is_artifact
-from .files import require_writable, save_arrays
+from .files import OutputFile, keep_stdout_free, require_writable, save_arrays
 from .options import PictureOptions, picture_options
 from .screen import print_columns, show_progress, warn
 
@@ -32,7 +32,7 @@ MAX_SHOWN = 10  # pictures whose best scores are printed; --output-file has all
 @picture_options
 @click.option("--labels", metavar="FILE", help="The names of the classes, one per line.")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Print N best scores.")
-@click.option("--output-file", metavar="FILE.npz", help="Write all outputs to this file.")
+@click.option("--output-file", type=OutputFile(), metavar="FILE.npz", help="Write all outputs to this file.")
 @click.option("--repeat", type=click.IntRange(1), metavar="N", help="Run N more times, and print the time of one run.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N threads.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
@@ -71,15 +71,16 @@ def run(
     if output_file:
         save_arrays(output_file, outputs)
     seconds = {"median": median(times), "best": min(times), "runs": len(times)} if times else None
-    if as_json:
-        result = {name: output_to_dict(array, top, labels_of.get(name, ())) for name, array in outputs.items()}
-        click.echo(json.dumps({"outputs": result, "seconds": seconds}, indent=1))
-        return
-    for name, array in outputs.items():
-        print_output(name, array, top, labels_of.get(name, ()))
-    if seconds:
-        best, middle = seconds["best"] * 1e3, seconds["median"] * 1e3
-        click.echo(f"{middle:.3f} ms a run, the median of {len(times)}; the best took {best:.3f} ms")
+    with keep_stdout_free(output_file):
+        if as_json:
+            result = {name: output_to_dict(array, top, labels_of.get(name, ())) for name, array in outputs.items()}
+            click.echo(json.dumps({"outputs": result, "seconds": seconds}, indent=1))
+            return
+        for name, array in outputs.items():
+            print_output(name, array, top, labels_of.get(name, ()))
+        if seconds:
+            best, middle = seconds["best"] * 1e3, seconds["median"] * 1e3
+            click.echo(f"{middle:.3f} ms a run, the median of {len(times)}; the best took {best:.3f} ms")
 
 
 def compile_again(

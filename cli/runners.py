@@ -17,6 +17,7 @@ from ..compiler.ir import Graph
 from ..compiler.specialize import reshape_inputs
 from ..driver import Options, compile_graph
 from ..frontends.caffe.lint import trace_dataflow
+from ..frontends.caffe.lint.dataflow import BlobWrite
 from ..frontends.caffe.rules import State
 from ..frontends.files.file_types import is_artifact
 from ..frontends.files.prototxt import read as read_prototxt
@@ -24,6 +25,7 @@ from ..runtime import Net
 from ..runtime.feed import array_of
 from ..runtime.preprocess import Array
 from ..runtime.trace import trace
+from .detections import caffe_rows
 
 Arrays = dict[str, Array]
 Shapes = dict[str, tuple[int, ...]]
@@ -120,11 +122,14 @@ class RecordedRunner:
 
 @dataclass(frozen=True)
 class OpenCVRunner:
-    """OpenCV on the same files, without fusion, so that the outputs of all layers can be compared."""
+    """OpenCV on the same files, without fusion, so that the outputs of all layers can be compared.
+
+    Rows of detections are converted to Caffe's form. `caffemodel` is the content of a .caffemodel.
+    """
 
     label: str
     prototxt: Path
-    caffemodel: Path
+    caffemodel: bytes
     state: State
     value_names: Collection[str] = ()
 
@@ -139,7 +144,8 @@ class OpenCVRunner:
             advice = "pip install opencv-python-headless==4.14.0.94: later ones cannot read Caffe's files."
             raise CompileError("--opencv: OpenCV is not installed", advice=advice) from None
         try:
-            net = cv2.dnn.readNetFromCaffe(str(self.prototxt), str(self.caffemodel))
+            files = (np.frombuffer(data, np.uint8) for data in (self.prototxt.read_bytes(), self.caffemodel))
+            net = cv2.dnn.readNetFromCaffe(*files)
             net.enableFusion(False)
             known = set(net.getLayerNames())
             for name, x in inputs.items():
@@ -151,7 +157,19 @@ class OpenCVRunner:
             found = net.forward(list(layers.values())) if layers else ()
         except cv2.error as e:
             raise CompileError(f"OpenCV cannot run this net: {str(e).strip()}") from None
-        return {blob: np.asarray(x) for blob, x in zip(layers, found, strict=True)}
+        arrays = {blob: np.asarray(x) for blob, x in zip(layers, found, strict=True)}
+        images = max((len(x) for x in inputs.values()), default=1)
+        rows = {blob: caffe_rows(arrays[blob], images) for blob in layers if is_detection(last[blob])}
+        return arrays | rows
+
+
+def is_detection(write: BlobWrite) -> bool:
+    return write.producer is not None and write.producer.type == "DetectionOutput"
+
+
+def find_detections(net: Path, state: State) -> list[str]:
+    """The blobs of a prototxt that are rows of detections."""
+    return [blob for blob, write in trace_dataflow(read_prototxt(net), state).last.items() if is_detection(write)]
 
 
 def make_graph_runner(label: str, graph: Graph, options: Options) -> NetRunner:

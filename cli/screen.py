@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Timer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -21,7 +22,7 @@ def print_columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
     """Print rows with all columns but the last aligned; on a terminal the first column is coloured."""
     table = [tuple(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in table), strict=True)]
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
@@ -44,6 +45,11 @@ def print_columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
     for row in table:
         words = [word.ljust(width) for word, width in zip(row, widths, strict=False)]
         click.echo((indent + "  ".join([*words, row[-1]])).rstrip())
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """False for a pipe or a file, and for a stream that is closed from the start."""
+    return stream is not None and stream.isatty()
 
 
 def align_right(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -75,9 +81,28 @@ def warn(sentences: Iterable[str]) -> None:
 
 
 @contextmanager
+def plain_warnings() -> Iterator[None]:
+    """What libraries and cortado's own functions warn of is printed as commands print it, without a line of code."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        warn([str(message)])
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
 def show_progress(sentence: str) -> Iterator[None]:
     """Show progress on a terminal after STATUS_DELAY; nothing in a pipe."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield
         return
     from rich.console import Console

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from ..frontends.files.file_types import is_artifact
+from .files import command_inputs
 from .options import PROTOTXT_OPTIONS, make_options, net_options
 from .screen import show_progress, warn
 
@@ -88,7 +89,7 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
         stages = run_passes(read.planned, options, passes)
         match wanted:
             case "folder":
-                view: View = views.StageFolder(value, stages.by_name)
+                view: View = views.StageFolder(value, stages.by_name, (*command_inputs(), *read.files))
             case "why":
                 view = views.PassNotes((*stages.notes, *explain_lowering(stages.final, options.target)))
             case "stats":

@@ -162,10 +162,12 @@ class StageFolder:
 
     folder: str
     stages: Mapping[str, PlannedGraph]
+    inputs: Sequence[str | Path]
 
     def write(self) -> list[Path]:
-        with report_write_errors(self.folder):
-            return dump(Path(self.folder), {f"{i:02}_{name}": p for i, (name, p) in enumerate(self.stages.items())})
+        stages = {f"{i:02}_{name}": planned for i, (name, planned) in enumerate(self.stages.items())}
+        with report_write_errors():
+            return dump(Path(self.folder), stages, inputs=self.inputs)
 
     def json(self) -> Any:
         return [str(path) for path in self.write()]

@@ -12,6 +12,8 @@ from ..compiler.errors import CompileError
 from ..compiler.plan import PlannedGraph
 from ..compiler.specialize import Shapes, specialize
 from ..compiler.text import parse_planned
+from ..compiler.text.parse import resolve, weights_beside
+from ..compiler.text.syntax import read_tree
 from ..compiler.text.weights import load_tensors
 from .caffe.weights import WeightsGiven
 from .files.file_types import is_artifact
@@ -19,8 +21,10 @@ from .files.file_types import is_artifact
 STDIN = Path("-")
 
 
-def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]) -> PlannedGraph:
-    """The net of a .net file, or of standard input, with the memory plan that its placements give.
+def read_language(
+    path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Sequence[str]
+) -> tuple[PlannedGraph, tuple[Path, ...]]:
+    """The net of a .net file, or of standard input, with the memory plan of its placements; and the files read.
 
     `weights` is a file of tensors by handle, read in place of the one that the text names. A compiled net is such a
     file too, so that what `cortado show` prints of it can be compiled again.
@@ -41,9 +45,12 @@ def read_language(path: Path, weights: WeightsGiven, shapes: Shapes, outputs: Se
     except UnicodeDecodeError as e:
         advice = "A net in cortado's language is a text in UTF-8."
         raise CompileError(f"{path}: byte {e.start} is not UTF-8", advice=advice) from None
-    tensors = load_tensors(Path(weights)) if weights is not None else None
-    planned = parse_planned(text, "<stdin>" if path == STDIN else str(path), tensors)
-    return specialize(planned, shapes, outputs)
+    name = "<stdin>" if path == STDIN else str(path)
+    tree = read_tree(text, name)
+    beside = Path(weights) if weights is not None else weights_beside(tree, name)
+    planned = resolve(tree, text, name, load_tensors(beside) if beside else {})
+    files = [] if path == STDIN else [path]
+    return specialize(planned, shapes, outputs), (*files, *([beside] if beside else []))
 
 
 def parse_source(

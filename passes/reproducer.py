@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..compiler.text import show
 from ..compiler.text.weights import dump
+from ..runtime.output import write_file
 from .failure import PassFailed
 
 
@@ -18,8 +19,9 @@ def write_reproducer(failure: PassFailed, target: str, version: str) -> Path:
     graph, plan = failure.planned
     digest = sha256(f"{failure.name} {target} {show(graph, plan)}".encode()).hexdigest()[:8]
     folder = parent / f"{failure.name}-{digest}"
+    parent.mkdir(parents=True, exist_ok=True)
     (path,) = dump(folder, {"before": failure.planned})
     command = f"cortado opt {path.name} -p {failure.name} --target {target}"
     told = f"{failure}\n\nwith cortado {version}, in this folder:\n\n    {command}\n"
-    (folder / "README.txt").write_text(told, encoding="utf-8")
+    write_file(folder / "README.txt", told)
     return folder

@@ -17,7 +17,8 @@ from typing import Any
 from torch import Tensor
 
 from .check import check_plan, require
-from .container import digest, read_tensors, write_tensors
+from .container import SEAL, Container, checksum, digest, read_tensors
+from .container import write_tensors as write_tensors
 from .encoding import decode, encode, parse
 from .plan import DTYPES as DTYPES
 from .plan import ArtifactError as ArtifactError
@@ -34,16 +35,22 @@ from .runners import check_steps
 FORMAT_VERSION = 2
 TEXT_KEYS = ("plans", "binaries", "source", "net", "kernels", "preprocessing", "version")
 FORMER_VERSION = 1  # cortado 0.1: one plan, in other words; its source is read, and nothing else
+FORMER_KEYS = ("plan", "primitives", "source", "net", "kernels", "preprocessing", "version")
+OTHER_KEYS = {"cortado", "hashes", "checksums", SEAL}  # the last two are newer than the format, and may be missing
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a compiled file keeps for compiling it again: a net's text, its weights by handle, and for which target."""
+    """What a compiled file keeps for compiling it again: a net's text, its weights by handle, and for which target.
+
+    `hashes` are those that the file states of the weights.
+    """
 
     text: str
     weights: Mapping[str, Tensor]
     target: str
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class Artifact:
     shapes mattered, for compiling it again; `net` the final text and `kernels` their sources by name, for reading;
     `preprocessing` is by input; `version` says what made it ({"cortado": "0.1.0", "torch": ...}); `hashes` are those of
     weights (`digest`) that are known: all where the artifact was read, and "texts" too. `write` works out the others.
+    `checksums` are those of tensors as the file states them, which `load` compares. `files` are those that the net was
+    compiled from, which `write` does not write over.
     """
 
     plans: tuple[Plan, ...]
@@ -67,6 +76,8 @@ class Artifact:
     version: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
     binaries: Mapping[str, Tensor] = field(default_factory=dict)
+    checksums: Mapping[str, int] = field(default_factory=dict)
+    files: Sequence[str | Path] = ()
 
     @property
     def plan(self) -> Plan:
@@ -93,6 +104,16 @@ class Artifact:
             except ValueError as e:
                 raise ArtifactError(str(e)) from None
 
+    def check_tensors(self) -> None:
+        """ArtifactError if a tensor that runs use does not have the checksum that the file states."""
+        names = {form.mean_image: f"mean picture of {name}" for name, form in self.preprocessing.items()}
+        names |= {w.handle: f"weight {name!r}" for plan in self.plans for name, w in plan.weights.items()}
+        names |= {name: f"machine code {name!r}" for name in self.binaries}
+        tensors = {**self.weights, **self.binaries}
+        for key in names.keys() & self.checksums.keys() & tensors.keys():
+            if checksum(tensors[key]) != self.checksums[key]:
+                raise ArtifactError(f"its {names[key]} does not have the checksum that it states, so it is damaged")
+
 
 def check_weights(plan: Plan, weights: Mapping[str, Tensor]) -> None:
     """ArtifactError if a weight of the plan is missing, or of another size."""
@@ -108,7 +129,8 @@ def check_weights(plan: Plan, weights: Mapping[str, Tensor]) -> None:
 def write(path: str | Path, artifact: Artifact) -> None:
     """Write one file, whole or not at all.
 
-    The same artifact gives the same bytes; weights are never copied in memory.
+    The same artifact gives the same bytes; weights are never copied in memory. OutputError if it cannot be written
+    there, or would replace one of the artifact's `files`.
     """
     artifact.check()
     texts = {
@@ -123,7 +145,10 @@ def write(path: str | Path, artifact: Artifact) -> None:
     tensors = {**artifact.weights, **artifact.binaries}
     hashes = {name: artifact.hashes.get(name) or digest(tensor) for name, tensor in tensors.items()}
     hashes["texts"] = texts_digest(texts)
-    write_tensors(Path(path), tensors, texts | {"cortado": str(FORMAT_VERSION), "hashes": encode(hashes)})
+    known = artifact.checksums
+    checksums = {name: known[name] if name in known else checksum(tensor) for name, tensor in tensors.items()}
+    stated = {"cortado": str(FORMAT_VERSION), "hashes": encode(hashes), "checksums": encode(checksums)}
+    write_tensors(Path(path), tensors, texts | stated, artifact.files)
 
 
 def read(path: str | Path, verify: bool = False) -> Artifact:
@@ -132,7 +157,12 @@ def read(path: str | Path, verify: bool = False) -> Artifact:
     ArtifactError, with the file's name, if it is foreign, cut off, damaged, older or newer than this program reads.
     """
     with naming(path):
-        return decode_artifact(*read_tensors(Path(path)), verify)
+        return decode_artifact(read_tensors(Path(path)), verify)
+
+
+def damaged_tensors(tensors: Mapping[str, Tensor], hashes: Mapping[str, str]) -> list[str]:
+    """The names of tensors that do not have the hash that is stated of them."""
+    return [name for name, tensor in tensors.items() if digest(tensor) != hashes[name]]
 
 
 def read_source(path: str | Path) -> Source:
@@ -141,14 +171,22 @@ def read_source(path: str | Path) -> Source:
     Errors are those of `read`, but the plans are not looked at.
     """
     with naming(path):
-        return decode_source(*read_tensors(Path(path)))
+        return decode_source(read_tensors(Path(path)))
 
 
-def read_for_running(path: str | Path) -> Artifact | Source:
-    """What `read` returns; of a file of the former format, which has to be compiled again, what `read_source` does."""
+def read_for_running(path: str | Path, verify: bool = True) -> Artifact | Source:
+    """What `read` returns; of a file of the former format, which has to be compiled again, what `read_source` does.
+
+    With `verify`, the tensors that runs use have the checksums that the file states.
+    """
     with naming(path):
-        tensors, metadata = read_tensors(Path(path))
-        return decode_source(tensors, metadata) if is_former(metadata) else decode_artifact(tensors, metadata)
+        file = read_tensors(Path(path))
+        if is_former(file.metadata):
+            return decode_source(file)
+        artifact = decode_artifact(file)
+        if verify:
+            artifact.check_tensors()
+        return artifact
 
 
 def is_former(metadata: Mapping[str, str]) -> bool:
@@ -156,9 +194,8 @@ def is_former(metadata: Mapping[str, str]) -> bool:
     return metadata.get("cortado") == str(FORMER_VERSION)
 
 
-def decode_artifact(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], verify: bool = False) -> Artifact:
-    texts = read_texts(metadata, TEXT_KEYS, FORMAT_VERSION)
-    hashes = read_hashes(metadata, texts, tensors)
+def decode_artifact(file: Container, verify: bool = False) -> Artifact:
+    texts, hashes, tensors = read_texts(file, TEXT_KEYS, FORMAT_VERSION), read_hashes(file, TEXT_KEYS), file.tensors
     binaries = {name: tensors[name] for name in decode(tuple[str, ...], parse(texts["binaries"]), "binaries")
                 if name in tensors}  # fmt: skip
     artifact = Artifact(
@@ -171,23 +208,26 @@ def decode_artifact(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], 
         decode(dict[str, str], parse(texts["version"]), "version"),
         hashes,
         binaries,
+        decode(dict[str, int], parse(file.metadata.get("checksums", "{}")), "checksums"),
     )
     artifact.check()
-    if verify and (bad := [name for name, tensor in tensors.items() if digest(tensor) != hashes[name]]):
+    if verify and (bad := damaged_tensors(tensors, hashes)):
         raise ArtifactError(f"weight {bad[0]!r} does not have the hash that it states, so it is damaged")
     return artifact
 
 
-def decode_source(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Source:
-    former = is_former(metadata)
-    keys = ("plan", "primitives", "source", "net", "kernels", "preprocessing", "version") if former else TEXT_KEYS
-    texts = read_texts(metadata, keys, FORMER_VERSION if former else FORMAT_VERSION)
-    read_hashes(metadata, texts, tensors)
+def decode_source(file: Container) -> Source:
+    former = is_former(file.metadata)
+    keys, expected = (FORMER_KEYS, FORMER_VERSION) if former else (TEXT_KEYS, FORMAT_VERSION)
+    texts, hashes = read_texts(file, keys, expected), read_hashes(file, keys)
     plans = [parse(texts["plan"])] if former else parse(texts["plans"])
     if not isinstance(plans, list) or not plans or not isinstance(plans[0], dict):
         raise ArtifactError("it holds no plan")
     forms = decode(dict[str, Preprocessing], parse(texts["preprocessing"]), "preprocessing")
-    return Source(texts["source"], tensors, str(plans[0].get("target")), forms)
+    images = {form.mean_image for form in forms.values()} & file.tensors.keys()
+    if bad := damaged_tensors({name: file.tensors[name] for name in images}, hashes):  # the parser hashes the others
+        raise ArtifactError(f"the mean picture {bad[0]!r} does not have the hash that it states, so it is damaged")
+    return Source(texts["source"], file.tensors, str(plans[0].get("target")), forms, hashes)
 
 
 @contextmanager
@@ -199,25 +239,30 @@ def naming(path: str | Path) -> Iterator[None]:
         raise ArtifactError(f"{path}: {error}{advice(str(error))}") from None
 
 
-def read_texts(metadata: Mapping[str, str], keys: Sequence[str], expected: int) -> dict[str, str]:
-    version = metadata.get("cortado")
+def read_texts(file: Container, keys: Sequence[str], expected: int) -> dict[str, str]:
+    """The texts of these keys, if the file has the expected format, all of them, and no others."""
+    version = file.metadata.get("cortado")
     if version is None:
         raise ArtifactError("it is a safetensors file, but no net compiled by cortado")
     if version == str(FORMER_VERSION) != str(expected):
         raise ArtifactError("cortado 0.1 compiled it; compile it again: cortado compile THIS_FILE -o NEW.cortado")
     if version != str(expected):
         raise ArtifactError(f"it has format {version[:20]!r} and this cortado reads {expected}; update cortado")
-    if missing := [name for name in (*keys, "hashes") if name not in metadata]:
+    if missing := [name for name in (*keys, "hashes") if name not in file.metadata]:
         raise ArtifactError(f"its {missing[0]} is missing")
-    return {name: metadata[name] for name in keys}
+    if foreign := file.metadata.keys() - {*keys, *OTHER_KEYS}:
+        raise ArtifactError(f"its text {min(foreign)[:40]!r} is none of this format, so it is damaged")
+    return {name: file.metadata[name] for name in keys}
 
 
-def read_hashes(metadata: Mapping[str, str], texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """The hash that the file states of each tensor, and of its texts, which is proved."""
-    hashes: dict[str, str] = decode(dict[str, str], parse(metadata.get("hashes", "")), "hashes")
-    if hashes.get("texts") != texts_digest(texts):
+def read_hashes(file: Container, keys: Sequence[str]) -> dict[str, str]:
+    """The hash that the file states of each tensor; those of its header and of its texts are proved."""
+    if not file.has_whole_header:
+        raise ArtifactError("its header does not have the hash that it states, so it is damaged")
+    hashes: dict[str, str] = decode(dict[str, str], parse(file.metadata.get("hashes", "")), "hashes")
+    if hashes.get("texts") != texts_digest({name: file.metadata[name] for name in keys}):
         raise ArtifactError("its texts do not have the hash that it states, so it is damaged")
-    if set(hashes) != {"texts", *tensors}:
+    if set(hashes) != {"texts", *file.tensors}:
         raise ArtifactError("its weights are not those that it states, so it is damaged")
     return hashes
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .arena import can_hold
-from .artifact import Artifact, read
+from .artifact import Artifact, naming, read
 from .feed import Spec, array_of, convert_input, shape_of, tensor_of
 from .plan import ArtifactError, Dim, Plan, Shape
 from .primitives import LayerFunction, PackedWeights
@@ -35,14 +35,20 @@ def load(
     compile: CompileFunction | None = None,
     layers: Mapping[str, LayerFunction] | None = None,
     threads: int | None = None,
+    verify: bool = True,
 ) -> Net:
     """Map a compiled file and make it ready to run: `load("net.cortado")(data=x)["prob"]`.
 
     `compile` compiles it again for input shapes that the file does not hold; without it such inputs are refused.
     `layers` are the caller's functions for steps that the file leaves to the caller. `threads` is how many a call
-    uses (None: torch's setting). ArtifactError if the file is foreign, damaged, newer, or cannot be run here.
+    uses (None: torch's setting). ArtifactError if the file is foreign, damaged, newer, or cannot be run here; with
+    `verify` off, damage of weights is not looked for, which saves reading them all before the first call.
     """
-    return Net(read(path), compile, layers or {}, threads)
+    artifact = read(path)
+    if verify:
+        with naming(path):
+            artifact.check_tensors()
+    return Net(artifact, compile, layers or {}, threads)
 
 
 class Net:

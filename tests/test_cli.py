@@ -65,7 +65,7 @@ def test_it_starts_at_once(words: list[str]) -> None:
 
 
 def test_compile_says_what_it_did(tmp_path: Path) -> None:
-    told = cortado("compile", NET, WEIGHTS, "-o", tmp_path / "a" / "digits.cortado")
+    told = cortado("compile", NET, WEIGHTS, "-o", tmp_path / "digits.cortado")
     assert "26 read, 1 removed, 8 folded, 6 fused, 3 in place" in told
     assert "12,288 bytes, which is the bound" in told
     assert "data: f32[1,1,8,8]" in told and "prob: f32[1,10]" in told

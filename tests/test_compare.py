@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from cortado import driver
 from cortado.cli import main
+from cortado.cli.detections import caffe_rows, pair_rows
 from cortado.cli.differences import compare_values, measure_difference
+from cortado.cli.random_numbers import RandomBlobs
 from cortado.runtime import Net
 from cortado.runtime.trace import trace
 
@@ -159,6 +162,65 @@ def test_opencv() -> None:
     pytest.importorskip("cv2")
     found = run_json(NET, WEIGHTS, "--opencv")
     assert found["sides"] == ["cortado", "OpenCV"] and [v["name"] for v in found["values"]] == BLOBS
+
+
+def test_opencv_with_random_weights(tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    found = run_json(NET, "--random-weights", "--opencv")
+    assert found["equal"] and [v["name"] for v in found["values"]] == BLOBS
+    told = cortado("compare", NET, "--opencv")
+    assert told.exit_code == 2 and "--random-weights" in told.output
+
+
+def test_random_blobs_are_those_of_the_seed() -> None:
+    def draw(seed: int) -> list[float]:
+        blobs = RandomBlobs(seed)
+        mean, variance, factor = (blobs("n", "BatchNorm", i, (2,) if i < 2 else (1,)) for i in range(3))
+        assert (variance >= 0.5).all() and (variance <= 1.5).all() and factor == 1
+        assert list(blobs.drawn) == [("n", 0), ("n", 1), ("n", 2)]
+        return [*mean.tolist(), *variance.tolist()]
+
+    assert draw(1) == draw(1) != draw(2)
+
+
+def rows(*each: tuple[float, ...]) -> np.ndarray:
+    """Rows of detections: image, label, score, and a box of four equal numbers."""
+    return np.array([[*row[:3], *[row[3]] * 4] for row in each], np.float32).reshape(1, 1, -1, 7)
+
+
+def test_rows_of_detections_as_caffe_has_them() -> None:
+    opencv = rows((0, 2, 0.9, 1), (0, 1, 0.8, 2), (1, 1, 0.7, 3), (0, 1, 0.85, 4), *[(0, 0, 0, 0)] * 3)
+    caffe = rows((0, 1, 0.85, 4), (0, 1, 0.8, 2), (0, 2, 0.9, 1), (1, 1, 0.7, 3))
+    assert np.array_equal(caffe_rows(opencv, 2), caffe)
+    nothing = caffe_rows(rows(*[(0, 0, 0, 0)] * 3), 2)
+    assert nothing.tolist() == [[[[0, -1, -1, -1, -1, -1, -1], [1, -1, -1, -1, -1, -1, -1]]]]
+    assert caffe_rows(np.zeros((1, 7)), 1).shape == (1, 7), "no rows of detections"
+
+
+def test_rows_of_detections_are_paired() -> None:
+    ours = rows((0, 1, 0.8, 2), (0, 1, 0.8, 4), (0, 2, 0.9, 1))
+    theirs = rows((0, 1, 0.801, 4), (0, 1, 0.8, 2), (0, 2, 0.9, 1))
+    assert np.array_equal(pair_rows(theirs, ours), rows((0, 1, 0.8, 2), (0, 1, 0.801, 4), (0, 2, 0.9, 1)))
+    other_label = rows((0, 3, 0.801, 4), (0, 1, 0.8, 2), (0, 2, 0.9, 1))
+    assert np.array_equal(pair_rows(other_label, ours), other_label), "what has no partner stays, and differs"
+    assert pair_rows(theirs[:, :, :2], ours).shape == (1, 1, 2, 7)
+
+
+@pytest.mark.long
+def test_a_detector_agrees_with_opencv(tmp_path: Path) -> None:
+    """On noise, which has no detection, and on two pictures in a batch."""
+    pytest.importorskip("cv2")
+    folder = SHARED / "models" / "mobilenet-ssd"
+    if not folder.exists():
+        pytest.skip("the published models are not at hand")
+    opened = (Image.open(folder / f"{name}.jpg").convert("RGB") for name in ("000001", "004545"))
+    pictures = [np.asarray(picture.resize((300, 300))) for picture in opened]
+    data = np.stack([(p[..., ::-1].transpose(2, 0, 1) - 127.5) * 0.007843 for p in pictures]).astype(np.float32)
+    np.save(tmp_path / "x.npy", data)
+    files = (folder / "MobileNetSSD_deploy.prototxt", folder / "MobileNetSSD_deploy.caffemodel", "--opencv")
+    for more in ((), ("--input", tmp_path / "x.npy", "--shape", "data=2,3,300,300")):
+        found = run_json(*files, *more)
+        assert found["equal"] and "detection_out" in [v["name"] for v in found["values"]]
 
 
 def test_published_model() -> None:

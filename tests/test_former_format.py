@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from torch import Tensor
 
 import cortado
 from cortado.cli import main
@@ -43,7 +42,7 @@ def test_a_file_is_opened_once_of_either_format(tmp_path: Path, monkeypatch: pyt
     CliRunner().invoke(main, ["compile", str(FILE), "-o", str(new)], catch_exceptions=False)
     whole = container.read_tensors
 
-    def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def read_tensors(path: Path) -> container.Container:
         opened.append(path)
         return whole(path)
 

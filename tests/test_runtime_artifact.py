@@ -84,7 +84,7 @@ def is_same_artifact(a: Artifact, b: Artifact) -> bool:
 
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
-    path, artifact = tmp_path / "deep" / "net.cortado", small()
+    path, artifact = tmp_path / "net.cortado", small()
     write(path, artifact)
     found = read(path, verify=True)
     assert is_same_artifact(found, artifact)

@@ -29,7 +29,13 @@ def parse_planned(text: str, file: str = "<text>", weights: Mapping[str, torch.T
     CompileError, with the location, for a syntax error or a violated invariant.
     """
     tree = read_tree(text, file)
-    tensors = weights if weights is not None else load_weights_beside(tree, file)
+    if weights is None:
+        weights = load_tensors(beside) if (beside := weights_beside(tree, file)) else {}
+    return resolve(tree, text, file, weights)
+
+
+def resolve(tree: SourceFile, text: str, file: str, tensors: Tensors) -> PlannedGraph:
+    """The net of a text's syntax tree, with `tensors` by handle. Errors are those of `parse_planned`."""
     known: dict[str, Graph] = {}
     if not tree.blocks:
         name = tree.functions[0].name
@@ -45,5 +51,6 @@ def parse_planned(text: str, file: str = "<text>", weights: Mapping[str, torch.T
     return Expander(text, file, tensors, known, tree.functions).build_graph(net)
 
 
-def load_weights_beside(tree: SourceFile, file: str) -> Tensors:
-    return load_tensors(Path(file).parent / tree.weights) if tree.weights else {}
+def weights_beside(tree: SourceFile, file: str) -> Path | None:
+    """The file of weights that a text names, relative to `file`."""
+    return Path(file).parent / tree.weights if tree.weights else None

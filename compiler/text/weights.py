@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from ...runtime.artifact import write_tensors
+from ...runtime.output import check_output, make_folder, refuse_twice, write_file
 from ..errors import CompileError
 from ..ir import Graph
 from ..ops.fused import Fused
@@ -37,13 +38,33 @@ def weights_by_handle(*graphs: Graph) -> dict[str, torch.Tensor]:
     return found
 
 
-def dump(folder: Path, stages: Mapping[str, PlannedGraph], file: str = "weights.safetensors") -> list[Path]:
-    """Write a text for each stage, and one file with the weights of all. Returns the paths of the texts, in order."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = weights_by_handle(*(stage.graph for stage in stages.values()))
-    save_file({h: t.contiguous() for h, t in tensors.items()}, folder / file)
-    paths = []
-    for name, (graph, plan) in stages.items():
-        paths.append(folder / f"{name}.net")
-        paths[-1].write_text(show(graph, plan, weights=file if tensors else None), encoding="utf-8")
-    return paths
+def dump(
+    folder: Path,
+    stages: Mapping[str, PlannedGraph],
+    file: str = "weights.safetensors",
+    inputs: Iterable[str | Path] = (),
+) -> list[Path]:
+    """Write a text for each stage, and one file with the weights of all. Returns the paths of the texts, in order.
+
+    The folder is created, but not its parent. Errors are those of `write_texts`.
+    """
+    texts = {folder / f"{name}.net": planned for name, planned in stages.items()}
+    make_folder(folder)
+    write_texts(texts, folder / file, inputs)
+    return list(texts)
+
+
+def write_texts(texts: Mapping[Path, PlannedGraph], weights: Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Write the file with the weights of all, then the texts by their paths, in the same folder.
+
+    OutputError, before anything is written, if a file cannot be written, or would replace an input or another one.
+    """
+    inputs, paths = tuple(inputs), (weights, *texts)
+    refuse_twice(paths)
+    for path in paths:
+        check_output(path, inputs)
+    tensors = weights_by_handle(*(stage.graph for stage in texts.values()))
+    if tensors:
+        write_tensors(weights, tensors, {}, inputs)
+    for path, (graph, plan) in texts.items():
+        write_file(path, show(graph, plan, weights=weights.name if tensors else None), inputs)

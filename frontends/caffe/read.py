@@ -20,11 +20,15 @@ from .weights import WeightsGiven, open_weights
 
 @dataclass(frozen=True, slots=True)
 class CaffeNet:
-    """A net's graph, how many layers it has in the state asked for, and how pictures become its inputs, by name."""
+    """A net's graph, how many layers it has in the state asked for, and how pictures become its inputs, by name.
+
+    `files` are those that were read.
+    """
 
     graph: Graph
     layers: int
     transforms: dict[str, InputTransform]
+    files: tuple[Path, ...]
 
 
 def read_caffe(
@@ -40,6 +44,7 @@ def read_caffe(
 
     CompileError tells all that is wrong.
     """
+    files = [path, *([Path(weights)] if isinstance(weights, str | Path) else [])]
     if path.suffix == ".caffemodel" and weights is None:
         weights = read_caffemodel(path)
         message = from_caffemodel.read_net(weights, path, outputs)
@@ -52,4 +57,5 @@ def read_caffe(
     message = upgrade_net(message, [])
     kept = select_layers(message["layer"], state.with_file_stages(message), [])
     transforms = read_transforms(kept, {v.name: v.type for v in graph.inputs}, path.parent, warn)
-    return CaffeNet(graph, len(kept), transforms)
+    files += [made.file for made in transforms.values() if made.file]
+    return CaffeNet(graph, len(kept), transforms, tuple(files))

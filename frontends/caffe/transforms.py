@@ -31,11 +31,12 @@ OTHERWISE_TRANSFORMED = ("VideoData", "DenseImageData")  # forks' layers with a 
 
 @dataclass(frozen=True, slots=True)
 class InputTransform:
-    """How pictures become an input; its mean picture, f32 [C,H,W], if the file was found; else why not, "" if none."""
+    """How pictures become an input; its mean picture, f32 [C,H,W], and its `file`; if that is missing why, else ""."""
 
     form: Preprocessing
     mean: Array | None = None
     missing: str = ""
+    file: Path | None = None
 
 
 def read_transforms(
@@ -135,15 +136,15 @@ def stored_size(layer: Message, label: str, warn: Callable[[str], None]) -> Size
 
 def read_mean_file(name: str, label: str, folder: Path) -> InputTransform:
     """The mean picture, from the working directory, as Caffe takes it, or from the prototxt's folder."""
-    plain, why = Preprocessing(), "is not here"
+    plain, why, found = Preprocessing(), "is not here", None
     for path in (Path(name), folder / name):
         if path.is_file():  # no device and no pipe, which might not end
             try:
-                return InputTransform(plain, read_mean(path))
+                return InputTransform(plain, read_mean(path), file=path)
             except CompileError as e:
-                why = f"cannot be read ({e.message})"
+                why, found = f"cannot be read ({e.message})", path
     sentence = f'{label}: its mean picture "{name}" {why}, so none is subtracted; give it by --mean FILE'
-    return InputTransform(plain, missing=sentence)
+    return InputTransform(plain, missing=sentence, file=found)
 
 
 def format_size(size: Size) -> str:

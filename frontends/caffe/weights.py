@@ -130,12 +130,17 @@ def has_shape(blob: Blob, shape: Shape) -> bool:
     return (1,) * missing + shape == tuple(blob.shape)
 
 
+def read_weights(path: str | Path) -> Weights:
+    """The weights of a .caffemodel or .h5 file. CompileError if it is bad."""
+    return hdf5.read(path) if hdf5.is_hdf5(path) else read(path)
+
+
 def open_weights(weights: WeightsGiven) -> WeightSource:
     """The source for weights given as a file, a function, parsed Weights, or None. CompileError if a file is bad."""
     if weights is None:
         return NoWeights()
     if isinstance(weights, str | Path):
-        return FileWeights(hdf5.read(weights) if hdf5.is_hdf5(weights) else read(weights), str(weights))
+        return FileWeights(read_weights(weights), str(weights))
     if isinstance(weights, Weights):
         return FileWeights(weights, "the caffemodel")
     return FunctionWeights(weights)

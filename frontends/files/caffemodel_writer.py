@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ...compiler.errors import CompileError
+from ...runtime.output import OutputStream, open_output
 from . import wire
 from .blobs import Blob
 
@@ -50,23 +49,15 @@ def write(path: str | Path, net_name: str, layers: Iterable[LayerToWrite]) -> No
     """Write a NetParameter in the current format, data as packed float32, replacing `path` atomically when complete.
 
     Names, types, bottoms, tops and blobs are written, no other settings: Caffe and OpenCV take those from the prototxt.
-    Raises CompileError if a layer exceeds protobuf's limit of 2 GiB.
+    Raises CompileError if a layer exceeds protobuf's limit of 2 GiB, OutputError if the file cannot be written.
     """
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(wire.encode_field(1, net_name.encode()))
-            for layer in layers:
-                write_layer(file, layer)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with open_output(path) as file:
+        file.write(wire.encode_field(1, net_name.encode()))
+        for layer in layers:
+            write_layer(file, layer)
 
 
-def write_layer(file: BinaryIO, layer: LayerToWrite) -> None:
+def write_layer(file: OutputStream, layer: LayerToWrite) -> None:
     """Append one layer to the file. CompileError if it exceeds MAX_LAYER."""
     named = [(1, layer.name), (2, layer.type), *((3, b) for b in layer.bottoms), *((4, t) for t in layer.tops)]
     start = b"".join(wire.encode_field(number, name.encode()) for number, name in named)

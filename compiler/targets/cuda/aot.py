@@ -10,16 +10,19 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+from ....runtime.output import open_output
 from ...errors import CompileError
 
 WORKER_SCRIPT = Path(__file__).with_name("machine_code.py")
-CACHE_FORMAT = "1"  # of a cache entry; a change invalidates all older entries
+CACHE_FORMAT = "2"  # of a cache entry; a change invalidates all older entries
 MAX_KERNEL_SECONDS = 600  # time limit for compiling one kernel
 
 Job = tuple[str, str]  # (kernel name, architecture), such as ("conv_relu_0123456789ab", "sm_90")
@@ -60,15 +63,27 @@ def compile_machine_code(
     with tempfile.TemporaryDirectory(prefix="cortado-") as folder:
         for name in {name for name, _ in missing}:
             (Path(folder) / f"{name}.py").write_text(texts[name], "utf-8")
+        running = list[subprocess.Popen[str]]()
         with ThreadPoolExecutor(count) as pool:
-            for answers in pool.map(lambda k: run_worker(missing[k::count], Path(folder), k), range(count)):
-                for job, answer in answers.items():
-                    cached[job] = write_cache(keys[job], answer)
+            try:
+                shares = [missing[k::count] for k in range(count)]
+                for answers in pool.map(run_worker, shares, repeat(Path(folder)), range(count), repeat(running)):
+                    for job, answer in answers.items():
+                        cached[job] = write_cache(keys[job], answer)
+            except BaseException:  # the pool would wait for workers whose answers nobody wants any more
+                for worker in running:
+                    worker.kill()
+                raise
     return cached
 
 
-def run_worker(jobs: Sequence[Job], folder: Path, number: int) -> dict[Job, MachineCode]:
-    """Compile jobs one after another in one worker process. CompileError for the first that fails."""
+def run_worker(
+    jobs: Sequence[Job], folder: Path, number: int, running: list[subprocess.Popen[str]]
+) -> dict[Job, MachineCode]:
+    """Compile jobs one after another in one worker process, which is added to `running`.
+
+    CompileError for the first that fails.
+    """
     lines = [{"file": str(folder / f"{n}.py"), "name": n, "architecture": a} for n, a in jobs]
     settings = {
         **{k: v for k, v in os.environ.items() if k not in ("TRITON_INTERPRET", "PYTHONPATH")},
@@ -77,21 +92,22 @@ def run_worker(jobs: Sequence[Job], folder: Path, number: int) -> dict[Job, Mach
     }
     paths = os.pathsep.join(p for p in sys.path if p and Path(p, "triton").is_dir())
     settings |= {"PYTHONPATH": paths} if paths else {}
-    worker = subprocess.run(
-        [sys.executable, WORKER_SCRIPT],
-        input="".join(json.dumps(line) + "\n" for line in lines),
-        capture_output=True,
-        text=True,
-        env=settings,
-        timeout=MAX_KERNEL_SECONDS * len(jobs),
-    )
-    answers = [json.loads(line) for line in worker.stdout.splitlines()]
+    pipe, asked = subprocess.PIPE, "".join(json.dumps(line) + "\n" for line in lines)
+    command = [sys.executable, str(WORKER_SCRIPT)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=settings) as worker:
+        running.append(worker)
+        try:
+            printed, complaints = worker.communicate(asked, timeout=MAX_KERNEL_SECONDS * len(jobs))
+        except BaseException:
+            worker.kill()
+            raise
+    answers = [json.loads(line) for line in printed.splitlines()]
     for (name, architecture), answer in zip(jobs, answers, strict=False):
         if "error" in answer:
             raise compilation_error(name, architecture, answer["error"])
     if len(answers) < len(jobs):
         raise compilation_error(
-            *jobs[len(answers)], worker.stderr[-2000:] or f"the compiler ended with {worker.returncode}"
+            *jobs[len(answers)], complaints[-2000:] or f"the compiler ended with {worker.returncode}"
         )
     return {job: decode_answer(answer) for job, answer in zip(jobs, answers, strict=True)}
 
@@ -118,29 +134,40 @@ def cache_key(text: str, job: Job) -> str:
 
 
 def cache_folder() -> Path:
-    """The kernel cache: $CORTADO_CACHE if set, else cortado/kernels in the user's cache folder."""
+    """The kernel cache: $CORTADO_CACHE if set, else cortado/kernels in the user's cache folder.
+
+    OSError if nobody knows where that is: $HOME is not set, and the system does not know the user.
+    """
     if given := os.environ.get("CORTADO_CACHE"):
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cortado" / "kernels"
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as e:
+        raise OSError(f"{e}"[:1].lower() + f"{e}"[1:].rstrip(".")) from None
+    return Path(home) / "cortado" / "kernels"
 
 
 def read_cache(name: str) -> MachineCode | None:
-    """The cache entry of a key; None if there is none, or an unreadable one."""
+    """The cache entry of a key; None if there is none, or one that cannot be read or is damaged."""
     try:
-        return decode_answer(json.loads((cache_folder() / f"{name}.json").read_text("utf-8")))
+        digest, _, text = (cache_folder() / f"{name}.json").read_text("utf-8").partition("\n")
+        return decode_answer(json.loads(text)) if hashlib.sha256(text.encode()).hexdigest() == digest else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def write_cache(name: str, machine: MachineCode) -> MachineCode:
-    """Write an entry atomically, and return it. A cache that cannot be written is ignored."""
+    """Write an entry, whole or not at all, and return it: a hash, and the JSON that it is of.
+
+    A cache that cannot be written costs time and nothing else: RuntimeWarning, with the reason.
+    """
     text = json.dumps({**asdict(machine), "cubin": base64.b64encode(machine.cubin).decode()})
+    content = f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}".encode()
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=cache_folder(), prefix=".")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(cache_folder() / f"{name}.json")
-    except OSError:
-        pass
+        with open_output(cache_folder() / f"{name}.json", durable=False) as file:
+            file.write(content)
+    except OSError as e:
+        sentence = f"machine code of kernels cannot be kept, and is compiled each time ({e.strerror or e})"
+        warnings.warn(f"{sentence}; name a folder of yours in CORTADO_CACHE", RuntimeWarning, stacklevel=2)
     return machine

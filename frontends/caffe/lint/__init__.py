@@ -3,5 +3,6 @@
 from .dataflow import Dataflow, trace_dataflow
 from .findings import Finding, findings
 from .inplace import Verdict, verdicts
+from .numbers import number_findings
 
-__all__ = ["Dataflow", "Finding", "Verdict", "findings", "trace_dataflow", "verdicts"]
+__all__ = ["Dataflow", "Finding", "Verdict", "findings", "number_findings", "trace_dataflow", "verdicts"]

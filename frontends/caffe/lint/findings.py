@@ -24,11 +24,26 @@ WITH_BIAS = {
 
 
 @dataclass(frozen=True, slots=True)
+class BlobNumbers:
+    """Where in a caffemodel: a layer's blob (None: a whole layer), how many numbers or channels, the first's index."""
+
+    layer: str
+    blob: int | None
+    count: int
+    first: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """The name of a rule, and an error that it found."""
+    """The name of a rule, and an error that it found; `severity` is "error" or "warning".
+
+    `numbers` says where in the caffemodel, for rules about that.
+    """
 
     rule: str
     error: CompileError
+    severity: str = "error"
+    numbers: BlobNumbers | None = None
 
 
 Found = Iterator[CompileError]
