@@ -11,6 +11,7 @@ from .generator import net
 from .trial import PIPELINE_NAMES, REQUIRED_NAMES, TARGET_NAMES, Failure, NetUnderTrial, Trial
 
 ORDERS = 2  # random orders of all passes, for each net
+SPECIAL = 0.5  # of the nets are also given NaN and infinities
 PLANNING_PASS = "plan_memory"  # what a net cannot be built without
 ROUNDING_PASS = (
     "assign_precision"  # where it rounds to f16, what folds comes before: nobody could tell the numbers otherwise
@@ -39,6 +40,10 @@ def trials(dice: Dice, gpu: bool = False) -> Iterator[Trial]:
     cut = dice.between(1, len(PIPELINE_NAMES))
     yield Trial("cpu", PIPELINE_NAMES[:cut] + PIPELINE_NAMES, run=True)  # begun, printed, and compiled from there
     yield Trial("cpu", REQUIRED_NAMES, run=True)
+    if dice.chance(SPECIAL):
+        yield Trial("cpu", PIPELINE_NAMES, run=True, special=True)
+        yield Trial("cpu", REQUIRED_NAMES, run=True, special=True)
+        yield Trial("cuda", PIPELINE_NAMES, special=True)
     for name in PIPELINE_NAMES:
         yield Trial(dice.pick(TARGET_NAMES), (name,), again=True)
     for target in ["cpu", *(dice.pick(TARGET_NAMES) for _ in range(ORDERS - 1))]:

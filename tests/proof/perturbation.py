@@ -24,10 +24,15 @@ def perturb(x: Tensor) -> Tensor:
 
 
 def relative_difference(exact: Tensor, again: Tensor) -> float:
-    """The most that any number differs, as a part of the largest; infinite where one is a number and one is none."""
+    """The most that any number differs, as a part of the largest.
+
+    Infinite where one is a number and the other none, or another infinity or NaN.
+    """
     if exact.shape != again.shape or not torch.equal(exact.isfinite(), again.isfinite()):
         return float("inf")
     both = exact.isfinite()
+    if not torch.equal(exact[~both].nan_to_num(), again[~both].nan_to_num()):
+        return float("inf")
     return float((exact - again)[both].abs().max() / max_magnitude(exact)) if both.any() else 0.0
 
 
