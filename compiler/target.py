@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..runtime.artifact import Step, Weight
+from ..runtime.artifact import Slot, Step, Weight
 from .errors import Unsupported
 from .ir import Graph, Node
 from .op import Op
-from .plan import PlannedGraph
+from .plan import NO_HALO, Halo, PlannedGraph
 from .types import TensorType
 
 
@@ -36,6 +36,7 @@ class LoweredGraph:
 
     `steps` in order; `weights` beside the graph's own (packed forms, say) with their `tensors` by handle; `sources` are
     the kernels by name for people to read; `binaries` is what the runner needs beside weights, u8 tensors by name.
+    `slots` are of values that the graph does not have, in `scratch` bytes behind its arena.
     """
 
     steps: Sequence[Step]
@@ -43,6 +44,8 @@ class LoweredGraph:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     binaries: Mapping[str, Tensor] = field(default_factory=dict)
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+    scratch: int = 0
 
 
 class Target:
@@ -77,6 +80,10 @@ class Target:
     def merges(self, a: Node, b: Node) -> bool:
         """Does it pay to run these two convolutions, which read one value and differ in their channels only, as one?"""
         return False
+
+    def halo(self, kernel: Graph, operand: int) -> Halo:
+        """The border of zeros that the kernel wants around an operand, by its number among the node's operands."""
+        return NO_HALO
 
     def scratch(self, kernel: Graph) -> int:
         """Bytes of the arena that a kernel needs for itself while it runs."""

@@ -26,7 +26,7 @@ from cortado.compiler.types import DTYPES
 from cortado.compiler.verify import verify
 from cortado.passes import PIPELINE, REQUIRED, Context, apply
 from cortado.passes.eliminate_dead_code import eliminate_dead_code
-from cortado.passes.plan_memory import aligned_size, assign_offsets, root_live_ranges
+from cortado.passes.plan_memory import assign_offsets, root_live_ranges, root_sizes
 from cortado.passes.simplify import simplify
 from cortado.runtime import Net
 
@@ -181,9 +181,10 @@ def plan_tightly(planned: PlannedGraph) -> PlannedGraph:
     """A tight plan, by the first of the orders that `plan_memory` tries."""
     graph, plan = planned
     spans = root_live_ranges(planned)
-    at = assign_offsets(spans, sorted(spans, key=lambda v: -aligned_size(v)))
-    arena = max((at[v] + aligned_size(v) for v in at), default=0)
-    whole = MemoryPlan({**plan.placements, **{v: Offset(start) for v, start in at.items()}}, arena)
+    sizes = root_sizes(plan, spans)
+    at = assign_offsets(spans, sizes, sorted(spans, key=lambda v: -sizes[v]))
+    arena = max((at[v] + sizes[v] for v in at), default=0)
+    whole = MemoryPlan({**plan.placements, **{v: Offset(start) for v, start in at.items()}}, arena, plan.halos)
     verify(graph, whole)
     return PlannedGraph(graph, whole)
 
