@@ -118,7 +118,13 @@ READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--level", type=int, default=0, help="Layers of this level."),
     click.option("--lenient", is_flag=True, help="Warn of fields that Caffe does not have, and pass over them."),
 )
-TARGETS = ("cpu", "cuda", "cuda-f16", "cuda-f32-strict")  # their names, without loading what knows more of them
+TARGETS = (
+    "cpu",
+    "native",
+    "cuda",
+    "cuda-f16",
+    "cuda-f32-strict",
+)  # their names, without loading what knows more of them
 PROTOTXT_OPTIONS = (
     "phase",
     "stage",

@@ -148,6 +148,7 @@ ATTRIBUTE_TYPES: Mapping[str, Callable[[Any], bool]] = {
     "a list of whole numbers or null": lambda value: value is None or list_of(is_whole_number)(value),
     "a list of axes or nulls": list_of(lambda axis: axis is None or is_whole_number(axis)),
     "lines of [function, argument, ...]": lambda value: list_of(is_line)(value) and len(value) > 0,
+    "an epilogue": list_of(is_line),
     "a kernel's parameters": list_of(is_parameter),
     "a grid of three numbers": lambda value: (
         list_of(is_whole_number)(value) and len(value) == 3 and all(n > 0 for n in value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 
 from cortado.compiler.plan import PlannedGraph
 
@@ -10,6 +10,8 @@ from .dice import Dice
 from .generator import net
 from .trial import PIPELINE_NAMES, REQUIRED_NAMES, TARGET_NAMES, Failure, NetUnderTrial, Trial
 
+NATIVE_SHARE = 16
+GPU_RUNS = ("cuda", "cuda-f32-strict")  # f16 rounds too much to be told from a mistake
 ORDERS = 2  # random orders of all passes, for each net
 SPECIAL = 0.5  # of the nets are also given NaN and infinities
 PLANNING_PASS = "plan_memory"  # what a net cannot be built without
@@ -18,22 +20,26 @@ ROUNDING_PASS = (
 )
 
 
-def check(number: int, gpu: bool = False) -> list[Failure]:
-    """What goes wrong with the net of that number; one failure of each sort. With `gpu`, that runs it too."""
-    return check_graph(net(number), Dice(0, number), gpu)
+def check(number: int, runs: Sequence[str] = ()) -> list[Failure]:
+    """What goes wrong with the net of that number; one failure of each sort.
+
+    The CPU runs it, and the targets `runs`; the native target every 16th net, because a C compiler takes its time.
+    """
+    return check_graph(
+        net(number), Dice(0, number), {*runs, "cpu", *(["native"] if number % NATIVE_SHARE == 0 else [])}
+    )
 
 
-def check_graph(planned: PlannedGraph, dice: Dice, gpu: bool = False) -> list[Failure]:
+def check_graph(planned: PlannedGraph, dice: Dice, runs: Set[str] = frozenset({"cpu"})) -> list[Failure]:
     found: dict[tuple[str, str, str], Failure] = {}
     subject = NetUnderTrial(planned)
-    for trial in trials(dice, gpu):
+    for trial in trials(dice, runs):
         if (failure := subject.find_failure(trial)) is not None:
             found.setdefault(failure.category, failure)
     return list(found.values())
 
 
-def trials(dice: Dice, gpu: bool = False) -> Iterator[Trial]:
-    runs = ("cpu", "cuda", "cuda-f32-strict") if gpu else ("cpu",)  # f16 rounds too much to be told from a mistake
+def trials(dice: Dice, runs: Set[str]) -> Iterator[Trial]:
     twice = {"cpu", dice.pick(TARGET_NAMES)}
     for target in TARGET_NAMES:
         yield Trial(target, PIPELINE_NAMES, run=target in runs, again=target in twice)
