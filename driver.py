@@ -62,9 +62,8 @@ class NetFile:
     """A net as read from its files, before any pass.
 
     `layers` is the number of layers in the given state (phase, level, stages); for a text in the language, the number
-    of operators. `preprocessing` is that of pictures by input (from a prototxt's data layers), and `mean_images` holds
-    its mean pictures by handle. `seconds` is the time of reading. `missing_means` holds, by input, those `warnings`
-    that report a missing file of a mean picture. `files` are the files that were read.
+    of operators. `preprocessing` of pictures is by input, `mean_images` by handle. `seconds` is the time of reading.
+    `missing_means`, by input, are the `warnings` about missing files of mean pictures; `files` are those that were read.
     """
 
     planned: PlannedGraph
@@ -137,21 +136,17 @@ def compile(
 ) -> Net:
     """Compile and load a Caffe net, or a net in cortado's language: `compile(p, c)(data=x)["prob"]`.
 
-    - `prototxt`: the path of a Caffe net; of a net in the language, ending with .net; of a .caffemodel that holds the
-      layers' settings; or of a compiled file, which is compiled again from its source, for another target or shape.
-    - `caffemodel`: the path of the weights (.caffemodel or .h5), or a function (layer, type, index, shape) -> array;
-      for a .net, the path of a safetensors file.
-    - `target`: "cpu", "cuda", "cuda-f16" or "cuda-f32-strict".
-    - `shapes`: input shapes by name, in place of the file's; `"?8"` is a size of at most 8.
-    - `outputs`: the names of the blobs to return; default: all that no layer reads.
-    - `optimize=False`: run only the required passes.
-    - `phase`, `level`, `stages`: select layers by their rules.
-    - `lenient`: ignore fields that Caffe does not have.
-    - `preprocessing`: the preprocessing of pictures by input, which is stored in the net. With `fold_preprocessing`,
-      mean and scale are folded into the weights of the first layers, and the net takes pixels of 0..255.
+    `prototxt` is the path of a Caffe net; of a net in the language, ending with .net; of a .caffemodel that holds the
+    layers' settings; or of a compiled file, which is compiled again from its source. `caffemodel` is the path of the
+    weights (.caffemodel or .h5), or a function (layer, type, index, shape) -> array; for a .net, a safetensors file.
+    `target` is "cpu", "cuda", "cuda-f16" or "cuda-f32-strict". `shapes` are input shapes by name, in place of the
+    file's; `"?8"` is a size of at most 8. `outputs` names the blobs to return (default: all that no layer reads).
+    `optimize=False` runs only the required passes. `phase`, `level` and `stages` select layers by their rules.
+    `lenient` ignores fields that Caffe does not have. `preprocessing` of pictures, by input, is stored in the net; with
+    `fold_preprocessing`, mean and scale are folded into the first weights, and the net takes pixels of 0..255.
 
-    CompileError reports all errors of the files, with locations and advice, and a folding that would not be exact.
-    `compile_net` returns all results of a compilation: every stage, the passes' notes, the artifact.
+    CompileError reports all errors of the files, and a folding that would not be exact. `compile_net` returns all
+    results: every stage, the passes' notes, the artifact.
     """
     options = Options(
         target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient, preprocessing or {},
@@ -171,9 +166,8 @@ def load(
 ) -> Net:
     """Load a compiled file; input shapes that it does not hold are compiled on demand.
 
-    `layers` are functions by name for the file's `user` steps, in addition to registered layers. `threads` is the
-    number of torch's threads per call. Without `verify`, weights are not checked for damage. ArtifactError if the file
-    cannot be used.
+    `layers` are functions by name for the file's `user` steps, in addition to registered layers. `threads`: those of
+    torch per call. Without `verify`, weights are not checked for damage. ArtifactError if the file cannot be used.
     """
     load_plugins()
     layers = registered_layers() | dict(layers or {})

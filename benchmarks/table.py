@@ -27,7 +27,7 @@ from cortado.compiler.plan import PlannedGraph  # noqa: E402
 from cortado.compiler.targets import target as target_named  # noqa: E402
 from cortado.compiler.text import parse  # noqa: E402
 from cortado.passes import PIPELINE, REQUIRED, Pass  # noqa: E402
-from cortado.passes.plan_memory import lower_bound, root_live_ranges  # noqa: E402
+from cortado.passes.plan_memory import arena_bound  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "nets.json"
 TARGETS = ("cpu", "cuda")
@@ -80,7 +80,7 @@ def collect_counts(final: PlannedGraph, target: str) -> Row:
         "host": found.host,
         "kernels": len(different),
         "arena": final.plan.arena or 0,
-        "bound": lower_bound(root_live_ranges(final)),
+        "bound": arena_bound(final),
     }
 
 

@@ -11,7 +11,7 @@ from ..compiler.errors import CompileError
 from ..compiler.plan import PlannedGraph
 from ..compiler.targets import target as target_named
 from ..driver import NetFile, Options, Stages, run_passes
-from ..passes.plan_memory import lower_bound, root_live_ranges
+from ..passes.plan_memory import arena_bound
 from .screen import format_count, format_size
 from .summary import count_in_place
 
@@ -102,14 +102,14 @@ def collect_statistics(file: NetFile, stages: Stages, options: Options) -> Stati
         target=options.target,
         stages=tuple(measure_stage(name, planned, seconds[name]) for name, planned in stages.by_name.items()),
         arena=final.plan.arena or 0,
-        bound=lower_bound(root_live_ranges(final)),
+        bound=arena_bound(final),
         launches={t: launches_or_reason(stages, t, options.target) for t in dict.fromkeys((options.target, *TARGETS))},
     )
 
 
 def measure_stage(name: str, planned: PlannedGraph, seconds: float) -> Stage:
     found = cost(planned)
-    live = lower_bound(root_live_ranges(planned))
+    live = arena_bound(planned)
     operators = len(planned.graph.nodes)
     return Stage(
         name, operators, count_in_place(planned.plan), found.parameters, found.flops, found.bytes, live, seconds

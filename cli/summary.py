@@ -9,7 +9,7 @@ from typing import Any
 
 from ..compiler.plan import Alias, MemoryPlan, Subview
 from ..driver import Compilation
-from ..passes.plan_memory import lower_bound, root_live_ranges
+from ..passes.plan_memory import arena_bound
 from ..runtime.feed import Spec
 from .pictures import describe_preprocessing
 from .screen import format_count, format_size
@@ -84,7 +84,7 @@ def summarize(compilation: Compilation) -> Summary:
         steps=len(plan.steps),
         kernels=len({s.label for s in plan.steps}),
         arena=plan.arena,
-        bound=lower_bound(root_live_ranges(compilation.stages.final)),
+        bound=arena_bound(compilation.stages.final),
         weights=sum(artifact.weights[handle].nbytes for handle in {w.handle for w in plan.weights.values()}),
         inputs={name: spec(name) for name in plan.inputs},
         outputs={blob: spec(name) for blob, name in plan.outputs},

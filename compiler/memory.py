@@ -8,6 +8,7 @@
 4. A node writes no channel of its result's root that holds another live value, except the operand of an alias.
    It writes the channels of its result, except those that already hold an operand of a concat or a result of a slice.
 5. Different roots share no byte while both are reserved, each from its first writer to its last reader.
+6. A root with a halo is static images with the channels innermost, and all values in it are channel ranges of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from heapq import heappop, heappush
 
 from .errors import CompileError
 from .ir import Graph, Node, Value
-from .plan import Alias, MemoryPlan, PlannedGraph, Subview
+from .plan import Alias, MemoryPlan, PlannedGraph, Subview, can_have_halo
 from .storage import (
     LiveRanges,
     Storages,
@@ -45,6 +46,7 @@ def verify_plan(planned: PlannedGraph) -> None:
             verify_alias(graph, value, placement.operand, storages, live)
         if isinstance(placement, Subview):
             verify_subview(graph, value, placement, storages)
+    verify_halos(planned, storages)
     verify_roots(planned, storages, live)
     verify_arena(planned, reserved_ranges(storages, live))
 
@@ -79,6 +81,22 @@ def verify_subview(graph: Graph, value: Value, part: Subview, storages: Storages
         )
     if matches_except_channels(value, root) and value.type.dims[1] != count:
         raise fault(graph, node, f"{value.name} in {root.name}: {value.type} does not have {count} channels")
+
+
+def verify_halos(planned: PlannedGraph, storages: Storages) -> None:
+    """Rule 6."""
+    graph, plan = planned
+    for root, halo in plan.halos.items():
+        if root not in storages or storages[root].root is not root:
+            raise CompileError(f"{graph.name}: {root.name} has a halo and no bytes of its own")
+        if min(halo) < 0 or not can_have_halo(root):
+            raise fault(
+                graph, graph.producer[root], f"{describe(root)} {root.name} cannot have a halo of {tuple(halo)}"
+            )
+    for value, storage in storages.items():
+        if storage.root in plan.halos and not matches_except_channels(value, storage.root):
+            what = f"{value.name} is no channel range of {storage.root.name}, which has a halo"
+            raise fault(graph, graph.producer[value], what)
 
 
 def describe(value: Value) -> str:
@@ -160,7 +178,7 @@ def verify_arena(planned: PlannedGraph, spans: LiveRanges) -> None:
     events = [(spans[v].first, True, v) for v in starts] + [(spans[v].last + 1, False, v) for v in starts]
     busy: list[tuple[int, int, str]] = []
     for _, begins, value in sorted(events, key=lambda e: e[:2]):
-        name, mine = value.name, (starts[value], starts[value] + value.type.nbytes, value.name)
+        name, mine = value.name, (starts[value], starts[value] + plan.stored_bytes(value), value.name)
         i = bisect_left(busy, mine)
         if not begins:
             del busy[i]
@@ -175,7 +193,7 @@ def verify_offset(graph: Graph, plan: MemoryPlan, value: Value, at: int) -> None
     """Rule 1 for one root."""
     if at < 0 or at % ALIGN:
         raise fault(graph, graph.producer[value], f"{value.name} at {at}: offsets are multiples of {ALIGN}")
-    if plan.arena is not None and at + value.type.nbytes > plan.arena:
+    if plan.arena is not None and at + plan.stored_bytes(value) > plan.arena:
         raise fault(graph, graph.producer[value], f"{value.name} ends beyond the arena of {plan.arena} bytes")
 
 

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
 from torch import Tensor
 
 from .attributes import Ints, annotation_of, coerce_attribute, is_same_attribute, require_attribute_type
+from .float32 import with_float32_attributes
 from .recorder import Recorder
 from .scalar import TENSORS
 from .types import TensorType
@@ -130,8 +131,8 @@ class Op:
         return made if isinstance(made, tuple) else (made,)
 
     def compute(self, operands: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The result of `reference`, always as a tuple."""
-        made = self.reference(*operands)
+        """The result of `reference` with the attributes in float32, as Caffe has them; always as a tuple."""
+        made = with_float32_attributes(self).reference(*operands)
         return made if isinstance(made, tuple) else (made,)
 
     def attributes(self) -> dict[str, Any]:

@@ -52,15 +52,19 @@ def arena_view(arena: Tensor, value: Value, storage: Storage, plan: MemoryPlan, 
     root, dtype = storage.root, DTYPES[value.type.dtype]
     at, begin = plan.offset(root), storage.start(value)
     assert at is not None, root.name
-    raw = arena[at : at + root.type.nbytes] if begin is None else arena[at + begin : at + begin + value.type.nbytes]
+    size, (before, after) = plan.stored_bytes(root), plan.halo(root)
+    raw = arena[at : at + size] if begin is None else arena[at + begin : at + begin + value.type.nbytes]
     raw = raw.view(-1, dtype.itemsize) if as_bytes else raw.view(dtype)[:, None]
     own = storage.channels is None or begin is not None
     shape, last = value.type.shape if own else root.type.shape, raw.shape[1]
     if value.layout == "nhwc":
         n, c, h, w = shape
-        whole = raw.reshape(n, h, w, c, last).permute(0, 3, 1, 2, 4)
+        whole = raw.reshape(n, before + h + after, before + w + after, c, last).permute(0, 3, 1, 2, 4)
     else:
-        whole = raw[: prod(shape)].reshape(*shape, last)
+        padded = (*shape[:2], *(size + before + after for size in shape[2:]))
+        whole = raw[: prod(padded)].reshape(*padded, last)
+    if before or after:
+        whole = whole[:, :, before : before + shape[2], before : before + shape[3]]
     if (part := storage.channels) and begin is None:
         whole = whole.narrow(1, part.start, part.stop - part.start)
     return whole if as_bytes else whole[..., 0]

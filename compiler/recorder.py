@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .float32 import shortest_decimal
 from .scalar import FUNCTIONS
 
 
@@ -91,11 +92,13 @@ class Recorder:
 
     def end_with(self, result: RecordedValue) -> None:
         """Make `result` the result of the last call, if it is not, by a multiplication by 1."""
-        if result.index != self.operands + len(self.code) - 1:
+        if not self.code or result.index != self.operands + len(self.code) - 1:
             self.record_call("mul", result, 1)
 
 
 def to_argument(value: Any) -> Any:
     if isinstance(value, RecordedValue):
         return value.index
-    return {"c": value if math.isfinite(value) else str(float(value))}
+    if isinstance(value, int):
+        return {"c": value}
+    return {"c": number if math.isfinite(number := shortest_decimal(value)) else str(number)}

@@ -32,6 +32,9 @@ class Tensors:
         function: Callable[..., Tensor] = getattr(torch, name)
         return function
 
+    def pow(self, x: Any, y: Any) -> Tensor:
+        return torch.pow(x, _like(y, x))  # as C has it: with a number for y torch takes square roots, NaN for -inf
+
     def maximum(self, x: Any, y: Any) -> Tensor:
         return torch.maximum(_like(x, y), _like(y, x))
 

@@ -35,7 +35,8 @@ def slot_of(value: Value, storages: Storages, plan: MemoryPlan) -> Slot:
     elif storage.channels is not None:
         start = root_channels(value, storages).start
         part = (start, root.type.bounds[1])
-    return Slot(value.type.dtype, plan_dims(value.type), value.layout or "nchw", at, part)
+    halo = (plan.halos[root].before, plan.halos[root].after) if root in plan.halos else None
+    return Slot(value.type.dtype, plan_dims(value.type), value.layout or "nchw", at, part, halo)
 
 
 def plan_dims(type: TensorType) -> tuple[int | str, ...]:

@@ -41,7 +41,7 @@ def matches_except_channels(value: Value, root: Value) -> bool:
 
 
 def has_contiguous_channels(root: Value) -> bool:
-    """True if a range of channels is one range of bytes, so that it can be read in another shape."""
+    """True if a range of channels is one range of bytes, so that it can be read in another shape; without a border."""
     return root.type.rank > 1 and root.type.bounds[0] == 1 and root.physical_axes == sorted(root.physical_axes)
 
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..runtime.artifact import Step, Weight
+from ..runtime.artifact import Slot, Step, Weight
 from .errors import Unsupported
 from .ir import Graph, Node
 from .op import Op
-from .plan import PlannedGraph
+from .plan import NO_HALO, Halo, PlannedGraph
 from .types import TensorType
 
 
@@ -33,7 +33,7 @@ class LoweredGraph:
 
     `steps` in order; `weights` in addition to the graph's, such as packed forms, with their `tensors` by handle;
     `sources` of the kernels by name, for people to read; `binaries` for the runner, such as machine code, as u8 tensors
-    by name.
+    by name. `slots` are those of values that the graph does not have, in `scratch` bytes after its arena.
     """
 
     steps: Sequence[Step]
@@ -41,6 +41,8 @@ class LoweredGraph:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     binaries: Mapping[str, Tensor] = field(default_factory=dict)
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+    scratch: int = 0
 
 
 class Target:
@@ -74,6 +76,10 @@ class Target:
     def merges(self, a: Node, b: Node) -> bool:
         """True if merging these two convolutions pays; they read one value and differ in output channels only."""
         return False
+
+    def halo(self, kernel: Graph, operand: int) -> Halo:
+        """The border of zeros that the kernel wants around an operand, by its number among the node's operands."""
+        return NO_HALO
 
     def scratch(self, kernel: Graph) -> int:
         """Bytes of the arena that a kernel needs temporarily while it runs."""

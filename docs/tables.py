@@ -26,12 +26,15 @@ from cortado.benchmarks.table import table as nets_table  # noqa: E402
 from cortado.compiler.op import REGISTRY  # noqa: E402
 from cortado.frontends.caffe import data_layers, layers  # noqa: E402
 from cortado.frontends.caffe.layer import LAYERS, MANY, LayerType  # noqa: E402
+from cortado.tests.edges.cases import EDGES  # noqa: E402
+from cortado.tests.edges.table import rows as edge_rows  # noqa: E402
 
 PAGES = (
     "README.md",
     "docs/layers.md",
     "docs/passes.md",
     "docs/pictures.md",
+    "docs/edge_values.md",
     "docs/kernels_and_precision.md",
     "benchmarks/README.md",
 )
@@ -215,6 +218,11 @@ def stage_times() -> str:
     )
 
 
+def edge_table() -> str:
+    """What Caffe and cortado make of NaN, infinities and their like, from the cases of the tests."""
+    return markdown_table(("layer", *EDGES), list(edge_rows()))
+
+
 RESULT_RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "results/compile_time.json": compile_time,
     "results/passes.json": pass_growth,
@@ -251,6 +259,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "layers": layer_table,
     "operators": operator_table,
     "pipeline": pass_pages,
+    "edges": edge_table,
     "templates": template_table,
     "pictures": pictures,
     "measured": measured_results,

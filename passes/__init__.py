@@ -13,6 +13,7 @@ from ..compiler.ir import Graph
 from ..compiler.op import did_you_mean
 from ..compiler.plan import UNPLANNED, MemoryPlan, PlannedGraph
 from ..compiler.verify import verify
+from .add_halos import add_halos
 from .assign_layout import assign_layout
 from .assign_precision import assign_precision
 from .context import Context, Note
@@ -60,10 +61,13 @@ SHAPED: tuple[GraphPass, ...] = (
 )
 PLANNING: tuple[PlanPass, ...] = (
     reuse_storage,  # after fusing, which leaves few elementwise nodes that could run in place
-    plan_memory,  # last: it needs the final nodes, their order, and all aliases and subviews
+    add_halos,  # after reuse: all values of one storage share its border
+    plan_memory,  # last: it needs the final nodes, their order, all aliases, subviews and borders
 )
 PIPELINE: tuple[Pass, ...] = (*SHAPE_FREE, *SHAPED, *PLANNING)
-REQUIRED: tuple[Pass, ...] = (eliminate_dead_code, fold_constants, assign_precision, plan_memory)  # no net runs without
+REQUIRED: tuple[Pass, ...] = (  # no net runs without
+    eliminate_dead_code, fold_constants, assign_precision, add_halos, plan_memory
+)  # fmt: skip
 
 REGISTERED: dict[str, tuple[GraphPass, str]] = {}  # passes of other packages by name, and the pass that each precedes
 

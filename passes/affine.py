@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
+from ..compiler.float32 import with_float32_attributes
 from ..compiler.ir import Constant, Node, Value
 from ..compiler.ops.channels import Affine
 
@@ -25,7 +26,15 @@ def constant_data(values: Sequence[Value]) -> list[Tensor]:
 def coefficients(layer: Node) -> tuple[Tensor, Tensor]:
     """The coefficients a and b of an affine layer with constant operands, in float64."""
     assert isinstance(layer.op, Affine)
-    return layer.op.coefficients(*constant_data(layer.inputs[1:]))
+    return with_float32_attributes(layer.op).coefficients(*constant_data(layer.inputs[1:]))
+
+
+def has_infinite(*numbers: Tensor) -> bool:
+    """True if a coefficient or a folded weight is infinite: inf - inf would be NaN where the layers give an infinity.
+
+    NaN may be folded: a channel that is multiplied by NaN is NaN everywhere, either way.
+    """
+    return any(not bool(x.sum().isfinite()) and bool(x.isinf().any()) for x in numbers)
 
 
 def row_chunks(weight: Tensor) -> Iterator[slice]:

@@ -9,7 +9,8 @@ An operator for which the target has no preference takes the layout of its first
 nchw. A layout-agnostic operator reads its operands in any layout, and so does an operator with `reads_any_layout` if
 the target's kernel can (the first convolution, pooling); such a pooling writes nchw itself if all its consumers are
 row-major only. The result of a transpose is nhwc if it can then alias its operand. Left alone: a net that has layouts,
-and images of one pixel or one channel, which are the same bytes in both layouts.
+and images of one pixel or one channel, which are the same bytes in both layouts; of these, an input that the target
+wants a border of zeros around is copied all the same.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..compiler.ir import Constant, Graph, Node, Value
+from ..compiler.kernel import kernel_graph
 from ..compiler.ops.indexing import Transpose
 from ..compiler.ops.shape import Relayout
+from ..compiler.plan import NO_HALO
 from ..compiler.rewrite import UniqueNames, Writer
 from ..compiler.verify import is_layout_invariant
 from .context import Context
@@ -36,13 +39,17 @@ def assign_layout(graph: Graph, context: Context) -> Graph:
 
     def to_layout(value: Value, layout: str, node: Node) -> Value:
         """The value in that layout: itself, or a relayout, emitted once per layout."""
-        if value.layout in (None, layout) or is_layout_invariant(value):
+        if value.layout in (None, layout) or (is_layout_invariant(value) and not is_staged(value, node)):
             return value
         if (value, layout) not in changed:
             name = names.fresh(f"{value.name}.{layout}")
             changed[value, layout] = writer.emit(Relayout(to=layout), value, name=name, loc=node.loc, layout=layout)
             context.did(value, f"{value.type.nbytes} bytes converted to {layout} for {node.name}")
         return changed[value, layout]
+
+    def is_staged(value: Value, node: Node) -> bool:
+        """True if a net's input has to be copied, because the target reads zeros around it."""
+        return value in inputs and context.target.halo(kernel_graph(node), 0) != NO_HALO
 
     for node in graph.nodes:
         inputs_here = [writer[v] for v in node.inputs]

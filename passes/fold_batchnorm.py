@@ -31,7 +31,7 @@ from ..compiler.ops.channels import Affine, BatchNorm, Scale
 from ..compiler.ops.weighted import Weighted
 from ..compiler.rewrite import UniqueNames, Writer, make_constant
 from ..compiler.types import DTYPES
-from .affine import are_constants, coefficients, constant_data, row_chunks
+from .affine import are_constants, coefficients, constant_data, has_infinite, row_chunks
 from .context import Context
 
 Constants = dict[tuple[object, ...], tuple[Constant, Constant]]
@@ -59,9 +59,13 @@ def fold_batchnorm(graph: Graph, context: Context) -> Graph:
     writer, names, made = Writer(graph), UniqueNames(graph), Constants()
     needed = {v for n in graph.nodes if n not in chains and n not in absorbed for v in n.inputs}
     for node in graph.nodes:
-        if node in chains:
-            fold(chains[node], writer, names, made, needed, context)
-        elif node not in absorbed:
+        chain = chains.get(node)
+        if chain is not None and fold(chain, writer, names, made, needed, context):
+            continue
+        if chain is not None:
+            context.declined(chain.last, f"not folded into {node.op.name}: a weight would be infinite")
+            absorbed.difference_update(chain.layers, chain.duplicates)
+        if node not in absorbed:
             writer.copy(node)
     return writer.finish()
 
@@ -138,26 +142,31 @@ def matches_output_channels(anchor: Node, layer: Node) -> bool:
     return not shape or (axis == anchor.op.channel_axis(rank) and len(shape) == 1)
 
 
-def fold(chain: Chain, out: Writer, names: UniqueNames, made: Constants, needed: set[Value], context: Context) -> None:
-    """Emit the chain as one node. `needed`: values that other nodes read, unfolded or in another fold."""
+def fold(chain: Chain, out: Writer, names: UniqueNames, made: Constants, needed: set[Value], context: Context) -> bool:
+    """Emit the chain as one node; False, and nothing emitted, if one of its numbers would be infinite.
+
+    `needed`: values that other nodes read, unfolded or in another fold.
+    """
     anchor, last = chain.anchor, chain.last
     a, b = compose(chain.layers)
     op, weight, bias = anchor.op, anchor.inputs[1] if len(anchor.inputs) > 1 else None, anchor.inputs[2:]
     key = (op, anchor.inputs[1:], *((n.op, n.inputs[1:]) for n in chain.layers))
     if key not in made:
         assert isinstance(weight, Constant)
+        dtype = DTYPES[anchor.output.type.dtype]  # not the weight's: preprocessing is written in f64
+        w, c = (numbers.to(dtype) for numbers in fold_weights(anchor, a, b))
+        if has_infinite(a, b, w, c):
+            return False
         if weight in needed and not isinstance(op, Affine):
             more = f"{weight.type.nbytes} bytes more"
             context.did(weight, f"is shared, and folding {last.name} into it needs a copy: {more}")
         needed.add(weight)
-        w, c = fold_weights(anchor, a, b)
         if isinstance(op, Affine):
             first, second = f"{last.name}.gamma", f"{last.name}.beta"
         else:
             first, second = f"{weight.name}.folded", f"{bias[0].name if bias else f'{weight.name}.bias'}.folded"
         first, second = names.fresh(first), names.fresh(second)
-        dtype = DTYPES[anchor.output.type.dtype]  # not the weight's: preprocessing is written in f64
-        made[key] = make_constant(first, w.to(dtype)), make_constant(second, c.to(dtype))
+        made[key] = make_constant(first, w), make_constant(second, c)
     if isinstance(op, Affine):
         op = Scale(axis=op.axis)
     inputs = (out[anchor.inputs[0]], *made[key])
@@ -166,6 +175,7 @@ def fold(chain: Chain, out: Writer, names: UniqueNames, made: Constants, needed:
         out[value] = made_once
     layers = " and ".join(n.op.name for n in chain.layers)
     context.did(last, f"{layers} folded into {anchor.op.name}" if layers else f"{anchor.op.name} is one scale")
+    return True
 
 
 def compose(layers: tuple[Node, ...]) -> tuple[Tensor, Tensor]:

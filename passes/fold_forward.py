@@ -70,6 +70,9 @@ def can_fold_forward(layer: Node, graph: Graph, context: Context) -> bool:
     if not channel or any(isinstance(n.op, Linear) and n.op.axis != 1 for n in readers):
         context.declined(layer, "not folded forward: it has not one constant per channel")
         return False
+    if not all(numbers.isfinite().all() for numbers in coefficients(layer)):
+        context.declined(layer, "not folded forward: a factor or a shift of it is infinite or NaN")
+        return False
     shifts = bool(coefficients(layer)[1].any())
     padded = [n for n in readers if isinstance(n.op, Conv) and any(n.op.pad)]
     if shifts and padded:

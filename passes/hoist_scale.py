@@ -22,7 +22,7 @@ from ..compiler.ops.channels import Affine, Scale
 from ..compiler.ops.shape import Concat, Slice
 from ..compiler.ops.weighted import Weighted
 from ..compiler.rewrite import UniqueNames, Writer, make_constant
-from .affine import are_constants, coefficients
+from .affine import are_constants, coefficients, has_infinite
 from .context import Context
 
 
@@ -53,11 +53,13 @@ def hoist_once(graph: Graph, context: Context) -> Graph:
 
 
 def is_channel_affine(node: Node) -> bool:
-    """True for an affine layer with one constant a and b per channel of axis 1."""
+    """True for an affine layer with one constant and finite a and b per channel of axis 1."""
     if not isinstance(node.op, Affine) or node.op.axis != 1:
         return False
     shapes = {v.type.dims for v in node.inputs[1:]}
-    return are_constants(node.inputs[1:]) and shapes == {node.output.type.dims[1:2]}
+    if not are_constants(node.inputs[1:]) or shapes != {node.output.type.dims[1:2]}:
+        return False
+    return not has_infinite(*(numbers.float() for numbers in coefficients(node)))
 
 
 def can_absorb(value: Value, reader: Node, graph: Graph) -> bool:

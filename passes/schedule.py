@@ -22,7 +22,7 @@ from ..compiler.ops.fused import Fused
 from ..compiler.plan import UNPLANNED, PlannedGraph
 from .context import Context
 from .fuse import fuse
-from .plan_memory import lower_bound, root_live_ranges
+from .plan_memory import arena_bound
 from .reuse_storage import reuse_storage
 
 Priority = Callable[[Node], tuple[int, ...]]
@@ -52,7 +52,7 @@ def peak_memory(graph: Graph, context: Context) -> int:
     """The peak of live bytes after `fuse` and `reuse_storage`."""
     quiet = Context(context.target)
     fused = fuse(graph, quiet)
-    return lower_bound(root_live_ranges(PlannedGraph(fused, reuse_storage(fused, UNPLANNED, quiet))))
+    return arena_bound(PlannedGraph(fused, reuse_storage(fused, UNPLANNED, quiet)))
 
 
 def candidate_orders(graph: Graph) -> Iterator[tuple[Node, ...]]:

@@ -1,6 +1,6 @@
 """Subsample a value once if all its consumers are 1×1 convolutions with the same stride.
 
-    a = conv(x, v, stride=2)        x.sub = max_pool(x, kernel=1, stride=2, round="down")
+    a = conv(x, v, stride=2)        x.sub = avg_pool(x, kernel=1, stride=2, round="down")
     b = conv(x, w, stride=2)   =>   a = conv(x.sub, v)
                                     b = conv(x.sub, w)
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from ..compiler.ir import Graph, Value
 from ..compiler.op import Ints
 from ..compiler.ops.conv import Conv
-from ..compiler.ops.pool import MaxPool
+from ..compiler.ops.pool import AvgPool
 from ..compiler.rewrite import UniqueNames, Writer
 from .context import Context
 
@@ -33,7 +33,7 @@ def subsample(graph: Graph, context: Context) -> Graph:
             continue
         assert isinstance(node.op, Conv)
         if source not in small:
-            pool = MaxPool(kernel=(1,), stride=strides[source], round="down")
+            pool = AvgPool(kernel=(1,), stride=strides[source], round="down")
             small[source] = writer.emit(pool, writer[source], name=names.fresh(f"{source.name}.sub"), loc=node.loc)
             context.did(source, f"is subsampled once, at stride {list(strides[source])}")
         rest = (writer[v] for v in node.inputs[1:])

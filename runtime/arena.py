@@ -25,11 +25,12 @@ def view(arena: Tensor, slot: Slot, shape: Shape | None = None) -> Tensor:
     assert slot.at is not None
     dims = slot.bounds if shape is None else shape
     first, total = slot.channels or (0, dims[1] if len(dims) > 1 else 0)
-    stored = (dims[0], total, *dims[2:]) if len(dims) > 1 else dims
+    before, after = slot.halo or (0, 0)
+    stored = (dims[0], total, *(n + before + after for n in dims[2:])) if len(dims) > 1 else dims
     strides = strides_of(stored, slot.layout)
     dtype = DTYPES[slot.dtype]
     flat = arena[slot.at : slot.at + prod(stored) * dtype.itemsize].view(dtype)
-    offset = flat.storage_offset() + (first * strides[1] if slot.channels else 0)
+    offset = flat.storage_offset() + (first * strides[1] if slot.channels else 0) + before * sum(strides[2:])
     return flat.as_strided(dims, strides, offset)
 
 

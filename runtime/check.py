@@ -8,6 +8,7 @@ from __future__ import annotations
 from .plan import DTYPES, ArtifactError, Dim, Plan, Slot, Step
 
 MAX_SIZE = 1 << 48
+MAX_HALO = 1 << 16  # pixels
 
 
 def check_plan(plan: Plan) -> None:
@@ -40,8 +41,13 @@ def check_slot(name: str, slot: Slot, plan: Plan) -> None:
         first, total = slot.channels
         fits = len(slot.dims) >= 2 and isinstance(slot.dims[1], int) and 0 <= first <= total - slot.dims[1]
         require(fits, f"{name!r} cannot be channels {first} and on of {total}")
+    if slot.halo is not None:
+        innermost = slot.layout == "nhwc" or (len(slot.dims) > 1 and slot.stored_shape[1] == 1)
+        fits = slot.is_static and len(slot.dims) == 4 and innermost and min(slot.halo) >= 0
+        require(fits and max(slot.halo) < MAX_HALO, f"{name!r} cannot have a border of {list(slot.halo)} pixels")
     if slot.at is None:
-        require(name in plan.inputs and slot.channels is None, f"{name!r} is computed and has no place")
+        whole = slot.channels is None and slot.halo is None
+        require(name in plan.inputs and whole, f"{name!r} is computed and has no place")
     else:
         require(slot.at >= 0 and slot.at % DTYPES[slot.dtype].itemsize == 0, f"{name!r} cannot be at {slot.at}")
         require(slot.at + slot.nbytes <= plan.arena, f"{name!r} at {slot.at} is not inside the arena")

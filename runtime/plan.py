@@ -38,6 +38,7 @@ class Slot:
     `dims` are in Caffe's order whatever the layout. `layout` is the order of the axes in memory: "nchw", or "nhwc"
     with the channels (axis 1) innermost. `at` is a byte offset, None for an input. With `channels` = (first, total)
     the value is channels first ... first+dims[1] of a stored tensor that has `total` channels and begins at `at`.
+    With `halo` = (before, after) the stored tensor is an image with a border of that many pixels on both image axes.
     """
 
     dtype: str
@@ -45,6 +46,7 @@ class Slot:
     layout: str = "nchw"
     at: int | None = None
     channels: tuple[int, int] | None = None
+    halo: tuple[int, int] | None = None
 
     @property
     def bounds(self) -> Shape:
@@ -56,8 +58,10 @@ class Slot:
 
     @property
     def stored_shape(self) -> Shape:
-        """The shape of the stored tensor that this value is, or is a part of."""
+        """The shape of the stored tensor that this value is, or is a part of, with its border."""
         whole = self.bounds
+        if self.halo:
+            whole = (*whole[:2], *(size + sum(self.halo) for size in whole[2:]))
         return (whole[0], self.channels[1], *whole[2:]) if self.channels else whole
 
     @property

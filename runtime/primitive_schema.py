@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite, nan
 from typing import Any
 
 from .arguments import is_parameter
@@ -26,8 +26,8 @@ minimum are NaN if either operand is; round rounds halves to even.
 class Activation:
     """A function that oneDNN applies to a convolution's or linear's result before it is stored.
 
-    `parameters` are the attributes that it reads. `after_add`: True if it is also fused after an added operand; other
-    activations would then need a separate loop over the result.
+    `parameters` are the attributes that it reads. `after_add`: True if it may also follow an added operand, where it
+    costs a separate loop over the result.
     """
 
     parameters: tuple[str, ...] = ()
@@ -71,11 +71,12 @@ class PrimitiveSchema:
             raise ValueError(f"it has no attribute {unknown[0]!r}, only {', '.join(self.attributes) or 'none'}")
         made = {}
         for name, attribute in self.attributes.items():
-            made[name] = value = attributes.get(name, attribute.default)
+            value = attributes.get(name, attribute.default)
             if value is REQUIRED:
                 raise ValueError(f"its attribute {name!r} is missing")
             if not ATTRIBUTE_TYPES[attribute.type](value):
                 raise ValueError(f"its attribute {name!r} should be {attribute.type}, not {str(value)[:80]!r}")
+            made[name] = NON_FINITE[value] if attribute.type == "a number" and value in NON_FINITE else value
         return made
 
 
@@ -86,8 +87,12 @@ def is_whole_number(value: Any) -> bool:
     return type(value) is int and abs(value) < 1 << 40
 
 
+NON_FINITE: Mapping[Any, float] = {"inf": inf, "-inf": -inf, "nan": nan}
+"""How a plan spells what JSON has no numbers for."""
+
+
 def is_number(value: Any) -> bool:
-    return type(value) in (int, float) and isfinite(value)
+    return (type(value) in (int, float) and isfinite(value)) or (isinstance(value, str) and value in NON_FINITE)
 
 
 def list_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -95,9 +100,9 @@ def list_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def is_argument(value: Any) -> bool:
-    """An index, or {"c": a constant}; JSON has no infinities, so these three are spelled."""
+    """An index, or {"c": a constant}."""
     if isinstance(value, dict):
-        return set(value) == {"c"} and (is_number(value["c"]) or value["c"] in ("inf", "-inf", "nan"))
+        return set(value) == {"c"} and is_number(value["c"])
     return is_whole_number(value) and value >= 0
 
 
@@ -143,6 +148,7 @@ ATTRIBUTE_TYPES: Mapping[str, Callable[[Any], bool]] = {
     "a list of whole numbers or null": lambda value: value is None or list_of(is_whole_number)(value),
     "a list of axes or nulls": list_of(lambda axis: axis is None or is_whole_number(axis)),
     "lines of [function, argument, ...]": lambda value: list_of(is_line)(value) and len(value) > 0,
+    "an epilogue": list_of(is_line),
     "a kernel's parameters": list_of(is_parameter),
     "a grid of three numbers": lambda value: (
         list_of(is_whole_number)(value) and len(value) == 3 and all(n > 0 for n in value)

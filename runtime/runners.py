@@ -11,7 +11,11 @@ from torch import Tensor
 from .plan import ArtifactError, Plan
 from .resources import Resources
 
-BUILT_IN = {"onednn": ".onednn", "cuda": ".cuda"}  # by name the package, which has the runner as RUNNER
+BUILT_IN = {
+    "onednn": ".onednn",
+    "native": ".native",
+    "cuda": ".cuda",
+}  # by name the package, which has the runner as RUNNER
 
 
 class Program(Protocol):

@@ -24,6 +24,9 @@ from cortado.compiler.text.weights import weights_by_handle
 from cortado.frontends.caffe.layer import LAYERS
 from cortado.frontends.files.prototxt import read
 from cortado.passes import PIPELINE, Context, run
+from cortado.runtime import Net
+from cortado.runtime.native import NativeProgram
+from cortado.runtime.runners import find_runner
 
 FOLDER = Path(__file__).with_name("goldens")
 CASES = sorted(p for kind in ("layers", "random", "forks") for p in FOLDER.glob(f"{kind}/*.prototxt"))
@@ -96,3 +99,23 @@ def compile_case(case: GoldenCase, optimize: bool = True) -> driver.Compilation:
 def reference(graph: Graph, case: GoldenCase) -> dict[str, np.ndarray]:
     given = {v.name: torch.from_numpy(case.inputs[v.name]) for v in graph.inputs}
     return {name: t.numpy() for name, t in evaluate_blobs(graph, given).items()}
+
+
+@pytest.mark.skipif(bool(find_runner("native").reason_unavailable()), reason="there is no C compiler")
+def test_native(case: GoldenCase) -> None:
+    """The same by kernels in C: in an arena full of the first run, and full of NaN."""
+    try:
+        net = driver.compile(case.path, case.weights, target="native")
+    except CompileError:
+        pytest.skip("refused: see test_case")
+    case.compare(net(case.inputs))
+    poison_arenas(net)
+    case.compare(net(case.inputs))
+
+
+def poison_arenas(net: Net) -> None:
+    """Fill the memory of all instances with NaN."""
+    for program in net.programs.values():
+        assert isinstance(program, NativeProgram)
+        for instance in program.pool:
+            instance.arena.fill_(0xFF)

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "api": {"api", "compiler", "frontends", "passes", "runtime"},
     "passes": {"passes", "compiler", "runtime.output"},
     "frontends": {"frontends", "compiler", "runtime.output"},
-    "compiler": {"compiler", "runtime.artifact", "runtime.output"},
+    "compiler": {"compiler", "runtime.artifact", "runtime.native.source", "runtime.output"},
     "runtime": {"runtime"},
 }
 MAX_LINES = 300  # lines: three screens

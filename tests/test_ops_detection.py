@@ -109,9 +109,15 @@ def test_nothing_found_is_a_row_for_each_image() -> None:
 
 
 def test_nan_scores_and_boxes() -> None:
-    """No comparison holds for NaN: such a score is never taken, and such a box overlaps nothing."""
+    """No comparison holds for NaN: such a score is never taken, and the overlap with such a box is never small enough.
+
+    Caffe's std::max(box, kept) is the box's where kept is NaN: what they share is the box, and their union NaN. Where
+    it is the later box that is NaN, what they share is NaN, too, is not above 0, and counts as no overlap.
+    """
     boxes = np.where(np.arange(4)[:, None] == 1, np.nan, BOXES).astype(np.float32)
     rows = detect(one_image_scores(math.nan, 0.9, 0.8, 0.7), boxes, nms_threshold=0.3, confidence=0.1)
+    assert rows[:, 2] == pytest.approx([0.9])
+    rows = detect(one_image_scores(math.nan, 0.8, 0.9, 0.7), boxes, nms_threshold=0.3, confidence=0.1)
     assert rows[:, 2] == pytest.approx([0.9, 0.8])
 
 

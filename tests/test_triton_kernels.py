@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from .edges.cases import CASES as EDGE_CASES
+from .edges.nets import nets_of
 from .kernels.cases import CASES
 from .kernels.functions import SWEEPS
 from .kernels.goldens import ON_HOST, PATHS
@@ -79,6 +81,13 @@ def interpreter() -> Iterator[Interpreter]:
 @pytest.mark.parametrize("name", NAMES)
 def test_kernel(name: str, interpreter: Interpreter) -> None:
     interpreter.prove(name)
+
+
+@pytest.mark.parametrize(("name", "where"), [(n, where) for n, case in EDGE_CASES.items() for where in nets_of(case)])
+def test_edge_values_as_caffe(name: str, where: str, interpreter: Interpreter) -> None:
+    result = interpreter.prove(f"edges/{name}/{where}")
+    if result.startswith(ON_HOST):
+        pytest.skip(result)
 
 
 @pytest.mark.parametrize("name", [n for n in PATHS if n.startswith("layers/")])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from ...runtime.artifact import PRIMITIVE_TABLE, Step
@@ -60,7 +61,8 @@ def lower_packed(
 ) -> PrimitiveCall:
     """The call for a convolution or matrix product, with an optional activation, and an optional add before it."""
     anchor = kernel.nodes[0]
-    attributes: dict[str, Any] = {"bias": len(anchor.inputs) == 3, "activation": activation, **(parameters or {})}
+    attributes: dict[str, Any] = {"bias": len(anchor.inputs) == 3, "activation": activation}
+    attributes |= {name: plain_value(value) for name, value in (parameters or {}).items()}
     reads: list[Value] = list(anchor.inputs)
     match anchor.op:
         case Conv() | Deconv() as conv:
@@ -79,7 +81,7 @@ def lower_packed(
 
 def lower_single(node: Node) -> tuple[str, dict[str, Any]]:
     """The primitive and attributes of a single node: those of the operator, unless an exception is listed here."""
-    attributes = {name: tuple_to_list(value) for name, value in node.op.all_attributes().items()}
+    attributes = {name: plain_value(value) for name, value in node.op.all_attributes().items()}
     match node.op:
         case MaxPool() | AvgPool():
             attributes.pop("mask", None)
@@ -102,5 +104,8 @@ def per_image_axis(numbers: Ints | None, rank: int) -> list[int] | None:
     return None if numbers is None else list(numbers * rank if len(numbers) == 1 else numbers)
 
 
-def tuple_to_list(value: object) -> object:
+def plain_value(value: object) -> object:
+    """The value as JSON has it: a list for a tuple, and "inf", "-inf" or "nan" for a number that is none."""
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
     return list(value) if isinstance(value, tuple) else value

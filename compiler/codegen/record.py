@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..float32 import with_float32_attributes
 from ..ir import Graph, Value
 from ..op import Elementwise
 from ..recorder import RecordedValue, Recorder
@@ -16,7 +17,7 @@ def record(kernel: Graph) -> list[list[Any]]:
     env: dict[Value, RecordedValue] = {v: recorder.operand(i) for i, v in enumerate(kernel.inputs)}
     for node in kernel.nodes:
         assert isinstance(node.op, Elementwise), node.op.name
-        env[node.output] = node.op.scalar(recorder, *(env[v] for v in node.inputs))
+        env[node.output] = with_float32_attributes(node.op).scalar(recorder, *(env[v] for v in node.inputs))
     recorder.end_with(env[kernel.outputs[0]])
     return recorder.code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from ..op import Elementwise, op
@@ -14,6 +15,8 @@ class Relu(Elementwise):
     slope: float = 0.0
 
     def scalar(self, m: Any, x: Any) -> Any:
+        if not isfinite(self.slope):
+            return m.maximum(x, 0.0) + m.minimum(x, 0.0) * self.slope  # relu_layer.cpp: NaN for a positive x
         return m.where(x > 0, x, x * self.slope) if self.slope else m.maximum(x, 0.0)
 
 
@@ -44,6 +47,8 @@ class Elu(Elementwise):
     alpha: float = 1.0
 
     def scalar(self, m: Any, x: Any) -> Any:
+        if not isfinite(self.alpha):
+            return m.maximum(x, 0.0) + m.expm1(m.minimum(x, 0.0)) * self.alpha  # elu_layer.cpp
         return m.where(x > 0, x, m.expm1(m.minimum(x, 0.0)) * self.alpha)
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..float32 import exp, power, round_to_float32
 from ..op import Elementwise, op
 
 
 @op("add", operands=2)
 class Add(Elementwise):
-    """alpha · x + beta · y."""
+    """alpha · x + beta · y. What is multiplied by 0 does not count, not even an infinity (BLAS, saxpy)."""
 
     alpha: float = 1.0
     beta: float = 1.0
 
     def scalar(self, m: Any, x: Any, y: Any) -> Any:
-        return (x if self.alpha == 1 else x * self.alpha) + (y if self.beta == 1 else y * self.beta)
+        terms = [t if factor == 1 else t * factor for t, factor in ((x, self.alpha), (y, self.beta)) if factor]
+        return terms[0] + terms[1] if len(terms) == 2 else terms[0] if terms else m.where(x > 0, 0.0, 0.0)
 
 
 @op("mul", operands=2)
@@ -60,11 +62,13 @@ class Power(Elementwise):
     shift: float = 0.0
 
     def scalar(self, m: Any, x: Any) -> Any:
-        if self.power * self.scale == 0:  # a constant in Caffe, even where x is infinite or NaN
-            return m.where(x > 0, constant := 1.0 if self.power == 0 else self.shift**self.power, constant)
+        if round_to_float32(self.power * self.scale) == 0:  # even where x is infinite or NaN
+            return m.where(x > 0, constant := 1.0 if self.power == 0 else power(self.shift, self.power), constant)
         base = x if self.scale == 1 else x * self.scale
         base = base + self.shift if self.shift else base
-        return {1.0: base, 2.0: base * base}[self.power] if self.power in (1.0, 2.0) else m.pow(base, self.power)
+        if self.power == 1:
+            return base
+        return base * base if self.power == 2 else m.pow(base, self.power)
 
 
 class ExpLogBase(Elementwise):
@@ -76,8 +80,17 @@ class ExpLogBase(Elementwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.base < math.inf:
+        if not 0 < round_to_float32(self.base) < math.inf:
             raise ValueError(f"the base is above 0, not {self.base:g}")
+
+    @property
+    def is_natural(self) -> bool:
+        return round_to_float32(self.base) == round_to_float32(math.e)
+
+    @property
+    def log_base(self) -> float:
+        """The base's natural logarithm in float32; exactly 1 for Euler's number, for which Caffe writes -1."""
+        return 1.0 if self.is_natural else round_to_float32(math.log(round_to_float32(self.base)))
 
 
 @op("exp")
@@ -89,9 +102,10 @@ class Exp(ExpLogBase):
     shift: float = 0.0
 
     def scalar(self, m: Any, x: Any) -> Any:
-        inner, outer = math.log(self.base) * self.scale, self.base**self.shift  # split as in exp_layer.cpp
-        power = m.exp(x if inner == 1 else x * inner)
-        return power if outer == 1 else power * outer
+        inner = round_to_float32(self.log_base * self.scale)  # split as in exp_layer.cpp
+        outer = exp(self.shift) if self.is_natural else power(self.base, self.shift)
+        raised = m.exp(x if inner == 1 else x * inner)
+        return raised if outer == 1 else raised * outer
 
 
 @op("log")
@@ -104,10 +118,10 @@ class Log(ExpLogBase):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.base == 1:
+        if self.log_base == 0:
             raise ValueError("the base of a logarithm cannot be 1")
 
     def scalar(self, m: Any, x: Any) -> Any:
         inner = x if self.scale == 1 else x * self.scale
-        found, by = m.log(inner + self.shift if self.shift else inner), 1 / math.log(self.base)
+        found, by = m.log(inner + self.shift if self.shift else inner), round_to_float32(1 / self.log_base)
         return found if by == 1 else found * by

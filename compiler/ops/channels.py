@@ -31,8 +31,8 @@ class BatchNorm(Affine):
 
     def coefficients(self, *constants: Tensor) -> tuple[Tensor, Tensor]:
         mean, variance = constants
-        a = (variance + self.eps).rsqrt()
-        return a, -mean * a
+        deviation = (variance + self.eps).float().sqrt().to(variance.dtype)  # rounded as Caffe's own float32
+        return 1 / deviation, -mean / deviation
 
 
 @op("scale", operands=(2, 3))

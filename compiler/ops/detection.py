@@ -143,8 +143,12 @@ def decode(code: str, prior: Tensor, variance: Tensor | float, x: Tensor) -> Ten
 
 
 def intersection_over_union(box: Tensor, others: Tensor) -> Tensor:
-    """Intersection over union of a box [4] with each of others [k, 4]; 0 without an overlap (JaccardOverlap)."""
-    corner, opposite = torch.maximum(box[:2], others[:, :2]), torch.minimum(box[2:], others[:, 2:])
+    """Intersection over union of a box [4] with each of others [k, 4]; 0 without an overlap (JaccardOverlap).
+
+    Caffe's std::max and std::min keep the box's corner where the other's is NaN. The overlap with such a box is NaN.
+    """
+    corner = torch.where(box[:2] < others[:, :2], others[:, :2], box[:2])
+    opposite = torch.where(others[:, 2:] < box[2:], others[:, 2:], box[2:])
     width, height = (opposite - corner).unbind(-1)
     both = width * height
     union = box_areas(box) + box_areas(others) - both

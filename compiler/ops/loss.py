@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..float32 import round_to_float32
 from ..op import Elementwise, Op, op
 from ..types import Dim, TensorType
 from .dense import axis_of
@@ -21,8 +22,8 @@ class SigmoidCrossEntropy(Elementwise):
     """
 
     def scalar(self, m: Any, x: Any, target: Any) -> Any:
-        positive = m.where(x >= 0, x, 0.0)
-        return m.log1p(m.exp(x - positive * 2.0)) - (x * target - positive)
+        positive = m.where(x >= 0, 1.0, 0.0)
+        return m.log1p(m.exp(x - x * 2.0 * positive)) - x * (target - positive)
 
 
 @op("smooth_l1")
@@ -33,7 +34,7 @@ class SmoothL1(Elementwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sigma == 0:
+        if round_to_float32(self.sigma) == 0:
             raise ValueError("sigma cannot be 0: all losses would be 0")
 
     def scalar(self, m: Any, x: Any) -> Any:

@@ -46,10 +46,15 @@ class Lrn(Op):
             squares = F.pad(x * x, [half] * (2 * (x.ndim - 2)))
             for axis in range(2, x.ndim):
                 squares = squares.unfold(axis, self.size, 1).sum(-1)
-            return x * torch.pow(1 + self.alpha / self.size ** (x.ndim - 2) * squares, -self.beta)
+            return x * torch.pow(1 + scale_squares(squares, self.alpha / self.size ** (x.ndim - 2)), -self.beta)
         squares = F.pad((x * x).movedim(1, -1), [half, half]).unfold(-1, self.size, 1).sum(-1)
-        scale: Tensor = self.k + self.alpha / self.size * squares.movedim(-1, 1)
+        scale: Tensor = self.k + scale_squares(squares.movedim(-1, 1), self.alpha / self.size)
         return x * torch.pow(scale, -self.beta)
+
+
+def scale_squares(squares: Tensor, factor: float) -> Tensor:
+    """Squares times a factor; with 0 they do not count, not even infinite ones (BLAS, saxpy)."""
+    return squares * factor if factor else torch.zeros_like(squares)
 
 
 @op("l2_normalize")

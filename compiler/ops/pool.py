@@ -87,7 +87,10 @@ class Pool(Op):
 
 @op("max_pool")
 class MaxPool(Pool):
-    """The maximum of each window; elements outside of the image do not count.
+    """The maximum of each window; elements outside of the image do not count, nor does NaN.
+
+    It is the largest above -FLT_MAX, compared by `>` (Caffe, pooling_layer.cpp): a window without any is -FLT_MAX, and
+    -1 in the mask.
 
     Without `kernel` the window is the whole image. Sizes are rounded up, as in Caffe, or down with `round="down"`
     (Caffe's FLOOR); with padding, a last window that would start in the padding is dropped. With `mask` there is a
@@ -109,15 +112,16 @@ class MaxPool(Pool):
         return results[0].numel * self.window_size(operands[0])
 
     def reference(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        lowest = -torch.finfo(torch.float32).max  # an empty window is -FLT_MAX in Caffe
+        lowest = max(torch.finfo(torch.float32).min, torch.finfo(x.dtype).min)
         laid = self.extract_windows(x, lowest)
+        laid = torch.where(laid > lowest, laid, lowest)
         largest, where = laid.max(-1).values, laid.argmax(-1, keepdim=True)
         if not self.mask:
             return largest
         counts = torch.float32 if x.dtype == torch.float16 else x.dtype
         index = torch.arange(prod(x.shape[2:]), dtype=counts).reshape(1, 1, *x.shape[2:])
         places = self.extract_windows(index, -1).expand(laid.shape)
-        return largest, places.gather(-1, where).squeeze(-1)
+        return largest, torch.where(largest > lowest, places.gather(-1, where).squeeze(-1), -1.0)
 
 
 @op("avg_pool")

@@ -60,11 +60,13 @@ class Interp(Op):
         return results[0].numel * 3 * (results[0].rank - 2)  # a difference, a product and a sum along each axis
 
     def reference(self, x: Tensor) -> Tensor:
-        sizes = tuple(x.shape[2:])
-        for axis, (places, count) in enumerate(
-            zip(self.trimmed_ranges(sizes), self.result_sizes(sizes), strict=True), 2
-        ):
-            x = interpolate_axis(x.narrow(axis, places.start, len(places)), axis, count)
+        kept, sizes = self.trimmed_ranges(tuple(x.shape[2:])), self.result_sizes(tuple(x.shape[2:]))
+        for axis, places in enumerate(kept, 2):
+            x = x.narrow(axis, places.start, len(places))
+        if x.shape[2:] == sizes:  # a copy, as in Caffe: no neighbour times 0, which would be NaN for an infinite one
+            return x
+        for axis, count in enumerate(sizes, 2):
+            x = interpolate_axis(x, axis, count)
         return x
 
 

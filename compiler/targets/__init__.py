@@ -6,9 +6,10 @@ from ..errors import CompileError
 from ..op import did_you_mean
 from ..target import Target
 from .cuda import PRECISIONS, Cuda
+from .native import Native
 from .onednn import OneDnn
 
-TARGETS: dict[str, Target] = {t.name: t for t in (OneDnn(), *map(Cuda, PRECISIONS))}
+TARGETS: dict[str, Target] = {t.name: t for t in (OneDnn(), Native(), *map(Cuda, PRECISIONS))}
 
 
 def target(name: str) -> Target:

@@ -79,6 +79,9 @@ def format_tokens(node: Tree[Token] | Token) -> Iterator[FormattedToken]:
     elif node.data == "within":
         first, *rest = leaf_tokens(node)
         yield from (join_tokens([first]), join_tokens(rest))
+    elif node.data == "halo":
+        first, *rest = leaf_tokens(node)
+        yield from (join_tokens([first]), join_tokens(rest[:3]), *(join_tokens([t]) for t in rest[3:]))
     else:
         for child in node.children:
             yield from format_tokens(child)

@@ -12,7 +12,7 @@ from .. import ops
 from ..errors import CompileError
 from ..ir import Constant, Graph, Node, Value, declare_weight
 from ..op import REGISTRY, Op, did_you_mean, make_op
-from ..plan import Alias, MemoryPlan, Offset, Placement, PlannedGraph, Subview
+from ..plan import Alias, Halo, MemoryPlan, Offset, Placement, PlannedGraph, Subview
 from ..types import DTYPES, TensorType
 from ..verify import verify
 from .frame import Frame, find_last_definitions
@@ -26,6 +26,7 @@ from .tree import (
     Name,
     Place,
     PlaceAt,
+    PlaceHalo,
     PlaceIn,
     PlaceOver,
     Statements,
@@ -57,7 +58,7 @@ class Scope:
         self.build_statements(block.body)
         returns = tuple((o.name.text, self.lookup(o.value)) for o in block.outputs)
         graph = Graph(block.name.text, inputs, tuple(self.nodes), returns)
-        plan = MemoryPlan({value: self.placement(value, place) for value, place in self.places}, block.arena)
+        plan = self.memory_plan(block.arena)
         try:
             return PlannedGraph(verify(graph, plan), plan)
         except CompileError as e:
@@ -72,10 +73,16 @@ class Scope:
             raise self.make_error(block.name, f"{block.name.text} is a kernel: only values of a net have placements")
         return graph
 
-    def placement(self, value: Value, place: Place) -> Placement:
+    def memory_plan(self, arena: int | None) -> MemoryPlan:
+        """The memory plan that the placements in the text give."""
+        halos = {v: Halo(place.before, place.after) for v, place in self.places if isinstance(place, PlaceHalo)}
+        placed = {v: self.placement(v, place) for v, place in self.places}
+        return MemoryPlan({v: p for v, p in placed.items() if p is not None}, arena, halos)
+
+    def placement(self, value: Value, place: Place) -> Placement | None:
         """The placement with its names resolved; the root of a subview may be defined after the subview."""
-        if isinstance(place, PlaceAt):
-            return Offset(place.start)
+        if isinstance(place, PlaceAt | PlaceHalo):
+            return None if place.start is None else Offset(place.start)
         name = place.operand if isinstance(place, PlaceOver) else place.root
         base = self.values.get(name.text)
         if base is None:

@@ -28,6 +28,7 @@ KEYWORDS = frozenset(
         "arena",
         "return",
         "at",
+        "halo",
         "over",
         "in",
         "true",
@@ -69,9 +70,15 @@ def kernel_body(op: Op) -> Graph | None:
 
 
 def format_node(node: Node, plan: MemoryPlan = UNPLANNED) -> str:
-    places = [format_place(plan.placements.get(v)) for v in node.results]
+    places = [
+        " ".join(filter(None, (format_halo(v, plan), format_place(plan.placements.get(v))))) for v in node.results
+    ]
     tail = " " + ", ".join(p or "_" for p in places) if any(places) else ""
     return f"{', '.join(map(format_value, node.results))} = {format_call(node)}{tail}"
+
+
+def format_halo(value: Value, plan: MemoryPlan) -> str:
+    return f"halo {plan.halos[value].before}:{plan.halos[value].after}" if value in plan.halos else ""
 
 
 def format_place(placement: Placement | None) -> str:

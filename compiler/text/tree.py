@@ -62,6 +62,14 @@ class PlaceAt(NamedTuple):
     start: int
 
 
+class PlaceHalo(NamedTuple):
+    """`halo 1:2 at 4096`; before offsets are assigned `halo 1:2`."""
+
+    before: int
+    after: int
+    start: int | None = None
+
+
 class PlaceOver(NamedTuple):
     """`over a`."""
 
@@ -76,7 +84,7 @@ class PlaceIn(NamedTuple):
     stop: int
 
 
-Place = PlaceAt | PlaceOver | PlaceIn
+Place = PlaceAt | PlaceHalo | PlaceOver | PlaceIn
 
 
 class Assignment(NamedTuple):

@@ -18,6 +18,7 @@ from .tree import (
     GraphBlock,
     Name,
     PlaceAt,
+    PlaceHalo,
     PlaceIn,
     PlaceOver,
     Repeat,
@@ -111,6 +112,9 @@ class TreeBuilder(Transformer[Token, Any]):
 
     def at(self, parts: list[Token]) -> PlaceAt:
         return PlaceAt(int(parts[0]))
+
+    def halo(self, parts: list[Token]) -> PlaceHalo:
+        return PlaceHalo(*map(int, parts))
 
     def over(self, parts: list[Name]) -> PlaceOver:
         return PlaceOver(parts[0])

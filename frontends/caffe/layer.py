@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from weakref import proxy
 
-import numpy as np
 import torch
 
 from ...compiler.errors import CompileError, Loc
+from ...compiler.float32 import shortest_decimal as shortest_decimal
 from ...compiler.ir import Constant, Value
 from ...compiler.op import Op
 from ...compiler.registry import Registry
@@ -195,8 +195,3 @@ class Layer:
             raise self.fault(f"{field} has {len(given)} numbers, and the image {axes} axes", field)
         numbers: tuple[int, ...] = given * axes if len(given) == 1 else given
         return numbers
-
-
-def shortest_decimal(number: float) -> float:
-    """The float with the shortest decimal that rounds to this float32: 0.1 for 0.10000000149."""
-    return float(str(np.float32(number)))

@@ -16,12 +16,17 @@ USER = "user"  # the one primitive that the caller implements
 def check_steps(plan: Plan) -> None:
     """ArtifactError if a step is not a valid call of a primitive for the host."""
     for step in plan.steps:
-        if step.kind not in IMPLEMENTATIONS and step.kind != USER:
-            raise ArtifactError(
-                f"step {step.label!r} ({step.kind}): there is no such primitive here; "
-                "compile the net again with this cortado"
-            )
+        require_known(step)
         check_call(step)
+
+
+def require_known(step: Step) -> None:
+    """ArtifactError if a step is no primitive of this runtime's."""
+    if step.kind not in IMPLEMENTATIONS and step.kind != USER:
+        raise ArtifactError(
+            f"step {step.label!r} ({step.kind}): there is no such primitive here; "
+            "compile the net again with this cortado"
+        )
 
 
 def check_call(step: Step) -> None:

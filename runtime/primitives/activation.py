@@ -1,14 +1,19 @@
-"""Activations fused into a convolution or linear: as a oneDNN post-op, and in place without oneDNN."""
+"""Activations fused into a convolution or linear: as a oneDNN post-op, in the copy to the result, or in place.
+
+NaN stays NaN, as in Caffe, but for a clip, which makes its lower bound of it (clip_layer.cpp). oneDNN's ReLU would make
+0 of NaN; torch's, in the copy that follows the product anyway, keeps it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor
 
-POST_OPS = {"": "none", "clip": "hardtanh"}
+POST_OPS = {"": "none", "relu": "none", "clip": "hardtanh"}
 PACKABLE_DTYPES = (torch.float32, torch.bfloat16)  # what oneDNN computes on every supported processor
 
 
@@ -22,11 +27,19 @@ def post_op(attributes: Mapping[str, Any]) -> tuple[str, list[float], str]:
     return POST_OPS.get(name, name), numbers, ""
 
 
+def store_activated(result: Tensor, made: Tensor, attributes: Mapping[str, Any]) -> None:
+    """Copy to the result what oneDNN computed with `post_op`, and apply what that left to the copy."""
+    if attributes["activation"] == "relu":
+        torch.clamp(made, min=0, out=result)
+    else:
+        result.copy_(made)
+
+
 def activate_(x: Tensor, attributes: Mapping[str, Any]) -> Tensor:
     """Apply the activation in place, and return x."""
     match attributes["activation"]:
         case "relu":
-            return x.relu_()
+            return x.clamp_(min=0)
         case "leaky_relu":
             return torch.nn.functional.leaky_relu_(x, attributes["slope"])
         case "sigmoid":
@@ -34,5 +47,7 @@ def activate_(x: Tensor, attributes: Mapping[str, Any]) -> Tensor:
         case "tanh":
             return x.tanh_()
         case "clip":
-            return x.clamp_(attributes["low"], attributes["high"])
+            return x.nan_to_num_(nan=attributes["low"], posinf=inf, neginf=-inf).clamp_(
+                attributes["low"], attributes["high"]
+            )
     return x

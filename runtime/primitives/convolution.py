@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ..plan import Dim, Shape
-from ..primitive_table import ACTIVATIONS
-from .activation import PACKABLE_DTYPES, activate_, post_op
+from .activation import PACKABLE_DTYPES, activate_, post_op, store_activated
 from .primitive import CallSite, PackedWeights, Primitive, Run, is_same_view, per_axis, require
 
 
@@ -78,7 +77,7 @@ def prepare_matmul(call: CallSite) -> Run:
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         rows = operands[0].permute(order).flatten(1)
         made = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, *post)
-        results[0].copy_(made.view(results[0].shape))
+        store_activated(results[0], made.view(results[0].shape), call.attributes)
 
     return run
 
@@ -118,10 +117,7 @@ def prepare_packed(call: CallSite, axes: int) -> Run:
         made = torch.ops.mkldnn._convolution_pointwise(
             x, weight, bias, pad, stride, dilation, groups, name, numbers, algorithm
         )
-        result.copy_(made)
-
-    fused = ACTIVATIONS[attributes["activation"]].after_add
-    unary = "relu" if fused and attributes["activation"] else None
+        store_activated(result, made, attributes)
 
     def run_adding(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         result, added = results[0], operands[-1]
@@ -129,10 +125,9 @@ def prepare_packed(call: CallSite, axes: int) -> Run:
             result.copy_(added)
         x, target = (operands[0], result) if axes == 2 else (operands[0].unsqueeze(2), result.unsqueeze(2))
         torch.ops.mkldnn._convolution_pointwise_.binary(
-            target, x, weight, bias, pad, stride, dilation, groups, "add", 1.0, unary, [], ""
+            target, x, weight, bias, pad, stride, dilation, groups, "add", 1.0, None, [], ""
         )
-        if not fused:
-            activate_(result, attributes)
+        activate_(result, attributes)
 
     return run_adding if attributes["add"] else run
 

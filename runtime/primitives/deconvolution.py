@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .activation import PACKABLE_DTYPES, activate_, post_op
+from .activation import PACKABLE_DTYPES, activate_, post_op, store_activated
 from .convolution import geometry, prepare_unpacked
-from .primitive import CallSite, Primitive, Run, require
+from .primitive import CallSite, Primitive, Run, is_finite, require
 
 MAX_PHASES = 64  # convolutions by phase; with more, one deconvolution by oneDNN is faster
 MAX_PHASES_IF_SEPARABLE = 16  # with more, two matrix products are faster
@@ -98,7 +98,7 @@ def prepare_packed(job: DeconvolutionProblem) -> Run:
         made = torch.ops.mkldnn._convolution_transpose_pointwise(
             operands[0], ready, bias, pad, [0, 0], stride, dilation, groups, *post
         )
-        results[0].copy_(made)
+        store_activated(results[0], made, attributes)
 
     return run
 
@@ -110,8 +110,17 @@ def prepare_depthwise(job: DeconvolutionProblem) -> Run | None:
         return None
     area = prod(job.stride)
     if area > MAX_PHASES_IF_SEPARABLE and (parts := separate_filters(job.weight)) is not None:
-        return prepare_by_axes(job, *parts)
-    return prepare_by_phases(job) if area <= MAX_PHASES else None
+        return unless_nonfinite(job, prepare_by_axes(job, *parts))
+    return unless_nonfinite(job, prepare_by_phases(job)) if area <= MAX_PHASES else None
+
+
+def unless_nonfinite(job: DeconvolutionProblem, fast: Run) -> Run:
+    """The fast method, which multiplies numbers by zeros beyond their window; oneDNN's where that would make NaN."""
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        (fast if is_finite(operands[0]) else prepare_packed(job))(results, operands)
+
+    return run
 
 
 def prepare_by_phases(job: DeconvolutionProblem) -> Run:
@@ -142,7 +151,7 @@ def prepare_by_phases(job: DeconvolutionProblem) -> Run:
             made = torch.ops.mkldnn._convolution_pointwise(
                 operands[0], ready, bias, edge, [1, 1], [1, 1], channels, *post
             )
-            target.copy_(made[:, :, qy : qy + target.shape[2], qx : qx + target.shape[3]])
+            store_activated(target, made[:, :, qy : qy + target.shape[2], qx : qx + target.shape[3]], call.attributes)
 
     return run
 

@@ -95,7 +95,8 @@ def non_max_suppression(boxes: Floats, threshold: float, eta: float) -> Iterator
         yield int(left[0])
         if eta < 1 and limit > 0.5:
             limit = np.float32(limit * factor)
-        size = np.minimum(boxes[0, 2:], boxes[1:, 2:]) - np.maximum(boxes[0, :2], boxes[1:, :2])
+        low, high, kept = boxes[1:, :2], boxes[1:, 2:], boxes[0]  # Caffe's std::max and std::min, where kept is NaN
+        size = np.where(kept[2:] < high, kept[2:], high) - np.where(low < kept[:2], kept[:2], low)
         both = size[:, 0] * size[:, 1]
         meet = (size[:, 0] > 0) & (size[:, 1] > 0)
         overlap = np.divide(both, areas[0] + areas[1:] - both, out=np.zeros_like(both), where=meet)

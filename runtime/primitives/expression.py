@@ -169,9 +169,12 @@ def wrap_with_casts(name: str, truths: tuple[int, ...], dtype: torch.dtype) -> C
 
 
 def constant_argument(given: Any, dtype: torch.dtype, name: str, position: int) -> Arg:
-    """A constant as a tensor of rank 0; the exponent of `pow` stays a float, because torch then has fast squares."""
+    """A constant as a tensor of rank 0; the exponent of `pow` stays a float, because torch then has fast squares.
+
+    But not that of a root, for which torch has its square root: C's power of -inf is an infinity or 0 there, not NaN.
+    """
     value = float(given)
-    if name == "pow" and position == 1:
+    if name == "pow" and position == 1 and abs(value) != 0.5:
         return value
     if not dtype.is_floating_point and not value.is_integer():
         dtype = torch.float32

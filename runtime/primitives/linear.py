@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .activation import PACKABLE_DTYPES, activate_, post_op
+from .activation import PACKABLE_DTYPES, activate_, post_op, store_activated
 from .primitive import CallSite, Operand, Primitive, Run, axis_of, require
 
 
@@ -40,7 +40,8 @@ def prepare(call: CallSite) -> Run:
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         rows = operands[0].reshape(-1, k)
-        results[0].copy_(torch.ops.mkldnn._linear_pointwise(rows, weight, bias, *post).view(results[0].shape))
+        made = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, *post)
+        store_activated(results[0], made.view(results[0].shape), attributes)
 
     return run
 

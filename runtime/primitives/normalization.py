@@ -44,12 +44,13 @@ def prepare_lrn(call: CallSite) -> Run:
         for shift in range(1, min(half, x.shape[1] - 1) + 1):
             total[:, shift:] += squares[:, :-shift]
             total[:, :-shift] += squares[:, shift:]
-        torch.mul(x, inverse_power_(total.mul_(alpha / size).add_(k), beta), out=result)
+        scale = total.mul_(alpha / size).add_(k) if alpha else total.fill_(k)  # squares times 0 do not count (saxpy)
+        torch.mul(x, inverse_power_(scale, beta), out=result)
 
     def run_within(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         x = operands[0]
         mean = AVG_POOL_FUNCTIONS[axes - 1](F.pad(x * x, [half] * (2 * axes)), size, 1)
-        torch.mul(x, inverse_power_(mean.mul_(alpha).add_(1), beta), out=results[0])
+        torch.mul(x, inverse_power_(mean.mul_(alpha).add_(1) if alpha else mean.fill_(1), beta), out=results[0])
 
     return run_within if attributes["region"] == "within" else run_across
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .primitive import CallSite, Primitive, Run, per_axis, require
+from .primitive import CallSite, Primitive, Run, is_finite, per_axis, require
 
 LOWEST = torch.finfo(torch.float32).min  # Caffe's initial value of a maximum: -FLT_MAX
 MAX_POOL_FUNCTIONS: Sequence[Callable[..., Any]] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
@@ -85,6 +86,7 @@ def infer_shapes(
 
 
 def prepare_max(call: CallSite) -> Run:
+    """The largest that is above -FLT_MAX: what is not, NaN among it, is never taken, and a window of it is -FLT_MAX."""
     windows, axes = windows_of(call.attributes, call.operands[0].shape), len(call.operands[0].shape) - 2
     pool, native, padding = MAX_POOL_FUNCTIONS[axes - 1], windows.is_native, windows.tiling_padding()
     whole = not any(windows.pad) and all(
@@ -92,21 +94,28 @@ def prepare_max(call: CallSite) -> Run:
     )
     options = {"padding": windows.pad, "ceil_mode": windows.ceil_mode} if native else {}
     image, slices = tuple(range(2, 2 + axes)), windows.strided_copy_slices()
+    dtype = call.operands[0].dtype
+    lowest = max(LOWEST, torch.finfo(dtype).min)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        x = operands[0]
+        pool_numbers(results, operands[0])
+        if not is_finite(results[0]) and results[0].isnan().any():  # torch's maximum of a window with NaN is NaN
+            pool_numbers(results, operands[0].nan_to_num(nan=lowest, posinf=inf, neginf=lowest))
+
+    def pool_numbers(results: Sequence[Tensor], x: Tensor) -> None:
         if len(results) == 2:
-            padded = x if native else F.pad(x, padding, value=LOWEST)
+            padded = x if native else F.pad(x, padding, value=lowest)
             made, indices = pool(padded, windows.kernel, windows.stride, return_indices=True, **options)
-            results[1].copy_(indices if native else unpad_indices(indices, padded.shape[2:], windows))
-            results[0].copy_(made)
+            indices = indices if native else unpad_indices(indices, padded.shape[2:], windows)
+            results[1].copy_(indices.masked_fill(made <= lowest, -1))
         elif slices:
-            results[0].copy_(x[slices])
+            made = x[slices]
         elif whole:
-            results[0].copy_(x.amax(image, keepdim=True))
+            made = x.amax(image, keepdim=True)
         else:
-            padded = x if native else F.pad(x, padding, value=LOWEST)
-            results[0].copy_(pool(padded, windows.kernel, windows.stride, **options))
+            padded = x if native else F.pad(x, padding, value=lowest)
+            made = pool(padded, windows.kernel, windows.stride, **options)
+        torch.clamp(made, min=lowest, out=results[0])
 
     return run
 
@@ -138,6 +147,9 @@ def prepare_avg(call: CallSite) -> Run:
     def run_whole(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         results[0].copy_(operands[0].mean(image, keepdim=True))
 
+    def run_strided_copy(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        results[0].copy_(operands[0][slices])
+
     lengths = windows.divisors(x.dtype, include_pad)
 
     def run_padded(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -146,6 +158,8 @@ def prepare_avg(call: CallSite) -> Run:
             made /= divisor.view(-1, *[1] * (axes - 1 - axis))
         results[0].copy_(made)
 
+    if (slices := windows.strided_copy_slices()) is not None:
+        return run_strided_copy
     if windows.kernel == list(windows.sizes) and not any(windows.pad):
         return run_whole
     # torch rejects a volume smaller than the window, even if padding would fill it

@@ -80,6 +80,11 @@ def is_same_view(a: Tensor, b: Tensor) -> bool:
     return all(s == t or n == 1 for n, s, t in zip(a.shape, a.stride(), b.stride(), strict=True))
 
 
+def is_finite(x: Tensor) -> bool:
+    """False if x holds a NaN or an infinity; perhaps also if its numbers are so large that their sum is infinite."""
+    return bool(x.sum().isfinite())
+
+
 def store(result: Tensor, made: Tensor) -> None:
     """Copy to the result, unless it is the same view."""
     if not is_same_view(result, made):

@@ -224,6 +224,7 @@ def norm_cases() -> Iterator[tuple[str, KernelCase]]:
     for name, (x, attributes) in NORMS.items():
         for layout in ("nchw", "nhwc"):
             yield f"lrn/{layout}/{name}", KernelCase(net(x, f"y = lrn(x, {attributes}); return y"), layout=layout)
+    yield "lrn/infinite k", KernelCase(net("f32[1,3,2,2]", "y = lrn(x, size=3, k=inf); return y"))
     yield "lrn/f16", KernelCase(net("f32[2,13,5,4]", "y = lrn(x, size=5, alpha=0.5); return y"), "cuda-f16")
 
 
@@ -240,6 +241,10 @@ def softmax_cases() -> Iterator[tuple[str, KernelCase]]:
         for layout in ("nchw", "nhwc") if x.count(",") == 3 else ("",):
             name = f"softmax/{layout or 'plain'}/{x} {axis}"
             yield name, KernelCase(net(x, f"y = softmax(x, axis={axis}); return y"), layout=layout)
+    first = (
+        "a = power(x, scale=0, shift=-inf); y = softmax(concat(a, x)); return y"  # a whole block of minus infinities
+    )
+    yield "softmax/minus infinities first", KernelCase(net("f32[2,1100]", first))
     yield "softmax/f16", KernelCase(net("f32[3,77]", "y = softmax(x); return y"), "cuda-f16")
 
 

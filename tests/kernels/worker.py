@@ -16,7 +16,7 @@ os.environ["TRITON_INTERPRET"] = "1"
 
 import torch
 
-from . import cases, functions, goldens, nets, prove
+from . import cases, edge_values, functions, goldens, nets, prove
 
 
 def prove_case(name: str) -> str:
@@ -30,6 +30,8 @@ def prove_case(name: str) -> str:
     if kind == "net":
         net, _, target = rest.partition("/")
         return nets.prove(net, target)
+    if kind == "edges":
+        return edge_values.prove(rest)
     if kind == "golden":
         return goldens.prove(rest)
     return prove.prove(cases.CASES[name])

@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from .check import check
+from .check import GPU_RUNS, check
 from .generator import EDITION, net, text
 from .reducer import reduce_failure
 from .saved_cases import CASES, replay_case, save_case
@@ -40,6 +40,7 @@ def main() -> int:
     )
     parser.add_argument("--first", action="store_true", help="stop at the first failure")
     parser.add_argument("--gpu", action="store_true", help="also run the artifacts on this machine's GPU (slow)")
+    parser.add_argument("--native", action="store_true", help="also run every net by kernels in C (slow)")
     parser.add_argument("--json", type=Path, help="write a report to this file")
     asked = parser.parse_args()
     if asked.case:
@@ -51,8 +52,9 @@ def main() -> int:
     if asked.show:
         print("\n".join(map(text, numbers)))
         return 0
+    runs = GPU_RUNS * asked.gpu + ("native",) * asked.native
     start, failed, sorts, operators = perf_counter(), list[int](), Counter[str](), Counter[str]()
-    for number, found, names in show_progress(check_nets(numbers, asked.jobs, asked.gpu), len(numbers)):
+    for number, found, names in show_progress(check_nets(numbers, asked.jobs, runs), len(numbers)):
         operators.update(names)
         for failure in found:
             print(f"net {number}: {failure}", flush=True)
@@ -76,17 +78,17 @@ def show_progress(answers: Iterable[NetResult], count: int) -> Iterator[NetResul
     yield from track(answers, "nets", count, console=console, transient=True, disable=not console.is_terminal)
 
 
-def check_nets(numbers: range, jobs: int, gpu: bool) -> Iterator[NetResult]:
+def check_nets(numbers: range, jobs: int, runs: tuple[str, ...]) -> Iterator[NetResult]:
     if jobs < 2:
-        yield from map(partial(check_net, gpu=gpu), numbers)
+        yield from map(partial(check_net, runs=runs), numbers)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(partial(check_net, gpu=gpu), numbers, chunksize=8)
+        yield from pool.map(partial(check_net, runs=runs), numbers, chunksize=8)
 
 
-def check_net(number: int, gpu: bool) -> NetResult:
+def check_net(number: int, runs: tuple[str, ...]) -> NetResult:
     torch.set_num_threads(1)
-    return number, check(number, gpu), [n.op.name for n in net(number).graph.nodes]
+    return number, check(number, runs), [n.op.name for n in net(number).graph.nodes]
 
 
 def save_failure(number: int, failure: Any) -> None:

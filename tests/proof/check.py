@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 
 from cortado.compiler.plan import PlannedGraph
 
@@ -10,35 +10,47 @@ from .dice import Dice
 from .generator import net
 from .trial import PIPELINE_NAMES, REQUIRED_NAMES, TARGET_NAMES, Failure, NetUnderTrial, Trial
 
+NATIVE_SHARE = 16
+GPU_RUNS = ("cuda", "cuda-f32-strict")  # f16 rounds too much to detect mistakes
 ORDERS = 2  # random orders of all passes per net
+SPECIAL = 0.5  # fraction of the nets that also get NaN and infinities
 PLANNING_PASS = "plan_memory"  # required for building
 ROUNDING_PASS = (
     "assign_precision"  # folding passes have to run before it rounds to f16, or the results could not be compared
 )
 
 
-def check(number: int, gpu: bool = False) -> list[Failure]:
-    """The failures of the net with this number, one of each category. With `gpu`, the net also runs on the GPU."""
-    return check_graph(net(number), Dice(0, number), gpu)
+def check(number: int, runs: Sequence[str] = ()) -> list[Failure]:
+    """The failures of the net with this number, one of each category.
+
+    The net runs on the CPU and on the targets `runs`; every 16th net also on the native target, since C compilers are
+    slow.
+    """
+    return check_graph(
+        net(number), Dice(0, number), {*runs, "cpu", *(["native"] if number % NATIVE_SHARE == 0 else [])}
+    )
 
 
-def check_graph(planned: PlannedGraph, dice: Dice, gpu: bool = False) -> list[Failure]:
+def check_graph(planned: PlannedGraph, dice: Dice, runs: Set[str] = frozenset({"cpu"})) -> list[Failure]:
     found: dict[tuple[str, str, str], Failure] = {}
     subject = NetUnderTrial(planned)
-    for trial in trials(dice, gpu):
+    for trial in trials(dice, runs):
         if (failure := subject.find_failure(trial)) is not None:
             found.setdefault(failure.category, failure)
     return list(found.values())
 
 
-def trials(dice: Dice, gpu: bool = False) -> Iterator[Trial]:
-    runs = ("cpu", "cuda", "cuda-f32-strict") if gpu else ("cpu",)  # f16 rounds too much to detect mistakes
+def trials(dice: Dice, runs: Set[str]) -> Iterator[Trial]:
     twice = {"cpu", dice.pick(TARGET_NAMES)}
     for target in TARGET_NAMES:
         yield Trial(target, PIPELINE_NAMES, run=target in runs, again=target in twice)
     cut = dice.between(1, len(PIPELINE_NAMES))
     yield Trial("cpu", PIPELINE_NAMES[:cut] + PIPELINE_NAMES, run=True)  # resumed from the printed text
     yield Trial("cpu", REQUIRED_NAMES, run=True)
+    if dice.chance(SPECIAL):
+        yield Trial("cpu", PIPELINE_NAMES, run=True, special=True)
+        yield Trial("cpu", REQUIRED_NAMES, run=True, special=True)
+        yield Trial("cuda", PIPELINE_NAMES, special=True)
     for name in PIPELINE_NAMES:
         yield Trial(dice.pick(TARGET_NAMES), (name,), again=True)
     for target in ["cpu", *(dice.pick(TARGET_NAMES) for _ in range(ORDERS - 1))]:

@@ -107,7 +107,7 @@ def draw_plan(graph: Graph, plan: MemoryPlan, dice: Dice) -> MemoryPlan:
         at += ALIGN * dice.pick((0, 0, 0, 1, 3))
         placements[value] = Offset(at)
         at += -(-value.type.nbytes // ALIGN) * ALIGN
-    return MemoryPlan({**plan.placements, **placements}, at)
+    return MemoryPlan({**plan.placements, **placements}, at, plan.halos)
 
 
 def rebuild(graph: Graph, nodes: tuple[Node, ...], now: dict[Value, Value], inputs: tuple[Value, ...]) -> Graph:

@@ -72,9 +72,22 @@ def runtime_shape(type: TensorType) -> tuple[int, ...]:
     return tuple((2 * d.bound + 2) // 3 if isinstance(d, AtMost) else d for d in type.dims)
 
 
-def make_inputs(graph: Graph) -> dict[str, Tensor]:
-    """The inputs by name, in float64."""
-    return {v.name: make_data(v.name, runtime_shape(v.type)) for v in graph.inputs}
+def make_inputs(graph: Graph, special: bool = False) -> dict[str, Tensor]:
+    """The inputs by name, in float64; with `special`, NaN and infinities replace elements of those around 0."""
+    made = {v.name: make_data(v.name, runtime_shape(v.type)) for v in graph.inputs}
+    return {name: with_special_numbers(x, name) for name, x in made.items()} if special else made
+
+
+def with_special_numbers(x: Tensor, name: str) -> Tensor:
+    """Replace one to three elements by NaN or infinities; inputs that are indices or classes are not changed."""
+    if KIND.match(name) and not name.startswith("x"):
+        return x
+    state = np.random.RandomState(crc32(f"special {name} {tuple(x.shape)}".encode()))
+    made = x.clone().flatten()
+    for value in state.permutation([np.nan, np.inf, -np.inf])[: state.randint(1, 4)]:
+        if made.numel():
+            made[state.randint(made.numel())] = value
+    return made.reshape(x.shape)
 
 
 def fill_weights(graph: Graph, late: bool = False) -> Graph:

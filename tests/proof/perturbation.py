@@ -24,10 +24,15 @@ def perturb(x: Tensor) -> Tensor:
 
 
 def relative_difference(exact: Tensor, again: Tensor) -> float:
-    """The largest difference, relative to the largest magnitude; infinite if only one of two elements is NaN."""
+    """The largest difference, relative to the largest magnitude.
+
+    Infinite if only one of two elements is finite, or if both are not and differ.
+    """
     if exact.shape != again.shape or not torch.equal(exact.isfinite(), again.isfinite()):
         return float("inf")
     both = exact.isfinite()
+    if not torch.equal(exact[~both].nan_to_num(), again[~both].nan_to_num()):
+        return float("inf")
     return float((exact - again)[both].abs().max() / max_magnitude(exact)) if both.any() else 0.0
 
 

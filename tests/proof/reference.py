@@ -16,6 +16,7 @@ from .perturbation import max_magnitude, perturb, relative_difference
 
 BASE_TOLERANCE = 1e-5  # relative to a result's largest element, as in comparisons with Caffe
 ROUNDING_FACTOR = 10.0  # times the effect of a perturbation by a millionth, added to it
+LARGEST = 1e30  # bound of an element, so that products stay within float32
 MAX_TOLERANCE = 1e-3  # results with a larger tolerance are not compared
 
 Inputs = Mapping[str, Tensor]
@@ -59,6 +60,13 @@ def evaluate(graph: Graph, inputs: Inputs, by: Callable[[Tensor], Tensor] = lamb
         made = run_node(node, [read_value(env, v) for v in node.inputs])
         env.update((v, by(x)) for v, x in zip(node.results, made, strict=True))
     return tuple(read_value(env, v) for v in graph.outputs)
+
+
+def require_float32(x: Tensor) -> Tensor:
+    """The same. OverflowError if its numbers come near to what float32 can hold, as -FLT_MAX from an empty maximum."""
+    if x.is_floating_point() and max_magnitude(x) > LARGEST:
+        raise OverflowError
+    return x
 
 
 def to_float64(x: Tensor) -> Tensor:

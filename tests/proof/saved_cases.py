@@ -18,7 +18,9 @@ def save_case(planned: PlannedGraph, trial: Trial, failure: Failure, origin: str
     """Write a case as NAME.net, with its failure and the command to reproduce it. Returns the path."""
     name = f"{failure.kind}_{failure.after.partition(',')[0] or 'reading'}_{origin}".replace(" ", "_")
     path = folder / f"{name}.net"
-    flags = "".join(f"# {flag}\n" for flag, on in (("run", trial.run), ("again", trial.again)) if on)
+    flags = "".join(
+        f"# {flag}\n" for flag, on in (("run", trial.run), ("again", trial.again), ("special", trial.special)) if on
+    )
     path.write_text(
         f"# {origin}, shrunk: {failure.sentence.splitlines()[0][:100]}\n"
         f"# python -m tests.proof --case {shlex.quote(path.stem)}\n"
@@ -32,7 +34,7 @@ def replay_case(path: Path) -> Failure | None:
     """Run a saved case. Returns its failure, or None."""
     text = path.read_text("utf-8")
     given = dict(re.findall(r"^# (target|passes): (.*)$", text, re.MULTILINE))
-    flags = set(re.findall(r"^# (run|again)$", text, re.MULTILINE))
+    flags = set(re.findall(r"^# (run|again|special)$", text, re.MULTILINE))
     passes = tuple(name.strip() for name in given["passes"].split(",") if name.strip())
-    trial = Trial(given["target"], passes, run="run" in flags, again="again" in flags)
+    trial = Trial(given["target"], passes, run="run" in flags, again="again" in flags, special="special" in flags)
     return NetUnderTrial(parse_planned(text, path.name)).find_failure(trial)

@@ -8,6 +8,7 @@ changes nothing; and the artifact, run twice by the runtime, gives the same resu
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -25,12 +26,12 @@ from cortado.compiler.types import DTYPES
 from cortado.compiler.verify import verify
 from cortado.passes import PIPELINE, REQUIRED, Context, apply
 from cortado.passes.eliminate_dead_code import eliminate_dead_code
-from cortado.passes.plan_memory import aligned_size, assign_offsets, root_live_ranges
+from cortado.passes.plan_memory import assign_offsets, root_live_ranges, root_sizes
 from cortado.passes.simplify import simplify
 from cortado.runtime import Net
 
 from .numbers import fill_weights, make_inputs
-from .reference import Inputs, ReferenceResults, compute_reference, round_to_f16
+from .reference import Inputs, ReferenceResults, compute_reference, evaluate, require_float32, round_to_f16
 
 PIPELINE_NAMES = tuple(p.__name__ for p in PIPELINE)
 REQUIRED_NAMES = tuple(p.__name__ for p in REQUIRED)
@@ -45,12 +46,14 @@ class Trial:
     passes: tuple[str, ...]
     run: bool = False
     again: bool = False  # the passes are run again on their own result
+    special: bool = False  # NaN and infinities are among the inputs
 
     def __str__(self) -> str:
         named = {PIPELINE_NAMES: "the whole pipeline", REQUIRED_NAMES: "what is required"}.get(
             self.passes, ", ".join(self.passes)
         )
-        return f"{named} for {self.target}{' and run' if self.run else ''}"
+        given = " of NaN and infinities" if self.special else ""
+        return f"{named} for {self.target}{' and run' if self.run else ''}{given}"
 
 
 @dataclass(frozen=True)
@@ -79,16 +82,29 @@ class CheckFailed(Exception):
 class NetUnderTrial:
     """A net with its data and reference results, and the texts that were checked already, each once."""
 
-    def __init__(self, planned: PlannedGraph) -> None:
+    def __init__(self, planned: PlannedGraph, special: bool = False) -> None:
         self.graph = fill_weights(planned.graph)
         self.planned = PlannedGraph(self.graph, planned.plan)
-        self.inputs = make_inputs(self.graph)
+        self.is_special, self.inputs = special, make_inputs(self.graph, special)
         self.reference = compute_reference(self.graph, self.inputs)
         self.proved: dict[str, PlannedGraph] = {}  # the parsed net by its text
         self.is_idempotence_expected = is_idempotence_expected(self.graph) and not planned.plan
 
+    @cached_property
+    def with_special_inputs(self) -> NetUnderTrial | None:
+        """The net with NaN and infinities among its inputs; None where no float32 could hold what comes of them."""
+        try:
+            graph = fill_weights(self.planned.graph, late=True)
+            evaluate(graph, make_inputs(graph, special=True), require_float32)
+            return NetUnderTrial(self.planned, special=True)
+        except (ValueError, OverflowError):  # a mask of -1 names no place
+            return None
+
     def find_failure(self, trial: Trial) -> Failure | None:
         """Run the trial. Returns the first failure, or None."""
+        if trial.special != self.is_special:
+            special = self.with_special_inputs
+            return special.find_failure(trial) if special is not None else None
         after = ""
         try:
             self.prove(self.planned, self.reference)
@@ -165,9 +181,10 @@ def plan_tightly(planned: PlannedGraph) -> PlannedGraph:
     """A tight plan, by the first of the orders that `plan_memory` tries."""
     graph, plan = planned
     spans = root_live_ranges(planned)
-    at = assign_offsets(spans, sorted(spans, key=lambda v: -aligned_size(v)))
-    arena = max((at[v] + aligned_size(v) for v in at), default=0)
-    whole = MemoryPlan({**plan.placements, **{v: Offset(start) for v, start in at.items()}}, arena)
+    sizes = root_sizes(plan, spans)
+    at = assign_offsets(spans, sizes, sorted(spans, key=lambda v: -sizes[v]))
+    arena = max((at[v] + sizes[v] for v in at), default=0)
+    whole = MemoryPlan({**plan.placements, **{v: Offset(start) for v, start in at.items()}}, arena, plan.halos)
     verify(graph, whole)
     return PlannedGraph(graph, whole)
 

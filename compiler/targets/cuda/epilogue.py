@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...float32 import with_float32_attributes
 from ...ir import Graph, Node, Value
 from ...op import Elementwise
 from .expr import Expr, ExprBuilder
@@ -93,7 +94,7 @@ def make_epilogue(
     for node in (*others, *(() if last.slice_ranges else (last,)))[anchor is not None :]:
         assert isinstance(node.op, Elementwise)
         operands = [read(v, s) for v, s in operands_with_axes(node)]
-        lines.append(f"{node.output.name} = {node.op.scalar(calls, *operands)}")
+        lines.append(f"{node.output.name} = {with_float32_attributes(node.op).scalar(calls, *operands)}")
         env[node.output, None] = Expr(node.output.name)
     for i, (value, part) in enumerate(list(last.slice_ranges.items())[1:], 1):
         steps = space.operand_strides(slice_views[i - 1], None)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ...float32 import shortest_decimal
 from ...scalar import FUNCTIONS
 
 TL_FUNCTIONS = ("where", "abs", "floor", "ceil", "erf")  # exact in triton.language, so used directly
@@ -99,10 +100,10 @@ def infix(left: Any, sign: str, right: Any, binds: int, right_binds: int) -> Exp
 
 
 def to_expr(value: Any) -> Expr:
-    """An Expr unchanged; a number as a float literal that reads back as the same float."""
+    """An Expr unchanged; a number as a float literal that reads back as the same float32."""
     if isinstance(value, Expr):
         return value
-    number = float(value)
+    number = shortest_decimal(value)
     if not math.isfinite(number):
         return Expr(f'float("{number}")') if not number < 0 else Expr('-float("inf")', SIGN)
     return Expr(repr(number), ATOM if number >= 0 else SIGN)

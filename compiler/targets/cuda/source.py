@@ -12,10 +12,12 @@ import re
 import textwrap
 from collections.abc import Iterable
 from functools import cache
+from math import isfinite
 from pathlib import Path
 
 from ...ir import Graph
 from ...text import show
+from .expr import to_expr
 from .kernel_spec import KernelSpec
 from .parameters import Constexpr, leaves
 
@@ -53,7 +55,14 @@ def render_metadata(spec: KernelSpec) -> str:
         "OPTIONS": {"num_warps": spec.warps, "num_stages": spec.stages, "enable_fp_fusion": True},
         "ARCHITECTURES": list(spec.architectures),
     }
-    return "".join(wrap_line(f"{name} = {value!r}") + "\n" for name, value in metadata.items())
+    return "".join(wrap_line(f"{name} = {format_value(value)}") + "\n" for name, value in metadata.items())
+
+
+def format_value(value: object) -> str:
+    """A Python literal; numbers that have none, infinities and NaN, as `float("inf")`."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {format_value(item)}' for key, item in value.items())}}}"
+    return str(to_expr(value)) if isinstance(value, float) and not isfinite(value) else repr(value)
 
 
 def wrap_line(line: str) -> str:

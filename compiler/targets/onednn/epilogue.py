@@ -46,7 +46,7 @@ def activation_of(op: Op) -> tuple[str, dict[str, float]]:
     match op:
         case Relu(slope=0.0):
             return "relu", {}
-        case Relu(slope=slope):
+        case Relu(slope=slope) if -inf < slope < inf:
             return "leaky_relu", {"slope": slope}
         case Sigmoid():
             return "sigmoid", {}

@@ -33,6 +33,7 @@ def kernel(
         inside = (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W) & pixel[:, None] & (tap < R * S)[None, :]
         place = (image[:, None] + ih * x_h + iw * x_w)[:, :, None] + (c * x_c)[None, None, :]
         value = tl.load(place, mask=inside[:, :, None] & channel[None, None, :], other=LOWEST).to(tl.float32)
+        value = tl.where(value > LOWEST, value, LOWEST)
         largest = tl.max(value, 1)
         if where is not None:
             at = tl.where((value == largest[:, None, :]) & inside[:, :, None], (ih * W + iw)[:, :, None], 2147483647)

@@ -21,7 +21,8 @@ def kernel(
         a = (start + tl.arange(0, BLOCK))[None, :]
         value = tl.load(x + o * x_o + i * x_i + a * x_a, mask=real & (a < AXIS), other=-float("inf")).to(tl.float32)
         larger = tl.maximum(largest, tl.max(value, 1))
-        total = total * exp(largest - larger) + tl.sum(exp(value - larger[:, None]), 1)
+        sum_so_far = total * exp(largest - larger) + tl.sum(exp(value - larger[:, None]), 1)
+        total = tl.where(larger == -float("inf"), total, sum_so_far)  # minus infinities alone count as nothing yet
         largest = larger
     for start in range(0, AXIS, BLOCK):
         a = (start + tl.arange(0, BLOCK))[None, :]

@@ -1,0 +1,90 @@
+"""Each node as its steps: a native one, one of the host's, or, for a fused node without either, two of the host's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ....runtime.artifact import Plan, Slot, Step
+from ....runtime.native.source import reason_not_native
+from ...codegen.host_steps import lower_alone, make_host_step
+from ...cost import is_free
+from ...ir import Graph, Node
+from ...kernel import build_kernel, kernel_graph
+from ...op import Elementwise
+from ...ops.fused import Fused
+from ...plan import PlannedGraph
+from ...slots import slots_and_weights
+from ...storage import resolve_storage
+from ..onednn import OneDnn
+from ..onednn.target import lower as lower_onednn
+from .lowering import alias_step, lower_native
+
+ONEDNN = OneDnn()
+
+
+@dataclass(frozen=True, slots=True)
+class LoweredNode:
+    """The steps of a node.
+
+    `reason` says why the host runs them. `slots` are of values between them, in `scratch` bytes behind the arena.
+    """
+
+    steps: tuple[Step, ...]
+    reason: str = ""
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+    scratch: int = 0
+
+
+def lower_graph(planned: PlannedGraph) -> list[LoweredNode]:
+    """The steps of each node, in order. Memory has to be planned. Unsupported if there is nothing for a node."""
+    slots, weights = slots_and_weights(planned)
+    plan = Plan(planned.graph.name, "native", "native", 1, planned.plan.arena or 0,
+                tuple(v.name for v in planned.graph.inputs), slots, weights, (), ())  # fmt: skip
+    storages = resolve_storage(planned)
+    return [
+        LoweredNode((alias_step(node),))
+        if is_free(node, planned, storages) and all(v.type.is_static for v in node.results)
+        else lower_node(node, plan)
+        for node in planned.graph.nodes
+    ]
+
+
+def lower_node(node: Node, plan: Plan) -> LoweredNode:
+    step = lower_native(node)
+    if step is None:
+        reason = f"{kernel_graph(node).nodes[0].op.name} has no kernel in C"
+    else:
+        reason = reason_not_native(step, plan)
+        if not reason:
+            return LoweredNode((step,))
+    kernel = kernel_graph(node)
+    if ONEDNN.accepts(kernel) is None:
+        return LoweredNode((make_host_step(node, lower_onednn(kernel)),), reason)
+    return split_node(node, kernel, plan, reason)
+
+
+def split_node(node: Node, kernel: Graph, plan: Plan, reason: str) -> LoweredNode:
+    """A fused node as its first operator, into scratch memory, and the elementwise rest from there."""
+    anchor, *epilogue = kernel.nodes
+    outside = dict(zip(kernel.inputs, node.inputs, strict=True))
+    between = replace(node.output, name=f"{node.output.name}.sum")
+    first = Node(anchor.op, tuple(outside[v] for v in anchor.inputs), (between,), node.loc)
+    inner = {**outside, anchor.output: between}
+    rest = list[Node]()
+    for n in epilogue:
+        assert isinstance(n.op, Elementwise), n.op.name
+        result = node.output if n is epilogue[-1] else n.output
+        rest.append(Node(n.op, tuple(inner[v] for v in n.inputs), (result,), node.loc))
+        inner[n.output] = result
+    body = build_kernel(rest, (node.output,))
+    made = {n.output for n in rest}
+    reads = tuple(dict.fromkeys(v for n in rest for v in n.inputs if v not in made))
+    second = Node(Fused(body), reads, (node.output,), node.loc)
+    slot = plan.slots[node.output.name]
+    scratch = Slot(slot.dtype, slot.dims, slot.layout, plan.arena)
+    steps = (
+        make_host_step(first, lower_onednn(kernel_graph(first))),
+        make_host_step(second, lower_alone(kernel_graph(second))),
+    )
+    return LoweredNode(steps, reason, {between.name: scratch}, scratch.nbytes)

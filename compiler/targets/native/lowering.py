@@ -1,0 +1,81 @@
+"""A node as a native step: its attributes, its operands, and its epilogue as code lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....runtime.artifact import Step
+from ...codegen.host_steps import lower_single
+from ...codegen.record import kernel_operand_axes, record
+from ...ir import Graph, Node, Value
+from ...kernel import external_operands, kernel_graph
+from ...op import Elementwise
+from ...ops.conv import Conv
+from ...ops.dense import Linear
+from ...ops.fused import Fused
+from ...ops.pool import Pool
+from ...ops.shape import Relayout
+from ...recorder import RecordedValue, Recorder
+
+SINGLE = ("softmax", "lrn")  # operators whose native step has the primitive's name and attributes
+
+
+def lower_native(node: Node) -> Step | None:
+    """The native step of a node; None if there is none for its operators. Whether its sizes suit is not asked here."""
+    kernel = kernel_graph(node)
+    anchor = kernel.nodes[0]
+    outside = dict(
+        zip(kernel.inputs, node.inputs if isinstance(node.op, Fused) else external_operands([node]), strict=True)
+    )
+    reads, attributes, name = list(anchor.inputs), dict[str, Any](), ""
+    match anchor.op:
+        case Conv() as conv:
+            stride, pad, dilation = map(list, conv.geometry(anchor.inputs[0].type.rank - 2))
+            name, attributes = "conv", {"stride": stride, "pad": pad, "dilation": dilation, "groups": conv.groups}
+        case Linear() as linear:
+            name, attributes = "linear", {"axis": linear.axis, "transpose": linear.transpose}
+        case Elementwise():
+            reads = list(kernel.inputs)
+            attributes = {"code": record(kernel), "axes": kernel_operand_axes(kernel)}
+            return make_step("map", attributes, reads, outside, node, kernel)
+        case Pool() | Relayout():
+            name, attributes = lower_single(anchor)
+            name = "" if name == "reshape" else name
+        case _ if anchor.op.name in SINGLE:
+            name, attributes = lower_single(anchor)
+    if not name:
+        return None
+    if isinstance(anchor.op, Conv | Linear):
+        code, extras = record_epilogue(kernel)
+        attributes |= {"bias": len(anchor.inputs) == 3, "code": code}
+        reads += extras
+    return make_step(name, attributes, reads, outside, node, kernel)
+
+
+def make_step(
+    name: str, attributes: dict[str, Any], reads: list[Value], outside: dict[Value, Value], node: Node, kernel: Graph
+) -> Step:
+    operands = tuple(outside[v].name for v in reads)
+    return Step(f"native.{name}", attributes, operands, tuple(v.name for v in node.results), kernel.name)
+
+
+def alias_step(node: Node) -> Step:
+    """The step of a node whose results are in place already."""
+    operands = tuple(v.name for v in dict.fromkeys(node.inputs))
+    return Step("native.alias", {}, operands, tuple(v.name for v in node.results), kernel_graph(node).name)
+
+
+def record_epilogue(kernel: Graph) -> tuple[list[list[Any]], list[Value]]:
+    """What follows the anchor, as code lines: value 0 is the anchor's result, 1 and on are the other operands."""
+    anchor, *epilogue = kernel.nodes
+    if not epilogue:
+        return [], []
+    made = {anchor.output, *(n.output for n in epilogue)}
+    extras = list(dict.fromkeys(v for n in epilogue for v in n.inputs if v not in made))
+    recorder = Recorder(1 + len(extras))
+    env: dict[Value, RecordedValue] = {v: recorder.operand(i) for i, v in enumerate((anchor.output, *extras))}
+    for n in epilogue:
+        assert isinstance(n.op, Elementwise), n.op.name
+        env[n.output] = n.op.scalar(recorder, *(env[v] for v in n.inputs))
+    recorder.end_with(env[kernel.outputs[0]])
+    return recorder.code, extras

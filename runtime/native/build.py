@@ -1,0 +1,103 @@
+"""From C to a library in the user's own cache: compiled once for each text, compiler and processor."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from ..output import write_file
+from ..plan import ArtifactError
+from .machine import Machine
+
+FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fwrapv", "-shared", "-fPIC", "-pthread", "-fvisibility=hidden", "-w")
+SECONDS = 60  # that a compiler may take
+COMPILERS = ("cc", "gcc", "clang")
+CALLS: dict[str, ctypes.CDLL] = {}  # libraries that are loaded, by path; they stay loaded, and so do their threads
+
+
+@cache
+def find_compiler() -> tuple[str, ...]:
+    """The C compiler's command: $CORTADO_CC, or the first of cc, gcc, clang; () if there is none ($CORTADO_CC=none)."""
+    asked = os.environ.get("CORTADO_CC", "")
+    if asked:
+        return () if asked == "none" else tuple(shlex.split(asked))
+    found = next(filter(None, map(shutil.which, COMPILERS)), None)
+    return (found,) if found else ()
+
+
+@cache
+def compiler_version(command: tuple[str, ...]) -> str:
+    """What the compiler says of itself; "" if it cannot be run."""
+    try:
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout
+
+
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/cortado/native or ~/.cache/cortado/native, made if it is missing.
+
+    ArtifactError if it is another user's, or others may write to it: what is loaded from there runs.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(base).expanduser() / "cortado" / "native"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as e:
+        raise ArtifactError(f"{folder}: {e.strerror or e}; kernels are compiled there") from None
+    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ArtifactError(
+            f"{folder} belongs to another user, or others may write to it; kernels are loaded from there"
+        )
+    return folder
+
+
+def build_library(text: str, machine: Machine) -> Path:
+    """The library of a C text, from the cache or compiled into it.
+
+    ArtifactError, with the compiler's words, if it fails.
+    """
+    command = find_compiler()
+    if not command:
+        raise ArtifactError("there is no C compiler here (cc, gcc or clang)")
+    flags = [*FLAGS, *machine.flags]
+    key = hashlib.sha256("\0".join([text, *flags, compiler_version(command)]).encode()).hexdigest()[:32]
+    path = cache_folder() / f"{key}.so"
+    if path.exists():
+        return path
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
+        source, made = path.with_suffix(".c"), Path(folder) / "net.so"
+        write_file(source, text)  # it stays, for people and for debuggers
+        run_compiler([*command, *flags, str(source), "-o", str(made), "-lm"])
+        write_file(path, made.read_bytes())
+    return path
+
+
+def run_compiler(command: list[str]) -> None:
+    """ArtifactError if it fails, or takes too long."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise ArtifactError(f"{command[0]} took more than {SECONDS} seconds for the net's kernels") from None
+    except OSError as e:
+        raise ArtifactError(f"{command[0]}: {e.strerror or e}") from None
+    if done.returncode:
+        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
+        raise ArtifactError(f"{command[0]} failed on the net's kernels: {first.strip()}")
+
+
+def open_built_library(path: Path) -> ctypes.CDLL:
+    """A library of the cache, loaded once per process."""
+    if (key := str(path)) not in CALLS:
+        CALLS[key] = ctypes.CDLL(key)
+    return CALLS[key]

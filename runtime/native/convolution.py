@@ -1,0 +1,122 @@
+"""Convolutions as C: register tiles of pixels by channels that walk over the rows of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from .depthwise import can_be_depthwise, write_depthwise
+from .image import Image
+from .product import Product, write_product
+from .site import Extra, Floats, NotNative, Site, WrittenStep
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The window of a convolution, by image axis."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int]
+    dilation: tuple[int, int]
+
+    def output_sizes(self, x: Image) -> tuple[int, ...]:
+        """How many places the window has along each image axis (conv_layer.cpp)."""
+        sizes = zip((x.height, x.width), self.kernel, self.stride, self.pad, self.dilation, strict=True)
+        return tuple((i + 2 * p - d * (k - 1) - 1) // max(s, 1) + 1 for i, k, s, p, d in sizes)
+
+    def halo(self, x: Image, y: Image) -> tuple[int, int]:
+        """Pixels of zeros that it reads before and after an image, at most."""
+        reach = [
+            (out - 1) * s + (k - 1) * d + 1 - p - size
+            for out, size, k, s, p, d in zip(
+                (y.height, y.width), (x.height, x.width), self.kernel, self.stride, self.pad, self.dilation, strict=True
+            )
+        ]
+        return max(self.pad), max(*reach, 0)
+
+
+def write_conv(site: Site) -> WrittenStep:
+    """The step `conv`. NotNative, with the reason, if this is not written here."""
+    name, weight, *rest = site.step.operands
+    groups, bias = site.payload["groups"], rest.pop(0) if site.payload["bias"] else None
+    shape = site.weight_shape(weight)
+    x, y = site.image(name), site.image(site.step.results[0])
+    if len(shape) != 4 or len(site.slot(name).dims) != 4:
+        raise NotNative("it is no convolution of images of two axes")
+    window = Window(*(pair(n) for n in (shape[2:], *(site.payload[f] for f in ("stride", "pad", "dilation")))))
+    require_shapes(site, x, y, window, shape, groups, bias)
+    require_halo(site, x, y, window)
+    dims = site.plan.slots[site.step.results[0]].bounds
+    extras = tuple(site.extra(n, y, dims) for n in rest)
+    if can_be_depthwise(shape, groups, x, window.stride, window.dilation):
+        return write_depthwise(site, x, y, window.kernel, window.stride[0], window.pad, weight, bias, extras)
+    return write_grouped(site, x, y, window, groups, weight, bias, extras)
+
+
+def pair(numbers: object) -> tuple[int, int]:
+    assert isinstance(numbers, list | tuple)
+    a, b = numbers * 2 if len(numbers) == 1 else numbers
+    return a, b
+
+
+def require_shapes(
+    site: Site, x: Image, y: Image, window: Window, shape: tuple[int, ...], groups: int, bias: str | None
+) -> None:
+    """NotNative unless the sizes are those of a convolution: nothing else keeps its reads inside the arena."""
+    sizes = window.output_sizes(x)
+    fits = groups >= 1 and shape[1] * groups == x.channels and shape[0] == y.channels and shape[0] % groups == 0
+    fits = fits and sizes == (y.height, y.width) and x.images == y.images and min(*window.stride, *window.dilation) >= 1
+    fits = fits and min(window.pad) >= 0 and (bias is None or site.weight_shape(bias) == shape[:1])
+    if not fits:
+        raise NotNative(f"a weight of {list(shape)} takes {x.step_shape()} to other sizes than {y.step_shape()}")
+
+
+def require_halo(site: Site, x: Image, y: Image, window: Window) -> None:
+    """NotNative unless the operand has the border that the window reads."""
+    before, after = window.halo(x, y)
+    if before > x.before or after > x.after:
+        raise NotNative(f"{site.step.operands[0]} has no border of {before} and {after} pixels")
+
+
+def write_grouped(
+    site: Site,
+    x: Image,
+    y: Image,
+    window: Window,
+    groups: int,
+    weight: str,
+    bias: str | None,
+    extras: tuple[Extra, ...],
+) -> WrittenStep:
+    """A convolution as matrix products over the window, group by group."""
+    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = window.kernel, window.stride, window.pad, window.dilation
+    channels = x.channels // groups
+    joined = x.col == channels and dw == 1  # the window's columns are one run of numbers
+    flat = window.kernel == window.stride == (1, 1) and not ph + pw and x.is_flat and y.is_flat
+    flat = flat and all(e.is_flat(y) for e in extras)
+    product = Product(
+        source=x.flat() if flat else x,
+        result=y.flat() if flat else y,
+        stride=(sh * x.row, sw * x.col),
+        window=(kh, 1, kw * channels) if joined else (kh, kw, channels),
+        steps=(dh * x.row, dw * x.col),
+        groups=groups,
+        outputs=y.channels // groups,
+        at=x.at - ph * x.row - pw * x.col,
+        flat=flat,
+    )
+    pack = partial(pack_conv, weight, bias)
+    shown = f"conv {kh}x{kw}" + f" stride {sh}x{sw}" * (window.stride != (1, 1)) + f" pad {ph}x{pw}" * bool(ph + pw)
+    shown += f" dilation {dh}x{dw}" * (window.dilation != (1, 1)) + f" groups {groups}" * (groups > 1)
+    return write_product(site, product, pack, extras, f"{shown}: {x.step_shape()} -> {y.step_shape()}")
+
+
+def pack_conv(weight: str, bias: str | None, weights: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+    """The weight as [outputs, window...] with the channels innermost, and the bias [outputs]."""
+    w = weights[weight]
+    b = weights[bias] if bias else np.zeros(len(w), np.float32)
+    return np.ascontiguousarray(w.transpose(0, 2, 3, 1)).reshape(len(w), -1), b

@@ -1,0 +1,99 @@
+"""Elementwise chains as C: one walk over all pixels, a vector at a time."""
+
+from __future__ import annotations
+
+from ..plan import Slot
+from .epilogue import write_expression
+from .image import Image, first_float, image_of
+from .site import NAME, Extra, NotNative, Site, WrittenStep
+from .split import split
+from .written import indent
+
+BYTES_A_MICROSECOND = 8000  # of one core, from its caches
+LIBM_MICROSECONDS = 0.004  # for one number of a function without a vector form
+SLOW = {"exp", "log", "log1p", "expm1", "tanh", "sigmoid", "erf", "pow", "sign", "round", "floor", "ceil"}
+
+
+def write_elementwise(site: Site) -> WrittenStep:
+    """The step `map`: code lines over values of the result's shape, and vectors of one number a channel."""
+    y, operands = read_operands(site)
+    v, code = site.machine.vector, site.payload["code"]
+    rows = y.images * y.height
+    last = (y.channels - 1) % v + 1
+    slow = sum(line[0] in SLOW for line in code)
+    time = y.pixels * y.channels * (4 * (len(operands) + 1) / BYTES_A_MICROSECOND + slow * LIBM_MICROSECONDS)
+    function = [f"INLINE vec {NAME}_each({', '.join(f'vec x{k}' for k in range(len(operands)))})", "{"]
+    function += [*indent(write_expression(code, [f"x{k}" for k in range(len(operands))])), "}", ""]
+    # rows of pixels that follow one another are one row; a single row is cut into runs of vectors
+    flat = y.is_flat and y.col == y.channels and all(e.col == y.channels and e.is_flat(y) for e in operands)
+    if flat:
+        count = y.pixels * y.channels
+        y = Image(1, count, 1, 1, y.at, count, count, count)
+        vectors = site.machine.vectors(count)
+        per = split(site.machine, vectors, time)
+        last = (count - 1) % v + 1
+        full = vectors if last == v else vectors - 1
+        call = f"{NAME}_each({', '.join(f'LOAD(in[{k}] + i)' for k in range(len(operands)))})"
+        lines = [f"long stop = (task + 1) * {per * v}L < {full * v} ? (task + 1) * {per * v}L : {full * v};"]
+        lines.append(f"for (long i = task * {per * v}L; i < stop; i += {v}) STORE(out + i, {call});")
+        tasks = -(-vectors // per)
+        if last != v:
+            lines.append(f"if (task == {tasks - 1}) {{ long i = {full * v}; store_lanes(out + i, {call}, {last}); }}")
+    else:
+        per = split(site.machine, rows, time)
+        lines, tasks = pixel_loop(y, operands, rows, per, v, last), -(-rows // per)
+    text = [*function, f"static void {NAME}(const float *const *in, float *out, int task)", "{", *indent(lines), "}"]
+    words = ", ".join(str(line[0]) for line in code)
+    return WrittenStep(
+        "map", f"{words}: {y.step_shape()}", "\n".join(text) + "\n", tasks, tuple(e.place for e in operands), y.at
+    )
+
+
+def pixel_loop(y: Image, operands: list[Extra], rows: int, per: int, v: int, last: int) -> list[str]:
+    """Row by row, pixel by pixel, vector by vector."""
+    n, i = (f"i / {y.height}", f"i % {y.height}") if y.images > 1 else ("0", "i")
+
+    def place(base: str, image: int, row: int, col: int) -> str:
+        terms = [base] + [f"{n} * {image}L"] * (image != 0 and n != "0") + [f"{i} * {row}L"] * (row != 0)
+        return " + ".join([*terms, *[f"j * {col}L"] * (col != 0)])
+
+    body = [f"float *y = {place('out', y.image, y.row, y.col)};"]
+    body += [f"const float *x{k} = {place(f'in[{k}]', e.image, e.row, e.col)};" for k, e in enumerate(operands)]
+    call = f"{NAME}_each({', '.join(f'LOAD(x{k} + c)' for k in range(len(operands)))})"
+    full = y.channels if last == v else y.channels - last
+    if full:
+        body.append(f"for (int c = 0; c < {full}; c += {v}) STORE(y + c, {call});")
+    if last != v:
+        body.append(f"{{ int c = {full}; store_lanes(y + c, {call}, {last}); }}")
+    lines = [f"for (int i = task * {per}; i < (task + 1) * {per} && i < {rows}; i++)"]
+    return [*lines, f"    for (int j = 0; j < {y.width}; j++) {{", *indent(indent(body)), "    }"]
+
+
+def read_operands(site: Site) -> tuple[Image, list[Extra]]:
+    """The result and the operands, as images or, where all are contiguous in nchw, as one pixel of all numbers."""
+    result, names = site.slot(site.step.results[0]), site.step.operands
+    for name, axis in zip(names, site.payload["axes"], strict=True):
+        if axis is not None and (axis != 1 or (name in site.plan.slots and len(site.slot(name).dims) != 1)):
+            raise NotNative(f"{name} is spread along axis {axis}")
+    y = image_of(result)
+    if y is None:
+        return read_flat(site, result)
+    made = []
+    for name, axis in zip(names, site.payload["axes"], strict=True):
+        if axis is not None and name in site.plan.slots:
+            raise NotNative(f"{name} is a computed vector")
+        made.append(site.extra(name, y, result.bounds))
+    return y, made
+
+
+def read_flat(site: Site, result: Slot) -> tuple[Image, list[Extra]]:
+    slots = [site.slot(name) for name in site.step.operands]
+    for slot in (result, *slots):
+        if slot.dtype != "f32" or not slot.is_static or slot.channels or slot.halo:
+            raise NotNative("its operands are not contiguous")
+        if (slot.layout, slot.dims) != (result.layout, result.dims):
+            raise NotNative("its operands have another layout or shape")
+    count = result.nbytes // 4
+    y = Image(1, count, 1, 1, first_float(result), count, count, count)
+    places = [site.place(n, first_float(s)) for n, s in zip(site.step.operands, slots, strict=True)]
+    return y, [Extra(p, count, count, count) for p in places]

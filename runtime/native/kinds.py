@@ -1,0 +1,70 @@
+"""The closed table of the steps that have native kernels: their attributes, and what writes them as C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..primitive_schema import Attribute, PrimitiveSchema
+from ..primitive_table import PRIMITIVE_TABLE
+from .convolution import write_conv
+from .elementwise import write_elementwise
+from .linear import write_linear
+from .movement import write_nothing, write_relayout
+from .pooling import write_pool
+from .rows import write_lrn, write_softmax
+from .site import Site, WrittenStep
+
+CODE = {"code": Attribute("an epilogue", [])}
+NUMBERS = Attribute("a list of whole numbers")
+FLAG = Attribute("a truth value", False)
+PREFIX = "native."
+
+KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
+    "native.conv": (
+        PrimitiveSchema(
+            "x [N,C,H,W], w [O,C/groups,KH,KW], b [O] if `bias`, and the epilogue's operands: "
+            "y = code(conv(x, w) + b, ...)",
+            (2, 7),
+            {
+                "stride": NUMBERS,
+                "pad": NUMBERS,
+                "dilation": NUMBERS,
+                "groups": Attribute("a whole number", 1),
+                "bias": FLAG,
+            }
+            | CODE,
+        ),
+        write_conv,
+    ),
+    "native.linear": (
+        PrimitiveSchema(
+            "x, flattened from `axis` to [M,K]; w [N,K], or [K,N] if `transpose`; b [N] if `bias`; and the epilogue's "
+            "operands: y = code(x w + b, ...)",
+            (2, 7),
+            {"axis": Attribute("a whole number", 1), "transpose": FLAG, "bias": FLAG} | CODE,
+        ),
+        write_linear,
+    ),
+    "native.map": (
+        PrimitiveSchema(
+            "values of the result's shape, and vectors of one number a channel where `axes` says 1",
+            (1, 7),
+            {"code": Attribute("lines of [function, argument, ...]"), "axes": Attribute("a list of axes or nulls")},
+        ),
+        write_elementwise,
+    ),
+    "native.alias": (
+        PrimitiveSchema("values whose bytes the results are", (1, 1 << 16), {}, (1, 1 << 16)),
+        write_nothing,
+    ),
+    **{
+        f"{PREFIX}{name}": (PRIMITIVE_TABLE[name], write)
+        for name, write in (
+            ("max_pool", write_pool),
+            ("avg_pool", write_pool),
+            ("relayout", write_relayout),
+            ("softmax", write_softmax),
+            ("lrn", write_lrn),
+        )
+    },
+}

@@ -1,0 +1,199 @@
+"""The loops around the register tile, for convolutions and matrix products alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .image import Image
+from .machine import Machine
+from .site import NAME, Extra, Floats, Site, WrittenStep
+from .split import choose_tile, microseconds, split
+from .written import Epilogue, indent
+
+PackMatrix = Callable[[Mapping[str, Floats]], tuple[Floats, Floats]]
+PAGE_STRIDE = 1024  # floats: pixels that are a multiple of 4 KiB apart share cache sets
+MOST_ALIASED_PIXELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A sum of products for each pixel and output.
+
+    The result is a convolution of the source with window (rows, columns, numbers); `stride` is floats from one place of
+    the window to the next, by rows and columns, `steps` floats between rows and columns inside it. `at` is where the
+    first window begins. `flat`: source and result are one row of pixels.
+    """
+
+    source: Image
+    result: Image
+    stride: tuple[int, int]
+    window: tuple[int, int, int]
+    steps: tuple[int, int]
+    groups: int
+    outputs: int
+    at: int
+    flat: bool
+
+    @property
+    def length(self) -> int:
+        rows, columns, numbers = self.window
+        return rows * columns * numbers
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.result.pixels * self.outputs * self.groups * self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How a product is cut into tiles and tasks.
+
+    A tile is `pixels` by `vectors`. There are `full` blocks of channels, then one of `rest` vectors, of which the last
+    has `last` numbers. A task is `per_rows` of the `rows` (or tiles of a flat row) by `per_blocks` blocks of channels.
+    """
+
+    pixels: int
+    vectors: int
+    full: int
+    rest: int
+    last: int
+    per_rows: int
+    per_blocks: int
+    rows: int
+
+    @property
+    def blocks(self) -> int:
+        return self.full + (self.rest > 0)
+
+    @property
+    def row_tasks(self) -> int:
+        return -(-self.rows // self.per_rows)
+
+    @property
+    def block_tasks(self) -> int:
+        return -(-self.blocks // self.per_blocks)
+
+
+def make_tiling(machine: Machine, p: Product) -> Tiling:
+    width = p.result.width
+    aliased = p.stride[1] % PAGE_STRIDE == 0
+    most = MOST_ALIASED_PIXELS if aliased else 28
+    m, n = choose_tile(machine, width, machine.vectors(p.outputs), p.length, most)
+    numbers = n * machine.vector
+    full, left = divmod(p.outputs, numbers)
+    rest = machine.vectors(left)
+    last = left - (rest - 1) * machine.vector if rest else machine.vector
+    rows = -(-width // m) if p.flat else p.result.images * p.result.height
+    blocks = full + (rest > 0)
+    time = microseconds(p.flops / p.groups)
+    if (
+        p.outputs * p.length > p.source.pixels * p.source.channels and blocks > 1
+    ):  # more weights than image: share those
+        per_blocks = split(machine, blocks, time)
+        per_rows = split(machine, rows, time * per_blocks / blocks)
+    else:
+        per_rows = split(machine, rows, time)
+        per_blocks = split(machine, blocks, time * per_rows / rows)
+    return Tiling(m, n, full, rest, last, per_rows, per_blocks, rows)
+
+
+def write_product(site: Site, p: Product, pack: PackMatrix, extras: tuple[Extra, ...], doc: str) -> WrittenStep:
+    """The step's C. `pack` gives the weights as [outputs of all groups, length] and the bias."""
+    t, machine = make_tiling(site.machine, p), site.machine
+    group_size = (t.full * t.vectors + t.rest) * machine.vector * (p.length + 1)
+    place = site.blocks.add(group_size * p.groups, lambda weights: pack_blocks(*pack(weights), p, t, machine))
+    epilogue = Epilogue(site.payload["code"], extras)
+    last_pixels = p.result.width % t.pixels
+    rows, columns, numbers = p.window
+    constants = f"{rows}, {columns}, {numbers}, {p.steps[0]}, {p.steps[1]}, {p.stride[1]}"
+
+    def tile(pixels: int) -> str:
+        e = epilogue.at("j")
+        return (
+            f"tile({pixels}, N, {constants}, x + j * {p.stride[1]}L, w, {p.result.col}, y + j * {p.result.col}L, last, "
+            f"{e});"
+        )
+
+    row = [f"for (; j + {t.pixels} <= stop; j += {t.pixels}) {tile(t.pixels)}"]
+    if last_pixels:
+        row.append(f"if (j < stop) {tile(last_pixels)}")
+    head = f"INLINE void {NAME}_row(int N, int last, int j, int stop, const float *x, const float *w, float *y, "
+    text = [head + "const float *const *extra)", "{", *indent(["(void)extra;", *row]), "}", ""]
+    text += [
+        f"static void {NAME}(const float *const *in, float *out, int task)",
+        "{",
+        *indent(outer_loops(p, t, machine, epilogue)),
+        "}",
+    ]
+    doc += f"{epilogue.doc}; tile of {t.pixels} pixels x {t.vectors * machine.vector} channels"
+    operands = (site.place(site.step.operands[0], p.at, exact=True), place, *(e.place for e in extras))
+    tasks = t.row_tasks * t.block_tasks * p.groups
+    return WrittenStep("product", doc, "\n".join(text) + "\n", tasks, operands, p.result.at, (epilogue.text,))
+
+
+def outer_loops(p: Product, t: Tiling, machine: Machine, epilogue: Epilogue) -> list[str]:
+    """The loops of one task over blocks of channels and rows of the result."""
+    numbers, block = t.vectors * machine.vector, t.vectors * machine.vector * (p.length + 1)
+    group_size = (t.full * t.vectors + t.rest) * machine.vector * (p.length + 1)
+    lines = list[str]()
+    if p.groups > 1:
+        lines.append(f"int group = task % {p.groups};")
+        lines.append(f"task /= {p.groups};")
+    lines.append(f"int part = task % {t.row_tasks}, first = task / {t.row_tasks} * {t.per_blocks};")
+    w = "in[1] + o * " + f"{block}L" + (f" + group * {group_size}L" if p.groups > 1 else "")
+    channel = f"o * {numbers}" + (f" + group * {p.outputs}" if p.groups > 1 else "")
+    source = f"in[0]{f' + group * {p.source.channels // p.groups}' if p.groups > 1 else ''}"
+
+    def call(vectors: int, last: int, span: str) -> str:
+        return f"{NAME}_row({vectors}, {last}, {span}, x, {w}, y, extra);"
+
+    inner = list[str]()
+    if p.flat:
+        step = t.per_rows * t.pixels
+        start, stop = (
+            f"part * {step}",
+            f"(part + 1) * {step} < {p.result.width} ? (part + 1) * {step} : {p.result.width}",
+        )
+        inner += [f"const float *x = {source};", f"float *y = out + {channel};"]
+        inner += epilogue.pointers(channel, "0", "0", first=2)
+        inner += choose_block(t, machine, call, f"{start}, {stop}")
+    else:
+        h = p.result.height
+        images = p.result.images > 1
+        n, i = (f"i / {h}", f"i % {h}") if images else ("0", "i")
+        x = f"{source} + {i} * {p.stride[0]}L" + (f" + {n} * {p.source.image}L" if images else "")
+        y = f"out + {channel} + {i} * {p.result.row}L" + (f" + {n} * {p.result.image}L" if images else "")
+        body = [f"const float *x = {x};", f"float *y = {y};", *epilogue.pointers(channel, i, n, first=2)]
+        body += choose_block(t, machine, call, f"0, {p.result.width}")
+        inner.append(f"for (int i = part * {t.per_rows}; i < (part + 1) * {t.per_rows} && i < {t.rows}; i++) {{")
+        inner += [*indent(body), "}"]
+    lines += [f"for (int o = first; o < first + {t.per_blocks} && o < {t.blocks}; o++) {{", *indent(inner), "}"]
+    return lines
+
+
+def choose_block(t: Tiling, machine: Machine, call: Callable[[int, int, str], str], span: str) -> list[str]:
+    """The call for a full block of channels, and for the rest."""
+    whole, rest = call(t.vectors, machine.vector, span), call(t.rest, t.last, span)
+    if not t.rest:
+        return [whole]
+    if not t.full:
+        return [rest]
+    return [f"if (o < {t.full}) {whole}", f"else {rest}"]
+
+
+def pack_blocks(matrix: Floats, bias: Floats, p: Product, t: Tiling, machine: Machine) -> Floats:
+    """For each group and block of channels: the bias, then the weights with the block's channels innermost."""
+    v, made = machine.vector, list[Floats]()
+    sizes = [t.vectors * v] * t.full + ([t.rest * v] if t.rest else [])
+    for g in range(p.groups):
+        w, b = (a[g * p.outputs : (g + 1) * p.outputs] for a in (matrix, bias))
+        padded = np.zeros((sum(sizes), p.length + 1), np.float32)
+        padded[: p.outputs, 0], padded[: p.outputs, 1:] = b, w
+        start = 0
+        for size in sizes:
+            made.append(padded[start : start + size].T.ravel())
+            start += size
+    return np.concatenate(made)

@@ -1,0 +1,134 @@
+"""A plan as one file of C: its kernels, a table of its steps, and the pool that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
+
+from ..plan import Plan, Slot, Step
+from .conflicts import StepGroup, first_writers
+from .kinds import KINDS
+from .machine import MACHINES, Machine
+from .site import ARENA, INPUT, NAME, WEIGHTS, NotNative, PackedBlocks, Place, Site, WrittenStep
+
+TEMPLATES = ("vector.h", "tile.h", "depthwise.h", "pool.h", "net.h")
+BASES = {ARENA: "ARENA", WEIGHTS: "WEIGHTS"}
+
+
+@dataclass(frozen=True, slots=True)
+class NativeSource:
+    """`text` is the C file. `numbers` gives by number of a plan's step that of its C step, None if it has none.
+
+    `nothing` are the plan's steps without work; `blocks` the packed weights; `padded` the inputs that kernels may read
+    past the end of; `clears` by number of a host's step the slots whose border it has to clear first.
+    """
+
+    text: str
+    numbers: tuple[int | None, ...]
+    nothing: frozenset[int]
+    blocks: PackedBlocks
+    padded: frozenset[str]
+    clears: Mapping[int, tuple[Slot, ...]]
+
+
+def write_step(step: Step, plan: Plan, machine: Machine, blocks: PackedBlocks, padded: set[str]) -> WrittenStep:
+    """One step as C. NotNative, with the reason, if it cannot be."""
+    schema, write = KINDS[step.kind]
+    return write(Site(replace(step, payload=schema.complete(step.payload)), plan, machine, blocks, padded))
+
+
+def reason_not_native(step: Step, plan: Plan) -> str:
+    """Why a step of a plan cannot be written as C; "" if it can. The machine makes no difference to it."""
+    try:
+        write_step(step, plan, MACHINES["plain"], PackedBlocks(), set())
+    except NotNative as e:
+        return str(e)
+    return ""
+
+
+def write_source(plan: Plan, machine: Machine) -> NativeSource:
+    """The C of a plan. NotNative if one of its native steps cannot be written."""
+    return SourceWriter(plan, machine).write()
+
+
+class SourceWriter:
+    """Collects functions and the rows of the tables, step by step."""
+
+    def __init__(self, plan: Plan, machine: Machine) -> None:
+        self.plan, self.machine = plan, machine
+        self.blocks, self.padded = PackedBlocks(), set[str]()
+        self.functions: dict[str, str] = {}  # names by body: equal steps share a function
+        self.helpers: dict[str, None] = {}
+        self.texts, self.rows, self.halos = list[str](), list[str](), list[Slot]()
+
+    def write(self) -> NativeSource:
+        numbers, nothing, clears = list[int | None](), set[int](), dict[int, tuple[Slot, ...]]()
+        borders, group = first_writers(self.plan), StepGroup(self.plan)
+        for i, step in enumerate(self.plan.steps):
+            numbers.append(None)
+            if step.kind not in KINDS:
+                clears[i] = borders.get(i, ())
+                group = StepGroup(self.plan, len(self.rows))
+                continue
+            try:
+                written = write_step(step, self.plan, self.machine, self.blocks, self.padded)
+            except NotNative as e:
+                raise NotNative(f"step {step.label!r} ({step.kind}): {e}") from None
+            if not written.body:
+                nothing.add(i)
+                continue
+            numbers[i] = len(self.rows)
+            first = group.enter(step, len(self.rows), clears_border=i in borders)
+            self.add_row(step, written, borders.get(i, ()), first)
+        text = self.join()
+        return NativeSource(text, tuple(numbers), frozenset(nothing), self.blocks, frozenset(self.padded), clears)
+
+    def add_row(self, step: Step, written: WrittenStep, borders: tuple[Slot, ...], first: int) -> None:
+        """Add a row to the table of steps, and its function if no earlier step has the same."""
+        self.helpers.update(dict.fromkeys(written.helpers))
+        if written.body not in self.functions:
+            self.functions[written.body] = name = f"{written.kind}_{len(self.functions)}"
+            self.texts.append(f"/* {comment(written.doc)} */\n{written.body.replace(NAME, name)}")
+        assert len(borders) <= 1, "a native step has one result"
+        border = len(self.halos) if borders else -1
+        self.halos += borders
+        places = ", ".join(map(format_place, written.operands))
+        fields = (self.functions[written.body], written.tasks, len(written.operands), f"{{{places}}}", written.out)
+        row = ", ".join(map(str, (*fields, border, first)))
+        self.rows.append(f"    {{{row}}}, /* {comment(step.results[0])} */")
+
+    def join(self) -> str:
+        parts = [
+            f"/* {comment(self.plan.net)}, written by cortado for {self.machine.name}. */\n",
+            f"#define V {self.machine.vector}\n",
+            *(template(name) for name in TEMPLATES),
+            *self.helpers,
+            *self.texts,
+            "static const struct halo halos[] = {\n" + "".join(map(format_halo, self.halos)) + "    {0},\n};\n",
+            "static const struct step steps[] = {\n" + "\n".join(self.rows) + "\n    {0},\n};\n",
+            template("pool.c"),
+        ]
+        return "\n".join(parts)
+
+
+def template(name: str) -> str:
+    return files(__package__).joinpath("templates", name).read_text("utf-8")
+
+
+def comment(words: str) -> str:
+    """Text for a C comment: nothing in it can end the comment, or go on with the next line."""
+    return "".join(c if c.isascii() and c.isprintable() and c not in "\\*?" else "." for c in words)
+
+
+def format_place(place: Place) -> str:
+    base = BASES.get(place.base, f"INPUT + {place.base - INPUT}")
+    return f"{{{base}, {place.at}}}"
+
+
+def format_halo(slot: Slot) -> str:
+    assert slot.halo is not None and slot.at is not None
+    n, c, h, w = slot.stored_shape
+    row, (before, after) = w * c, slot.halo
+    numbers = (slot.at // 4, row, h * row, n, h - before - after, w - before - after, c, before, after)
+    return f"    {{{', '.join(map(str, numbers))}}},\n"

@@ -1,0 +1,35 @@
+/* How a net is described to the pool that runs it. */
+
+/* Computes the part `task` of a step. in: the operands, out: the result. */
+typedef void kernel(const float *const *in, float *out, int task);
+
+enum { ARENA, WEIGHTS, INPUT }; /* what an operand lies in; INPUT + i is the caller's array i */
+#define OPERANDS 8
+
+struct place { int base; long at; }; /* `at` in floats */
+struct step {
+    kernel *run;
+    int tasks;
+    int operands;
+    struct place in[OPERANDS];
+    long out;  /* in floats, in the arena */
+    int halo;  /* the border that this step clears, or -1 */
+    int first; /* before this step, all steps from `first` on have to be done; -1: it may run beside the one before */
+};
+
+/* A border of zeros around images in nhwc: rows of `row` floats, images of `image` floats. */
+struct halo { long at, row, image; int images, height, width, channels, before, after; };
+
+static void clear_halo(float *arena, const struct halo *h)
+{
+    for (int n = 0; n < h->images; n++) {
+        float *a = arena + h->at + n * h->image;
+        memset(a, 0, 4 * h->before * h->row);
+        a += h->before * h->row;
+        for (int i = 0; i < h->height; i++, a += h->row) {
+            memset(a, 0, 4L * h->before * h->channels);
+            memset(a + h->row - (long)h->after * h->channels, 0, 4L * h->after * h->channels);
+        }
+        memset(a, 0, 4 * h->after * h->row);
+    }
+}

@@ -1,0 +1,163 @@
+/* The pool: threads that walk through a range of steps and claim their tasks one by one.
+
+   Even threads claim from the front and odd ones from the back, so that neighbours in a result stay in one cache. A run
+   waits for finished tasks, never for threads: one that sleeps or comes late holds nothing up. Whoever finds the pool
+   busy with another call runs alone. */
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STEPS (int)(sizeof steps / sizeof *steps)
+#define MOST_THREADS 256
+#define SPIN 30000 /* nanoseconds of spinning before a thread sleeps */
+
+struct net_call {
+    float *arena;
+    const float *weights;
+    const float *const *inputs;
+    int first, stop; /* the steps to run */
+    int threads;     /* how many may work, the caller included */
+    double *times;   /* nanoseconds by step, or null */
+};
+
+static struct {
+    pthread_mutex_t owner;
+    struct net_call call;
+    int threads; /* started so far, the caller's not counted */
+    _Alignas(64) atomic_int run;
+    _Alignas(64) atomic_int sleepers;
+    struct { _Alignas(64) _Atomic uint64_t next; _Alignas(64) atomic_int done; } at[STEPS];
+} pool = {.owner = PTHREAD_MUTEX_INITIALIZER};
+
+#if defined(__x86_64__) || defined(__i386__)
+#define RELAX() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define RELAX() __asm__ volatile("yield")
+#else
+#define RELAX() ((void)0)
+#endif
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1e9 + t.tv_nsec;
+}
+static int tasks_of(int k) { return steps[k].tasks + (steps[k].halo >= 0); }
+
+static void run_task(const struct net_call *call, int k, int task)
+{
+    const struct step *s = &steps[k];
+    if (task == s->tasks) { clear_halo(call->arena, &halos[s->halo]); return; }
+    const float *in[OPERANDS];
+    for (int i = 0; i < s->operands; i++) {
+        int base = s->in[i].base;
+        in[i] = (base == ARENA ? call->arena : base == WEIGHTS ? call->weights : call->inputs[base - INPUT]) + s->in[i].at;
+    }
+    s->run(in, call->arena + s->out, task);
+}
+
+static void wake(atomic_int *a)
+{
+    if (atomic_load(&pool.sleepers)) syscall(SYS_futex, a, FUTEX_WAKE_PRIVATE, MOST_THREADS, 0, 0, 0);
+}
+/* Wait until *a is `want` or more: spin for a while, then sleep. */
+static void await(atomic_int *a, int want)
+{
+    double start = 0;
+    for (int seen; (seen = atomic_load_explicit(a, memory_order_acquire)) - want < 0;) {
+        if (!start) start = now();
+        else if (now() - start > SPIN) {
+            atomic_fetch_add(&pool.sleepers, 1);
+            if (atomic_load(a) == seen) syscall(SYS_futex, a, FUTEX_WAIT_PRIVATE, seen, 0, 0, 0);
+            atomic_fetch_sub(&pool.sleepers, 1);
+        }
+        for (int i = 0; i < 16; i++) RELAX();
+    }
+}
+/* A task of step k of this run, or -1. next: the run (24 bits), the first free task (20), the end of the free ones (20). */
+static int claim(int k, int run, int last)
+{
+    uint64_t v = atomic_load(&pool.at[k].next);
+    for (;;) {
+        int lo = v >> 20 & 0xfffff, hi = v & 0xfffff;
+        if ((int)(v >> 40) != (run & 0xffffff) || lo >= hi) return -1;
+        if (atomic_compare_exchange_weak(&pool.at[k].next, &v, last ? v - 1 : v + (1 << 20))) return last ? hi - 1 : lo;
+    }
+}
+static void walk(const struct net_call *call, int run, int me)
+{
+    double before = call->times && !me ? now() : 0;
+    for (int k = call->first; k < call->stop; k++) {
+        for (int j = steps[k].first < call->first ? call->first : steps[k].first; steps[k].first >= 0 && j < k; j++)
+            await(&pool.at[j].done, tasks_of(j));
+        int mine = 0;
+        for (int t; (t = claim(k, run, me & 1)) >= 0; mine++) run_task(call, k, t);
+        if (mine && atomic_fetch_add(&pool.at[k].done, mine) + mine == tasks_of(k)) wake(&pool.at[k].done);
+        if (atomic_load(&pool.run) != run) return; /* all was done, and another run has begun */
+        if (call->times && !me) {
+            await(&pool.at[k].done, tasks_of(k));
+            double after = now();
+            call->times[k] = after - before, before = after;
+        }
+    }
+}
+static void *work(void *me)
+{
+    for (int seen = 0;;) {
+        await(&pool.run, seen + 1);
+        seen = atomic_load(&pool.run);
+        struct net_call call = pool.call; /* may be torn if this thread is late: then no claim of it succeeds */
+        if (atomic_load(&pool.run) == seen && (long)me < call.threads) walk(&call, seen, (int)(long)me);
+    }
+    return 0;
+}
+static void forget_threads(void) /* in the child of a fork, which has none */
+{
+    pool.threads = 0;
+    atomic_store(&pool.sleepers, 0);
+    pthread_mutex_init(&pool.owner, 0);
+}
+static void start_threads(int count)
+{
+    static int known;
+    if (!known) pthread_atfork(0, 0, forget_threads), known = 1;
+    pthread_attr_t detached;
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    for (pthread_t t; pool.threads < count; pool.threads++)
+        if (pthread_create(&t, &detached, work, (void *)(long)(pool.threads + 1))) break;
+    pthread_attr_destroy(&detached);
+}
+static void run_alone(const struct net_call *call)
+{
+    for (int k = call->first; k < call->stop; k++) {
+        double before = call->times ? now() : 0;
+        for (int t = 0; t < tasks_of(k); t++) run_task(call, k, t);
+        if (call->times) call->times[k] = now() - before;
+    }
+}
+
+/* Run the steps from `first` to before `stop`. Returns when they are done. Any number of threads may call this. */
+__attribute__((visibility("default"))) void net_run(const struct net_call *call)
+{
+    int threads = call->threads < MOST_THREADS ? call->threads : MOST_THREADS;
+    if (threads < 2 || pthread_mutex_trylock(&pool.owner)) { run_alone(call); return; }
+    if (pool.threads < threads - 1) start_threads(threads - 1);
+    int run = atomic_load(&pool.run) + 1;
+    pool.call = *call;
+    for (int k = call->first; k < call->stop; k++) {
+        atomic_store_explicit(&pool.at[k].done, 0, memory_order_relaxed);
+        atomic_store_explicit(&pool.at[k].next, (uint64_t)(run & 0xffffff) << 40 | (unsigned)tasks_of(k), memory_order_relaxed);
+    }
+    atomic_store(&pool.run, run);
+    wake(&pool.run);
+    walk(call, run, 0);
+    for (int k = call->first; k < call->stop; k++) await(&pool.at[k].done, tasks_of(k));
+    pthread_mutex_unlock(&pool.owner);
+}

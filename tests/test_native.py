@@ -1,0 +1,367 @@
+"""Kernels in C: what they compute, how they are built, and what is refused (runtime and compiler/targets/native)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cortado.compiler.plan import PlannedGraph
+from cortado.compiler.reference import evaluate
+from cortado.compiler.text import parse
+from cortado.driver import Compilation, NetFile, Options, compile_file
+from cortado.runtime import Net
+from cortado.runtime.artifact import ArtifactError, Plan
+from cortado.runtime.native import NativeProgram, build
+from cortado.runtime.native.epilogue import format_float, write_epilogue
+from cortado.runtime.native.machine import MACHINES, Machine
+from cortado.runtime.native.source import comment, write_source
+from cortado.runtime.native.split import choose_tile, split
+from cortado.runtime.resources import Resources
+
+from .proof.numbers import fill_weights
+
+ROOT = Path(__file__).resolve().parents[1]
+TOLERANCE = 1e-5  # of the largest result: sums of up to a thousand products, in another order
+
+CONV = """net n(x: f32[2,3,13,11]) {
+    weight w: f32[37,3,3,3]
+    weight b: f32[37]
+    weight v: f32[37,1,3,3]
+    weight u: f32[24,37,1,1]
+    c = relu(conv(x, w, b, stride=2, pad=1))
+    d = conv(c, v, pad=1, groups=37)
+    s = relu(add(c, d))
+    y = tanh(conv(s, u))
+    return y
+}
+"""
+pytestmark = pytest.mark.skipif(not build.find_compiler(), reason="there is no C compiler")
+
+
+def compile_text(text: str, target: str = "native") -> Compilation:
+    graph = fill_weights(parse(text, "n.net"))
+    return compile_file(NetFile(PlannedGraph(graph), len(graph.nodes)), Options(target=target))
+
+
+def inputs_of(made: Compilation, seed: int = 0) -> dict[str, torch.Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return {v.name: torch.randn(v.type.shape, generator=random) for v in made.graph.inputs}
+
+
+def check_against_reference(text: str) -> tuple[Compilation, Net]:
+    """The results of the first and the second run are those of the reference."""
+    made = compile_text(text)
+    net, inputs = made.load(), inputs_of(made)
+    graph = made.file.graph
+    for _ in range(2):
+        found = net(inputs)
+        for (blob, _), due in zip(graph.returns, evaluate(graph, *inputs.values()), strict=True):
+            torch.testing.assert_close(found[blob], due, rtol=0, atol=TOLERANCE * float(due.abs().max()))
+    return made, net
+
+
+def one_line(call: str, shape: str = "2,20,9,7", weights: str = "") -> str:
+    return f"net n(x: f32[{shape}]) {{\n{weights}    y = {call}\n    return y\n}}\n"
+
+
+def weight(name: str, shape: str) -> str:
+    return f"    weight {name}: f32[{shape}]\n"
+
+
+CASES = {
+    "dilated": one_line("conv(x, w, dilation=2, pad=2)", weights=weight("w", "5,20,3,3")),
+    "rectangular": one_line("conv(x, w, stride=[1, 3], pad=[2, 0])", weights=weight("w", "18,20,5,2")),
+    "grouped": one_line("conv(x, w, groups=4, pad=1)", weights=weight("w", "24,5,3,3")),
+    "multiplier": one_line("conv(x, w, groups=20, pad=1)", weights=weight("w", "40,1,3,3")),
+    "large depthwise": one_line("conv(x, w, groups=20, pad=4)", weights=weight("w", "20,1,9,9")),
+    "strided depthwise": one_line("relu(conv(x, w, groups=20, pad=1, stride=2))", weights=weight("w", "20,1,3,3")),
+    "padded gray": one_line("conv(x, w, pad=1)", "2,1,9,7", weight("w", "5,1,3,3")),
+    "matrix": one_line("sigmoid(linear(x, w, b))", "3,50", weight("w", "70,50") + weight("b", "70")),
+    "transposed matrix": one_line("linear(x, w, transpose=true)", "3,50", weight("w", "50,7")),
+    "mean of all": one_line("avg_pool(x)"),
+    "overlapping means": one_line("avg_pool(x, kernel=3, stride=2, pad=1)"),
+    "means without pad": one_line("avg_pool(x, kernel=3, stride=2, pad=1, include_pad=false)"),
+    "largest, rounded down": one_line('max_pool(x, kernel=2, stride=2, round="down")'),
+    "lrn": one_line("lrn(x, size=3, alpha=0.5, beta=0.6)"),
+    "softmax": one_line("softmax(x)", "3,50"),
+    "softmax of pixels": one_line("softmax(conv(x, w))", weights=weight("w", "21,20,1,1")),
+    "slopes": one_line("prelu(max_pool(conv(x, w), kernel=2), a)", weights=weight("a", "9") + weight("w", "9,20,1,1")),
+    "a chain": one_line("mul(exp(relu(x)), add(x, tanh(x)))"),
+    "channels and images": one_line(
+        "scale(relu(conv(x, w)), a, b)", weights=weight("w", "9,20,1,1") + weight("a", "9") + weight("b", "9")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_kernels(name: str) -> None:
+    made, _ = check_against_reference(CASES[name])
+    assert all(step.kind.startswith("native.") for step in made.artifact.plan.steps)
+
+
+def test_what_has_no_kernel_runs_on_the_host_between_two_regions() -> None:
+    """A deconvolution, whose border has to be cleared before it, and the reason is told."""
+    made, net = check_against_reference(
+        """net n(x: f32[1,4,5,5]) {
+    weight w: f32[4,4,2,2]
+    weight v: f32[6,4,3,3]
+    r = relu(x)
+    d = deconv(r, w, stride=2)
+    y = conv(d, v, pad=1)
+    return y
+}
+"""
+    )
+    kinds = [step.kind for step in made.artifact.plan.steps]
+    assert "deconv_packed" in kinds and "native.conv" in kinds
+    assert made.artifact.plan.slots["d"].halo == (1, 1)
+    program = next(iter(net.programs.values()))
+    assert isinstance(program, NativeProgram)
+    for instance in program.pool:
+        instance.arena.fill_(0xFF)
+    inputs = inputs_of(made)
+    (due,) = evaluate(made.file.graph, *inputs.values())
+    torch.testing.assert_close(net(inputs)["y"], due, rtol=0, atol=TOLERANCE * float(due.abs().max()))
+
+
+def test_an_epilogue_that_neither_has_is_split() -> None:
+    """The operand is read in another shape, too, so that it has no border: oneDNN convolves, and the rest follows."""
+    text = """net n(x: f32[1,2,3,1]) {
+    weight w: f32[2,2,3,3]
+    a = relu(x)
+    y = tanh(exp(conv(a, w, pad=1)))
+    t = transpose(a, order=[0, 2, 1, 3])
+    f = flatten(t)
+    return f, y
+}
+"""
+    made, _ = check_against_reference(text)
+    kinds = [step.kind for step in made.artifact.plan.steps]
+    if "conv_packed" in kinds:
+        assert "expr" in kinds
+        assert made.artifact.plan.arena > (made.plan.arena or 0)
+
+
+@pytest.mark.parametrize("name", ["avx2", "sse", "plain"])
+def test_other_vectors(name: str) -> None:
+    """The same kernels for vectors of 8 and of 4 floats, on fewer registers."""
+    made = compile_text(CONV)
+    inputs = inputs_of(made)
+    program = NativeProgram(made.artifact.plan, MACHINES[name], Resources(made.artifact.weights))
+    (due,) = evaluate(made.file.graph, *inputs.values())
+    torch.testing.assert_close(program(inputs)["y"], due, rtol=0, atol=TOLERANCE * float(due.abs().max()))
+
+
+def test_any_number_of_threads_gives_the_same_bits() -> None:
+    made = compile_text(CONV)
+    net, inputs = made.load(), inputs_of(made)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3, 7):
+            torch.set_num_threads(threads)
+            found += [net(inputs)["y"] for _ in range(20)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0], y) for y in found)
+
+
+def test_many_threads_call_at_once() -> None:
+    made = compile_text(CONV)
+    net = made.load()
+    given = [inputs_of(made, seed) for seed in range(8)]
+    due = [net(x)["y"] for x in given]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: net(given[i % 8])["y"], range(200)))
+    assert all(torch.equal(y, due[i % 8]) for i, y in enumerate(found))
+
+
+def test_a_forked_process_runs_it_too() -> None:
+    """The child has none of the threads, and starts its own."""
+    code = f"""
+import os, sys, torch
+sys.path.insert(0, {str(ROOT / ".src")!r})
+from cortado.tests.test_native import CONV, compile_text, inputs_of
+torch.set_num_threads(2)
+made = compile_text(CONV)
+net, inputs = made.load(), inputs_of(made)
+due = net(inputs)["y"]
+child = os.fork()
+if not child:
+    os._exit(0 if all(torch.equal(net(inputs)["y"], due) for _ in range(5)) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert torch.equal(net(inputs)["y"], due)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120, cwd=ROOT)
+
+
+def plan_of(text: str = CONV) -> Plan:
+    return compile_text(text).artifact.plan
+
+
+def test_the_source_can_be_read() -> None:
+    """Each kernel stands below what it computes; the table names the values."""
+    text = write_source(plan_of(), MACHINES["avx512"]).text
+    assert "/* conv 3x3 stride 2x2 pad 1x1: [2,13,11,3] -> [2,7,6,37], maximum; tile of 6 pixels x 48 channels" in text
+    assert "/* depthwise 3x3 stride 1 pad 1x1: [2,7,6,37] -> [2,7,6,37], add, maximum; 1 rows x 6 pixels" in text
+    assert re.search(r"\{product_\d+, \d+, 2, \{\{ARENA, \d+\}, \{WEIGHTS, \d+\}\}, \d+, 1, \d+\}, /\* c \*/", text)
+
+
+def test_equal_steps_share_a_function() -> None:
+    lines = "".join(f"    a{i + 1} = conv(a{i}, w{i}, pad=1)\n" for i in range(4))
+    weights = "".join(weight(f"w{i}", "16,16,3,3") for i in range(4))
+    text = f"net n(a0: f32[1,16,8,8]) {{\n{weights}{lines}    return a4\n}}\n"
+    made = write_source(plan_of(text), MACHINES["avx512"]).text
+    assert made.count("static void product_") == 2, "the last has a result without a border"
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=lambda m: m.name)
+def test_tiles_fit_into_the_registers(machine: Machine) -> None:
+    for pixels in (1, 7, 13, 56, 3136):
+        for vectors in (1, 2, 3, 8, 64):
+            m, n = choose_tile(machine, pixels, vectors, 576)
+            assert m * n + n <= machine.registers - 2 and m <= pixels and n <= vectors
+
+
+def test_tasks_are_shared_out_evenly() -> None:
+    two = replace(MACHINES["avx512"], threads=2)
+    assert split(two, 14, 1000) == 7, "two tasks of seven rows, and not three of five, five and four"
+    assert split(two, 1, 1e6) == 1
+    assert split(two, 100, 1) == 100, "what takes a microsecond is one task"
+
+
+def test_names_cannot_end_a_comment() -> None:
+    assert comment("a*/ int main; /* \n ??/ \\ \u202e é") == "a./ int main; /. . ../ . . ."
+    text = """net "*/ #include <x> /*"(x: f32[1,4]) {
+    "*/ y" = relu(x)
+    return "*/ y"
+}
+"""
+    assert "#include <x>" not in re.sub(r"/\*.*?\*/", "", write_source(plan_of(text), MACHINES["plain"]).text)
+
+
+def test_constants_are_exact() -> None:
+    assert [format_float(x) for x in (0.1, 1e39, "-inf", "nan", -0.0)] == [
+        "0.10000000149011612f", "INFINITY", "-INFINITY", "NAN", "-0.0f",
+    ]  # fmt: skip
+    assert "return v_maximum(a, splat(0.0f));" in write_epilogue("f", [["maximum", 0, {"c": 0}]], 0)
+
+
+Change = Callable[[Plan], Plan]
+
+
+def with_slot(name: str, **changes: object) -> Change:
+    return lambda plan: replace(plan, slots={**plan.slots, name: replace(plan.slots[name], **changes)})  # type: ignore[arg-type]
+
+
+def with_payload(kind: str, **changes: object) -> Change:
+    def change(plan: Plan) -> Plan:
+        steps = [replace(s, payload={**s.payload, **changes}) if s.kind == kind else s for s in plan.steps]
+        return replace(plan, steps=tuple(steps))
+
+    return change
+
+
+MISTAKES: dict[str, tuple[Change, str]] = {
+    "no border": (with_slot("x.nhwc", halo=None), "has no border"),
+    "smaller image": (with_slot("y", dims=(2, 24, 5, 6)), "to other sizes"),
+    "other stride": (with_payload("native.conv", stride=[1, 1]), "to other sizes"),
+    "negative pad": (with_payload("native.conv", pad=[-1, -1]), "to other sizes"),
+    "no stride": (with_payload("native.conv", stride=[0, 0]), "to other sizes"),
+    "groups": (with_payload("native.conv", groups=0), "to other sizes|groups"),
+    "unknown function": (with_payload("native.conv", code=[["system", 0]]), "should be an epilogue"),
+    "huge border": (with_slot("x.nhwc", halo=(1 << 40, 1)), "cannot have a border"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_plans_that_would_leave_the_arena_are_refused(name: str) -> None:
+    change, reason = MISTAKES[name]
+    artifact = compile_text(CONV).artifact
+    artifact.check()
+    with pytest.raises(ArtifactError, match=reason):
+        replace(artifact, plans=(change(artifact.plan),)).check()
+
+
+def test_an_epilogue_reads_earlier_lines_only() -> None:
+    artifact = compile_text(CONV).artifact
+    changed = with_payload("native.conv", code=[["add", 0, 9]])(artifact.plan)
+    with pytest.raises(ArtifactError, match="reads"):
+        replace(artifact, plans=(changed,)).check()
+
+
+def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = compile_text(CONV)
+    monkeypatch.setenv("CORTADO_CC", "none")
+    build.find_compiler.cache_clear()
+    try:
+        with pytest.raises(ArtifactError, match="no C compiler"):
+            made.load()
+    finally:
+        monkeypatch.undo()
+        build.find_compiler.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [("echo 'net.c:1: error: no such luck' >&2; exit 1", "no such luck"), ("exec sleep 30", "more than")],
+)
+def test_a_compiler_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str) -> None:
+    fake = tmp_path / "fakecc"
+    fake.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec echo fake\n{script}\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("CORTADO_CC", str(fake))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "SECONDS", 1)
+    build.find_compiler.cache_clear()
+    try:
+        with pytest.raises(ArtifactError, match=words):
+            build.build_library("int x;", MACHINES["plain"])
+    finally:
+        monkeypatch.undo()
+        build.find_compiler.cache_clear()
+    left = [p.suffix for p in (tmp_path / "cache" / "cortado" / "native").iterdir()]
+    assert left == [".c"], "the source, and nothing half"
+
+
+def test_a_library_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    calls: list[Sequence[str]] = []
+    compile_c = build.run_compiler
+
+    def count(command: list[str]) -> None:
+        calls.append(command)
+        compile_c(command)
+
+    monkeypatch.setattr(build, "run_compiler", count)
+    first = compile_text(CONV).load()
+    second = compile_text(CONV).load()
+    assert len(calls) == 1 and first.plan == second.plan
+    folder = tmp_path / "cortado" / "native"
+    assert sorted(p.suffix for p in folder.iterdir()) == [".c", ".so"]
+
+
+def test_a_cache_that_others_may_write_to_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "cortado" / "native"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    with pytest.raises(ArtifactError, match="others may write to it"):
+        compile_text(CONV).load()
+
+
+def test_times_of_steps() -> None:
+    made = compile_text(CONV)
+    net = made.load()
+    program = next(iter(net.programs.values()))
+    assert isinstance(program, NativeProgram)
+    seconds = program.make_instance().time_steps(inputs_of(made))
+    assert len(seconds) == len(made.artifact.plan.steps) and all(s > 0 for s in seconds)
