@@ -63,7 +63,7 @@ class NetFile:
 
     `layers` is the number of layers in the given state (phase, level, stages); for a text in the language, the number
     of operators. `preprocessing` of pictures is by input, `mean_images` by handle. `seconds` is the time of reading.
-    `missing_means`, by input, are the `warnings` about missing files of mean pictures; `files` are those that were read.
+    `missing_means`, by input, are the `warnings` about missing mean files; `files` are those that were read.
     """
 
     planned: PlannedGraph
