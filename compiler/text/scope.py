@@ -11,6 +11,7 @@ import torch
 from .. import ops
 from ..errors import CompileError
 from ..ir import Constant, Graph, Node, Value, declare_weight
+from ..limits import show_type, size_fault
 from ..op import REGISTRY, Op, did_you_mean, make_op
 from ..plan import Alias, Halo, MemoryPlan, Offset, Placement, PlannedGraph, Subview
 from ..types import DTYPES, TensorType
@@ -234,9 +235,13 @@ class Scope:
             sizes = [self.evaluate(size) for size in typed.type.sizes]
             if bad := [size for size in sizes if not isinstance(size, int) or isinstance(size, bool) or size < 0]:
                 raise self.make_error(typed.name, f"{typed.name.text} has a size {bad[0]!r}, which is none")
-            return TensorType(str(typed.type.dtype), tuple(sizes))
-        assert typed.type is not None
-        return typed.type
+            type = TensorType(str(typed.type.dtype), tuple(sizes))
+        else:
+            assert typed.type is not None
+            type = typed.type
+        if fault := size_fault(type):
+            raise self.make_error(typed.name, f"{typed.name.text}, {show_type(type)}, {fault}")
+        return type
 
     def evaluate(self, written: Any) -> Any:
         """Evaluate a number, word, list or arithmetic expression."""
