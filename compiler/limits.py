@@ -12,9 +12,11 @@ MAX_ELEMENTS = 2**31 - 1  # of a value: Caffe's limit, "blob size exceeds INT_MA
 MAX_AXES = 32  # of a value: Caffe's limit
 MAX_INTEGER = 2**31 - 1  # a setting of a layer, an attribute of an operator: Caffe's int
 MAX_CONSTANT_ELEMENTS = 2**26  # of a constant that the compiler works out itself: 256 MiB of float32
-MAX_NODES = 100_000  # layers of a prototxt, operators of a text once its functions and rounds are expanded
-MAX_TEXT_BYTES = 2**25  # of a prototxt, or of a text in cortado's language
-MAX_NESTING = 100  # blocks, brackets and calls inside each other: protobuf's limit
+MAX_NODES = 50_000  # layers of a Caffe net; values of a text once its functions and rounds are expanded
+MAX_TEXT_BYTES = 2**23  # of a prototxt, or of a text in cortado's language
+MAX_NESTING = 100  # brackets inside each other: protobuf's limit of messages
+MAX_CALLS = 50  # calls inside each other, of functions and of operators
+MAX_ERRORS = 100  # reported at once: a hostile file has one a line
 
 
 def size_fault(type: TensorType, limit: int = MAX_ELEMENTS) -> str:

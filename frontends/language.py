@@ -38,7 +38,8 @@ def read_language(
         )
         raise CompileError(f"{weights}: this is no file of weights for {path}", advice=advice)
     try:
-        text = sys.stdin.read() if path == STDIN else path.read_text("utf-8")
+        data = read_stream(sys.stdin.buffer, "<stdin>") if path == STDIN else read_limited(path)
+        text = data.decode("utf-8")
     except OSError as e:
         advice = "Give the path of a net in cortado's language."
         raise CompileError(f"{path}: {e.strerror or e}", advice=advice) from None

@@ -59,7 +59,9 @@ def fuzz(reader: str, folder: Path, seconds: int) -> dict[str, Any]:
         counts = EXECUTED.findall(log) or COUNTED.findall(log)
         executed += int(counts[-1]) if counts else 0
         for found in COVERAGE.finditer(log):
-            edges, features, kept = (max(a, int(b)) for a, b in zip((edges, features, kept), found.groups(), strict=True))
+            edges, features, kept = (
+                max(a, int(b)) for a, b in zip((edges, features, kept), found.groups(), strict=True)
+            )
         if code == 0:
             break
         restarts += 1

@@ -14,7 +14,16 @@ FINDINGS = Path(__file__).parent / "findings"
 TESTS = Path(__file__).resolve().parents[1]
 READERS = ("prototxt", "caffemodel", "hdf5", "language", "artifact")
 MAX_BYTES = 8_192  # of a text that becomes a seed: what is longer is only slower
-COMPILED = ("conv_3x3", "permute", "pool_max_mask", "bn_scale", "residual_block", "softmax", "detection_output_corner", "lstm")
+COMPILED = (
+    "conv_3x3",
+    "permute",
+    "pool_max_mask",
+    "bn_scale",
+    "residual_block",
+    "softmax",
+    "detection_output_corner",
+    "lstm",
+)
 STORED = ("conv_3x3", "ip", "bn_scale", "relu", "v1_legacy", "v0_legacy", "input_shape_legacy", "prelu")
 
 

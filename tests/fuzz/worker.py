@@ -79,9 +79,7 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MAX_MEMORY, used + MAX_MEMORY))
 
 
-def guarded(
-    reader: str, found: Path, attempt: Callable[[str, bytes], BaseException | None]
-) -> Callable[[bytes], None]:
+def guarded(reader: str, found: Path, attempt: Callable[[str, bytes], BaseException | None]) -> Callable[[bytes], None]:
     """The reader as a function that never raises; the first input of each sort of finding is written to a file."""
     from .readers import category
 
