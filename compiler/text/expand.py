@@ -97,9 +97,10 @@ class Expander(Scope):
         outer, given = self.frame, self.bind_arguments(function, call, names[0])
         if target.text not in self.last_definitions:
             self.last_definitions[target.text] = find_last_definitions(function.body)
-        self.frame = Frame(
-            given, f"{names[0]}.", self.last_definitions[target.text], finals, (*outer.active_calls, visit)
-        )
+        prefix = f"{names[0]}."
+        if any(outside.value_name == names[0] for outside in outer.active_calls):  # it makes what its caller returns
+            prefix += f"{target.text}."
+        self.frame = Frame(given, prefix, self.last_definitions[target.text], finals, (*outer.active_calls, visit))
         try:
             for parameter in function.parameters:  # a default may refer to the parameters before it
                 if parameter.name.text not in given:

@@ -211,7 +211,9 @@ def parse_type(token: Token) -> tuple[TensorType, str | None]:
             raise unknown_dtype_error(token, dtype)
         words = [w.strip() for w in inside.split(",")] if inside.strip() else []
         if not all(w.removeprefix("?").isdigit() and len(w) <= MAX_DIGITS for w in words):
-            raise TokenError(f"{token} is no type", token, "A type is an element type and sizes: f32[1,3,224,224].")
+            raise TokenError(
+                f"{token[:40]} is no type", token, "A type is an element type and sizes: f32[1,3,224,224]."
+            )
         dims = tuple(AtMost(int(w[1:])) if w[0] == "?" else int(w) for w in words)
         if len(_TYPE_CACHE) > 10_000:
             _TYPE_CACHE.clear()

@@ -74,9 +74,7 @@ def parse_blob(data: memoryview, start: int, stop: int) -> Blob:
     diffs: list[Array] = []
     raw: wire.WireField | None = None
     raw_type = 1
-    for count, field in enumerate(read_fields(data, start, stop)):
-        if count == MAX_PIECES:
-            raise BadBlob(f"consists of more than {MAX_PIECES} pieces")
+    for field in read_fields(data, start, stop):
         match field.number, field.wire_type:
             case (1 | 2 | 3 | 4 | 5) as axis, wire.VARINT:
                 legacy[axis] = wire.to_int64(field.value)
@@ -120,8 +118,10 @@ def check_blob(blob: Blob) -> Blob:
 
 def read_fields(data: memoryview, start: int, stop: int) -> Iterator[wire.WireField]:
     """Yield the fields of a BlobProto; a run of unpacked numbers, each with its tag, is one field (FLOAT or DOUBLE)."""
-    at = start
+    at, count = start, 0
     while at < stop:
+        if (count := count + 1) > MAX_PIECES:
+            raise BadBlob(f"consists of more than {MAX_PIECES} pieces")
         field = next(wire.walk(data, at, stop))
         at = field.stop
         if field.wire_type in wire.SIZES and field.start == field.at + 1:

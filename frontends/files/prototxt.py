@@ -7,8 +7,9 @@ from typing import Any
 
 from ...compiler.errors import CompileError, Loc, raise_all
 from ...compiler.limits import MAX_ERRORS, MAX_NESTING
-from ...compiler.text_limits import check_nesting, read_limited
+from ...compiler.text_limits import read_limited
 from . import textformat
+from .file_sniffing import not_prototxt_error
 from .message import Message, UnknownField
 from .scalars import DESCRIPTIONS, READERS, BadValue, quote
 from .schema import FieldType, field_types
@@ -22,6 +23,10 @@ SOLVER_FIELDS = {"net", "train_net", "base_lr", "lr_policy", "max_iter", "solver
 def read(path: str | Path) -> Message:
     """Read the NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has invalid values."""
     try:
+        with Path(path).open("rb") as file:
+            head = textformat.decode(file.read(4096))
+        if fault := not_prototxt_error(head, str(path)):
+            raise fault
         data = read_limited(Path(path))
     except OSError as e:
         raise CompileError(f"{path}: {e.strerror or e}", advice="Give the path of the net's .prototxt.") from None
@@ -30,7 +35,6 @@ def read(path: str | Path) -> Message:
 
 def parse(text: str, file: str = "<text>", type: str = "NetParameter") -> Message:
     """Parse `text` as a NetParameter, or as a message of another `type`. CompileError if it is not one."""
-    check_nesting(text, file)
     tree = textformat.parse(text, file)
     reader = MessageReader(text.removeprefix("\ufeff"), file)
     message = reader.read_message(tree, type)
