@@ -123,7 +123,10 @@ class Op:
         return ()
 
     def infer_types(self, operands: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        """The result of `infer`, as a tuple. ValueError for a wrong number of operands, too large a result, or from `infer`."""
+        """The result of `infer`, always as a tuple.
+
+        ValueError if the number of operands is wrong, if a result is larger than limits.py allows, or from `infer`.
+        """
         least, most = self.arity
         if len(operands) < least or (most is not None and len(operands) > most):
             noun = "operand" if self.arity == (1, 1) else "operands"

@@ -15,6 +15,7 @@ from ..compiler.text import parse_planned
 from ..compiler.text.parse import resolve, weights_beside
 from ..compiler.text.syntax import read_tree
 from ..compiler.text.weights import load_tensors
+from ..compiler.text_limits import read_limited, read_stream
 from .caffe.weights import WeightsGiven
 from .files.file_types import is_artifact
 

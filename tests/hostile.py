@@ -1,4 +1,4 @@
-"""Files that ask for too much, and what reading them costs: `python -m tests.hostile FOLDER` prints a line of JSON each.
+"""Files that ask for too much, and what reading them costs: `python -m tests.hostile FOLDER`, a line of JSON each.
 
 Run in a process of its own, so that memory can be measured: for each file the CPU seconds, the largest resident memory
 above what the process had before, and what was said.

@@ -1,4 +1,4 @@
-"""Files that ask for too much: a clear error with place, in bounded time and memory. docs/limits.md states the limits."""
+"""Files that ask for too much: a clear error with place, in bounded time and memory. The limits: docs/limits.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --minutes 1`: fuzz the five readers, some at a time, each for so long. Ends with 1 on a finding.
+"""`python -m tests.fuzz --minutes 1`: fuzz the five readers, each for so long. Ends with 1 on a finding.
 
 Inputs that reached new code stay in FOLDER/corpus, so that a later run goes on from there; findings are in
 FOLDER/findings: move one to tests/fuzz/findings/READER with a name that says what it is, together with its mend.

@@ -1,4 +1,4 @@
-"""One reader under the fuzzer, in this process, until its time is over: `python -m tests.fuzz.worker prototxt FOLDER 60`.
+"""One reader under the fuzzer, in this process, for so many seconds: `python -m tests.fuzz.worker READER FOLDER 60`.
 
 Guided by coverage where atheris is installed; else by chance. Each sort of finding is kept once, in FOLDER/findings.
 """
