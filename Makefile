@@ -18,7 +18,7 @@ venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --wi
 RUFF    = $(BIN)/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants kill wheel clean
+.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants kill fuzz soak wheel clean
 
 help:
 	@echo "make demo    compile, explain and run examples/digits"
@@ -33,6 +33,8 @@ help:
 	@echo "make prove   random nets through every pass, N=2000 of them (tests/proof)"
 	@echo "make mutants mistakes put into the compiler, each of which some test has to see"
 	@echo "make kill    processes killed while they write, KILLS=500 of them (tests/kill.py)"
+	@echo "make fuzz    the readers of files on mutated input, MINUTES=1 each (tests/fuzz)"
+	@echo "make soak    nets called, loaded, dropped and forked for hours (tests/soak.py); SHARE=100 for one in a hundred"
 	@echo "make wheel   build the wheel, and run the demo from it in a fresh environment"
 	@echo "make clean   remove what the other targets made"
 
@@ -94,6 +96,18 @@ mutants: $(VENV)/installed
 kill: KILLS ?= 500
 kill: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kill --trials $(KILLS) --record benchmarks/results/kills.json
+
+MINUTES ?= 1
+SHARE   ?= 1
+
+# Guided by coverage where atheris has a wheel for this Python and system; by chance elsewhere.
+fuzz: $(VENV)/installed
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) install --editable ".[fuzz]" || true
+	PYTHONPATH=.src $(BIN)/python -m tests.fuzz --minutes $(MINUTES) --jobs $(JOBS)
+
+soak: $(VENV)/installed
+	OMP_NUM_THREADS=1 PYTHONPATH=.src $(BIN)/python -W ignore -m tests.soak --share $(SHARE) \
+	  --record benchmarks/results/soak.json
 
 # Proves that the wheel is whole: it is installed, with what it asks for and nothing else, far from this checkout.
 wheel: $(VENV)/installed

@@ -8,6 +8,7 @@ import random
 from typing import Any
 
 from cortado.runtime.artifact import TEXT_KEYS
+from cortado.runtime.container import SEAL
 
 INTERESTING: tuple[Any, ...] = (
     0, 1, -1, 2, 3, 7, 64, 255, 2**15, 2**31 - 1, 2**31, 2**32, 2**47, 2**48, 2**63, 2**64, -(2**31), -(2**63), 10**30,
@@ -32,6 +33,8 @@ def take_apart(data: bytes) -> tuple[dict[str, Any], bytes] | None:
 def put_together(header: dict[str, Any], body: bytes) -> bytes:
     """The file of this header and these bytes; hashes and sizes are made right."""
     metadata = header["__metadata__"]
+    metadata.pop(SEAL, None)  # a file without it is read
+    metadata.pop("checksums", None)
     try:
         hashes = json.loads(metadata.get("hashes", ""))
         texts = {key: metadata[key] for key in TEXT_KEYS if key in metadata}

@@ -56,7 +56,7 @@ def main() -> None:
         return MUTATORS[reader](data, rng)[:max_size]
 
     words = [sys.argv[0], str(corpus), f"-max_total_time={seconds}", f"-max_len={MAX_LENGTH}"]
-    words += [f"-artifact_prefix={found}/", "-timeout=300", "-rss_limit_mb=6000", "-print_final_stats=1", "-seed=1"]
+    words += [f"-artifact_prefix={found}/", "-timeout=300", "-report_slow_units=300", "-rss_limit_mb=6000", "-print_final_stats=1", "-seed=1"]
     atheris.Setup(words, guarded(reader, found, readers), custom_mutator=mutate)
     atheris.Fuzz()
 
