@@ -1,13 +1,14 @@
 """Nets on a machine that is busy with other work: ours and OpenVINO, alone, with one and with two busy loops beside.
 
-    pip install openvino && python benchmarks/busy.py        writes results/busy.json; five minutes on an idle machine
+    pip install openvino && python benchmarks/busy.py        writes results/busy.json; some minutes on an idle machine
 
 SqueezeNet v1.1 and MobileNet v1, batch 1 in f32, the same random weights; OpenVINO reads the net as torch's users would
 write it (on_gpu/torch_net.py). Each engine is a process of its own with as many threads as the machine has cores, and
 they take turns, so that what else the machine does falls on all alike. The ratio to OpenVINO in the same turns is what
-counts. Settings of torch's threads are engines too: what libgomp reads from the environment before torch is imported
-(OMP_WAIT_POLICY, GOMP_SPINCOUNT; `import cortado` sets the latter to 1000 where neither is set), and one thread. KMP_BLOCKTIME is read by Intel's library, which torch's wheels for
-Linux do not have; it is measured all the same. All engines' outputs have to be equal to 1e-3 of the largest.
+counts. Settings of torch's threads are engines too: one thread, and what libgomp reads from the environment before
+torch is imported (OMP_WAIT_POLICY, GOMP_SPINCOUNT; `import cortado` sets the latter to 1000 where neither is set).
+KMP_BLOCKTIME is read by Intel's library, which torch's wheels for Linux do not have; it is measured all the same. All
+engines' outputs have to be equal to 1e-3 of the largest.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class Engine:
     """A process that holds a net, and calls it so many times when it is asked to."""
 
     def __init__(self, name: str, net: str) -> None:
+        self.name = name
         environment, _ = SETTINGS.get(name, ({}, 0))
         words = [sys.executable, "-W", "ignore", str(Path(__file__)), "--engine", name, "--nets", net]
         self.process = subprocess.Popen(
@@ -102,7 +104,7 @@ class Engine:
         for line in self.process.stdout:  # libraries print, too
             if line.startswith("= "):
                 return json.loads(line[2:])
-        raise SystemExit(f"{self.process.args} ended")
+        raise SystemExit(f"{self.name} ended")
 
     def run(self, calls: int) -> list[float]:
         """The seconds of each call."""

@@ -16,7 +16,7 @@ import pytest
 
 from .fuzz.readers import attempt, category
 from .fuzz.replay import MAX_SECONDS, replay, run_command
-from .fuzz.seeds import FINDINGS, READERS, seeds
+from .fuzz.start import FINDINGS, READERS, seeds
 
 IN_PROCESS, IN_COMMANDS = 10_000, 200
 FOUND = [path for reader in READERS for path in sorted((FINDINGS / reader).glob("*"))]

@@ -12,7 +12,7 @@ import pytest
 
 from cortado.runtime import load
 
-from .fuzz.seeds import FOLDER
+from .fuzz.start import FOLDER
 from .shared import ROOT
 
 

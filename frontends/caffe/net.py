@@ -264,8 +264,6 @@ class Importer:
         return verify(name_values(Graph(name, tuple(self.inputs), nodes, tuple(outputs)), self.versions))
 
 
-
-
 TYPE_ADVICE = {
     "Python": "Where it only brings data, put an Input layer in its place; else see docs/adding_a_layer.md.",
     "HDF5Output": "Take it out, and ask for its bottoms as outputs.",

@@ -18,8 +18,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from .seeds import READERS
-from .worker import atheris
+from .start import READERS
+from .worker import HAS_ATHERIS
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_RESTARTS = 20  # of a reader whose process ended early: on a crash in native code, say
@@ -38,7 +38,7 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := set(asked.readers) - set(READERS):
         parser.error(f"there is no reader {min(unknown)}; there are {', '.join(READERS)}")
-    if atheris is None:
+    if not HAS_ATHERIS:
         print("atheris is not installed: mutations are drawn by chance, without coverage", flush=True)
     asked.folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(asked.jobs) as pool:
@@ -71,7 +71,7 @@ def fuzz(reader: str, folder: Path, seconds: int) -> dict[str, Any]:
     print(f"{reader}: {executed} inputs, {edges} edges, {len(new)} findings", *new, sep="\n    ", flush=True)
     return {
         "reader": reader,
-        "engine": f"atheris {version()}" if atheris else "chance",
+        "engine": f"atheris {version()}" if HAS_ATHERIS else "chance",
         "commit": commit(),
         "minutes": round((monotonic() - start) / 60, 2),
         "executions": executed,

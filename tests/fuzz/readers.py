@@ -17,7 +17,7 @@ import numpy as np
 from cortado import passes
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Graph
-from cortado.compiler.targets import target
+from cortado.compiler.targets import target as target
 from cortado.compiler.text import parse_planned, show
 from cortado.compiler.text.weights import weights_by_handle
 from cortado.frontends.caffe import from_caffemodel

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .mutations import MUTATORS
-from .seeds import READERS, seeds
+from .start import READERS, seeds
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_SECONDS = 10  # of CPU time, for one input

@@ -15,12 +15,13 @@ from pathlib import Path
 from time import monotonic
 from types import FrameType
 
-from .seeds import seeds
+from .start import seeds
 
 try:
     import atheris
 except ImportError:
     atheris = None
+HAS_ATHERIS = atheris is not None
 
 MAX_LENGTH = 16_384  # bytes of an input
 MAX_CPU_SECONDS = 10  # for one input
@@ -56,7 +57,14 @@ def main() -> None:
         return MUTATORS[reader](data, rng)[:max_size]
 
     words = [sys.argv[0], str(corpus), f"-max_total_time={seconds}", f"-max_len={MAX_LENGTH}"]
-    words += [f"-artifact_prefix={found}/", "-timeout=300", "-report_slow_units=300", "-rss_limit_mb=6000", "-print_final_stats=1", "-seed=1"]
+    words += [
+        f"-artifact_prefix={found}/",
+        "-timeout=300",
+        "-report_slow_units=300",
+        "-rss_limit_mb=6000",
+        "-print_final_stats=1",
+        "-seed=1",
+    ]
     atheris.Setup(words, guarded(reader, found, readers), custom_mutator=mutate)
     atheris.Fuzz()
 
@@ -64,7 +72,7 @@ def main() -> None:
 def import_readers() -> Callable[[str, bytes], BaseException | None]:
     from . import readers
 
-    readers.target("cpu").name  # noqa: B018  what is loaded on first use is loaded now, while imports are instrumented
+    readers.target("cpu")  # loaded on first use, and here while imports are instrumented
     return readers.attempt
 
 

@@ -1,4 +1,4 @@
-"""What fuzzing starts from. `python -m tests.fuzz.seeds` writes the binary files anew, which are committed in seeds/.
+"""What fuzzing starts from. `python -m tests.fuzz.start` writes the binary files anew, which are committed in seeds/.
 
 Texts are those that other tests have: prototxts of tests/goldens, nets of tests/passes.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent / "seeds"
 FINDINGS = Path(__file__).parent / "findings"
@@ -72,11 +73,12 @@ def make_caffemodel(name: str) -> bytes:
 
     from cortado.frontends.files.schema import message_class
 
-    message = message_class("NetParameter")()
+    message: Any = message_class("NetParameter")()
     text_format.Parse((TESTS / "goldens" / "layers" / f"{name}.prototxt").read_text("utf-8"), message)
     for layer in (*message.layer, *message.layers):
         holder = layer.layer if layer.DESCRIPTOR.name == "V1LayerParameter" and layer.HasField("layer") else layer
-        for shape in ((2, 3, 2, 2), (2,)):
+        shapes: tuple[tuple[int, ...], ...] = ((2, 3, 2, 2), (2,))
+        for shape in shapes:
             blob = holder.blobs.add()
             if layer.DESCRIPTOR.name == "LayerParameter":
                 blob.shape.dim.extend(shape)
