@@ -58,7 +58,7 @@ def test_some_seeds_are_good_files(reader: str) -> None:
         with suppress(*REFUSALS):
             FUNCTIONS[reader](data)
             accepted += 1
-    assert accepted
+    assert accepted, "after a change of the format: python -m tests.fuzz.start"
 
 
 @pytest.mark.parametrize("part", range(10))
