@@ -2,16 +2,19 @@
 
 The quickest tests that should tell come first: the cases of the pass that is mutated, or of the invariants; then random
 nets. A mutant that outlives them all is printed, and the command ends with 1. All tests have to pass on the package as
-it is, or nothing could be told: the command then ends with 2.
+it is, or nothing could be told: the command then ends with 2. A run over all mutants is recorded in
+benchmarks/results/mutants.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +26,7 @@ from .mutants import MUTANTS, Mutant
 ROOT = Path(__file__).resolve().parents[2]
 COPIED_FOLDERS = ("compiler", "passes", "runtime", "frontends", "tests")
 NETS = 80  # random nets that a mutant has to pass unseen
+RECORD = ROOT / "benchmarks" / "results" / "mutants.json"
 TIMEOUT = 600.0  # seconds: one that never ends is found out too
 
 
@@ -35,13 +39,29 @@ def main() -> int:
     if (broken := find_failing_suite(None)) != "":
         print(f"nothing can be told: {broken} fail on the package as it is")
         return 2
-    start, alive = perf_counter(), list[int]()
+    start, killers = perf_counter(), dict[int, str]()
     with ThreadPoolExecutor(asked.jobs) as pool:
         for number, killer in zip(numbers, pool.map(lambda i: find_failing_suite(MUTANTS[i]), numbers), strict=True):
             print(f"{number}: {killer or 'ALIVE'}: {MUTANTS[number]}", flush=True)
-            alive += [] if killer else [number]
-    print(f"{len(numbers)} mutants, {len(alive)} alive, {perf_counter() - start:.0f} s")
+            killers[number] = killer
+    alive, seconds = [str(MUTANTS[n]) for n, killer in killers.items() if not killer], perf_counter() - start
+    print(f"{len(numbers)} mutants, {len(alive)} alive, {seconds:.0f} s")
+    if not asked.numbers:
+        write_record(killers, alive, seconds)
     return int(bool(alive))
+
+
+def write_record(killers: dict[int, str], alive: list[str], seconds: float) -> None:
+    """How many mutants each suite killed, and which ones none did."""
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    found = {
+        "commit": commit.stdout.strip(),
+        "mutants": len(killers),
+        "killed": dict(Counter(killer for killer in killers.values() if killer)),
+        "alive": alive,
+        "seconds": round(seconds),
+    }
+    RECORD.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def find_failing_suite(mutant: Mutant | None) -> str:
