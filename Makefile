@@ -17,7 +17,7 @@ venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --wi
 RUFF    = $(BIN)/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants kill wheel clean
+.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants kill fuzz soak wheel clean
 
 help:
 	@echo "make demo    compile, explain and run examples/digits"
@@ -32,6 +32,8 @@ help:
 	@echo "make prove   N=2000 random nets through every pass (tests/proof)"
 	@echo "make mutants small mistakes in the compiler, each of which must make a test fail"
 	@echo "make kill    KILLS=500 processes that are killed while they write (tests/kill.py)"
+	@echo "make fuzz    all parsers on mutated files, MINUTES=1 each (tests/fuzz)"
+	@echo "make soak    call, load, drop and fork nets for hours (tests/soak.py); SHARE=100 for one in a hundred"
 	@echo "make wheel   build the wheel, and run the demo from it in a fresh environment"
 	@echo "make clean   remove all generated files"
 
@@ -93,6 +95,18 @@ mutants: $(VENV)/installed
 kill: KILLS ?= 500
 kill: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kill --trials $(KILLS) --record benchmarks/results/kills.json
+
+MINUTES ?= 1
+SHARE   ?= 1
+
+# Guided by coverage where atheris has a wheel for this Python and system; by chance elsewhere.
+fuzz: $(VENV)/installed
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) install --editable ".[fuzz]" || true
+	PYTHONPATH=.src $(BIN)/python -m tests.fuzz --minutes $(MINUTES) --jobs $(JOBS)
+
+soak: $(VENV)/installed
+	OMP_NUM_THREADS=1 PYTHONPATH=.src $(BIN)/python -W ignore -m tests.soak --share $(SHARE) \
+	  --record benchmarks/results/soak.json
 
 # Checks that the wheel is complete: installs it with only its dependencies, outside of this checkout, and runs the demo.
 wheel: $(VENV)/installed

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .limits import MAX_INTEGER
+
 Ints = tuple[int, ...]  # one number per axis; if all are equal, a single number, printed without brackets
 Coerce = Callable[[Any], Any]  # returns the value as it is stored; TypeError if it has another type
 
@@ -29,6 +31,14 @@ def coerce_exact(type_: type) -> Coerce:
     return coerce
 
 
+def coerce_integer(value: Any) -> int:
+    """OverflowError for a number that Caffe could not keep in an int."""
+    number: int = coerce_exact(int)(value)
+    if abs(number) > MAX_INTEGER:
+        raise OverflowError
+    return number
+
+
 def coerce_float(value: Any) -> float:
     if type(value) not in (int, float):
         raise TypeError
@@ -46,18 +56,18 @@ def coerce_list(element: Coerce) -> Coerce:
 
 def coerce_ints(value: Any) -> Ints:
     """Integers, one for each axis; if all are equal, only one is stored."""
-    numbers: Ints = coerce_list(coerce_exact(int))(value)
+    numbers: Ints = coerce_list(coerce_integer)(value)
     return numbers[:1] if len(set(numbers)) == 1 else numbers
 
 
 INTEGERS, NUMBERS = "a whole number or a list of them", "a number or a list of them"
 ATTRIBUTE_TYPES: dict[str, AttributeType] = {  # by annotation; modules with other attribute types add them
-    "int": AttributeType("a whole number", coerce_exact(int)),
+    "int": AttributeType("a whole number", coerce_integer),
     "float": AttributeType("a number", coerce_float),
     "bool": AttributeType("a bool", coerce_exact(bool)),
     "str": AttributeType("a str", coerce_exact(str)),
     "Ints": AttributeType(INTEGERS, coerce_ints),
-    "tuple[int, ...]": AttributeType(INTEGERS, coerce_list(coerce_exact(int))),
+    "tuple[int, ...]": AttributeType(INTEGERS, coerce_list(coerce_integer)),
     "tuple[float, ...]": AttributeType(NUMBERS, coerce_list(coerce_float)),
 }
 
@@ -84,7 +94,17 @@ def coerce_attribute(name: str, annotation: str, value: Any) -> Any:
     try:
         return wanted.coerce(value)
     except TypeError:
-        raise ValueError(f"{name} is {wanted.description}, not {value!r}") from None
+        raise ValueError(f"{name} is {wanted.description}, not {show_value(value)}") from None
+    except OverflowError:
+        raise ValueError(f"{name} is too large: whole numbers are up to {MAX_INTEGER}, Caffe's int") from None
+
+
+def show_value(value: Any) -> str:
+    """A value for a message, cut short where a hostile text made it long."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "a number of that many digits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def annotation_of(field_type: Any) -> str:

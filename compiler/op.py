@@ -25,6 +25,7 @@ from torch import Tensor
 
 from .attributes import Ints, annotation_of, coerce_attribute, is_same_attribute, require_attribute_type
 from .float32 import with_float32_attributes
+from .limits import MAX_CONSTANT_ELEMENTS, MAX_ELEMENTS, require_size
 from .recorder import Recorder
 from .scalar import TENSORS
 from .types import TensorType
@@ -122,13 +123,19 @@ class Op:
         return ()
 
     def infer_types(self, operands: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        """The result of `infer`, always as a tuple. ValueError if the number of operands is wrong, or from `infer`."""
+        """The result of `infer`, always as a tuple.
+
+        ValueError if the number of operands is wrong, if a result is larger than limits.py allows, or from `infer`.
+        """
         least, most = self.arity
         if len(operands) < least or (most is not None and len(operands) > most):
             noun = "operand" if self.arity == (1, 1) else "operands"
             raise ValueError(f"takes {self.arity} {noun}, not {len(operands)}")
         made = self.infer(*operands)
-        return made if isinstance(made, tuple) else (made,)
+        results = made if isinstance(made, tuple) else (made,)
+        for type in results:
+            require_size(type, MAX_CONSTANT_ELEMENTS if self.shape_only else MAX_ELEMENTS)
+        return results
 
     def compute(self, operands: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The result of `reference` with the attributes in float32, as Caffe has them; always as a tuple."""
@@ -253,7 +260,7 @@ def make_op(name: str, attributes: dict[str, Any]) -> Op:
 
 def did_you_mean(word: str, known: Any) -> str:
     """`; did you mean conv?` with the closest known word, or "" if none is close."""
-    close = get_close_matches(word, list(known), n=1)
+    close = get_close_matches(word[:100], list(known)[-1000:], n=1)  # comparing takes time, and nets may be hostile
     return f"; did you mean {close[0]}?" if close else ""
 
 

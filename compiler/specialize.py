@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from .errors import CompileError
 from .ir import Graph
+from .limits import require_size
 from .op import did_you_mean
 from .plan import PlannedGraph
 from .rewrite import live_nodes, retype
@@ -40,6 +41,8 @@ def reshape_inputs(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:
         advice = f"The inputs are {known}."
         raise CompileError(f'a shape is given for "{unknown[0]}", which is not an input', advice=advice)
     try:
+        for type in types.values():
+            require_size(type)
         return retype(graph, types)
     except ValueError as e:
         raise CompileError(f"{graph.name} cannot take {describe_shapes(shapes)}: {e}") from None

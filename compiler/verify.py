@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .errors import CompileError, Loc
 from .ir import LAYOUTS, Constant, Graph, Node, Value
+from .limits import size_fault
 from .memory import verify_plan
 from .plan import UNPLANNED, MemoryPlan, PlannedGraph
 
@@ -22,6 +23,8 @@ def verify(graph: Graph, plan: MemoryPlan = UNPLANNED) -> Graph:
 
     for value in (*graph.inputs, *graph.constants):
         define(value)
+        fault = size_fault(value.type)
+        require(not fault, graph, f"{value.name} {fault}")
     seen: set[Value] = {*graph.inputs, *graph.constants}
     require(len(seen) == len(graph.inputs) + len(graph.constants), graph, "an input is given twice")
     for node in graph.nodes:

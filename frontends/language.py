@@ -15,6 +15,7 @@ from ..compiler.text import parse_planned
 from ..compiler.text.parse import resolve, weights_beside
 from ..compiler.text.syntax import read_tree
 from ..compiler.text.weights import load_tensors
+from ..compiler.text_limits import read_limited, read_stream
 from .caffe.weights import WeightsGiven
 from .files.file_types import is_artifact
 
@@ -38,7 +39,8 @@ def read_language(
         )
         raise CompileError(f"{weights}: this is no file of weights for {path}", advice=advice)
     try:
-        text = sys.stdin.read() if path == STDIN else path.read_text("utf-8")
+        data = read_stream(sys.stdin.buffer, "<stdin>") if path == STDIN else read_limited(path)
+        text = data.decode("utf-8")
     except OSError as e:
         advice = "Give the path of a net in cortado's language."
         raise CompileError(f"{path}: {e.strerror or e}", advice=advice) from None

@@ -22,6 +22,7 @@ from .plan import DTYPES, ArtifactError
 
 ALIGNMENT = 64
 SAFETENSORS_DTYPES = {dtype: name.upper() for name, dtype in DTYPES.items()}
+MAX_TENSORS = 100_000  # two weights for each of as many nodes as a net may have
 MAX_HEADER_BYTES = 100_000_000  # limit of the safetensors library
 PAD = "pad."  # begins the name of an entry of zeros
 SEAL, NO_SEAL = "header", "0" * 64  # the metadata with the header's hash, and what stands there while it is hashed
@@ -111,6 +112,8 @@ def read_tensors(path: Path) -> Container:
     try:
         with safe_open(path, framework="pt") as file:
             names = list[str]()
+            if (count := len(file.keys())) > 2 * MAX_TENSORS:  # half of them may be padding
+                raise ArtifactError(f"it has {count} tensors, and the limit is {2 * MAX_TENSORS}")
             for name in file.keys():  # noqa: SIM118
                 form = file.get_slice(name)
                 if form.get_dtype() not in SAFETENSORS_DTYPES.values():

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from .arena import can_hold
@@ -18,6 +15,7 @@ from .plan import ArtifactError, Dim, Plan, Shape
 from .primitives import LayerFunction, PackedWeights
 from .resources import Resources
 from .runners import BindableProgram, Program, Runner, find_runner
+from .threads import ForkSafeLock, torch_threads
 
 InputShapes = Mapping[str, Shape]
 
@@ -66,7 +64,7 @@ class Net:
         self.layers = dict(layers)
         self.threads = threads
         self.packed_weights = PackedWeights()
-        self.lock = threading.Lock()
+        self.lock = ForkSafeLock()
         self.plan, self.runner = choose_plan(artifact)
         with torch_threads(threads):  # how oneDNN wants its weights depends on it
             first = self.prepare(artifact, self.plan)
@@ -232,17 +230,3 @@ def key_of(plan: Plan) -> tuple[Shape, ...]:
 
 def describe_shapes(names: Sequence[str], shapes: Sequence[Sequence[Dim]]) -> str:
     return ", ".join(f"{name} [{', '.join(map(str, dims))}]" for name, dims in zip(names, shapes, strict=True))
-
-
-@contextmanager
-def torch_threads(count: int | None) -> Iterator[None]:
-    """torch's threads for this thread's work, put back afterwards."""
-    before = torch.get_num_threads()
-    if count is None or count == before:
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

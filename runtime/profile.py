@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from .net import Net, torch_threads
+from .net import Net
 from .plan import Plan
 from .runners import ObservableProgram, find_runner
+from .threads import torch_threads
 
 WARM_UP_RUNS = 3  # untimed runs: caches fill, and oneDNN creates its kernels at the first call
 

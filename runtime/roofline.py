@@ -9,7 +9,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from .net import torch_threads
+from .threads import torch_threads
 
 CONVOLUTIONS = ((64, 56), (128, 28), (256, 28))  # (channels, image size) of 3x3 convolutions at which oneDNN is fastest
 MEMORY_BYTES, CACHE_BYTES = 128 << 20, 256 << 10  # bytes: larger than the caches, and small enough for them

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .net import Net, torch_threads
+from .net import Net
 from .runners import ObservableProgram
+from .threads import torch_threads
 
 
 def trace(net: Net, inputs: Mapping[str, Any]) -> dict[str, Tensor]:

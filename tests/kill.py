@@ -6,7 +6,7 @@ a part of a file that the next run removes. Then the job runs again, to its end:
 as ever, and leave nothing else. Ends with 1 if any of that fails in any trial.
 
 Jobs run in copies of this process, which has imported all that they need, so run it with OMP_NUM_THREADS=1: threads are
-not copied. Every twentieth trial is a process that starts from nothing.
+not copied. Every twentieth trial is a process that starts from nothing. With --record FILE it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -102,25 +102,28 @@ def main() -> int:
     if asked.once:
         JOBS[asked.once[0]].work(Path(asked.once[1]))
         return 0
-    dice = random.Random(asked.seed)
+    record = json.loads(asked.record.read_text("utf-8")) if asked.record and asked.record.exists() else {}
+    if record.get("seed", asked.seed) != asked.seed:
+        parser.error(f"{asked.record} is of seed {record['seed']}; remove it, or go on with that")
+    record = {"seed": asked.seed, "trials": 0, "jobs": {}, "failures": []} | record
     fresh, copied = ([name for name in asked.jobs if JOBS[name].fresh is f] for f in (True, False))
-    order = [pick(fresh or copied if k % 20 == 19 else copied or fresh, k) for k in range(asked.trials)]
     with tempfile.TemporaryDirectory() as folder:
-        inputs = Path(folder) / "inputs"
+        inputs, known = Path(folder) / "inputs", dict[str, tuple[Content, float]]()
         make_inputs(inputs)
-        counts = {name: Counter[str]() for name in asked.jobs}
-        failures = list[str]()
-        known = {name: measure(JOBS[name], inputs, Path(folder)) for name in asked.jobs if name in order}
-        for trial, name in enumerate(order):
-            work = Path(folder) / "work"
-            failed = run_trial(JOBS[name], inputs, work, known[name], dice, counts[name])
-            failures += [f"trial {trial} of seed {asked.seed}, {name}: {sentence}" for sentence in failed]
+        for trial in range(record["trials"], asked.trials):
+            name = pick(fresh or copied if trial % 20 == 19 else copied or fresh, trial)
+            if name not in known:
+                known[name] = measure(JOBS[name], inputs, Path(folder))
+            work, dice = Path(folder) / "work", random.Random(f"{asked.seed} {trial}")
+            counts = Counter(record["jobs"].get(name, {}))
+            failed = run_trial(JOBS[name], inputs, work, known[name], dice, counts)
             shutil.rmtree(work)
-    record = {"trials": asked.trials, "seed": asked.seed, "jobs": counts, "failures": failures}
-    if asked.record:
-        asked.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            record["jobs"][name], record["trials"] = counts, trial + 1
+            record["failures"] += [f"trial {trial}, {name}: {sentence}" for sentence in failed]
+            if asked.record and (trial % 10 == 9 or trial + 1 == asked.trials):
+                asked.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=1))
-    return int(bool(failures))
+    return int(bool(record["failures"]))
 
 
 def pick(names: list[str], k: int) -> str:

@@ -209,4 +209,4 @@ def test_what_is_killed_while_it_writes_leaves_nothing_half(tmp_path: Path) -> N
     done = subprocess.run(words, cwd=ROOT, env=settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads((tmp_path / "record.json").read_text())
-    assert sum(job["trials"] for job in record["jobs"].values() if job) == 18
+    assert sum(job["trials"] for job in record["jobs"].values()) == record["trials"] == 18

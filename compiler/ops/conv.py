@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..op import Ints, Op, Trait, op, per_axis
 from ..types import TensorType
-from .image import plural, split_image_dims
+from .image import plural, require_int, split_image_dims
 from .weighted import Weighted
 
 CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -40,15 +40,18 @@ class Geometry(Op):
                 raise ValueError(f"stride {s}, pad {p}, dilation {d}: stride and dilation are 1 or more, pad 0 or more")
             if k < 1:
                 raise ValueError(f"the window's size is 1 or more, not {k}")
-            yield i, s, p, d * (k - 1) + 1
+            require_int(reach := d * (k - 1) + 1, "the reach of a window")
+            yield i, s, p, reach
 
     def output_sizes(self, sizes: Sequence[int], window: Sequence[int]) -> list[int]:
         """The number of window positions along each image axis (Caffe, conv_layer.cpp)."""
-        made = []
+        made, padded = [], list[int]()
         for i, s, p, reach in self.window_axes(sizes, window):
+            padded.append(i + 2 * p)
             if reach > i + 2 * p:
                 raise ValueError(f"a window of {reach} does not fit into an image of {i} padded to {i + 2 * p}")
             made.append((i + 2 * p - reach) // s + 1)
+        require_int(prod(padded), "the places of the padded image")
         return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..limits import MAX_INTEGER, format_large
 from ..types import Dim, TensorType
 
 
@@ -11,6 +12,12 @@ def split_image_dims(x: TensorType) -> tuple[Dim, int, tuple[int, ...]]:
         raise ValueError(f"takes images [n, c, ...], not {x}")
     channels, *sizes = TensorType(x.dtype, x.dims[1:]).shape
     return x.dims[0], channels, tuple(sizes)
+
+
+def require_int(number: int, what: str) -> None:
+    """ValueError if Caffe, which counts it in an int, would overflow."""
+    if number > MAX_INTEGER:
+        raise ValueError(f"{what} would be {format_large(number)}, and Caffe counts up to {MAX_INTEGER}")
 
 
 def plural(count: int, noun: str) -> str:

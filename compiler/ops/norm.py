@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from ..op import Op, op
 from ..types import TensorType
-from .image import split_image_dims
+from .image import require_int, split_image_dims
 
 
 @op("lrn")
@@ -34,6 +35,9 @@ class Lrn(Op):
             raise ValueError(f'region is "across" or "within", not "{self.region}"')
         if self.region == "within" or x.rank > 2:
             split_image_dims(x)
+        wider = x.bounds[1:2] if self.region == "across" else x.bounds[2:]
+        rest = x.numel // max(prod(wider), 1)
+        require_int(rest * prod(n + self.size - 1 for n in wider), "the numbers with the window's padding")
         return x
 
     def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:

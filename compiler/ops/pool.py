@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..op import Ints, Op, Trait, op, per_axis
 from ..types import TensorType
-from .image import split_image_dims
+from .image import require_int, split_image_dims
 
 
 class Window(NamedTuple):
@@ -67,7 +67,9 @@ class Pool(Op):
 
     def result_type(self, x: TensorType) -> TensorType:
         n, c, sizes = split_image_dims(x)
-        return x.with_shape(n, c, *(w.window_count for w in self.windows(sizes)))
+        windows = self.windows(sizes)
+        require_int(prod((*x.bounds[:2], *(w.size + 2 * w.pad for w in windows))), "the numbers of the padded images")
+        return x.with_shape(n, c, *(w.window_count for w in windows))
 
     def window_size(self, x: TensorType) -> int:
         """The number of elements of one window."""

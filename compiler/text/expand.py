@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir import Graph, Value
-from ..op import REGISTRY, did_you_mean
+from ..op import did_you_mean
 from .frame import ActiveCall, Frame, find_last_definitions
 from .scope import Scope
-from .tree import Assignment, CallSyntax, Function, Name, Repeat, Statements
+from .tree import Assignment, CallSyntax, Function, Name, Repeat, Statements, TypedName
 from .weights import Tensors
 
 MAX_ROUNDS = 10_000
@@ -19,16 +19,11 @@ class Expander(Scope):
     """A scope that expands calls of functions and `repeat` blocks."""
 
     def __init__(
-        self, text: str, file: str, weights: Tensors, kernels: Mapping[str, Graph], functions: tuple[Function, ...]
+        self, text: str, file: str, weights: Tensors, kernels: Mapping[str, Graph], functions: Mapping[str, Function]
     ) -> None:
         super().__init__(text, file, weights, kernels)
-        self.functions: dict[str, Function] = {}
-        for function in functions:
-            name = function.name
-            if name.text in self.functions or name.text in kernels or name.text in REGISTRY:
-                raise self.make_error(name, f"{name.text} is defined already", "Give the function another name.")
-            self.functions[name.text] = function
-        self.last_definitions = {name: find_last_definitions(f.body) for name, f in self.functions.items()}
+        self.functions = functions
+        self.last_definitions: dict[str, Mapping[str, TypedName]] = {}  # by function, of those that were called
 
     @property
     def callable_names(self) -> list[str]:
@@ -45,6 +40,7 @@ class Expander(Scope):
         rounds = self.evaluate_rounds(repeat)
         names = repeat.rounds.names
         for i, values in enumerate(rounds):
+            self.count_work(Name("repeat", repeat.token))
             with self.frame.enter_round(i + 1, i + 1 == len(rounds), names, values):
                 self.build_statements(repeat.body)
 
@@ -83,6 +79,11 @@ class Expander(Scope):
 
     def expand_call(self, call: CallSyntax, names: list[str]) -> list[Value]:
         """Expand a call to the function's lines. Returns its results, under these names."""
+        self.count_work(call.target)
+        with self.enter_call(call):
+            return self.expand_lines(call, names)
+
+    def expand_lines(self, call: CallSyntax, names: list[str]) -> list[Value]:
         function, target = self.functions[call.target.text], call.target
         if len(function.results) != len(names):
             count = len(function.results)
@@ -92,9 +93,12 @@ class Expander(Scope):
         finals = {r.text: name for r, name in zip(function.results, names, strict=True) if isinstance(r, Name)}
         visit = ActiveCall(target.text, names[0], target.token.line or 1)
         outer, given = self.frame, self.bind_arguments(function, call, names[0])
-        self.frame = Frame(
-            given, f"{names[0]}.", self.last_definitions[target.text], finals, (*outer.active_calls, visit)
-        )
+        if target.text not in self.last_definitions:
+            self.last_definitions[target.text] = find_last_definitions(function.body)
+        prefix = f"{names[0]}."
+        if any(outside.value_name == names[0] for outside in outer.active_calls):  # it makes what its caller returns
+            prefix += f"{target.text}."
+        self.frame = Frame(given, prefix, self.last_definitions[target.text], finals, (*outer.active_calls, visit))
         try:
             for parameter in function.parameters:  # a default may refer to the parameters before it
                 if parameter.name.text not in given:

@@ -10,9 +10,10 @@ import torch
 from ..ir import Graph
 from ..op import REGISTRY
 from ..plan import PlannedGraph
+from .evaluate import Evaluator
 from .expand import Expander
 from .syntax import read_tree
-from .tree import SourceFile
+from .tree import Function, SourceFile
 from .weights import Tensors, load_tensors
 
 
@@ -37,18 +38,28 @@ def parse_planned(text: str, file: str = "<text>", weights: Mapping[str, torch.T
 def resolve(tree: SourceFile, text: str, file: str, tensors: Tensors) -> PlannedGraph:
     """The net of a text's syntax tree, with `tensors` by handle. Errors are those of `parse_planned`."""
     known: dict[str, Graph] = {}
+    evaluator = Evaluator(text, file)
     if not tree.blocks:
-        name = tree.functions[0].name
-        raise Expander(text, file, tensors, known, ()).make_error(name, "the text has functions, but no net")
+        raise evaluator.make_error(tree.functions[0].name, "the text has functions, but no net")
     *kernels, net = tree.blocks
+    functions = functions_by_name(tree, {kernel.name.text for kernel in kernels}, evaluator)
     for kernel in kernels:
-        scope = Expander(text, file, tensors, known, tree.functions)
         if kernel.kind != "kernel" or kernel.name.text in known or kernel.name.text in REGISTRY:
-            raise scope.make_error(
-                kernel.name, f"{kernel.name.text}: a text has kernels of different names, then one net"
-            )
-        known[kernel.name.text] = scope.kernel(kernel)
-    return Expander(text, file, tensors, known, tree.functions).build_graph(net)
+            sentence = f"{kernel.name.text}: a text has kernels of different names, then one net"
+            raise evaluator.make_error(kernel.name, sentence)
+        known[kernel.name.text] = Expander(text, file, tensors, known, functions).kernel(kernel)
+    return Expander(text, file, tensors, known, functions).build_graph(net)
+
+
+def functions_by_name(tree: SourceFile, kernels: set[str], evaluator: Evaluator) -> dict[str, Function]:
+    """The functions of a text. CompileError if one has the name of another, of a kernel or of an operator."""
+    found: dict[str, Function] = {}
+    for function in tree.functions:
+        name = function.name
+        if name.text in found or name.text in kernels or name.text in REGISTRY:
+            raise evaluator.make_error(name, f"{name.text} is defined already", "Give the function another name.")
+        found[name.text] = function
+    return found
 
 
 def weights_beside(tree: SourceFile, file: str) -> Path | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,17 +12,17 @@ import torch
 from .. import ops
 from ..errors import CompileError
 from ..ir import Constant, Graph, Node, Value, declare_weight
+from ..limits import MAX_CALLS, MAX_NODES
 from ..op import REGISTRY, Op, did_you_mean, make_op
 from ..plan import Alias, Halo, MemoryPlan, Offset, Placement, PlannedGraph, Subview
 from ..types import DTYPES, TensorType
 from ..verify import verify
+from .evaluate import Evaluator
 from .frame import Frame, find_last_definitions
 from .syntax import location_of
 from .tree import (
     Assignment,
-    BinaryExpression,
     CallSyntax,
-    DimensionOf,
     GraphBlock,
     Name,
     Place,
@@ -30,22 +31,22 @@ from .tree import (
     PlaceIn,
     PlaceOver,
     Statements,
-    SymbolicType,
     TypedName,
     WeightDeclaration,
 )
 from .weights import Tensors
 
 
-class Scope:
+class Scope(Evaluator):
     """The values and nodes built so far, and the frame in which names are looked up."""
 
     def __init__(self, text: str, file: str, weights: Tensors, kernels: Mapping[str, Graph]) -> None:
-        self.text, self.file, self.weights, self.kernels = text, file, weights, kernels
+        super().__init__(text, file)
+        self.weights, self.kernels = weights, kernels
         self.values: dict[str, Value] = {}
         self.nodes: list[Node] = []
         self.places: list[tuple[Value, Place]] = []
-        self.frame = Frame()
+        self.depth = self.work = 0
 
     @property
     def callable_names(self) -> list[str]:
@@ -178,7 +179,25 @@ class Scope:
         """The value of a nested call, under an unused name."""
         while name in self.values:
             name += ".a"
-        return self.build_call(call, name)
+        with self.enter_call(call):
+            return self.build_call(call, name)
+
+    @contextmanager
+    def enter_call(self, call: CallSyntax) -> Iterator[None]:
+        """One call inside another, or the lines of a function. CompileError if they are too deep."""
+        if self.depth == MAX_CALLS:
+            raise self.make_error(call.target, f"calls are nested deeper than {MAX_CALLS}", "Name the inner results.")
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+    def count_work(self, name: Name) -> None:
+        """One more value, round or call of a function. CompileError if there are too many."""
+        self.work += 1
+        if self.work > MAX_NODES:
+            raise self.make_error(name, f"this text makes more than {MAX_NODES} values, rounds and calls of functions")
 
     def build_call(self, call: CallSyntax, name: str) -> Value:
         node = self.build_node(call, [name])
@@ -206,6 +225,7 @@ class Scope:
         return self.add_value(name, value)
 
     def add_value(self, name: Name, value: Value) -> Value:
+        self.count_work(name)
         if value.name in self.values:
             raise self.make_error(
                 name, f"{value.name} is defined twice", "Values are defined once: rename one of them."
@@ -217,68 +237,3 @@ class Scope:
         if not self.frame.can_define(name.text):
             raise self.make_error(name, f"{name.text} is defined twice", "Values are defined once: rename one of them.")
         self.frame.bindings[name.text], self.frame.definition_rounds[name.text] = value, self.frame.rounds
-
-    def lookup(self, name: Name) -> Value:
-        found = self.binding_of(name)
-        if not isinstance(found, Value):
-            raise self.make_error(name, f"{name.text} is {found!r}, where a value is expected")
-        return found
-
-    def binding_of(self, name: Name) -> Any:
-        known = self.frame.bindings
-        if name.text not in known:
-            raise self.make_error(name, f"{name.text} is not defined before this line{did_you_mean(name.text, known)}")
-        return known[name.text]
-
-    def evaluate_type(self, typed: TypedName) -> TensorType:
-        if isinstance(typed.type, SymbolicType):
-            sizes = [self.evaluate(size) for size in typed.type.sizes]
-            if bad := [size for size in sizes if not isinstance(size, int) or isinstance(size, bool) or size < 0]:
-                raise self.make_error(typed.name, f"{typed.name.text} has the size {bad[0]!r}, which is not valid")
-            return TensorType(str(typed.type.dtype), tuple(sizes))
-        assert typed.type is not None
-        return typed.type
-
-    def evaluate(self, written: Any) -> Any:
-        """Evaluate a number, word, list or arithmetic expression."""
-        match written:
-            case Name():
-                found = self.binding_of(written)
-                if isinstance(found, Value):
-                    raise self.make_error(written, f"{written.text} is a value, where a number or a word is expected")
-                return found
-            case DimensionOf(of=of, axis=axis):
-                type, wanted = self.lookup(of).type, self.evaluate(axis)
-                if not isinstance(wanted, int) or not -type.rank <= wanted < type.rank:
-                    raise self.make_error(of, f"{of.text} is {type}, which has no dimension {wanted!r}")
-                return type.dims[wanted]
-            case BinaryExpression(sign=sign, left=left, right=right):
-                try:
-                    return evaluate_arithmetic(str(sign), self.evaluate(left), self.evaluate(right))
-                except ValueError as e:
-                    raise self.make_error(Name(str(sign), sign), str(e)) from None
-            case tuple() if not isinstance(written, CallSyntax):
-                return tuple(map(self.evaluate, written))
-            case CallSyntax():
-                advice = f"Only a function of this text can take {written.target.text}(...) by name."
-                raise self.make_error(written.target, "a call is a value, where a number is expected", advice)
-        return written
-
-    def make_error(self, name: Name, message: str, advice: str = "") -> CompileError:
-        where = "".join(f"; {visit}" for visit in reversed(self.frame.active_calls))
-        return CompileError(message + where, location_of(name.token, self.file), self.text, advice)
-
-
-def evaluate_arithmetic(sign: str, left: Any, right: Any) -> Any:
-    """The result of an arithmetic operation. ValueError for operands that are not numbers, or an inexact division."""
-    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in (left, right)):
-        raise ValueError(f"{left!r} {sign} {right!r}: both have to be numbers")
-    if sign == "/":
-        if not right:
-            raise ValueError(f"{left} / 0: division by zero")
-        if isinstance(left, int) and isinstance(right, int):
-            if left % right:
-                raise ValueError(f"{right} does not divide {left}")
-            return left // right
-        return left / right
-    return {"+": left + right, "-": left - right, "*": left * right}[sign]

@@ -9,12 +9,14 @@ from lark import Lark, Token, UnexpectedCharacters, UnexpectedInput, UnexpectedT
 from lark.exceptions import VisitError
 
 from ..errors import CompileError, Loc
+from ..text_limits import check_nesting
 from .tree import SourceFile
 from .tree_builder import TokenError, TreeBuilder
 
 
 def read_tree(text: str, file: str) -> SourceFile:
     """The syntax tree of a text. CompileError at the first syntax error."""
+    check_nesting(text, file)
     try:
         tree: SourceFile = grammar().parse(text)  # type: ignore[assignment]
         return tree

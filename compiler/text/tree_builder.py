@@ -60,7 +60,7 @@ class TreeBuilder(Transformer[Token, Any]):
         return GraphBlock(str(kind), name, inputs, arena, body, tuple(p for p in rest if isinstance(p, ReturnedName)))
 
     def arena(self, parts: list[Token]) -> int:
-        return int(parts[0])
+        return parse_int(parts[0])
 
     def function(self, parts: list[Any]) -> Function:
         name, *rest = parts
@@ -111,7 +111,7 @@ class TreeBuilder(Transformer[Token, Any]):
         return ReturnedName(parts[0], parts[-1])
 
     def at(self, parts: list[Token]) -> PlaceAt:
-        return PlaceAt(int(parts[0]))
+        return PlaceAt(parse_int(parts[0]))
 
     def halo(self, parts: list[Token]) -> PlaceHalo:
         return PlaceHalo(*map(int, parts))
@@ -120,7 +120,7 @@ class TreeBuilder(Transformer[Token, Any]):
         return PlaceOver(parts[0])
 
     def within(self, parts: list[Any]) -> PlaceIn:
-        return PlaceIn(parts[0], int(parts[1]), int(parts[2]))
+        return PlaceIn(parts[0], parse_int(parts[1]), parse_int(parts[2]))
 
     def nowhere(self, parts: list[Any]) -> None:
         return None
@@ -149,7 +149,7 @@ class TreeBuilder(Transformer[Token, Any]):
     def number(self, parts: list[Token]) -> float:
         text = parts[0]
         whole = text.lstrip("+-").isdigit() and float(text).hex() != "-0x0.0p+0"  # minus zero is no whole number
-        return int(text) if whole else float(text)
+        return parse_int(parts[0]) if whole else float(text)
 
     def word(self, parts: list[Token]) -> bool | None:
         return {"true": True, "false": False, "none": None}[str(parts[0])]
@@ -180,6 +180,16 @@ def as_literal(written: Any) -> Any:
     return ListLiteral(map(as_literal, written)) if isinstance(written, ListLiteral) else written
 
 
+def parse_int(token: Token) -> int:
+    """A whole number of 64 bits. TokenError for a longer one."""
+    if len(token) > MAX_DIGITS:
+        raise TokenError(f"a number of {len(token)} digits is too large", token)
+    return int(token)
+
+
+MAX_DIGITS = 19  # of a number of 64 bits, or 18 and a sign
+
+
 def unquote(token: Token) -> str:
     try:
         text: str = json.loads(token)
@@ -200,8 +210,10 @@ def parse_type(token: Token) -> tuple[TensorType, str | None]:
         if dtype not in DTYPES:
             raise unknown_dtype_error(token, dtype)
         words = [w.strip() for w in inside.split(",")] if inside.strip() else []
-        if not all(w.removeprefix("?").isdigit() for w in words):
-            raise TokenError(f"{token} is no type", token, "A type is an element type and sizes: f32[1,3,224,224].")
+        if not all(w.removeprefix("?").isdigit() and len(w) <= MAX_DIGITS for w in words):
+            raise TokenError(
+                f"{token[:40]} is no type", token, "A type is an element type and sizes: f32[1,3,224,224]."
+            )
         dims = tuple(AtMost(int(w[1:])) if w[0] == "?" else int(w) for w in words)
         if len(_TYPE_CACHE) > 10_000:
             _TYPE_CACHE.clear()

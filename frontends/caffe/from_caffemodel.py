@@ -52,7 +52,10 @@ def read_net(weights: Weights, path: str | Path, outputs: Sequence[str] = ()) ->
     """
     errors: list[CompileError] = []
     whole = message_class("NetParameter")()
-    whole.MergeFromString(weights.settings)
+    try:
+        whole.MergeFromString(weights.settings)
+    except DecodeError:
+        raise CompileError(f"{path}: the net's settings are damaged", advice=COPY_AGAIN) from None
     errors.extend(find_unknown_fields(whole, "the net", path))
     edges = [LayerEdges(layer.type, layer.bottoms, layer.tops) for layer in weights.layers]
     for layer, needed in zip(weights.layers, reaching(edges, outputs), strict=True):
@@ -77,7 +80,7 @@ def parse_settings(layer: LayerBlobs, path: str | Path) -> Protobuf:
     message = message_class(layer.schema)()
     try:
         message.MergeFromString(renumber_settings(layer, path))
-    except DecodeError:
+    except (DecodeError, wire.Damaged):
         raise CompileError(f'{path}: layer "{layer.name}": its settings are damaged', advice=COPY_AGAIN) from None
     if layer.schema == "LayerParameter":
         message.ClearField("phase")  # Caffe stores the phase in which it wrote the file

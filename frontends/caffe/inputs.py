@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...compiler.errors import CompileError
+from ...compiler.limits import show_type, size_fault
 from ...compiler.op import did_you_mean
 from ...compiler.types import AtMost, Dim, TensorType
 from ..files.message import Message
@@ -69,6 +70,10 @@ def read_inputs(
             found.broken.add(name)
         elif any((d.bound if isinstance(d, AtMost) else d) < 1 for d in wanted):
             errors.append(where.fault(f'the input "{name}" is {list(wanted)}: every size is at least 1'))
+            found.broken.add(name)
+        elif fault := size_fault(TensorType("f32", tuple(wanted))):
+            shown = show_type(TensorType("f32", tuple(wanted)))
+            errors.append(where.fault(f'the input "{name}", {shown}, {fault}'))
             found.broken.add(name)
         else:
             found.declared.append(DeclaredInput(name, TensorType("f32", tuple(wanted)), f'the input "{name}"'))

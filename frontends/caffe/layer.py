@@ -19,6 +19,7 @@ import torch
 from ...compiler.errors import CompileError, Loc
 from ...compiler.float32 import shortest_decimal as shortest_decimal
 from ...compiler.ir import Constant, Value
+from ...compiler.limits import MAX_ELEMENTS, show_type, size_fault
 from ...compiler.op import Op
 from ...compiler.registry import Registry
 from ...compiler.types import Dim, TensorType
@@ -129,6 +130,7 @@ class Layer:
     def weight(self, shape: Sequence[int], role: str) -> Constant:
         """The next learnt blob, of Caffe's shape, as a constant named LAYER.ROLE (weight, bias, slope...)."""
         index, self.blobs = self.blobs, self.blobs + 1
+        self.check_size(shape, f"its {role}")
         return self.importer.weight(self, index, tuple(shape), role)
 
     def numbers(self, shape: Sequence[int], role: str) -> torch.Tensor | None:
@@ -138,7 +140,14 @@ class Layer:
 
     def constant(self, data: torch.Tensor | None, shape: Sequence[int], role: str) -> Constant:
         """A constant computed from stored blobs, named LAYER.ROLE; `data` None: unbound."""
+        self.check_size(shape, f"its {role}")
         return self.importer.constant(f"{self.name}.{role}", data, tuple(shape))
+
+    def check_size(self, shape: Sequence[int], what: str, limit: int = MAX_ELEMENTS) -> None:
+        """CompileError if a blob of this shape would be larger than Caffe allows, or than `limit`."""
+        type = TensorType("f32", tuple(shape))
+        if fault := size_fault(type, limit):
+            raise self.fault(f"{what}, {show_type(type)}, {fault}")
 
     @property
     def stored(self) -> int | None:

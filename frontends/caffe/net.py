@@ -12,6 +12,7 @@ import torch
 
 from ...compiler.errors import CompileError, Loc, raise_all
 from ...compiler.ir import Constant, Graph, Node, Value
+from ...compiler.limits import MAX_ERRORS, MAX_NODES
 from ...compiler.op import Op, did_you_mean
 from ...compiler.ops.shape import Reshape
 from ...compiler.rewrite import live_nodes
@@ -55,6 +56,9 @@ def build_graph(
     message = upgrade_net(message, dropped)
     if "layer" not in message:
         raise message.fault("there is no layer in this file", None, "A net is a list of layer { ... }.")
+    if len(message["layer"]) > MAX_NODES:
+        sentence = f"the net has {len(message['layer'])} layers, and the limit is {MAX_NODES}"
+        raise message.fault(sentence, "layer", "", MAX_NODES)
     message.reset_reads()
     importer = Importer(message, weights, lenient, warn)
     kept = select_layers(message["layer"], state.with_file_stages(message), importer.errors)
@@ -116,10 +120,16 @@ class Importer:
     def report(self, findings: Iterable[UnusedField]) -> None:
         """Report unused fields: as warnings if they are harmless or the caller is lenient, else as errors."""
         for found in findings:
+            self.stop_at_many()
             if found.is_harmless or self.lenient:
                 self.warn(f"{found}{'' if found.is_harmless else ': ignored'}")
             else:
                 self.errors.append(found.error)
+
+    def stop_at_many(self) -> None:
+        """Raise the errors so far if they are as many as are reported at once."""
+        if len(self.errors) >= MAX_ERRORS:
+            raise_all(sort_by_location(self.errors[:MAX_ERRORS]))
 
     def add_input(self, given: DeclaredInput) -> None:
         """Add an input to the graph, and its blob."""
@@ -129,6 +139,7 @@ class Importer:
 
     def add_layer(self, message: Message) -> None:
         """Import one layer; if it fails, record the error and mark its tops as broken."""
+        self.stop_at_many()
         tops = message["top"]
         try:
             self.check_type(message)

@@ -6,15 +6,17 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
+from ...compiler.limits import MAX_AXES, MAX_ELEMENTS
 from . import wire
 
 Array = npt.NDArray[np.generic]
 
-MAX_AXES, MAX_COUNT = 32, 2**48  # Caffe's limit of axes (kMaxBlobAxes in blob.hpp); more elements than fit any memory
+MAX_PIECES = 10_000  # fields of one blob: Caffe writes its data as one, other programs as a few
 RAW_DTYPES = {
     0: "<f8",
     1: "<f4",
@@ -77,7 +79,7 @@ def parse_blob(data: memoryview, start: int, stop: int) -> Blob:
             case (1 | 2 | 3 | 4 | 5) as axis, wire.VARINT:
                 legacy[axis] = wire.to_int64(field.value)
             case 7, wire.BYTES:
-                shape.extend(read_dims(data, field))
+                shape.extend(islice(read_dims(data, field), MAX_AXES + 1))
             case 5, _:
                 floats.append(view_numbers(data, field, "<f4"))
             case 6, wire.BYTES:
@@ -105,7 +107,7 @@ def check_blob(blob: Blob) -> Blob:
     if (
         len(blob.shape) > MAX_AXES
         or min(blob.shape, default=0) < 0
-        or math.prod(d or 1 for d in blob.shape) > MAX_COUNT
+        or math.prod(d or 1 for d in blob.shape) > MAX_ELEMENTS
     ):
         raise BadBlob(f"has the impossible shape {shown[:80]}")
     count = sum(map(len, blob.arrays))
@@ -116,8 +118,10 @@ def check_blob(blob: Blob) -> Blob:
 
 def read_fields(data: memoryview, start: int, stop: int) -> Iterator[wire.WireField]:
     """Yield the fields of a BlobProto; a run of unpacked numbers, each with its tag, is one field (FLOAT or DOUBLE)."""
-    at = start
+    at, count = start, 0
     while at < stop:
+        if (count := count + 1) > MAX_PIECES:
+            raise BadBlob(f"consists of more than {MAX_PIECES} pieces")
         field = next(wire.walk(data, at, stop))
         at = field.stop
         if field.wire_type in wire.SIZES and field.start == field.at + 1:

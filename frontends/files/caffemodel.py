@@ -9,6 +9,7 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from ...compiler.errors import CompileError
+from ...compiler.limits import MAX_NODES
 from . import wire
 from .blobs import Array, BadBlob, Blob, parse_blob
 from .caffemodel_writer import WrittenLayer, write
@@ -18,6 +19,7 @@ from .schema import field_types, message_class
 
 __all__ = ["Blob", "LayerBlobs", "Weights", "WrittenLayer", "read", "read_blob", "read_mean", "write"]
 
+MAX_BLOBS = 1_000  # of a layer: those of Caffe have up to 9
 COPY_AGAIN = "Download or copy the file again; a snapshot may also have been cut off when the disk was full."
 
 
@@ -146,6 +148,8 @@ def parse_weights(mapped: MappedFile, file: str) -> Weights:
         if entry.number == 1 and entry.wire_type == wire.BYTES:
             name = decode_name(data, entry)
         elif entry.number in LAYER_FIELDS and entry.wire_type == wire.BYTES:
+            if len(layers) == MAX_NODES:
+                raise too_many_error(file, entry.at, f"more than {MAX_NODES} layers")
             found = parse_layer(data, entry, LAYER_FIELDS[entry.number], file)
             layers.append(replace(found, blobs=tuple(mapped.map_large_blobs(found.blobs))))
             continue
@@ -153,6 +157,11 @@ def parse_weights(mapped: MappedFile, file: str) -> Weights:
     if not layers:
         raise CompileError(f"{file}: byte 0: this file has no layers", advice="Is it a .caffemodel? " + COPY_AGAIN)
     return Weights(name, tuple(layers), bytes(settings))
+
+
+def too_many_error(file: str, at: int, sentence: str) -> CompileError:
+    """The error for a file that has more of something than any net."""
+    return CompileError(f"{file}: byte {at}: {sentence}: the file is no net, or damaged", advice=COPY_AGAIN)
 
 
 def wrong_file_error(data: memoryview, file: str) -> CompileError:
@@ -172,6 +181,8 @@ def parse_layer(data: memoryview, entry: wire.WireField, layout: LayerFieldNumbe
     settings = bytearray()
     for part in wire.walk(data, entry.start, entry.stop):
         if part.number == layout.blobs and part.wire_type == wire.BYTES:
+            if len(blobs) == MAX_BLOBS:
+                raise too_many_error(file, part.at, f'layer "{name}" has more than {MAX_BLOBS} blobs')
             blobs.append(parse_layer_blob(data, part, name, len(blobs), file))
             continue
         if part.number == 1 and layout.message == "V1LayerParameter" and part.wire_type == wire.BYTES:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from ...compiler.errors import CompileError, Loc, raise_all
+from ...compiler.limits import MAX_ERRORS, MAX_NESTING
+from ...compiler.text_limits import read_limited
 from . import textformat
+from .file_sniffing import not_prototxt_error
 from .message import Message, UnknownField
 from .scalars import DESCRIPTIONS, READERS, BadValue, quote
 from .schema import FieldType, field_types
@@ -15,14 +17,17 @@ from .textformat import FieldSyntax, MessageBlock, Scalar
 
 __all__ = ["Message", "UnknownField", "parse", "read"]
 
-MAX_DEPTH = 100  # nested blocks: protobuf's own limit
 SOLVER_FIELDS = {"net", "train_net", "base_lr", "lr_policy", "max_iter", "solver_mode"}
 
 
 def read(path: str | Path) -> Message:
     """Read the NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has invalid values."""
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            head = textformat.decode(file.read(4096))
+        if fault := not_prototxt_error(head, str(path)):
+            raise fault
+        data = read_limited(Path(path))
     except OSError as e:
         raise CompileError(f"{path}: {e.strerror or e}", advice="Give the path of the net's .prototxt.") from None
     return parse(textformat.decode(data), str(path))
@@ -65,8 +70,7 @@ class MessageReader:
         for field in block.fields:
             field_type = known.get(field.name)
             if field_type is None:
-                close = difflib.get_close_matches(field.name, known, 1, 0.87)
-                unknown.append(UnknownField(field.name, self.loc_of(field), field, type, close[0] if close else ""))
+                unknown.append(UnknownField(field.name, self.loc_of(field), field, type))
                 continue
             if not field_type.repeated and (field.name in places or len(field.values) != 1):
                 self.report_repeated(field, places)
@@ -100,8 +104,8 @@ class MessageReader:
                 raise BadValue(
                     f"{name} takes {DESCRIPTIONS[field_type.type]}, not a block", f"Write {name}: and the value."
                 )
-            if depth >= MAX_DEPTH:
-                raise BadValue(f"blocks are nested deeper than {MAX_DEPTH}", "Is a closing brace missing above?")
+            if depth >= MAX_NESTING:
+                raise BadValue(f"blocks are nested deeper than {MAX_NESTING}", "Is a closing brace missing above?")
             return self.read_message(value, field_type.message, depth + 1)
         if field_type.message:
             raise BadValue(f"{name} takes a block, not {quote(value)}", f"Write {name} {{ ... }}.")
@@ -118,6 +122,8 @@ class MessageReader:
     def report(self, at: Scalar | MessageBlock | FieldSyntax, sentence: str, advice: str = "") -> None:
         """Collect an error located at a node of the syntax tree."""
         self.errors.append(CompileError(self.label + sentence, self.loc_of(at), self.text, advice))
+        if len(self.errors) == MAX_ERRORS:
+            raise_all(self.errors)
 
     def loc_of(self, at: Scalar | MessageBlock | FieldSyntax) -> Loc:
         """The location of a node of the syntax tree."""

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ...compiler.limits import MAX_INTEGER
 from .schema import FieldType
 from .textformat import Scalar
 
 RANGES = {
     "int32": (-(2**31), 2**31 - 1),
-    "uint32": (0, 2**32 - 1),
+    "uint32": (0, MAX_INTEGER),  # Caffe keeps them in ints, and computes with those
     "int64": (-(2**63), 2**63 - 1),
     "uint64": (0, 2**64 - 1),
 }

@@ -11,6 +11,7 @@ from typing import Any
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken
 
 from ...compiler.errors import CompileError, Loc
+from ...compiler.text_limits import check_nesting
 from .file_sniffing import empty_file_error, not_prototxt_error
 from .syntax_errors import unexpected_character_error, unexpected_token_error
 
@@ -62,6 +63,7 @@ def parse(text: str, file: str = "<text>") -> MessageBlock:
     text = text.removeprefix("\ufeff")
     if fault := not_prototxt_error(text, file):
         raise fault
+    check_nesting(text, file)
     try:
         tree: Any = grammar().parse(text)
     except UnexpectedToken as e:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
+from math import prod
 from operator import itemgetter
 from typing import Any
 
@@ -27,6 +28,7 @@ def prepare(call: CallSite) -> Run:
     """Detections f32 [1, 1, n, 7]: image, class, score, box (x0, y0, x1, y1); SSD fork, detection_output_layer.cpp."""
     attributes = call.attributes
     require(attributes["code"] in DECODERS, f"unknown code {attributes['code']!r}")
+    check_shapes(call)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> Sequence[Tensor]:
         loc, conf, prior = (o.contiguous().to(torch.float32).numpy() for o in operands)
@@ -46,6 +48,17 @@ def prepare(call: CallSite) -> Run:
         return (torch.from_numpy(made)[None, None],)
 
     return run
+
+
+def check_shapes(call: CallSite) -> None:
+    """ValueError unless there is a location and a score for each prior box, image and class."""
+    loc, conf, prior = (o.shape for o in call.operands)
+    require(len(loc) > 0 and call.attributes["classes"] > 0, "there is nothing to detect")
+    images, classes, priors = loc[0], call.attributes["classes"], prod(prior) // 8
+    boxes = 1 if call.attributes["share_location"] else classes
+    fits = (images * priors * boxes * 4, images * priors * classes, priors * 8)
+    given = (prod(loc), prod(conf), prod(prior))
+    require(given == fits, f"it has {given} numbers of locations, scores and boxes, and {fits} belong together")
 
 
 def detect_image(attributes: Mapping[str, Any], image: int, boxes: Floats, scores: Floats) -> Floats:

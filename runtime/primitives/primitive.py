@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..plan import Dim, Shape
+from ..threads import ForkSafeLock
 
 Made = TypeVar("Made")
 Run = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor] | None]
@@ -25,7 +25,7 @@ class PackedWeights:
 
     def __init__(self) -> None:
         self.cache: dict[Hashable, Any] = {}
-        self.lock = threading.Lock()
+        self.lock = ForkSafeLock()
 
     def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
         with self.lock:

@@ -2,16 +2,18 @@
 
 The fastest relevant tests run first: the cases of the mutated pass, or of the invariants; then random nets. Mutants
 that survive all tests are printed, and the command exits with 1. If a test fails on the unchanged package, it exits
-with 2.
+with 2. A run over all mutants is recorded in benchmarks/results/mutants.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +25,7 @@ from .mutants import MUTANTS, Mutant
 ROOT = Path(__file__).resolve().parents[2]
 COPIED_FOLDERS = ("compiler", "passes", "runtime", "frontends", "tests")
 NETS = 80  # random nets per mutant
+RECORD = ROOT / "benchmarks" / "results" / "mutants.json"
 TIMEOUT = 600.0  # seconds, after which a mutant counts as detected
 
 
@@ -35,13 +38,29 @@ def main() -> int:
     if (broken := find_failing_suite(None)) != "":
         print(f"mutants cannot be tested: {broken} fail on the unchanged package")
         return 2
-    start, alive = perf_counter(), list[int]()
+    start, killers = perf_counter(), dict[int, str]()
     with ThreadPoolExecutor(asked.jobs) as pool:
         for number, killer in zip(numbers, pool.map(lambda i: find_failing_suite(MUTANTS[i]), numbers), strict=True):
             print(f"{number}: {killer or 'ALIVE'}: {MUTANTS[number]}", flush=True)
-            alive += [] if killer else [number]
-    print(f"{len(numbers)} mutants, {len(alive)} alive, {perf_counter() - start:.0f} s")
+            killers[number] = killer
+    alive, seconds = [str(MUTANTS[n]) for n, killer in killers.items() if not killer], perf_counter() - start
+    print(f"{len(numbers)} mutants, {len(alive)} alive, {seconds:.0f} s")
+    if not asked.numbers:
+        write_record(killers, alive, seconds)
     return int(bool(alive))
+
+
+def write_record(killers: dict[int, str], alive: list[str], seconds: float) -> None:
+    """How many mutants each suite killed, and which ones none did."""
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    found = {
+        "commit": commit.stdout.strip(),
+        "mutants": len(killers),
+        "killed": dict(Counter(killer for killer in killers.values() if killer)),
+        "alive": alive,
+        "seconds": round(seconds),
+    }
+    RECORD.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def find_failing_suite(mutant: Mutant | None) -> str:
