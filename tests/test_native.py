@@ -358,6 +358,14 @@ def test_a_cache_that_others_may_write_to_is_not_used(tmp_path: Path, monkeypatc
         compile_text(CONV).load()
 
 
+def test_without_a_home_there_is_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])  # as for a user that the system does not know
+    with pytest.raises(ArtifactError, match="no home folder to keep compiled kernels in; set XDG_CACHE_HOME"):
+        build.cache_folder()
+
+
 def test_times_of_steps() -> None:
     made = compile_text(CONV)
     net = made.load()

@@ -49,7 +49,10 @@ def cache_folder() -> Path:
     ArtifactError if it is another user's, or others may write to it: what is loaded from there runs.
     """
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(base).expanduser() / "cortado" / "native"
+    try:
+        folder = Path(base).expanduser() / "cortado" / "native"
+    except RuntimeError:
+        raise ArtifactError("there is no home folder to keep compiled kernels in; set XDG_CACHE_HOME") from None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
@@ -75,7 +78,7 @@ def build_library(text: str, machine: Machine) -> Path:
     path = cache_folder() / f"{key}.so"
     if path.exists():
         return path
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix="cortado-") as folder:  # not in the cache, where a kill would leave it
         source, made = path.with_suffix(".c"), Path(folder) / "net.so"
         write_file(source, text)  # it stays, for people and for debuggers
         run_compiler([*command, *flags, str(source), "-o", str(made), "-lm"])
