@@ -74,7 +74,7 @@ __all__ = [
 
 
 def limit_spinning() -> None:
-    """Let torch's threads sleep soon where they wait for each other, unless the environment says how they wait.
+    """Let waiting threads of torch sleep soon, unless the environment configures how they wait.
 
     libgomp's threads spin 300,000 times at the end of each parallel region. Where another process wants a core, they
     take the time from the thread that they wait for (benchmarks/busy.py measures it). libgomp reads the variable when

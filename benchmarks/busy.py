@@ -1,4 +1,4 @@
-"""Nets on a machine that is busy with other work: ours and OpenVINO, alone, with one and with two busy loops beside.
+"""Times nets on a busy machine: cortado and OpenVINO, alone, and with one and two busy loops.
 
     pip install openvino && python benchmarks/busy.py        writes results/busy.json; some minutes on an idle machine
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def measure_net(net: str, turns: int, calls: int) -> list[Row]:
-    """A row for 0, 1 and 2 busy loops beside: by engine the median of a call, in ms, and the ratio to OpenVINO."""
+    """A row for 0, 1 and 2 busy loops: by engine the median of a call, in ms, and the ratio to OpenVINO."""
     engines = {name: Engine(name, net) for name in (PEER, *SETTINGS)}
     require_equal({name: engine.outputs for name, engine in engines.items()})
     rows = []
@@ -120,12 +120,12 @@ class Engine:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what says how threads wait."""
+    """The environment without the settings of how threads wait."""
     return {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")}
 
 
 def serve(name: str, net: str) -> None:
-    """The engine's process: load, answer once, then run as many calls as each line says."""
+    """The process of an engine: load, run once, then run as many calls as each input line says."""
     import numpy as np
 
     from cortado.benchmarks.on_gpu import nets

@@ -1,4 +1,4 @@
-"""Whole-process time of `cortado compile` beside that of another checkout, and their ratio.
+"""Compares the time of whole `cortado compile` processes with that of another checkout.
 
     git worktree add ../before COMMIT
     python benchmarks/compile_ratio.py --against ../before [--runs 9] [--out FILE] [--prototxt FILE --caffemodel FILE]

@@ -58,7 +58,7 @@ class CommandGroup(click.Group):
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):  # click handles these
             raise
-        except BrokenPipeError:  # whoever read the answer has seen enough
+        except BrokenPipeError:  # the reader of the output has closed the pipe
             raise click.exceptions.Exit(BROKEN_PIPE) from None
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None

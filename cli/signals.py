@@ -24,7 +24,7 @@ class EndedBySignal(BaseException):
 
 @contextmanager
 def raise_ending_signals() -> Iterator[None]:
-    """SIGINT raises KeyboardInterrupt, SIGTERM and SIGHUP EndedBySignal, unless whoever started us had them ignored."""
+    """SIGINT raises KeyboardInterrupt, SIGTERM and SIGHUP EndedBySignal, unless they were ignored at start-up."""
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return

@@ -84,7 +84,7 @@ class ArtifactText:
 
 
 def print_preprocessing(forms: Mapping[str, Preprocessing], dims: Mapping[str, Sequence[object]]) -> None:
-    """How pictures become the inputs of these dims; beside the net's text, which does not hold it."""
+    """The preprocessing of inputs of these dims, which is not part of the net's text."""
     for name, form in forms.items():
         click.echo(f'note: pictures for "{name}": {describe_preprocessing(form, dims[name])}', err=True)
 

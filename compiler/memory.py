@@ -88,7 +88,7 @@ def verify_halos(planned: PlannedGraph, storages: Storages) -> None:
     graph, plan = planned
     for root, halo in plan.halos.items():
         if root not in storages or storages[root].root is not root:
-            raise CompileError(f"{graph.name}: {root.name} has a halo and no bytes of its own")
+            raise CompileError(f"{graph.name}: {root.name} has a halo, and is an alias or a subview")
         if min(halo) < 0 or not can_have_halo(root):
             raise fault(
                 graph, graph.producer[root], f"{describe(root)} {root.name} cannot have a halo of {tuple(halo)}"

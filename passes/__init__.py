@@ -103,7 +103,7 @@ def register_pass(function: GraphPass, *, before: str) -> None:
 
 
 def unregister_pass(name: str) -> None:
-    """Remove a registered pass from the pipeline. ValueError if there is none of that name."""
+    """Remove a registered pass from the pipeline. ValueError if there is none of this name."""
     if name not in REGISTERED:
         raise ValueError(f"no pass {name} is registered{did_you_mean(name, REGISTERED)}")
     del REGISTERED[name]

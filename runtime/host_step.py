@@ -19,7 +19,7 @@ from .resources import Resources
 
 @dataclass(frozen=True, slots=True)
 class PreparedStep:
-    """A step with its primitive and what that made of the weights.
+    """A step with its primitive, prepared with its weights.
 
     `has_dynamic_shape`: one of its shapes is known only at run time.
     """

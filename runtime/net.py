@@ -21,7 +21,7 @@ InputShapes = Mapping[str, Shape]
 
 
 class CompileFunction(Protocol):
-    """How a net is compiled again for other input shapes. The runtime has no compiler: whoever has one passes it in."""
+    """The callback that compiles a net for other input shapes, since the runtime has no compiler."""
 
     def __call__(self, source: str, shapes: InputShapes, weights: Mapping[str, Tensor], target: str, /) -> Artifact:
         """`source` is the artifact's, `shapes` those of all inputs, `weights` its tensors by handle."""
@@ -50,7 +50,7 @@ def load(
 
 
 class Net:
-    """A plan and its packed weights; immutable but for the shapes that it learns. Each call has memory of its own."""
+    """A plan and its packed weights; immutable, except for added input shapes. Each call has separate memory."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class Net:
         return ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items()) or "no inputs"
 
     def program_for(self, shapes: InputShapes) -> Program:
-        """The program for these shapes, compiled now if there is none yet."""
+        """The program for these shapes, compiled on demand."""
         key = tuple(shapes[name] for name in self.plan.inputs)
         if (found := self.find_program(key)) is not None:
             return found

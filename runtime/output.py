@@ -20,9 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-PART_SUFFIX = (
-    ".cortado-part"  # of a file that is being written; one that nobody holds locked was left by a killed process
-)
+PART_SUFFIX = ".cortado-part"  # of a file that is being written; without a lock, it was left by a killed process
 MAX_NAME = 200  # bytes of the final name that a part's name repeats: most file systems end names at 255
 
 
@@ -125,7 +123,7 @@ def refuse_folder(path: str | Path, folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that was asked for, but not the one that it is to lie in."""
+    """Create a folder, but not its parent."""
     if not folder.exists():
         refuse_folder(folder, folder.parent)
     try:
@@ -139,7 +137,7 @@ def refuse_twice(paths: Iterable[str | Path]) -> None:
     seen = dict[Path, str | Path]()
     for path in paths:
         if (final := final_path(path)) in seen and not is_written_through(Path(path)):
-            raise OutputError(path, "two outputs would be written there", "Give each a path of its own.")
+            raise OutputError(path, "two outputs would be written there", "Give each a different path.")
         seen[final] = path
 
 
@@ -157,7 +155,7 @@ def is_same_file(found: os.stat_result, other: str | Path) -> bool:
     """Is this the file that `other` leads to? Not if it is a character device: a terminal loses nothing."""
     try:
         return not stat.S_ISCHR(found.st_mode) and os.path.samestat(found, Path(other).stat())
-    except (OSError, ValueError):  # whoever reads it will say so
+    except (OSError, ValueError):  # the reader reports it
         return False
 
 
@@ -200,7 +198,7 @@ def open_through(path: Path) -> io.BufferedWriter:
 
 @contextmanager
 def replace_file(path: str | Path, durable: bool) -> Iterator[io.BufferedWriter]:
-    """A file beside the final one, which takes its place if the block ends well and vanishes if not."""
+    """A temporary file beside the final one, which replaces it if the block succeeds and is removed if not."""
     final, found = final_path(path), status(path)
     remove_stale_parts(final.parent)
     part, number = make_part(final, 0o666 if found is None else stat.S_IMODE(found.st_mode))
@@ -209,7 +207,7 @@ def replace_file(path: str | Path, durable: bool) -> Iterator[io.BufferedWriter]
             yield file
             file.flush()
             if found is not None:
-                with suppress(OSError):  # whoever may not give files away keeps the new one
+                with suppress(OSError):  # without the right to change the owner, the file keeps the new one
                     os.fchown(number, found.st_uid, found.st_gid)
                 os.fchmod(number, stat.S_IMODE(found.st_mode))
             if durable:
@@ -236,7 +234,7 @@ def make_part(final: Path, mode: int) -> tuple[Path, int]:
 
 
 def remove_stale_parts(folder: Path) -> None:
-    """Remove what killed processes left: parts that nobody holds locked."""
+    """Remove the temporary files of killed processes: those that no process has locked."""
     with suppress(OSError), os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name[:1] == "." and entry.name.endswith(PART_SUFFIX)]
         for name in names:

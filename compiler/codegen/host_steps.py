@@ -105,7 +105,7 @@ def per_image_axis(numbers: Ints | None, rank: int) -> list[int] | None:
 
 
 def plain_value(value: object) -> object:
-    """The value as JSON has it: a list for a tuple, and "inf", "-inf" or "nan" for a number that is none."""
+    """The value for JSON: a list for a tuple, and "inf", "-inf" or "nan" for a number that is not finite."""
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Parses a text to a syntax tree (tree.py), by the grammar beside this file."""
+"""Parses a text to a syntax tree (tree.py), by the grammar in grammar.lark."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def import_layer(layer: Layer) -> Value | tuple[Value, ...]:
     """Call the layer's function. CompileError, also where an operator does not accept its attributes."""
     try:
         return layer.layer_type.function(layer, *layer.bottoms)
-    except ValueError as e:  # from an operator's record; what it says of operands Layer.emit has caught
+    except ValueError as e:  # about an operator's attributes; errors about operands are caught by Layer.emit
         raise layer.fault(str(e)) from None
 
 

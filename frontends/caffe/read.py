@@ -20,7 +20,7 @@ from .weights import WeightsGiven, open_weights
 
 @dataclass(frozen=True, slots=True)
 class CaffeNet:
-    """A net's graph, how many layers it has in the state asked for, and how pictures become its inputs, by name.
+    """A net's graph, its number of layers in the given state, and the preprocessing of its inputs, by name.
 
     `files` are those that were read.
     """

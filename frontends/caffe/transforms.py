@@ -26,7 +26,7 @@ Size = tuple[int, int]
 RANDOM = ("mirror", "noise_param", "distort_param", "expand_param", "emit_constraint")  # drawn anew for each picture
 UNTRANSFORMED = ("HDF5Data",)  # Caffe refuses transform_param there (hdf5_data_layer.cpp)
 OWN_PARAMS = {"Data": "data_param", "ImageData": "image_data_param", "WindowData": "window_data_param"}
-OTHERWISE_TRANSFORMED = ("VideoData", "DenseImageData")  # forks' layers with a meaning of their own for it
+OTHERWISE_TRANSFORMED = ("VideoData", "DenseImageData")  # layers of forks that interpret it differently
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class MappedFile:
     data: memoryview
 
     def map_large_blobs(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
-        """Replace each array of at least LARGE bytes by a view of a mapping of its own.
+        """Replace each array of at least LARGE bytes by a view of a separate mapping.
 
         Pages that were read stay resident until the last view of their mapping is dropped. With one mapping for the
         whole file, one small bias that a net keeps would keep all weights that were read while folding.

@@ -89,11 +89,11 @@ class Message:
         return meanings[value]
 
     def was_read(self, name: str) -> bool:
-        """True if the field was asked for since the last `reset_reads`."""
+        """True if the field was read since the last `reset_reads`."""
         return name in self._reads
 
     def reset_reads(self) -> None:
-        """Forget which fields were asked for, of this message and of all in it."""
+        """Mark all fields of this message, and of nested ones, as not read."""
         for message in self.walk():
             message._reads.clear()
 

@@ -15,7 +15,7 @@ SIZES = {DOUBLE: 8, FLOAT: 4}
 
 
 class Damaged(Exception):
-    """The bytes are not a protobuf message; `sentence` says what is wrong at byte `offset`."""
+    """The bytes are not a protobuf message; `sentence` describes the error at byte `offset`."""
 
     def __init__(self, offset: int, sentence: str) -> None:
         super().__init__(f"byte {offset}: {sentence}")

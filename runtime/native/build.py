@@ -35,7 +35,7 @@ def find_compiler() -> tuple[str, ...]:
 
 @cache
 def compiler_version(command: tuple[str, ...]) -> str:
-    """What the compiler says of itself; "" if it cannot be run."""
+    """The compiler's version text; "" if it cannot be run."""
     try:
         done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

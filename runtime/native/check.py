@@ -1,4 +1,4 @@
-"""Proves that a native plan's kernels read and write inside the arena, whoever wrote the plan.
+"""Checks that the kernels of a native plan, which may be untrusted, read and write inside the arena.
 
 Every address is derived from the slots, which `check_plan` has found inside the arena, and each writer refuses sizes
 that do not belong together.

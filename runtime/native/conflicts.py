@@ -1,4 +1,4 @@
-"""Which steps may run beside one another, and which has to clear the border of a storage: from the slots alone."""
+"""Determines from the slots which steps may run in parallel, and which have to clear the border of a storage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def first_writers(plan: Plan) -> dict[int, tuple[Slot, ...]]:
 
 
 class StepGroup:
-    """Steps that may run beside one another: none reads or writes what another one writes."""
+    """Steps that may run in parallel: none reads or writes what another one writes."""
 
     def __init__(self, plan: Plan, start: int = 0) -> None:
         self.plan, self.start = plan, start

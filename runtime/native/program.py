@@ -1,4 +1,4 @@
-"""A native plan made ready: its library, its packed weights, and instances with memory of their own that run it."""
+"""A prepared native plan: its library, its packed weights, and instances with separate memory that run it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .kinds import KINDS
 from .machine import Machine
 from .source import NativeSource, write_source
 
-SLACK = 256  # bytes behind the arena and behind inputs, which kernels that read whole vectors may read and never use
+SLACK = 256  # bytes after the arena and after inputs, which kernels that load whole vectors may read and never use
 PAGE = 1 << 21  # huge pages: weights are read in order, and small pages cost TLB misses
 PLACEHOLDER = torch.empty(0)
 
@@ -201,7 +201,7 @@ def native_regions(numbers: tuple[int | None, ...], nothing: frozenset[int]) -> 
 
 
 def padded_input(plan: Plan, name: str) -> Tensor:
-    """Memory for an input with slack behind it."""
+    """Memory for an input, followed by slack."""
     slot = plan.slots[name]
     whole = torch.zeros(slot.nbytes + SLACK, dtype=torch.uint8)
     return view(whole, type(slot)(slot.dtype, slot.dims, slot.layout, 0))

@@ -46,7 +46,7 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class WrittenStep:
-    """A step as C: `body` is its function, with NAME in place of the name; `doc` says what it computes.
+    """A step as C: `body` is its function, with NAME in place of the name; `doc` describes what it computes.
 
     Steps with equal bodies share one function. `tasks` is how many parts it has; `helpers` are functions that it calls.
     """

@@ -12,7 +12,7 @@ from ..plan import Dim, Shape
 from .primitive import CallSite, Primitive, Run, require
 
 SAMPLES = (-0.5, 0.5)
-POINTS = 4  # pixels of a bin that are looked at
+POINTS = 4  # pixels of a bin that are read
 
 
 def infer_shapes(

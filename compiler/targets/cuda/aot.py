@@ -70,7 +70,7 @@ def compile_machine_code(
                 for answers in pool.map(run_worker, shares, repeat(Path(folder)), range(count), repeat(running)):
                     for job, answer in answers.items():
                         cached[job] = write_cache(keys[job], answer)
-            except BaseException:  # the pool would wait for workers whose answers nobody wants any more
+            except BaseException:  # otherwise the pool would wait for workers whose results are not needed
                 for worker in running:
                     worker.kill()
                 raise

@@ -21,7 +21,7 @@ SINGLE = ("softmax", "lrn")  # operators whose native step has the primitive's n
 
 
 def lower_native(node: Node) -> Step | None:
-    """The native step of a node; None if there is none for its operators. Whether its sizes suit is not asked here."""
+    """The native step of a node; None if there is no kernel for its operators. Sizes are not checked here."""
     kernel = kernel_graph(node)
     anchor = kernel.nodes[0]
     outside = dict(

@@ -24,7 +24,7 @@ from ...types import TensorType
 from ..onednn import OneDnn
 from .fallback import lower_graph
 
-MAX_EXTRAS = 4  # operands of an epilogue beside the sum
+MAX_EXTRAS = 4  # operands of an epilogue, without that of the sum
 MAX_NODES = 16
 FALLBACK = OneDnn()
 

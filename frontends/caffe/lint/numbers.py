@@ -20,7 +20,7 @@ from .variances import find_statistics
 from .zeros import find_zeros
 
 Array = np.ndarray[Any, Any]
-PIECE = 1 << 22  # numbers that are looked at at once
+PIECE = 1 << 22  # elements that are checked at a time
 LARGE = 1e8  # products of two such numbers leave float32's range soon
 TINY = float(np.finfo(np.float32).tiny)  # below it numbers are denormal, and processors slow
 DENORMAL_PART = 0.01  # of a blob: fewer do not show in the time
@@ -43,7 +43,7 @@ def number_findings(flow: Dataflow, weights: Weights, file: str) -> list[Finding
 
 
 def find_in_layer(layer: LayerNode, stored: LayerBlobs, file: str) -> Iterator[Finding]:
-    """The findings of one layer; what depends on numbers that are not finite is not told as well."""
+    """The findings of one layer, without those that only follow from numbers that are not finite."""
     whole = True
     for index, blob in enumerate(stored.blobs):
         for finding in find_in_blob(layer, index, blob, file):

@@ -1,4 +1,4 @@
-"""Statistics of batch normalizations in a caffemodel: variances whose square root is none, and factors of 0."""
+"""Statistics of batch normalizations in a caffemodel: negative variances, and factors of 0."""
 
 from __future__ import annotations
 
