@@ -20,8 +20,11 @@ from ...recorder import RecordedValue, Recorder
 SINGLE = ("softmax", "lrn")  # operators whose native step has the primitive's name and attributes
 
 
-def lower_native(node: Node) -> Step | None:
-    """The native step of a node; None if there is none for its operators. Whether its sizes suit is not asked here."""
+def lower_native(node: Node, algorithm: str = "") -> Step | None:
+    """The native step of a node; None if there is none for its operators. Whether its sizes suit is not asked here.
+
+    `algorithm` is a convolution's: a form of Winograd's, or "" for the direct one.
+    """
     kernel = kernel_graph(node)
     anchor = kernel.nodes[0]
     outside = dict(
@@ -32,6 +35,7 @@ def lower_native(node: Node) -> Step | None:
         case Conv() as conv:
             stride, pad, dilation = map(list, conv.geometry(anchor.inputs[0].type.rank - 2))
             name, attributes = "conv", {"stride": stride, "pad": pad, "dilation": dilation, "groups": conv.groups}
+            attributes |= {"algorithm": algorithm} if algorithm else {}
         case Linear() as linear:
             name, attributes = "linear", {"axis": linear.axis, "transpose": linear.transpose}
         case Elementwise():
