@@ -106,7 +106,7 @@ fuzz: $(VENV)/installed
 	PYTHONPATH=.src $(BIN)/python -m tests.fuzz --minutes $(MINUTES) --jobs $(JOBS)
 
 soak: $(VENV)/installed
-	OMP_NUM_THREADS=1 PYTHONPATH=.src $(BIN)/python -W ignore -m tests.soak --share $(SHARE) \
+	MALLOC_ARENA_MAX=1 OMP_NUM_THREADS=1 PYTHONPATH=.src $(BIN)/python -W ignore -m tests.soak --share $(SHARE) \
 	  --record benchmarks/results/soak.json
 
 # Checks that the wheel is complete: installs it with only its dependencies, outside of this checkout, and runs the demo.

@@ -9,8 +9,6 @@ Names are imported on first access, so that `import cortado.runtime` imports onl
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from .installation import warn_of_foreign_package
@@ -73,19 +71,7 @@ __all__ = [
 ]
 
 
-def limit_spinning() -> None:
-    """Let waiting threads of torch sleep soon, unless the environment configures how they wait.
-
-    libgomp's threads spin 300,000 times at the end of each parallel region. Where another process wants a core, they
-    take the time from the thread that they wait for (benchmarks/busy.py measures it). libgomp reads the variable when
-    torch is imported: if that has happened, it is too late, and nothing is changed.
-    """
-    if "torch" not in sys.modules and not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
-        os.environ["GOMP_SPINCOUNT"] = "1000"
-
-
 warn_of_foreign_package()
-limit_spinning()
 
 
 def __getattr__(name: str) -> Any:

@@ -118,7 +118,7 @@ READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--level", type=int, default=0, help="Use layers of this level."),
     click.option("--lenient", is_flag=True, help="Warn about fields that Caffe does not have, and ignore them."),
 )
-TARGETS = ("cpu", "native", "cuda", "cuda-f16", "cuda-f32-strict")  # a copy, so that --help does not load the targets
+TARGETS = ("cpu", "native", "native-strict", "cuda", "cuda-f16", "cuda-f32-strict")  # a copy: --help loads no target
 PROTOTXT_OPTIONS = ("phase", "stage", "level", "lenient")  # how to read a prototxt
 OPTION_FIELDS = {"shape": "shapes", "output": "outputs", "stage": "stages"}  # option: its field in driver.Options
 

@@ -229,7 +229,7 @@ RESULT_RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "results/random_nets.json": random_nets,
     "kernel_table.json": kernel_table,
 }
-RESULT_COMMANDS = {"results/random_nets.json": "python -m tests.proof 0:20000 --jobs 2 --json FILE"}
+RESULT_COMMANDS = {"results/random_nets.json": "python -m tests.proof 0:20000 --jobs 2 --record FILE"}
 
 
 def pictures() -> str:

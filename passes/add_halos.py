@@ -4,7 +4,8 @@
     y = conv(a, w, pad=1)       =>      y = conv(a, w, pad=1)
 
 A kernel whose window leaves the image then reads zeros, and needs no code for edges. All values of one storage share
-the border: it is the smallest that holds what each reader asks for. Left alone: inputs of the net, images in nchw or of
+the border: it is the smallest that holds what each reader asks for. Offsets that a plan has already are dropped, since
+sizes change. Left alone: inputs of the net, images in nchw or of
 unknown size, and storage that some value reads in another shape; such a kernel is left to the host.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 from ..compiler.ir import Graph, Value
 from ..compiler.kernel import external_operands, kernel_graph
 from ..compiler.ops.fused import Fused
-from ..compiler.plan import NO_HALO, Halo, MemoryPlan, PlannedGraph, can_have_halo
+from ..compiler.plan import NO_HALO, Halo, MemoryPlan, Offset, PlannedGraph, can_have_halo
 from ..compiler.storage import matches_except_channels, resolve_storage
 from .context import Context
 
@@ -36,4 +37,4 @@ def add_halos(graph: Graph, plan: MemoryPlan, context: Context) -> MemoryPlan:
             context.did(root, f"has a halo of {wanted[root].before} and {wanted[root].after} pixels")
     if wanted == plan.halos:
         return plan
-    return MemoryPlan(plan.placements, plan.arena, wanted)
+    return MemoryPlan({v: p for v, p in plan.placements.items() if not isinstance(p, Offset)}, None, wanted)

@@ -56,9 +56,10 @@ def reuse_storage(graph: Graph, plan: MemoryPlan, context: Context) -> MemoryPla
 
 
 def fixed_values(planned: PlannedGraph) -> Set[Value]:
-    """Values that share a root which is placed already: one with an offset or with subviews."""
+    """Values that share a root which is placed already: one with an offset, with subviews, or with a halo."""
     storages, plan = resolve_storage(planned), planned.plan
     roots = {s.root for s in storages.values() if s.channels is not None or plan.offset(s.root) is not None}
+    roots |= set(plan.halos)
     return {v for v, s in storages.items() if s.root in roots}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -33,7 +33,8 @@ def reject_constant(name: str) -> Any:
 def decode(declared: Any, value: Any, where: str) -> Any:
     """Convert parsed JSON to an instance of `declared`: a dataclass, tuple, dict, union or scalar type.
 
-    ArtifactError, with the path `where`, for a missing or unknown key or a wrong type; int is accepted as float.
+    ArtifactError, with the path `where`, for an unknown key, a missing one that has no default, or a wrong type; int is
+    accepted as float. So a field that is added later, with a default, does not make earlier files unreadable.
     """
     origin, parameters = get_origin(declared), get_args(declared)
     if declared is Any:
@@ -49,7 +50,9 @@ def decode(declared: Any, value: Any, where: str) -> Any:
         return {key: decode(parameters[1], item, f"{where}.{key}") for key, item in value.items()}
     if is_dataclass(declared) and isinstance(value, dict):
         hints = hints_of(declared)  # type: ignore[arg-type]
-        if set(value) == set(hints):
+        optional = {f.name for f in fields(declared) if f.default is not MISSING}
+        if set(hints) - optional <= set(value) <= set(hints):
+            hints = {name: hint for name, hint in hints.items() if name in value}
             return declared(**{name: decode(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})  # type: ignore[operator]
         raise ArtifactError(f"{where} has the wrong keys: {', '.join(sorted(set(value) ^ set(hints)))[:200]}")
     if type(value) is declared:

@@ -79,7 +79,7 @@ TEXTS: dict[str, tuple[Callable[[], str], str]] = {
     "parentheses.net": (lambda: net(f"b = tile(a, axis=0, tiles={'(' * 50_000}1"), "nested deeper than 100"),
     "calls.net": (lambda: net(f"b = {'relu(' * 90}x{')' * 90}"), "calls are nested deeper than 50"),
     "lists.net": (lambda: net(f"b = transpose(a, order={'[' * 50_000}"), "nested deeper than 100"),
-    "repeat.net": (lambda: net("repeat 1000000000 { a = relu(a) }"), "repeated up to 10000 times"),
+    "repeat.net": (lambda: net("repeat 1000000000 { a = relu(a) }"), "a whole number up to 10000"),
     "nested_repeats.net": (lambda: net("repeat 10000 { repeat 10000 { a = relu(a) } }"), "more than 50000 values"),
     "empty_repeats.net": (lambda: net("repeat 10000 { repeat 10000 { repeat 10000 { } } }"), "more than 50000"),
     "functions.net": (

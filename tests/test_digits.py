@@ -98,7 +98,7 @@ def test_stated_accuracy(train: ModuleType, blobs: dict[str, list[np.ndarray]], 
 def test_readme_states_the_same(train: ModuleType) -> None:
     numbers, readme = expected(), (FOLDER / "README.md").read_text()
     assert f"**{numbers['correct']} of 360 held-out pictures correctly ({numbers['accuracy']:.2%})**" in readme
-    assert f"{sum(p.numel() for p in train.Digits().parameters()):,} weights" in readme
+    assert f"{sum(p.numel() for p in train.Digits().parameters()):,} parameters" in readme
 
 
 def test_pictures_are_held_out(train: ModuleType, held_out: Any) -> None:

@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.reference import evaluate
+from cortado.compiler.targets.native import algorithms
 from cortado.compiler.text import parse
 from cortado.driver import Compilation, NetFile, Options, compile_file
 from cortado.runtime import Net
@@ -22,7 +24,7 @@ from cortado.runtime.artifact import ArtifactError, Plan
 from cortado.runtime.native import NativeProgram, build
 from cortado.runtime.native.epilogue import format_float, write_epilogue
 from cortado.runtime.native.machine import MACHINES, Machine
-from cortado.runtime.native.source import comment, write_source
+from cortado.runtime.native.source import FORMS, comment, evaluate_form, write_source
 from cortado.runtime.native.split import choose_tile, split
 from cortado.runtime.resources import Resources
 
@@ -150,6 +152,74 @@ def test_an_epilogue_that_neither_has_is_split() -> None:
         assert made.artifact.plan.arena > (made.plan.arena or 0)
 
 
+WINOGRAD = """net n(x: f32[2,7,13,11]) {
+    weight w: f32[37,7,K,K]
+    weight b: f32[37]
+    weight a: f32[37]
+    c = prelu(conv(x, w, b, pad=P), a)
+    weight v: f32[37,37,K,K]
+    y = relu(add(conv(c, v, pad=P), c))
+    return y
+}
+"""
+
+
+@pytest.mark.parametrize(("form", "window"), [("F2", 3), ("F4", 3), ("F25", 5)])
+@pytest.mark.parametrize("pad", [0, 1, 2])
+def test_winograd(form: str, window: int, pad: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles that leave the image, vectors that are not full, several images, an epilogue with operands."""
+    monkeypatch.setattr(algorithms, "choose_form", lambda weight, result: form if weight[2] == window else "")
+    text = WINOGRAD.replace("K", str(window)).replace("P", str(pad))
+    if 2 * pad != window - 1:
+        text = text.replace("relu(add(conv(c, v, pad=P), c))".replace("P", str(pad)), f"conv(c, v, pad={pad})")
+    made, net = check_against_reference(text)
+    found = [s.payload["algorithm"] for s in made.artifact.plan.steps if s.kind == "native.conv"]
+    assert found == [form, form]
+    program = next(iter(net.programs.values()))
+    assert isinstance(program, NativeProgram)
+    for name in ("avx2", "plain"):
+        other = NativeProgram(made.artifact.plan, MACHINES[name], Resources(made.artifact.weights))
+        inputs = inputs_of(made)
+        due = net(inputs)["y"]
+        torch.testing.assert_close(other(inputs)["y"], due, rtol=0, atol=TOLERANCE * float(due.abs().max()))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_form_computes(form: str) -> None:
+    """The model of a form, by which its error is measured, is a convolution; weights of one number show G."""
+    random = np.random.default_rng(0)
+    k = FORMS[form].window
+    x, w = random.standard_normal((1, 5, 14, 17), np.float32), random.standard_normal((7, 5, k, k), np.float32)
+    due = torch.nn.functional.conv2d(torch.from_numpy(x).double(), torch.from_numpy(w).double()).numpy()
+    np.testing.assert_allclose(evaluate_form(form, x, w), due, rtol=0, atol=1e-5 * np.abs(due).max())
+
+
+def test_a_form_is_chosen_by_its_cost_and_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """net n(x: f32[1,64,56,56]) {
+    weight w: f32[64,64,3,3]
+    y = conv(x, w, pad=1)
+    return y
+}
+"""
+
+    def algorithm(target: str = "native") -> str:
+        plan = compile_text(text, target).artifact.plan
+        (step,) = (s for s in plan.steps if s.kind == "native.conv")
+        found: str = step.payload.get("algorithm", "")
+        return found
+
+    assert algorithm() == "F4"
+    assert algorithm("native-strict") == ""
+    weight = torch.randn(64, 64, 3, 3, generator=torch.Generator().manual_seed(1))
+    errors = {form: algorithms.winograd_error(form, weight) for form in ("F2", "F4")}
+    assert errors["F2"] < 1e-6 < errors["F4"] < 1e-5
+    monkeypatch.setattr(algorithms, "LARGEST_ERROR", 1e-6)
+    assert algorithm() == "F2"
+    monkeypatch.setattr(algorithms, "LARGEST_ERROR", 1e-9)
+    assert algorithm() == ""
+    assert algorithms.winograd_error("F4", torch.full((4, 4, 3, 3), torch.nan)) != 0, "NaN is above any limit"
+
+
 @pytest.mark.parametrize("name", ["avx2", "sse", "plain"])
 def test_other_vectors(name: str) -> None:
     """The same kernels for vectors of 8 and of 4 floats, on fewer registers."""
@@ -204,7 +274,7 @@ assert torch.equal(net(inputs)["y"], due)
 
 
 def plan_of(text: str = CONV) -> Plan:
-    return compile_text(text).artifact.plan
+    return compile_text(text, "native-strict").artifact.plan
 
 
 def test_the_source_can_be_read() -> None:

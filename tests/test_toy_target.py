@@ -107,4 +107,4 @@ def test_from_text_to_numbers(tmp_path: Path) -> None:
     code = "import cortado.runtime as r, sys\ntry: r.load(sys.argv[1])\nexcept r.ArtifactError as e: print(e)"
     command = [sys.executable, "-c", code, str(tmp_path / "toy.cortado")]
     done = subprocess.run(command, cwd=ROOT / ".src", capture_output=True, text=True, check=True)
-    assert "needs the runner 'abacus', which this program lacks: it has onednn, cuda" in done.stdout
+    assert "needs the runner 'abacus', which this program lacks: it has onednn, native, cuda" in done.stdout

@@ -77,6 +77,12 @@ def avg_pool(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
     return node.op.compute(operands)[0]
 
 
+def lrn(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
+    if op.region == "across":
+        return F.local_response_norm(operands[0], op.size, op.alpha, op.beta, op.k)
+    return node.op.compute(operands)[0]
+
+
 def window_settings(op: Any, node: Node) -> tuple[list[int], list[int], list[int]]:
     def two(numbers: Any) -> list[int]:
         return list(numbers) * 2 if len(numbers) == 1 else list(numbers)
@@ -100,6 +106,7 @@ TORCH_FUNCTIONS: dict[str, Any] = {
     "linear": linear,
     "max_pool": max_pool,
     "avg_pool": avg_pool,
+    "lrn": lrn,
     "relu": lambda op, node, x: F.leaky_relu(x[0], op.slope) if op.slope else F.relu(x[0]),
     "add": lambda op, node, x: x[0] + x[1] if op.alpha == op.beta == 1 else op.alpha * x[0] + op.beta * x[1],
     "concat": lambda op, node, x: torch.cat(x, op.axis),

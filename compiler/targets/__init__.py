@@ -9,7 +9,9 @@ from .cuda import PRECISIONS, Cuda
 from .native import Native
 from .onednn import OneDnn
 
-TARGETS: dict[str, Target] = {t.name: t for t in (OneDnn(), Native(), *map(Cuda, PRECISIONS))}
+TARGETS: dict[str, Target] = {
+    t.name: t for t in (OneDnn(), Native(), Native("native-strict", winograd=False), *map(Cuda, PRECISIONS))
+}
 
 
 def target(name: str) -> Target:

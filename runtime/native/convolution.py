@@ -12,6 +12,9 @@ from .depthwise import can_be_depthwise, write_depthwise
 from .image import Image
 from .product import Product, write_product
 from .site import Extra, Floats, NotNative, Site, WrittenStep
+from .winograd import write_winograd
+from .winograd_choice import plan_for
+from .winograd_forms import FORMS, Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ def write_conv(site: Site) -> WrittenStep:
     require_halo(site, x, y, window)
     dims = site.plan.slots[site.step.results[0]].bounds
     extras = tuple(site.extra(n, y, dims) for n in rest)
+    if form := FORMS.get(site.payload["algorithm"]):
+        require_form(site, x, y, form, window, groups)
+        return write_winograd(site, x, y, form, window.pad, weight, bias, extras)
     if can_be_depthwise(shape, groups, x, window.stride, window.dilation):
         return write_depthwise(site, x, y, window.kernel, window.stride[0], window.pad, weight, bias, extras)
     return write_grouped(site, x, y, window, groups, weight, bias, extras)
@@ -80,6 +86,15 @@ def require_halo(site: Site, x: Image, y: Image, window: Window) -> None:
     before, after = window.halo(x, y)
     if before > x.before or after > x.after:
         raise NotNative(f"{site.step.operands[0]} has no border of {before} and {after} pixels")
+
+
+def require_form(site: Site, x: Image, y: Image, form: Form, window: Window, groups: int) -> None:
+    """NotNative unless a form of Winograd's computes the convolution, and the operand has the border that it reads."""
+    plain = window.stride == window.dilation == (1, 1) and window.kernel == (form.window, form.window) and groups == 1
+    axes = zip((y.height, y.width), (x.height, x.width), window.pad, strict=True)
+    after = max(form.halo_after(out, size, pad) for out, size, pad in axes)
+    if not plain or after > x.after or plan_for(form, site.machine, x, y) is None:
+        raise NotNative(f"{form.name} does not compute it")
 
 
 def write_grouped(

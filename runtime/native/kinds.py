@@ -31,6 +31,7 @@ KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
                 "dilation": NUMBERS,
                 "groups": Attribute("a whole number", 1),
                 "bias": FLAG,
+                "algorithm": Attribute("a text", ""),
             }
             | CODE,
         ),

@@ -48,7 +48,8 @@ class Extra:
 class WrittenStep:
     """A step as C: `body` is its function, with NAME in place of the name; `doc` describes what it computes.
 
-    Steps with equal bodies share one function. `tasks` is how many parts it has; `helpers` are functions that it calls.
+    Steps with equal bodies share one function. `tasks` is how many parts it has; `helpers` are functions that it calls;
+    `scratch` is how many floats of its own each thread needs.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class WrittenStep:
     operands: tuple[Place, ...] = ()
     out: int = 0
     helpers: tuple[str, ...] = ()
+    scratch: int = 0
 
 
 class NotNative(ValueError):

@@ -11,8 +11,11 @@ from .conflicts import StepGroup, first_writers
 from .kinds import KINDS
 from .machine import MACHINES, Machine
 from .site import ARENA, INPUT, NAME, WEIGHTS, NotNative, PackedBlocks, Place, Site, WrittenStep
+from .winograd_choice import choose_form as choose_form
+from .winograd_forms import FORMS as FORMS
+from .winograd_forms import evaluate_form as evaluate_form
 
-TEMPLATES = ("vector.h", "tile.h", "depthwise.h", "pool.h", "net.h")
+TEMPLATES = ("vector.h", "tile.h", "depthwise.h", "winograd.h", "pool.h", "net.h")
 BASES = {ARENA: "ARENA", WEIGHTS: "WEIGHTS"}
 
 
@@ -61,6 +64,7 @@ class SourceWriter:
         self.functions: dict[str, str] = {}  # names by body: equal steps share a function
         self.helpers: dict[str, None] = {}
         self.texts, self.rows, self.halos = list[str](), list[str](), list[Slot]()
+        self.scratch = 0
 
     def write(self) -> NativeSource:
         numbers, nothing, clears = list[int | None](), set[int](), dict[int, tuple[Slot, ...]]()
@@ -87,6 +91,7 @@ class SourceWriter:
     def add_row(self, step: Step, written: WrittenStep, borders: tuple[Slot, ...], first: int) -> None:
         """Add a row to the table of steps, and its function if no earlier step has the same."""
         self.helpers.update(dict.fromkeys(written.helpers))
+        self.scratch = max(self.scratch, written.scratch)
         if written.body not in self.functions:
             self.functions[written.body] = name = f"{written.kind}_{len(self.functions)}"
             self.texts.append(f"/* {comment(written.doc)} */\n{written.body.replace(NAME, name)}")
@@ -101,7 +106,7 @@ class SourceWriter:
     def join(self) -> str:
         parts = [
             f"/* {comment(self.plan.net)}, written by cortado for {self.machine.name}. */\n",
-            f"#define V {self.machine.vector}\n",
+            f"#define V {self.machine.vector}\n#define SCRATCH {self.scratch} /* floats that each thread needs */\n",
             *(template(name) for name in TEMPLATES),
             *self.helpers,
             *self.texts,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,7 @@ from .saved_cases import CASES, replay_case, save_case
 
 NetResult = tuple[int, list[Any], list[str]]  # the net's number, its failures, the names of its operators
 SAVE_INTERVAL = 500  # number of nets after which the file is updated
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
@@ -41,7 +43,7 @@ def main() -> int:
     parser.add_argument("--first", action="store_true", help="stop at the first failure")
     parser.add_argument("--gpu", action="store_true", help="also run the artifacts on this machine's GPU (slow)")
     parser.add_argument("--native", action="store_true", help="also run every net by kernels in C (slow)")
-    parser.add_argument("--json", type=Path, help="write a report to this file")
+    parser.add_argument("--record", type=Path, help="a file of what was done: go on where it stops, and add to it")
     asked = parser.parse_args()
     if asked.case:
         failure = replay_case(CASES / f"{asked.case}.net")
@@ -53,19 +55,18 @@ def main() -> int:
         print("\n".join(map(text, numbers)))
         return 0
     runs = GPU_RUNS * asked.gpu + ("native",) * asked.native
-    start, failed, sorts, operators = perf_counter(), list[int](), Counter[str](), Counter[str]()
+    record = Record(asked.record, numbers) if asked.record else None
+    numbers = record.rest if record else numbers
+    start, failed, sorts = perf_counter(), list[int](), Counter[str]()
     for number, found, names in show_progress(check_nets(numbers, asked.jobs, runs), len(numbers)):
-        operators.update(names)
         for failure in found:
             print(f"net {number}: {failure}", flush=True)
             if asked.save and not sorts[str(failure.category)]:
                 save_failure(number, failure)
             sorts[str(failure.category)] += 1
         failed += [number] if found else []
-        done = range(numbers.start, number + 1)
-        if asked.json and (number == numbers[-1] or len(done) % SAVE_INTERVAL == 0):
-            summary = report(done, failed, operators, perf_counter() - start)
-            asked.json.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
+        if record:
+            record.add(number, bool(found), names)
         if failed and asked.first:
             break
     print(f"{len(numbers)} nets, {len(failed)} with a failure, {perf_counter() - start:.0f} s")
@@ -96,18 +97,61 @@ def save_failure(number: int, failure: Any) -> None:
     print(f"    saved as {save_case(planned, trial, failure, f'net {number}')}", flush=True)
 
 
-def report(numbers: range, failed: list[int], operators: Counter[str], seconds: float) -> dict[str, Any]:
-    return {
-        "what": "random nets through every pass, order and target (tests/proof); python -m tests.proof FIRST:STOP",
-        "edition": EDITION,
-        "numbers": [numbers.start, numbers.stop],
-        "nets": len(numbers),
-        "failed": failed,
-        "seconds": round(seconds),
-        "torch": torch.__version__,
-        "nodes": sum(operators.values()),
-        "operators": dict(sorted(operators.items())),
-    }
+class Record:
+    """A file of what was done for a range of nets, which goes on where an earlier run stopped.
+
+    It names for each commit how many nets its code was tried on. It is written every SAVE_INTERVAL nets and at the end
+    of the range. SystemExit if the file is of another range or edition of the generator.
+    """
+
+    def __init__(self, path: Path, numbers: range) -> None:
+        self.path, self.numbers, self.stop = path, numbers, numbers.start
+        self.failed, self.operators, self.seconds = list[int](), Counter[str](), 0.0
+        self.commits, self.commit = Counter[str](), current_commit()
+        self.clock = perf_counter()
+        if not path.exists():
+            return
+        found = json.loads(path.read_text("utf-8"))
+        if found["edition"] != EDITION or found["numbers"][0] != numbers.start or "commits" not in found:
+            raise SystemExit(f"{path} is of other nets: give another file, or remove it")
+        self.stop, self.failed, self.seconds = found["numbers"][1], found["failed"], found["seconds"]
+        self.operators.update(found["operators"])
+        self.commits.update(found["commits"])
+
+    @property
+    def rest(self) -> range:
+        """The numbers that are left."""
+        return range(self.stop, max(self.numbers.stop, self.stop))
+
+    def add(self, number: int, fails: bool, operators: list[str]) -> None:
+        self.stop = number + 1
+        self.failed += [number] * fails
+        self.operators.update(operators)
+        self.commits[self.commit] += 1
+        if self.stop == self.numbers.stop or (self.stop - self.numbers.start) % SAVE_INTERVAL == 0:
+            self.write()
+
+    def write(self) -> None:
+        now = perf_counter()
+        self.seconds, self.clock = self.seconds + now - self.clock, now
+        document = {
+            "what": "random nets through every pass, order and target: python -m tests.proof FIRST:STOP --record FILE",
+            "edition": EDITION,
+            "numbers": [self.numbers.start, self.stop],
+            "nets": self.stop - self.numbers.start,
+            "failed": self.failed,
+            "seconds": round(self.seconds),
+            "torch": torch.__version__,
+            "commits": dict(self.commits),
+            "nodes": sum(self.operators.values()),
+            "operators": dict(sorted(self.operators.items())),
+        }
+        self.path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def current_commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

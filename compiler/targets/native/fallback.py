@@ -9,8 +9,8 @@ from ....runtime.artifact import Plan, Slot, Step
 from ....runtime.native.source import reason_not_native
 from ...codegen.host_steps import lower_alone, make_host_step
 from ...cost import is_free
-from ...ir import Graph, Node
-from ...kernel import build_kernel, kernel_graph
+from ...ir import Graph, Node, Value
+from ...kernel import build_kernel, external_operands, kernel_graph
 from ...op import Elementwise
 from ...ops.fused import Fused
 from ...plan import PlannedGraph
@@ -18,6 +18,7 @@ from ...slots import slots_and_weights
 from ...storage import resolve_storage
 from ..onednn import OneDnn
 from ..onednn.target import lower as lower_onednn
+from .algorithms import choose_algorithm
 from .lowering import alias_step, lower_native
 
 ONEDNN = OneDnn()
@@ -36,7 +37,7 @@ class LoweredNode:
     scratch: int = 0
 
 
-def lower_graph(planned: PlannedGraph) -> list[LoweredNode]:
+def lower_graph(planned: PlannedGraph, winograd: bool) -> list[LoweredNode]:
     """The steps of each node, in order. Memory has to be planned. Unsupported if there is nothing for a node."""
     slots, weights = slots_and_weights(planned)
     plan = Plan(planned.graph.name, "native", "native", 1, planned.plan.arena or 0,
@@ -45,12 +46,16 @@ def lower_graph(planned: PlannedGraph) -> list[LoweredNode]:
     return [
         LoweredNode((alias_step(node),))
         if is_free(node, planned, storages) and all(v.type.is_static for v in node.results)
-        else lower_node(node, plan)
+        else lower_node(node, plan, winograd)
         for node in planned.graph.nodes
     ]
 
 
-def lower_node(node: Node, plan: Plan) -> LoweredNode:
+def lower_node(node: Node, plan: Plan, winograd: bool) -> LoweredNode:
+    if winograd and (algorithm := choose_algorithm(bound_anchor(node))):
+        step = lower_native(node, algorithm)
+        if step is not None and not reason_not_native(step, plan):
+            return LoweredNode((step,))
     step = lower_native(node)
     if step is None:
         reason = f"{kernel_graph(node).nodes[0].op.name} has no kernel in C"
@@ -62,6 +67,19 @@ def lower_node(node: Node, plan: Plan) -> LoweredNode:
     if ONEDNN.accepts(kernel) is None:
         return LoweredNode((make_host_step(node, lower_onednn(kernel)),), reason)
     return split_node(node, kernel, plan, reason)
+
+
+def bound_anchor(node: Node) -> Node:
+    """The first operator of a node, with the node's own operands: inside a kernel they have other names and no data."""
+    kernel = kernel_graph(node)
+    outside = dict(zip(kernel.inputs, external(node), strict=True))
+    anchor = kernel.nodes[0]
+    return replace(anchor, inputs=tuple(outside[v] for v in anchor.inputs))
+
+
+def external(node: Node) -> tuple[Value, ...]:
+    """The operands of a node, in the order of its kernel's inputs."""
+    return node.inputs if isinstance(node.op, Fused) else external_operands([node])
 
 
 def split_node(node: Node, kernel: Graph, plan: Plan, reason: str) -> LoweredNode:

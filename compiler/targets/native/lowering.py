@@ -1,4 +1,4 @@
-"""A node as a native step: its attributes, its operands, and its epilogue as code lines."""
+"""Lowers a node to a native step: its attributes, its operands, and its epilogue as code lines."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from ...recorder import RecordedValue, Recorder
 SINGLE = ("softmax", "lrn")  # operators whose native step has the primitive's name and attributes
 
 
-def lower_native(node: Node) -> Step | None:
-    """The native step of a node; None if there is no kernel for its operators. Sizes are not checked here."""
+def lower_native(node: Node, algorithm: str = "") -> Step | None:
+    """The native step of a node; None if there is no kernel for its operators. Sizes are not checked here.
+
+    `algorithm` is a convolution's: a form of Winograd's, or "" for the direct one.
+    """
     kernel = kernel_graph(node)
     anchor = kernel.nodes[0]
     outside = dict(
@@ -32,6 +35,7 @@ def lower_native(node: Node) -> Step | None:
         case Conv() as conv:
             stride, pad, dilation = map(list, conv.geometry(anchor.inputs[0].type.rank - 2))
             name, attributes = "conv", {"stride": stride, "pad": pad, "dilation": dilation, "groups": conv.groups}
+            attributes |= {"algorithm": algorithm} if algorithm else {}
         case Linear() as linear:
             name, attributes = "linear", {"axis": linear.axis, "transpose": linear.transpose}
         case Elementwise():
@@ -66,7 +70,7 @@ def alias_step(node: Node) -> Step:
 
 
 def record_epilogue(kernel: Graph) -> tuple[list[list[Any]], list[Value]]:
-    """What follows the anchor, as code lines: value 0 is the anchor's result, 1 and on are the other operands."""
+    """The epilogue as code lines: value 0 is the anchor's result, 1 and on are the other operands."""
     anchor, *epilogue = kernel.nodes
     if not epilogue:
         return [], []

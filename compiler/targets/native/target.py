@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ....runtime.native.source import FORMS
 from ...codegen.record import has_consistent_axes
 from ...ir import Graph, Node
 from ...op import Elementwise, Op
@@ -22,6 +23,7 @@ from ...text import show
 from ...text.show import kernel_body
 from ...types import TensorType
 from ..onednn import OneDnn
+from .algorithms import form_that_pays
 from .fallback import lower_graph
 
 MAX_EXTRAS = 4  # operands of an epilogue, without that of the sum
@@ -32,9 +34,12 @@ FALLBACK = OneDnn()
 class Native(Target):
     """Convolutions, matrix products, poolings, LRN, softmax, elementwise chains and relayouts have kernels."""
 
-    name = "native"
     runner = "native"
     subsamples = True
+
+    def __init__(self, name: str = "native", winograd: bool = True) -> None:
+        self.name = name
+        self.winograd = winograd  # may a convolution be computed by Winograd's algorithm, where it pays?
 
     def accepts(self, kernel: Graph) -> str | None:
         anchor, *epilogue = kernel.nodes
@@ -68,22 +73,18 @@ class Native(Target):
         if not isinstance(anchor.op, Conv) or kernel.inputs[operand] is not x or x.type.rank != 4:
             return NO_HALO
         stride, pad, dilation = anchor.op.geometry(2)
+        form = FORMS.get(form_that_pays(anchor)) if self.winograd else None
+        axes = zip(
+            y.type.bounds[2:], x.type.bounds[2:], anchor.inputs[1].type.bounds[2:], stride, pad, dilation, strict=True
+        )
         after = [
-            (out - 1) * s + (k - 1) * d + 1 - p - size
-            for out, size, k, s, p, d in zip(
-                y.type.bounds[2:],
-                x.type.bounds[2:],
-                anchor.inputs[1].type.bounds[2:],
-                stride,
-                pad,
-                dilation,
-                strict=True,
-            )
+            form.halo_after(out, size, p) if form else (out - 1) * s + (k - 1) * d + 1 - p - size
+            for out, size, k, s, p, d in axes
         ]
         return Halo(max(pad), max(*after, 0))
 
     def compile(self, planned: PlannedGraph) -> LoweredGraph:
-        lowered = lower_graph(planned)
+        lowered = lower_graph(planned, self.winograd)
         steps = [step for part in lowered for step in part.steps]
         slots = {name: slot for part in lowered for name, slot in part.slots.items()}
         scratch = max((part.scratch for part in lowered), default=0)
@@ -95,7 +96,7 @@ class Native(Target):
         return {body.name: show(body, kind="kernel") for body in bodies if body is not None}
 
     def launches(self, planned: PlannedGraph) -> LaunchCount:
-        parts = lower_graph(planned)
+        parts = lower_graph(planned, self.winograd)
         host = sum(bool(part.reason) for part in parts)
         kernels = sum(not part.reason and part.steps[0].kind != "native.alias" for part in parts)
         nodes = planned.graph.nodes

@@ -1,5 +1,8 @@
 /* How a net is described to the pool that runs it. */
 
+#include <pthread.h>
+#include <stdlib.h>
+
 /* Computes the part `task` of a step. in: the operands, out: the result. */
 typedef void kernel(const float *const *in, float *out, int task);
 
@@ -19,6 +22,22 @@ struct step {
 
 /* A border of zeros around images in nhwc: rows of `row` floats, images of `image` floats. */
 struct halo { long at, row, image; int images, height, width, channels, before, after; };
+
+/* Memory of the calling thread, SCRATCH floats; it goes with the thread. */
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+static void make_scratch_key(void) { pthread_key_create(&scratch_key, free); }
+static __attribute__((unused)) float *thread_scratch(void)
+{
+    pthread_once(&scratch_once, make_scratch_key);
+    float *p = pthread_getspecific(scratch_key);
+    if (!p) {
+        p = aligned_alloc(64, ((SCRATCH * 4L + 63) / 64 + 1) * 64);
+        if (!p) abort();
+        pthread_setspecific(scratch_key, p);
+    }
+    return p;
+}
 
 static void clear_halo(float *arena, const struct halo *h)
 {

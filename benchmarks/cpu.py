@@ -1,0 +1,47 @@
+"""Nets on a CPU, batch 1 in f32: the targets `cpu`, `native` and `native-strict` beside OpenVINO, in turns.
+
+    pip install openvino && python benchmarks/cpu.py        writes results/cpu.json; some minutes on an idle machine
+
+All engines have the same random weights and as many threads as the machine has cores. The ratio is OpenVINO's time over
+the engine's: above 1 it is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+from math import prod
+from pathlib import Path
+
+from cortado.benchmarks.engines import ROOT, Engine, Row, measure_net, write_result
+
+RESULT = ROOT / "benchmarks" / "results" / "cpu.json"
+NETS = (
+    "squeezenet_v1.1", "mobilenet_v1", "mobilenet_v2", "googlenet", "resnet50", "vgg16", "open_nsfw", "inception_v3",
+    "densenet121", "alexnet",
+)  # fmt: skip
+ENGINES = {"native": Engine("native"), "native-strict": Engine("native-strict"), "cpu": Engine("cpu")}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Nets on a CPU, ours and OpenVINO in turns.")
+    parser.add_argument("--turns", type=int, default=8, help="of each engine (default 8)")
+    parser.add_argument("--calls", type=int, default=20, help="in a turn (default 20)")
+    parser.add_argument("--nets", nargs="*", default=NETS, metavar="NET", help="of benchmarks/nets")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    asked = parser.parse_args()
+    rows = [row for net in asked.nets for row in measure_net(net, ENGINES, asked.turns, asked.calls)]
+    write_result(asked.output, [*rows, mean_row(rows)], asked.turns, asked.calls)
+
+
+def mean_row(rows: list[Row]) -> Row:
+    """The geometric means."""
+    names = rows[0]["ratio"]
+    means = {
+        key: {name: round(prod(row[key][name] for row in rows) ** (1 / len(rows)), 3) for name in names}
+        for key in ("ratio", "ms")
+    }
+    return {"net": "geometric mean", "busy": 0, **means}
+
+
+if __name__ == "__main__":
+    main()

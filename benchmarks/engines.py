@@ -1,0 +1,202 @@
+"""Engines that run a net in processes of their own and take turns, so that other load falls on all alike.
+
+OpenVINO is the peer (pip install openvino). It reads the net as torch's users would write it (on_gpu/torch_net.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / ".src"))
+
+PEER = "openvino"
+BUSY = "while True: pass"
+COMPARED = 1000  # numbers of the output
+TOLERANCE = 1e-3  # of the largest
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs a net: OpenVINO if `target` is "openvino", else cortado for that target.
+
+    `environment` is added to the process's; `threads` 0 means as many as there are cores.
+    """
+
+    target: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 0
+
+
+class EngineProcess:
+    """A process that holds a net, and calls it so many times when it is asked to."""
+
+    def __init__(self, engine: Engine, net: str) -> None:
+        self.engine = engine
+        words = [sys.executable, "-W", "ignore", __file__, engine.target, net, str(engine.threads)]
+        environment = clean_environment() | dict(engine.environment)
+        self.process = subprocess.Popen(
+            words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        answer = self.read()
+        self.outputs: list[float] = answer["outputs"]
+        self.load_seconds: float = answer["seconds"]
+
+    def read(self) -> Any:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:  # libraries print, too
+            if line.startswith("= "):
+                return json.loads(line[2:])
+        raise SystemExit(f"{self.engine} ended")
+
+    def run(self, calls: int) -> list[float]:
+        """The seconds of each call."""
+        assert self.process.stdin is not None
+        print(calls, file=self.process.stdin, flush=True)
+        seconds: list[float] = self.read()
+        return seconds
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure_net(
+    net: str, engines: Mapping[str, Engine], turns: int, calls: int, neighbours: Sequence[int] = (0,)
+) -> list[Row]:
+    """A row for each number of busy loops beside.
+
+    By engine the ratio of OpenVINO's median to its own, the median and the 95th percentile of a call in ms, and the
+    seconds until the first answer.
+    """
+    running = {name: EngineProcess(engine, net) for name, engine in {PEER: Engine(PEER), **engines}.items()}
+    require_equal({name: process.outputs for name, process in running.items()})
+    rows = []
+    for count in neighbours:
+        times: dict[str, list[float]] = {name: [] for name in running}
+        with busy_loops(count):
+            for _ in range(turns):
+                for name, process in running.items():
+                    times[name] += process.run(calls)
+        ms = {name: round(1e3 * median(found), 3) for name, found in times.items()}
+        slow = {name: round(1e3 * sorted(found)[len(found) * 95 // 100], 3) for name, found in times.items()}
+        ratio = {name: round(ms[PEER] / ms[name], 3) for name in running}
+        first = {name: round(process.load_seconds, 2) for name, process in running.items()}
+        rows.append({"net": net, "busy": count, "ratio": ratio, "ms": ms, "ms_95th": slow, "first_answer_s": first})
+        print(net, count, ratio, flush=True)
+    for process in running.values():
+        process.close()
+    return rows
+
+
+@contextmanager
+def busy_loops(count: int) -> Iterator[None]:
+    """So many processes that do nothing but compute."""
+    loops = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what says how threads wait."""
+    return {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")}
+
+
+def serve(target: str, net: str, threads: int) -> None:
+    """The engine's process: load, answer once, then run as many calls as each line of standard input says."""
+    import numpy as np
+
+    from cortado.benchmarks.on_gpu import nets
+    from cortado.compiler.text import parse
+
+    graph = nets.with_random_weights(parse(nets.texts()[net], f"{net}.net"))
+    x = nets.random_inputs(graph, seed=1)[graph.inputs[0].name].numpy()
+    start = perf_counter()
+    call = load_peer(graph, x) if target == PEER else load_ours(graph, target, threads)
+    answer = np.asarray(call(x), np.float64).reshape(-1)
+    print("=", json.dumps({"outputs": answer[:COMPARED].tolist(), "seconds": perf_counter() - start}), flush=True)
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            start = perf_counter()
+            call(x)
+            seconds.append(perf_counter() - start)
+        print("=", json.dumps(seconds), flush=True)
+
+
+def load_ours(graph: Any, target: str, threads: int) -> Callable[[Any], Any]:
+    from cortado import driver
+    from cortado.runtime import Net
+
+    artifact = driver.compile_graph(graph, driver.Options(target=target)).artifact
+    net = Net.from_artifact(artifact, threads=threads or None)
+    (output,) = net.outputs
+    return lambda x: net(x)[output]
+
+
+def load_peer(graph: Any, x: Any) -> Callable[[Any], Any]:
+    import openvino
+    import torch
+
+    from cortado.benchmarks.on_gpu.torch_net import TorchNet
+
+    model = openvino.convert_model(TorchNet(graph).eval(), example_input=torch.from_numpy(x))
+    model.reshape(list(x.shape))
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": os.cpu_count() or 1,
+    }
+    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    return lambda x: request.infer([x])[0]
+
+
+def require_equal(outputs: dict[str, list[float]]) -> None:
+    """All engines have to compute the same net."""
+    wanted = outputs[PEER]
+    size = max(map(abs, wanted))
+    for name, found in outputs.items():
+        if max(abs(a - b) for a, b in zip(found, wanted, strict=True)) > TOLERANCE * size:
+            raise SystemExit(f"{name} and {PEER} compute different numbers")
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """The ratio first, then milliseconds, for documents."""
+    names = list(rows[0]["ratio"])
+    lines = [f"| net | busy loops | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
+    for row in rows:
+        cells = [f"**{row['ratio'][name]:.2f}** ({row['ms'][name]:.1f} ms)" for name in names]
+        lines.append(f"| {row['net']} | {row['busy']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_result(path: Path, rows: Sequence[Row], turns: int, calls: int) -> None:
+    """Print the table, and write rows with what made them."""
+    print(format_table(rows))
+    document = {"commit": commit(), "cores": os.cpu_count(), "turns": turns, "calls": calls, "rows": rows}
+    path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2], int(sys.argv[3]))
