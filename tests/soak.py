@@ -1,8 +1,8 @@
 """`python -m tests.soak --record FILE`: nets called for hours by eight threads, loaded and dropped, and forked.
 
 All answers have to be equal, bit by bit, and resident memory flat to 1 %, or to the memory of two more calls at once.
-`--share 100` does one in a hundred of the calls, as the suite does. Ends with 1 if anything fails. Set MALLOC_ARENA_MAX=1: glibc's heap of each thread grows for
-the first thousands of calls, and hides what leaks.
+`--share 100` does one in a hundred of the calls, as the suite does. Ends with 1 if anything fails. Set
+MALLOC_ARENA_MAX=1: glibc's heap of each thread grows for the first thousands of calls, and hides what leaks.
 """
 
 from __future__ import annotations
