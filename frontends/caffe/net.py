@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import torch
 
-from ...compiler.errors import CompileError, Loc, raise_all
+from ...compiler.errors import CompileError, Loc, raise_all, sort_by_location
 from ...compiler.ir import Constant, Graph, Node, Value
 from ...compiler.limits import MAX_ERRORS, MAX_NODES
 from ...compiler.op import Op
@@ -99,11 +99,6 @@ def import_layer(layer: Layer) -> Value | tuple[Value, ...]:
         raise layer.fault(str(e)) from None
 
 
-def sort_by_location(errors: Sequence[CompileError]) -> list[CompileError]:
-    """Sort errors by line and column; those without a location come last."""
-    return sorted(errors, key=lambda e: (e.loc.line, e.loc.column) if e.loc else (1 << 31, 0))
-
-
 class Importer:
     """Builds the graph layer by layer, and collects errors."""
 
@@ -120,8 +115,8 @@ class Importer:
         self.broken: set[str] = set()
         self.doubtful: set[str] = set()  # made with settings that the weights do not fit, so of a doubtful shape
         self.spoiled: set[Message] = set()  # the net or layers, which have unknown fields
-        self.has_lost_tops = False  # a faulty layer may make a blob that it does not name
         self.producers: dict[Value, Layer] = {}
+        self.has_lost_tops = False  # a faulty layer may make a blob that it does not name
 
     def report(self, findings: Iterable[UnusedField]) -> None:
         """Report unused fields: as warnings if they are harmless or the caller is lenient, else as errors."""
@@ -232,19 +227,16 @@ class Importer:
         """The blob's current value in the blob's shape; emits a reshape if the storage was rewritten in another."""
         blob.is_read = True
         if blob.dims not in blob.storage.shapes:  # an alias of this blob was written in place
-            blob.storage.shapes[blob.dims] = self.emit(
-                Reshape(shape=tuple(d if isinstance(d, int) else 0 for d in blob.dims)),
-                (blob.storage.value,),
-                message.loc_of("name"),
-            )[0]
+            reshape = Reshape(shape=tuple(d if isinstance(d, int) else 0 for d in blob.dims))
+            (blob.storage.shapes[blob.dims],) = self.emit(reshape, (blob.storage.value,), message.loc_of("name"))
         return blob.storage.shapes[blob.dims]
 
     def write(self, layer: Layer, bottoms: Sequence[TrackedBlob], made: Sequence[Value]) -> None:
         """Update the blobs of the layer's tops to the values in `made`, in place or as new blobs."""
+        label = f'layer "{layer.name}"'
         for blob in bottoms:
             if blob.name not in layer.tops:
-                blob.readers.append(f'layer "{layer.name}"')
-        label = f'layer "{layer.name}"'
+                blob.readers.append(label)
         for top, value in zip(layer.tops, made, strict=True):
             self.producers[value] = layer
             if top in self.blobs:

@@ -27,14 +27,13 @@ def read(path: str | Path) -> Message:
     """Read the NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has invalid values."""
     try:
         with Path(path).open("rb") as file:
-            head = textformat.decode(file.read(4096))
-        if fault := not_prototxt_error(head, str(path)):
+            head = file.read(4096)
+        fault = wide_encoding_error(head, str(path)) or not_prototxt_error(textformat.decode(head), str(path))
+        if fault:
             raise fault
         data = read_limited(Path(path))
     except OSError as e:
         raise CompileError(f"{path}: {e.strerror or e}", advice="Give the path of the net's .prototxt.") from None
-    if error := wide_encoding_error(data, str(path)):
-        raise error
     return parse(textformat.decode(data), str(path))
 
 
