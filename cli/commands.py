@@ -56,6 +56,12 @@ class CommandGroup(click.Group):
         try:
             with raise_ending_signals(), plain_warnings():
                 return super().invoke(ctx)
+        except click.NoSuchOption as e:  # click would suggest any similar name
+            from ..compiler.suggestion import suggestion
+
+            known = [name for p in (e.ctx.command.params if e.ctx else ()) for name in p.opts]
+            close = suggestion(e.option_name, known)
+            raise click.NoSuchOption(e.option_name, possibilities=[close] if close else None, ctx=e.ctx) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):  # click handles these
             raise
         except BrokenPipeError:  # the reader of the output has closed the pipe

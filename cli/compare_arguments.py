@@ -16,7 +16,7 @@ from ..frontends.caffe.rules import State
 from ..frontends.files.file_types import is_artifact
 from ..runtime.artifact import read
 from ..runtime.preprocess import Array, read_array
-from .feed import open_npz, read_all_arrays
+from .feed import ARRAY_SUFFIXES, open_npz, read_all_arrays
 from .options import make_options
 from .random_numbers import with_random_weights
 from .runners import (
@@ -162,5 +162,8 @@ def read_input_argument(word: str, names: list[str]) -> dict[str, Array]:
         with open_npz(Path(file)) as stored:
             return {n: stored[n] for n in names if n in stored.files}
     if equals or len(names) == 1:
+        if Path(file).suffix.lower() not in ARRAY_SUFFIXES:
+            advice = "Give an .npy or .npz, as np.save writes it, or `random`: pictures are for `cortado run`."
+            raise CompileError(f"{file}: compare takes arrays as inputs", advice=advice)
         return {name or names[0]: read_array(Path(file))}
     raise click.UsageError(f"--input {word}: which input is it for? Write NAME={word}.")

@@ -43,13 +43,10 @@ def fmt(files: tuple[str, ...], check: bool) -> None:
 
 def read_net_text(file: str) -> str:
     """The text of a file. CompileError for a prototxt, and if it is not UTF-8."""
+    from ..compiler.encodings import decode_utf8
     from ..compiler.errors import CompileError
 
     if Path(file).suffix == ".prototxt":
         advice = f"`cortado show {file}` prints the net in cortado's language."
         raise CompileError(f"{file}: this is a prototxt, and fmt is for texts in cortado's language", advice=advice)
-    try:
-        return Path(file).read_text("utf-8")
-    except UnicodeDecodeError as e:
-        advice = "A net in cortado's language is a text in UTF-8."
-        raise CompileError(f"{file}: byte {e.start} is not UTF-8", advice=advice) from None
+    return decode_utf8(Path(file).read_bytes(), file)

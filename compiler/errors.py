@@ -67,6 +67,11 @@ class CompileErrors(CompileError):
         return "\n\n".join(map(str, self.errors))
 
 
+def sort_by_location(errors: Iterable[CompileError]) -> list[CompileError]:
+    """Sort errors by line and column; those without a location come last."""
+    return sorted(errors, key=lambda e: (e.loc.line, e.loc.column) if e.loc else (1 << 31, 0))
+
+
 def raise_all(errors: Iterable[CompileError]) -> None:
     """Raise the only error, or all of them as CompileErrors; nothing if there are none."""
     found = list(errors)

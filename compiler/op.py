@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
-from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
@@ -28,9 +27,10 @@ from .float32 import with_float32_attributes
 from .limits import MAX_CONSTANT_ELEMENTS, MAX_ELEMENTS, require_size
 from .recorder import Recorder
 from .scalar import TENSORS
+from .suggestion import did_you_mean
 from .types import TensorType
 
-__all__ = ["REGISTRY", "Arity", "Elementwise", "Ints", "Op", "Trait", "did_you_mean", "make_op", "op", "per_axis"]
+__all__ = ["REGISTRY", "Arity", "Elementwise", "Ints", "Op", "Trait", "make_op", "op", "per_axis"]
 
 REGISTRY: dict[str, type[Op]] = {}
 T = TypeVar("T", bound="Op")
@@ -256,12 +256,6 @@ def make_op(name: str, attributes: dict[str, Any]) -> Op:
         if f.default is MISSING and f.name not in attributes:
             raise ValueError(f"{name} needs {f.name}=")
     return cls(**attributes)
-
-
-def did_you_mean(word: str, known: Any) -> str:
-    """`; did you mean conv?` with the closest known word, or "" if none is close."""
-    close = get_close_matches(word[:100], list(known)[-1000:], n=1)  # comparing takes time, and nets may be hostile
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def per_axis(numbers: Ints, axes: int, name: str) -> Ints:

@@ -16,12 +16,12 @@ import torch
 from ..runtime.artifact import Preprocessing as Preprocessing  # which the front ends make, too
 from .errors import CompileError
 from .ir import Graph, Value, handle
-from .op import did_you_mean
 from .ops.channels import Scale
 from .ops.conv import Conv
 from .ops.dense import Linear
 from .rewrite import UniqueNames, Writer, make_constant
 from .specialize import reshape_inputs
+from .suggestion import did_you_mean
 from .types import type_of
 
 Forms = Mapping[str, Preprocessing]

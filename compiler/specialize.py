@@ -8,9 +8,9 @@ from dataclasses import replace
 from .errors import CompileError
 from .ir import Graph
 from .limits import require_size
-from .op import did_you_mean
 from .plan import PlannedGraph
 from .rewrite import live_nodes, retype
+from .suggestion import did_you_mean
 from .types import AtMost, Dim, TensorType
 
 Shapes = Mapping[str, Sequence[int | str]]

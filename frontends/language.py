@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..compiler.encodings import decode_utf8
 from ..compiler.errors import CompileError
 from ..compiler.plan import PlannedGraph
 from ..compiler.specialize import Shapes, specialize
@@ -39,14 +40,16 @@ def read_language(
         )
         raise CompileError(f"{weights}: this is no file of weights for {path}", advice=advice)
     try:
-        data = read_stream(sys.stdin.buffer, "<stdin>") if path == STDIN else read_limited(path)
-        text = data.decode("utf-8")
+        if path == STDIN:
+            text = read_stream(sys.stdin.buffer, "<stdin>").decode("utf-8")
+        else:
+            text = decode_utf8(read_limited(path), str(path))
     except OSError as e:
         advice = "Give the path of a net in cortado's language."
         raise CompileError(f"{path}: {e.strerror or e}", advice=advice) from None
     except UnicodeDecodeError as e:
         advice = "A net in cortado's language is a text in UTF-8."
-        raise CompileError(f"{path}: byte {e.start} is not UTF-8", advice=advice) from None
+        raise CompileError(f"<stdin>: byte {e.start} is not UTF-8", advice=advice) from None
     name = "<stdin>" if path == STDIN else str(path)
     tree = read_tree(text, name)
     beside = Path(weights) if weights is not None else weights_beside(tree, name)

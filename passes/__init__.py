@@ -10,8 +10,8 @@ from typing import cast
 
 from ..compiler.errors import CompileError
 from ..compiler.ir import Graph
-from ..compiler.op import did_you_mean
 from ..compiler.plan import UNPLANNED, MemoryPlan, PlannedGraph
+from ..compiler.suggestion import did_you_mean
 from ..compiler.verify import verify
 from .add_halos import add_halos
 from .assign_layout import assign_layout

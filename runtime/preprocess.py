@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Array = np.ndarray[Any, Any]
+NPY_MAGIC = b"\x93NUMPY"
 
 
 def read_input(path: str | Path, shape: Sequence[int], form: Preprocessing, mean_image: Array | None = None) -> Array:
@@ -36,6 +38,10 @@ def read_input(path: str | Path, shape: Sequence[int], form: Preprocessing, mean
 def read_array(path: Path) -> Array:
     """Read the single array of an .npy or .npz file. ValueError for several arrays, or pickled objects."""
     try:
+        with path.open("rb") as file:
+            head = file.read(len(NPY_MAGIC))
+        if not head.startswith((NPY_MAGIC, b"PK")):
+            raise ValueError(f"it is no .npy or .npz file{': it is empty' if not head else ''}")
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
             return found
@@ -46,7 +52,8 @@ def read_array(path: Path) -> Array:
             made: Array = found[names[0]]
             return made
     except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path}: it cannot be read as an array ({error})") from None
+        why = "it holds Python objects, and numbers are wanted" if "allow_pickle" in str(error) else str(error)
+        raise ValueError(f"{path}: it cannot be read as an array ({why})") from None
 
 
 def prepare(picture: Image, size: tuple[int, int], form: Preprocessing, mean_image: Array | None = None) -> Array:
@@ -104,9 +111,20 @@ def read_mean(path: str | Path) -> Array:
 def read_labels(path: str | Path) -> list[str]:
     """Read labels, one per line, as in ImageNet's synset_words.txt; the line is kept whole, with its id.
 
-    Empty lines at the end are no labels.
+    Empty lines at the end are no labels. ValueError, with the file's name and how to convert it, if it is not UTF-8.
     """
-    return Path(path).read_text(encoding="utf-8").rstrip().splitlines()
+    data = Path(path).read_bytes()
+    if b"\0" in data or data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        encoding = "UTF-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else f"UTF-16{'LE' if data[0] else 'BE'}"
+        sentence = f"{path}: this seems to be {encoding} text, and labels are UTF-8"
+        raise ValueError(f"{sentence}. Convert it: iconv -f {encoding} -t UTF-8 {path} > labels-utf8.txt")
+    try:
+        text = data.decode("utf-8-sig").rstrip()
+    except UnicodeDecodeError as error:
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        sentence = f"{path}:{line}: byte 0x{byte:02X} is not UTF-8 text; it seems to be Latin-1"
+        raise ValueError(f"{sentence}. Convert it: iconv -f ISO-8859-1 -t UTF-8 {path} > labels-utf8.txt") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if text else []
 
 
 def top(scores: Array, count: int = 5, labels: Sequence[str] = ()) -> list[tuple[float, int, str]]:

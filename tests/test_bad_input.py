@@ -86,7 +86,7 @@ NETS = {
     ),
     "top made twice": (
         HEAD + CONV.format("a", 4) + CONV.format("b", 4).replace('top: "b"', 'top: "a"'),
-        [':3:54: layer "b"', '"a" is already made by layer "a"', "Give the top another name."],
+        [':3:54: layer "b"', '"a" is already made by layer "a"', "Give the top another name"],
     ),
     "a web page": (
         "\n<!DOCTYPE html>\n<html><body>net.prototxt at master</body></html>",
@@ -94,7 +94,7 @@ NETS = {
     ),
     "layer and layers": (
         HEAD + 'layers { name: "r" type: RELU bottom: "data" top: "r" }',
-        [":", "mixes `layer` and `layers`", "Rewrite its `layers { type: CONVOLUTION }`"],
+        [":", "mixes `layer` and `layers`", "Write `layer` for `layers` on line 2. Write type: RELU"],
     ),
     "a solver": (
         'net: "train_val.prototxt"\nbase_lr: 0.01\nmax_iter: 1000\n',

@@ -146,7 +146,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert wrong.exit_code == 2 and "a.net" in wrong.output and path.read_text() == "net n("
     path.write_bytes(b"\xff\xfe")
     wrong = cortado("fmt", path)
-    assert wrong.exit_code == 2 and "byte 0 is not UTF-8" in wrong.output
+    assert wrong.exit_code == 2 and "this is UTF-16 text, and has to be UTF-8" in wrong.output
     assert cortado("fmt", tmp_path / "missing.net").exit_code == 2
     wrong = cortado("fmt", ROOT / "examples" / "digits" / "digits.prototxt")
     assert wrong.exit_code == 2 and "this is a prototxt" in wrong.output and "`cortado show " in wrong.output

@@ -16,10 +16,11 @@ from cortado.compiler.text import show
 from cortado.frontends.caffe import net as caffe_net
 from cortado.frontends.caffe.layer import LAYERS
 from cortado.frontends.caffe.rules import State
-from cortado.frontends.caffe.upgrade import TYPES, upgrade_net
+from cortado.frontends.caffe.upgrade import upgrade_net
 from cortado.frontends.caffe.upgrade_v0 import FIELDS
 from cortado.frontends.caffe.upgrade_v0 import TYPES as TYPES_V0
 from cortado.frontends.caffe.weights import NoWeights
+from cortado.frontends.files.generations import V1_TYPES
 from cortado.frontends.files.message import Message
 from cortado.frontends.files.prototxt import parse
 from cortado.frontends.files.schema import field_types, message_class
@@ -78,10 +79,10 @@ def test_generations_are_one_net(old: str) -> None:
 
 def test_every_old_type_has_a_name_of_today() -> None:
     numbers = field_types("V1LayerParameter")["type"].numbers
-    assert {name for name, number in numbers.items() if 0 < number < 40} == set(TYPES)
-    assert set(TYPES_V0.values()) <= set(TYPES)
+    assert {name for name, number in numbers.items() if 0 < number < 40} == set(V1_TYPES)
+    assert set(TYPES_V0.values()) <= set(V1_TYPES)
     data = {"Data", "HDF5Data", "ImageData", "MemoryData", "WindowData", "HDF5Output"}
-    assert set(TYPES.values()) - data <= LAYERS.keys()
+    assert set(V1_TYPES.values()) - data <= LAYERS.keys()
 
 
 def test_every_field_of_2013_has_a_place_today() -> None:

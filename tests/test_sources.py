@@ -35,10 +35,28 @@ def test_random_dummy_data_is_refused_or_made_an_input(nets: Nets) -> None:
     assert net(data=np.array([1, 2], np.float32), k=np.array([3, 4], np.float32))["y"].tolist() == [4, 6]
 
 
-def test_dummy_data_is_the_input_where_there_is_no_other(nets: Nets) -> None:
-    text = 'layer { name: "d" type: "DummyData" top: "data" top: "info" dummy_data_param { shape { dim: 1 dim: 2 } '
-    text += 'shape { dim: 3 } data_filler { type: "constant" value: 0.01 } } }' + layer("ReLU")
-    assert nets.compile(text)(data=np.array([[-1, 2]], np.float32))["y"].tolist() == [[0, 2]]
+DUMMY = 'layer { name: "d" type: "DummyData" top: "data" top: "info" dummy_data_param { shape { dim: 1 dim: 2 } '
+DUMMY += 'shape { dim: 3 } data_filler { type: "%s" value: 0.5 } data_filler { value: 7 } } }' + layer("ReLU")
+
+
+def test_a_net_of_dummy_data_alone_computes_its_constants(nets: Nets) -> None:
+    made = nets.compilation(DUMMY % "constant")
+    assert {name: x.tolist() for name, x in made.load()({}).items()} == {"info": [7, 7, 7], "y": [[0.5, 0.5]]}
+    first, second = made.file.warnings
+    assert 'layer "d" (DummyData) makes "data" a constant, as in Caffe; --shape data=1,2 makes it an input' in first
+    assert "--shape info=3" in second
+
+
+def test_dummy_data_with_a_shape_is_an_input_and_its_other_tops_stay_constant(nets: Nets) -> None:
+    for filler in ("constant", "gaussian"):
+        net = nets.compile(DUMMY % filler, shapes={"data": (2, 1)})
+        made = net(data=np.array([[-1], [2]], np.float32))
+        assert {name: x.tolist() for name, x in made.items()} == {"info": [7, 7, 7], "y": [[0], [2]]}
+    assert 'it fills "data" with random values (gaussian)' in nets.expect_refusal(DUMMY % "gaussian")
+
+
+def test_a_constant_beside_an_input_goes_without_saying(nets: Nets) -> None:
+    assert nets.compilation(DUMMY.replace('top: "data"', 'top: "k"') % "constant" + data(1, 2)).file.warnings == ()
 
 
 MEMORY = 'layer { name: "m" type: "MemoryData" top: "data" top: "label" memory_data_param { %s } }\n'

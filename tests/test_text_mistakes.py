@@ -18,8 +18,8 @@ NET = "net t(x: f32[1,4,6,6]) {{\n    {}\n    return x\n}}\n"
 MISTAKES = {
     # what is written in the net: line, column, sentence, advice
     "y = reul(x)": (2, 9, "reul: no operator is called reul; did you mean relu? (operands: x f32[1,4,6,6])", ""),
-    "y = relu(x, slop=1)": (
-        2, 9, "relu: relu has no attribute slop; did you mean slope? (operands: x f32[1,4,6,6])", "",
+    "y = relu(x, slpe=1)": (
+        2, 9, "relu: relu has no attribute slpe; did you mean slope? (operands: x f32[1,4,6,6])", "",
     ),
     "y = relu(x, slope=true)": (2, 9, "relu: slope is a number, not True (operands: x f32[1,4,6,6])", ""),
     "y = relu(x, slope=[1])": (2, 9, "relu: slope is a number, not (1,) (operands: x f32[1,4,6,6])", ""),

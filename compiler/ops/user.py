@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..op import Op, Trait, did_you_mean, op
+from ..op import Op, Trait, op
 from ..registry import Registry
+from ..suggestion import did_you_mean
 from ..types import TensorType
 
 Settings = Mapping[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import CompileError
-from ..op import did_you_mean
+from ..suggestion import did_you_mean
 from ..target import Target
 from .cuda import PRECISIONS, Cuda
 from .native import Native

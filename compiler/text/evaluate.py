@@ -7,7 +7,7 @@ from typing import Any, cast
 from ..errors import CompileError
 from ..ir import Value
 from ..limits import show_type, size_fault
-from ..op import did_you_mean
+from ..suggestion import did_you_mean
 from ..types import TensorType
 from .frame import Frame
 from .syntax import location_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir import Graph, Value
-from ..op import did_you_mean
+from ..suggestion import did_you_mean
 from .frame import ActiveCall, Frame, find_last_definitions
 from .scope import Scope
 from .tree import Assignment, CallSyntax, Function, Name, Repeat, Statements, TypedName

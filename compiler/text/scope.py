@@ -13,8 +13,9 @@ from .. import ops
 from ..errors import CompileError
 from ..ir import Constant, Graph, Node, Value, declare_weight
 from ..limits import MAX_CALLS, MAX_NODES
-from ..op import REGISTRY, Op, did_you_mean, make_op
+from ..op import REGISTRY, Op, make_op
 from ..plan import Alias, Halo, MemoryPlan, Offset, Placement, PlannedGraph, Subview
+from ..suggestion import did_you_mean
 from ..types import DTYPES, TensorType
 from ..verify import verify
 from .evaluate import Evaluator

@@ -1,15 +1,17 @@
 """Data layers (Data, ImageData, MemoryData, ...): their tops become inputs of the net.
 
-The shapes come from the prototxt where it states them (data_layer.cpp, image_data_layer.cpp, ...). In a net without
-another input DummyData becomes one: Caffe fills a constant DummyData once, and programs then write into its top.
+The shapes come from the prototxt where it states them (data_layer.cpp, image_data_layer.cpp, ...). A DummyData is a
+constant, as in Caffe. Programs that write into its top give the top a shape, which makes it an input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ...compiler.types import Dim
 from ..files.message import Message
+from .message_builder import replace_fields
 
 Shape = Sequence[Dim]
 Sizes = tuple[int, ...]  # n, c, h, w; 0 where the prototxt does not state one
@@ -69,9 +71,6 @@ LABELLED_LAYERS = ("MemoryData", "Data", "ImageData", "WindowData")  # the secon
 
 def top_shapes(layer: Message, given: Mapping[str, Shape]) -> list[Shape | None]:
     """The shape of each top, from `given` or the prototxt; None if unknown. Labels have the batch of the images."""
-    if layer["type"] == "DummyData":
-        mark_fillers_read(layer)
-        return [given.get(top, shape) for top, shape in zip(layer["top"], dummy_shapes(layer), strict=True)]
     made = list[Shape | None]()
     for i, top in enumerate(layer["top"]):
         sizes = DATA_LAYERS[layer["type"]](layer)
@@ -84,11 +83,31 @@ def top_shapes(layer: Message, given: Mapping[str, Shape]) -> list[Shape | None]
     return made
 
 
-def mark_fillers_read(layer: Message) -> None:
-    """Mark the fillers of a DummyData as read: the caller feeds the input, so they have no effect."""
-    for filler in layer["dummy_data_param"]["data_filler"]:
-        for field in filler.written:
-            filler[field]
+def without_tops(layer: Message, removed: Collection[str]) -> Message | None:
+    """A DummyData without some of its tops, their shapes and their fillers; None if no top is left.
+
+    CompileError for settings that do not fit the tops; those of the tops that are left are read by the layer itself.
+    """
+    tops, settings = layer["top"], layer["dummy_data_param"]
+    kept = [i for i, top in enumerate(tops) if top not in removed]
+    if not kept:
+        return None
+    fields = {}
+    for name in settings.written:
+        values: tuple[Any, ...] = settings[name]
+        fields[name] = tuple(values[i] for i in kept) if len(values) == len(tops) else values
+    return replace_fields(
+        layer, top=tuple(tops[i] for i in kept), dummy_data_param=(replace_fields(settings, **fields),)
+    )
+
+
+def constant_warnings(layers: Iterable[Message]) -> Iterator[str]:
+    """For a net without inputs: that it always computes the same, and how a DummyData becomes an input."""
+    for layer in layers:
+        if layer["type"] == "DummyData":
+            for top, dims in zip(layer["top"], dummy_shapes(layer), strict=True):
+                sentence = f'layer "{layer["name"]}" (DummyData) makes "{top}" a constant, as in Caffe'
+                yield f"{layer.loc}: {sentence}; --shape {top}={','.join(map(str, dims))} makes it an input"
 
 
 def shape_advice(layer: Message, top: str) -> str:

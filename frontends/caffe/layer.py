@@ -98,6 +98,13 @@ class Layer:
         self.blobs = 0  # learnt blobs requested so far
 
     @property
+    def may_lack_tops(self) -> bool:
+        """True if the type takes more tops than there are: one for each bottom, or as many as its settings say."""
+        (least, most), per_bottom = self.layer_type.tops, min(len(self.bottoms), self.layer_type.tops[1])
+        has = len(self.tops)
+        return has < least or has < (per_bottom if most <= self.layer_type.bottoms[1] else most)
+
+    @property
     def param(self) -> Message:
         """The layer's settings, with Caffe's defaults for fields that the file does not set."""
         assert self.layer_type.param is not None, self.type

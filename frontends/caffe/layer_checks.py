@@ -8,7 +8,7 @@ from ...compiler.errors import CompileError
 from .blobs import TrackedBlob
 from .layer import Layer
 
-UNIQUE_TOP_ADVICE = "Caffe refuses this too. Give the top another name."
+UNIQUE_TOP_ADVICE = "Caffe refuses this too. Give the top another name, and have the layers that mean it read that."
 
 
 def check_counts(layer: Layer) -> None:

@@ -6,21 +6,23 @@ marked as broken, and layers that read them are skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import torch
 
-from ...compiler.errors import CompileError, Loc, raise_all
+from ...compiler.errors import CompileError, Loc, raise_all, sort_by_location
 from ...compiler.ir import Constant, Graph, Node, Value
 from ...compiler.limits import MAX_ERRORS, MAX_NODES
-from ...compiler.op import Op, did_you_mean
+from ...compiler.op import Op
 from ...compiler.ops.shape import Reshape
 from ...compiler.rewrite import live_nodes
+from ...compiler.suggestion import did_you_mean
 from ...compiler.types import Dim
 from ...compiler.verify import verify
 from ..files.message import Message
 from . import layers as layers
 from .blobs import BlobStorage, TrackedBlob
+from .data_layers import DATA_LAYERS, constant_warnings
 from .inputs import DeclaredInput, read_inputs
 from .layer import LAYERS, Layer
 from .layer_checks import check_counts, check_params, check_tops
@@ -29,6 +31,7 @@ from .parameters import Parameters
 from .reachability import LayerEdges, reaching
 from .rules import State, select_layers
 from .transforms import find_transform_faults
+from .unknown_type import unknown_type_error, unknown_v1_types
 from .unused_fields import UnusedField, find_unknown, find_unread
 from .upgrade import upgrade_net
 from .weights import Shape, WeightSource
@@ -53,14 +56,14 @@ def build_graph(
     `lenient`, a warning. Raises CompileErrors with everything that is wrong.
     """
     dropped: list[CompileError] = []
-    message = upgrade_net(message, dropped)
+    written, message = message, upgrade_net(message, dropped)
     if "layer" not in message:
         raise message.fault("there is no layer in this file", None, "A net is a list of layer { ... }.")
     if len(message["layer"]) > MAX_NODES:
         sentence = f"the net has {len(message['layer'])} layers, and the limit is {MAX_NODES}"
         raise message.fault(sentence, "layer", "", MAX_NODES)
     message.reset_reads()
-    importer = Importer(message, weights, lenient, warn)
+    importer = Importer(message, written, weights, lenient, warn)
     kept = select_layers(message["layer"], state.with_file_stages(message), importer.errors)
     edges = [LayerEdges(layer["type"], layer["bottom"], layer["top"]) for layer in kept]
     kept = [layer for layer, needed in zip(kept, reaching(edges, outputs), strict=True) if needed]
@@ -69,17 +72,12 @@ def build_graph(
     importer.report(find_unread(message, "the net"))
     if state.phase == "TRAIN":
         warn("the layers are those of phase TRAIN, and are computed as at TEST: Dropout drops nothing")
-    inputs = read_inputs(message, kept, dict(shapes or {}), outputs, importer.errors)
+    importer.report_unknown(kept)
+    inputs = read_inputs(message, kept, dict(shapes or {}), outputs, importer.errors, importer.spoiled)
     importer.broken.update(inputs.broken)
     importer.errors.extend(find_transform_faults(kept, {given.name: given.type for given in inputs.declared}))
-    computed = set(inputs.layers)
-    sources = [layer for layer in kept if layer not in computed]
-    known = [layer for layer in kept if layer not in computed or layer["type"] in LAYERS]
-    read = [message, *message.submessages("state"), *(part for layer in known for part in layer.walk())]
-    left_out = set(message["layer"]).difference(known)
-    rules = (rule for layer in left_out for rule in (*layer["include"], *layer["exclude"]))
-    importer.report(find_unknown([*read, *rules]))
-    for layer in (s for s in sources if s["type"] == "Input"):
+    importer.report(UnusedField(error, is_harmless=True) for error in inputs.ignored)
+    for layer in (l for l in kept if l["type"] == "Input" and l not in importer.spoiled):
         importer.report(find_unread(layer, f'layer "{layer["name"]}" (Input)', "input_param"))
     for given in inputs.declared:
         importer.add_input(given)
@@ -87,6 +85,9 @@ def build_graph(
         importer.add_layer(layer)
     found = importer.outputs(outputs)
     raise_all(sort_by_location([*importer.errors, *importer.parameters.errors()]))
+    constant = () if inputs.declared else constant_warnings(inputs.layers)
+    for sentence in (*constant, *importer.parameters.warnings()):
+        warn(sentence)
     return importer.finish(found)
 
 
@@ -98,16 +99,13 @@ def import_layer(layer: Layer) -> Value | tuple[Value, ...]:
         raise layer.fault(str(e)) from None
 
 
-def sort_by_location(errors: Sequence[CompileError]) -> list[CompileError]:
-    """Sort errors by line and column; those without a location come last."""
-    return sorted(errors, key=lambda e: (e.loc.line, e.loc.column) if e.loc else (1 << 31, 0))
-
-
 class Importer:
     """Builds the graph layer by layer, and collects errors."""
 
-    def __init__(self, message: Message, weights: WeightSource, lenient: bool, warn: Warn) -> None:
+    def __init__(self, message: Message, written: Message, weights: WeightSource, lenient: bool, warn: Warn) -> None:
         self.message, self.lenient, self.warn = message, lenient, warn
+        self.written = written  # before it was upgraded
+        self.unknown_v1_types = unknown_v1_types(written)
         self.parameters = Parameters(weights)
         self.errors: list[CompileError] = []
         self.inputs: list[Value] = []
@@ -115,7 +113,10 @@ class Importer:
         self.blobs: dict[str, TrackedBlob] = {}
         self.versions: list[tuple[str, Value]] = []  # blob name and value of each write, in order
         self.broken: set[str] = set()
+        self.doubtful: set[str] = set()  # made with settings that the weights do not fit, so of a doubtful shape
+        self.spoiled: set[Message] = set()  # the net or layers, which have unknown fields
         self.producers: dict[Value, Layer] = {}
+        self.has_lost_tops = False  # a faulty layer may make a blob that it does not name
 
     def report(self, findings: Iterable[UnusedField]) -> None:
         """Report unused fields: as warnings if they are harmless or the caller is lenient, else as errors."""
@@ -131,6 +132,24 @@ class Importer:
         if len(self.errors) >= MAX_ERRORS:
             raise_all(sort_by_location(self.errors[:MAX_ERRORS]))
 
+    def report_unknown(self, kept: Collection[Message]) -> None:
+        """Report fields that Caffe lacks; what has one that counts is `spoiled`: what is missing there may be in it.
+
+        Of a layer that is left out or whose type is unknown, the rules count.
+        """
+        known = {l for l in kept if l["type"] in ("", *LAYERS, *DATA_LAYERS, "Input")}
+        own = [p for field in self.message.written if field != "layer" for p in self.message.submessages(field)]
+        parts = {self.message: [self.message, *(inner for part in own for inner in part.walk())]}
+        for layer in self.message["layer"]:
+            parts[layer] = [*layer.walk()] if layer in known else [*layer["include"], *layer["exclude"]]
+        for part, messages in parts.items():
+            count = len(self.errors)
+            self.report(find_unknown(messages))
+            if len(self.errors) > count:
+                self.spoiled.add(part)
+                self.broken.update(part["top"] if part is not self.message and part not in kept else ())
+        self.has_lost_tops = any(part.unknown for part in self.spoiled)
+
     def add_input(self, given: DeclaredInput) -> None:
         """Add an input to the graph, and its blob."""
         value = Value(given.name, given.type)
@@ -138,37 +157,55 @@ class Importer:
         self.blobs[given.name] = TrackedBlob(given.name, BlobStorage(value), value.type.dims, given.layer)
 
     def add_layer(self, message: Message) -> None:
-        """Import one layer; if it fails, record the error and mark its tops as broken."""
+        """Import one layer; if it fails, record the error and mark its tops as broken.
+
+        What follows from an error is no error: a layer that reads a broken blob is passed over, and so is one that
+        reads a blob which a faulty layer might have made. Of a layer that reads a doubtful blob, what can depend on
+        its shape is not reported.
+        """
         self.stop_at_many()
-        tops = message["top"]
         try:
-            self.check_type(message)
-            if any(b in self.broken for b in message["bottom"]):
-                self.broken.update(tops)
+            if message not in self.spoiled:
+                self.check_type(message)
+            is_lost = self.has_lost_tops and any(b not in self.blobs for b in message["bottom"])
+            if message in self.spoiled or is_lost or any(b in self.broken for b in message["bottom"]):
+                self.broken.update(message["top"])
                 return
             bottoms = [self.find_bottom(message, i) for i in range(len(message["bottom"]))]
-            layer = Layer(message, [self.read(b, message) for b in bottoms], self)
+        except CompileError as e:
+            self.errors.append(e)
+            self.broken.update(message["top"])
+            self.has_lost_tops |= not message["top"]
+            return
+        layer, count = Layer(message, [self.read(b, message) for b in bottoms], self), len(self.errors)
+        is_doubtful = any(b in self.doubtful for b in message["bottom"])
+        try:
             check_counts(layer)
             check_tops(layer, self.blobs)
             made = import_layer(layer)
             check_params(layer)
             self.parameters.check_count(layer)
             self.report(find_unread(message, layer.label, layer.layer_type.param))
-            self.write(layer, bottoms, made if isinstance(made, tuple) else (made,))
         except CompileError as e:
-            self.errors.append(e)
-            self.broken.update(tops)
+            self.parameters.forget_errors(layer)
+            self.has_lost_tops |= layer.may_lack_tops
+            self.broken.update(layer.tops)
+            if not is_doubtful:
+                self.errors.append(e)
+            return
+        if is_doubtful:
+            self.parameters.faulty.pop(layer, None)
+        if is_doubtful or layer in self.parameters.faulty:
+            self.doubtful.update(layer.tops)
+        if len(self.errors) > count:
+            self.broken.update(layer.tops)
+        else:
+            self.write(layer, bottoms, made if isinstance(made, tuple) else (made,))
 
     def check_type(self, message: Message) -> None:
         """Raise CompileError if the layer's type is unknown."""
-        name, type = message["name"], message["type"]
-        if type not in LAYERS:
-            sentence = f'layer "{name}": cortado has no layer type {type}{did_you_mean(type, LAYERS)}'
-            if type == "Python":
-                code = message["python_param"]
-                sentence += f"; its code, {code['module']}.{code['layer']}, is not in the file"
-            advice = TYPE_ADVICE.get(type, "See docs/adding_a_layer.md for how to add one.")
-            raise message.fault(sentence, "type" if "type" in message else None, advice)
+        if message["type"] not in LAYERS or message.loc_of("type") in self.unknown_v1_types:
+            raise unknown_type_error(message, self.written)
 
     def find_bottom(self, message: Message, i: int) -> TrackedBlob:
         """The blob of bottom `i`. CompileError if no earlier layer makes it."""
@@ -190,19 +227,16 @@ class Importer:
         """The blob's current value in the blob's shape; emits a reshape if the storage was rewritten in another."""
         blob.is_read = True
         if blob.dims not in blob.storage.shapes:  # an alias of this blob was written in place
-            blob.storage.shapes[blob.dims] = self.emit(
-                Reshape(shape=tuple(d if isinstance(d, int) else 0 for d in blob.dims)),
-                (blob.storage.value,),
-                message.loc_of("name"),
-            )[0]
+            reshape = Reshape(shape=tuple(d if isinstance(d, int) else 0 for d in blob.dims))
+            (blob.storage.shapes[blob.dims],) = self.emit(reshape, (blob.storage.value,), message.loc_of("name"))
         return blob.storage.shapes[blob.dims]
 
     def write(self, layer: Layer, bottoms: Sequence[TrackedBlob], made: Sequence[Value]) -> None:
         """Update the blobs of the layer's tops to the values in `made`, in place or as new blobs."""
+        label = f'layer "{layer.name}"'
         for blob in bottoms:
             if blob.name not in layer.tops:
-                blob.readers.append(f'layer "{layer.name}"')
-        label = f'layer "{layer.name}"'
+                blob.readers.append(label)
         for top, value in zip(layer.tops, made, strict=True):
             self.producers[value] = layer
             if top in self.blobs:
@@ -262,9 +296,3 @@ class Importer:
         nodes = live_nodes(self.nodes, [v for _, v in outputs])
         name = self.message["name"] or "net"
         return verify(name_values(Graph(name, tuple(self.inputs), nodes, tuple(outputs)), self.versions))
-
-
-TYPE_ADVICE = {
-    "Python": "Where it only brings data, put an Input layer in its place; else see docs/adding_a_layer.md.",
-    "HDF5Output": "Take it out, and ask for its bottoms as outputs.",
-}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 
@@ -11,8 +12,17 @@ from ...compiler.ir import Constant, declare_weight
 from ...compiler.rewrite import make_constant
 from ...compiler.types import TensorType
 from ..files.message import Message
+from . import fillers
 from .layer import Layer
 from .weights import WRONG_FILE_ADVICE, MissingBlob, Shape, WeightSource
+
+
+class FilledBlob(NamedTuple):
+    """A blob that its filler makes: its role, its shape, and with what it is filled, in words."""
+
+    role: str
+    shape: Shape
+    words: str
 
 
 class Parameters:
@@ -23,7 +33,8 @@ class Parameters:
         self.constants: dict[str, Constant] = {}
         self.shared: dict[str, tuple[Layer, int, Constant]] = {}  # by param name: owner, blob index, constant
         self.learners: dict[str, Layer] = {}  # layers that have blobs, by name
-        self.absent: dict[Layer, MissingBlob] = {}  # layers without any stored blob
+        self.absent: dict[Layer, tuple[MissingBlob, str]] = {}  # layers without any stored blob, and about fillers
+        self.filled: dict[Layer, list[FilledBlob]] = {}  # by their fillers, since no blob is stored
         self.faulty: dict[Layer, CompileError] = {}  # each layer's first invalid blob
 
     def weight(self, layer: Layer, index: int, shape: Shape, role: str) -> Constant:
@@ -46,13 +57,31 @@ class Parameters:
             data = self.weights.blob(layer.name, layer.type, index, shape)
         except MissingBlob as e:
             if e.whole:
-                self.absent.setdefault(layer, e)
+                data = self.fill(layer, index, shape, role, e)
             else:
                 self.faulty.setdefault(layer, layer.fault(e.sentence, None, e.advice))
         made = self.constant(f"{layer.name}.{role}", data, shape)
         if name:
             self.shared[name] = (layer, index, made)
         return made
+
+    def fill(self, layer: Layer, index: int, shape: Shape, role: str, missing: MissingBlob) -> torch.Tensor | None:
+        """A blob as its filler makes it, for a layer that has none stored; None, and recorded as absent, if inexact."""
+        try:
+            data, words = fillers.fill(layer, index, shape, role)
+        except fillers.InexactFiller as e:
+            self.absent.setdefault(layer, (missing, str(e)))
+            return None
+        self.filled.setdefault(layer, []).append(FilledBlob(role, shape, words))
+        return data
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a warning for each layer whose blobs come from its fillers."""
+        for layer, blobs in self.filled.items():
+            each = "; ".join(f"its {b.role} {list(b.shape)} is filled with {b.words}" for b in blobs)
+            unread = [n for n in self.weights.layers_like([b.shape for b in blobs]) if n not in self.learners]
+            hint = f'. Weights of that shape are there for "{unread[0]}", which the net does not have' if unread else ""
+            yield f"{layer.message.loc}: {layer.label}: there are no weights for it. As in Caffe {each}{hint}"
 
     def shared_weight(self, layer: Layer, index: int, shape: Shape, name: str, spec: Message | None) -> Constant:
         """The owner's blob; its shape, or with share_mode PERMISSIVE its count, must agree (net.cpp, AppendParam)."""
@@ -82,10 +111,16 @@ class Parameters:
         """Yield each layer's first weight error, then one error for all layers without weights."""
         yield from self.faulty.values()
         if self.absent:
-            (layer, why), *others = self.absent.items()
+            (layer, (why, reason)), *others = self.absent.items()
             names = [f'"{other.name}"' for other, _ in others]
             more = f", nor for {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
-            yield layer.fault(why.sentence + (more if names else ""), None, why.advice)
+            sentence = why.sentence + (more if names else "") + (f"; {reason}" if reason else "")
+            yield layer.fault(sentence, None, why.advice)
+
+    def forget_errors(self, layer: Layer) -> None:
+        """Forget what is wrong with the blobs of a layer that has another error: they may be wrong because of it."""
+        for found in (self.absent, self.faulty, self.filled):
+            found.pop(layer, None)
 
     def check_count(self, layer: Layer) -> None:
         """Record an error if the file has another count of blobs than the layer used, unless it shares parameters."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ...compiler.ir import Value
-from ...compiler.op import did_you_mean
 from ...compiler.ops.user import REGISTERED_LAYERS, RegisteredLayer, RunFunction, Shape, ShapeFunction, User
+from ...compiler.suggestion import did_you_mean
 from ..files.message import Message
 from ..files.schema import field_types
 from . import layers as layers  # which enter themselves in LAYERS, and are not to be replaced

@@ -74,7 +74,11 @@ def find_unread(layer: Message, label: str, own: str | None = None) -> Iterator[
     for field in layer.written:
         if field == "phase" and layer["phase"] != "TEST":
             yield UnusedField(
-                layer.fault(f"{label} has phase: TRAIN, so it would always work as in training", field, "Remove it.")
+                layer.fault(
+                    f"{label} has phase: TRAIN, so it would always work as in training",
+                    field,
+                    "Remove it: then it works as at TEST.",
+                )
             )
         elif field in PRECISION and layer.values[field] != ("FLOAT",):
             sentence = f"{label} has {field}, for lower precision in a fork: cortado computes in float32"
@@ -122,8 +126,15 @@ def unsupported_field_error(message: Message, field: str, label: str) -> Compile
 
 
 def find_unknown(messages: Iterable[Message]) -> Iterator[UnusedField]:
-    """Yield the fields that Caffe's schema lacks, and that might change the result."""
+    """Yield the fields that Caffe's schema lacks, and that might change the result.
+
+    A filler's do not: where its blob is not stored, it is refused (fillers.py).
+    """
+    messages = list(messages)
+    fillers = {f for m in messages if m.type in FILLERS_MATTER for name in m.written for f in m.submessages(name)}
     for message in messages:
+        if message.type == "FillerParameter" and message not in fillers:
+            continue
         for u in message.unknown:
             if message.type not in DATA_MESSAGES and u.name not in NO_EFFECT.get(message.type, ()):
                 close = f"Did you mean {u.suggestion}? " if u.suggestion else ""

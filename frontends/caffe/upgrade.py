@@ -10,22 +10,11 @@ The upgrade of input fields to Input layers is in `inputs.py`. BatchNorm's (lr_m
 from __future__ import annotations
 
 from ...compiler.errors import CompileError, Loc
+from ..files.generations import V1_TYPES
 from ..files.message import Message
 from .message_builder import MessageBuilder, replace_fields
 from .upgrade_v0 import fold_padding, upgrade_v0_layer
 
-TYPES = {
-    "ABSVAL": "AbsVal", "ACCURACY": "Accuracy", "ARGMAX": "ArgMax", "BNLL": "BNLL", "CONCAT": "Concat",
-    "CONTRASTIVE_LOSS": "ContrastiveLoss", "CONVOLUTION": "Convolution", "DECONVOLUTION": "Deconvolution",
-    "DATA": "Data", "DROPOUT": "Dropout", "DUMMY_DATA": "DummyData", "EUCLIDEAN_LOSS": "EuclideanLoss",
-    "ELTWISE": "Eltwise", "EXP": "Exp", "FLATTEN": "Flatten", "HDF5_DATA": "HDF5Data", "HDF5_OUTPUT": "HDF5Output",
-    "HINGE_LOSS": "HingeLoss", "IM2COL": "Im2col", "IMAGE_DATA": "ImageData", "INFOGAIN_LOSS": "InfogainLoss",
-    "INNER_PRODUCT": "InnerProduct", "LRN": "LRN", "MEMORY_DATA": "MemoryData",
-    "MULTINOMIAL_LOGISTIC_LOSS": "MultinomialLogisticLoss", "MVN": "MVN", "POOLING": "Pooling", "POWER": "Power",
-    "RELU": "ReLU", "SIGMOID": "Sigmoid", "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss",
-    "SILENCE": "Silence", "SLICE": "Slice", "SOFTMAX": "Softmax", "SOFTMAX_LOSS": "SoftmaxWithLoss", "SPLIT": "Split",
-    "TANH": "TanH", "THRESHOLD": "Threshold", "WINDOW_DATA": "WindowData",
-}  # fmt: skip
 DATA_PARAMS = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
 UNCHANGED_FIELDS = (
     "name",
@@ -36,10 +25,6 @@ UNCHANGED_FIELDS = (
     "include",
     "exclude",
 )  # fields with new numbers only
-MIXED_ADVICE = (
-    "Caffe refuses this file too (older versions read `layers` and dropped every `layer`, saying nothing). "
-    "Rewrite its `layers { type: CONVOLUTION }` as `layer { type: \"Convolution\" }`."
-)  # fmt: skip
 
 
 def upgrade_net(net: Message, dropped: list[CompileError]) -> Message:
@@ -49,12 +34,6 @@ def upgrade_net(net: Message, dropped: list[CompileError]) -> Message:
     """
     if "layers" not in net:
         return net
-    if "layer" in net:
-        old, new = net["layers"][0], net["layer"][0]
-        first = "layer" if new.loc.line < old.loc.line else "layers"
-        other = "layers" if first == "layer" else "layer"
-        lines = f"`{first}` on line {net.loc_of(first).line}, `{other}` on line {net.loc_of(other).line}"
-        raise net.fault(f"the file mixes `layer` and `layers` ({lines})", other, MIXED_ADVICE)
     layers: tuple[Message, ...] = net["layers"]
     if any("layer" in layer for layer in layers):
         layers = tuple(upgrade_v0_layer(layer, dropped) for layer in fold_padding(net, layers))
@@ -74,7 +53,7 @@ def upgrade_v1_layer(layer: Message) -> Message:
     for field in UNCHANGED_FIELDS:
         draft.copy(layer, field)
     if "type" in layer:
-        draft.add("type", (TYPES.get(layer["type"], layer["type"]),), (layer.loc_of("type"),))
+        draft.add("type", (V1_TYPES.get(layer["type"], layer["type"]),), (layer.loc_of("type"),))
     if specs := param_specs(layer):
         draft.add("param", specs)
     for field in layer.written:

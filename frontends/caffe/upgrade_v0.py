@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...compiler.errors import CompileError
-from ...compiler.op import did_you_mean
+from ...compiler.suggestion import did_you_mean
 from ..files.message import Message
 from ..files.schema import field_types
 from .message_builder import MessageBuilder, replace_fields

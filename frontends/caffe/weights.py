@@ -1,12 +1,12 @@
 """Sources of a net's learnt blobs: a caffemodel, a function, or none (blobs stay unbound).
 
-Caffe matches weights to layers by name, and silently leaves a layer that the file lacks at its random filler values;
-here that is an error (see NNEF-Tools#35).
+Caffe matches weights to layers by name, and silently leaves a layer that the file lacks as its fillers made it. Here
+that is an error (see NNEF-Tools#35), or a warning where the prototxt says exactly what they make (fillers.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +45,9 @@ class WeightSource(Protocol):
     def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
         """True if the source stores data for a shared blob that differ from its owner's."""
 
+    def layers_like(self, shapes: Sequence[Shape]) -> list[str]:
+        """The layers whose stored blobs have these shapes."""
+
 
 class NoWeights:
     """No weights: all blobs stay unbound, which is enough to inspect a net."""
@@ -57,6 +60,9 @@ class NoWeights:
 
     def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
         return False
+
+    def layers_like(self, shapes: Sequence[Shape]) -> list[str]:
+        return []
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,9 @@ class FunctionWeights:
 
     def is_different(self, layer: str, index: int, owned: torch.Tensor) -> bool:
         return False  # the function is called for owners only
+
+    def layers_like(self, shapes: Sequence[Shape]) -> list[str]:
+        return []
 
 
 class FileWeights:
@@ -116,6 +125,13 @@ class FileWeights:
             return False
         theirs = np.asarray(stored.blobs[index].data, np.float32).reshape(-1)
         return not np.array_equal(theirs, owned.numpy().reshape(-1), equal_nan=True)
+
+    def layers_like(self, shapes: Sequence[Shape]) -> list[str]:
+        return [
+            name
+            for name, stored in self.layers.items()
+            if len(stored.blobs) == len(shapes) and all(map(has_shape, stored.blobs, shapes))
+        ]
 
     def others(self, layer: str) -> str:
         """Advice for a layer without weights: the layers that have some."""

@@ -39,6 +39,17 @@ def not_prototxt_error(text: str, file: str) -> CompileError | None:
         return empty_file_error(text, file)
     if known := identify(head.encode("utf-8", "surrogateescape")):
         return CompileError(f"this is {known[0]}, not a prototxt", Loc(file, 1, 1), "", known[1])
+    if "#" in text and "\r" in text and "\n" not in text:
+        sentence = "the lines end in CR alone, as on old Macs, so that a comment takes in the rest of the file"
+        advice = f"Convert it: tr '\\r' '\\n' < {file} > lines.prototxt"
+        return CompileError(sentence, Loc(file, 1, text.index("#") + 1), "", advice)
+    if PROTOTXT.match(head.encode("utf-8", "surrogateescape")) and 0 < text.count("\0") < len(text) // 50:
+        line, column = (
+            text.count("\n", 0, text.index("\0")) + 1,
+            text.index("\0") - text.rfind("\n", 0, text.index("\0")),
+        )
+        advice = "Remove it. Was the file damaged on its way, or cut off when the disk was full?"
+        return CompileError("there is a NUL byte in the text", Loc(file, line, column), text, advice)
     if "\0" in text or sum(c < " " and not c.isspace() for c in head) > len(head) // 50:
         advice = "A .caffemodel holds the weights; the net is described in a .prototxt: give that one here."
         return CompileError("this is binary data, not a prototxt", Loc(file, 1, 1), "", advice)

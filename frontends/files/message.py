@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -22,12 +21,7 @@ class UnknownField:
     loc: Loc
     field: textformat.FieldSyntax
     message: str  # the type of the enclosing message
-
-    @property
-    def suggestion(self) -> str:
-        """The known field with the most similar name; "" if none is similar."""
-        close = difflib.get_close_matches(self.name, field_types(self.message), 1, 0.87)
-        return close[0] if close else ""
+    suggestion: str = ""  # the known field that can only be meant
 
     def __str__(self) -> str:
         hint = f" (is {self.suggestion} meant?)" if self.suggestion else ""

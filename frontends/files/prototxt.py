@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...compiler.encodings import wide_encoding_error
 from ...compiler.errors import CompileError, Loc, raise_all
 from ...compiler.limits import MAX_ERRORS, MAX_NESTING
+from ...compiler.suggestion import suggestion
 from ...compiler.text_limits import read_limited
 from . import textformat
 from .file_sniffing import not_prototxt_error
+from .generations import mixed_generations_error
 from .message import Message, UnknownField
 from .scalars import DESCRIPTIONS, READERS, BadValue, quote
 from .schema import FieldType, field_types
@@ -24,8 +27,9 @@ def read(path: str | Path) -> Message:
     """Read the NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has invalid values."""
     try:
         with Path(path).open("rb") as file:
-            head = textformat.decode(file.read(4096))
-        if fault := not_prototxt_error(head, str(path)):
+            head = file.read(4096)
+        fault = wide_encoding_error(head, str(path)) or not_prototxt_error(textformat.decode(head), str(path))
+        if fault:
             raise fault
         data = read_limited(Path(path))
     except OSError as e:
@@ -36,6 +40,8 @@ def read(path: str | Path) -> Message:
 def parse(text: str, file: str = "<text>", type: str = "NetParameter") -> Message:
     """Parse `text` as a NetParameter, or as a message of another `type`. CompileError if it is not one."""
     tree = textformat.parse(text, file)
+    if type == "NetParameter" and (mixed := mixed_generations_error(tree, file, text.removeprefix("\ufeff"))):
+        raise mixed
     reader = MessageReader(text.removeprefix("\ufeff"), file)
     message = reader.read_message(tree, type)
     if type == "NetParameter" and not message.values.keys() & {"layer", "layers"}:
@@ -70,7 +76,8 @@ class MessageReader:
         for field in block.fields:
             field_type = known.get(field.name)
             if field_type is None:
-                unknown.append(UnknownField(field.name, self.loc_of(field), field, type))
+                close = suggestion(field.name, known)
+                unknown.append(UnknownField(field.name, self.loc_of(field), field, type, close))
                 continue
             if not field_type.repeated and (field.name in places or len(field.values) != 1):
                 self.report_repeated(field, places)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...compiler.limits import MAX_INTEGER
+from ...compiler.suggestion import suggestion
 from .schema import FieldType
 from .textformat import Scalar
 
@@ -21,6 +21,7 @@ RANGES = {
 }
 FORKS_NUMBERS = 7000001  # from here on our own, in caffe.proto: by number, forks' values contradict each other
 BOOLS = {"true": True, "True": True, "t": True, "false": False, "False": False, "f": False}
+V1_TYPE = "caffe.V1LayerParameter.LayerType"
 SPECIAL_FLOATS = {"inf", "infinity", "nan"}
 
 
@@ -77,7 +78,11 @@ def read_string(value: Scalar, field_type: FieldType, name: str) -> str:
 
 
 def read_enum(value: Scalar, field_type: FieldType, name: str) -> str:
-    """The name of an enum value, given by name or number."""
+    """The name of an enum value, given by name or number.
+
+    An unknown type of a V1 layer is returned as it is written: like an unknown type of a later file, it is reported
+    when the layer is imported, by whoever knows the types of today.
+    """
     if value.token_type == "word" and value.text in field_type.numbers:
         return value.text
     if value.token_type == "number":
@@ -85,10 +90,12 @@ def read_enum(value: Scalar, field_type: FieldType, name: str) -> str:
             number = read_integer(value, FieldType("int32", False, False, 0), name)
             for known in (known for known, its in field_type.numbers.items() if its == number < FORKS_NUMBERS):
                 return known
-    close = difflib.get_close_matches(value.text.upper(), field_type.numbers, 1)
-    choices = ", ".join(field_type.numbers)
-    advice = f"Write {name}: {close[0]}." if close else f"It may be {choices}." if len(field_type.numbers) < 10 else ""
-    raise BadValue(f"{name} cannot be {quote(value)}", advice)
+    if field_type.enum == V1_TYPE:
+        return value.text
+    close = suggestion(value.text, field_type.numbers)
+    choices = f"It may be {', '.join(field_type.numbers)}." if len(field_type.numbers) < 10 else ""
+    meant = "" if close.casefold() == value.text.casefold() else f"Did you mean {close}? "
+    raise BadValue(f"{name} cannot be {quote(value)}", f"{meant}Write {name}: {close}." if close else choices)
 
 
 def quote(value: Scalar) -> str:

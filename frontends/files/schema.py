@@ -60,6 +60,7 @@ class FieldType:
     default: int | float | bool | str | None  # an enum's is a name; None for messages
     message: str = ""  # the name of the message type, if it is one
     numbers: Mapping[str, int] = field(default_factory=dict)  # the numbers of an enum, by name
+    enum: str = ""  # the full name of the enum, if it is one
 
 
 @functools.cache
@@ -76,7 +77,7 @@ def field_type(field: FieldDescriptor) -> FieldType:
     if field.enum_type is not None:
         numbers = {value.name: value.number for value in field.enum_type.values}
         default = None if repeated else field.enum_type.values_by_number[field.default_value].name
-        return FieldType("enum", repeated, required, default, numbers=numbers)
+        return FieldType("enum", repeated, required, default, numbers=numbers, enum=field.enum_type.full_name)
     default = None if repeated else field.default_value
     return FieldType(TYPE_NAMES[field.type], repeated, required, default)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lark import Token, UnexpectedCharacters, UnexpectedToken
 
+from ...compiler.encodings import invalid_byte_advice
 from ...compiler.errors import CompileError, Loc
 
 FIELD_SYNTAX_ADVICE = "A field is written `name: value` or `name { ... }`."
@@ -55,9 +56,8 @@ def unexpected_character_error(e: UnexpectedCharacters, text: str, file: str) ->
         return CompileError("this string is not closed on its line", loc, text, f"Put {char} at its end.")
     if "\udc80" <= char <= "\udcff":
         sentence = f"byte 0x{ord(char) - 0xDC00:02X} is not UTF-8 text"
-        return CompileError(
-            sentence, loc, text, "Save the file as UTF-8; other encodings are accepted in comments only."
-        )
+        advice = f"Other encodings are accepted in comments only. {invalid_byte_advice(loc.file)}"
+        return CompileError(sentence, loc, text, advice)
     if char.isdigit() or char == ".":
         return CompileError(
             "this is not a number", loc, text, "Numbers are written 5, -0.5, 1e-3 or 0x1F; names and paths need quotes."

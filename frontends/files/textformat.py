@@ -10,6 +10,7 @@ from typing import Any
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken
 
+from ...compiler.encodings import invalid_byte_advice
 from ...compiler.errors import CompileError, Loc
 from ...compiler.text_limits import check_nesting
 from .file_sniffing import empty_file_error, not_prototxt_error
@@ -76,7 +77,7 @@ def parse(text: str, file: str = "<text>") -> MessageBlock:
             "this string is not UTF-8 text",
             Loc(file, token.line or 1, token.column or 1),
             text,
-            "Save the file as UTF-8.",
+            invalid_byte_advice(file),
         ) from None
     result: MessageBlock = tree
     if not result.fields:

@@ -61,7 +61,11 @@ def tanh(l: Layer, x: Value) -> Value:
 def absval(l: Layer, x: Value) -> Value:
     """|x| (absval_layer.cpp). CompileError if it is in place, as in Caffe."""
     if l.message["bottom"][0] == l.tops[0]:
-        raise l.fault("Caffe does not let AbsVal be in place", None, "Give the top another name.")
+        raise l.fault(
+            "Caffe does not let AbsVal be in place",
+            None,
+            "Give the top another name, and have the layers that follow read that.",
+        )
     return l.emit(Abs(), x)
 
 

@@ -147,7 +147,7 @@ def unsafe_in_place(flow: Dataflow) -> Found:
         if not layer.is_in_place or not is_known(layer.message):
             continue
         bottom = layer.reads[0]
-        advice = "Give the top another name."
+        advice = "Give the top another name, and have the layers that follow read that."
         reason = needs(layer.message).forward or other_reader_conflict(layer, bottom)
         if reason is not None:
             yield layer.message.fault(f"{layer.label} is in place: {reason}", "top", advice)
