@@ -196,6 +196,28 @@ def random_nets(found: Mapping[str, Any]) -> str:
     return f"**Random nets**, {how}: {found['nets']:,} nets, {nodes}, {failed} ({minutes}, torch {found['torch']})."
 
 
+def cpu_speed(found: Mapping[str, Any]) -> str:
+    """Each target's speed beside OpenVINO, net by net."""
+    return turns_table(found, "Nets on a CPU, batch 1 in f32", ("net",))
+
+
+def busy_speed(found: Mapping[str, Any]) -> str:
+    """The same with busy loops beside, for the targets as they are."""
+    return turns_table(found, "The same beside busy processes", ("net", "busy"))
+
+
+def turns_table(found: Mapping[str, Any], title: str, keys: tuple[str, ...]) -> str:
+    """Ratios of engines that took turns, with milliseconds."""
+    engines = [name for name in found["rows"][0]["ratio"] if name in ("openvino", "native", "native-strict", "cpu")]
+    rows = [
+        (*(str(row[key]) for key in keys), *(f"{row['ratio'][e]:.2f} ({row['ms'][e]:.1f} ms)" for e in engines))
+        for row in found["rows"]
+    ]
+    heads = {"busy": "busy loops"}
+    about = f"**{title}**: speed, OpenVINO's being 1 ({found['cores']} cores; medians of calls in turns)"
+    return f"{about}:\n\n{markdown_table((*(heads.get(key, key) for key in keys), *engines), rows)}"
+
+
 def nets() -> str:
     """The table of benchmarks/table.py."""
     return nets_table(json.loads((BENCHMARKS / "results" / "nets.json").read_text("utf-8")))
@@ -224,6 +246,8 @@ def edge_table() -> str:
 
 
 RESULT_RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "results/cpu.json": cpu_speed,
+    "results/busy.json": busy_speed,
     "results/compile_time.json": compile_time,
     "results/passes.json": pass_growth,
     "results/random_nets.json": random_nets,
