@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import groupby, pairwise
 from time import perf_counter
@@ -15,6 +14,7 @@ from torch import Tensor
 from ..arena import allocate, view
 from ..host_step import PreparedStep, prepare_step, run_dynamic
 from ..plan import Plan, Shape
+from ..pooled_program import PooledProgram, static_views
 from ..resources import Resources
 from .build import build_library, open_built_library
 from .call import make_calls
@@ -27,11 +27,12 @@ PAGE = 1 << 21  # huge pages: weights are read in order, and small pages cost TL
 PLACEHOLDER = torch.empty(0)
 
 
-class NativeProgram:
-    """A plan with its library and packed weights. Shared by threads: each call takes an instance, or makes one."""
+class NativeProgram(PooledProgram["NativeInstance"]):
+    """A plan with its library and packed weights."""
 
     def __init__(self, plan: Plan, machine: Machine, resources: Resources) -> None:
-        self.plan, self.machine = plan, machine
+        super().__init__(plan)
+        self.machine = machine
         self.source: NativeSource = write_source(plan, machine)
         self.weights = resources.constants(plan)
         self.library = open_built_library(build_library(self.source.text, machine))
@@ -41,26 +42,9 @@ class NativeProgram:
             for i, step in enumerate(plan.steps)
             if step.kind not in KINDS
         }
-        self.pool: deque[NativeInstance] = deque()
 
     def make_instance(self) -> NativeInstance:
         return NativeInstance(self)
-
-    def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Fresh tensors in Caffe's axis order, by blob name. Inputs have the planned dtypes, shapes and layouts."""
-        try:
-            instance = self.pool.pop()
-        except IndexError:
-            instance = self.make_instance()
-        try:
-            values = instance(inputs)
-            return {
-                blob: values[name].detach().clone(memory_format=torch.contiguous_format)
-                for blob, name in self.plan.outputs
-            }
-        finally:
-            instance.release_inputs()
-            self.pool.append(instance)
 
 
 class NativeInstance:
@@ -70,10 +54,7 @@ class NativeInstance:
         self.plan, self.program = program.plan, program
         source = program.source
         self.arena = allocate(self.plan.arena + SLACK)
-        self.values: dict[str, Tensor] = dict(program.weights)
-        for name, slot in self.plan.slots.items():
-            if slot.at is not None and slot.is_static:
-                self.values[name] = view(self.arena, slot)
+        self.values: dict[str, Tensor] = program.weights | static_views(self.plan, self.arena)
         self.staged = {name: padded_input(self.plan, name) for name in source.padded}
         regions = native_regions(source.numbers, source.nothing)
         spans = [region for region in regions if isinstance(region, tuple)]

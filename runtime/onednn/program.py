@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from time import perf_counter
@@ -13,39 +12,22 @@ from torch import Tensor
 from ..arena import allocate, view
 from ..host_step import PreparedStep, prepare_step, run_dynamic
 from ..plan import Plan, Shape
+from ..pooled_program import PooledProgram, static_views
 from ..resources import Resources
 
 INPUT_PLACEHOLDER = torch.empty(0)  # where an input will be
 
 
-class OneDnnProgram:
-    """A plan with packed weights, shared by threads: each call takes an instance from the pool, or creates one."""
+class OneDnnProgram(PooledProgram["Instance"]):
+    """A plan with packed weights."""
 
     def __init__(self, plan: Plan, resources: Resources) -> None:
-        self.plan = plan
+        super().__init__(plan)
         self.weights = resources.constants(plan)
         self.steps = [prepare_step(step, plan, self.weights, resources) for step in plan.steps]
-        self.pool: deque[Instance] = deque()
 
     def make_instance(self) -> Instance:
-        """A new instance: memory for one run at a time."""
         return Instance(self)
-
-    def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Fresh tensors in Caffe's axis order, by blob name. Inputs have the planned dtypes, shapes and layouts."""
-        try:
-            instance = self.pool.pop()
-        except IndexError:
-            instance = self.make_instance()
-        try:
-            values = instance(inputs)
-            return {
-                blob: values[name].detach().clone(memory_format=torch.contiguous_format)
-                for blob, name in self.plan.outputs
-            }
-        finally:
-            instance.release_inputs()
-            self.pool.append(instance)
 
 
 class Instance:
@@ -54,10 +36,7 @@ class Instance:
     def __init__(self, program: OneDnnProgram) -> None:
         self.plan = program.plan
         self.arena = allocate(self.plan.arena)
-        self.values: dict[str, Tensor] = dict(program.weights)
-        for name, slot in self.plan.slots.items():
-            if slot.at is not None and slot.is_static:
-                self.values[name] = view(self.arena, slot)
+        self.values: dict[str, Tensor] = program.weights | static_views(self.plan, self.arena)
         self.input_uses: dict[str, list[tuple[list[Tensor], int]]] = {name: [] for name in self.plan.inputs}
         self.calls = [self.bind_dynamic(r) if r.has_dynamic_shape else self.bind(r) for r in program.steps]
 
