@@ -37,6 +37,8 @@ class NativeSource:
 
 def write_step(step: Step, plan: Plan, machine: Machine, blocks: PackedBlocks, padded: set[str]) -> WrittenStep:
     """One step as C. NotNative, with the reason, if it cannot be."""
+    if step.kind not in KINDS:
+        raise NotNative(f"{step.kind} is no native step")
     schema, write = KINDS[step.kind]
     return write(Site(replace(step, payload=schema.complete(step.payload)), plan, machine, blocks, padded))
 

@@ -13,11 +13,9 @@ from ...op import Elementwise
 from ...ops.conv import Conv
 from ...ops.dense import Linear
 from ...ops.fused import Fused
-from ...ops.pool import Pool
-from ...ops.shape import Relayout
 from ...recorder import RecordedValue, Recorder
 
-SINGLE = ("softmax", "lrn")  # operators whose native step has the primitive's name and attributes
+SINGLE = ("softmax", "lrn", "max_pool", "avg_pool", "relayout")  # operators whose native step has the primitive's name and attributes
 
 
 def lower_native(node: Node, algorithm: str = "") -> Step | None:
@@ -42,10 +40,7 @@ def lower_native(node: Node, algorithm: str = "") -> Step | None:
             reads = list(kernel.inputs)
             attributes = {"code": record(kernel), "axes": kernel_operand_axes(kernel)}
             return make_step("map", attributes, reads, outside, node, kernel)
-        case Pool() | Relayout():
-            name, attributes = lower_single(anchor)
-            name = "" if name == "reshape" else name
-        case _ if anchor.op.name in SINGLE:
+        case _ if anchor.op.name in SINGLE and not anchor.op.is_reinterpretation:
             name, attributes = lower_single(anchor)
     if not name:
         return None
