@@ -15,7 +15,8 @@ from ...ops.dense import Linear
 from ...ops.fused import Fused
 from ...recorder import RecordedValue, Recorder
 
-SINGLE = ("softmax", "lrn", "max_pool", "avg_pool", "relayout")  # operators whose native step has the primitive's name and attributes
+# Operators whose native step has the primitive's name and attributes.
+SINGLE = ("softmax", "lrn", "max_pool", "avg_pool", "relayout")
 
 
 def lower_native(node: Node, algorithm: str = "") -> Step | None:
