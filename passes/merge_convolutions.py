@@ -95,9 +95,9 @@ def select_branches(convs: list[Node], graph: Graph, context: Context) -> Branch
         ]
         if not stranded:
             return branches
-        for node in stranded:
-            context.declined(node, "is not merged: its epilogue could not be fused into any other producer")
-        convs = [n for n in convs if n not in stranded]
+        last = stranded[-1]  # one at a time: fused into this one, a sum no longer holds back its other operand
+        context.declined(last, "is not merged: its epilogue could not be fused into any other producer")
+        convs = [n for n in convs if n is not last]
     return None
 
 
