@@ -174,11 +174,19 @@ def test_every_option_that_names_an_output_says_so() -> None:
     assert sum(isinstance(p.type, OutputFile) for c in main.commands.values() for p in c.params) >= 3
 
 
+# A shell's background job ignores SIGINT, and so would what it starts; exec keeps the process, and its number.
+START = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "cortado", *sys.argv[1:]])
+"""
+
+
 def start(words: str, folder: Path, **given: object) -> subprocess.Popen[str]:
     """A command in a process of its own, as a shell starts it."""
     settings = os.environ | {"PYTHONPATH": str(ROOT / ".src"), "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
-    line = [sys.executable, "-m", "cortado", *words.split()]
+    line = [sys.executable, "-c", START, *words.split()]
     return subprocess.Popen(line, cwd=folder, env=settings, text=True, **{"stdout": pipe, "stderr": pipe, **given})  # type: ignore[call-overload, no-any-return]
 
 
