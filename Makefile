@@ -95,7 +95,7 @@ mutants: $(VENV)/installed
 # One thread, since a forked process does not have the others.
 kill: KILLS ?= 500
 kill: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kill --trials $(KILLS) --record benchmarks/results/kills.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kill --kills $(KILLS) --record benchmarks/results/kills.json
 
 MINUTES ?= 1
 SHARE   ?= 1

@@ -1,12 +1,13 @@
-"""`python -m tests.kill --trials 500`: cortado killed at random moments while it writes, and what it leaves behind.
+"""`python -m tests.kill --kills 500`: cortado killed at random moments while it writes, and what it leaves behind.
 
 A trial starts a job in a process of its own, sends SIGKILL at a random moment of the time that the job takes, and
 looks at the folder: each output has to be what was there before, or the new one whole. Whatever else is there has to be
 a part of a file that the next run removes. Then the job runs again, to its end: it has to succeed, give the same bytes
 as ever, and leave nothing else. Ends with 1 if any of that fails in any trial.
 
-Jobs run in copies of this process, which has imported all that they need, so run it with OMP_NUM_THREADS=1: threads are
-not copied. Every twentieth trial is a process that starts from nothing. With --record FILE it goes on where it stopped.
+Trials go on until so many processes were killed before they ended. Jobs run in copies of this process, which has
+imported all that they need, so run it with OMP_NUM_THREADS=1: threads are not copied. Every twentieth trial is a
+process that starts from nothing. With --record FILE it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -80,6 +81,14 @@ def fill_cache(folder: Path) -> None:
     assert made == {job: machine_code(job) for job in jobs}
 
 
+@dataclass
+class Known:
+    """What a job leaves in `out`, and the seconds that it took the last time: machines are not always equally busy."""
+
+    content: Content
+    seconds: float
+
+
 JOBS = {
     "compile": Job(command("compile", "net.net", "-o", "out/net.cortado")),
     "compile, a new process": Job(command("compile", "net.net", "-o", "out/net.cortado"), fresh=True),
@@ -93,7 +102,7 @@ JOBS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kill", description="cortado killed while it writes.")
-    parser.add_argument("--trials", type=int, default=500, help="in all (default 500)")
+    parser.add_argument("--kills", type=int, default=500, help="go on until so many were killed (default 500)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
     parser.add_argument("--record", type=Path, help=f"write what happened, as {RECORD.relative_to(ROOT)}")
@@ -105,12 +114,13 @@ def main() -> int:
     record = json.loads(asked.record.read_text("utf-8")) if asked.record and asked.record.exists() else {}
     if record.get("seed", asked.seed) != asked.seed:
         parser.error(f"{asked.record} is of seed {record['seed']}; remove it, or go on with that")
-    record = {"seed": asked.seed, "trials": 0, "jobs": {}, "failures": []} | record
+    record = {"seed": asked.seed, "trials": 0, "killed": 0, "jobs": {}, "failures": []} | record
     fresh, copied = ([name for name in asked.jobs if JOBS[name].fresh is f] for f in (True, False))
     with tempfile.TemporaryDirectory() as folder:
-        inputs, known = Path(folder) / "inputs", dict[str, tuple[Content, float]]()
+        inputs, known = Path(folder) / "inputs", dict[str, Known]()
         make_inputs(inputs)
-        for trial in range(record["trials"], asked.trials):
+        while record["killed"] < asked.kills:
+            trial = record["trials"]
             name = pick(fresh or copied if trial % 20 == 19 else copied or fresh, trial)
             if name not in known:
                 known[name] = measure(JOBS[name], inputs, Path(folder))
@@ -119,8 +129,9 @@ def main() -> int:
             failed = run_trial(JOBS[name], inputs, work, known[name], dice, counts)
             shutil.rmtree(work)
             record["jobs"][name], record["trials"] = counts, trial + 1
+            record["killed"] = sum(job["killed before the end"] for job in record["jobs"].values())
             record["failures"] += [f"trial {trial}, {name}: {sentence}" for sentence in failed]
-            if asked.record and (trial % 10 == 9 or trial + 1 == asked.trials):
+            if asked.record and (trial % 10 == 9 or record["killed"] == asked.kills):
                 asked.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=1))
     return int(bool(record["failures"]))
@@ -152,30 +163,26 @@ def make_inputs(folder: Path) -> None:
         main(["compile", "net.net", "-o", "net.cortado"], standalone_mode=False)
 
 
-def measure(job: Job, inputs: Path, folder: Path) -> tuple[Content, float]:
+def measure(job: Job, inputs: Path, folder: Path) -> Known:
     """What the job leaves in `out` when nobody disturbs it, and the seconds that it takes."""
-    seconds, found = 0.0, Content()
-    for i in range(3):
-        work = folder / f"measured{i}"
-        shutil.copytree(inputs, work)
-        start = time.perf_counter()
-        assert wait(begin(job, work)) == 0, "the job fails without being killed"
-        seconds, found = max(seconds, time.perf_counter() - start), content(work / "out")
-        shutil.rmtree(work)
-    return found, seconds
+    work = folder / "measured"
+    shutil.copytree(inputs, work)
+    start = time.perf_counter()
+    assert wait(begin(job, work)) == 0, "the job fails without being killed"
+    found = Known(content(work / "out"), time.perf_counter() - start)
+    shutil.rmtree(work)
+    return found
 
 
-def run_trial(
-    job: Job, inputs: Path, work: Path, known: tuple[Content, float], dice: random.Random, counts: Counter[str]
-) -> list[str]:
-    """What is wrong after a kill, and after the run that follows it."""
-    new, seconds = known
+def run_trial(job: Job, inputs: Path, work: Path, known: Known, dice: random.Random, counts: Counter[str]) -> list[str]:
+    """What is wrong after a kill, and after the run that follows it; the seconds of that are the next guess."""
+    new = known.content
     shutil.copytree(inputs, work)
     if dice.random() < 0.5:  # there is something to be lost
         for name in new.keys() - content(work / "out").keys():
             (work / "out" / name).write_bytes(b"what was there before" * 1000)
     old, child = content(work / "out"), begin(job, work)
-    time.sleep(dice.uniform(0, 1.05 * seconds))
+    time.sleep(dice.uniform(0, known.seconds))
     os.kill(child, signal.SIGKILL)
     killed = wait(child) == -signal.SIGKILL
     found = content(work / "out")
@@ -193,8 +200,10 @@ def run_trial(
     wrong += [f"{len(parts)} parts are left"] * (len(parts) > 1)
     if not killed and found != {**old, **new}:
         wrong.append("it ended, and the outputs are not there")
+    start = time.perf_counter()
     if wait(begin(job, work)):
         wrong.append("the next run fails")
+    known.seconds = time.perf_counter() - start
     if content(work / "out") != {**old, **new}:
         wrong.append("the next run leaves something else")
     return wrong
