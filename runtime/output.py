@@ -227,10 +227,10 @@ def make_part(final: Path, mode: int) -> tuple[Path, int]:
             number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode | stat.S_IWUSR)
         except FileExistsError:
             continue
-        try_lock(number)
+        lock(number, wait=True)  # for a process that found it before it was locked, and is removing it as a stale one
         if os.fstat(number).st_nlink:
             return part, number
-        os.close(number)  # another process took it for a stale one in the moment before it was locked
+        os.close(number)
 
 
 def remove_stale_parts(folder: Path) -> None:
@@ -241,18 +241,18 @@ def remove_stale_parts(folder: Path) -> None:
             with suppress(OSError):
                 number = os.open(folder / name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
-                    if stat.S_ISREG(os.fstat(number).st_mode) and try_lock(number):
+                    if stat.S_ISREG(os.fstat(number).st_mode) and lock(number, wait=False):
                         (folder / name).unlink()
                 finally:
                     os.close(number)
 
 
-def try_lock(number: int) -> bool:
-    """Lock an open file for as long as it is open. False if another process has, or the file system has no locks."""
+def lock(number: int, wait: bool) -> bool:
+    """Lock an open file for as long as it is open. False if the file system has no locks, or another process has it."""
     try:
         import fcntl
 
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(number, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (ImportError, OSError):
         return False
     return True

@@ -210,6 +210,29 @@ def test_threads_that_write_one_file_leave_one_of_theirs(tmp_path: Path) -> None
     assert path.read_bytes() in contents and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_part_that_another_process_is_removing_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another write may find a new part before its writer has locked it, and take it for one that was left."""
+    fcntl, make, removers = pytest.importorskip("fcntl"), os.open, list[threading.Timer]()
+
+    def remove(path: Path, number: int) -> None:
+        path.unlink()
+        os.close(number)
+
+    def open_and_be_found(path: Path, flags: int, mode: int = 0o777) -> int:
+        number = make(path, flags, mode)
+        if flags & os.O_EXCL and not removers:
+            found = make(path, os.O_RDWR)
+            fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            removers.append(threading.Timer(0.1, remove, (path, found)))
+            removers[0].start()
+        return number
+
+    monkeypatch.setattr(os, "open", open_and_be_found)
+    write_file(tmp_path / "x", "whole")
+    removers[0].join()
+    assert (tmp_path / "x").read_text() == "whole" and list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
 def test_a_name_may_be_as_long_as_the_system_has_them(tmp_path: Path) -> None:
     path = tmp_path / ("ü" * 127)
     write_file(path, "long")
