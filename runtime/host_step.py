@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from .arena import can_hold
+from .extents import check_aliases
 from .plan import DTYPES, ArtifactError, Plan, Shape, Slot, Step
 from .primitive_table import PRIMITIVE_TABLE
 from .primitives import IMPLEMENTATIONS, CallSite, Operand, Primitive, Run, make_user_primitive
@@ -36,6 +37,7 @@ def prepare_step(step: Step, plan: Plan, constants: Mapping[str, Tensor], resour
 
     `constants` are the plan's weights by name.
     """
+    check_aliases(step, plan)
 
     def operand_of(name: str) -> Operand:
         if name in constants:
@@ -73,20 +75,22 @@ def run_dynamic(
 ) -> None:
     """Run a step whose results have the shapes that these operands give.
 
-    `place(name, shape)` gives the memory of a result. ValueError if a shape is none that was planned for.
+    `place(name, shape)` gives the memory of a result. ArtifactError if a shape is none that was planned for; a
+    ValueError if the layer that returned it is the user's.
     """
     step, primitive = ready.step, ready.primitive
+    fault = ValueError if step.kind == "user" else ArtifactError
 
     def result(name: str, shape: Shape) -> Tensor:
         if not can_hold(slots[name], shape):
             due = f"planned for {list(slots[name].dims)}"
-            raise ValueError(f"step {step.label!r}: {name!r} came out as {list(shape)}, {due}")
+            raise fault(f"step {step.label!r}: {name!r} came out as {list(shape)}, {due}")
         return place(name, shape)
 
     if primitive.infer_shapes is None:
         made = ready.run((), operands) or ()
         if len(made) != len(step.results):
-            raise ValueError(f"step {step.label!r} returned {len(made)} results, not {len(step.results)}")
+            raise fault(f"step {step.label!r} returned {len(made)} results, not {len(step.results)}")
         for name, tensor in zip(step.results, made, strict=True):
             result(name, tuple(tensor.shape)).copy_(tensor)
         return
@@ -94,7 +98,7 @@ def run_dynamic(
     try:
         found = primitive.infer_shapes(ready.call.attributes, [tuple(x.shape) for x in operands], planned)
     except ValueError as error:
-        raise ValueError(f"step {step.label!r}: {error}") from None
+        raise fault(f"step {step.label!r}: {error}") from None
     results = [result(name, tuple(shape)) for name, shape in zip(step.results, found, strict=True)]
     if any(r.numel() for r in results):
         primitive.prepare(with_shapes(ready.call, operands, results))(results, operands)

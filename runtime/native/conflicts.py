@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..extents import Extent, extent_of, is_computed
 from ..plan import Plan, Slot, Step
 
 
@@ -45,35 +44,3 @@ class StepGroup:
         self.read += read
         self.written += written
         return before if clash else -1
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Bytes [start, stop) of the arena, and which channels of the tensor stored there, with its border."""
-
-    start: int
-    stop: int
-    shape: tuple[int, ...]
-    halo: tuple[int, int] | None
-    channels: range
-
-    def overlaps(self, other: Extent) -> bool:
-        if self.stop <= other.start or other.stop <= self.start:
-            return False
-        same = (self.start, self.shape, self.halo) == (other.start, other.shape, other.halo)
-        apart = self.channels.stop <= other.channels.start or other.channels.stop <= self.channels.start
-        return not (same and apart)
-
-
-def is_computed(name: str, plan: Plan) -> bool:
-    return name in plan.slots and plan.slots[name].at is not None
-
-
-def extent_of(slot: Slot, whole: bool = False) -> Extent:
-    assert slot.at is not None
-    shape = slot.stored_shape
-    total = shape[1] if len(shape) > 1 else 1
-    first = slot.channels[0] if slot.channels else 0
-    count = slot.bounds[1] if len(slot.dims) > 1 else 1
-    channels = range(total) if whole else range(first, first + count)
-    return Extent(slot.at, slot.at + slot.nbytes, shape, slot.halo, channels)
