@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from .arena import can_hold
-from .extents import check_aliases
 from .plan import DTYPES, ArtifactError, Plan, Shape, Slot, Step
 from .primitive_table import PRIMITIVE_TABLE
 from .primitives import IMPLEMENTATIONS, CallSite, Operand, Primitive, Run, make_user_primitive
@@ -37,7 +36,6 @@ def prepare_step(step: Step, plan: Plan, constants: Mapping[str, Tensor], resour
 
     `constants` are the plan's weights by name.
     """
-    check_aliases(step, plan)
 
     def operand_of(name: str) -> Operand:
         if name in constants:

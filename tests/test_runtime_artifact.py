@@ -232,6 +232,17 @@ def with_step(**changes: Any) -> Plan:
     return replace(plan, steps=(replace(plan.steps[0], **changes), plan.steps[1]))
 
 
+def with_concat(at: int) -> Plan:
+    """The plan with y as the concat of c, which lies at `at`, and d before it, at 64."""
+    plan = small().plan
+    part = Slot("f32", (1, 1, 2, 2), at=64)
+    slots = {**plan.slots, "d": part, "c": replace(part, dims=(1, 2, 2, 2), at=at)}
+    slots["y"] = replace(part, dims=(1, 3, 2, 2))
+    first = Step("expr", {"code": [["neg", 0]], "axes": [None]}, ("c",), ("d",), "k0")
+    last = Step("concat", {"axis": 1}, ("d", "c"), ("y",), "k2")
+    return replace(plan, slots=slots, steps=(plan.steps[0], first, last))
+
+
 CONV = {"stride": [1], "pad": [0], "dilation": [1]}
 TWO_RESULTS = (replace(small().plan.steps[0], results=("c", "d")), small().plan.steps[1])
 HOSTILE: list[tuple[str, Plan]] = [
@@ -255,6 +266,8 @@ HOSTILE: list[tuple[str, Plan]] = [
     ("arena cannot be", with_fields(arena=-1)),
     ("needs the runner 'abacus', which this program lacks: it has onednn, native, cuda", with_fields(runner="abacus")),
     ("steps for 'onednn' have version 7 and this cortado reads 1", with_fields(payload=7)),
+    ("step 'k2' .expr. writes 'y' over a part of 'c', which it reads", with_slot(at=112)),
+    ("step 'k2' .concat. writes 'y' over a part of 'c', which it reads", with_concat(at=96)),
     ("no such primitive", with_step(kind="os.system")),
     ("nothing has computed before", with_step(operands=("y", "w", "b"))),
     ("cannot write 'data'", with_step(results=("data",))),
@@ -297,6 +310,11 @@ HOSTILE: list[tuple[str, Plan]] = [
 def test_plans_that_cannot_be_run(sentence: str, plan: Plan) -> None:
     with pytest.raises(ArtifactError, match=sentence):
         Artifact((plan,), small().weights).check()
+
+
+@pytest.mark.parametrize("at", [80, 128])
+def test_an_operand_of_a_concat_may_be_its_part_or_apart(at: int) -> None:
+    Artifact((with_concat(at),), small().weights).check()
 
 
 def test_weights_have_to_be_there_and_fit() -> None:

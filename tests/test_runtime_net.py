@@ -132,11 +132,11 @@ def test_mistakes_are_told() -> None:
 
 def test_steps_that_do_not_fit_are_refused_at_load() -> None:
     plan = fire().plan
-    slots = {**plan.slots, "score": Slot("f32", (2, 4), "nchw", plan.slots["score"].at)}
+    narrow = {name: replace(plan.slots[name], dims=(2, 4)) for name in ("score", "prob")}
     with pytest.raises(
         ArtifactError, match=r"'ip' \(linear_packed\): 'score' is planned as \[2, 4\], and \[2, 5\] comes out"
     ):
-        Net.from_artifact(replace(fire(), plans=(replace(plan, slots=slots),)))
+        Net.from_artifact(replace(fire(), plans=(replace(plan, slots={**plan.slots, **narrow}),)))
 
 
 def test_more_memory_than_there_is() -> None:

@@ -26,7 +26,7 @@ def check_steps(plan: Plan, cubins: Mapping[str, Tensor]) -> None:
                 f"step {step.label!r} ({step.kind}): there is no such primitive here; "
                 "compile the net again with this cortado"
             )
-        check_call(step)
+        check_call(step, plan)
         if step.kind == LAUNCH:
             check_launch(step)
     check_cubins(plan, cubins)

@@ -33,7 +33,7 @@ def check_steps(plan: Plan) -> None:
         what = f"step {step.label!r} ({step.kind})"
         if step.kind not in KINDS:
             require_known(step)
-            check_call(step)
+            check_call(step, plan)
             continue
         schema, _ = KINDS[step.kind]
         for found, (least, most), noun in (

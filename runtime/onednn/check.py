@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..check import require
+from ..extents import check_aliases
 from ..plan import ArtifactError, Plan, Step
 from ..primitive_table import PRIMITIVE_TABLE
 from ..primitives import IMPLEMENTATIONS
@@ -17,7 +18,7 @@ def check_steps(plan: Plan) -> None:
     """ArtifactError if a step is not a valid call of a primitive for the host."""
     for step in plan.steps:
         require_known(step)
-        check_call(step)
+        check_call(step, plan)
 
 
 def require_known(step: Step) -> None:
@@ -29,8 +30,8 @@ def require_known(step: Step) -> None:
         )
 
 
-def check_call(step: Step) -> None:
-    """ArtifactError unless the counts of operands and results and the attributes fit the primitive's schema."""
+def check_call(step: Step, plan: Plan) -> None:
+    """ArtifactError unless counts of operands and results, attributes and places in memory fit the primitive."""
     what, schema = f"step {step.label!r} ({step.kind})", PRIMITIVE_TABLE[step.kind]
     fits = schema.operand_count[0] <= len(step.operands) <= schema.operand_count[1]
     require(fits, f"{what} has {len(step.operands)} operands; it takes {schema.description}")
@@ -42,6 +43,8 @@ def check_call(step: Step) -> None:
             check_code(attributes["code"], attributes["axes"], len(step.operands))
     except ValueError as error:
         raise ArtifactError(f"{what}: {error}") from None
+    if step.kind in IMPLEMENTATIONS:
+        check_aliases(step, plan)
 
 
 def check_code(code: Sequence[Sequence[Any]], axes: Sequence[int | None], operands: int) -> None:
