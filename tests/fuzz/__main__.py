@@ -2,6 +2,7 @@
 
 Inputs that reached new code stay in FOLDER/corpus, so that a later run goes on from there; findings are in
 FOLDER/findings: move one to tests/fuzz/findings/READER with a name that says what it is, together with its mend.
+Seeds of random numbers and of hashes are fixed: equal code and an equal corpus give the same inputs in the same order.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def run_worker(reader: str, folder: Path, seconds: int, number: int) -> tuple[in
     """One process, until the time is over or it falls; its exit status and its log."""
     log = folder / f"{reader}.{number}.log"
     words = [sys.executable, "-m", "tests.fuzz.worker", reader, str(folder), str(seconds)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", "PYTHONHASHSEED": "0"}
     with log.open("w") as file:
         code = subprocess.run(words, cwd=ROOT, env=environment, stdout=file, stderr=file).returncode
     return code, log.read_text("utf-8", "replace")

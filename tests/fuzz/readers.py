@@ -84,12 +84,18 @@ def read_artifact(data: bytes) -> None:
 
 
 def run_artifact(artifact: Artifact) -> None:
-    """Load and call a net on zeros, if it is small; its source is parsed."""
+    """Load and call a net on zeros, if it is small; its source is parsed.
+
+    A native net is written as C, which loading it checks, and not compiled: that takes seconds for each plan.
+    """
     size = sum(prod(slot.bounds) for slot in artifact.plan.slots.values())
     if artifact.plan.arena > MAX_COMPUTED * 4 or size > MAX_COMPUTED:
         return
-    net = Net.from_artifact(artifact)
-    net({name: np.zeros(slot_shape(net, name), np.float32) for name in net.plan.inputs})
+    if artifact.plan.runner == "native":
+        artifact.check()
+    else:
+        net = Net.from_artifact(artifact)
+        net({name: np.zeros(slot_shape(net, name), np.float32) for name in net.plan.inputs})
     parse_planned(artifact.source, "source.net", artifact.weights)
 
 

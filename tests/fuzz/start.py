@@ -25,6 +25,7 @@ COMPILED = (
     "detection_output_corner",
     "lstm",
 )
+NATIVE = ("conv_3x3", "pool_max_mask", "residual_block", "softmax")  # compiled for the native target, too
 STORED = ("conv_3x3", "ip", "bn_scale", "relu", "v1_legacy", "v0_legacy", "input_shape_legacy", "prelu")
 
 
@@ -57,7 +58,9 @@ def make() -> None:
         (FOLDER / "caffemodel" / name).write_bytes(make_caffemodel(name))
     make_hdf5()
     for name in COMPILED:
-        make_artifact(name)
+        make_artifact(name, "cpu")
+    for name in NATIVE:
+        make_artifact(name, "native")
 
 
 def draw(layer: str, type: str, index: int, shape: tuple[int, ...]) -> object:
@@ -101,15 +104,16 @@ def make_hdf5() -> None:
             file.create_dataset("data/a/b/1", data=np.ones((2, 1), np.float32))
 
 
-def make_artifact(name: str) -> None:
-    """A golden case, compiled."""
+def make_artifact(name: str, target: str) -> None:
+    """A golden case, compiled for a target."""
     from cortado import driver
     from cortado.runtime.artifact import write
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.prototxt"
         path.write_bytes((TESTS / "goldens" / "layers" / path.name).read_bytes())
-        write(FOLDER / "artifact" / name, driver.compile_net(path, draw).artifact)  # type: ignore[arg-type]
+        file = FOLDER / "artifact" / (name if target == "cpu" else f"{name}.{target}")
+        write(file, driver.compile_net(path, draw, driver.Options(target=target)).artifact)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
