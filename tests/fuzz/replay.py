@@ -68,7 +68,9 @@ def run_command(reader: str, number: int, folder: Path) -> Outcome:
     words = tuple(names.get(word, word) for word in choices[number // len(READERS) % len(choices)])
     before = hash_files(folder)
     limited = [sys.executable, "-c", LIMITED, str(MAX_SECONDS * 2), *words]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / ".src"), "OMP_NUM_THREADS": "1", "HOME": str(folder)}
+    home = folder.with_name("home")  # where a command may keep compiled kernels
+    home.mkdir(exist_ok=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / ".src"), "OMP_NUM_THREADS": "1", "HOME": str(home)}
     done = subprocess.run(limited, cwd=folder, env=environment, capture_output=True)
     said = done.stderr.decode("utf-8", "replace")
     changed = [name for name, content in hash_files(folder).items() if before.get(name) != content]
