@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import prod
 
-from .plan import ArtifactError, Plan, Slot, Step
+from .plan import DTYPES, ArtifactError, Plan, Slot, Step
 
 PARTITIONS = {"concat": "result", "slice": "operand"}  # by primitive, which side the values of the other side fill
 
@@ -40,14 +41,27 @@ def is_computed(name: str, plan: Plan) -> bool:
 
 
 def extent_of(slot: Slot, whole: bool = False) -> Extent:
-    """Where a computed value is; with `whole` the stored tensor that it is a part of."""
+    """Where a computed value is; with `whole` the stored tensor that it is a part of.
+
+    Channels that lie one behind the other, as for batch 1 in nchw, are bytes of their own.
+    """
     assert slot.at is not None
     shape = slot.stored_shape
     total = shape[1] if len(shape) > 1 else 1
     first = slot.channels[0] if slot.channels else 0
     count = slot.bounds[1] if len(slot.dims) > 1 else 1
+    if slot.channels and not whole and is_dense(slot):
+        size = slot.nbytes // max(total, 1)
+        start = slot.at + first * size
+        return Extent(start, start + count * size, slot.bounds, None, range(count))
     channels = range(total) if whole else range(first, first + count)
     return Extent(slot.at, slot.at + slot.nbytes, shape, slot.halo, channels)
+
+
+def is_dense(slot: Slot) -> bool:
+    """True if no other channel lies between two elements of a channel range."""
+    images, pixels = slot.bounds[0], prod(slot.bounds[2:])
+    return slot.halo is None and images == 1 and (slot.layout == "nchw" or pixels == 1)
 
 
 def check_aliases(step: Step, plan: Plan) -> None:
@@ -86,5 +100,6 @@ def parts_of(step: Step, plan: Plan) -> set[tuple[str, str]]:
 
 def offsets(parts: Sequence[str], plan: Plan) -> list[int]:
     """Bytes before each part, if they are stored one behind the other."""
-    sizes = [plan.slots[name].nbytes if name in plan.slots else 0 for name in parts]
+    slots = [plan.slots.get(name) for name in parts]
+    sizes = [prod(slot.bounds) * DTYPES[slot.dtype].itemsize if slot else 0 for slot in slots]
     return list(accumulate(sizes, initial=0))[:-1]

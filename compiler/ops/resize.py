@@ -71,11 +71,16 @@ class Interp(Op):
 
 
 def interpolate_axis(x: Tensor, axis: int, count: int) -> Tensor:
-    """Resize one axis to `count`. Positions are computed in integers, so that the last one is exact."""
+    """Resize one axis to `count`.
+
+    Positions are float32, whatever x is, as in Caffe (PSPNet's interp.cpp): if one is not quite an integer, the element
+    behind it takes part with a weight of almost 0, which matters if that element is infinite.
+    """
     size, steps = x.shape[axis], max(count - 1, 1)
-    at = torch.arange(count) * (size - 1 if count > 1 else 0)
-    left = at // steps
-    part = ((at % steps).to(x.dtype) / steps).reshape(-1, *[1] * (x.ndim - 1 - axis))
+    scale = torch.tensor(size - 1 if count > 1 else 0, dtype=torch.float32) / steps
+    at = scale * torch.arange(count, dtype=torch.float32)
+    left = at.long()
+    part = (at - left).to(x.dtype).reshape(-1, *[1] * (x.ndim - 1 - axis))
     right = (left + 1).clamp(max=size - 1)
     return x.index_select(axis, left) * (1 - part) + x.index_select(axis, right) * part
 

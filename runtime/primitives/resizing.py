@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..plan import Dim, Shape
-from .primitive import CallSite, Primitive, Run, per_axis, require, split_axis
+from .primitive import CallSite, Primitive, Run, is_finite, per_axis, require, split_axis
 
 ATEN = torch.ops.aten  # the functions below F.interpolate, which take `out`
 LINEAR_UPSAMPLES = (ATEN.upsample_linear1d.out, ATEN.upsample_bilinear2d.out, ATEN.upsample_trilinear3d.out)
@@ -57,8 +57,25 @@ def prepare_interp(call: CallSite) -> Run:
             results[0].copy_(part)
         elif part.numel():
             interpolate(part, sizes, True, out=results[0])  # True: align_corners
+            if not is_finite(results[0]):
+                results[0].copy_(interpolate_as_caffe(part, sizes))
 
     return run
+
+
+def interpolate_as_caffe(x: Tensor, sizes: Shape) -> Tensor:
+    """Linear interpolation in which an infinite neighbour counts even with weight 0, which makes NaN (interp.cpp).
+
+    torch ignores it on an axis that keeps its size.
+    """
+    for axis, count in enumerate(sizes, 2):
+        size = x.shape[axis]
+        at = torch.tensor(size - 1 if count > 1 else 0.0) / max(count - 1, 1) * torch.arange(count)
+        left = at.long()
+        part = (at - left).reshape(-1, *[1] * (x.ndim - 1 - axis))
+        right = (left + 1).clamp(max=size - 1)
+        x = x.index_select(axis, left) * (1 - part) + x.index_select(axis, right) * part
+    return x
 
 
 def infer_upsample_shapes(

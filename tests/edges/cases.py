@@ -288,8 +288,15 @@ CASES: dict[str, EdgeCase] = {
     "Reduction MEAN": EdgeCase(
         'type: "Reduction" reduction_param { axis: 1 operation: MEAN }', partial(f.reduction, how="MEAN"), cell=()
     ),
-    "Interp": EdgeCase('type: "Interp" interp_param { height: 7 width: 7 }', partial(f.interp, size=7), cell=(0, 2, 2)),
-    "Interp, the same size": EdgeCase('type: "Interp" interp_param { height: 4 width: 4 }', partial(f.interp, size=4)),
+    "Interp": EdgeCase(
+        'type: "Interp" interp_param { height: 7 width: 7 }', partial(f.interp, height=7, width=7), cell=(0, 2, 2)
+    ),
+    "Interp, the same size": EdgeCase(
+        'type: "Interp" interp_param { height: 4 width: 4 }', partial(f.interp, height=4, width=4)
+    ),
+    "Interp, the same height": EdgeCase(
+        'type: "Interp" interp_param { height: 4 width: 7 }', partial(f.interp, height=4, width=7), cell=(0, 1, 2)
+    ),
     "Flatten": EdgeCase('type: "Flatten"', lambda x: x.reshape(len(x), -1), cell=(5,)),
     "Tile": EdgeCase('type: "Tile" tile_param { axis: 1 tiles: 2 }', lambda x: np.tile(x, (1, 2, 1, 1))),
     "Permute": EdgeCase(

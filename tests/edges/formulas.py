@@ -250,16 +250,16 @@ def reduction(x: Array, how: str, coeff: float = 1.0) -> Array:
     return made
 
 
-def interp(x: Array, size: int) -> Array:
+def interp(x: Array, height: int, width: int) -> Array:
     """PSPNet's interp.cpp: both neighbours count, one of them perhaps times 0."""
     old = x.shape[2]
-    if old == size:
+    if (height, width) == (old, old):
         return x
-    made = np.zeros((*x.shape[:2], size, size), F)
-    at = [F(i) * F(F(old - 1) / F(size - 1)) for i in range(size)]
-    for i, j in product(range(size), range(size)):
-        (top, down), (left, right) = (split_place(a, old) for a in (at[i], at[j]))
-        h, w, dh, dw = int(at[i]), int(at[j]), int(int(at[i]) < old - 1), int(int(at[j]) < old - 1)
+    made = np.zeros((*x.shape[:2], height, width), F)
+    rows, columns = ([F(i) * F(F(old - 1) / F(size - 1)) for i in range(size)] for size in (height, width))
+    for i, j in product(range(height), range(width)):
+        (top, down), (left, right) = (split_place(a, old) for a in (rows[i], columns[j]))
+        h, w, dh, dw = int(rows[i]), int(columns[j]), int(int(rows[i]) < old - 1), int(int(columns[j]) < old - 1)
         upper = left * x[:, :, h, w] + right * x[:, :, h, w + dw]
         made[:, :, i, j] = top * upper + down * (left * x[:, :, h + dh, w] + right * x[:, :, h + dh, w + dw])
     return made
