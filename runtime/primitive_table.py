@@ -28,6 +28,7 @@ WINDOW = {
     "round": Attribute("up or down", "up"),
 }
 SLIDING = {"stride": INTS, "pad": INTS, "dilation": INTS}
+ROI_BINS = {"height": Attribute("a whole number"), "width": Attribute("a whole number"), "scale": number_or(1.0)}
 AXIS = {"axis": Attribute("a whole number", 1)}
 LABELLED = AXIS | {"ignore": Attribute("a whole number or null", None)}
 
@@ -105,7 +106,23 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
     "roi_align": PrimitiveSchema(
         "x [N,C,H,W], boxes [R,5] of image, xmin, ymin, xmax, ymax, times `scale`; the result is [R,C,height,width]",
         (2, 2),
-        {"height": Attribute("a whole number"), "width": Attribute("a whole number"), "scale": number_or(1.0)},
+        ROI_BINS,
+    ),
+    "roi_pool": PrimitiveSchema(
+        "as roi_align, with boxes enlarged by `pad` times their size: the largest feature of each bin",
+        (2, 2),
+        {**ROI_BINS, "pad": number_or(0.0)},
+    ),
+    "roi_grid": PrimitiveSchema(
+        "as roi_pool, but bilinear samples at the corners of the bins: [R,C,height+1,width+1]",
+        (2, 2),
+        {**ROI_BINS, "pad": number_or(0.0)},
+    ),
+    "psroi_pool": PrimitiveSchema(
+        "x [N,channels*groups^2,H,W], boxes [R,5] as for roi_align: the mean of each bin, which has its own channels: "
+        "[R,channels,groups,groups]",
+        (2, 2),
+        {"channels": Attribute("a whole number"), "groups": Attribute("a whole number"), "scale": number_or(1.0)},
     ),
     "softmax": PrimitiveSchema("x", (1, 1), AXIS),
     "concat": PrimitiveSchema(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,10 @@ from cortado import driver
 from cortado.compiler.build import build
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Graph, Node, Value
-from cortado.compiler.ops.detection import DetectionOutput, RoiAlign
-from cortado.compiler.types import AtMost, TensorType, type_of
+from cortado.compiler.ops.detection import DetectionOutput
+from cortado.compiler.types import AtMost, TensorType
 from cortado.passes import PIPELINE, Context, run
 from cortado.runtime import Net
-from cortado.runtime.primitives import IMPLEMENTATIONS, CallSite, Operand
-
-from .small_nets import f32
 
 BOXES = np.array([[0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.4, 0.2], [0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 1.0, 0.9]], np.float32)
 """Two pairs: the first overlap by one half, the second by four fifths."""
@@ -241,53 +237,3 @@ def test_the_layers_compile(tmp_path: Path) -> None:
     rows = net(f=np.zeros((1, 4, 2, 2), np.float32), l=np.zeros((2, 16), np.float32), c=scores)["d"]
     assert rows.shape == (1, 1, 8, 7)
     np.testing.assert_allclose(rows[0, 0, 0], [0, 1, 0.9, 0, 0, 0.5, 0.5])
-
-
-ROIS: list[tuple[list[float], int, float, float, list[list[float]]]] = [  # x1 y1 x2 y2, bins along each axis, results
-    # One bin of the whole map 1 ... 16, cut to it. Its first four pixels are the first row, 1 2 3 4, at -1, -1/3, 1/3
-    # and 1 across and -1 down: the sample at ½ and -½ is ½ (2/6 + 3·5/6 + 4/2).
-    ([0, 0, 3, 3], 1, 1.0, 0.0, [[29 / 12]]),
-    # No width and no height: the bin is [1, 2] both ways, whose pixels 6 7 10 11 count a quarter each.
-    ([1, 1, 1, 1], 1, 1.0, 0.0, [[8.5]]),
-    ([2, 2, 2, 2], 1, 0.5, 0.0, [[8.5]]),
-    # Beyond the map: pixel 16 alone, its three neighbours are not there.
-    ([3, 3, 3, 3], 1, 1.0, 0.0, [[4]]),
-    # A bin that is cut away to nothing is 0, also where all numbers are negative.
-    ([9, 9, 9, 9], 1, 1.0, -100.0, [[0]]),
-    # Bins of half a pixel: [1, 1.5] has pixel 1, [1.5, 2] has pixel 2.
-    ([1, 1, 1, 1], 2, 1.0, 0.0, [[1.5, 1.75], [2.5, 2.75]]),
-]
-
-
-@pytest.mark.parametrize(("box", "bins", "scale", "shift", "expected"), ROIS)
-def test_roi_align(box: list[float], bins: int, scale: float, shift: float, expected: list[list[float]]) -> None:
-    op = RoiAlign(height=bins, width=bins, scale=scale)
-    x, boxes = torch.arange(1.0, 17).reshape(1, 1, 4, 4) + shift, torch.tensor([[0, *box]])
-    assert op.infer(f32(1, 1, 4, 4), f32(1, 5)) == f32(1, 1, bins, bins)
-    wanted = torch.tensor([[expected]], dtype=torch.float32)
-    torch.testing.assert_close(op.reference(x, boxes), wanted)
-    torch.testing.assert_close(run_roi_align(op, x, boxes), wanted)
-
-
-def run_roi_align(op: RoiAlign, x: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-    """By the runtime's primitive."""
-    result = torch.empty(op.infer(type_of(x), type_of(boxes)).shape)
-    operands = tuple(Operand(t.dtype, tuple(t.shape)) for t in (x, boxes))
-    call = CallSite(op.all_attributes(), operands, (Operand(result.dtype, tuple(result.shape)),))
-    IMPLEMENTATIONS["roi_align"].prepare(call)([result], [x, boxes])
-    return result
-
-
-def test_roi_align_refuses() -> None:
-    for operands, attributes, sentence in (
-        ((f32(1, 2, 4, 4), f32(3, 4)), {}, "the boxes are [r, 5], not f32[3,4]"),
-        ((f32(1, 2, 4), f32(3, 5)), {}, "takes images [n, c, h, w], not f32[1,2,4]"),
-        ((f32(1, 2, 4, 4), f32(3, 5)), {"height": 0}, "height and width are 1 or more, not 0 and 1"),
-    ):
-        with pytest.raises(ValueError, match=re.escape(sentence)):
-            RoiAlign(**{"height": 1, "width": 1} | attributes).infer(*operands)
-    x, boxes = torch.zeros(2, 1, 4, 4), torch.tensor([[2.0, 0, 0, 1, 1]])
-    with pytest.raises(ValueError, match="box 0 is in image 2, and there are 2"):
-        RoiAlign(height=1, width=1).reference(x, boxes)
-    with pytest.raises(ValueError, match="a box is in an image that is not there: there are 2"):
-        run_roi_align(RoiAlign(height=1, width=1), x, boxes)

@@ -16,6 +16,7 @@ from . import (
     recurrent,
     reduce,
     resize,
+    roi,
     shape,
     user,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "recurrent",
     "reduce",
     "resize",
+    "roi",
     "shape",
     "user",
 ]

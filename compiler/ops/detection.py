@@ -1,16 +1,14 @@
-"""Operators on boxes: non-maximum suppression of a detector's predictions, and RoI alignment."""
+"""Operators on boxes: decoding and non-maximum suppression of a single-shot detector's predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from math import ceil, floor, isfinite, prod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..op import Op, Trait, op
 from ..types import AtMost, TensorType, upper_bound
-from .image import split_image_dims
 
 CODES = ("corner", "center_size", "corner_size")
 LOWEST_F32 = -3.4028234663852886e38  # -FLT_MAX: every score is above it
@@ -159,80 +157,3 @@ def box_areas(boxes: Tensor) -> Tensor:
     """Areas of boxes [..., 4]; 0 if a maximum is below its minimum (BBoxSize)."""
     width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
     return torch.where((width < 0) | (height < 0), torch.zeros_like(width), width * height)
-
-
-SAMPLES = (-0.5, 0.5)  # positions along each axis of a box, whose ends are -1 and 1
-MAX_POINTS = 4  # pixels of a bin that are read
-
-
-@op("roi_align", operands=2)
-class RoiAlign(Op):
-    """The features inside each box, pooled to `height` x `width` bins (synopsys-caffe, roi_align_layer.cpp).
-
-    Operands: features [n, c, h, w], and boxes [r, 5] of image, xmin, ymin, xmax, ymax, where the coordinates are
-    multiplied by `scale`. The result is [r, c, height, width]. A box is enlarged by one pixel, divided into bins, and
-    the bins are clipped to the feature map. A bin reads its first four pixels in row-major order; a pixel outside of
-    the map is 0. With box coordinates from -1 to 1, there are four samples at (±½, ±½); each is the sum of the pixels,
-    weighted by max(0, 1 - distance) along each axis. The result is the largest sample. In a box of no width or height,
-    all pixels have coordinate 0 along that axis. (The paper, He et al. 2017, takes the mean of bilinear samples.)
-    ValueError at run time for a box with an image index outside of 0 ... n - 1.
-    """
-
-    height: int
-    width: int
-    scale: float = 1.0
-
-    def infer(self, x: TensorType, rois: TensorType) -> TensorType:
-        _, channels, sizes = split_image_dims(x)
-        if len(sizes) != 2:
-            raise ValueError(f"takes images [n, c, h, w], not {x}")
-        if min(self.height, self.width) < 1:
-            raise ValueError(f"height and width are 1 or more, not {self.height} and {self.width}")
-        if not isfinite(self.scale):
-            raise ValueError(f"the scale of coordinates is finite, not {self.scale}")
-        if rois.rank < 2 or prod(rois.with_shape(*rois.dims[1:]).shape) != 5:
-            raise ValueError(f"the boxes are [r, 5], not {rois}")
-        return x.with_shape(rois.dims[0], channels, self.height, self.width)
-
-    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
-        return results[0].numel * len(SAMPLES) ** 2 * 2 * MAX_POINTS
-
-    def reference(self, x: Tensor, rois: Tensor) -> Tensor:
-        """Bins are computed in float32, to be rounded as in Caffe."""
-        boxes = rois.reshape(-1, 5).float()
-        made = x.new_zeros(len(boxes), x.shape[1], self.height, self.width)
-        for r, (image, *corners) in enumerate(boxes.unbind()):
-            if not 0 <= int(image) < x.shape[0]:
-                raise ValueError(f"box {r} is in image {int(image)}, and there are {x.shape[0]} images")
-            xmin, ymin, xmax, ymax = (corner * boxes.new_tensor(self.scale) for corner in corners)
-            rows = [*bins(ymin, ymax, self.height, x.shape[2])]
-            columns = [*bins(xmin, xmax, self.width, x.shape[3])]
-            for i, (row, no_height) in enumerate(rows):
-                for j, (column, no_width) in enumerate(columns):
-                    points = [(h, w) for h in row for w in column][:MAX_POINTS]
-                    best = x.new_full((x.shape[1],), 0.0 if no_height or no_width else LOWEST_F32)
-                    for sx in SAMPLES:
-                        for sy in SAMPLES:
-                            total = torch.zeros_like(best)
-                            for h, w in points:
-                                if h < x.shape[2] and w < x.shape[3]:
-                                    total += (
-                                        x[int(image), :, h, w] * weight(sx, w, xmin, xmax) * weight(sy, h, ymin, ymax)
-                                    )
-                            best = torch.where(total > best, total, best)
-                    made[r, :, i, j] = best
-        return made
-
-
-def bins(start: Tensor, end: Tensor, count: int, size: int) -> Iterator[tuple[range, bool]]:
-    """For each bin along one axis of a box: its pixels, and whether it has no extent."""
-    each = (end - start + 1).clamp(min=1) / count
-    for i in range(count):
-        low, high = ((each * k + start).clamp(0, size) for k in (i, i + 1))
-        yield range(ceil(low), floor(high) + 1), bool(high <= low)
-
-
-def weight(sample: float, pixel: int, start: Tensor, end: Tensor) -> Tensor:
-    """The weight of a pixel in a sample, along one axis."""
-    at = (2 * (pixel - start) / (end - start) - 1).clamp(-1, 1) if end != start else torch.zeros_like(start)
-    return (1 - (sample - at).abs()).clamp(min=0)

@@ -25,6 +25,7 @@ from .recurrent import LSTM, LSTM_UNIT, RNN
 from .reduction import ARGMAX, REDUCE, STANDARDIZE
 from .resizing import INTERP, UNPOOL, UPSAMPLE
 from .roi import ROI_ALIGN
+from .roi_bins import PSROI_POOL, ROI_GRID, ROI_POOL
 from .scores import ACCURACY, CROSS_ENTROPY, HINGE, TOTAL_LOSS
 
 IMPLEMENTATIONS: Mapping[str, Primitive] = {
@@ -38,6 +39,9 @@ IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "upsample": UPSAMPLE,
     "unpool": UNPOOL,
     "roi_align": ROI_ALIGN,
+    "roi_pool": ROI_POOL,
+    "psroi_pool": PSROI_POOL,
+    "roi_grid": ROI_GRID,
     "softmax": SOFTMAX,
     "concat": CONCAT,
     "slice": SLICE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -15,17 +16,28 @@ SAMPLES = (-0.5, 0.5)
 POINTS = 4  # pixels of a bin that are read
 
 
+def check_operands(x: Shape, rois: Shape) -> None:
+    """ValueError unless these are images and boxes."""
+    require(len(x) == 4, f"it takes images [n, c, h, w], not {list(x)}")
+    require(len(rois) >= 2 and prod(rois[1:]) == 5, f"the boxes are [r, 5], not {list(rois)}")
+
+
 def infer_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
     x, rois = operands
-    require(len(x) == 4, f"it takes images [n, c, h, w], not {list(x)}")
-    numbers = 1
-    for size in rois[1:]:
-        numbers *= size
-    require(len(rois) >= 2 and numbers == 5, f"the boxes are [r, 5], not {list(rois)}")
+    check_operands(x, rois)
     require(min(attributes["height"], attributes["width"]) >= 1, "height and width are 1 or more")
     return [(rois[0], x[1], attributes["height"], attributes["width"])]
+
+
+def split_boxes(rois: Tensor, images: int) -> tuple[Tensor, Tensor]:
+    """The image i64 [r] and the corners f32 [r, 4] of each box. ValueError if there is no such image."""
+    boxes = rois.reshape(-1, 5).float()
+    image = boxes[:, 0].long()
+    if ((image < 0) | (image >= images)).any():
+        raise ValueError(f"a box is in an image that is not there: there are {images}")
+    return image, boxes[:, 1:]
 
 
 def prepare(call: CallSite) -> Run:
@@ -37,11 +49,8 @@ def prepare(call: CallSite) -> Run:
         if not operands[0].numel():
             results[0].zero_()
             return
-        x, boxes = operands[0], operands[1].reshape(-1, 5).float()
-        image = boxes[:, 0].long()
-        if ((image < 0) | (image >= images)).any():
-            raise ValueError(f"a box is in an image that is not there: there are {images}")
-        corners = boxes[:, 1:] * scale
+        x, (image, corners) = operands[0], split_boxes(operands[1], images)
+        corners = corners * scale
         (column, xs, no_width), (row, ys, no_height) = (
             axis_pixels(corners[:, i], corners[:, i + 2], bins[1 - i], sizes[1 - i]) for i in (0, 1)
         )

@@ -247,6 +247,24 @@ WALKS = {
         {"pooled_h pooled_w spatial_scale": Golden("roi_align_batch2")},
         {"pooled_h": 2, "pooled_w": 2},
     ),
+    "ROIPooling": Walk(
+        [image(1, 2, 8, 8), f32([[0, 1, 1, 5, 6]])],
+        {
+            "pooled_h pooled_w spatial_scale": Golden("roi_pooling_quarter_scale"),
+            "pad_ratio": Golden("roi_pooling_pad_ratio"),
+        },
+        {"pooled_h": 2, "pooled_w": 2},
+    ),
+    "PSROIPooling": Walk(
+        [image(1, 8, 8, 8), f32([[0, 1, 1, 5, 6]])],
+        {
+            "spatial_scale": Golden("psroi_pooling_7"),
+            "output_dim group_size": Becomes(
+                {"output_dim": 8, "group_size": 1}, lambda t: t.x[0][:, :, 1:7, 1:6].mean((2, 3), keepdims=True)
+            ),
+        },
+        {"output_dim": 2, "group_size": 2, "spatial_scale": 1},
+    ),
     "DetectionOutput": Walk(
         [LOC, CONF, PRIORS],
         {

@@ -1,9 +1,9 @@
-"""Detection layers of Caffe's forks: PriorBox and DetectionOutput (SSD), ROIAlign (synopsys-caffe)."""
+"""Detection layers of Caffe's forks: PriorBox and DetectionOutput (SSD)."""
 
 from __future__ import annotations
 
 from ....compiler.ir import Value
-from ....compiler.ops.detection import LOWEST_F32, DetectionOutput, RoiAlign
+from ....compiler.ops.detection import LOWEST_F32, DetectionOutput
 from ....compiler.ops.prior_box import PriorBox
 from ...files.message import Message
 from ..layer import Layer, layer, shortest_decimal
@@ -42,17 +42,6 @@ def read_pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
     if high not in p or wide not in p:
         raise l.fault(f"{high} and {wide} go together", high if high in p else wide)
     return p[high], p[wide]
-
-
-@layer("ROIAlign", "roi_align_param", bottoms=2)
-def roi_align(l: Layer, x: Value, rois: Value) -> Value:
-    """The maximum of four samples in each bin of each box (synopsys-caffe, roi_align_layer.cpp)."""
-    for field in ("pooled_h", "pooled_w"):
-        if l.param[field] < 1:
-            raise l.fault(f"{field} is 1 or more", field, "Give roi_align_param { pooled_h: ... pooled_w: ... }.")
-    return l.emit(
-        RoiAlign(height=l.param["pooled_h"], width=l.param["pooled_w"], scale=l.number("spatial_scale")), x, rois
-    )
 
 
 @layer("DetectionOutput", "detection_output_param", bottoms=3)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from cortado.compiler.ir import Value
-from cortado.compiler.ops.detection import CODES, DetectionOutput, RoiAlign
+from cortado.compiler.ops.detection import CODES, DetectionOutput
 from cortado.compiler.ops.prior_box import PriorBox
 from cortado.compiler.ops.recurrent import Lstm, LstmUnit, Rnn
+from cortado.compiler.ops.roi import PsRoiPool, RoiAlign, RoiGrid, RoiPool
 
 from ..net_builder import NetBuilder, has_static_dims
 from .weighted import linear
@@ -44,11 +48,26 @@ def detection_output(d: NetBuilder) -> Value:
     return d.add(op, where, scores, priors)
 
 
-def roi_align(d: NetBuilder) -> Value:
+def boxes(d: NetBuilder, images: int) -> Value:
+    return d.new_input(f"roi{images}", d.dice.between(1, 4), 5)
+
+
+def on_boxes(make: type[RoiAlign] | type[RoiPool] | type[RoiGrid]) -> Callable[[NetBuilder], Value]:
+    def draw(d: NetBuilder) -> Value:
+        x = d.value(lambda v: v.type.rank == 4 and has_static_dims(v) and v.type.numel > 0)
+        op = make(height=d.dice.between(1, 3), width=d.dice.between(1, 3), scale=d.dice.pick((1.0, 0.5, 0.3)))
+        if not isinstance(op, RoiAlign) and d.dice.chance(0.5):
+            op = replace(op, pad=0.2)
+        return d.add(op, x, boxes(d, x.type.shape[0]))
+
+    return draw
+
+
+def psroi_pool(d: NetBuilder) -> Value:
     x = d.value(lambda v: v.type.rank == 4 and has_static_dims(v) and v.type.numel > 0)
-    rois = d.new_input(f"roi{x.type.shape[0]}", d.dice.between(1, 4), 5)
-    op = RoiAlign(height=d.dice.between(1, 3), width=d.dice.between(1, 3), scale=d.dice.pick((1.0, 0.5, 0.3)))
-    return d.add(op, x, rois)
+    groups = 2 if x.type.shape[1] % 4 == 0 else 1
+    op = PsRoiPool(channels=x.type.shape[1] // groups**2, groups=groups, scale=d.dice.pick((1.0, 0.5, 0.3)))
+    return d.add(op, x, boxes(d, x.type.shape[0]))
 
 
 def sequence(d: NetBuilder, width: int) -> Value:
@@ -87,7 +106,10 @@ def lstm_unit(d: NetBuilder) -> object:
 STRATEGIES = {
     "prior_box": prior_box,
     "detection_output": detection_output,
-    "roi_align": roi_align,
+    "roi_align": on_boxes(RoiAlign),
+    "roi_pool": on_boxes(RoiPool),
+    "roi_grid": on_boxes(RoiGrid),
+    "psroi_pool": psroi_pool,
     "lstm": lstm,
     "rnn": rnn,
     "lstm_unit": lstm_unit,
