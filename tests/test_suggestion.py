@@ -34,7 +34,7 @@ SAME = [
 ]  # fmt: skip
 OTHER = [
     ("PRELU", V1_TYPES), ("UNPOOLING", V1_TYPES), ("LOCAL", V1_TYPES), ("BN", V1_TYPES), ("TAN", V1_TYPES),
-    ("CONVOLUTION3D", V1_TYPES), ("ReLU6", TYPES), ("ROIPooling", TYPES), ("Pooling3D", TYPES), ("GELU", TYPES),
+    ("CONVOLUTION3D", V1_TYPES), ("ReLU6", TYPES), ("ROIWarping", TYPES), ("Pooling3D", TYPES), ("GELU", TYPES),
     ("ConvolutionDepthwise", TYPES), ("Unpool", TYPES), ("Local", TYPES), ("Drop", TYPES), ("", TYPES),
     ("pad_l", FIELDS), ("pad_t", FIELDS), ("pad_b", FIELDS), ("kernel_d", FIELDS), ("stride_x", FIELDS),
     ("SUB", ["PROD", "SUM", "MAX"]), ("MIN", ["PROD", "SUM", "MAX"]), ("AVERAGE", ["MAX", "AVE"]),
