@@ -100,6 +100,10 @@ def parts_of(step: Step, plan: Plan) -> set[tuple[str, str]]:
 
 def offsets(parts: Sequence[str], plan: Plan) -> list[int]:
     """Bytes before each part, if they are stored one behind the other."""
-    slots = [plan.slots.get(name) for name in parts]
-    sizes = [prod(slot.bounds) * DTYPES[slot.dtype].itemsize if slot else 0 for slot in slots]
-    return list(accumulate(sizes, initial=0))[:-1]
+
+    def nbytes(name: str) -> int:
+        weight = plan.weights.get(name)
+        shape, dtype = (weight.shape, weight.dtype) if weight else (plan.slots[name].bounds, plan.slots[name].dtype)
+        return prod(shape) * DTYPES[dtype].itemsize
+
+    return list(accumulate(map(nbytes, parts), initial=0))[:-1]
