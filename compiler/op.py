@@ -263,3 +263,15 @@ def per_axis(numbers: Ints, axes: int, name: str) -> Ints:
     if len(numbers) not in (1, axes):
         raise ValueError(f"{name} has {len(numbers)} numbers, the image {axes} axes")
     return numbers * axes if len(numbers) == 1 else numbers
+
+
+def pads_per_axis(numbers: Ints, axes: int) -> tuple[Ints, Ints]:
+    """The padding before and after each image axis.
+
+    `numbers` are one for all axes, one per axis, or two per axis: all that come before, then all that come after.
+    ValueError for any other count.
+    """
+    if len(numbers) == 2 * axes:
+        return numbers[:axes], numbers[axes:]
+    both = per_axis(numbers, axes, "pad")
+    return both, both

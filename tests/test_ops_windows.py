@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cortado.compiler.ops.conv import Deconv, Im2col
+from cortado.compiler.ops.conv import Conv, Deconv, Im2col
 from cortado.compiler.ops.norm import L2Normalize
-from cortado.compiler.ops.pool import AvgPool, PyramidPool, StochasticPool
+from cortado.compiler.ops.pool import AvgPool, MaxPool, PyramidPool, StochasticPool
 from cortado.runtime.primitive_table import PRIMITIVE_TABLE
 from cortado.runtime.primitives import IMPLEMENTATIONS, CallSite, Operand, PackedWeights
 
@@ -30,12 +31,32 @@ def one_thread_and_one_seed() -> None:
     (lambda: Deconv(groups=2).infer(f32(1, 3, 4), f32(3, 1, 3)), "cannot be divided into 2 groups"),
     (lambda: Deconv(pad=(9,)).infer(f32(1, 3, 4), f32(3, 1, 3)), "leaves nothing of the result"),
     (lambda: Deconv(stride=(0,)).infer(f32(1, 3, 4), f32(3, 1, 3)), "stride and dilation are 1 or more"),
+    (lambda: Deconv(pad=(1, 2)).infer(f32(1, 3, 4), f32(3, 1, 3)), "pad has 2 numbers, the image 1 axes"),
+    (lambda: Conv(pad=(0, -1)).infer(f32(1, 3, 4), f32(3, 3, 3)), "pad 0 and -1, dilation 1: stride and dilation are"),
+    (lambda: AvgPool(kernel=(2,), pad=(0, 2)).infer(f32(1, 3, 4)), "pad 0 and 2: stride is 1 or more, pad is less"),
     (lambda: Im2col(kernel=(5,)).infer(f32(1, 3, 4)), "a window of 5 does not fit"),
     (lambda: PyramidPool(height=4).infer(f32(1, 1, 3, 3)), "cannot be divided by 4: a window would be empty"),
 ])  # fmt: skip
 def test_what_cannot_be(wrong: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         wrong()
+
+
+def test_padding_of_single_sides() -> None:
+    """Two numbers for each axis: 1 before and 2 after three elements; 2 rows above and 1 column to the right."""
+    x, ones = torch.tensor([[[1.0, 10.0, 100.0]]]), torch.ones(1, 1, 3)
+    assert Conv(pad=(1, 2)).reference(x, ones).tolist() == [[[11, 111, 110, 100]]]
+    assert Conv(pad=(1, 2)).infer(f32(1, 1, 3), f32(1, 1, 3)) == f32(1, 1, 4)
+    assert Im2col(kernel=(3,), pad=(0, 1)).reference(x).tolist() == [[[1, 10], [10, 100], [100, 0]]]
+    averages = AvgPool(kernel=(2,), stride=(2,), pad=(0, 1), round="down")
+    assert averages.reference(x).tolist() == [[[5.5, 50]]]
+    assert replace(averages, include_pad=False).reference(x).tolist() == [[[5.5, 100]]]
+    assert replace(averages, pad=(1, 1)).reference(x).tolist() == [[[0.5, 55]]]
+    image = torch.tensor([[[[1.0, 10.0]]]])
+    made = Conv(pad=(2, 0, 0, 1)).reference(image, torch.tensor([[[[1.0, 2.0]]]]))
+    assert made.tolist() == [[[[0, 0], [0, 0], [21, 10]]]]
+    (largest,) = MaxPool(kernel=(1, 2), pad=(0, 0, 0, 1)).compute([image])
+    assert largest.tolist() == [[[[10, 10]]]]
 
 
 def test_a_deconvolution_paints() -> None:

@@ -112,6 +112,21 @@ def test_convolution(case: Any, layout: str, bias: bool, add: bool, spare: int) 
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("constants", [[1], []], ids=["packed", "unpacked"])
+@pytest.mark.parametrize("case", [(4, [1], [0, 2]), (5, [1, 2], [2, 0, 1, 3]), (6, [1, 1, 2], [0, 1, 2, 1, 0, 2])])
+def test_a_convolution_with_more_padding_on_one_side(case: Any, constants: list[int], layout: str) -> None:
+    size, stride, pad = case
+    axes = len(stride)
+    x, w = torch.randn(2, 3, *range(size, size + axes)), torch.randn(4, 3, *[3] * axes)
+    edges = [n for i in reversed(range(axes)) for n in (pad[i], pad[axes + i])]
+    wanted = REFERENCE[axes + 2](F.pad(x, edges), w, stride=stride)
+    attributes = {"stride": stride, "pad": pad, "dilation": [1]}
+    result = copy_to_layout(torch.full_like(wanted, torch.nan), layout)
+    call("conv_packed", attributes, [copy_to_layout(x, layout), w], [result], constants=constants)
+    assert_close(result, wanted, 3e-6)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_residual_is_added_in_place(layout: str) -> None:
     x, w, r = torch.randn(2, 4, 6, 6), torch.randn(8, 4, 3, 3), torch.randn(2, 8, 6, 6)
     attributes = {"stride": [1], "pad": [1], "dilation": [1], "add": True}
@@ -284,6 +299,23 @@ def test_averages_may_leave_the_padding_out() -> None:
     attributes = {"kernel": [3], "stride": [1], "pad": [2], "include_pad": False}  # more than half a window
     wanted = torch.tensor([[[[2.0, 3, 3, 4], [4, 5, 5, 6], [4, 5, 5, 6], [6, 7, 7, 8]]]])
     assert_close(run_primitive("avg_pool", attributes, [x], wanted), wanted)
+
+
+def test_poolings_with_more_padding_on_one_side() -> None:
+    """Rows -1, 0 and 1, columns 0, 1 and 2 (the last of the padding): windows of 2 at stride 1."""
+    x = torch.tensor([[[[2.0, -4.0], [6.0, 8.0]]]])
+    attributes = {"kernel": [2], "stride": [1], "pad": [1, 0, 0, 1]}
+    wanted = torch.tensor([[[[-2 / 4, -4 / 4], [12 / 4, 4 / 4]]]])
+    assert_close(run_primitive("avg_pool", attributes, [x], wanted), wanted)
+    inner = torch.tensor([[[[-1.0, -4.0], [3.0, 2.0]]]])
+    assert_close(run_primitive("avg_pool", attributes | {"include_pad": False}, [x], inner), inner)
+    largest, places = torch.tensor([[[[2.0, -4], [8, 8]]]]), torch.tensor([[[[0.0, 1], [3, 3]]]])
+    result, mask = torch.full_like(largest, torch.nan), torch.full_like(largest, torch.nan)
+    call("max_pool", attributes | {"mask": True}, [x], [result, mask])
+    assert torch.equal(result, largest) and torch.equal(mask, places)
+    attributes = {"kernel": [2], "stride": [1], "pad": [0, 0, 1, 1]}  # a window of the whole image, and three behind it
+    whole = torch.tensor([[[[12 / 4, 4 / 4], [14 / 4, 8 / 4]]]])
+    assert_close(run_primitive("avg_pool", attributes, [x], whole), whole)
 
 
 def test_lrn_by_hand() -> None:

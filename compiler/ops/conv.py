@@ -8,7 +8,7 @@ from math import prod
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..op import Ints, Op, Trait, op, per_axis
+from ..op import Ints, Op, Trait, op, pads_per_axis, per_axis
 from ..types import TensorType
 from .image import plural, require_int, split_image_dims
 from .weighted import Weighted
@@ -29,28 +29,43 @@ class Geometry(Op):
     dilation: Ints
 
     def geometry(self, axes: int) -> tuple[Ints, Ints, Ints]:
-        """Stride, pad and dilation for each image axis."""
-        stride, pad = per_axis(self.stride, axes, "stride"), per_axis(self.pad, axes, "pad")
-        return stride, pad, per_axis(self.dilation, axes, "dilation")
+        """Stride, pad and dilation, one number for each image axis; two in pad where the sides differ."""
+        before, after = self.pads(axes)
+        pad = before if before == after else (*before, *after)
+        return per_axis(self.stride, axes, "stride"), pad, per_axis(self.dilation, axes, "dilation")
+
+    def pads(self, axes: int) -> tuple[Ints, Ints]:
+        """The padding before and after each image axis."""
+        return pads_per_axis(self.pad, axes)
 
     def window_axes(self, sizes: Sequence[int], window: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
-        """For each image axis: size, stride, pad, extent of the dilated window. ValueError if one is invalid."""
-        for i, k, s, p, d in zip(sizes, window, *self.geometry(len(sizes)), strict=True):
-            if s < 1 or d < 1 or p < 0:
-                raise ValueError(f"stride {s}, pad {p}, dilation {d}: stride and dilation are 1 or more, pad 0 or more")
+        """For each image axis: size, stride, all its padding, extent of the dilated window.
+
+        ValueError if one is invalid.
+        """
+        stride, _, dilation = self.geometry(len(sizes))
+        for i, k, s, p, q, d in zip(sizes, window, stride, *self.pads(len(sizes)), dilation, strict=True):
+            if s < 1 or d < 1 or min(p, q) < 0:
+                pad = p if p == q else f"{p} and {q}"
+                words = f"stride {s}, pad {pad}, dilation {d}"
+                raise ValueError(f"{words}: stride and dilation are 1 or more, pad 0 or more")
             if k < 1:
                 raise ValueError(f"the window's size is 1 or more, not {k}")
             require_int(reach := d * (k - 1) + 1, "the reach of a window")
-            yield i, s, p, reach
+            yield i, s, p + q, reach
+
+    def padded(self, x: Tensor) -> Tensor:
+        """The image with its padding of zeros."""
+        return F.pad(x, [n for sides in zip(*map(reversed, self.pads(x.ndim - 2)), strict=True) for n in sides])
 
     def output_sizes(self, sizes: Sequence[int], window: Sequence[int]) -> list[int]:
         """The number of window positions along each image axis (Caffe, conv_layer.cpp)."""
         made, padded = [], list[int]()
         for i, s, p, reach in self.window_axes(sizes, window):
-            padded.append(i + 2 * p)
-            if reach > i + 2 * p:
-                raise ValueError(f"a window of {reach} does not fit into an image of {i} padded to {i + 2 * p}")
-            made.append((i + 2 * p - reach) // s + 1)
+            padded.append(i + p)
+            if reach > i + p:
+                raise ValueError(f"a window of {reach} does not fit into an image of {i} padded to {i + p}")
+            made.append((i + p - reach) // s + 1)
         require_int(prod(padded), "the places of the padded image")
         return made
 
@@ -61,7 +76,8 @@ class Conv(Geometry, Weighted):
 
     Operands: data [n, c, ...], weight [o, c / groups, window...], and optionally a bias [o]. A single number in
     `stride`, `pad` or `dilation` applies to all axes. An image axis of size i becomes
-    (i + 2 pad - dilation (window - 1) - 1) / stride + 1, rounded down (Caffe, conv_layer.cpp).
+    (i + 2 pad - dilation (window - 1) - 1) / stride + 1, rounded down (Caffe, conv_layer.cpp). Twice as many numbers
+    in `pad` as there are axes are the padding before each axis, and then after each: [top, left, bottom, right].
     """
 
     stride: Ints = (1,)
@@ -90,7 +106,10 @@ class Conv(Geometry, Weighted):
         return a.reshape(-1, *[1] * (len(shape) - 1))
 
     def reference(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-        stride, pad, dilation = self.geometry(x.ndim - 2)
+        stride, _, dilation = self.geometry(x.ndim - 2)
+        pad, after = self.pads(x.ndim - 2)
+        if pad != after:  # torch pads both sides alike
+            x, pad = self.padded(x), (0,) * len(pad)
         return CONVOLUTIONS[x.ndim - 2](x, w, b, stride, pad, dilation, self.groups)
 
 
@@ -108,6 +127,10 @@ class Deconv(Geometry, Weighted):
     dilation: Ints = (1,)
     groups: int = 1
 
+    def pads(self, axes: int) -> tuple[Ints, Ints]:
+        both = per_axis(self.pad, axes, "pad")
+        return both, both
+
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
         n, c, sizes = split_image_dims(x)
         if w.rank != x.rank:
@@ -120,7 +143,7 @@ class Deconv(Geometry, Weighted):
         o = per_group * self.groups
         if b and b.dims != (o,):
             raise ValueError(f"the bias is {b}, and there are {plural(o, 'output channel')}")
-        made = [s * (i - 1) + reach - 2 * p for i, s, p, reach in self.window_axes(sizes, window)]
+        made = [s * (i - 1) + reach - p for i, s, p, reach in self.window_axes(sizes, window)]
         if min(made) < 1:
             raise ValueError(f"pad {list(self.pad)} leaves nothing of the result: its sizes would be {made}")
         return x.with_shape(n, o, *made)
@@ -142,7 +165,7 @@ class Deconv(Geometry, Weighted):
 class Im2col(Geometry):
     """The windows of a convolution as channels: [n, c, ...] becomes [n, c · window, positions...] (Caffe, im2col.cpp).
 
-    Elements outside of the image are 0. A single number in an attribute applies to all axes.
+    Elements outside of the image are 0. A single number in an attribute applies to all axes; `pad` as in conv.
     """
 
     kernel: Ints
@@ -157,10 +180,8 @@ class Im2col(Geometry):
 
     def reference(self, x: Tensor) -> Tensor:
         axes = x.ndim - 2
-        stride, pad, dilation = self.geometry(axes)
-        window = per_axis(self.kernel, axes, "kernel")
-        edges = [p for p in reversed(pad) for _ in (0, 1)]
-        x = F.pad(x, edges)
+        stride, _, dilation = self.geometry(axes)
+        window, x = per_axis(self.kernel, axes, "kernel"), self.padded(x)
         for axis, (k, s, d) in enumerate(zip(window, stride, dilation, strict=True), 2):
             x = x.unfold(axis, d * (k - 1) + 1, s)[..., ::d]
         places = list(range(2, 2 + axes))

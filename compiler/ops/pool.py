@@ -10,23 +10,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..op import Ints, Op, Trait, op, per_axis
+from ..op import Ints, Op, Trait, op, pads_per_axis, per_axis
 from ..types import TensorType
 from .image import require_int, split_image_dims
 
 
 class Window(NamedTuple):
-    """The windows along one image axis of length `size`; the first starts `pad` elements before the image."""
+    """The windows along one image axis of length `size`; the first starts `pad` elements before the image.
+
+    `after` is the padding behind the image.
+    """
 
     size: int
     kernel: int
     stride: int
     pad: int
+    after: int
     window_count: int
 
     def stop(self, i: int) -> int:
         """The end of window i, clipped to the padded image; Caffe's divisor of an average counts up to there."""
-        return min(i * self.stride - self.pad + self.kernel, self.size + self.pad)
+        return min(i * self.stride - self.pad + self.kernel, self.size + self.after)
 
     def divisors(self, include_pad: bool) -> list[int]:
         """The length of each window inside the padded image or, without `include_pad`, inside the image."""
@@ -51,24 +55,27 @@ class Pool(Op):
             raise ValueError(f'round is "up" or "down", not "{self.round}"')
         axes = len(sizes)
         kernel = sizes if self.kernel is None else per_axis(self.kernel, axes, "kernel")
-        stride, pad = per_axis(self.stride, axes, "stride"), per_axis(self.pad, axes, "pad")
+        stride, pads = per_axis(self.stride, axes, "stride"), pads_per_axis(self.pad, axes)
         made = []
-        for i, k, s, p in zip(sizes, kernel, stride, pad, strict=True):
-            if k < 1 or s < 1 or not 0 <= p < k:
-                raise ValueError(f"kernel {k}, stride {s}, pad {p}: stride is 1 or more, pad is less than the kernel")
-            travel = i + 2 * p - k
+        for i, k, s, p, q in zip(sizes, kernel, stride, *pads, strict=True):
+            if k < 1 or s < 1 or min(p, q) < 0 or max(p, q) >= k:
+                pad = p if p == q else f"{p} and {q}"
+                raise ValueError(f"kernel {k}, stride {s}, pad {pad}: stride is 1 or more, pad is less than the kernel")
+            travel = i + p + q - k
             if travel < 0 and (self.round == "down" or travel <= -s):
-                raise ValueError(f"a window of {k} does not fit into an image of {i} padded to {i + 2 * p}")
+                raise ValueError(f"a window of {k} does not fit into an image of {i} padded to {i + p + q}")
             count = (-(-travel // s) if self.round == "up" else travel // s) + 1
-            if any(pad) and (count - 1) * s >= i + p:
+            if any(map(any, pads)) and (count - 1) * s >= i + p:
                 count -= 1  # the last window would start in the padding
-            made.append(Window(i, k, s, p, count))
+            made.append(Window(i, k, s, p, q, count))
         return tuple(made)
 
     def result_type(self, x: TensorType) -> TensorType:
         n, c, sizes = split_image_dims(x)
         windows = self.windows(sizes)
-        require_int(prod((*x.bounds[:2], *(w.size + 2 * w.pad for w in windows))), "the numbers of the padded images")
+        require_int(
+            prod((*x.bounds[:2], *(w.size + w.pad + w.after for w in windows))), "the numbers of the padded images"
+        )
         return x.with_shape(n, c, *(w.window_count for w in windows))
 
     def window_size(self, x: TensorType) -> int:
@@ -94,8 +101,9 @@ class MaxPool(Pool):
     It is the largest above -FLT_MAX, compared by `>` (Caffe, pooling_layer.cpp): a window without any is -FLT_MAX, and
     -1 in the mask.
 
-    Without `kernel` the window is the whole image. Sizes are rounded up, as in Caffe, or down with `round="down"`
-    (Caffe's FLOOR); with padding, a last window that would start in the padding is dropped. With `mask` there is a
+    Without `kernel` the window is the whole image. `pad` is one number, one per axis, or two: all before, then all
+    after the image. Sizes are rounded up, as in Caffe, or down with `round="down"` (Caffe's FLOOR); with padding, a
+    last window that would start in the padding is dropped. With `mask` there is a
     second result of the same shape: the row-major index in the image of each maximum, the first of equal ones, as a
     float; its dtype is f32 for an f16 image, since f16 holds integers exactly only up to 2048.
     """

@@ -29,7 +29,7 @@ NO_EFFECT = {
         "global_grad_scale_adaptive", "reduce_buckets", "eltwise_mem_sharing", "engine", "multinode",
         "default_conv_algos_override", "default_cudnn_math_override", "bn_stats_batch_size",
     },
-    "BatchNormParameter": {"moving_average_fraction", "update_global_stats", "stats_batch_size"},
+    "BatchNormParameter": {"moving_average_fraction", "update_global_stats", "stats_batch_size", "icnet"},
     "BNParameter": {"momentum", "frozen"},
     "EltwiseParameter": {"stable_prod_grad"},
     "RecurrentParameter": {"debug_info"},
@@ -50,7 +50,7 @@ READ_BY_NET = {  # read by the importer itself
     "LayerParameter": {"name", "type", "bottom", "top", "include", "exclude", "blobs"},
     "NetParameter": {"name", "layer", "input", "input_dim", "input_shape", "state"},
 }
-FILLERS_MATTER = {"DummyDataParameter", "BatchNormParameter"}  # messages whose fillers affect inference
+FILLERS_MATTER = {"DummyDataParameter"}  # messages whose fillers affect inference
 # NVCaffe's compute dtypes, and the integer quantization of Intel's fork: float32 is at least as exact.
 PRECISION = {"forward_type", "forward_math", "default_forward_type", "default_forward_math", "quantization_param"}
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from .depthwise import can_be_depthwise, write_depthwise
-from .image import Image
+from .image import Image, pads_of, pair
 from .product import Product, write_product
 from .site import Extra, Floats, NotNative, Site, WrittenStep
 from .winograd import write_winograd
@@ -19,17 +19,19 @@ from .winograd_forms import FORMS, Form
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The window of a convolution, by image axis."""
+    """The window of a convolution, by image axis; the padding is `pad` before the image and `after` behind it."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
-    pad: tuple[int, int]
     dilation: tuple[int, int]
+    pad: tuple[int, int]
+    after: tuple[int, int]
 
     def output_sizes(self, x: Image) -> tuple[int, ...]:
         """How many places the window has along each image axis (conv_layer.cpp)."""
-        sizes = zip((x.height, x.width), self.kernel, self.stride, self.pad, self.dilation, strict=True)
-        return tuple((i + 2 * p - d * (k - 1) - 1) // max(s, 1) + 1 for i, k, s, p, d in sizes)
+        pads = (p + q for p, q in zip(self.pad, self.after, strict=True))
+        sizes = zip((x.height, x.width), self.kernel, self.stride, pads, self.dilation, strict=True)
+        return tuple((i + p - d * (k - 1) - 1) // max(s, 1) + 1 for i, k, s, p, d in sizes)
 
     def halo(self, x: Image, y: Image) -> tuple[int, int]:
         """Pixels of zeros that it reads before and after an image, at most."""
@@ -50,7 +52,8 @@ def write_conv(site: Site) -> WrittenStep:
     x, y = site.image(name), site.image(site.step.results[0])
     if len(shape) != 4 or len(site.slot(name).dims) != 4:
         raise NotNative("it is no convolution of images of two axes")
-    window = Window(*(pair(n) for n in (shape[2:], *(site.payload[f] for f in ("stride", "pad", "dilation")))))
+    kernel, stride, dilation = map(pair, (shape[2:], site.payload["stride"], site.payload["dilation"]))
+    window = Window(kernel, stride, dilation, *pads_of(site.payload["pad"]))
     require_shapes(site, x, y, window, shape, groups, bias)
     require_halo(site, x, y, window)
     dims = site.plan.slots[site.step.results[0]].bounds
@@ -63,12 +66,6 @@ def write_conv(site: Site) -> WrittenStep:
     return write_grouped(site, x, y, window, groups, weight, bias, extras)
 
 
-def pair(numbers: object) -> tuple[int, int]:
-    assert isinstance(numbers, list | tuple)
-    a, b = numbers * 2 if len(numbers) == 1 else numbers
-    return a, b
-
-
 def require_shapes(
     site: Site, x: Image, y: Image, window: Window, shape: tuple[int, ...], groups: int, bias: str | None
 ) -> None:
@@ -76,7 +73,7 @@ def require_shapes(
     sizes = window.output_sizes(x)
     fits = groups >= 1 and shape[1] * groups == x.channels and shape[0] == y.channels and shape[0] % groups == 0
     fits = fits and sizes == (y.height, y.width) and x.images == y.images and min(*window.stride, *window.dilation) >= 1
-    fits = fits and min(window.pad) >= 0 and (bias is None or site.weight_shape(bias) == shape[:1])
+    fits = fits and min(*window.pad, *window.after) >= 0 and (bias is None or site.weight_shape(bias) == shape[:1])
     if not fits:
         raise NotNative(f"a weight of {list(shape)} takes {x.step_shape()} to other sizes than {y.step_shape()}")
 
@@ -126,6 +123,7 @@ def write_grouped(
     )
     pack = partial(pack_conv, weight, bias)
     shown = f"conv {kh}x{kw}" + f" stride {sh}x{sw}" * (window.stride != (1, 1)) + f" pad {ph}x{pw}" * bool(ph + pw)
+    shown += f" and {window.after[0]}x{window.after[1]}" * (window.after != window.pad)
     shown += f" dilation {dh}x{dw}" * (window.dilation != (1, 1)) + f" groups {groups}" * (groups > 1)
     return write_product(site, product, pack, extras, f"{shown}: {x.step_shape()} -> {y.step_shape()}")
 

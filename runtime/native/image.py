@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..plan import Slot
@@ -76,3 +77,13 @@ def image_of(slot: Slot) -> Image | None:
 
 def first_float(slot: Slot) -> int:
     return (slot.at or 0) // 4
+
+
+def pair(numbers: Sequence[int]) -> tuple[int, int]:
+    a, b = [*numbers] * 2 if len(numbers) == 1 else numbers
+    return a, b
+
+
+def pads_of(numbers: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The padding before and after the rows and columns of an image: four numbers, or two for both sides, or one."""
+    return (pair(numbers[:2]), pair(numbers[2:])) if len(numbers) == 4 else (pair(numbers),) * 2

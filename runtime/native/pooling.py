@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .image import Image
+from .image import Image, pads_of
 from .site import NAME, NotNative, Site, WrittenStep
 from .split import microseconds, split
 from .written import indent
@@ -14,13 +14,14 @@ SLOWER = 4  # times slower, per number read, than the products of a convolution
 
 @dataclass(frozen=True, slots=True)
 class PoolAxis:
-    """The windows along one image axis, `count` of them over `size` numbers."""
+    """The windows along one image axis, `count` of them over `size` numbers, with `after` of padding behind these."""
 
     size: int
     count: int
     kernel: int
     stride: int
     pad: int
+    after: int
 
     def lines(self, first: str, stop: str, i: str) -> list[str]:
         """Where window `i` begins and ends, before it is cut."""
@@ -32,7 +33,7 @@ class PoolAxis:
 
     def padded_length(self, first: str, stop: str) -> str:
         """How long a window is inside the padded image: what Caffe divides an average by."""
-        end = self.size + self.pad
+        end = self.size + self.after
         return f"(({stop} < {end} ? {stop} : {end}) - {first})"
 
 
@@ -81,12 +82,12 @@ def write_pool(site: Site) -> WrittenStep:
 def pool_axes(site: Site, x: Image, y: Image) -> tuple[PoolAxis, PoolAxis]:
     """The windows by image axis. NotNative unless each begins inside the image: then every read stays inside it."""
     kernel = site.payload["kernel"] or (x.height, x.width)
-    stride, pad = site.payload["stride"] or (1, 1), site.payload["pad"] or (0, 0)
+    stride, pads = site.payload["stride"] or (1, 1), pads_of(site.payload["pad"] or (0,))
     made = []
-    for size, count, k, s, p in zip((x.height, x.width), (y.height, y.width), kernel, stride, pad, strict=True):
-        if not (s >= 1 and 0 <= p < k and (count - 1) * s - p < size):
+    for size, count, k, s, p, q in zip((x.height, x.width), (y.height, y.width), kernel, stride, *pads, strict=True):
+        if not (s >= 1 and 0 <= p < k and 0 <= q < k and (count - 1) * s - p < size):
             raise NotNative(f"a window of {k} at stride {s} and pad {p} does not fit {count} times into {size}")
-        made.append(PoolAxis(size, count, k, s, p))
+        made.append(PoolAxis(size, count, k, s, p, q))
     if (x.images, x.channels) != (y.images, y.channels):
         raise NotNative("images or channels differ")
     return made[0], made[1]

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..plan import Dim, Shape
 from .activation import PACKABLE_DTYPES, activate_, post_op, store_activated
-from .primitive import CallSite, PackedWeights, Primitive, Run, is_same_view, per_axis, require
+from .primitive import (
+    CallSite,
+    PackedWeights,
+    Primitive,
+    Run,
+    is_same_view,
+    padding_edges,
+    pads_per_axis,
+    per_axis,
+    require,
+)
 
 
 def infer_shapes(
@@ -25,10 +37,7 @@ def infer_shapes(
     )
     require(w[0] > 0 and w[1] > 0, f"a weight {list(w)} is empty")
     made = [x[0], w[0]]
-    for i, k, s, p, d in zip(x[2:], w[2:], *geometry(attributes, len(x) - 2), strict=True):
-        require(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} are invalid")
-        made.append((i + 2 * p - d * (k - 1) - 1) // s + 1)
-        require(made[-1] >= 1, f"a window of {k} does not fit into an image of {i}")
+    made += window_counts(attributes, x[2:], w[2:])
     if attributes["bias"]:
         require(operands[2] == (w[0],), f"a bias {list(operands[2])} does not fit {w[0]} channels")
     if attributes["add"]:
@@ -36,7 +45,21 @@ def infer_shapes(
     return [tuple(made)]
 
 
+def window_counts(attributes: Mapping[str, Any], sizes: Shape, window: Sequence[int]) -> list[int]:
+    """How many places a window has along each image axis. ValueError if the attributes do not fit."""
+    axes, made = len(sizes), list[int]()
+    stride, dilation = (per_axis(attributes[name], axes, 1, name) for name in ("stride", "dilation"))
+    before, after = pads_per_axis(attributes["pad"], axes)
+    for i, k, s, p, q, d in zip(sizes, window, stride, before, after, dilation, strict=True):
+        sound = s >= 1 and d >= 1 and p >= 0 and q >= 0 and k >= 1
+        require(sound, f"stride {s}, pad {p} and {q}, dilation {d}, window {k} are invalid")
+        made.append((i + p + q - d * (k - 1) - 1) // s + 1)
+        require(made[-1] >= 1, f"a window of {k} does not fit into an image of {i}")
+    return made
+
+
 def geometry(attributes: Mapping[str, Any], axes: int) -> tuple[list[int], list[int], list[int]]:
+    """Stride, pad and dilation, one number for each image axis."""
     return (
         per_axis(attributes["stride"], axes, 1, "stride"),
         per_axis(attributes["pad"], axes, 0, "pad"),
@@ -46,11 +69,30 @@ def geometry(attributes: Mapping[str, Any], axes: int) -> tuple[list[int], list[
 
 def prepare(call: CallSite) -> Run:
     axes = len(call.operands[0].shape) - 2
+    before, after = pads_per_axis(call.attributes["pad"], axes)
+    if before != after:
+        return prepare_unequally_padded(call, before, after)
     constant = all(o.data is not None for o in call.operands[1 : 2 + call.attributes["bias"]])
     packable = call.operands[0].dtype in PACKABLE_DTYPES and len({o.dtype for o in call.operands}) == 1
     if constant and packable and kernel_covers_input(call):
         return prepare_matmul(call)
     return prepare_packed(call, axes) if axes < 3 and constant and packable else prepare_unpacked(call, axes)
+
+
+def prepare_unequally_padded(call: CallSite, before: Sequence[int], after: Sequence[int]) -> Run:
+    """A convolution with more padding on one side, which libraries lack: that is added to the image first."""
+    both = [min(sides) for sides in zip(before, after, strict=True)]
+    edges = padding_edges(*([n - b for n, b in zip(side, both, strict=True)] for side in (before, after)))
+    x = call.operands[0]
+    image = [i + p + q - 2 * b for i, p, q, b in zip(x.shape[2:], before, after, both, strict=True)]
+    padded = replace(x, shape=(*x.shape[:2], *image))
+    attributes = {**call.attributes, "pad": both}
+    convolve = prepare(replace(call, attributes=attributes, operands=(padded, *call.operands[1:])))
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        convolve(results, [F.pad(operands[0], edges), *operands[1:]])
+
+    return run
 
 
 def kernel_covers_input(call: CallSite) -> bool:

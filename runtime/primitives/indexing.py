@@ -1,4 +1,4 @@
-"""Primitives for indexing: transpose, flip, crop, tile, im2col, gather (embedding) and filter."""
+"""Primitives for indexing: transpose, crop, tile, im2col, gather (embedding) and filter."""
 
 from __future__ import annotations
 
@@ -11,8 +11,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .convolution import geometry
-from .primitive import CallSite, Primitive, Run, axis_of, per_axis, require, split_axis, store
+from .convolution import window_counts
+from .primitive import (
+    CallSite,
+    Primitive,
+    Run,
+    axis_of,
+    padding_edges,
+    pads_per_axis,
+    per_axis,
+    require,
+    split_axis,
+    store,
+)
 
 Attributes = Mapping[str, Any]
 PlannedDims = Sequence[Sequence[Dim]]
@@ -29,22 +40,6 @@ def prepare_transpose(call: CallSite) -> Run:
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         store(results[0], operands[0].permute(order))  # no copy if the result aliases the operand
-
-    return run
-
-
-def infer_flip_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
-    (x,), axes = operands, [axis % len(operands[0]) for axis in attributes["axes"]]
-    require(all(-len(x) <= axis < len(x) for axis in attributes["axes"]), f"{list(x)} lacks one of the axes {axes}")
-    require(len(set(axes)) == len(axes), f"an axis is named twice in {axes}")
-    return [x]
-
-
-def prepare_flip(call: CallSite) -> Run:
-    axes = call.attributes["axes"]
-
-    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        results[0].copy_(operands[0].flip(axes))
 
     return run
 
@@ -92,20 +87,16 @@ def prepare_tile(call: CallSite) -> Run:
 def infer_im2col_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
     (x,) = operands
     require(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
-    kernel, made = per_axis(attributes["kernel"], len(x) - 2, 1, "kernel"), list[int]()
-    for i, k, s, p, d in zip(x[2:], kernel, *geometry(attributes, len(x) - 2), strict=True):
-        require(s >= 1 and d >= 1 and p >= 0 and k >= 1, f"stride {s}, pad {p}, dilation {d}, window {k} are invalid")
-        made.append((i + 2 * p - d * (k - 1) - 1) // s + 1)
-        require(made[-1] >= 1, f"a window of {k} does not fit into an image of {i}")
-    return [(x[0], x[1] * prod(kernel), *made)]
+    kernel = per_axis(attributes["kernel"], len(x) - 2, 1, "kernel")
+    return [(x[0], x[1] * prod(kernel), *window_counts(attributes, x[2:], kernel))]
 
 
 def prepare_im2col(call: CallSite) -> Run:
     x = call.operands[0].shape
     axes = len(x) - 2
     kernel = per_axis(call.attributes["kernel"], axes, 1, "kernel")
-    stride, pad, dilation = geometry(call.attributes, axes)
-    edges = [p for p in reversed(pad) for _ in range(2)]
+    stride, dilation = (per_axis(call.attributes[name], axes, 1, name) for name in ("stride", "dilation"))
+    edges = padding_edges(*pads_per_axis(call.attributes["pad"], axes))
     order = (0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
@@ -153,7 +144,6 @@ def prepare_filter(call: CallSite) -> Run:
 
 
 TRANSPOSE = Primitive(prepare_transpose, infer_transpose_shapes)
-FLIP = Primitive(prepare_flip, infer_flip_shapes)
 CROP = Primitive(prepare_crop, infer_crop_shapes)
 TILE = Primitive(prepare_tile, infer_tile_shapes)
 IM2COL = Primitive(prepare_im2col, infer_im2col_shapes)

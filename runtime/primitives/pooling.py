@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .primitive import CallSite, Primitive, Run, is_finite, per_axis, require
+from .primitive import CallSite, Primitive, Run, is_finite, pads_per_axis, per_axis, require
 
 LOWEST = torch.finfo(torch.float32).min  # Caffe's initial value of a maximum: -FLT_MAX
 MAX_POOL_FUNCTIONS: Sequence[Callable[..., Any]] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
@@ -21,12 +21,16 @@ AVG_POOL_FUNCTIONS: Sequence[Callable[..., Tensor]] = (F.avg_pool1d, F.avg_pool2
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The windows of a pooling, one number per image axis: `count` windows, the first `pad` before the image."""
+    """The windows of a pooling, one number per image axis: `count` windows, the first `pad` before the image.
+
+    `after` is the padding behind the image.
+    """
 
     sizes: Shape
     kernel: list[int]
     stride: list[int]
     pad: list[int]
+    after: list[int]
     count: list[int]
     ceil_mode: bool
 
@@ -34,7 +38,7 @@ class Windows:
     def is_native(self) -> bool:
         """True if torch has the same windows: it pads by half of one at most, and drops those that start outside."""
         fits = zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True)
-        return all(2 * p <= k and (n - 1) * s < i + p for i, k, s, p, n in fits)
+        return self.pad == self.after and all(2 * p <= k and (n - 1) * s < i + p for i, k, s, p, n in fits)
 
     def strided_copy_slices(self) -> tuple[slice, ...] | None:
         """The slices of [n, c, ...] that pooling copies if all windows are single elements of the image; else None."""
@@ -53,9 +57,10 @@ class Windows:
     def divisors(self, dtype: torch.dtype, include_pad: bool) -> list[Tensor]:
         """By axis, the length of each window clipped to the padded image, or to the image: factors of the divisor."""
         made = []
-        for i, k, s, p, n in zip(self.sizes, self.kernel, self.stride, self.pad, self.count, strict=True):
+        axes = zip(self.sizes, self.kernel, self.stride, self.pad, self.after, self.count, strict=True)
+        for i, k, s, p, q, n in axes:
             starts = [w * s - p for w in range(n)]
-            lengths = [min(a + k, i + p) - a if include_pad else min(a + k, i) - max(a, 0) for a in starts]
+            lengths = [min(a + k, i + q) - a if include_pad else min(a + k, i) - max(a, 0) for a in starts]
             made.append(torch.tensor(lengths, dtype=dtype))
         return made
 
@@ -65,17 +70,18 @@ def windows_of(attributes: Mapping[str, Any], x: Shape) -> Windows:
     require(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
     sizes, axes, up = x[2:], len(x) - 2, attributes["round"] == "up"
     kernel = list(sizes) if attributes["kernel"] is None else per_axis(attributes["kernel"], axes, 1, "kernel")
-    stride, pad = per_axis(attributes["stride"], axes, 1, "stride"), per_axis(attributes["pad"], axes, 0, "pad")
+    stride, (pad, after) = per_axis(attributes["stride"], axes, 1, "stride"), pads_per_axis(attributes["pad"], axes)
     count = []
-    for i, k, s, p in zip(sizes, kernel, stride, pad, strict=True):
-        require(k >= 1 and s >= 1 and 0 <= p < k and i >= 1, f"kernel {k}, stride {s}, pad {p} are invalid")
-        room = i + 2 * p - k
+    for i, k, s, p, q in zip(sizes, kernel, stride, pad, after, strict=True):
+        sound = k >= 1 and s >= 1 and 0 <= p < k and 0 <= q < k and i >= 1
+        require(sound, f"kernel {k}, stride {s}, pad {p} and {q} are invalid")
+        room = i + p + q - k
         n = (-(-room // s) if up else room // s) + 1
-        if any(pad) and (n - 1) * s >= i + p:
+        if any([*pad, *after]) and (n - 1) * s >= i + p:
             n -= 1
         require(n >= 1, f"a window of {k} does not fit into an image of {i}")
         count.append(n)
-    return Windows(sizes, kernel, stride, pad, count, up)
+    return Windows(sizes, kernel, stride, pad, after, count, up)
 
 
 def infer_shapes(
@@ -160,7 +166,7 @@ def prepare_avg(call: CallSite) -> Run:
 
     if (slices := windows.strided_copy_slices()) is not None:
         return run_strided_copy
-    if windows.kernel == list(windows.sizes) and not any(windows.pad):
+    if windows.kernel == list(windows.sizes) and not any([*windows.pad, *windows.after]):
         return run_whole
     # torch rejects a volume smaller than the window, even if padding would fill it
     native = windows.is_native and (axes < 3 or all(k <= i for k, i in zip(windows.kernel, windows.sizes, strict=True)))
@@ -171,7 +177,7 @@ def prepare_stochastic(call: CallSite) -> Run:
     """Σ x² / Σ x of each window, 0 where Σ x <= 0 or NaN: as a quotient of two averages, whose divisors cancel."""
     x = call.operands[0].shape
     windows, pool = windows_of(call.attributes, x), AVG_POOL_FUNCTIONS[len(x) - 3]
-    require(not any(windows.pad), "stochastic pooling has no padding")
+    require(not any([*windows.pad, *windows.after]), "stochastic pooling has no padding")
     padding = windows.tiling_padding()
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:

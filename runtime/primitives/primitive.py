@@ -104,6 +104,19 @@ def per_axis(values: Sequence[int] | None, axes: int, default: int, name: str) -
     return given * axes if len(given) == 1 else given
 
 
+def pads_per_axis(values: Sequence[int] | None, axes: int) -> tuple[list[int], list[int]]:
+    """The padding before and after each image axis: two numbers per axis, all before first, or one for both sides."""
+    if values is not None and len(values) == 2 * axes:
+        return list(values[:axes]), list(values[axes:])
+    both = per_axis(values, axes, 0, "pad")
+    return both, both
+
+
+def padding_edges(before: Sequence[int], after: Sequence[int]) -> list[int]:
+    """The argument of torch's pad, which takes the last axis first."""
+    return [n for sides in zip(reversed(before), reversed(after), strict=True) for n in sides]
+
+
 def require(condition: bool, message: str) -> None:
     """ValueError with the message if the condition does not hold."""
     if not condition:

@@ -49,6 +49,9 @@ CONVOLUTIONS = {  # input, weight, attributes, words that the kernel's source mu
     "depthwise, stride 2": ("f32[1,70,9,8]", "f32[70,1,3,3]", "pad=1, stride=2, groups=70", ("EACH",), ""),
     "depthwise, two each": ("f32[1,6,7,7]", "f32[12,1,5,3]", "pad=[2,1], groups=6", ("'EACH': 2",), ""),
     "depthwise, dilated": ("f32[1,16,9,9]", "f32[16,1,3,3]", "dilation=2, groups=16", ("EACH",), ""),
+    "unequal pads": ("f32[2,18,7,5]", "f32[9,18,3,3]", "pad=[0,1,2,3], stride=2", (IMPLICIT_GEMM,), ""),
+    "tiled, unequal pads": ("f32[2,32,12,16]", "f32[24,32,3,3]", "stride=2, pad=[0,0,1,1]", (TILED,), ""),
+    "depthwise, unequal pads": ("f32[1,70,9,8]", "f32[70,1,3,3]", "pad=[0,0,1,1], stride=2, groups=70", ("EACH",), ""),
     "depthwise without layouts": ("f32[1,6,7,7]", "f32[6,1,3,3]", "pad=1, groups=6", ("EACH",), "nchw"),
 }
 
@@ -58,6 +61,7 @@ POOLS = {
     "rounded up": ("f32[1,3,10,9]", "kernel=3, stride=2"),
     "rounded down": ("f32[1,3,10,9]", 'kernel=3, stride=2, round="down"'),
     "padded": ("f32[2,6,7,8]", "kernel=3, stride=2, pad=1"),
+    "unequally padded": ("f32[2,6,7,8]", "kernel=3, stride=2, pad=[2,0,1,2]"),
     "padded, overlapping": ("f32[1,4,7,7]", "kernel=3, stride=1, pad=1"),
     "rectangular": ("f32[1,4,9,7]", "kernel=[3,2], stride=[1,3], pad=[1,0]"),
     "stride beyond the window": ("f32[1,4,11,11]", "kernel=2, stride=4"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .harness import Array, Becomes, Golden, Nothing, Refused, Trial, Walk, f32, image
+from .harness import Array, Becomes, Golden, Nothing, Refused, Trial, Walk, f32, image, same
 
 TRAINING = "it is about training"
 FILLER = "the weights come from the caffemodel, which has to have them"
@@ -32,6 +32,17 @@ def normalized(t: Trial) -> Array:
     mean, variance = x.mean((0, 2), keepdims=True), x.var((0, 2), keepdims=True)
     made: Array = (x - mean) / np.sqrt(variance + 1e-5)
     return made
+
+
+def nvcaffe_normalized(t: Trial) -> Array:
+    """The statistics as they are stored, whatever the factor is; then scale and bias."""
+    mean, variance, _, scale, bias = (along(w, 1) for w in t.w)
+    return f32((t.x[0] - mean) / np.sqrt(variance + f32(1e-5)) * scale + bias)
+
+
+def eps_outside(t: Trial) -> Array:
+    mean, variance, factor = (along(w, 1) for w in t.w)
+    return f32((t.x[0] - mean / factor) / (np.sqrt(variance / factor) + f32(0.5)))
 
 
 def recurrent(states: int) -> Walk:
@@ -129,8 +140,13 @@ WALKS = {
             "use_global_stats": Becomes({"use_global_stats": False}, normalized),
             "moving_average_fraction": Nothing(TRAINING, [0.5, 0.999]),
             "eps": Golden("bn_eps"),
-            "scale_filler bias_filler filler": Refused({"value": 1}),
-            "scale_bias relu disable_mean disable_variance": Refused(True),
+            "scale_bias": Becomes({"scale_bias": True}, nvcaffe_normalized),
+            "scale_filler": same({"scale_filler": {"value": 2}}, {"scale_bias": True}),
+            "bias_filler": same({"bias_filler": {}}, {"scale_bias": True}),
+            "filler": Refused({"value": 1}),
+            "add_eps_before_sqrt": Becomes({"add_eps_before_sqrt": False, "eps": 0.5}, eps_outside),
+            "icnet": Nothing("it says what training keeps", [True, False]),
+            "relu disable_mean disable_variance": Refused(True),
             "use_weight_bias bias_term": Refused(False),
             "stats_batch_size": Nothing(TRAINING, [0, 4]),
             "update_global_stats": Nothing(TRAINING, [True, False]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,29 @@ BATCHES = image(2, 2, 3, 6, 7)
 
 def at_axis_two(t: Trial) -> Array:
     """What the layer makes of the same images with the first two axes as one batch."""
-    made = t.one({}, [t.x[0].reshape(4, 3, 6, 7)])
+    made = t.one({}, [t.x[0].reshape(4, *t.x[0].shape[2:])])
     return made.reshape(2, 2, *made.shape[1:])
+
+
+def padded(t: Trial) -> Array:
+    """The answer for an image with zeros around it: 1 row above, 3 below, 2 columns to the left, 1 to the right."""
+    return t.one({}, [np.pad(t.x[0], ((0, 0), (0, 0), (1, 3), (2, 1)))])
+
+
+def tensorflow_padded(t: Trial) -> Array:
+    """TensorFlow's SAME for a window of 3 at stride 2: 5 rows need 1 on both sides, 6 columns 1 to the right."""
+    return t.one({"stride": 2}, [np.pad(t.x[0], ((0, 0), (0, 0), (1, 1), (0, 1)))])
+
+
+SIDES: dict[str, Row] = {
+    "pad_l pad_r pad_t pad_b": Becomes({"pad_l": 2, "pad_r": 1, "pad_t": 1, "pad_b": 3}, padded),
+    "pad_type": Becomes({"pad_type": 1, "stride": 2}, tensorflow_padded),
+}
+
+
+def cropped(t: Trial) -> Array:
+    """The answer without the pixels that padding takes from the result of a deconvolution."""
+    return t.one()[:, :, 1:-3, 2:-1]
 
 
 def windows(goldens: dict[str, Row], group: str = "", learns: bool = True) -> dict[str, Row]:
@@ -31,9 +53,19 @@ def windows(goldens: dict[str, Row], group: str = "", learns: bool = True) -> di
         "force_nd_im2col": Nothing(HOW, [True, False]),
         "kernel_depth temporal_pad": Refused(2),
         "temporal_stride": Refused(2),
+        **(SIDES if learns else {"pad_l pad_r pad_t pad_b pad_type": Refused(2)}),
         **goldens,
         **({} if learns else unread),
     }
+
+
+def averages(t: Trial) -> Array:
+    """Windows of 3 at stride 3 over rows -1 to 6 and columns -2 to 6; those of the last row have two rows."""
+    made = [
+        t.x[0][..., max(top, 0) : top + 3, max(left, 0) : left + 3].sum((2, 3)) / ((2 if top == 5 else 3) * 3)
+        for top, left in product((-1, 2, 5), (-2, 1, 4))
+    ]
+    return f32(np.stack(made, -1).reshape(1, 2, 3, 3))
 
 
 def stochastic(t: Trial) -> Array:
@@ -119,10 +151,40 @@ WALKS = {
         ),
         {"num_output": 2, "kernel_size": 3},
     ),
+    "ConvolutionDepthwise": Walk(
+        [image(1, 4, 5, 6)],
+        windows(
+            {
+                "kernel_size pad": Golden("conv_depthwise_dw_3x3"),
+                "num_output": Golden("conv_depthwise_dw_multiplier"),
+                "stride bias_term": Golden("conv_depthwise_dw_stride2_nobias"),
+                "dilation": Golden("conv_depthwise_dw_dilated"),
+                "group": Nothing("it is the count of channels, whatever is written", [1, 2, 4]),
+                "axis": Becomes({"axis": 2}, at_axis_two, [image(2, 2, 4, 6, 7)]),
+            }
+        ),
+        {"num_output": 4, "kernel_size": 3},
+    ),
+    "DepthwiseConvolution": Walk(
+        [image(1, 4, 5, 6)],
+        windows(
+            {
+                "num_output kernel_size pad": Golden("depthwise_conv_3x3"),
+                "kernel_h kernel_w pad_h pad_w stride_h stride_w": Golden("depthwise_conv_rect"),
+                "dilation": Golden("depthwise_conv_dilated"),
+                "group bias_term": Golden("depthwise_separable_block"),
+                "stride": same({"stride": 2}, {"stride_h": 2, "stride_w": 2}),
+                "axis": Becomes({"axis": 2}, at_axis_two, [image(2, 2, 4, 6, 7)]),
+            },
+        ),
+        {"num_output": 4, "kernel_size": 3},
+    ),
     "Deconvolution": Walk(
         [PICTURE],
         windows(
             {
+                "pad_l pad_r pad_t pad_b": Becomes({"pad_l": 2, "pad_r": 1, "pad_t": 1, "pad_b": 3}, cropped),
+                "pad_type": Refused(1),
                 "num_output kernel_size pad stride": Golden("deconv"),
                 "bias_term": Golden("deconv_no_bias"),
                 "dilation": Golden("deconv_rect_dilated"),
@@ -150,7 +212,7 @@ WALKS = {
             "pool=AVE": Golden("pool_ave_2x2s2"),
             "pool=STOCHASTIC": Becomes({"pool": "STOCHASTIC"}, stochastic),
             "pool=AVE_EXC_PAD": Golden("pooling_fork_ave_exc_pad"),
-            "pool=AVE_TF": Refused("AVE_TF"),
+            "pool=AVE_TF": same({"pool": "AVE_TF", "pad": 1}, {"pool": "AVE_EXC_PAD", "pad": 1}),
             "kernel_size stride": Golden("pool_ave_2x2s2"),
             "pad": Golden("pool_ave_3x3s1p1"),
             "kernel_h kernel_w": Golden("pool_ave_rect"),
@@ -165,7 +227,14 @@ WALKS = {
                 {"pool": "AVE", "pad": 1, "avg_include_pad": False}, {"pool": "AVE_EXC_PAD", "pad": 1}
             ),
             "torch_pooling": Refused(True),
-            "kernel_depth temporal_stride pad_l pad_r pad_t pad_b": Refused(2),
+            "kernel_depth temporal_stride": Refused(2),
+            "pad_l pad_r pad_t pad_b": Becomes(
+                {"pool": "AVE", "pad_l": 2, "pad_r": 1, "pad_t": 1, "pad_b": 1, "stride": 3, "kernel_size": 3}, averages
+            ),
+            "pad_type": same(
+                {"pool": "AVE", "pad_type": 1, "kernel_size": 3},
+                {"pool": "AVE", "pad_b": 1, "pad_r": 1, "kernel_size": 3},
+            ),
         },
         {"kernel_size": 2, "stride": 2},
     ),
@@ -205,6 +274,12 @@ WALKS = {
                 {"eps": 0.5},
                 lambda t: (t.x[0] - t.x[0].mean((2, 3), keepdims=True)) / (t.x[0].std((2, 3), keepdims=True) + 0.5),
             ),
+            "add_eps_before_sqrt": Becomes(
+                {"add_eps_before_sqrt": True, "eps": 0.5},
+                lambda t: (
+                    (t.x[0] - t.x[0].mean((2, 3), keepdims=True)) / np.sqrt(t.x[0].var((2, 3), keepdims=True) + 0.5)
+                ),
+            ),
         },
     ),
     "Interp": Walk(
@@ -217,6 +292,15 @@ WALKS = {
             "full_zoom_factor": Golden("interp_full_zoom"),
         },
         {"zoom_factor": 1},
+    ),
+    "Upsample": Walk(
+        [f32([[[[1, 2], [3, 4]]]]), f32([[[[0, 3], [4, 8]]]])],
+        {
+            "scale": same({"scale": 3}, {"upsample_h": 6, "upsample_w": 6}),
+            "scale_h scale_w": Golden("upsample_mask_scale_hw"),
+            "upsample_h upsample_w": Golden("upsample_mask_hw"),
+            "pad_out_h pad_out_w": same({"pad_out_h": True, "pad_out_w": True}, {"upsample_h": 3, "upsample_w": 3}),
+        },
     ),
     "UpsampleDarknet": Walk([PICTURE], {"stride": Golden("upsample_darknet")}),
     "PriorBox": Walk(

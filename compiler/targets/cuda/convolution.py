@@ -45,7 +45,8 @@ def lower_convolution(work: KernelProblem) -> Sequence[KernelSpec]:
 class ConvolutionShape:
     """Sizes, window geometry, epilogue and common parameters of a convolution, for all three kernels.
 
-    n, c, h, w: of the input; o, oh, ow: of the result; r, s: window rows and columns.
+    n, c, h, w: of the input; o, oh, ow: of the result; r, s: window rows and columns. pad: before the image; what is
+    after it follows from the result's size.
     """
 
     def __init__(self, work: KernelProblem, op: Conv) -> None:
@@ -56,7 +57,7 @@ class ConvolutionShape:
         _, self.y_channels, self.oh, self.ow = image_sizes(self.y)
         self.o = weight.shape[0]
         self.r, self.s = rows_and_columns(weight.shape[2:], 1)
-        stride, pad, dilation = op.geometry(len(self.x.shape) - 2)
+        (stride, _, dilation), (pad, _) = op.geometry(len(self.x.shape) - 2), op.pads(len(self.x.shape) - 2)
         self.stride, self.pad, self.dilation = (
             rows_and_columns(stride, 1),
             rows_and_columns(pad, 0),

@@ -41,6 +41,7 @@ def lower_pool(work: KernelProblem) -> Sequence[KernelSpec]:
     r, s = rows_and_columns(tuple(v.kernel for v in windows), 1)
     sh, sw = rows_and_columns(tuple(v.stride for v in windows), 1)
     ph, pw = rows_and_columns(tuple(v.pad for v in windows), 0)
+    below, right = rows_and_columns(tuple(v.after for v in windows), 0)
     taps = 1 if r * s <= 16 else next_power_of_two(r * s, most=32)
     rows, columns = tile_rows_and_columns(x, c, taps)
     epilogue = make_epilogue(work.kernel, image_space(y), work.views, work.anchor)
@@ -49,7 +50,7 @@ def lower_pool(work: KernelProblem) -> Sequence[KernelSpec]:
         pointers["where"] = (
             Pointer(("result", 1), require_same_strides(work.results[1], y)) if op.mask else Constexpr(None)
         )
-    padding = constexprs(PADDING=op.include_pad) if isinstance(op, AvgPool) else {}
+    padding = constexprs(BELOW=below, RIGHT=right, PADDING=op.include_pad) if isinstance(op, AvgPool) else {}
     parameters = {
         **pointers,
         "x": Pointer(("operand", number), x),

@@ -72,7 +72,7 @@ class Native(Target):
         x, y = anchor.inputs[0], anchor.results[0]
         if not isinstance(anchor.op, Conv) or kernel.inputs[operand] is not x or x.type.rank != 4:
             return NO_HALO
-        stride, pad, dilation = anchor.op.geometry(2)
+        (stride, _, dilation), (pad, _) = anchor.op.geometry(2), anchor.op.pads(2)
         form = FORMS.get(form_that_pays(anchor)) if self.winograd else None
         axes = zip(
             y.type.bounds[2:], x.type.bounds[2:], anchor.inputs[1].type.bounds[2:], stride, pad, dilation, strict=True

@@ -1,6 +1,7 @@
 """The functions that import each Caffe layer type, one family per file. Importing this package registers them."""
 
 from . import (
+    batch_norm,
     bn,
     channels,
     combine,
@@ -21,6 +22,7 @@ from . import (
 )
 
 __all__ = [
+    "batch_norm",
     "bn",
     "channels",
     "combine",

@@ -40,10 +40,11 @@ def normalize(l: Layer, x: Value) -> Value:
 def mvn(l: Layer, x: Value) -> Value:
     """Subtract the mean; with normalize_variance, divide by the standard deviation (mvn_layer.cpp).
 
-    Both are of each channel or, with across_channels, of each image.
+    Both are of each channel or, with across_channels, of each image. add_eps_before_sqrt is synopsys-caffe's.
     """
     p = l.param
     if not 1 <= x.type.rank <= 4:
         raise l.fault(f"it takes one to four dimensions, [n, c, h, w], not {x.type}")
     per = (0,) if p["across_channels"] or x.type.rank == 1 else (0, 1)
-    return l.emit(Standardize(per=per, eps=l.number("eps"), scaled=p["normalize_variance"]), x)
+    eps_in = "variance" if p["add_eps_before_sqrt"] else "deviation"
+    return l.emit(Standardize(per=per, eps=l.number("eps"), eps_in=eps_in, scaled=p["normalize_variance"]), x)

@@ -6,15 +6,19 @@ from collections.abc import Callable
 from typing import TypedDict
 
 from ....compiler.ir import Value
+from ....compiler.op import Ints
 from ....compiler.ops.pool import AvgPool, MaxPool, PyramidPool, StochasticPool
 from ..layer import Layer, layer
+from .padding import WindowAxis, padding
 
 
 @layer("Pooling", "pooling_param", tops=(1, 2))
 def pooling(l: Layer, x: Value) -> Value | tuple[Value, ...]:
     """MAX (the second top is the index of each maximum), AVE or STOCHASTIC (pooling_layer.cpp).
 
-    A fork's AVE_EXC_PAD, or avg_include_pad: false, does not count the padding in the divisor of an average.
+    A fork's AVE_EXC_PAD, or avg_include_pad: false, does not count the padding in the divisor of an average; AVE_TF is
+    what AVE_EXC_PAD was called before July 2018. pad_l, pad_r, pad_t, pad_b and pad_type are of the same fork,
+    synopsys-caffe.
     """
     if x.type.rank != 4:
         raise l.fault(f"it pools images [n, c, h, w], not {x.type}")
@@ -49,28 +53,30 @@ def pooling_window(l: Layer) -> PoolingWindow:
     return PoolingWindow(kernel=kernel, stride=stride, round="up" if up else "down")
 
 
-def padding(l: Layer, window: PoolingWindow) -> tuple[int, ...]:
-    """The padding of each image axis. CompileError if there is any and the pooling is global."""
-    pad = l.window("pad", 2, 0)
+def pool_padding(l: Layer, x: Value, window: PoolingWindow) -> Ints:
+    """The operators' attribute `pad`. CompileError if there is any and the pooling is global."""
+    kernel = window["kernel"] or l.known(x)[2:]
+    sizes = zip(l.known(x)[2:], kernel, kernel, window["stride"], strict=True)
+    pad = padding(l, 2, [WindowAxis(*axis) for axis in sizes] if min(window["stride"]) > 0 else (), alone=False)
     if window["kernel"] is None and any(pad):
         raise l.fault("global_pooling has no padding", "global_pooling", "Take pad out, as Caffe asks.")
     return pad
 
 
 def max_pool(l: Layer, x: Value, window: PoolingWindow) -> tuple[Value, ...]:
-    return l.emit_all(MaxPool(**window, pad=padding(l, window), mask=len(l.tops) == 2), x)
+    return l.emit_all(MaxPool(**window, pad=pool_padding(l, x, window), mask=len(l.tops) == 2), x)
 
 
 def average_pool(l: Layer, x: Value, window: PoolingWindow) -> Value:
-    return l.emit(AvgPool(**window, pad=padding(l, window), include_pad=l.param["avg_include_pad"]), x)
+    return l.emit(AvgPool(**window, pad=pool_padding(l, x, window), include_pad=l.param["avg_include_pad"]), x)
 
 
 def average_inside_pool(l: Layer, x: Value, window: PoolingWindow) -> Value:
-    return l.emit(AvgPool(**window, pad=padding(l, window), include_pad=False), x)
+    return l.emit(AvgPool(**window, pad=pool_padding(l, x, window), include_pad=False), x)
 
 
 def stochastic_pool(l: Layer, x: Value, window: PoolingWindow) -> Value:
-    if any(l.window("pad", 2, 0)):
+    if any(pool_padding(l, x, window)):
         raise l.fault("STOCHASTIC pooling has no padding, in Caffe neither", "pool", "Take pad out.")
     return l.emit(StochasticPool(**window), x)
 
@@ -79,6 +85,7 @@ METHODS: dict[str, Callable[[Layer, Value, PoolingWindow], Value | tuple[Value, 
     "MAX": max_pool,
     "AVE": average_pool,
     "AVE_EXC_PAD": average_inside_pool,
+    "AVE_TF": average_inside_pool,
     "STOCHASTIC": stochastic_pool,
 }
 

@@ -21,15 +21,21 @@ def window(d: NetBuilder, sizes: tuple[int, ...], most: int = 3) -> tuple[int, .
     return tuple(min(d.dice.pick((1, 1, 2, most)), max(n, 1)) for n in sizes)
 
 
-def stride_pad_dilation(d: NetBuilder, axes: int) -> dict[str, tuple[int, ...]]:
-    """Stride, pad and dilation, sometimes other than 1, 0 and 1; one number for all axes, or one per axis."""
+def stride_pad_dilation(d: NetBuilder, axes: int, sides: bool = True) -> dict[str, tuple[int, ...]]:
+    """Stride, pad and dilation, sometimes other than 1, 0 and 1; one number for all axes, or one per axis.
+
+    `sides`: pad may have two numbers per axis.
+    """
 
     def numbers(usual: int, least: int, most: int) -> tuple[int, ...]:
         if d.dice.chance(0.6):
             return (usual,)
         return tuple(d.dice.between(least, most) for _ in range(axes if d.dice.chance(0.4) else 1))
 
-    return {"stride": numbers(1, 1, 3), "pad": numbers(0, 0, 2), "dilation": numbers(1, 1, 2)}
+    made = {"stride": numbers(1, 1, 3), "pad": numbers(0, 0, 2), "dilation": numbers(1, 1, 2)}
+    if sides and d.dice.chance(0.2):
+        made["pad"] = tuple(d.dice.between(0, 2) for _ in range(2 * axes))
+    return made
 
 
 def static_sizes(dims: Sequence[Dim]) -> tuple[int, ...]:
@@ -66,7 +72,7 @@ def deconv(d: NetBuilder) -> Value:
     each = d.dice.pick((1, 2, 3))
     w = d.weight("w", channels, each, *window(d, (3,) * len(sizes)))
     b = [d.weight("w", each * groups)] if d.dice.chance(0.5) else []
-    return d.add(Deconv(groups=groups, **stride_pad_dilation(d, len(sizes))), x, w, *b)
+    return d.add(Deconv(groups=groups, **stride_pad_dilation(d, len(sizes), sides=False)), x, w, *b)
 
 
 def im2col(d: NetBuilder) -> Value:

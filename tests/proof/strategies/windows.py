@@ -20,7 +20,10 @@ def pool_window(d: NetBuilder, x: Value, padded: bool = True) -> dict[str, objec
     if d.dice.chance(0.15):
         return made
     made |= {"kernel": numbers(1, 2, 2, 3, 3), "stride": numbers(1, 1, 2, 3)}
-    return made | ({"pad": numbers(0, 1)} if padded and d.dice.chance(0.5) else {})
+    if not padded or not d.dice.chance(0.5):
+        return made
+    sides = tuple(d.dice.between(0, 1) for _ in range(2 * axes)) if d.dice.chance(0.2) else numbers(0, 1)
+    return made | {"pad": sides}
 
 
 def max_pool(d: NetBuilder) -> object:
