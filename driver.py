@@ -23,6 +23,7 @@ from .compiler.preprocessing import attach_mean, check_preprocessing, insert_pre
 from .compiler.specialize import reshape_inputs
 from .compiler.targets import target as target_named
 from .compiler.text import parse
+from .frontends.caffe.dialects import ChosenDialect
 from .frontends.caffe.read import read_caffe
 from .frontends.caffe.register import registered_layers
 from .frontends.caffe.rules import State
@@ -49,6 +50,7 @@ class Options:
     level: int = 0
     stages: Sequence[str] = ()
     lenient: bool = False
+    dialects: Sequence[str] = ()
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     fold_preprocessing: bool = False
 
@@ -63,7 +65,8 @@ class NetFile:
 
     `layers` is the number of layers in the given state (phase, level, stages); for a text in the language, the number
     of operators. `preprocessing` of pictures is by input, `mean_images` by handle. `seconds` is the time of reading.
-    `missing_means`, by input, are the `warnings` about missing mean files; `files` are those that were read.
+    `missing_means`, by input, are the `warnings` about missing mean files; `files` are those that were read. `dialects`
+    are those of layers that forks of Caffe define differently.
     """
 
     planned: PlannedGraph
@@ -74,6 +77,7 @@ class NetFile:
     seconds: float = 0.0
     missing_means: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str | Path, ...] = ()
+    dialects: tuple[ChosenDialect, ...] = ()
 
     @property
     def graph(self) -> Graph:
@@ -131,6 +135,7 @@ def compile(
     level: int = 0,
     stages: Sequence[str] = (),
     lenient: bool = False,
+    dialect: str | Sequence[str] = (),
     preprocessing: Mapping[str, Preprocessing] | None = None,
     fold_preprocessing: bool = False,
 ) -> Net:
@@ -142,15 +147,17 @@ def compile(
     `target` is "cpu", "cuda", "cuda-f16" or "cuda-f32-strict". `shapes` are input shapes by name, in place of the
     file's; `"?8"` is a size of at most 8. `outputs` names the blobs to return (default: all that no layer reads).
     `optimize=False` runs only the required passes. `phase`, `level` and `stages` select layers by their rules.
-    `lenient` ignores fields that Caffe does not have. `preprocessing` of pictures, by input, is stored in the net; with
-    `fold_preprocessing`, mean and scale are folded into the first weights, and the net takes pixels of 0..255.
+    `lenient` ignores fields that Caffe does not have. `dialect` is the fork of Caffe whose layers are meant where forks
+    differ, as "ctpn" or, for one layer type, "Reverse=ctpn", or several of these; an error says where it is needed.
+    `preprocessing` of pictures, by input, is stored in the net; with `fold_preprocessing`, mean and scale are folded
+    into the first weights, and the net takes pixels of 0..255.
 
     CompileError reports all errors of the files, and a folding that would not be exact. `compile_net` returns all
     results: every stage, the passes' notes, the artifact.
     """
     options = Options(
-        target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient, preprocessing or {},
-        fold_preprocessing,
+        target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient,
+        (dialect,) if isinstance(dialect, str) else tuple(dialect), preprocessing or {}, fold_preprocessing,
     )  # fmt: skip
     return compile_net(prototxt, caffemodel, options).load()
 
@@ -190,7 +197,8 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
         planned, read = read_language(path, weights, options.shapes, options.outputs)
         return NetFile(planned, len(planned.graph.nodes), seconds=perf_counter() - start, files=read)
     state, found = State(options.phase, options.level, frozenset(options.stages)), list[str]()
-    net = read_caffe(path, weights, state, options.shapes, options.outputs, options.lenient, found.append)
+    reading = (options.shapes, options.outputs, options.lenient, options.dialects)
+    net = read_caffe(path, weights, state, *reading, found.append)
     kept = {name: attach_mean(made.form, made.mean) for name, made in net.transforms.items()}
     missing = {n: made.missing for n, made in net.transforms.items() if made.missing and n not in options.preprocessing}
     return NetFile(
@@ -202,6 +210,7 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
         perf_counter() - start,
         missing,
         net.files,
+        net.dialects,
     )
 
 
@@ -232,7 +241,7 @@ def compile_file(file: NetFile, options: Options) -> Compilation:
     require_absorbed(absorbed, stages.by_name.get("fold_forward", planned).graph, declined)
     start = perf_counter()
     source = stages.by_name[SHAPE_FREE[-1].__name__] if options.optimize else planned
-    artifact = build(stages.final, source.graph, options.target, versions())
+    artifact = build(stages.final, source.graph, options.target, {"cortado": VERSION, "torch": torch.__version__})
     images = {f.mean_image: file.mean_images[f.mean_image] for f in forms.values() if f.mean_image in file.mean_images}
     weights = {**artifact.weights, **images}
     artifact = replace(artifact, preprocessing=dict(forms), weights=weights, files=file.files)
@@ -243,12 +252,6 @@ def compile_file(file: NetFile, options: Options) -> Compilation:
 def compile_graph(graph: Graph, options: Options) -> Compilation:
     """Compile a graph."""
     return compile_file(NetFile(PlannedGraph(graph), len(graph.nodes)), options)
-
-
-def explain_lowering(final: PlannedGraph, target: str) -> tuple[Note, ...]:
-    """A note for each node that runs on the host, with the reason. Memory has to be planned."""
-    reasons = target_named(target).launches(final).reasons
-    return tuple(Note("lower", node, False, f"runs on the host: {reason}") for node, reason in reasons.items())
 
 
 def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] | None = None) -> Stages:
@@ -289,10 +292,6 @@ def recompile(
     except CompileError as e:
         raise ValueError(e.message) from None
     return compile_graph(graph, Options(target=target, optimize=optimize)).artifact
-
-
-def versions() -> dict[str, str]:
-    return {"cortado": VERSION, "torch": torch.__version__}
 
 
 def save(net: Net, path: str | Path) -> None:

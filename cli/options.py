@@ -117,10 +117,21 @@ READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--stage", multiple=True, help="Use layers of this stage, in nets with rules."),
     click.option("--level", type=int, default=0, help="Use layers of this level."),
     click.option("--lenient", is_flag=True, help="Warn about fields that Caffe does not have, and ignore them."),
+    click.option(
+        "--dialect",
+        metavar="[TYPE=]NAME",
+        multiple=True,
+        help="The fork of Caffe whose layers are meant, where forks differ: for all layers, or for those of a type.",
+    ),
 )
 TARGETS = ("cpu", "native", "native-strict", "cuda", "cuda-f16", "cuda-f32-strict")  # a copy: --help loads no target
-PROTOTXT_OPTIONS = ("phase", "stage", "level", "lenient")  # how to read a prototxt
-OPTION_FIELDS = {"shape": "shapes", "output": "outputs", "stage": "stages"}  # option: its field in driver.Options
+PROTOTXT_OPTIONS = ("phase", "stage", "level", "lenient", "dialect")  # how to read a prototxt
+OPTION_FIELDS = {
+    "shape": "shapes",
+    "output": "outputs",
+    "stage": "stages",
+    "dialect": "dialects",
+}  # option: its field in driver.Options
 
 
 def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,7 +139,7 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def wrapper(**given: Any) -> Any:
-        names = ("shape", "output", "phase", "stage", "level", "lenient")
+        names = ("shape", "output", *PROTOTXT_OPTIONS)
         return function(reading={OPTION_FIELDS.get(name, name): given.pop(name) for name in names}, **given)
 
     decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = combine_options(*READING_OPTIONS)

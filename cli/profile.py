@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ..frontends.files.file_types import is_artifact
-from .options import PictureOptions, make_options, net_options
+from .options import PROTOTXT_OPTIONS, PictureOptions, make_options, net_options
 from .screen import format_count, is_terminal, print_columns, show_progress, warn
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..runtime.preprocess import Array
     from .timings import Timings
 
-COMPILE_OPTIONS = ("shape", "output", "target", "phase", "stage", "level", "lenient")
+COMPILE_OPTIONS = ("shape", "output", "target", *PROTOTXT_OPTIONS)
 
 
 @click.command(short_help="Time each step of a net, relative to this machine's limits.")

@@ -14,6 +14,8 @@ from .options import PROTOTXT_OPTIONS, make_options, net_options
 from .screen import show_progress, warn
 
 if TYPE_CHECKING:
+    from ..compiler.plan import PlannedGraph
+    from ..passes import Note
     from .views import View
 
 
@@ -75,7 +77,7 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
     """A view of a net that is compiled as far as the view needs."""
     with show_progress(f"reading {net}"):
         from ..compiler.targets import target as target_named
-        from ..driver import explain_lowering, read_net, run_passes
+        from ..driver import read_net, run_passes
         from ..passes import SHAPED, pipeline
         from ..plugins import load_plugins
         from . import views
@@ -101,12 +103,23 @@ def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted
             case _:
                 view = views.NetText(stages.final, stage, read.preprocessing)
     warn(read.warnings)
+    for chosen in read.dialects:
+        click.echo(f"note: {chosen}", err=True)
     if is_artifact(net) and wanted in ("why", "stats", "diff"):
         first = SHAPED[0].__name__
         click.echo(f"note: the passes before {first} are not shown: the file's source is the net after them", err=True)
     elif wanted in ("why", "stats") and not all(c.is_bound for c in read.graph.constants):
         click.echo("note: without weights, passes that depend on their numbers do nothing", err=True)
     return view
+
+
+def explain_lowering(final: PlannedGraph, target: str) -> tuple[Note, ...]:
+    """A note for each node that runs on the host, with the reason. Memory has to be planned."""
+    from ..compiler.targets import target as target_named
+    from ..passes import Note
+
+    reasons = target_named(target).launches(final).reasons
+    return tuple(Note("lower", node, False, f"runs on the host: {reason}") for node, reason in reasons.items())
 
 
 def passes_until(stage: str) -> Any:

@@ -23,7 +23,8 @@ class Summary:
 
     `layers` of the file; operators `removed` by each pass; values `in_place`, that is aliases and subviews; `steps` of
     the plan, and distinct `kernels` among them. `arena`, its lower `bound` (the largest number of live bytes at one
-    step) and `weights` are in bytes, `seconds` are by stage. `preprocessing` of pictures is in words, by input.
+    step) and `weights` are in bytes, `seconds` are by stage. `preprocessing` of pictures is in words, by input, and so
+    are the `dialects` of layers that forks of Caffe define differently.
     """
 
     net: str
@@ -39,6 +40,7 @@ class Summary:
     inputs: dict[str, str]
     outputs: dict[str, str]
     preprocessing: dict[str, str]
+    dialects: tuple[str, ...]
     warnings: tuple[str, ...]
     seconds: dict[str, float]
 
@@ -60,6 +62,7 @@ class Summary:
         yield from (("input", f"{name}: {type}") for name, type in self.inputs.items())
         yield from (("output", f"{name}: {type}") for name, type in self.outputs.items())
         yield from (("picture", f"{name}: {words}") for name, words in self.preprocessing.items())
+        yield from (("dialect", words) for words in self.dialects)
         passes = sum(self.seconds.values()) - self.seconds["read"] - self.seconds["build"]
         times = f"read {self.seconds['read']:.3f}, passes {passes:.3f}, build {self.seconds['build']:.3f}"
         yield "time", f"{sum(self.seconds.values()):.3f} s: {times}"
@@ -91,6 +94,7 @@ def summarize(compilation: Compilation) -> Summary:
         preprocessing={
             name: describe_preprocessing(form, plan.slots[name].dims) for name, form in artifact.preprocessing.items()
         },
+        dialects=tuple(map(str, compilation.file.dialects)),
         warnings=compilation.file.warnings,
         seconds=dict(compilation.seconds),
     )

@@ -59,7 +59,7 @@ def layer_families() -> str:
     """The supported layers, a row for each file."""
     found: dict[str, list[str]] = defaultdict(list)
     for type, kind in sorted(LAYERS.items()):
-        found[kind.function.__module__].append(type)
+        found[kind.meanings[0].function.__module__].append(type)
     rows = [(first_sentence(sys.modules[m].__doc__), ", ".join(types)) for m, types in found.items()]
     rows.append(("Data layers: declared inputs.", ", ".join(sorted({"Input", *data_layers.DATA_LAYERS}))))
     return (
@@ -72,13 +72,14 @@ def layer_table() -> str:
     assert layers.__all__
     rows = [
         (
-            f"`{type}`",
+            f"`{type}`" + f" ({kind.dialect})" * bool(kind.dialect),
             format_count_range(kind.bottoms),
             format_count_range(kind.tops),
             f"`{kind.param}`" if kind.param else "",
             layer_description(kind),
         )
-        for type, kind in sorted(LAYERS.items())
+        for type, known in sorted(LAYERS.items())
+        for kind in known.meanings
     ]
     return markdown_table(("layer", "bottoms", "tops", "settings", "meaning"), rows)
 

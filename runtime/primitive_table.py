@@ -159,6 +159,7 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         {"across": Attribute("a truth value", True), "eps": number_or(1e-10)},
     ),
     "transpose": PrimitiveSchema("x; axis i of the result is axis order[i] of x", (1, 1), {"order": INTS}),
+    "flip": PrimitiveSchema("x; the elements along each of `axes` are in reverse order", (1, 1), {"axes": INTS}),
     "crop": PrimitiveSchema(
         "x; optionally a tensor whose sizes are used in place of `sizes`: x cropped along the axes from `axis` on",
         (1, 2),

@@ -40,10 +40,10 @@ class Nets:
         )
 
     def run(
-        self, text: str, inputs: Mapping[str, Any], weights: Mapping[str, Any] | None = None
+        self, text: str, inputs: Mapping[str, Any], weights: Mapping[str, Any] | None = None, **options: Any
     ) -> dict[str, np.ndarray]:
         arrays = {name: np.asarray(x, np.float32) for name, x in inputs.items()}
-        made = [self.compile(text, weights, optimize=o)(arrays) for o in (True, False)]
+        made = [self.compile(text, weights, optimize=o, **options)(arrays) for o in (True, False)]
         for name, value in made[0].items():
             plain = made[1][name]
             finite = np.abs(plain[np.isfinite(plain)])

@@ -30,6 +30,7 @@ from cortado.runtime.runners import find_runner
 
 FOLDER = Path(__file__).with_name("goldens")
 CASES = sorted(p for kind in ("layers", "random", "forks") for p in FOLDER.glob(f"{kind}/*.prototxt"))
+DIALECTS = {"reverse_default__ctpn": "ctpn"}  # what the file alone does not tell
 TOLERANCE = 1e-5  # of the largest output; Caffe's own float32 differs from float64 by 5e-7
 
 
@@ -42,6 +43,7 @@ class GoldenCase:
         for key in stored.files:
             kind, _, name = key.partition(":")
             kinds[kind][name] = stored[key]
+        self.dialects = tuple(d for stem, d in DIALECTS.items() if stem == path.stem)
         self.path, self.inputs, self.params, self.outputs = path, kinds["in"], kinds["param"], kinds["out"]
 
     def weights(self, layer: str, type: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -93,7 +95,7 @@ def compile_case(case: GoldenCase, optimize: bool = True) -> driver.Compilation:
         with pytest.raises(CompileError, match="has no layer type"):
             driver.compile(case.path, case.weights)
         pytest.skip(f"refused: {', '.join(sorted(types - LAYERS.keys() - {'Input'}))}")
-    return driver.compile_net(case.path, case.weights, driver.Options(optimize=optimize))
+    return driver.compile_net(case.path, case.weights, driver.Options(optimize=optimize, dialects=case.dialects))
 
 
 def reference(graph: Graph, case: GoldenCase) -> dict[str, np.ndarray]:
@@ -105,7 +107,7 @@ def reference(graph: Graph, case: GoldenCase) -> dict[str, np.ndarray]:
 def test_native(case: GoldenCase) -> None:
     """The same by kernels in C: in an arena full of the first run, and full of NaN."""
     try:
-        net = driver.compile(case.path, case.weights, target="native")
+        net = driver.compile(case.path, case.weights, target="native", dialect=case.dialects)
     except CompileError:
         pytest.skip("refused: see test_case")
     case.compare(net(case.inputs))

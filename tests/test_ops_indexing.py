@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cortado.compiler.ops.indexing import Crop, Filter, Gather, Tile, Transpose
+from cortado.compiler.ops.indexing import Crop, Filter, Flip, Gather, Tile, Transpose
+from cortado.compiler.types import AtMost, TensorType
 
 from .small_nets import Nets, arange, data, f32, layer
 
@@ -19,6 +20,9 @@ from .small_nets import Nets, arange, data, f32, layer
     (lambda: Crop(axis=1, offset=(0, 1)).infer(f32(1, 3, 4, 4), f32(1, 1, 1, 1)), "offset has 2 numbers"),
     (lambda: Crop(axis=1).infer(f32(1, 3, 4)), "sizes has 0 numbers"),
     (lambda: Transpose(order=(0, 0, 1)).infer(f32(1, 3, 4)), "does not name each of the 3 dimensions once"),
+    (lambda: Flip(axes=(0, -2)).infer(f32(1, 3)), r"axes \[0, -2\] has to name one or more axes, each once"),
+    (lambda: Flip(axes=()).infer(f32(1, 3)), "has to name one or more axes"),
+    (lambda: Flip(axes=(0,)).infer(TensorType("f32", (AtMost(4), 3))), "dimension 0 of .* has to be known"),
     (lambda: Tile(tiles=0).infer(f32(1, 3)), "tiles is 1 or more"),
     (lambda: Filter().infer(f32(3, 2), f32(3, 2)), "one number for each row"),
     (lambda: Filter().infer(f32(4, 2), f32(3)), "the selector has 3 rows"),
@@ -31,6 +35,8 @@ def test_what_cannot_be(wrong: Any, sentence: str) -> None:
 def test_moving_by_hand() -> None:
     x = arange(2, 3)
     assert Transpose(order=(1, 0)).reference(x).tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert Flip(axes=(-1,)).reference(x).tolist() == [[2, 1, 0], [5, 4, 3]]
+    assert Flip(axes=(0, 1)).reference(x).tolist() == [[5, 4, 3], [2, 1, 0]]
     assert Tile(tiles=2).reference(x).tolist() == [[0, 1, 2, 0, 1, 2], [3, 4, 5, 3, 4, 5]]
     assert Tile(tiles=2, axis=0).reference(x).tolist() == [[0, 1, 2], [3, 4, 5], [0, 1, 2], [3, 4, 5]]
     assert Crop(axis=-1, offset=(1,)).reference(x, torch.zeros(5, 2)).tolist() == [[1, 2], [4, 5]]

@@ -189,7 +189,7 @@ def test_upsample_by_the_mask_of_an_earlier_pool_with_rest(nets: Nets) -> None:
     (2, "scale: 1", "scale has to be 2 or more, in Caffe too"),
     (2, "scale: 3 pad_out_h: true", "pad_out_h is for a scale of 2, and this is 3"),
     (1, "scale: 0", "scale is 1 or more"),
-    (1, "scale_h: 2 scale_w: 2", "cortado does not compute scale_h of UpsampleParameter"),
+    (1, "scale_h: 2 scale_w: 2", "in mobilenet-yolo, it has no scale_h; in segnet, it takes 2 bottoms"),
 ])  # fmt: skip
 def test_upsample_refused(nets: Nets, bottoms: int, settings: str, said: str) -> None:
     text = data(1, 1, 2, 2) + data(1, 1, 2, 2, name="m")

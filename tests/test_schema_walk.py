@@ -11,12 +11,12 @@ import pytest
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ops.user import REGISTERED_LAYERS
 from cortado.frontends.caffe.layer import LAYERS
-from cortado.frontends.files.schema import field_types
 
-from .walk import elements, images, losses
+from .walk import dialects, elements, images, losses
 from .walk.harness import Becomes, Nothing, Refused, Row, Trial, Walk
 
-WALKS = {type: [walk] for type, walk in (elements.WALKS | images.WALKS | losses.WALKS).items()}
+ALIKE = elements.WALKS | images.WALKS | losses.WALKS  # in all forks that have them
+WALKS: dict[str, list[Walk]] = {**{type: [walk] for type, walk in ALIKE.items()}, **dialects.WALKS}
 for type, walk in losses.LOSS_PARAM.items():
     WALKS[type].append(walk)
 ENGINES = ("DEFAULT", "CAFFE", "CUDNN", "MKL2017", "MKLDNN")
@@ -28,13 +28,12 @@ def walks() -> Iterator[tuple[str, str, Trial, Row]]:
     for type, several in WALKS.items():
         for trial in (Trial(type, walk) for walk in several):
             for key, row in rows_of(trial).items():
-                yield f"{type}.{trial.param}.{key}", key, trial, row
+                yield f"{trial.walk.dialect or type}.{trial.param}.{key}", key, trial, row
 
 
 def rows_of(trial: Trial) -> dict[str, Row]:
     """The rows of a walk, and those that all layers share."""
-    known = field_types(trial.message) if trial.param else {}
-    return {**{key: row for key, row in COMMON.items() if key in known}, **trial.walk.rows}
+    return {**{key: row for key, row in COMMON.items() if key in trial.fields}, **trial.walk.rows}
 
 
 ROWS = {name: (key, trial, row) for name, key, trial, row in walks()}
@@ -43,10 +42,11 @@ ROWS = {name: (key, trial, row) for name, key, trial, row in walks()}
 @pytest.mark.parametrize("type", TYPES)
 def test_every_setting_has_a_row(type: str) -> None:
     """A field without a row fails, and so does a value of an enum; the default of an enum is what rows compare with."""
+    assert {walk.dialect for walk in WALKS[type]} == set(LAYERS[type].dialects or [""])
     for trial in (Trial(type, walk) for walk in WALKS[type]):
         named = {part for key in rows_of(trial) for part in key.split()}
         required, optional = set[str](), set[str]()
-        for name, kind in (field_types(trial.message) if trial.param else {}).items():
+        for name, kind in trial.fields.items():
             if kind.type == "enum" and name != "engine":
                 required |= {f"{name}={value}" for value in kind.numbers if value != kind.default}
                 optional.add(f"{name}={kind.default}")
@@ -66,7 +66,7 @@ def test_a_row(name: str) -> None:
 def test_the_default_of_an_enum_changes_nothing(type: str) -> None:
     for trial in (Trial(type, walk) for walk in WALKS[type] if Trial(type, walk).param):
         base = trial.run()
-        for name, kind in field_types(trial.message).items():
+        for name, kind in trial.fields.items():
             if kind.type == "enum" and name != "normalization":
                 assert all(map(np.array_equal, trial.run({name: kind.default}), base)), name
 
@@ -95,7 +95,7 @@ EXTREMES = {
 def test_a_value_out_of_range_is_refused_or_computed(type: str) -> None:
     """Whatever stands in a field: an answer, or a refusal that names the layer; never another exception."""
     for trial in (Trial(type, walk) for walk in WALKS[type] if Trial(type, walk).param):
-        for name, kind in field_types(trial.message).items():
+        for name, kind in trial.fields.items():
             for value in EXTREMES.get(kind.type, ()):
                 for given in (value, [value] * 5) if kind.repeated else (value,):
                     try:

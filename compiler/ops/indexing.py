@@ -32,6 +32,25 @@ class Transpose(Op):
         return x.permute(self.order)
 
 
+@op("flip")
+class Flip(Op):
+    """Reverse the order of the elements along each of `axes`."""
+
+    axes: tuple[int, ...]
+
+    def infer(self, x: TensorType) -> TensorType:
+        named = [axis_of(axis, x) for axis in self.axes]
+        if not named or len(set(named)) < len(named):
+            raise ValueError(f"axes {list(self.axes)} has to name one or more axes, each once")
+        for axis in named:
+            if isinstance(x.dims[axis], AtMost):
+                raise ValueError(f"dimension {axis} of {x} has to be known before the net runs")
+        return x
+
+    def reference(self, x: Tensor) -> Tensor:
+        return x.flip(self.axes)
+
+
 @op("crop", operands=(1, 2))
 class Crop(Op):
     """Crop x along the axes from `axis` on to the sizes of `like`, starting at `offset` (Caffe, crop_layer.cpp).

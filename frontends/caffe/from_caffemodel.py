@@ -35,6 +35,7 @@ SETTINGS_BY_TYPE = {
     "Normalize": ("norm_param", (206, 242)),
     "BN": ("bn_param", (45, 152, 200, 204)),  # 137 and 144 belong to forks with a different BN
     "Interp": ("interp_param", (143, 163, 205)),
+    "Reverse": ("reverse_param", (143, 147, 261)),
     "Upsample": ("upsample_param", (137, 150, 177)),
     "UpsampleDarknet": ("upsample_darknet_param", (209,)),
 }

@@ -1,16 +1,8 @@
-"""The registry of layer types, and `Layer`, through which a layer's function reads settings and emits operators.
-
-    @layer("ReLU", "relu_param")
-    def relu(l: Layer, x: Value) -> Value:
-        return l.emit(Relu(slope=l.number("negative_slope")), x)
-
-A new layer is one such function and, if the language has no operators for it, a new operator.
-"""
+"""`Layer`, through which a layer type's function reads settings and emits operators."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from weakref import proxy
 
@@ -21,51 +13,19 @@ from ...compiler.float32 import shortest_decimal as shortest_decimal
 from ...compiler.ir import Constant, Value
 from ...compiler.limits import MAX_ELEMENTS, show_type, size_fault
 from ...compiler.op import Op
-from ...compiler.registry import Registry
 from ...compiler.types import Dim, TensorType
 from ..files.message import Message
+from .layer_types import LAYERS as LAYERS
+from .layer_types import MANY as MANY
+from .layer_types import LayerType as LayerType
+from .layer_types import count_range as count_range
+from .layer_types import layer as layer
 
-Function = Callable[..., Value | tuple[Value, ...]]
 Meaning = TypeVar("Meaning")
-MANY = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class LayerType:
-    """A layer type: its function, the field with its settings, and the least and greatest count of bottoms and tops."""
-
-    function: Function
-    param: str | None
-    bottoms: tuple[int, int]
-    tops: tuple[int, int]
-    shares: bool = False  # the tops alias the bottom's storage
-
-
-LAYERS: Registry[LayerType] = Registry("layer type")
-
-
-def layer(
-    type: str,
-    param: str | None = None,
-    bottoms: int | tuple[int, int] = 1,
-    tops: int | tuple[int, int] = 1,
-    shares: bool = False,
-) -> Callable[[Function], Function]:
-    """Register a function for layer type `type`. `bottoms` and `tops` are a count, or the least and greatest count.
-
-    ValueError if the type is registered already.
-    """
-
-    def enter(function: Function) -> Function:
-        LAYERS.add(type, LayerType(function, param, count_range(bottoms), count_range(tops), shares))
-        return function
-
-    return enter
-
-
-def count_range(count: int | tuple[int, int]) -> tuple[int, int]:
-    """The least and greatest count from a count or a pair."""
-    return (count, count) if isinstance(count, int) else count
+class DialectMismatch(CompileError):
+    """The fork of Caffe that a dialect is named after refuses this layer."""
 
 
 class GraphEmitter(Protocol):
@@ -96,6 +56,13 @@ class Layer:
         self.layer_type = LAYERS[self.type]
         self.label = f'layer "{self.name}" ({self.type})'
         self.blobs = 0  # learnt blobs requested so far
+
+    def call(self) -> Value | tuple[Value, ...]:
+        """Call the layer's function. CompileError, also where an operator does not accept its attributes."""
+        try:
+            return self.layer_type.function(self, *self.bottoms)
+        except ValueError as e:  # about an operator's attributes; errors about operands are caught by Layer.emit
+            raise self.fault(str(e)) from None
 
     @property
     def may_lack_tops(self) -> bool:
@@ -167,6 +134,14 @@ class Layer:
         if field and self.layer_type.param and field in self.param:
             return self.param.fault(sentence, field, advice)
         return self.message.fault(sentence, "name" if "name" in self.message else None, advice)
+
+    def mismatch(self, sentence: str, field: str | None = None, advice: str = "") -> CompileError:
+        """An error, for the caller to raise, about what this dialect's Caffe refuses.
+
+        If another dialect of the type accepts it, the file is of that one (dialects.py).
+        """
+        error = self.fault(sentence, field, advice)
+        return DialectMismatch(error.message, error.loc, error.text, error.advice)
 
     def axis(self, number: int, x: Value, field: str = "axis") -> int:
         """The axis counted from the front (0 to rank - 1). CompileError if x has no such axis."""

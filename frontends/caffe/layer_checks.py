@@ -6,20 +6,19 @@ from collections.abc import Mapping
 
 from ...compiler.errors import CompileError
 from .blobs import TrackedBlob
-from .layer import Layer
+from .layer import MANY, Layer
 
 UNIQUE_TOP_ADVICE = "Caffe refuses this too. Give the top another name, and have the layers that mean it read that."
 
 
 def check_counts(layer: Layer) -> None:
     """Raise CompileError if the type does not accept this count of bottoms or tops, or a list has another count."""
-    for noun, has, (least, most) in (
+    for noun, has, wanted in (
         ("bottom", len(layer.bottoms), layer.layer_type.bottoms),
         ("top", len(layer.tops), layer.layer_type.tops),
     ):
-        if not least <= has <= most:
-            wanted = str(least) if least == most else f"{least} to {most}" if most < 1 << 20 else f"{least} or more"
-            raise layer.fault(f"it has {has} {noun}s, and takes {wanted}")
+        if not wanted[0] <= has <= wanted[1]:
+            raise layer.fault(f"it has {has} {noun}s, and takes {describe_range(wanted)}")
     message = layer.message
     # A loss without a top gets one from Caffe, which the list counts.
     for field, noun, count in (
@@ -30,6 +29,12 @@ def check_counts(layer: Layer) -> None:
         if given not in (0, count):
             sentence = f"{layer.label}: {field} is given {given} times, and it has {count} {noun}{'s' * (count != 1)}"
             raise message.fault(sentence, field, f"Caffe refuses this too. Give one for each {noun}, or none.")
+
+
+def describe_range(wanted: tuple[int, int]) -> str:
+    """A least and a greatest count in words."""
+    least, most = wanted
+    return str(least) if least == most else f"{least} to {most}" if most < MANY else f"{least} or more"
 
 
 def layer_tops(layer: Layer) -> int:

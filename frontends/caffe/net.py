@@ -23,6 +23,7 @@ from ..files.message import Message
 from . import layers as layers
 from .blobs import BlobStorage, TrackedBlob
 from .data_layers import DATA_LAYERS, constant_warnings
+from .dialects import Dialects, choose_dialect
 from .inputs import DeclaredInput, read_inputs
 from .layer import LAYERS, Layer
 from .layer_checks import check_counts, check_params, check_tops
@@ -47,13 +48,15 @@ def build_graph(
     shapes: Mapping[str, Sequence[Dim]] | None = None,
     outputs: Sequence[str] = (),
     lenient: bool = False,
+    dialects: Dialects | None = None,
     warn: Warn = lambda sentence: None,
 ) -> Graph:
     """Build the graph of a NetParameter, with its weights.
 
     `shapes` override those of the inputs. `outputs` are the blobs to return, and restrict the net to the layers that
     they depend on; by default all blobs are returned that no layer reads. An unsupported field is an error or, if
-    `lenient`, a warning. Raises CompileErrors with everything that is wrong.
+    `lenient`, a warning. `dialects` are those that the user asks for, and record what layers have. Raises CompileErrors
+    with everything that is wrong.
     """
     dropped: list[CompileError] = []
     written, message = message, upgrade_net(message, dropped)
@@ -63,7 +66,7 @@ def build_graph(
         sentence = f"the net has {len(message['layer'])} layers, and the limit is {MAX_NODES}"
         raise message.fault(sentence, "layer", "", MAX_NODES)
     message.reset_reads()
-    importer = Importer(message, written, weights, lenient, warn)
+    importer = Importer(message, written, weights, lenient, dialects or Dialects(), warn)
     kept = select_layers(message["layer"], state.with_file_stages(message), importer.errors)
     edges = [LayerEdges(layer["type"], layer["bottom"], layer["top"]) for layer in kept]
     kept = [layer for layer, needed in zip(kept, reaching(edges, outputs), strict=True) if needed]
@@ -91,19 +94,13 @@ def build_graph(
     return importer.finish(found)
 
 
-def import_layer(layer: Layer) -> Value | tuple[Value, ...]:
-    """Call the layer's function. CompileError, also where an operator does not accept its attributes."""
-    try:
-        return layer.layer_type.function(layer, *layer.bottoms)
-    except ValueError as e:  # about an operator's attributes; errors about operands are caught by Layer.emit
-        raise layer.fault(str(e)) from None
-
-
 class Importer:
     """Builds the graph layer by layer, and collects errors."""
 
-    def __init__(self, message: Message, written: Message, weights: WeightSource, lenient: bool, warn: Warn) -> None:
-        self.message, self.lenient, self.warn = message, lenient, warn
+    def __init__(
+        self, message: Message, written: Message, weights: WeightSource, lenient: bool, dialects: Dialects, warn: Warn
+    ) -> None:
+        self.message, self.lenient, self.dialects, self.warn = message, lenient, dialects, warn
         self.written = written  # before it was upgraded
         self.unknown_v1_types = unknown_v1_types(written)
         self.parameters = Parameters(weights)
@@ -180,9 +177,10 @@ class Importer:
         layer, count = Layer(message, [self.read(b, message) for b in bottoms], self), len(self.errors)
         is_doubtful = any(b in self.doubtful for b in message["bottom"])
         try:
+            choose_dialect(layer, self.dialects)
             check_counts(layer)
             check_tops(layer, self.blobs)
-            made = import_layer(layer)
+            made = layer.call()
             check_params(layer)
             self.parameters.check_count(layer)
             self.report(find_unread(message, layer.label, layer.layer_type.param))

@@ -11,6 +11,7 @@ from ...compiler.specialize import Shapes, parse_dims
 from ..files.caffemodel import read as read_caffemodel
 from ..files.prototxt import read as read_prototxt
 from . import from_caffemodel
+from .dialects import ChosenDialect, parse_dialects
 from .net import build_graph
 from .rules import State, select_layers
 from .transforms import InputTransform, read_transforms
@@ -22,12 +23,13 @@ from .weights import WeightsGiven, open_weights
 class CaffeNet:
     """A net's graph, its number of layers in the given state, and the preprocessing of its inputs, by name.
 
-    `files` are those that were read.
+    `dialects` are those of layers that forks of Caffe define differently; `files` are those that were read.
     """
 
     graph: Graph
     layers: int
     transforms: dict[str, InputTransform]
+    dialects: tuple[ChosenDialect, ...]
     files: tuple[Path, ...]
 
 
@@ -38,12 +40,14 @@ def read_caffe(
     shapes: Shapes,
     outputs: Sequence[str],
     lenient: bool,
+    dialects: Sequence[str],
     warn: Callable[[str], None],
 ) -> CaffeNet:
-    """The net of a prototxt, or of a caffemodel alone.
+    """The net of a prototxt, or of a caffemodel alone; `dialects` are NAME or TYPE=NAME.
 
     CompileError tells all that is wrong.
     """
+    asked = parse_dialects(dialects)
     files = [path, *([Path(weights)] if isinstance(weights, str | Path) else [])]
     if path.suffix == ".caffemodel" and weights is None:
         weights = read_caffemodel(path)
@@ -52,10 +56,17 @@ def read_caffe(
         message = read_prototxt(path)
     sizes = {name: parse_dims(shape) for name, shape in shapes.items()}
     graph = build_graph(
-        message, open_weights(weights), state=state, shapes=sizes, outputs=outputs, lenient=lenient, warn=warn
+        message,
+        open_weights(weights),
+        state=state,
+        shapes=sizes,
+        outputs=outputs,
+        lenient=lenient,
+        dialects=asked,
+        warn=warn,
     )
     message = upgrade_net(message, [])
     kept = select_layers(message["layer"], state.with_file_stages(message), [])
     transforms = read_transforms(kept, {v.name: v.type for v in graph.inputs}, path.parent, warn)
     files += [made.file for made in transforms.values() if made.file]
-    return CaffeNet(graph, len(kept), transforms, tuple(files))
+    return CaffeNet(graph, len(kept), transforms, asked.chosen, tuple(files))

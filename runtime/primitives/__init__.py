@@ -10,7 +10,7 @@ from .custom import make_user_primitive as make_user_primitive
 from .deconvolution import DECONV_PACKED
 from .detection import DETECTION_OUTPUT
 from .expression import EXPR
-from .indexing import CROP, FILTER, GATHER, IM2COL, TILE, TRANSPOSE
+from .indexing import CROP, FILTER, FLIP, GATHER, IM2COL, TILE, TRANSPOSE
 from .linear import LINEAR_PACKED
 from .movement import CONCAT, COPY, RESHAPE, SLICE
 from .normalization import L2_NORMALIZE, LRN, SOFTMAX
@@ -53,6 +53,7 @@ IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "pyramid_pool": PYRAMID_POOL,
     "l2_normalize": L2_NORMALIZE,
     "transpose": TRANSPOSE,
+    "flip": FLIP,
     "crop": CROP,
     "tile": TILE,
     "im2col": IM2COL,

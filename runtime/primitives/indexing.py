@@ -1,4 +1,4 @@
-"""Primitives for indexing: transpose, crop, tile, im2col, gather (embedding) and filter."""
+"""Primitives for indexing: transpose, flip, crop, tile, im2col, gather (embedding) and filter."""
 
 from __future__ import annotations
 
@@ -40,6 +40,22 @@ def prepare_transpose(call: CallSite) -> Run:
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         store(results[0], operands[0].permute(order))  # no copy if the result aliases the operand
+
+    return run
+
+
+def infer_flip_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
+    (x,), axes = operands, [axis % len(operands[0]) for axis in attributes["axes"]]
+    require(all(-len(x) <= axis < len(x) for axis in attributes["axes"]), f"{list(x)} lacks one of the axes {axes}")
+    require(len(set(axes)) == len(axes), f"an axis is named twice in {axes}")
+    return [x]
+
+
+def prepare_flip(call: CallSite) -> Run:
+    axes = call.attributes["axes"]
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        results[0].copy_(operands[0].flip(axes))
 
     return run
 
@@ -144,6 +160,7 @@ def prepare_filter(call: CallSite) -> Run:
 
 
 TRANSPOSE = Primitive(prepare_transpose, infer_transpose_shapes)
+FLIP = Primitive(prepare_flip, infer_flip_shapes)
 CROP = Primitive(prepare_crop, infer_crop_shapes)
 TILE = Primitive(prepare_tile, infer_tile_shapes)
 IM2COL = Primitive(prepare_im2col, infer_im2col_shapes)

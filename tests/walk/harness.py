@@ -16,13 +16,14 @@ import torch
 
 from cortado.compiler.errors import CompileError
 from cortado.compiler.reference import evaluate
-from cortado.frontends.caffe.layer import LAYERS
+from cortado.frontends.caffe.dialects import Dialects
+from cortado.frontends.caffe.layer_types import LAYERS, LayerType
 from cortado.frontends.caffe.message_builder import replace_fields
 from cortado.frontends.caffe.net import build_graph
 from cortado.frontends.caffe.weights import FunctionWeights
 from cortado.frontends.files.message import Message
 from cortado.frontends.files.prototxt import parse, read
-from cortado.frontends.files.schema import field_types
+from cortado.frontends.files.schema import FieldType, field_types
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Settings = Mapping[str, Any]
@@ -65,6 +66,7 @@ class Walk:
     settings: Settings = field(default_factory=dict)
     tops: int = 1
     param: str = ""  # another message of LayerParameter that is walked: loss_param
+    dialect: str = ""  # of a type that forks of Caffe define differently
 
 
 class Trial:
@@ -76,8 +78,23 @@ class Trial:
         self.warnings: list[str] = []
 
     @property
+    def meaning(self) -> LayerType:
+        """The entry of the walk's dialect or, without one, of the type."""
+        return LAYERS[self.type].dialects.get(self.walk.dialect, LAYERS[self.type])
+
+    @property
     def param(self) -> str:
-        return self.walk.param or LAYERS[self.type].param or ""
+        return self.walk.param or self.meaning.param or ""
+
+    @property
+    def fields(self) -> dict[str, FieldType]:
+        """The settings by name; of a dialect, those that it has."""
+        known = field_types(self.message) if self.param else {}
+        return {name: kind for name, kind in known.items() if not self.walk.dialect or name in self.meaning.fields}
+
+    @property
+    def dialects(self) -> Dialects:
+        return Dialects(self.walk.dialect)
 
     @property
     def message(self) -> str:
@@ -110,7 +127,7 @@ class Trial:
             return made
 
         net = parse(self.text(settings, given, count, more), "walk.prototxt")
-        graph = build_graph(net, FunctionWeights(fill), warn=self.warnings.append)
+        graph = build_graph(net, FunctionWeights(fill), dialects=self.dialects, warn=self.warnings.append)
         arrays = {f"x{i}": a for i, a in enumerate([*given, f32([0])])}
         made = evaluate(graph, *(torch.from_numpy(arrays[v.name]) for v in graph.inputs))
         found = dict(zip([name for name, _ in graph.returns], made, strict=True))
@@ -187,7 +204,7 @@ class Golden(Row):
                 f"{part} is not in it"
             )
             try:
-                made = answer(without_field(net, trial, name), stored)
+                made = answer(without_field(net, trial, name), stored, trial.dialects)
             except (CompileError, OtherBlobs):
                 continue
             wanted = {k.removeprefix("out:"): a for k, a in stored.items() if k.startswith("out:")}
@@ -198,7 +215,7 @@ class OtherBlobs(Exception):
     """A net asks for other blobs than its golden case has."""
 
 
-def answer(net: Message, stored: Mapping[str, Array]) -> dict[str, Array]:
+def answer(net: Message, stored: Mapping[str, Array], dialects: Dialects) -> dict[str, Array]:
     """The outputs of a golden case's net."""
 
     def fill(layer: str, type: str, index: int, shape: tuple[int, ...]) -> Array:
@@ -208,7 +225,7 @@ def answer(net: Message, stored: Mapping[str, Array]) -> dict[str, Array]:
         return found.reshape(shape)
 
     weights = FunctionWeights(fill)
-    graph = build_graph(net, weights)
+    graph = build_graph(net, weights, dialects=dialects)
     made = evaluate(graph, *(torch.from_numpy(stored[f"in:{v.name}"]) for v in graph.inputs))
     return {name: t.numpy() for (name, _), t in zip(graph.returns, made, strict=True)}
 

@@ -293,15 +293,6 @@ WALKS = {
         },
         {"zoom_factor": 1},
     ),
-    "Upsample": Walk(
-        [f32([[[[1, 2], [3, 4]]]]), f32([[[[0, 3], [4, 8]]]])],
-        {
-            "scale": same({"scale": 3}, {"upsample_h": 6, "upsample_w": 6}),
-            "scale_h scale_w": Golden("upsample_mask_scale_hw"),
-            "upsample_h upsample_w": Golden("upsample_mask_hw"),
-            "pad_out_h pad_out_w": same({"pad_out_h": True, "pad_out_w": True}, {"upsample_h": 3, "upsample_w": 3}),
-        },
-    ),
     "UpsampleDarknet": Walk([PICTURE], {"stride": Golden("upsample_darknet")}),
     "PriorBox": Walk(
         [np.zeros((1, 1, 6, 7), np.float32), np.zeros((1, 3, 60, 70), np.float32)],

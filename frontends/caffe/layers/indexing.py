@@ -1,10 +1,11 @@
-"""Layers that select, repeat or reorder elements: Crop, Tile, Permute, Embed, BatchReindex, Filter."""
+"""Layers that select, repeat or reorder elements: Crop, Tile, Permute, Reverse, Embed, BatchReindex, Filter."""
 
 from __future__ import annotations
 
 from ....compiler.ir import Value
+from ....compiler.ops.arithmetic import Power
 from ....compiler.ops.channels import Bias
-from ....compiler.ops.indexing import Crop, Filter, Gather, Tile, Transpose
+from ....compiler.ops.indexing import Crop, Filter, Flip, Gather, Tile, Transpose
 from ..layer import MANY, Layer, layer
 
 
@@ -43,6 +44,24 @@ def permute(l: Layer, x: Value) -> Value:
         raise l.fault(f"order {list(given)} names an axis twice", "order")
     order = (*given, *(i for i in range(x.type.rank) if i not in given))
     return x if order == tuple(range(x.type.rank)) else l.emit(Transpose(order=order), x)
+
+
+@layer("Reverse", "reverse_param", dialect="ctpn", fields=("axis",))
+def reverse_axis(l: Layer, x: Value) -> Value:
+    """Reverse the order along one axis, by default the first (CTPN's reverse_layer.cpp)."""
+    axes = l.param["axis"] or (0,)
+    if len(axes) > 1 or not 0 <= axes[0] < x.type.rank:
+        raise l.mismatch(f"axis is one number from 0 to {x.type.rank - 1}", "axis")
+    return l.emit(Flip(axes=axes), x)
+
+
+@layer("Reverse", "reverse_param", dialect="synopsys", fields=("axis",))
+def reverse_axes(l: Layer, x: Value) -> Value:
+    """Reverse the order along each axis that is given; without one, copy (synopsys-caffe's reverse_layer.cpp)."""
+    axes = tuple(l.axis(axis, x) for axis in l.param["axis"])
+    if len(set(axes)) < len(axes):
+        raise l.fault(f"it names an axis of {x.type} twice", "axis")
+    return l.emit(Flip(axes=axes) if axes else Power(), x)
 
 
 @layer("Embed", "embed_param")

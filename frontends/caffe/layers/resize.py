@@ -38,21 +38,24 @@ def interp(l: Layer, x: Value) -> Value:
     return l.emit(Interp(shrink=p["shrink_factor"], zoom=p["zoom_factor"], trim=trim), x)
 
 
-@layer("Upsample", "upsample_param", bottoms=(1, 2))
-def upsample(l: Layer, x: Value, mask: Value | None = None) -> Value:
-    """Unpool by the second bottom, a max pooling's mask (SegNet), or repeat elements `scale` times (MobileNet-YOLO).
-
-    Elements that the mask does not name are 0; elements are repeated along both image axes. Source: SegNet's
-    upsample_layer.cpp and MobileNet-YOLO's.
-    """
+@layer("Upsample", "upsample_param", dialect="mobilenet-yolo", fields=("scale",))
+def upsample(l: Layer, x: Value) -> Value:
+    """Repeat each element `scale` times along both image axes (MobileNet-YOLO's upsample_layer.cpp)."""
     check_image(l, x)
-    if mask is not None:
-        return l.emit(unpool(l), x, mask)
-    p = l.param
-    scale = p["scale"] if "scale" in p else 1
+    scale = l.param["scale"] if "scale" in l.param else 1
     if scale < 1:
         raise l.fault("scale is 1 or more", "scale")
     return l.emit(Upsample(scale=(scale,)), x)
+
+
+UNPOOL_FIELDS = ("scale", "scale_h", "scale_w", "pad_out_h", "pad_out_w", "upsample_h", "upsample_w")
+
+
+@layer("Upsample", "upsample_param", bottoms=2, dialect="segnet", fields=UNPOOL_FIELDS)
+def upsample_by_mask(l: Layer, x: Value, mask: Value) -> Value:
+    """Unpool by the second bottom, a max pooling's mask; other elements are 0 (SegNet's upsample_layer.cpp)."""
+    check_image(l, x)
+    return l.emit(unpool(l), x, mask)
 
 
 def unpool(l: Layer) -> Unpool:

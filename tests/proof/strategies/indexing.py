@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cortado.compiler.ir import Value
-from cortado.compiler.ops.indexing import Crop, Filter, Gather, Tile, Transpose
+from cortado.compiler.ops.indexing import Crop, Filter, Flip, Gather, Tile, Transpose
 from cortado.compiler.ops.shape import Concat, Flatten, Relayout, Reshape, Slice
 
 from ..net_builder import NetBuilder, Unfit, has_static_dims
@@ -74,6 +74,13 @@ def transpose(d: NetBuilder) -> Value:
     return d.add(Transpose(order=tuple(d.dice.shuffle(range(x.type.rank)))), x)
 
 
+def flip(d: NetBuilder) -> Value:
+    """Flip along one axis or several, counted from either end."""
+    x = d.value(lambda v: any(isinstance(n, int) for n in v.type.dims))
+    axes = [i - x.type.rank * d.dice.chance(0.3) for i, n in enumerate(x.type.dims) if isinstance(n, int)]
+    return d.add(Flip(axes=tuple(d.dice.shuffle(axes)[: d.dice.between(1, 2)])), x)
+
+
 def crop(d: NetBuilder) -> Value:
     """Crop to the sizes of another value, or to given sizes."""
     x = d.value(lambda v: v.type.rank > 0)
@@ -117,6 +124,7 @@ STRATEGIES: dict[str, Callable[[NetBuilder], object]] = {
     "flatten": flatten,
     "relayout": relayout,
     "transpose": transpose,
+    "flip": flip,
     "crop": crop,
     "tile": tile,
     "gather": gather,

@@ -1,0 +1,21 @@
+"""The forks of Caffe by which dialects of layer types are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+FORKS: Mapping[str, str] = {  # the name of the dialect: the repository on GitHub
+    "ctpn": "tianzhi0549/CTPN",
+    "mobilenet-yolo": "eric612/MobileNet-YOLO",
+    "segnet": "alexgkendall/caffe-segnet",
+    "synopsys": "foss-for-synopsys-dwc-arc-processors/synopsys-caffe",
+}
+
+
+def find_fork(word: str) -> str | None:
+    """The name in FORKS that a user means by a name, a repository, or its part after the slash, in any case."""
+    said = word.lower()
+    for name, repository in FORKS.items():
+        if said in (name, repository.lower(), repository.lower().rpartition("/")[2]):
+            return name
+    return None

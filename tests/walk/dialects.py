@@ -1,0 +1,30 @@
+"""The walk of layer types that forks of Caffe define differently: one for each dialect."""
+
+from __future__ import annotations
+
+from .harness import Becomes, Golden, Walk, f32, image, same
+
+CUBE = image(2, 3, 4)
+WALKS: dict[str, list[Walk]] = {
+    "Reverse": [
+        Walk([CUBE], {"axis": Becomes({"axis": [2]}, lambda t: t.x[0][:, :, ::-1])}, dialect="ctpn"),
+        Walk([CUBE], {"axis": Becomes({"axis": [-1, 0]}, lambda t: t.x[0][::-1, :, ::-1])}, dialect="synopsys"),
+    ],
+    "Upsample": [
+        Walk(
+            [f32([[[[1, 2], [3, 4]]]]), f32([[[[0, 3], [4, 8]]]])],
+            {
+                "scale": same({"scale": 3}, {"upsample_h": 6, "upsample_w": 6}),
+                "scale_h scale_w": Golden("upsample_mask_scale_hw"),
+                "upsample_h upsample_w": Golden("upsample_mask_hw"),
+                "pad_out_h pad_out_w": same({"pad_out_h": True, "pad_out_w": True}, {"upsample_h": 3, "upsample_w": 3}),
+            },
+            dialect="segnet",
+        ),
+        Walk(
+            [f32([[[[1, 2]]]])],
+            {"scale": Becomes({"scale": 2}, lambda t: f32([[[[1, 1, 2, 2]] * 2]]))},
+            dialect="mobilenet-yolo",
+        ),
+    ],
+}
