@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import prod
 
-from .plan import DTYPES, ArtifactError, Plan, Slot, Step
-
-PARTITIONS = {"concat": "result", "slice": "operand"}  # by primitive, which side the values of the other side fill
+from .plan import ArtifactError, Plan, Shape, Slot, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +28,10 @@ class Extent:
         apart = self.channels.stop <= other.channels.start or other.channels.stop <= self.channels.start
         return not (same and apart)
 
-    def covers_same(self, other: Extent) -> bool:
-        """True if both are the same bytes, in place or as another shape."""
-        return (self.start, self.stop) == (other.start, other.stop)
+    def is_same(self, other: Extent) -> bool:
+        """True if both are the same elements, perhaps as another shape."""
+        whole = all(extent.channels == channels_of(extent.shape) for extent in (self, other))
+        return self == other or (whole and (self.start, self.stop) == (other.start, other.stop))
 
 
 def is_computed(name: str, plan: Plan) -> bool:
@@ -47,9 +46,9 @@ def extent_of(slot: Slot, whole: bool = False) -> Extent:
     """
     assert slot.at is not None
     shape = slot.stored_shape
-    total = shape[1] if len(shape) > 1 else 1
+    total = len(channels_of(shape))
     first = slot.channels[0] if slot.channels else 0
-    count = slot.bounds[1] if len(slot.dims) > 1 else 1
+    count = len(channels_of(slot.bounds))
     if slot.channels and not whole and is_dense(slot):
         size = slot.nbytes // max(total, 1)
         start = slot.at + first * size
@@ -65,45 +64,59 @@ def is_dense(slot: Slot) -> bool:
 
 
 def check_aliases(step: Step, plan: Plan) -> None:
-    """ArtifactError if a result shares memory with an operand other than in place, or as its part of it.
+    """ArtifactError if a step writes over a part of what it reads, other than in place.
 
-    A step writes a result while it reads its operands; torch refuses to when they overlap in part.
+    Parts of a concat's result that an operand is in already, and results of a slice that are their part of the operand,
+    are not written. torch refuses to copy between tensors that overlap in part.
     """
-    parts = parts_of(step, plan)
-    for name in filter(lambda name: is_computed(name, plan), step.operands):
-        read = extent_of(plan.slots[name])
-        for result in step.results:
-            written = extent_of(plan.slots[result])
-            if written.overlaps(read) and not written.covers_same(read) and (name, result) not in parts:
+    reads = {name: extent_of(plan.slots[name]) for name in step.operands if is_computed(name, plan)}
+    for name, written in written_extents(step, plan):
+        for operand, read in reads.items():
+            if written.overlaps(read) and not written.is_same(read):
                 raise ArtifactError(
-                    f"step {step.label!r} ({step.kind}) writes {result!r} over a part of {name!r}, which it reads"
+                    f"step {step.label!r} ({step.kind}) writes {name!r} over a part of {operand!r}, which it reads"
                 )
 
 
-def parts_of(step: Step, plan: Plan) -> set[tuple[str, str]]:
-    """The pairs of operand and result of a concat or slice of which one is exactly the other's part in memory."""
-    if step.kind not in PARTITIONS:
-        return set()
-    whole, parts = step.operands[0], step.results
-    if PARTITIONS[step.kind] == "result":
+def written_extents(step: Step, plan: Plan) -> list[tuple[str, Extent]]:
+    """The results with the bytes of each that the step writes."""
+    if step.kind == "concat":
         whole, parts = step.results[0], step.operands
-    if not is_computed(whole, plan):
-        return set()
-    start = extent_of(plan.slots[whole]).start
-    found = zip(parts, offsets(parts, plan), strict=False)
-    return {
-        (part, whole) if whole in step.results else (whole, part)
-        for part, offset in found
-        if is_computed(part, plan) and extent_of(plan.slots[part]).start == start + offset
-    }
+        extents = split_extent(plan.slots[whole], step.payload.get("axis", 1), [shape_of(p, plan) for p in parts])
+        return [
+            (whole, part)
+            for name, part in zip(parts, extents, strict=True)
+            if not (is_computed(name, plan) and extent_of(plan.slots[name]).is_same(part))
+        ]
+    found = [(name, extent_of(plan.slots[name])) for name in step.results]
+    if step.kind == "slice" and is_computed(whole := step.operands[0], plan):
+        shapes = [shape_of(name, plan) for name in step.results]
+        parts_of = split_extent(plan.slots[whole], step.payload.get("axis", 1), shapes)
+        return [pair for pair, part in zip(found, parts_of, strict=True) if not pair[1].is_same(part)]
+    return found
 
 
-def offsets(parts: Sequence[str], plan: Plan) -> list[int]:
-    """Bytes before each part, if they are stored one behind the other."""
+def split_extent(slot: Slot, axis: int, shapes: Sequence[Shape]) -> list[Extent]:
+    """A value's extent split along an axis into parts of these shapes; the whole for each if they are interleaved."""
+    whole, axis = extent_of(slot), axis % max(len(slot.dims), 1)
+    sizes = [shape[axis] if axis < len(shape) else 0 for shape in shapes]
+    stops = list(accumulate(sizes))
+    if slot.halo is None and prod(slot.bounds[:axis]) == 1 and (slot.layout == "nchw" or prod(slot.bounds[2:]) == 1):
+        step = (whole.stop - whole.start) // max(slot.bounds[axis], 1)
+        return [
+            Extent(whole.start + (stop - n) * step, whole.start + stop * step, shape, None, channels_of(shape))
+            for n, stop, shape in zip(sizes, stops, shapes, strict=True)
+        ]
+    if axis != 1:
+        return [whole] * len(shapes)
+    first = whole.channels.start
+    return [replace(whole, channels=range(first + s - n, first + s)) for n, s in zip(sizes, stops, strict=True)]
 
-    def nbytes(name: str) -> int:
-        weight = plan.weights.get(name)
-        shape, dtype = (weight.shape, weight.dtype) if weight else (plan.slots[name].bounds, plan.slots[name].dtype)
-        return prod(shape) * DTYPES[dtype].itemsize
 
-    return list(accumulate(map(nbytes, parts), initial=0))[:-1]
+def channels_of(shape: Shape) -> range:
+    return range(shape[1] if len(shape) > 1 else 1)
+
+
+def shape_of(name: str, plan: Plan) -> Shape:
+    weight = plan.weights.get(name)
+    return weight.shape if weight else plan.slots[name].bounds
