@@ -30,7 +30,11 @@ from cortado.runtime.runners import find_runner
 
 FOLDER = Path(__file__).with_name("goldens")
 CASES = sorted(p for kind in ("layers", "random", "forks") for p in FOLDER.glob(f"{kind}/*.prototxt"))
-DIALECTS = {"reverse_default__ctpn": "ctpn"}  # what the file alone does not tell
+DIALECTS = {
+    "reverse_default__ctpn": "ctpn",
+    "crop_legacy_hed_side": "hed",
+    "crop_legacy_two_pools": "hed",
+}  # what the file alone does not tell
 TOLERANCE = 1e-5  # of the largest output; Caffe's own float32 differs from float64 by 5e-7
 
 

@@ -66,27 +66,6 @@ def test_permute_refused(nets: Nets, order: str, sentence: str) -> None:
     assert 'layer "l" (Permute)' in said and sentence in said
 
 
-def test_crop_takes_sizes_from_its_second_bottom(nets: Nets) -> None:
-    text = data(1, 1, 3, 4) + data(7, 9, 2, 2, name="like")
-    made = nets.run(
-        text + layer("Crop", "crop_param { offset: 1 offset: 2 }", ("data", "like")),
-        {"data": arange(1, 1, 3, 4), "like": np.zeros((7, 9, 2, 2))},
-    )
-    assert made["y"].tolist() == [[[[6, 7], [10, 11]]]]
-    said = nets.expect_refusal(text + layer("Crop", "crop_param { offset: 2 }", ("data", "like")))
-    assert "axis 2 has size 3: it cannot be cropped to 2 from 2 on" in said and '"like" f32[7,9,2,2]' in said
-    said = nets.expect_refusal(text + layer("Crop", "crop_param { offset: 1 offset: 1 offset: 1 }", ("data", "like")))
-    assert 'layer "l" (Crop): it has 3 offsets, and crops 2 axes' in said
-
-
-def test_crop_without_settings_is_bvlc_and_warned_of(nets: Nets) -> None:
-    made = nets.compilation(data(1, 1, 3, 3) + data(1, 1, 2, 2, name="b") + layer("Crop", "", ("data", "b")))
-    x, b = arange(1, 1, 3, 3).numpy(), np.zeros((1, 1, 2, 2), np.float32)
-    assert made.load()(data=x, b=b)["y"].tolist() == [[[[0, 1], [3, 4]]]]
-    (warning,) = made.file.warnings
-    assert 'layer "l" crops from offset 0' in warning
-
-
 def test_embed(nets: Nets) -> None:
     text = data(2, 2) + layer("Embed", "embed_param { input_dim: 3 num_output: 2 }")
     weights = {"l:0": [[1, 2], [3, 4], [5, 6]], "l:1": [10, 20]}

@@ -47,6 +47,7 @@ class Dialects:
     for_net: str = ""
     for_types: Mapping[str, str] = field(default_factory=dict)
     layers: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
+    undecided: dict[tuple[str, ...], CompileError] = field(default_factory=dict)  # asked about once for each type
 
     def asked_for(self, type: str) -> str:
         """The dialect that the user asks for, if this type has it; else ""."""
@@ -93,20 +94,22 @@ def parse_dialects(words: Sequence[str]) -> Dialects:
 def choose_dialect(layer: Layer, dialects: Dialects) -> None:
     """Give the layer the meaning that it has among the dialects of its type, if there are any.
 
-    CompileError if it can be none of them, or several that differ.
+    CompileError if it can be none of them, or several that differ; for layers alike the same error.
     """
     if not (several := layer.layer_type.dialects):
         return
     if name := dialects.asked_for(layer.type):
         reason = "as asked"
+        if foreign := find_foreign_settings(layer, several[name], several):
+            raise layer.message.fault(f"{layer.label}: {foreign} is not in the Caffe of {name}, as asked for", foreign)
     else:
-        name, reason = find_dialect(layer, several)
+        name, reason = find_dialect(layer, several, dialects)
     layer.message.reset_reads()  # those of the dialects that were tried
     layer.layer_type = several[name]
     dialects.record(layer, name, reason)
 
 
-def find_dialect(layer: Layer, several: Mapping[str, LayerType]) -> tuple[str, str]:
+def find_dialect(layer: Layer, several: Mapping[str, LayerType], dialects: Dialects) -> tuple[str, str]:
     """The dialect that the file means, and the reason. CompileError if it can be none of them, or several."""
     against = {name: describe_misfit(layer, kind, several) for name, kind in several.items()}
     traces = dict[str, Trace]()
@@ -128,8 +131,9 @@ def find_dialect(layer: Layer, several: Mapping[str, LayerType]) -> tuple[str, s
     if all(traces[name] == traces[first] for name in others_left):
         return first, f"the same in {' and '.join(others_left)}"
     told = "; ".join(f"in {name}: {first_sentence(several[name])}" for name in fitting)
+    sentence = f"forks of Caffe differ in what {layer.type} is, and the file fits several: {told}"
     advice = f"Say which one is meant: {spell_options(layer.type, fitting)}."
-    raise layer.fault(f"forks of Caffe differ in what {layer.type} is, and the file fits several: {told}", None, advice)
+    raise dialects.undecided.setdefault((layer.type, *fitting), layer.fault(sentence, None, advice))
 
 
 def spell_options(type: str, names: Sequence[str]) -> str:
@@ -150,15 +154,22 @@ def describe_misfit(layer: Layer, kind: LayerType, several: Mapping[str, LayerTy
     for noun, has, wanted in (("bottom", len(layer.bottoms), kind.bottoms), ("top", len(layer.tops), kind.tops)):
         if not wanted[0] <= has <= wanted[1]:
             return f"it takes {describe_range(wanted)} {noun}{'s' * (wanted != (1, 1))}"
-    for other in several.values():
-        if other.param and other.param != kind.param and message.submessages(other.param):
-            return f"it has no {other.param}"
+    if foreign := find_foreign_settings(layer, kind, several):
+        return f"it has no {foreign}"
     own = message.submessages(kind.param) if kind.param else ()
-    if foreign := [name for settings in own for name in settings.written if name not in kind.fields]:
-        return f"it has no {foreign[0]}"
+    if unknown := [name for settings in own for name in settings.written if name not in kind.fields]:
+        return f"it has no {unknown[0]}"
+    if newer := sorted(kind.lacks & layer.importer.types):
+        return f"there is no layer type {newer[0]}"
     if kind.blobs is not None and (layer.stored not in (None, kind.blobs) or len(message["param"]) > kind.blobs):
         return f"it has {kind.blobs} blobs"
     return ""
+
+
+def find_foreign_settings(layer: Layer, kind: LayerType, several: Mapping[str, LayerType]) -> str:
+    """The field with the settings of another dialect that the file gives the layer; "" if there is none."""
+    fields = [other.param for other in several.values() if other.param and other.param != kind.param]
+    return next((name for name in fields if layer.message.submessages(name)), "")
 
 
 def trace_layer(layer: Layer, kind: LayerType) -> Trace:
@@ -184,7 +195,7 @@ class TraceEmitter:
     """Records what a layer's function emits, and leaves the net as it is."""
 
     def __init__(self, importer: GraphEmitter) -> None:
-        self.importer = importer
+        self.importer, self.types, self.makers = importer, importer.types, importer.makers
         self.nodes: list[Trace] = []
         self.keys: dict[Value, object] = {}
         self.warn = lambda sentence: None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 FORKS: Mapping[str, str] = {  # the name of the dialect: the repository on GitHub
+    "bvlc": "BVLC/caffe",
     "ctpn": "tianzhi0549/CTPN",
+    "hed": "s9xie/hed",
     "mobilenet-yolo": "eric612/MobileNet-YOLO",
     "segnet": "alexgkendall/caffe-segnet",
     "synopsys": "foss-for-synopsys-dwc-arc-processors/synopsys-caffe",

@@ -32,6 +32,8 @@ class GraphEmitter(Protocol):
     """The part of the importer that layers use. `net.Importer` implements it."""
 
     warn: Callable[[str], None]
+    types: frozenset[str]
+    makers: dict[str, Layer]
 
     def emit(self, op: Op, inputs: Sequence[Value], loc: Loc) -> tuple[Value, ...]: ...
 

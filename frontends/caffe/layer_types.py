@@ -37,6 +37,7 @@ class LayerType:
     dialect: str = ""
     fields: frozenset[str] = frozenset()  # the settings that the dialect has
     blobs: int | None = None  # how many blobs the dialect learns, if that tells it from others
+    lacks: frozenset[str] = frozenset()  # layer types that speak against the dialect, wherever they are in the net
     dialects: Mapping[str, LayerType] = field(default_factory=dict)
 
     @property
@@ -57,19 +58,21 @@ def layer(
     dialect: str = "",
     fields: Collection[str] = (),
     blobs: int | None = None,
+    lacks: Collection[str] = (),
 ) -> Callable[[Function], Function]:
     """Register a function for layer type `type`. `bottoms` and `tops` are a count, or the least and greatest count.
 
     A type that forks of Caffe define differently is registered once for each, with the fork's name in FORKS as
-    `dialect` and the `fields` of the settings that this fork has; `blobs`, a count of learnt blobs, if that differs.
-    The first sentence of the function's docstring tells a user who has to choose what the dialect does.
+    `dialect` and the `fields` of the settings that this fork has; `blobs`, a count of learnt blobs, if that differs;
+    `lacks`, layer types of which the fork's Caffe is known to have none. The first sentence of the function's docstring
+    tells a user who has to choose what the dialect does.
 
     ValueError if the type is registered already, or for this dialect.
     """
 
     def enter(function: Function) -> Function:
         counts = count_range(bottoms), count_range(tops)
-        made = LayerType(function, param, *counts, shares, dialect, frozenset(fields), blobs)
+        made = LayerType(function, param, *counts, shares, dialect, frozenset(fields), blobs, frozenset(lacks))
         if dialect:
             enter_dialect(type, made)
         else:

@@ -75,6 +75,7 @@ def build_graph(
     importer.report(find_unread(message, "the net"))
     if state.phase == "TRAIN":
         warn("the layers are those of phase TRAIN, and are computed as at TEST: Dropout drops nothing")
+    importer.types = frozenset(layer["type"] for layer in kept)
     importer.report_unknown(kept)
     inputs = read_inputs(message, kept, dict(shapes or {}), outputs, importer.errors, importer.spoiled)
     importer.broken.update(inputs.broken)
@@ -112,7 +113,8 @@ class Importer:
         self.broken: set[str] = set()
         self.doubtful: set[str] = set()  # made with settings that the weights do not fit, so of a doubtful shape
         self.spoiled: set[Message] = set()  # the net or layers, which have unknown fields
-        self.producers: dict[Value, Layer] = {}
+        self.types = frozenset[str]()  # of all layers of the net
+        self.makers: dict[str, Layer] = {}  # by blob: the layer that makes it, not those that write it in place
         self.has_lost_tops = False  # a faulty layer may make a blob that it does not name
 
     def report(self, findings: Iterable[UnusedField]) -> None:
@@ -188,7 +190,7 @@ class Importer:
             self.parameters.forget_errors(layer)
             self.has_lost_tops |= layer.may_lack_tops
             self.broken.update(layer.tops)
-            if not is_doubtful:
+            if not is_doubtful and e not in self.errors:
                 self.errors.append(e)
             return
         if is_doubtful:
@@ -236,7 +238,7 @@ class Importer:
             if blob.name not in layer.tops:
                 blob.readers.append(label)
         for top, value in zip(layer.tops, made, strict=True):
-            self.producers[value] = layer
+            self.makers.setdefault(top, layer)
             if top in self.blobs:
                 blob = self.blobs[top]
                 if len(blob.storage.names) > 1 and not layer.layer_type.shares:

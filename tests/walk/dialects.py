@@ -6,6 +6,18 @@ from .harness import Becomes, Golden, Walk, f32, image, same
 
 CUBE = image(2, 3, 4)
 WALKS: dict[str, list[Walk]] = {
+    "Crop": [
+        Walk(
+            [image(1, 2, 5, 6), image(1, 2, 3, 3)],
+            {
+                "offset": Becomes({"offset": [1, 2]}, lambda t: t.x[0][:, :, 1:4, 2:5]),
+                "axis": Becomes({"axis": 3}, lambda t: t.x[0][..., 1:4]),
+            },
+            {"offset": [1]},
+            dialect="bvlc",
+        ),
+        Walk([image(1, 2, 5, 6)], {}, reads=(0, 0), dialect="hed"),
+    ],
     "Reverse": [
         Walk([CUBE], {"axis": Becomes({"axis": [2]}, lambda t: t.x[0][:, :, ::-1])}, dialect="ctpn"),
         Walk([CUBE], {"axis": Becomes({"axis": [-1, 0]}, lambda t: t.x[0][::-1, :, ::-1])}, dialect="synopsys"),

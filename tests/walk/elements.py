@@ -234,14 +234,7 @@ WALKS = {
         },
         {"tiles": 2},
     ),
-    "Crop": Walk(
-        [image(1, 2, 5, 6), image(1, 2, 3, 3)],
-        {
-            "offset": Becomes({"offset": [1, 2]}, lambda t: t.x[0][:, :, 1:4, 2:5]),
-            "axis": Becomes({"axis": 3}, lambda t: t.x[0][..., 1:4]),
-        },
-        {"offset": [1]},
-    ),
+    "AutoCrop": Walk([image(1, 2, 5, 6)], {}, reads=(0, 0)),
     "ArgMax": Walk(
         [CUBE],
         {

@@ -66,6 +66,7 @@ class Walk:
     settings: Settings = field(default_factory=dict)
     tops: int = 1
     param: str = ""  # another message of LayerParameter that is walked: loss_param
+    reads: Sequence[int] = ()  # the inputs that the layer reads by their index; by default each once
     dialect: str = ""  # of a type that forks of Caffe define differently
 
 
@@ -107,7 +108,7 @@ class Trial:
             f"{' '.join(f'dim: {n}' for n in a.shape)} }} }} }}"
             for i, a in enumerate([*x, f32([0])])
         ]
-        ends = [f'bottom: "x{i}"' for i in range(len(x))] + [f'top: "y{i}"' for i in range(tops)]
+        ends = [f'bottom: "x{i}"' for i in self.walk.reads or range(len(x))] + [f'top: "y{i}"' for i in range(tops)]
         merged = {**self.walk.settings, **settings}
         own = (
             f"{self.param} {{ {render(self.message, merged)} }}"

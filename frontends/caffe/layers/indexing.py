@@ -1,25 +1,12 @@
-"""Layers that select, repeat or reorder elements: Crop, Tile, Permute, Reverse, Embed, BatchReindex, Filter."""
+"""Layers that select, repeat or reorder elements: Tile, Permute, Reverse, Embed, BatchReindex, Filter."""
 
 from __future__ import annotations
 
 from ....compiler.ir import Value
 from ....compiler.ops.arithmetic import Power
 from ....compiler.ops.channels import Bias
-from ....compiler.ops.indexing import Crop, Filter, Flip, Gather, Tile, Transpose
+from ....compiler.ops.indexing import Filter, Flip, Gather, Tile, Transpose
 from ..layer import MANY, Layer, layer
-
-
-@layer("Crop", "crop_param", bottoms=2)
-def crop(l: Layer, x: Value, like: Value) -> Value:
-    """Crop the first bottom to the second's sizes from `axis` on; one offset, or one per axis (crop_layer.cpp)."""
-    p = l.param
-    if "crop_param" not in l.message:
-        older = "the older Caffe of FCN and HED, which has no crop_param, derives offsets from the layers between"
-        l.importer.warn(f'layer "{l.name}" crops from offset 0, as Caffe does without crop_param; {older}')
-    axis, offsets = l.axis(p["axis"], x), p["offset"]
-    if len(offsets) > 1 and len(offsets) != x.type.rank - axis:
-        raise l.fault(f"it has {len(offsets)} offsets, and crops {x.type.rank - axis} axes", "offset")
-    return l.emit(Crop(axis=axis, offset=offsets or (0,)), x, like)
 
 
 @layer("Tile", "tile_param")
