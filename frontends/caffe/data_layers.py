@@ -14,8 +14,8 @@ from ..files.message import Message
 from .message_builder import replace_fields
 
 Shape = Sequence[Dim]
-Sizes = tuple[int, ...]  # n, c, h, w; 0 where the prototxt does not state one
-EXAMPLE_SIZES = (1, 3, 224, 224)  # n, c, h, w that the advice uses for unknown sizes
+Sizes = tuple[int, ...]  # n, c, h, w, of videos n, c, frames, h, w; 0 where the prototxt does not state one
+EXAMPLE_SIZES = {4: (1, 3, 224, 224), 5: (1, 3, 16, 112, 112)}  # that the advice uses for unknown sizes
 
 
 def memory_data_sizes(layer: Message) -> Sizes:
@@ -45,6 +45,17 @@ def hdf5_data_sizes(layer: Message) -> Sizes:
     return layer["hdf5_data_param"]["batch_size"], 0, 0, 0
 
 
+def video_data_sizes(layer: Message) -> Sizes:
+    """C3D's videos, whose older files have the settings of ImageData; those of the SSD fork state no size."""
+    older = "image_data_param" in layer and "video_data_param" not in layer
+    p = layer["image_data_param" if older else "video_data_param"]
+    if "new_length" not in p:
+        return unknown_sizes(layer)
+    high, wide = crop_size(layer, p["crop_size"])
+    channels = 3 if p["is_color"] else 1
+    return p["batch_size"], channels, p["new_length"], high or p["new_height"], wide or p["new_width"]
+
+
 def unknown_sizes(layer: Message) -> Sizes:
     return 0, 0, 0, 0
 
@@ -63,10 +74,16 @@ DATA_LAYERS: Mapping[str, Callable[[Message], Sizes]] = {
     "WindowData": window_data_sizes,
     "HDF5Data": hdf5_data_sizes,
     "AnnotatedData": database_sizes,
-    "VideoData": unknown_sizes,
+    "VideoData": video_data_sizes,
     "DenseImageData": unknown_sizes,
 }
-LABELLED_LAYERS = ("MemoryData", "Data", "ImageData", "WindowData")  # the second top is one label per image
+LABELLED_LAYERS = (
+    "MemoryData",
+    "Data",
+    "ImageData",
+    "WindowData",
+    "VideoData",
+)  # the second top is one label per image
 
 
 def top_shapes(layer: Message, given: Mapping[str, Shape]) -> list[Shape | None]:
@@ -113,8 +130,8 @@ def constant_warnings(layers: Iterable[Message]) -> Iterator[str]:
 def shape_advice(layer: Message, top: str) -> str:
     """Advice for a top whose shape is unknown: the --shape option with the sizes that are known."""
     if layer["type"] in DATA_LAYERS and top == layer["top"][0]:
-        sizes = [n or usual for n, usual in zip(DATA_LAYERS[layer["type"]](layer), EXAMPLE_SIZES, strict=True)]
-        example = ",".join(map(str, sizes))
+        sizes = DATA_LAYERS[layer["type"]](layer)
+        example = ",".join(str(n or usual) for n, usual in zip(sizes, EXAMPLE_SIZES[len(sizes)], strict=True))
     else:
         example = "1"
     return f"Make it an input, with the sizes that it has: --shape {top}={example}; or use the deploy prototxt."

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 FORKS: Mapping[str, str] = {  # the name of the dialect: the repository on GitHub
     "bvlc": "BVLC/caffe",
+    "c3d": "facebook/C3D",
     "ctpn": "tianzhi0549/CTPN",
     "hed": "s9xie/hed",
     "mobilenet-yolo": "eric612/MobileNet-YOLO",

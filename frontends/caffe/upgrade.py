@@ -12,10 +12,23 @@ from __future__ import annotations
 from ...compiler.errors import CompileError, Loc
 from ..files.generations import V1_TYPES
 from ..files.message import Message
+from ..files.schema import field_types
 from .message_builder import MessageBuilder, replace_fields
 from .upgrade_v0 import fold_padding, upgrade_v0_layer
 
-DATA_PARAMS = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
+DATA_PARAMS = {
+    "DATA": "data_param",
+    "IMAGE_DATA": "image_data_param",
+    "WINDOW_DATA": "window_data_param",
+    "VIDEO_DATA": "image_data_param",  # of C3D
+}
+# C3D's types of this generation: today's type, and its message in place of the one that 2-D layers have, too.
+C3D_TYPES = {
+    "CONVOLUTION3D": ("Convolution3D", "convolution_param", "convolution3d_param"),
+    "DECONVOLUTION3D": ("Deconvolution3D", "convolution_param", "convolution3d_param"),
+    "POOLING3D": ("Pooling3D", "pooling_param", "pooling3d_param"),
+    "VIDEO_DATA": ("VideoData", "", ""),
+}
 UNCHANGED_FIELDS = (
     "name",
     "bottom",
@@ -52,13 +65,28 @@ def upgrade_v1_layer(layer: Message) -> Message:
     draft = MessageBuilder("LayerParameter", layer)
     for field in UNCHANGED_FIELDS:
         draft.copy(layer, field)
+    renamed, flat, videos = C3D_TYPES.get(layer["type"], ("", "", ""))
     if "type" in layer:
-        draft.add("type", (V1_TYPES.get(layer["type"], layer["type"]),), (layer.loc_of("type"),))
+        draft.add("type", (renamed or V1_TYPES.get(layer["type"], layer["type"]),), (layer.loc_of("type"),))
     if specs := param_specs(layer):
         draft.add("param", specs)
     for field in layer.written:
-        if field.endswith("_param"):
+        if field.endswith("_param") and field == flat:
+            draft.add(
+                videos, (retyped(layer[field], field_types("LayerParameter")[videos].message),), (layer.loc_of(field),)
+            )
+        elif field.endswith("_param"):
             draft.copy(layer, field)
+    return draft.build()
+
+
+def retyped(settings: Message, type: str) -> Message:
+    """The settings as a message of another type. CompileError for a field that this one lacks."""
+    draft = MessageBuilder(type, settings)
+    for field in settings.written:
+        if field not in field_types(type):
+            raise settings.fault(f"Caffe has no field {field} in {type}", field, "Remove it.")
+        draft.copy(settings, field)
     return draft.build()
 
 

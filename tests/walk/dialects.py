@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .harness import Becomes, Golden, Walk, f32, image, same
+from .videos import POOLING3D
 
 CUBE = image(2, 3, 4)
 WALKS: dict[str, list[Walk]] = {
@@ -22,6 +23,7 @@ WALKS: dict[str, list[Walk]] = {
         Walk([CUBE], {"axis": Becomes({"axis": [2]}, lambda t: t.x[0][:, :, ::-1])}, dialect="ctpn"),
         Walk([CUBE], {"axis": Becomes({"axis": [-1, 0]}, lambda t: t.x[0][::-1, :, ::-1])}, dialect="synopsys"),
     ],
+    "Pooling3D": POOLING3D,
     "Upsample": [
         Walk(
             [f32([[[[1, 2], [3, 4]]]]), f32([[[[0, 3], [4, 8]]]])],

@@ -52,7 +52,8 @@ def windows(goldens: dict[str, Row], group: str = "", learns: bool = True) -> di
         "weight_filler bias_filler": fillers(),
         "force_nd_im2col": Nothing(HOW, [True, False]),
         "kernel_depth temporal_pad": Refused(2),
-        "temporal_stride": Refused(2),
+        "temporal_stride filter_group": Refused(2),
+        "kernel_shape stride_shape pad_shape": Refused({"dim": [2, 2]}),
         **(SIDES if learns else {"pad_l pad_r pad_t pad_b pad_type": Refused(2)}),
         **goldens,
         **({} if learns else unread),
@@ -228,6 +229,7 @@ WALKS = {
             ),
             "torch_pooling": Refused(True),
             "kernel_depth temporal_stride": Refused(2),
+            "kernel_shape stride_shape pad_shape": Refused({"dim": [2, 2]}),
             "pad_l pad_r pad_t pad_b": Becomes(
                 {"pool": "AVE", "pad_l": 2, "pad_r": 1, "pad_t": 1, "pad_b": 1, "stride": 3, "kernel_size": 3}, averages
             ),

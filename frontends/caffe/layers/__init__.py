@@ -19,6 +19,7 @@ from . import (
     score,
     shape,
     sources,
+    video,
     window,
 )
 
@@ -41,5 +42,6 @@ __all__ = [
     "score",
     "shape",
     "sources",
+    "video",
     "window",
 ]
