@@ -144,6 +144,7 @@ ATTRIBUTE_TYPES: Mapping[str, Callable[[Any], bool]] = {
     "deviation or variance": lambda value: value in ("deviation", "variance"),
     "all, valid, batch or none": lambda value: value in ("all", "valid", "batch", "none"),
     "a whole number or null": lambda value: value is None or is_whole_number(value),
+    "a list of numbers": list_of(is_number),
     "a list of whole numbers": list_of(is_whole_number),
     "a list of whole numbers or null": lambda value: value is None or list_of(is_whole_number)(value),
     "a list of axes or nulls": list_of(lambda axis: axis is None or is_whole_number(axis)),

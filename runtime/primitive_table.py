@@ -214,6 +214,27 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
             "confidence": Attribute("a number"),
         },
     ),
+    "proposals": PrimitiveSchema(
+        "scores [N,2A,H,W], deltas [N,4A,H,W], the image's height, width and scale; results: boxes [found,5] of image, "
+        "xmin, ymin, xmax, ymax, and optionally their scores",
+        (3, 3),
+        {
+            "anchors": Attribute("a list of numbers"),
+            "form": Attribute("a text"),
+            "stride": Attribute("a whole number", 16),
+            "min_size": number_or(16.0),
+            "before": Attribute("a whole number", 6000),
+            "after": Attribute("a whole number", 300),
+            "threshold": number_or(0.7),
+            "scores": FLAG,
+        },
+        (1, 2),
+    ),
+    "text_boxes": PrimitiveSchema(
+        "deltas [1,2A,H,W], the image's height and width; the result is boxes [H*W*A,4] of xmin, ymin, xmax, ymax",
+        (2, 2),
+        {"anchors": Attribute("a list of numbers"), "stride": Attribute("a whole number", 16)},
+    ),
     "reduce": PrimitiveSchema(
         "x: reduced over the axes from `axis` on, times `coeff`",
         (1, 1),

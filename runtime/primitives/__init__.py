@@ -20,6 +20,7 @@ from .primitive import Operand as Operand
 from .primitive import PackedWeights as PackedWeights
 from .primitive import Primitive as Primitive
 from .primitive import Run as Run
+from .proposal import PROPOSALS
 from .pyramid import PYRAMID_POOL
 from .recurrent import LSTM, LSTM_UNIT, RNN
 from .reduction import ARGMAX, REDUCE, STANDARDIZE
@@ -27,6 +28,7 @@ from .resizing import INTERP, UNPOOL, UPSAMPLE
 from .roi import ROI_ALIGN
 from .roi_bins import PSROI_POOL, ROI_GRID, ROI_POOL
 from .scores import ACCURACY, CROSS_ENTROPY, HINGE, TOTAL_LOSS
+from .text_boxes import TEXT_BOXES
 
 IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "conv_packed": CONV_PACKED,
@@ -63,6 +65,8 @@ IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "lstm_unit": LSTM_UNIT,
     "rnn": RNN,
     "detection_output": DETECTION_OUTPUT,
+    "proposals": PROPOSALS,
+    "text_boxes": TEXT_BOXES,
     "reduce": REDUCE,
     "argmax": ARGMAX,
     "standardize": STANDARDIZE,

@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .primitive import CallSite, Primitive, Run, require
+from .suppression import Floats, Ints, box_areas, jaccard_overlap, suppress
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.intp]
 NO_DETECTION = -1.0
 
 
@@ -73,7 +71,8 @@ def detect_image(attributes: Mapping[str, Any], image: int, boxes: Floats, score
     def select_class(c: int) -> Iterator[tuple[float, int, int]]:
         order = sort_by_score(scores[:, c], np.flatnonzero(above[:, c]), attributes["top_k"])
         column = 0 if attributes["share_location"] else c
-        for i in non_max_suppression(boxes[order, column], attributes["nms_threshold"], attributes["eta"]):
+        mine = boxes[order, column]
+        for i in suppress(mine, box_areas(mine), jaccard_overlap, attributes["nms_threshold"], attributes["eta"]):
             yield -float(scores[order[i], c]), c, int(order[i])
 
     best = merge(*map(select_class, wanted), key=itemgetter(0))  # of equal scores the lower class is first
@@ -94,35 +93,6 @@ def sort_by_score(scores: Floats, candidates: Ints, most: int) -> Ints:
         candidates, own = candidates[enough], own[enough]
     order: Ints = candidates[np.argsort(-own, kind="stable")]
     return order if most < 0 else order[:most]
-
-
-def non_max_suppression(boxes: Floats, threshold: float, eta: float) -> Iterator[int]:
-    """The indices of the boxes that are kept, of boxes [n, 4] sorted by falling score.
-
-    `left`: candidates that no kept box suppresses so far; `worst`: the largest overlap of each with a kept box. The
-    threshold never rises (adaptive NMS, eta < 1), so a suppressed box stays suppressed.
-    """
-    limit, factor = np.float32(threshold), np.float32(eta)
-    left, worst, areas = np.arange(len(boxes)), np.zeros(len(boxes), np.float32), box_areas(boxes)
-    while len(left):
-        yield int(left[0])
-        if eta < 1 and limit > 0.5:
-            limit = np.float32(limit * factor)
-        low, high, kept = boxes[1:, :2], boxes[1:, 2:], boxes[0]  # Caffe's std::max and std::min, where kept is NaN
-        size = np.where(kept[2:] < high, kept[2:], high) - np.where(low < kept[:2], kept[:2], low)
-        both = size[:, 0] * size[:, 1]
-        meet = (size[:, 0] > 0) & (size[:, 1] > 0)
-        overlap = np.divide(both, areas[0] + areas[1:] - both, out=np.zeros_like(both), where=meet)
-        worst = np.maximum(worst[1:], overlap)
-        stay = worst <= limit
-        left, boxes, areas, worst = left[1:][stay], boxes[1:][stay], areas[1:][stay], worst[stay]
-
-
-def box_areas(boxes: Floats) -> Floats:
-    """Areas [n]; 0 for a box of negative width or height."""
-    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    made: Floats = np.where((width < 0) | (height < 0), np.float32(0), width * height)
-    return made
 
 
 def decode_corner(prior: Floats, x: Floats) -> Floats:

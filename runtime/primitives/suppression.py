@@ -1,0 +1,74 @@
+"""Non-maximum suppression: of boxes by falling score, those that overlap too much with a better one are dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+Overlap = Callable[[Floats, Any, Floats, Floats], Floats]
+"""(box [4], its area, boxes [n, 4], their areas) -> how much the box overlaps with each [n]."""
+
+
+def suppress(
+    boxes: Floats, areas: Floats, overlap: Overlap, threshold: float, eta: float = 1.0, at_threshold: bool = True
+) -> Iterator[int]:
+    """The indices of the boxes that are kept, of boxes [n, 4] sorted by falling score; a lazy stream.
+
+    A box is dropped if its overlap with a kept one is above `threshold`, or NaN, or equals it and not `at_threshold`.
+    `left`: candidates that no kept box suppresses so far; `worst`: the largest overlap of each with a kept box. The
+    threshold is multiplied by `eta` after each kept box while it is above 0.5; it never rises, so a suppressed box
+    stays suppressed.
+    """
+    limit, factor = np.float32(threshold), np.float32(eta)
+    left, worst = np.arange(len(boxes)), np.zeros(len(boxes), np.float32)
+    while len(left):
+        yield int(left[0])
+        if eta < 1 and limit > 0.5:
+            limit = np.float32(limit * factor)
+        worst = np.maximum(worst[1:], overlap(boxes[0], areas[0], boxes[1:], areas[1:]))
+        stay = worst <= limit if at_threshold else worst < limit
+        left, boxes, areas, worst = left[1:][stay], boxes[1:][stay], areas[1:][stay], worst[stay]
+
+
+def jaccard_overlap(box: Floats, area: Any, boxes: Floats, areas: Floats) -> Floats:
+    """Intersection over union (SSD fork, JaccardOverlap): 0 where boxes only touch."""
+    low, high = boxes[:, :2], boxes[:, 2:]  # Caffe's std::max and std::min, where the kept box is NaN
+    size = np.where(box[2:] < high, box[2:], high) - np.where(low < box[:2], box[:2], low)
+    both = size[:, 0] * size[:, 1]
+    meet = (size[:, 0] > 0) & (size[:, 1] > 0)
+    return np.divide(both, area + areas - both, out=np.zeros_like(both), where=meet)
+
+
+def pixel_overlap(box: Floats, area: Any, boxes: Floats, areas: Floats) -> Floats:
+    """Intersection over union of boxes that include their last pixel (py_cpu_nms)."""
+    size = np.maximum(np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]) + np.float32(1), 0)
+    both = size[:, 0] * size[:, 1]
+    made: Floats = both / (area + areas - both)
+    return made
+
+
+def pixel_overlap_of_touching(box: Floats, area: Any, boxes: Floats, areas: Floats) -> Floats:
+    """As pixel_overlap, but 0 for boxes that are less than a pixel apart (caffe-windows, nms.cpp)."""
+    apart = ((box[:2] > boxes[:, 2:]) | (box[2:] < boxes[:, :2])).any(1)
+    made: Floats = np.where(apart, np.float32(0), pixel_overlap(box, area, boxes, areas))
+    return made
+
+
+def box_areas(boxes: Floats) -> Floats:
+    """Areas [n]; 0 for a box of negative width or height (SSD fork, BBoxSize)."""
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    made: Floats = np.where((width < 0) | (height < 0), np.float32(0), width * height)
+    return made
+
+
+def pixel_areas(boxes: Floats) -> Floats:
+    """Areas [n] of boxes that include their last pixel."""
+    one = np.float32(1)
+    made: Floats = (boxes[:, 2] - boxes[:, 0] + one) * (boxes[:, 3] - boxes[:, 1] + one)
+    return made
