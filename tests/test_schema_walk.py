@@ -198,6 +198,13 @@ CHECKS: dict[str, tuple[dict[str, Any], ...]] = {
         {"num_axes": -2},
         {"num_axes": 4},
     ),
+    "Proposal": (
+        {"feat_stride": 0},
+        {"anchor_base_size": -1},
+        {"max_rois": 0},
+        {"pre_nms_topn": 0},
+        {"anchor_scale": 1},
+    ),
     "PSROIPooling": ({"output_dim": 1}, {"output_dim": 0}, {"group_size": 0}, {"spatial_scale": None}),
     "ROIAlign": ({"pooled_h": 0}, {"pooled_w": None}),
     "ROIPooling": ({"pooled_h": 0}, {"pooled_w": None}),

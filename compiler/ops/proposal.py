@@ -40,7 +40,7 @@ class Proposals(Op):
     happynear    caffe-windows, pva-faster-rcnn. Boxes as in python, but too small ones have score 0, and the order of
                  equal scores is that of the layer's quicksort. The scale is one number for the height and one for the
                  width. Boxes that do not touch do not overlap, though less than a pixel apart. Scores are [?].
-    mini         mini-caffe: the same, with another quicksort, one scale, and without the rule for boxes apart. One image.
+    mini         mini-caffe: the same, with another quicksort, one scale, and no rule for boxes apart. One image.
     """
 
     anchors: tuple[float, ...]
@@ -144,7 +144,7 @@ def decode(anchors: Tensor, stride: int, deltas: Tensor, size: Tensor, form: str
 
 
 def partial_sort(scores: list[float], most: int) -> list[int]:
-    """std::partial_sort of (score, index), falling: a better one replaces the worst of the best, and leaves it there."""
+    """std::partial_sort of (score, index), falling: a better one takes the place of the worst of the best."""
     best, rest = sorted(zip(scores[:most], range(most), strict=False)), list[int]()
     for pair in zip(scores[most:], range(most, len(scores)), strict=True):
         insort(best, pair)
@@ -202,10 +202,10 @@ class TextBoxes(Op):
     """A box of every anchor at every cell, moved up or down (Tian et al. 2016, CTPN, text_proposal_layer.py).
 
     Operands, for a anchors: deltas [1, 2 a, h, w], and the image's height and width, the first of [1, 2] or more
-    numbers. The result is [h w a, 4]: xmin, ymin, xmax, ymax. `anchors` are such boxes at the first cell; those of other
-    cells are `stride` pixels apart. The height of an anchor is ymax - ymin + 1. The deltas move the middle of ymin and
-    ymax by the height times the first, and the box is exp of the second times the height. It is cut to 0 ... size - 1 of
-    the image.
+    numbers. The result is [h w a, 4]: xmin, ymin, xmax, ymax. `anchors` are such boxes at the first cell; those of
+    other cells are `stride` pixels apart. The height of an anchor is ymax - ymin + 1. The deltas move the middle of
+    ymin and ymax by the height times the first, and the box is exp of the second times the height. It is cut to
+    0 ... size - 1 of the image.
     """
 
     anchors: tuple[float, ...]

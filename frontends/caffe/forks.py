@@ -9,7 +9,11 @@ FORKS: Mapping[str, str] = {  # the name of the dialect: the repository on GitHu
     "c3d": "facebook/C3D",
     "ctpn": "tianzhi0549/CTPN",
     "hed": "s9xie/hed",
+    "happynear": "happynear/caffe-windows",
+    "mini-caffe": "luoyetx/mini-caffe",
     "mobilenet-yolo": "eric612/MobileNet-YOLO",
+    "mscnn": "zhaoweicai/mscnn",
+    "pva": "sanghoon/pva-faster-rcnn",
     "segnet": "alexgkendall/caffe-segnet",
     "synopsys": "foss-for-synopsys-dwc-arc-processors/synopsys-caffe",
 }

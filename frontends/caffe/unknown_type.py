@@ -12,7 +12,6 @@ from .layer import LAYERS
 from .upgrade_v0 import TYPES as V0_TYPES
 
 TYPE_ADVICE = {
-    "Python": "Where it only brings data, put an Input layer in its place; else see docs/adding_a_layer.md.",
     "HDF5Output": "Take it out, and ask for its bottoms as outputs.",
 }
 
@@ -38,9 +37,6 @@ def unknown_type_error(layer: Message, file: Message) -> CompileError:
     elif type in V1_TYPES or type in V0_TYPES:
         sentence += f"; {current_name(type)} was called {type} in Caffe's older files"
         advice = f'Write type: "{current_name(type)}".'
-    if type == "Python":
-        code = layer["python_param"]
-        sentence += f"; its code, {code['module']}.{code['layer']}, is not in the file"
     return layer.fault(sentence, "type" if "type" in layer else None, advice)
 
 

@@ -62,7 +62,7 @@ def decode(anchors: Floats, stride: int, deltas: Floats, size: Floats, form: str
     move = deltas.transpose(1, 2, 0).reshape(height, width, -1, 4)
     centre = move[..., :2] * sides + centre
     half = np.float32(0.5) * (np.exp(move[..., 2:]) * sides)
-    boxes = np.concatenate([centre - half, centre + half], -1).reshape(-1, 4)
+    boxes: Floats = np.concatenate([centre - half, centre + half], -1).reshape(-1, 4)
     limit = (np.trunc(size) if form == "synopsys" else size)[[1, 0, 1, 0]] - np.float32(1)
     boxes = np.maximum(np.minimum(boxes, limit), np.float32(0))
     if form in QUICK:
@@ -113,7 +113,7 @@ def select_synopsys(
 
 
 def partial_order(scores: Floats, most: int) -> Ints:
-    """libstdc++'s partial_sort of (score, index) by falling pairs: the first `most` sorted, the others as it leaves them.
+    """libstdc++'s partial_sort of (score, index) by falling pairs: `most` sorted, the others as it leaves them.
 
     Its heap holds the best so far; a better one takes the place of the worst in it, which goes where that one was.
     """

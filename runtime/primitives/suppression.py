@@ -42,7 +42,8 @@ def jaccard_overlap(box: Floats, area: Any, boxes: Floats, areas: Floats) -> Flo
     size = np.where(box[2:] < high, box[2:], high) - np.where(low < box[:2], box[:2], low)
     both = size[:, 0] * size[:, 1]
     meet = (size[:, 0] > 0) & (size[:, 1] > 0)
-    return np.divide(both, area + areas - both, out=np.zeros_like(both), where=meet)
+    made: Floats = np.divide(both, area + areas - both, out=np.zeros_like(both), where=meet)
+    return made
 
 
 def pixel_overlap(box: Floats, area: Any, boxes: Floats, areas: Floats) -> Floats:

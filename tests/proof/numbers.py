@@ -6,6 +6,7 @@ A name is a kind and a unique suffix, as in `w3`; the data depends only on the n
     w    around 0, scaled by the fan-in            flag    0 or 1
     v    between 0.25 and 1.25                     prior   boxes and their variances, [1, 2, 4 boxes]
     roi3 boxes [r, 5] in images 0, 1 or 2, of 0 to 8 pixels
+    info an image's height and width, of 20 to 40 pixels, and then scales around 1
     late like w, but without data while passes run
 
 `w3_again` and `w3_again2` hold the same data as `w3`. A dimension `?n` is two thirds of n at run time, for all values,
@@ -45,6 +46,12 @@ def image_boxes(state: np.random.RandomState, shape: tuple[int, ...], count: int
     return np.hstack([state.randint(0, max(count, 1), (shape[0], 1)), low, low + size]).reshape(shape)
 
 
+def image_info(state: np.random.RandomState, shape: tuple[int, ...], count: int) -> np.ndarray:
+    made = state.uniform(0.8, 1.2, shape)
+    made.reshape(-1)[:2] = state.uniform(20, 40, 2)
+    return made
+
+
 FILLS: dict[str, Fill] = {
     "x": lambda state, shape, count: state.standard_normal(shape),
     "w": normal_by_fan_in,
@@ -54,6 +61,7 @@ FILLS: dict[str, Fill] = {
     "flag": lambda state, shape, count: state.randint(0, 2, shape),
     "prior": prior_boxes,
     "roi": image_boxes,
+    "info": image_info,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .harness import Becomes, Golden, Walk, f32, image, same
+from .regions import PROPOSAL, ROI_ALIGN
 from .videos import POOLING3D
 
 CUBE = image(2, 3, 4)
@@ -19,6 +20,8 @@ WALKS: dict[str, list[Walk]] = {
         ),
         Walk([image(1, 2, 5, 6)], {}, reads=(0, 0), dialect="hed"),
     ],
+    "Proposal": PROPOSAL,
+    "ROIAlign": ROI_ALIGN,
     "Reverse": [
         Walk([CUBE], {"axis": Becomes({"axis": [2]}, lambda t: t.x[0][:, :, ::-1])}, dialect="ctpn"),
         Walk([CUBE], {"axis": Becomes({"axis": [-1, 0]}, lambda t: t.x[0][::-1, :, ::-1])}, dialect="synopsys"),

@@ -310,10 +310,14 @@ WALKS = {
         },
         {"min_size": [30]},
     ),
-    "ROIAlign": Walk(
-        [image(1, 2, 8, 8), f32([[0, 1, 1, 5, 6]])],
-        {"pooled_h pooled_w spatial_scale": Golden("roi_align_batch2")},
-        {"pooled_h": 2, "pooled_w": 2},
+    "Python": Walk(
+        [PICTURE],
+        {
+            "module layer": Refused("other", "is not in the file"),
+            "param_str": Becomes({"param_str": "{'phase': 'TEST', 'p': 0.75}"}, lambda t: t.x[0] * 4),
+            "share_in_parallel": Nothing("it is about several solvers", [True]),
+        },
+        {"module": "spatial_dropout", "layer": "SpatialDropoutLayer", "param_str": "{'phase': 'TEST', 'p': 0.5}"},
     ),
     "ROIPooling": Walk(
         [image(1, 2, 8, 8), f32([[0, 1, 1, 5, 6]])],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ....compiler.ir import Value
-from ....compiler.ops.roi import PsRoiPool, RoiAlign, RoiPool
+from ....compiler.ops.roi import PsRoiPool, RoiAlign, RoiGrid, RoiPool
 from ..layer import Layer, layer
+
+POOLING_FIELDS = ("pooled_h", "pooled_w", "spatial_scale", "pad_ratio")  # as in mscnn
 
 
 @layer("ROIPooling", "roi_pooling_param", bottoms=2)
@@ -26,11 +28,20 @@ def psroi_pooling(l: Layer, x: Value, rois: Value) -> Value:
     return l.emit(op, x, rois)
 
 
-@layer("ROIAlign", "roi_align_param", bottoms=2)
+@layer("ROIAlign", "roi_align_param", bottoms=2, dialect="synopsys", fields=("pooled_h", "pooled_w", "spatial_scale"))
 def roi_align(l: Layer, x: Value, rois: Value) -> Value:
-    """The maximum of four samples in each bin of each box (synopsys-caffe, roi_align_layer.cpp)."""
+    """The maximum of four samples in each bin of each box (synopsys-caffe's roi_align_layer.cpp)."""
     height, width = pooled_size(l)
     return l.emit(RoiAlign(height=height, width=width, scale=l.number("spatial_scale")), x, rois)
+
+
+@layer("ROIAlign", "roi_pooling_param", bottoms=2, dialect="mscnn", fields=POOLING_FIELDS)
+def roi_align_corners(l: Layer, x: Value, rois: Value) -> Value:
+    """Samples at the corners of the bins of each box, one more than bins (mscnn's and Cascade R-CNN's ROIAlign)."""
+    height, width = pooled_size(l)
+    return l.emit(
+        RoiGrid(height=height, width=width, scale=l.number("spatial_scale"), pad=l.number("pad_ratio")), x, rois
+    )
 
 
 def pooled_size(l: Layer) -> tuple[int, int]:

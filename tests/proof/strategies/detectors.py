@@ -8,6 +8,7 @@ from dataclasses import replace
 from cortado.compiler.ir import Value
 from cortado.compiler.ops.detection import CODES, DetectionOutput
 from cortado.compiler.ops.prior_box import PriorBox
+from cortado.compiler.ops.proposal import FORMS, Proposals, TextBoxes
 from cortado.compiler.ops.recurrent import Lstm, LstmUnit, Rnn
 from cortado.compiler.ops.roi import PsRoiPool, RoiAlign, RoiGrid, RoiPool
 
@@ -70,6 +71,33 @@ def psroi_pool(d: NetBuilder) -> Value:
     return d.add(op, x, boxes(d, x.type.shape[0]))
 
 
+def proposals(d: NetBuilder) -> object:
+    """Scores are an input, so that no two are nearly equal in one precision only; deltas a product of a value."""
+    form, count = d.dice.pick(FORMS), d.dice.between(1, 3)
+    images = d.dice.between(1, 2) if form == "happynear" else 1
+    size = (d.dice.between(1, 4), d.dice.between(1, 4))
+    corners = [(-1.0 - i, -2.0, 4.0 + 3 * i, 5.0 + i) for i in range(count)]
+    op = Proposals(
+        anchors=tuple(x for box in corners for x in box),
+        form=form,
+        stride=d.dice.between(3, 8),
+        min_size=d.dice.pick((0.0, 6.0)),
+        before=d.dice.pick((5, 100)),
+        after=d.dice.pick((2, 50)),
+        threshold=d.dice.pick((0.3, 0.7)),
+        scores=d.dice.chance(0.5),
+    )
+    scores = d.new_input("v", images, 2 * count, *size)
+    return d.add_all(op, scores, d.new_input("w", images, 4 * count, *size), d.new_input("info", 1, 4))
+
+
+def text_boxes(d: NetBuilder) -> Value:
+    count = d.dice.between(1, 3)
+    op = TextBoxes(anchors=(0.0, 2.0, 15.0, 12.0) * count, stride=d.dice.between(3, 16))
+    deltas = d.new_input("x", 1, 2 * count, d.dice.between(1, 3), d.dice.between(1, 3))
+    return d.add(op, deltas, d.new_input("info", 1, 3))
+
+
 def sequence(d: NetBuilder, width: int) -> Value:
     """A sequence [t, n, width]: a value of rank 3, and a matrix product to this width."""
     x = d.value(lambda v: v.type.rank >= 3 and has_static_dims(v))
@@ -110,6 +138,8 @@ STRATEGIES = {
     "roi_pool": on_boxes(RoiPool),
     "roi_grid": on_boxes(RoiGrid),
     "psroi_pool": psroi_pool,
+    "proposals": proposals,
+    "text_boxes": text_boxes,
     "lstm": lstm,
     "rnn": rnn,
     "lstm_unit": lstm_unit,
