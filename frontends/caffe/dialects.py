@@ -111,6 +111,7 @@ def choose_dialect(layer: Layer, dialects: Dialects) -> None:
 
 def find_dialect(layer: Layer, several: Mapping[str, LayerType], dialects: Dialects) -> tuple[str, str]:
     """The dialect that the file means, and the reason. CompileError if it can be none of them, or several."""
+    several = {name: kind for name, kind in several.items() if not kind.on_request}
     against = {name: describe_misfit(layer, kind, several) for name, kind in several.items()}
     traces = dict[str, Trace]()
     fitting = [name for name in several if not against[name]]

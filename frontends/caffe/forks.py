@@ -7,9 +7,12 @@ from collections.abc import Mapping
 FORKS: Mapping[str, str] = {  # the name of the dialect: the repository on GitHub
     "bvlc": "BVLC/caffe",
     "c3d": "facebook/C3D",
+    "crnn": "yalecyu/crnn.caffe",
     "ctpn": "tianzhi0549/CTPN",
+    "ctpn-gpu": "tianzhi0549/CTPN on a GPU",
     "hed": "s9xie/hed",
     "happynear": "happynear/caffe-windows",
+    "jolibrain": "jolibrain/caffe",
     "mini-caffe": "luoyetx/mini-caffe",
     "mobilenet-yolo": "eric612/MobileNet-YOLO",
     "mscnn": "zhaoweicai/mscnn",

@@ -10,7 +10,7 @@ A new layer is one such function and, if the language has no operators for it, a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...compiler.ir import Value
@@ -38,6 +38,7 @@ class LayerType:
     fields: frozenset[str] = frozenset()  # the settings that the dialect has
     blobs: int | None = None  # how many blobs the dialect learns, if that tells it from others
     lacks: frozenset[str] = frozenset()  # layer types that speak against the dialect, wherever they are in the net
+    on_request: bool = False  # the dialect is taken only if a user asks for it
     dialects: Mapping[str, LayerType] = field(default_factory=dict)
 
     @property
@@ -59,12 +60,14 @@ def layer(
     fields: Collection[str] = (),
     blobs: int | None = None,
     lacks: Collection[str] = (),
+    on_request: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a function for layer type `type`. `bottoms` and `tops` are a count, or the least and greatest count.
 
     A type that forks of Caffe define differently is registered once for each, with the fork's name in FORKS as
     `dialect` and the `fields` of the settings that this fork has; `blobs`, a count of learnt blobs, if that differs;
-    `lacks`, layer types of which the fork's Caffe is known to have none. The first sentence of the function's docstring
+    `lacks`, layer types of which the fork's Caffe is known to have none; `on_request` if it is for users who ask for it
+    alone, such as what the fork's code for another device computes. The first sentence of the function's docstring
     tells a user who has to choose what the dialect does.
 
     ValueError if the type is registered already, or for this dialect.
@@ -73,6 +76,7 @@ def layer(
     def enter(function: Function) -> Function:
         counts = count_range(bottoms), count_range(tops)
         made = LayerType(function, param, *counts, shares, dialect, frozenset(fields), blobs, frozenset(lacks))
+        made = replace(made, on_request=on_request)
         if dialect:
             enter_dialect(type, made)
         else:

@@ -33,6 +33,7 @@ NO_EFFECT = {
     "BNParameter": {"momentum", "frozen"},
     "EltwiseParameter": {"stable_prod_grad"},
     "RecurrentParameter": {"debug_info"},
+    "LSTMParameter": {"clipping_threshold"},
     "DropoutParameter": {"random_seed"},  # NVCaffe
     "PythonParameter": {"share_in_parallel"},
     "ChannelScaleParameter": {"do_backward_feature", "do_backward_scale"},

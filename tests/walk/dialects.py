@@ -2,12 +2,68 @@
 
 from __future__ import annotations
 
-from .harness import Becomes, Golden, Walk, f32, image, same
+from collections.abc import Callable
+
+import numpy as np
+
+from .elements import fillers
+from .harness import Array, Becomes, Golden, Nothing, Row, Trial, Walk, f32, image, same
 from .regions import PROPOSAL, ROI_ALIGN
 from .videos import POOLING3D
 
 CUBE = image(2, 3, 4)
+CLIPS = "it limits gradients"
+
+
+def steps_of_ctpn(streams_apart: bool) -> Callable[[Trial], Array]:
+    """The steps of lstm_layer.cpp, where all streams take the recurrent term of stream 0, or of lstm_layer.cu."""
+
+    def expected(t: Trial) -> Array:
+        x, (wx, wh, b) = t.x[0], t.w
+        h = c = np.zeros((x.shape[1], wh.shape[1]), np.float32)
+        made = []
+        for step in x:
+            sums = step.reshape(len(step), -1) @ wx.T + b + (h if streams_apart else h[:1]) @ wh.T
+            i, f, o = np.split(1 / (1 + np.exp(-sums[:, : -wh.shape[1]])), 3, 1)
+            c = f * c + i * np.tanh(sums[:, -wh.shape[1] :])
+            h = o * np.tanh(c)
+            made.append(h)
+        return f32(made)
+
+    return expected
+
+
+def lstm(dialect: str, streams_apart: bool) -> Walk:
+    rows: dict[str, Row] = {
+        "num_output": Becomes({"num_output": 3}, steps_of_ctpn(streams_apart)),
+        "clipping_threshold": Nothing(CLIPS, [0.5, 100.0]),
+        "weight_filler bias_filler": fillers(),
+    }
+    return Walk([image(3, 2, 2, 2)], rows, {"num_output": 2}, dialect=dialect)
+
+
 WALKS: dict[str, list[Walk]] = {
+    "ContinuationIndicator": [
+        Walk(
+            [],
+            {
+                "time_step": Becomes({"time_step": 3}, lambda t: f32([[0, 0], [1, 1], [1, 1]])),
+                "batch_size": Becomes({"batch_size": 3}, lambda t: f32([[0, 0, 0], [1, 1, 1]])),
+            },
+            {"time_step": 2, "batch_size": 2},
+            dialect="crnn",
+        ),
+        Walk(
+            [image(2, 3)],
+            {
+                "time_step": Becomes({"time_step": 3}, lambda t: f32([[0, 0], [1, 1], [1, 1]])),
+                "axis": Becomes({"axis": 1}, lambda t: f32([[0, 0, 0], [1, 1, 1]])),
+            },
+            {"time_step": 2},
+            dialect="jolibrain",
+        ),
+    ],
+    "Lstm": [lstm("ctpn", streams_apart=False), lstm("ctpn-gpu", streams_apart=True)],
     "Crop": [
         Walk(
             [image(1, 2, 5, 6), image(1, 2, 3, 3)],

@@ -45,6 +45,16 @@ def eps_outside(t: Trial) -> Array:
     return f32((t.x[0] - mean / factor) / (np.sqrt(variance / factor) + f32(0.5)))
 
 
+def node_step(t: Trial) -> list[Array]:
+    """lstm_node_layer.cpp: h and c; the third bottom, if there is one, multiplies the forget gate."""
+    x, c, *cont = t.x
+    d = c.shape[1]
+    sums = x.reshape(len(x), -1) @ t.w[0].T + (t.w[1] if len(t.w) > 1 else 0)
+    i, f, o = np.split(1 / (1 + np.exp(-sums[:, : 3 * d])), 3, 1)
+    c = f * (cont[0][:, None] if cont else 1) * c + i * np.tanh(sums[:, 3 * d :])
+    return [f32(o * np.tanh(c)), f32(c)]
+
+
 def recurrent(states: int) -> Walk:
     """LSTM or RNN: three steps of two streams."""
     bottoms = (image(3, 2, 4), np.ones((3, 2), np.float32))
@@ -224,6 +234,26 @@ WALKS = {
             "num_axes": Becomes({"shape": {"dim": [6]}, "num_axes": 2}, reshaped(6, 4)),
         },
         {"shape": {"dim": [-1]}},
+    ),
+    "LSTMNode": Walk(
+        [image(2, 3), image(2, 2)],
+        {
+            "num_cells": Becomes({"num_cells": 3}, node_step, [image(2, 3), image(2, 3), f32([0.5, 1])]),
+            "bias_term": Becomes({"bias_term": False}, node_step),
+            "weight_filler bias_filler": fillers(),
+            "input_weight_filler input_bias_filler": fillers(),
+            "input_gate_weight_filler forget_gate_weight_filler output_gate_weight_filler": fillers(),
+            "input_gate_bias_filler forget_gate_bias_filler output_gate_bias_filler": fillers(),
+            "clipping_threshold": Nothing("it is of another layer type, Lstm, where it limits gradients", [1.0]),
+            "num_output batch_size": Refused(2),
+        },
+        {"num_cells": 2},
+        tops=2,
+    ),
+    "Transpose": Walk(
+        [CUBE],
+        {"dim": Becomes({"dim": [2, 0, 1]}, lambda t: t.x[0].transpose(2, 0, 1))},
+        {"dim": [0, 1, 2]},
     ),
     "Permute": Walk([CUBE], {"order": Becomes({"order": [2, 0]}, lambda t: t.x[0].transpose(2, 0, 1))}),
     "Tile": Walk(
