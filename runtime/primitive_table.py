@@ -103,6 +103,31 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
             "cut": Attribute("a list of whole numbers", (0,)),
         },
     ),
+    "correlation": PrimitiveSchema(
+        "two images [N,C,H,W]: for each pair of displacements, multiples of `step` up to `displacement`, the mean "
+        "product or absolute difference of windows over all channels",
+        (2, 2),
+        {
+            "displacement": Attribute("a whole number"),
+            **{name: Attribute("a whole number", 1) for name in ("kernel", "stride", "step")},
+            "pad": Attribute("a whole number", 0),
+            "difference": FLAG,
+        },
+    ),
+    "flow_warp": PrimitiveSchema(
+        "an image [N,C,H,W], a flow [N,2,H,W]: the image where the flow points, bilinear; `fill`, zero or nan, outside",
+        (2, 2),
+        {"fill": Attribute("a text", "zero")},
+    ),
+    "resample": PrimitiveSchema(
+        "x [N,C,H,W]: resized to `sizes` by `filter`: the nearest pixel, or a linear or cubic mean of those around",
+        (1, 1),
+        {
+            "sizes": INTS,
+            "filter": Attribute("a text", "linear"),
+            "antialias": Attribute("a truth value", True),
+        },
+    ),
     "roi_align": PrimitiveSchema(
         "x [N,C,H,W], boxes [R,5] of image, xmin, ymin, xmax, ymax, times `scale`; the result is [R,C,height,width]",
         (2, 2),

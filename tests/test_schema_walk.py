@@ -12,10 +12,10 @@ from cortado.compiler.errors import CompileError
 from cortado.compiler.ops.user import REGISTERED_LAYERS
 from cortado.frontends.caffe.layer import LAYERS
 
-from .walk import dialects, elements, images, losses, videos
+from .walk import dialects, elements, flow, images, losses, videos
 from .walk.harness import Becomes, Nothing, Refused, Row, Trial, Walk
 
-ALIKE = elements.WALKS | images.WALKS | losses.WALKS | videos.WALKS  # in all forks that have them
+ALIKE = elements.WALKS | images.WALKS | losses.WALKS | videos.WALKS | flow.WALKS  # in all forks that have them
 WALKS: dict[str, list[Walk]] = {**{type: [walk] for type, walk in ALIKE.items()}, **dialects.WALKS}
 for type, walk in losses.LOSS_PARAM.items():
     WALKS[type].append(walk)

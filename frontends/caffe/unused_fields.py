@@ -34,6 +34,7 @@ NO_EFFECT = {
     "EltwiseParameter": {"stable_prod_grad"},
     "RecurrentParameter": {"debug_info"},
     "LSTMParameter": {"clipping_threshold"},
+    "ResampleParameter": {"factor"},  # which no code of FlowNet 2 reads
     "DropoutParameter": {"random_seed"},  # NVCaffe
     "PythonParameter": {"share_in_parallel"},
     "ChannelScaleParameter": {"do_backward_feature", "do_backward_scale"},

@@ -10,6 +10,7 @@ from .custom import make_user_primitive as make_user_primitive
 from .deconvolution import DECONV_PACKED
 from .detection import DETECTION_OUTPUT
 from .expression import EXPR
+from .flow import CORRELATION, FLOW_WARP, RESAMPLE
 from .indexing import CROP, FILTER, FLIP, GATHER, IM2COL, TILE, TRANSPOSE
 from .linear import LINEAR_PACKED
 from .movement import CONCAT, COPY, RESHAPE, SLICE
@@ -38,6 +39,9 @@ IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "expr": EXPR,
     "lrn": LRN,
     "interp": INTERP,
+    "correlation": CORRELATION,
+    "flow_warp": FLOW_WARP,
+    "resample": RESAMPLE,
     "upsample": UPSAMPLE,
     "unpool": UNPOOL,
     "roi_align": ROI_ALIGN,

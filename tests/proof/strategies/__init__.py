@@ -12,7 +12,7 @@ from cortado.compiler import ops as _ops  # noqa: F401  (fills the registry)
 from cortado.compiler.op import REGISTRY
 
 from ..net_builder import NetBuilder
-from . import detectors, general, indexing, motifs, scores, sizes, weighted, windows
+from . import detectors, flow, general, indexing, motifs, scores, sizes, weighted, windows
 
 Strategy = Callable[[NetBuilder], object]
 
@@ -28,6 +28,7 @@ OWN_STRATEGIES: dict[str, Strategy] = {
     **scores.STRATEGIES,
     **sizes.STRATEGIES,
     **detectors.STRATEGIES,
+    **flow.STRATEGIES,
 }
 FREQUENCIES = {
     "conv": 4.0,
