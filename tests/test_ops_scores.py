@@ -31,6 +31,14 @@ HAND: list[tuple[str, list[Any], list[Any]]] = [  # a call, its operands, its re
     ("bnll(x)", [[0, 1000, -1000, nan]], [[log(2), 1000, 0, nan]]),
     ("swish(x, beta=2)", [[0, log(3) / 2]], [[0, 0.75 * log(3) / 2]]),
     ("mish(x)", [[0, log(2), 1000, -1000, inf, nan]], [[0, 0.8 * log(2), 1000, 0, inf, nan]]),  # tanh(log(3)) is 0.8
+    (
+        "clipped_relu(x, slope=0.5, low=-1.0, high=2.0)",
+        [[-4, -1, -0.5, 0, 1, 3, inf, -inf, nan]],
+        [[-1, -0.5, -0.25, 0, 1, 2, 2, -1, nan]],
+    ),
+    ("clipped_relu(x, high=6.0)", [[-inf, -1, 5, 7, nan]], [[0, 0, 5, 6, nan]]),
+    ("clipped_relu(x, slope=0.5, keeps_nan=false)", [[-2, nan, 3]], [[-1, 0, 3]]),
+    ("clipped_relu(x, keeps_nan=false)", [[-2, nan, 3]], [[0, 0, 3]]),
     ("hard_swish(x)", [[-4, -3, -1.5, 0, 1.5, 3, 7, inf, nan]], [[0, 0, -0.375, 0, 1.125, 3, 7, inf, nan]]),
     ("clip(x, low=-1, high=2)", [[-5, 0.5, 9, inf, nan]], [[-1, 0.5, 2, 2, -1]]),
     ("clip(x, low=3, high=1)", [[0, 2, 9]], [[3, 3, 3]]),

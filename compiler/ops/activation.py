@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from ..op import Elementwise, op
@@ -18,6 +18,27 @@ class Relu(Elementwise):
         if not isfinite(self.slope):
             return m.maximum(x, 0.0) + m.minimum(x, 0.0) * self.slope  # relu_layer.cpp: NaN for a positive x
         return m.where(x > 0, x, x * self.slope) if self.slope else m.maximum(x, 0.0)
+
+
+@op("clipped_relu")
+class ClippedRelu(Elementwise):
+    """x where x > 0, else slope · x; then at most `high`, then at least `low`.
+
+    NaN stays NaN (MobileNet-YOLO, relu6_layer.cpp) or, without `keeps_nan`, is 0 (synopsys-caffe, relu_layer.cpp).
+    """
+
+    slope: float = 0.0
+    low: float = -inf
+    high: float = inf
+    keeps_nan: bool = True
+
+    def scalar(self, m: Any, x: Any) -> Any:
+        if self.slope:
+            made = m.where(x > 0, x, x * self.slope if self.keeps_nan else m.where(x < 0, x * self.slope, 0.0))
+        else:
+            made = m.maximum(x, 0.0) if self.keeps_nan else m.where(x > 0, x, 0.0)
+        made = m.minimum(made, self.high) if self.high < inf else made
+        return m.maximum(made, self.low) if self.low > -inf else made
 
 
 @op("prelu", operands=2)

@@ -37,6 +37,7 @@ NO_EFFECT = {
     "ResampleParameter": {"factor"},  # which no code of FlowNet 2 reads
     "DropoutParameter": {"random_seed"},  # NVCaffe
     "PythonParameter": {"share_in_parallel"},
+    "SeLUDropoutParameter": {"alpha"},
     "ChannelScaleParameter": {"do_backward_feature", "do_backward_scale"},
     # Implementation choices: im2col or a library's algorithm.
     "ConvolutionParameter": {

@@ -83,6 +83,18 @@ CASES: dict[str, EdgeCase] = {
     "ReLU, negative_slope 0.1": neuron(
         'type: "ReLU" relu_param { negative_slope: 0.1 }', partial(f.relu, slope=0.1), differs={"−0": ANY_SIGN}
     ),
+    "ReLU6": neuron('type: "ReLU6"', f.relu6, differs=RELU),
+    "ReLU6, negative_slope 0.1": neuron(
+        'type: "ReLU6" relu6_param { negative_slope: 0.1 }', partial(f.relu6, slope=0.1), differs={"−0": ANY_SIGN}
+    ),
+    "ReLU, relu6": neuron('type: "ReLU" relu_param { relu6: true }', f.limited_relu, differs={"−0": ANY_SIGN}),
+    "ReLU, limits and a slope": neuron(
+        'type: "ReLU" relu_param { maximum: 2 minimum: -1 negative_slope: 0.1 }',
+        partial(f.limited_relu, slope=0.1, high=2, low=-1),
+        differs={"−0": ANY_SIGN},
+    ),
+    "SeLU": neuron('type: "SeLU"', f.selu, differs={"−0": ANY_SIGN}),
+    "HardSigmoid": neuron('type: "HardSigmoid"', f.hard_sigmoid),
     "PReLU": neuron(
         'type: "PReLU"', lambda x: f.prelu(x, numbers(0.25, 0.5)), (numbers(0.25, 0.5),), differs={"−0": ANY_SIGN}
     ),

@@ -40,6 +40,31 @@ def relu(x: Array, slope: float = 0.0) -> Array:
     return std_max(x, F(0)) + F(slope) * std_min(x, F(0))
 
 
+def relu6(x: Array, slope: float = 0.0) -> Array:
+    """MobileNet-YOLO's relu6_layer.cpp."""
+    return std_min(relu(x, slope), F(6))
+
+
+def limited_relu(x: Array, slope: float = 0.0, high: float = 6, low: float = 0) -> Array:
+    """synopsys-caffe's relu_layer.cpp: relu6 or maximum, and minimum; there is no NaN."""
+    made = relu(x, slope)
+    made = std_min(np.where(np.isnan(made), F(0), made), F(high))
+    return std_max(made, F(low)) if low else made
+
+
+def selu(x: Array) -> Array:
+    """synopsys-caffe's selu_layer.cpp."""
+    scale, alpha = F(1.050700987), F(1.67326324)
+    made: Array = np.where(x > 0, scale * x, scale * alpha * (np.exp(x) - F(1)))
+    return made
+
+
+def hard_sigmoid(x: Array) -> Array:
+    """synopsys-caffe's hard_sigmoid_layer.cpp."""
+    made = F(0.2) * x + F(0.5)
+    return np.where(made <= 0, F(0), np.where(made > 1, F(1), made))
+
+
 def prelu(x: Array, slope: Array) -> Array:
     """prelu_layer.cpp."""
     made: Array = std_max(x, F(0)) + slope.reshape(1, -1, *[1] * (x.ndim - 2)) * std_min(x, F(0))

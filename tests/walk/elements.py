@@ -71,6 +71,26 @@ def recurrent(states: int) -> Walk:
     )
 
 
+def selu(x: Array, scale: float = 1.050700987, alpha: float = 1.67326324) -> Array:
+    """synopsys-caffe's selu_layer.cpp."""
+    return f32(scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
+
+
+WIDE = f32([[-2, -0.3, 0.2], [0.4, 0.9, 3]])
+SELU = Walk(
+    [THREE],
+    {
+        "lambda": Becomes({"lambda": 2}, lambda t: selu(t.x[0], 2)),
+        "alpha": Becomes({"alpha": 2}, lambda t: selu(t.x[0], alpha=2)),
+    },
+)
+SELU_DROPOUT = Walk(
+    [THREE],
+    {
+        "dropout_ratio": Nothing("nothing is dropped at inference", [0.2, 0.9]),
+        "alpha": Nothing("what is dropped becomes this in training", [-1.0]),
+    },
+)
 WALKS = {
     "AbsVal": Walk([THREE], {}),
     "Sigmoid": Walk([THREE], {}),
@@ -87,9 +107,31 @@ WALKS = {
         [THREE],
         {
             "negative_slope": Golden("relu_leaky"),
+            "relu6": Becomes({"relu6": True}, lambda t: np.clip(t.x[0], 0, 6), [9 * WIDE]),
+            "maximum": Becomes({"maximum": 0.5}, lambda t: np.clip(t.x[0], 0, 0.5), [WIDE]),
+            "minimum": Becomes({"minimum": 0.5}, lambda t: np.maximum(t.x[0], 0.5)),
+            "minimum negative_slope": Becomes(
+                {"minimum": -0.05, "negative_slope": 0.1},
+                lambda t: np.where(t.x[0] > 0, t.x[0], np.maximum(0.1 * t.x[0], -0.05)),
+            ),
+        },
+    ),
+    "ReLU6": Walk(
+        [9 * WIDE],
+        {
+            "negative_slope": Golden("relu6_slope"),
             "relu6": Refused(True),
             "maximum": Refused(6.0),
             "minimum": Refused(-1.0),
+        },
+    ),
+    "SeLU": SELU,
+    "SeLu": SELU,
+    "HardSigmoid": Walk(
+        [9 * THREE],
+        {
+            "alpha": Becomes({"alpha": 0.1}, lambda t: np.clip(0.1 * t.x[0] + 0.5, 0, 1)),
+            "beta": Becomes({"beta": 0.1}, lambda t: np.clip(0.2 * t.x[0] + 0.1, 0, 1)),
         },
     ),
     "PReLU": Walk([THREE], {"channel_shared": Golden("prelu_shared"), "filler": fillers()}),
@@ -111,10 +153,14 @@ WALKS = {
         [THREE],
         {
             "dropout_ratio": Nothing("nothing is dropped at inference", [0.1, 0.9]),
-            "scale_train": Refused(False),
-            "sample_weights_test": Refused(True),
+            "scale_train": Becomes({"scale_train": False}, lambda t: t.x[0] * 0.5),
+            "scale_train dropout_ratio": Becomes({"scale_train": False, "dropout_ratio": 0.9}, lambda t: t.x[0] * 0.1),
+            "sample_weights_test": Refused(True, words="it draws at random in TEST"),
         },
     ),
+    "SpatialDropout": Walk([THREE], {"dropout_ratio": Nothing("nothing is dropped at inference", [0.1, 0.9])}),
+    "SeLUDropout": SELU_DROPOUT,
+    "SeLuDropout": SELU_DROPOUT,
     "Eltwise": Walk(
         [image(2, 3, seed=i) for i in range(3)],
         {

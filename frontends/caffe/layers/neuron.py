@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from math import e, inf
+from math import e, inf, isnan
+
+import numpy as np
 
 from ....compiler.ir import Value
 from ....compiler.ops.activation import (
     Abs,
     Bnll,
     Clip,
+    ClippedRelu,
     Dropout,
     Elu,
     HardSwish,
@@ -21,13 +24,29 @@ from ....compiler.ops.activation import (
     Threshold,
 )
 from ....compiler.ops.arithmetic import Exp, Log, Power
-from ..layer import Layer, layer, shortest_decimal
+from ..layer import Layer, layer
 
 
 @layer("ReLU", "relu_param")
 def relu(l: Layer, x: Value) -> Value:
-    """max(x, 0) + negative_slope * min(x, 0) (relu_layer.cpp)."""
-    return l.emit(Relu(slope=l.number("negative_slope")), x)
+    """max(x, 0) + negative_slope * min(x, 0) (relu_layer.cpp).
+
+    synopsys-caffe's `relu6`, `maximum`, if above 0, and `minimum`, if not 0, limit the result; NaN is 0 then.
+    """
+    slope, low, highest = l.number("negative_slope"), l.number("minimum"), l.number("maximum")
+    high = min(6.0 if l.param["relu6"] else inf, highest if highest > 0 else inf)
+    low = 0.0 if isnan(low) else low
+    if high == inf and not low:
+        return l.emit(Relu(slope=slope), x)
+    if not slope:
+        return l.emit(Clip(low=max(low, 0.0), high=high), x)
+    return l.emit(ClippedRelu(slope=slope, low=low or -inf, high=high, keeps_nan=False), x)
+
+
+@layer("ReLU6", "relu6_param")
+def relu6(l: Layer, x: Value) -> Value:
+    """The smaller of 6 and max(x, 0) + negative_slope * min(x, 0) (MobileNet-YOLO's relu6_layer.cpp)."""
+    return l.emit(ClippedRelu(slope=l.number("negative_slope"), high=6.0), x)
 
 
 @layer("PReLU", "prelu_param")
@@ -43,6 +62,23 @@ def prelu(l: Layer, x: Value) -> Value:
 def elu(l: Layer, x: Value) -> Value:
     """x where x > 0, else alpha * (exp(x) - 1) (elu_layer.cpp)."""
     return l.emit(Elu(alpha=l.number("alpha")), x)
+
+
+@layer("SeLU", "selu_param")
+@layer("SeLu", "selu_param")
+def selu(l: Layer, x: Value) -> Value:
+    """lambda * x where x > 0, else lambda * alpha * (exp(x) - 1) (synopsys-caffe's selu_layer.cpp).
+
+    Networks of caffe-model spell it SeLu.
+    """
+    return l.emit(Power(scale=l.number("lambda")), l.emit(Elu(alpha=l.number("alpha")), x))
+
+
+@layer("HardSigmoid", "hard_sigmoid_param")
+def hard_sigmoid(l: Layer, x: Value) -> Value:
+    """alpha * x + beta, at least 0 and at most 1 (synopsys-caffe's hard_sigmoid_layer.cpp)."""
+    inner = l.emit(Power(scale=l.number("alpha"), shift=l.number("beta")), x)
+    return l.emit(ClippedRelu(high=1.0), inner)
 
 
 @layer("Sigmoid", "sigmoid_param")
@@ -136,5 +172,21 @@ def threshold(l: Layer, x: Value) -> Value:
 
 @layer("Dropout", "dropout_param")
 def dropout(l: Layer, x: Value) -> Value:
-    """The identity in inference (dropout_layer.cpp)."""
-    return l.emit(Dropout(ratio=shortest_decimal(l.param["dropout_ratio"])), x)
+    """The identity in inference; without CTPN's `scale_train` it is (1 - dropout_ratio) * x (dropout_layer.cpp)."""
+    p, ratio = l.param, l.number("dropout_ratio")
+    if p["sample_weights_test"]:  # Bayesian SegNet's
+        advice = "With sample_weights_test: false, the default, it is the identity in TEST."
+        raise l.fault("it draws at random in TEST, too: no two results would be equal", "sample_weights_test", advice)
+    if p["scale_train"]:
+        return l.emit(Dropout(ratio=ratio), x)
+    with np.errstate(all="ignore"):
+        kept = np.float32(1) / np.float32(1 / (1 - np.float32(ratio)))
+    return l.emit(Power(scale=float(kept)), x)
+
+
+@layer("SpatialDropout", "spatial_dropout_param")
+@layer("SeLUDropout", "selu_dropout_param")
+@layer("SeLuDropout", "selu_dropout_param")
+def other_dropout(l: Layer, x: Value) -> Value:
+    """The identity in inference (Intel's spatial_dropout_layer.cpp, synopsys-caffe's selu_dropout_layer.cpp)."""
+    return l.emit(Dropout(ratio=l.number("dropout_ratio")), x)
