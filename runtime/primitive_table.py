@@ -185,6 +185,16 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
     ),
     "transpose": PrimitiveSchema("x; axis i of the result is axis order[i] of x", (1, 1), {"order": INTS}),
     "flip": PrimitiveSchema("x; the elements along each of `axes` are in reverse order", (1, 1), {"axes": INTS}),
+    "reorg": PrimitiveSchema(
+        "x [N,C,H,W]: Darknet's reorganization by `stride` into [N,C*stride^2,H/stride,W/stride], or back from it",
+        (1, 1),
+        {"stride": Attribute("a whole number"), "reverse": FLAG},
+    ),
+    "pad": PrimitiveSchema(
+        "x, along each axis with so many elements of `value` `before` and `after` it; a negative number cuts some off",
+        (1, 1),
+        {"before": INTS, "after": INTS, "value": number_or(0.0)},
+    ),
     "crop": PrimitiveSchema(
         "x; optionally a tensor whose sizes are used in place of `sizes`: x cropped along the axes from `axis` on",
         (1, 2),

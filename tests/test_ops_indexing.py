@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cortado.compiler.ops.indexing import Crop, Filter, Flip, Gather, Tile, Transpose
+from cortado.compiler.ops.indexing import Crop, Filter, Flip, Gather, Reorg, Tile, Transpose
+from cortado.compiler.ops.shape import Pad, Squeeze
 from cortado.compiler.types import AtMost, TensorType
 
 from .small_nets import Nets, arange, data, f32, layer
@@ -23,6 +24,15 @@ from .small_nets import Nets, arange, data, f32, layer
     (lambda: Flip(axes=(0, -2)).infer(f32(1, 3)), r"axes \[0, -2\] has to name one or more axes, each once"),
     (lambda: Flip(axes=()).infer(f32(1, 3)), "has to name one or more axes"),
     (lambda: Flip(axes=(0,)).infer(TensorType("f32", (AtMost(4), 3))), "dimension 0 of .* has to be known"),
+    (lambda: Reorg(stride=0).infer(f32(1, 4, 2, 2)), "stride is 1 or more, not 0"),
+    (lambda: Reorg(stride=2).infer(f32(1, 3, 2, 2)), "cannot be divided by 2: its channels by 4, its height and width"),
+    (lambda: Reorg(stride=2).infer(f32(1, 4, 3, 2)), "cannot be divided by 2"),
+    (lambda: Reorg(stride=2).infer(f32(1, 4, 4)), "it takes images"),
+    (lambda: Pad(before=(1,), after=(0,)).infer(f32(1, 4)), "a number for each dimension of .*, not 1 and 1"),
+    (lambda: Pad(before=(-1,), after=(-1,)).infer(f32(2)), "nothing is left of dimension 0 of .* by -1 before and -1"),
+    (lambda: Pad(before=(-3,), after=(4,)).infer(f32(2)), "nothing is left of dimension 0"),
+    (lambda: Pad(before=(1,), after=(0,)).infer(TensorType("f32", (AtMost(4),))), "dimension 0 of .* has to be known"),
+    (lambda: Squeeze(axes=(0,)).infer(f32(2, 1)), "dimension 0 of .* is not of size 1"),
     (lambda: Tile(tiles=0).infer(f32(1, 3)), "tiles is 1 or more"),
     (lambda: Filter().infer(f32(3, 2), f32(3, 2)), "one number for each row"),
     (lambda: Filter().infer(f32(4, 2), f32(3)), "the selector has 3 rows"),
@@ -37,6 +47,30 @@ def test_moving_by_hand() -> None:
     assert Transpose(order=(1, 0)).reference(x).tolist() == [[0, 3], [1, 4], [2, 5]]
     assert Flip(axes=(-1,)).reference(x).tolist() == [[2, 1, 0], [5, 4, 3]]
     assert Flip(axes=(0, 1)).reference(x).tolist() == [[5, 4, 3], [2, 1, 0]]
+    # In their order as one channel of 4 x 4 pixels; the first of each 2 x 2 block of those make the first channel.
+    made = Reorg(stride=2).reference(arange(1, 4, 2, 2))
+    assert made.flatten().tolist() == [0, 2, 8, 10, 1, 3, 9, 11, 4, 6, 12, 14, 5, 7, 13, 15] and made.shape == (
+        1,
+        16,
+        1,
+        1,
+    )
+    back = Reorg(stride=2, reverse=True).reference(made)
+    assert back.flatten().tolist() == [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15] and back.shape == (
+        1,
+        4,
+        2,
+        2,
+    )
+    assert Reorg(stride=2, reverse=True).reference(arange(1, 4, 1, 2)).tolist() == [[[[0, 2, 1, 3], [4, 6, 5, 7]]]]
+    assert Pad(before=(1, 0), after=(0, 2), value=9).reference(x).tolist() == [
+        [9] * 5,
+        [0, 1, 2, 9, 9],
+        [3, 4, 5, 9, 9],
+    ]
+    assert Pad(before=(-1, 1), after=(0, -1)).reference(x).tolist() == [[0, 3, 4]]
+    assert Squeeze().reference(arange(1, 2, 1, 3)).tolist() == x.tolist()
+    assert Squeeze(axes=(-2,)).reference(arange(1, 2, 1, 3)).tolist() == [x.tolist()]
     assert Tile(tiles=2).reference(x).tolist() == [[0, 1, 2, 0, 1, 2], [3, 4, 5, 3, 4, 5]]
     assert Tile(tiles=2, axis=0).reference(x).tolist() == [[0, 1, 2], [3, 4, 5], [0, 1, 2], [3, 4, 5]]
     assert Crop(axis=-1, offset=(1,)).reference(x, torch.zeros(5, 2)).tolist() == [[1, 2], [4, 5]]

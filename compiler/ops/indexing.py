@@ -51,6 +51,38 @@ class Flip(Op):
         return x.flip(self.axes)
 
 
+@op("reorg")
+class Reorg(Op):
+    """Reorganize an image by a stride s into s² times the channels; with `reverse`, back from them (Darknet's reorg).
+
+    [n, c, h, w] becomes [n, c·s², h / s, w / s]: the elements are taken, in their order, for c / s² channels of images
+    of h·s by w·s pixels; pixel (y, x) of each s by s block there is in channel (y·s + x)·c / s² of [n, c, h, w], whose
+    elements, in their order, are the result's. So no element stays with its neighbours, as in Darknet.
+    """
+
+    stride: int
+    reverse: bool = False
+
+    def infer(self, x: TensorType) -> TensorType:
+        if x.rank != 4:
+            raise ValueError(f"it takes images [n, c, h, w], not {x}")
+        s, (channels, high, wide) = self.stride, x.with_shape(*x.dims[1:]).shape
+        if s < 1:
+            raise ValueError(f"stride is 1 or more, not {s}")
+        if channels % s**2 or (not self.reverse and (high % s or wide % s)):
+            raise ValueError(f"{x} cannot be divided by {s}: its channels by {s**2}, its height and width by {s}")
+        if self.reverse:
+            return x.with_shape(x.dims[0], channels // s**2, high * s, wide * s)
+        return x.with_shape(x.dims[0], channels * s**2, high // s, wide // s)
+
+    def reference(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        s = self.stride
+        if self.reverse:
+            return x.reshape(n, s, s, c // s**2, h, w).permute(0, 3, 4, 1, 5, 2).reshape(n, c // s**2, h * s, w * s)
+        return x.reshape(n, c // s**2, h, s, w, s).permute(0, 3, 5, 1, 2, 4).reshape(n, c * s**2, h // s, w // s)
+
+
 @op("crop", operands=(1, 2))
 class Crop(Op):
     """Crop x along the axes from `axis` on to the sizes of `like`, starting at `offset` (Caffe, crop_layer.cpp).

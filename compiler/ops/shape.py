@@ -79,6 +79,43 @@ class Slice(Op):
         return tuple(range(a, b) for a, b in pairwise(self.cut_points(operands[0])))
 
 
+@op("pad")
+class Pad(Op):
+    """Add `before` elements, which are all `value`, at the start of each dimension and `after` at its end.
+
+    A negative number cuts elements off.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    value: float = 0.0
+
+    def infer(self, x: TensorType) -> TensorType:
+        if not len(self.before) == len(self.after) == x.rank:
+            given = f"{len(self.before)} and {len(self.after)}"
+            raise ValueError(f"before and after have a number for each dimension of {x}, not {given}")
+        made = list[Dim]()
+        for i, (size, first, last) in enumerate(zip(x.dims, self.before, self.after, strict=True)):
+            if isinstance(size, AtMost):
+                if first or last:
+                    raise ValueError(f"dimension {i} of {x} has to be known before the net runs")
+                made.append(size)
+            elif size + min(first, 0) + min(last, 0) < 1:
+                raise ValueError(f"nothing is left of dimension {i} of {x} by {first} before and {last} after")
+            else:
+                made.append(size + first + last)
+        return x.with_shape(*made)
+
+    def reference(self, x: Tensor) -> Tensor:
+        for axis, (first, last) in enumerate(zip(self.before, self.after, strict=True)):
+            start, stop = max(-first, 0), x.shape[axis] - max(-last, 0)
+            x = x.narrow(axis, start, stop - start)
+            ends = ([*x.shape[:axis], max(n, 0), *x.shape[axis + 1 :]] for n in (first, last))
+            filled = [torch.full(shape, self.value, dtype=x.dtype) for shape in ends]
+            x = torch.cat([filled[0], x, filled[1]], axis)
+        return x
+
+
 class Reinterpret(Op):
     """Base class of operators that change only the shape: the elements in row-major order stay the same."""
 
@@ -144,6 +181,20 @@ class Flatten(Reinterpret):
         taken = x.dims[start : stop + 1]
         one = taken[0] if len(taken) == 1 else prod(TensorType(x.dtype, taken).shape)
         return x.with_shape(*x.dims[:start], one, *x.dims[stop + 1 :])
+
+
+@op("squeeze")
+class Squeeze(Reinterpret):
+    """Drop the dimensions `axes`, which are of size 1; without any, all dimensions of size 1."""
+
+    axes: tuple[int, ...] = ()
+
+    def infer(self, x: TensorType) -> TensorType:
+        named = [axis_of(axis, x) for axis in self.axes]
+        if wide := [axis for axis in named if x.dims[axis] != 1]:
+            raise ValueError(f"dimension {wide[0]} of {x} is not of size 1")
+        dropped = named or [axis for axis, size in enumerate(x.dims) if size == 1]
+        return x.with_shape(*(size for axis, size in enumerate(x.dims) if axis not in dropped))
 
 
 @op("relayout")

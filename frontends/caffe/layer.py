@@ -137,6 +137,12 @@ class Layer:
             return self.param.fault(sentence, field, advice)
         return self.message.fault(sentence, "name" if "name" in self.message else None, advice)
 
+    def require_new_tops(self) -> None:
+        """CompileError if a top overwrites a bottom, for layers of which Caffe refuses that."""
+        if set(self.tops) & set(self.message["bottom"]):
+            advice = "Give the top another name, and have the layers that follow read that."
+            raise self.fault(f"Caffe does not let {self.type} be in place", None, advice)
+
     def mismatch(self, sentence: str, field: str | None = None, advice: str = "") -> CompileError:
         """An error, for the caller to raise, about what this dialect's Caffe refuses.
 

@@ -12,8 +12,9 @@ from .detection import DETECTION_OUTPUT
 from .expression import EXPR
 from .flow import CORRELATION, FLOW_WARP, RESAMPLE
 from .indexing import CROP, FILTER, FLIP, GATHER, IM2COL, TILE, TRANSPOSE
+from .indexing import CROP, FILTER, FLIP, GATHER, IM2COL, REORG, TILE, TRANSPOSE
 from .linear import LINEAR_PACKED
-from .movement import CONCAT, COPY, RESHAPE, SLICE
+from .movement import CONCAT, COPY, PAD, RESHAPE, SLICE
 from .normalization import L2_NORMALIZE, LRN, SOFTMAX
 from .pooling import AVG_POOL, MAX_POOL, STOCHASTIC_POOL
 from .primitive import CallSite as CallSite
@@ -60,6 +61,8 @@ IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "l2_normalize": L2_NORMALIZE,
     "transpose": TRANSPOSE,
     "flip": FLIP,
+    "reorg": REORG,
+    "pad": PAD,
     "crop": CROP,
     "tile": TILE,
     "im2col": IM2COL,

@@ -1,4 +1,4 @@
-"""Primitives for indexing: transpose, flip, crop, tile, im2col, gather (embedding) and filter."""
+"""Primitives for indexing: transpose, flip, reorg, crop, tile, im2col, gather (embedding) and filter."""
 
 from __future__ import annotations
 
@@ -56,6 +56,31 @@ def prepare_flip(call: CallSite) -> Run:
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         results[0].copy_(operands[0].flip(axes))
+
+    return run
+
+
+def infer_reorg_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
+    (x,), s = operands, attributes["stride"]
+    require(len(x) == 4 and s >= 1, f"a stride of 1 or more and an image [n, c, h, w], not {s} and {list(x)}")
+    n, c, h, w = x
+    if attributes["reverse"]:
+        require(c % s**2 == 0, f"the channels of {list(x)} are not divided by {s**2}")
+        return [(n, c // s**2, h * s, w * s)]
+    require(c % s**2 == h % s == w % s == 0, f"{list(x)} is not divided by a stride of {s}")
+    return [(n, c * s**2, h // s, w // s)]
+
+
+def prepare_reorg(call: CallSite) -> Run:
+    s = call.attributes["stride"]
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        n, c, h, w = operands[0].shape
+        if call.attributes["reverse"]:
+            moved = operands[0].reshape(n, s, s, c // s**2, h, w).permute(0, 3, 4, 1, 5, 2)
+        else:
+            moved = operands[0].reshape(n, c // s**2, h, s, w, s).permute(0, 3, 5, 1, 2, 4)
+        results[0].copy_(moved.reshape(results[0].shape))
 
     return run
 
@@ -161,6 +186,7 @@ def prepare_filter(call: CallSite) -> Run:
 
 TRANSPOSE = Primitive(prepare_transpose, infer_transpose_shapes)
 FLIP = Primitive(prepare_flip, infer_flip_shapes)
+REORG = Primitive(prepare_reorg, infer_reorg_shapes)
 CROP = Primitive(prepare_crop, infer_crop_shapes)
 TILE = Primitive(prepare_tile, infer_tile_shapes)
 IM2COL = Primitive(prepare_im2col, infer_im2col_shapes)

@@ -1,4 +1,4 @@
-"""Data movement: concat, slice, reshape and copy. Nothing is copied where operand and result alias."""
+"""Data movement: concat, pad, slice, reshape and copy. Nothing is copied where operand and result alias."""
 
 from __future__ import annotations
 
@@ -30,6 +30,31 @@ def prepare_concat(call: CallSite) -> Run:
         parts = results[0].split_with_sizes([x.shape[axis] for x in operands], axis)
         for part, operand in zip(parts, operands, strict=True):
             store(part, operand)
+
+    return run
+
+
+def infer_pad_shapes(
+    attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
+) -> Sequence[Shape]:
+    (x,), before, after = operands, attributes["before"], attributes["after"]
+    require(len(before) == len(after) == len(x), f"{before} and {after} are not a number for each axis of {list(x)}")
+    kept = [n + min(f, 0) + min(a, 0) for n, f, a in zip(x, before, after, strict=True)]
+    require(min(kept, default=1) >= 0, f"{before} and {after} are more than there is of {list(x)}")
+    return [tuple(f + n + a for f, n, a in zip(before, x, after, strict=True))]
+
+
+def prepare_pad(call: CallSite) -> Run:
+    before, after, value = call.attributes["before"], call.attributes["after"], float(call.attributes["value"])
+
+    def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        part, x = results[0], operands[0]
+        part.fill_(value)
+        for axis, (first, last) in enumerate(zip(before, after, strict=True)):
+            size = x.shape[axis] + min(first, 0) + min(last, 0)
+            x = x.narrow(axis, max(-first, 0), size)
+            part = part.narrow(axis, max(first, 0), size)
+        part.copy_(x)
 
     return run
 
@@ -93,3 +118,4 @@ CONCAT = Primitive(prepare_concat, infer_concat_shapes)
 SLICE = Primitive(prepare_slice, infer_slice_shapes)
 RESHAPE = Primitive(prepare_reshape, infer_reshape_shapes)
 COPY = Primitive(prepare_copy, first_shape)
+PAD = Primitive(prepare_pad, infer_pad_shapes)

@@ -76,6 +76,19 @@ def selu(x: Array, scale: float = 1.050700987, alpha: float = 1.67326324) -> Arr
     return f32(scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
 
 
+def to_space(x: Array) -> Array:
+    """Four channels, or the last axis, as the pixels of a 2 x 2 block, row by row."""
+    made = np.zeros((len(x), 1, 2 * x.shape[2], 2 * x.shape[3]), np.float32)
+    for place in range(4):
+        made[:, 0, place // 2 :: 2, place % 2 :: 2] = x[:, place]
+    return made
+
+
+def interleaved(x: Array) -> Array:
+    """The rows of two batches in turns, as one."""
+    return np.stack([x[0], x[1]], 1).reshape(1, -1, x.shape[-1])
+
+
 WIDE = f32([[-2, -0.3, 0.2], [0.4, 0.9, 3]])
 SELU = Walk(
     [THREE],
@@ -309,6 +322,60 @@ WALKS = {
             "axis": Becomes({"axis": 2}, lambda t: np.tile(t.x[0], (1, 1, 2))),
         },
         {"tiles": 2},
+    ),
+    "Squeeze": Walk([image(1, 2, 1, 3)], {"axis": Becomes({"axis": [-2]}, lambda t: t.x[0][:, :, 0])}),
+    "Pad": Walk(
+        [image(2, 3)],
+        {
+            "paddings": Becomes({"paddings": [1, 0, 0, 2]}, lambda t: np.pad(t.x[0], [(1, 0), (0, 2)])),
+            "constant_values": Becomes({"constant_values": 0.5}, lambda t: np.pad(t.x[0], 1, constant_values=0.5)),
+        },
+        {"paddings": [1, 1, 1, 1]},
+    ),
+    "Flip": Walk(
+        [image(1, 2, 2, 3)],
+        {
+            "flip_width": Becomes({"flip_width": False}, lambda t: t.x[0]),
+            "flip_height": Becomes({"flip_height": True}, lambda t: t.x[0][:, :, ::-1, ::-1]),
+        },
+    ),
+    "Transpose": Walk(
+        [CUBE], {"dim": Becomes({"dim": [2, 0, 1]}, lambda t: t.x[0].transpose(2, 0, 1))}, {"dim": [0, 1, 2]}
+    ),
+    "ShuffleChannel": Walk(
+        [image(1, 6, 2, 2)], {"group": Becomes({"group": 3}, lambda t: t.x[0][:, [0, 2, 4, 1, 3, 5]])}
+    ),
+    "Reorg": Walk(
+        [image(1, 4, 2, 2)], {"stride": Golden("reorg_3"), "reverse": Golden("reorg_reverse")}, {"stride": 2}
+    ),
+    "DepthToSpace": Walk(
+        [image(1, 4, 4, 4)],
+        {
+            "block_size": Becomes(
+                {"block_size": 2}, lambda t: to_space(t.x[0].transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+            ),
+            "data_format": Becomes({"data_format": "NCHW", "block_size": 2}, lambda t: to_space(t.x[0])),
+        },
+        {"block_size": 1},
+    ),
+    "SpaceToBatchND": Walk(
+        [image(2, 4, 4)],
+        {
+            "block_shape": Becomes({"block_shape": [2]}, lambda t: f32([*t.x[0][:, ::2], *t.x[0][:, 1::2]])),
+            "paddings": Becomes(
+                {"block_shape": [2], "paddings": [2, 0]},
+                lambda t: np.pad(f32([*t.x[0][:, ::2], *t.x[0][:, 1::2]]), [(0, 0), (1, 0), (0, 0)]),
+            ),
+        },
+        {"block_shape": [1], "paddings": [0, 0]},
+    ),
+    "BatchToSpaceND": Walk(
+        [image(2, 2, 3)],
+        {
+            "block_shape": Becomes({"block_shape": [2]}, lambda t: interleaved(t.x[0])),
+            "crops": Becomes({"block_shape": [2], "crops": [1, 0]}, lambda t: interleaved(t.x[0])[:, 1:]),
+        },
+        {"block_shape": [1], "crops": [0, 0]},
     ),
     "AutoCrop": Walk([image(1, 2, 5, 6)], {}, reads=(0, 0)),
     "ArgMax": Walk(

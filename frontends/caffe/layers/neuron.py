@@ -96,12 +96,7 @@ def tanh(l: Layer, x: Value) -> Value:
 @layer("AbsVal")
 def absval(l: Layer, x: Value) -> Value:
     """|x| (absval_layer.cpp). CompileError if it is in place, as in Caffe."""
-    if l.message["bottom"][0] == l.tops[0]:
-        raise l.fault(
-            "Caffe does not let AbsVal be in place",
-            None,
-            "Give the top another name, and have the layers that follow read that.",
-        )
+    l.require_new_tops()
     return l.emit(Abs(), x)
 
 

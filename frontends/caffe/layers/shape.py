@@ -1,9 +1,9 @@
-"""Layers that change the shape only: Flatten and Reshape. Their tops alias the bottom's storage."""
+"""Layers that change the shape only: Flatten, Reshape and Squeeze. Their tops alias the bottom's storage."""
 
 from __future__ import annotations
 
 from ....compiler.ir import Value
-from ....compiler.ops.shape import Flatten, Reshape
+from ....compiler.ops.shape import Flatten, Reshape, Squeeze
 from ..layer import Layer, layer
 
 
@@ -21,3 +21,10 @@ def reshape(l: Layer, x: Value) -> Value:
     if p["num_axes"] < -1:
         raise l.fault(f"num_axes is 0 or more, or -1 for all, not {p['num_axes']}", "num_axes")
     return l.emit(Reshape(shape=tuple(p["shape"]["dim"]), axis=p["axis"], num_axes=p["num_axes"]), x)
+
+
+@layer("Squeeze", "squeeze_param", shares=True)
+def squeeze(l: Layer, x: Value) -> Value:
+    """Drop the axes in `axis`, which are of size 1; if there are none, all of size 1 (synopsys' squeeze_layer.cpp)."""
+    l.require_new_tops()
+    return l.emit(Squeeze(axes=tuple(sorted({l.axis(axis, x) for axis in l.param["axis"]}))), x)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cortado.compiler.ir import Value
-from cortado.compiler.ops.indexing import Crop, Filter, Flip, Gather, Tile, Transpose
-from cortado.compiler.ops.shape import Concat, Flatten, Relayout, Reshape, Slice
+from cortado.compiler.ops.indexing import Crop, Filter, Flip, Gather, Reorg, Tile, Transpose
+from cortado.compiler.ops.shape import Concat, Flatten, Pad, Relayout, Reshape, Slice, Squeeze
 
 from ..net_builder import NetBuilder, Unfit, has_static_dims
 from .general import axis
@@ -81,6 +81,33 @@ def flip(d: NetBuilder) -> Value:
     return d.add(Flip(axes=tuple(d.dice.shuffle(axes)[: d.dice.between(1, 2)])), x)
 
 
+def pad(d: NetBuilder) -> Value:
+    """Pad some dimensions, or cut elements off them."""
+    x = d.value(lambda v: v.type.rank > 0)
+    before, after = list[int](), list[int]()
+    for size in x.type.dims:
+        known = isinstance(size, int) and d.dice.chance(0.6)
+        before.append(d.dice.between(-1 if isinstance(size, int) and size > 2 else 0, 2) if known else 0)
+        after.append(d.dice.between(-1 if isinstance(size, int) and size > 2 else 0, 2) if known else 0)
+    return d.add(Pad(before=tuple(before), after=tuple(after), value=d.dice.pick((0.0, 1.5))), x)
+
+
+def squeeze(d: NetBuilder) -> Value:
+    """Drop one dimension of size 1, or all."""
+    x = d.value(lambda v: 1 in v.type.dims)
+    one = d.dice.pick([i for i, n in enumerate(x.type.dims) if n == 1])
+    return d.add(Squeeze(axes=(one,) if d.dice.chance(0.5) else ()), x)
+
+
+def reorg(d: NetBuilder) -> Value:
+    """Reorganize by 2 if the sizes allow that, else by 1."""
+    x = d.image(4)
+    sizes = x.type.bounds[1:]
+    back = d.dice.chance(0.3)
+    fits = sizes[0] % 4 == 0 and (back or sizes[1] % 2 == sizes[2] % 2 == 0)
+    return d.add(Reorg(stride=2 if fits else 1, reverse=back), x)
+
+
 def crop(d: NetBuilder) -> Value:
     """Crop to the sizes of another value, or to given sizes."""
     x = d.value(lambda v: v.type.rank > 0)
@@ -125,6 +152,9 @@ STRATEGIES: dict[str, Callable[[NetBuilder], object]] = {
     "relayout": relayout,
     "transpose": transpose,
     "flip": flip,
+    "pad": pad,
+    "squeeze": squeeze,
+    "reorg": reorg,
     "crop": crop,
     "tile": tile,
     "gather": gather,
