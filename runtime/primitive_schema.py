@@ -159,3 +159,10 @@ ATTRIBUTE_TYPES: Mapping[str, Callable[[Any], bool]] = {
     "attributes by architecture": is_variants,
     "anything": lambda value: True,
 }
+
+
+FLAG, INTS = Attribute("a truth value", False), Attribute("a list of whole numbers")
+
+
+def number_or(default: float) -> Attribute:
+    return Attribute("a number", default)

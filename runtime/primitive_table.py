@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .detection_table import DETECTION_PRIMITIVES
 from .primitive_schema import ACTIVATIONS as ACTIVATIONS
 from .primitive_schema import EXPR_FUNCTIONS as EXPR_FUNCTIONS
-from .primitive_schema import LAUNCH_ATTRIBUTES, MANY, Attribute, PrimitiveSchema
-
-FLAG, INTS = Attribute("a truth value", False), Attribute("a list of whole numbers")
-
-
-def number_or(default: float) -> Attribute:
-    return Attribute("a number", default)
-
+from .primitive_schema import FLAG, INTS, LAUNCH_ATTRIBUTES, MANY, Attribute, PrimitiveSchema, number_or
 
 FUSED_ACTIVATION = {
     "activation": Attribute("an activation", ""),
@@ -28,7 +22,6 @@ WINDOW = {
     "round": Attribute("up or down", "up"),
 }
 SLIDING = {"stride": INTS, "pad": INTS, "dilation": INTS}
-ROI_BINS = {"height": Attribute("a whole number"), "width": Attribute("a whole number"), "scale": number_or(1.0)}
 AXIS = {"axis": Attribute("a whole number", 1)}
 LABELLED = AXIS | {"ignore": Attribute("a whole number or null", None)}
 
@@ -128,27 +121,6 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
             "antialias": Attribute("a truth value", True),
         },
     ),
-    "roi_align": PrimitiveSchema(
-        "x [N,C,H,W], boxes [R,5] of image, xmin, ymin, xmax, ymax, times `scale`; the result is [R,C,height,width]",
-        (2, 2),
-        ROI_BINS,
-    ),
-    "roi_pool": PrimitiveSchema(
-        "as roi_align, with boxes enlarged by `pad` times their size: the largest feature of each bin",
-        (2, 2),
-        {**ROI_BINS, "pad": number_or(0.0)},
-    ),
-    "roi_grid": PrimitiveSchema(
-        "as roi_pool, but bilinear samples at the corners of the bins: [R,C,height+1,width+1]",
-        (2, 2),
-        {**ROI_BINS, "pad": number_or(0.0)},
-    ),
-    "psroi_pool": PrimitiveSchema(
-        "x [N,channels*groups^2,H,W], boxes [R,5] as for roi_align: the mean of each bin, which has its own channels: "
-        "[R,channels,groups,groups]",
-        (2, 2),
-        {"channels": Attribute("a whole number"), "groups": Attribute("a whole number"), "scale": number_or(1.0)},
-    ),
     "softmax": PrimitiveSchema("x", (1, 1), AXIS),
     "concat": PrimitiveSchema(
         "tensors whose shapes differ only along `axis`; one that is in place already is not copied", (1, MANY), AXIS
@@ -233,43 +205,6 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
     "lstm_unit": PrimitiveSchema(
         "c [1,N,D], gates [1,N,4D], cont [1,N]; results: the next c and h", (3, 3), {}, (2, 2)
     ),
-    "detection_output": PrimitiveSchema(
-        "loc [N,4P] or [N,4P*classes], conf [N,P*classes], priors with variances [1,2,4P]; the result is [1,1,found,7]",
-        (3, 3),
-        {
-            "classes": Attribute("a whole number"),
-            "share_location": Attribute("a truth value", True),
-            "background": Attribute("a whole number", 0),
-            "code": Attribute("a text", "corner"),
-            "variance_in_target": FLAG,
-            "nms_threshold": number_or(0.3),
-            "top_k": Attribute("a whole number", -1),
-            "eta": number_or(1.0),
-            "keep_top_k": Attribute("a whole number", -1),
-            "confidence": Attribute("a number"),
-        },
-    ),
-    "proposals": PrimitiveSchema(
-        "scores [N,2A,H,W], deltas [N,4A,H,W], the image's height, width and scale; results: boxes [found,5] of image, "
-        "xmin, ymin, xmax, ymax, and optionally their scores",
-        (3, 3),
-        {
-            "anchors": Attribute("a list of numbers"),
-            "form": Attribute("a text"),
-            "stride": Attribute("a whole number", 16),
-            "min_size": number_or(16.0),
-            "before": Attribute("a whole number", 6000),
-            "after": Attribute("a whole number", 300),
-            "threshold": number_or(0.7),
-            "scores": FLAG,
-        },
-        (1, 2),
-    ),
-    "text_boxes": PrimitiveSchema(
-        "deltas [1,2A,H,W], the image's height and width; the result is boxes [H*W*A,4] of xmin, ymin, xmax, ymax",
-        (2, 2),
-        {"anchors": Attribute("a list of numbers"), "stride": Attribute("a whole number", 16)},
-    ),
     "reduce": PrimitiveSchema(
         "x: reduced over the axes from `axis` on, times `coeff`",
         (1, 1),
@@ -331,4 +266,5 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         {"layer": Attribute("a text"), "attributes": Attribute("anything", None)},
         (1, MANY),
     ),
+    **DETECTION_PRIMITIVES,
 }

@@ -87,7 +87,7 @@ REFUSED = [
         "a batch of 1 has no whole",
     ),
     (layer("Pad", "pad_param { paddings: 1 }"), "paddings has two numbers for each axis of f32[1,4,2,2], not 1"),
-    (layer("Transpose", "transpose_param { dim: 0 }"), "dim names each axis of f32[1,4,2,2] once, and is [0]"),
+    (layer("Transpose", "transpose_param { dim: 0 }"), "dim is [0], and has to name each axis of f32[1,4,2,2] once"),
     (layer("Squeeze", "squeeze_param { axis: 1 }"), "dimension 1 of f32[1,4,2,2] is not of size 1"),
     (layer("Squeeze", "squeeze_param { axis: 4 }"), "there is no axis 4"),
     (layer("Squeeze", tops=("data",)), "Caffe does not let Squeeze be in place"),

@@ -92,9 +92,9 @@ def test_attributes_are_kept_in_one_form() -> None:
 def test_traits_are_declared() -> None:
     declared = {trait: {name for name, cls in REGISTRY.items() if trait in cls.traits} for trait in Trait}
     assert declared == {
-        Trait.REINTERPRETS: {"flatten", "reshape"},
+        Trait.REINTERPRETS: {"flatten", "reshape", "squeeze"},
         Trait.SHAPE_ONLY: {"prior_box"},
-        Trait.ROW_MAJOR_ONLY: {"detection_output", "flatten", "linear", "reshape", "user"},
+        Trait.ROW_MAJOR_ONLY: {"detection_output", "flatten", "linear", "reshape", "squeeze", "user"},
         Trait.LAYOUT_AGNOSTIC: {"transpose"},
         Trait.READS_ANY_LAYOUT: {"avg_pool", "conv", "max_pool", "stochastic_pool"},
         Trait.JOINS: {"concat"},

@@ -11,7 +11,6 @@ from .deconvolution import DECONV_PACKED
 from .detection import DETECTION_OUTPUT
 from .expression import EXPR
 from .flow import CORRELATION, FLOW_WARP, RESAMPLE
-from .indexing import CROP, FILTER, FLIP, GATHER, IM2COL, TILE, TRANSPOSE
 from .indexing import CROP, FILTER, FLIP, GATHER, IM2COL, REORG, TILE, TRANSPOSE
 from .linear import LINEAR_PACKED
 from .movement import CONCAT, COPY, PAD, RESHAPE, SLICE

@@ -339,9 +339,6 @@ WALKS = {
             "flip_height": Becomes({"flip_height": True}, lambda t: t.x[0][:, :, ::-1, ::-1]),
         },
     ),
-    "Transpose": Walk(
-        [CUBE], {"dim": Becomes({"dim": [2, 0, 1]}, lambda t: t.x[0].transpose(2, 0, 1))}, {"dim": [0, 1, 2]}
-    ),
     "ShuffleChannel": Walk(
         [image(1, 6, 2, 2)], {"group": Becomes({"group": 3}, lambda t: t.x[0][:, [0, 2, 4, 1, 3, 5]])}
     ),

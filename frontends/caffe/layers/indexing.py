@@ -33,15 +33,6 @@ def permute(l: Layer, x: Value) -> Value:
     return x if order == tuple(range(x.type.rank)) else l.emit(Transpose(order=order), x)
 
 
-@layer("Transpose", "transpose_param")
-def transpose(l: Layer, x: Value) -> Value:
-    """Axis i of the top is axis dim[i] of the bottom (CTPN's transpose_layer.cpp)."""
-    order = tuple(l.param["dim"])
-    if sorted(order) != list(range(x.type.rank)):
-        raise l.fault(f"dim is {list(order)}, and has to name each axis of {x.type} once", "dim")
-    return x if order == tuple(range(x.type.rank)) else l.emit(Transpose(order=order), x)
-
-
 @layer("Reverse", "reverse_param", dialect="ctpn", fields=("axis",))
 def reverse_axis(l: Layer, x: Value) -> Value:
     """Reverse the order along one axis, by default the first (CTPN's reverse_layer.cpp)."""

@@ -152,9 +152,9 @@ def flip(l: Layer, x: Value) -> Value:
 
 @layer("Transpose", "transpose_param")
 def transpose(l: Layer, x: Value) -> Value:
-    """Permute the axes: axis i of the top is axis `dim` i of the bottom (CTPN's transpose_layer.cpp)."""
+    """Axis i of the top is axis dim[i] of the bottom (CTPN's transpose_layer.cpp)."""
     l.require_new_tops()
     order = l.param["dim"]
     if sorted(order) != list(range(x.type.rank)):
-        raise l.fault(f"dim names each axis of {x.type} once, and is {list(order)}", "dim")
+        raise l.fault(f"dim is {list(order)}, and has to name each axis of {x.type} once", "dim")
     return l.emit(Transpose(order=order), x)
