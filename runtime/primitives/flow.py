@@ -39,27 +39,41 @@ def infer_correlation_shapes(
 
 
 def prepare_correlation(call: CallSite) -> Run:
-    """The images are multiplied whole for each displacement, and summed over the channels, then over the windows."""
+    """For each vertical displacement, sums over the channels for all horizontal ones; then sums over the windows."""
     k, reach, step, stride = (call.attributes[name] for name in ("kernel", "displacement", "step", "stride"))
     pad, channels = call.attributes["pad"], call.operands[0].shape[1]
     high, wide = ((count - 1) * stride + k for count in call.results[0].shape[2:])
     shifts = [step * i for i in range(-(reach // step), reach // step + 1)]
+    sum_row = sum_differences if call.attributes["difference"] else sum_products
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
-        a, b = (F.pad(image, [pad] * 4) for image in operands)
-        here = a[:, :, reach : reach + high, reach : reach + wide].contiguous()
-        alike = torch.empty_like(here)
-        for i, (dy, dx) in enumerate((dy, dx) for dy in shifts for dx in shifts):
-            there = b[:, :, reach + dy : reach + dy + high, reach + dx : reach + dx + wide]
-            if call.attributes["difference"]:
-                torch.sub(here, there, out=alike).abs_()
-            else:
-                torch.mul(here, there, out=alike)
-            sums = alike.sum(1)
-            windows = sums if k == stride == 1 else sums.unfold(1, k, stride).unfold(2, k, stride).sum((3, 4))
-            torch.div(windows, k * k * channels, out=results[0][:, i])
+        a, b = (F.pad(image, [pad] * 4).permute(0, 2, 3, 1).contiguous() for image in operands)
+        here = a[:, reach : reach + high, reach : reach + wide].contiguous()  # once, not in each product
+        for i, dy in enumerate(shifts):
+            sums = sum_row(here, b[:, reach + dy : reach + dy + high], [reach + dx for dx in shifts])
+            if k > 1 or stride > 1:
+                sums = sums.unfold(2, k, stride).unfold(3, k, stride).sum((4, 5))
+            results[0][:, i * len(shifts) : (i + 1) * len(shifts)].copy_(sums / (k * k * channels))
 
     return run
+
+
+def sum_products(a: Tensor, b: Tensor, starts: Sequence[int]) -> Tensor:
+    """[n, starts, h, w]: for images [n, h, w, c] and [n, h, W, c], the products of pixels x and start + x.
+
+    A matrix product of two rows holds those of all pairs of their pixels; its diagonals are the results.
+    """
+    pairs = torch.matmul(a, b.transpose(2, 3))
+    image, row, pixel, _ = pairs.stride()
+    step = starts[1] - starts[0] if len(starts) > 1 else 1
+    bands = pairs.as_strided((*a.shape[:3], len(starts)), (image, row, pixel + 1, step), starts[0])
+    return bands.permute(0, 3, 1, 2)
+
+
+def sum_differences(a: Tensor, b: Tensor, starts: Sequence[int]) -> Tensor:
+    """As sum_products, with absolute differences."""
+    made = [(a - b[:, :, start : start + a.shape[2]]).abs().sum(3) for start in starts]
+    return torch.stack(made, 1)
 
 
 def infer_flow_warp_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
