@@ -28,7 +28,7 @@ from .proof.strategies import NOT_DRAWN
 TARGETS = ("cpu", "cuda")
 DRAWN, TRIES = 8, 400  # nodes of each operator; seeds that may be tried for them
 NETS = 60
-COUNTED = {"detection_output", "filter", "proposals"}  # how many rows these make, their primitives know after the run
+COUNTED = {"box_output", "detection_output", "filter", "proposals", "yolo_detections"}  # known after the run
 # What depends on shapes alone is computed while compiling and never lowered.
 LOWERED = {n for n, cls in REGISTRY.items() if n not in NOT_DRAWN and Trait.SHAPE_ONLY not in cls.traits}
 

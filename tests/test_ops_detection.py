@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from cortado.compiler.ops.detection import DetectionOutput
 from cortado.compiler.types import AtMost, TensorType
 from cortado.passes import PIPELINE, Context, run
 from cortado.runtime import Net
+from cortado.runtime.primitives import IMPLEMENTATIONS, CallSite, Operand
 
 BOXES = np.array([[0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.4, 0.2], [0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 1.0, 0.9]], np.float32)
 """Two pairs: the first overlap by one half, the second by four fifths."""
@@ -213,9 +216,10 @@ layer { name: "d" type: "DetectionOutput" bottom: "l" bottom: "c" bottom: "p" to
         (("min_size: 1", "min_size: 1 img_h: 4"), "img_h and img_w go together"),
         (("min_size: 1", "min_size: 1 step: 2 step_w: 4"), "step and step_h/step_w are both given"),
         (("min_size: 1", "min_size: 1 img_size: 0"), "above 0"),
-        (("min_size: 1", "min_size: 1 denser_prior_boxes: true"), "TextBoxes"),
+        (("min_size: 1", "min_size: 1 offset_h: 1"), "offset_h and offset_w go together"),
         (("num_classes: 2", ""), "it has no num_classes"),
         (("num_classes: 2", "num_classes: 2 use_polygon: true"), "use_polygon"),
+        (("num_classes: 2", "num_classes: 2 nms_param { soft_nms: true theta: 0.5 }"), "soft_nms"),
         (("num_classes: 2", "num_classes: 3"), "3 scores of 4 priors"),
         (("num_classes: 2", "num_classes: 2 nms_param { eta: 2 }"), "eta"),
     ],
@@ -237,3 +241,64 @@ def test_the_layers_compile(tmp_path: Path) -> None:
     rows = net(f=np.zeros((1, 4, 2, 2), np.float32), l=np.zeros((2, 16), np.float32), c=scores)["d"]
     assert rows.shape == (1, 1, 8, 7)
     np.testing.assert_allclose(rows[0, 0, 0], [0, 1, 0.9, 0, 0, 0.5, 0.5])
+
+
+def test_refinedet_hides_priors_that_are_background() -> None:
+    """Where the second objectness score is below the least, class 0 has all: here of the first two boxes."""
+    conf = torch.tensor([[0.1, 0.9] * 4])
+    prior = torch.tensor(np.stack([BOXES, np.full_like(BOXES, 1)]).reshape(1, 2, -1))
+    arm = torch.tensor([[0.5, 0.29, 0.5, 0.29, 0.5, 0.3, 0.5, 0.31]])
+    shapes = [TensorType("f32", tuple(t.shape)) for t in (torch.zeros(1, 16), conf, prior, arm)]
+    op = DetectionOutput(classes=2, objectness=0.3, nms_threshold=1.0, confidence=0.0)
+    for background, rows in ((0, [0.9, 0.9]), (1, [1.0, 1.0, 0.1, 0.1])):
+        own = replace(op, background=background)
+        own.infer(*shapes)
+        for made in detect_both(own, torch.zeros(1, 16), conf, prior, arm):
+            np.testing.assert_allclose(made[0, 0, :, 2], rows)
+
+
+def test_refinedet_moves_priors_first() -> None:
+    """Twice by 0.1 times the variance 0.5; the code is the same."""
+    prior = torch.tensor(np.stack([BOXES[:1], np.full_like(BOXES[:1], 0.5)]).reshape(1, 2, -1))
+    first, conf, arm = torch.tensor([[0.1, 0.1, 0.2, 0.2]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 1.0]])
+    for made in detect_both(DetectionOutput(classes=2), first, conf, prior, arm, first):
+        np.testing.assert_allclose(made[0, 0, 0], [0, 1, 1, 0.1, 0.1, 0.6, 0.6], rtol=1e-6)
+
+
+def detect_both(op: DetectionOutput, *operands: torch.Tensor) -> Iterator[np.ndarray]:
+    """What the reference gives, and the runtime's primitive."""
+    yield op.reference(*operands).numpy()
+    given = tuple(Operand(t.dtype, tuple(t.shape)) for t in operands)
+    call = CallSite(op.all_attributes(), given, (Operand(torch.float32, (1, 1, 9, 7)),))
+    (made,) = IMPLEMENTATIONS["detection_output"].prepare(call)([], operands) or ()
+    yield made.numpy()
+
+
+def test_refinedet_is_checked() -> None:
+    f = [TensorType("f32", shape) for shape in ((1, 16), (1, 8), (1, 2, 16), (1, 7), (1, 8), (2, 8), (1, 16))]
+    op = DetectionOutput(classes=2)
+    with pytest.raises(ValueError, match="objectness scores of 4 priors are"):
+        op.infer_types([*f[:3], f[3]])
+    with pytest.raises(ValueError, match="their first dimensions differ"):
+        op.infer_types([*f[:3], f[5]])
+    with pytest.raises(ValueError, match="first locations of the priors are shared"):
+        replace(op, share_location=False).infer_types([TensorType("f32", (1, 32)), *f[1:3], f[4], f[6]])
+
+
+def test_offsets_of_prior_boxes_open_cv_has_too(tmp_path: Path) -> None:
+    """OpenCV repeats each box at each offset as well: a fork of TextBoxes whose files it has in its own tests."""
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / "prior.prototxt"
+    path.write_text(
+        """input: "f" input_shape { dim: 1 dim: 2 dim: 3 dim: 4 }
+        input: "x" input_shape { dim: 1 dim: 3 dim: 60 dim: 80 }
+        layer { name: "p" type: "PriorBox" bottom: "f" bottom: "x" top: "p"
+                prior_box_param { min_size: 30 max_size: 60 aspect_ratio: 2 aspect_ratio: 5 flip: false clip: true
+                    variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2
+                    offset_h: 0.5 offset_w: 0.5 offset_h: 1 offset_w: 0.25 } }"""
+    )
+    theirs = cv2.dnn.readNetFromCaffe(str(path))
+    theirs.setInput(np.zeros((1, 2, 3, 4), np.float32), "f")
+    theirs.setInput(np.zeros((1, 3, 60, 80), np.float32), "x")
+    mine = driver.compile(path)(f=np.zeros((1, 2, 3, 4), np.float32), x=np.zeros((1, 3, 60, 80), np.float32))
+    np.testing.assert_allclose(mine["p"], theirs.forward("p"), rtol=0, atol=1e-6)

@@ -12,10 +12,10 @@ from cortado.compiler.errors import CompileError
 from cortado.compiler.ops.user import REGISTERED_LAYERS
 from cortado.frontends.caffe.layer import LAYERS
 
-from .walk import dialects, elements, flow, images, losses, videos
+from .walk import detectors, dialects, elements, flow, images, losses, videos
 from .walk.harness import Becomes, Nothing, Refused, Row, Trial, Walk
 
-ALIKE = elements.WALKS | images.WALKS | losses.WALKS | videos.WALKS | flow.WALKS  # in all forks that have them
+ALIKE = elements.WALKS | images.WALKS | losses.WALKS | videos.WALKS | flow.WALKS | detectors.WALKS  # in all forks
 WALKS: dict[str, list[Walk]] = {**{type: [walk] for type, walk in ALIKE.items()}, **dialects.WALKS}
 for type, walk in losses.LOSS_PARAM.items():
     WALKS[type].append(walk)
@@ -109,6 +109,19 @@ def test_a_value_out_of_range_is_refused_or_computed(type: str) -> None:
 
 # Where Caffe ends with a failed CHECK, in the layer's LayerSetUp or Reshape.
 CHECKS: dict[str, tuple[dict[str, Any], ...]] = {
+    "BoxOutput": ({"field_h": [40, 40]}, {"downsample_rate": None}, {"field_whr": 0}),
+    "DecodeBBox": ({"bbox_mean": [0] * 4, "bbox_std": [1, 1, 1]}, {"bbox_mean": [0] * 4, "bbox_std": [1, 1, 0, 1]}),
+    "YoloDetectionOutput": ({"num_classes": None}, {"num_box": 2}, {"num_box": 0}),
+    "Yolov3DetectionOutput": (
+        {"num_classes": None},
+        {"num_box": 0},
+        {"num_box": 2},
+        {"mask": [1]},
+        {"mask_group_num": 2},
+        {"mask_group_num": 0},
+        {"anchors_scale": None},
+        {"anchors_scale": [0]},
+    ),
     "Accuracy": ({"top_k": 0}, {"top_k": 4}, {"axis": 3}),
     "ArgMax": ({"top_k": 0}, {"top_k": 13}, {"axis": 3}, {"axis": 2, "top_k": 5}),
     "Bias": ({"axis": 3}, {"num_axes": 3}, {"num_axes": -2}),

@@ -3,6 +3,7 @@
 from . import (
     activation,
     arithmetic,
+    box_output,
     channels,
     conv,
     dense,
@@ -21,11 +22,13 @@ from . import (
     roi,
     shape,
     user,
+    yolo,
 )
 
 __all__ = [
     "activation",
     "arithmetic",
+    "box_output",
     "channels",
     "conv",
     "dense",
@@ -44,4 +47,5 @@ __all__ = [
     "roi",
     "shape",
     "user",
+    "yolo",
 ]

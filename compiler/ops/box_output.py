@@ -19,9 +19,9 @@ class BoxOutput(Op):
     """The boxes of several maps that are likely no background (Cai et al. 2016, mscnn, box_output_layer.cpp).
 
     Operands: maps [n, classes + 4, h, w], of the scores of the classes, the background first, and of x, y, width and
-    height. The results are [?, 5, 1, 1], rows of image, xmin, ymin, xmax, ymax, and with `scores` [?, 6, 1, 1], with the
-    score beside them, image by image by falling score. If nothing is found in any image, there is one row: 0, 1, 1, 10,
-    10 and all zeros.
+    height. The results are [?, 5, 1, 1], rows of image, xmin, ymin, xmax, ymax, and with `scores` [?, 6, 1, 1], with
+    the score beside them, image by image by falling score. If nothing is found in any image, there is one row: 0, 1, 1,
+    10, 10 and all zeros.
 
     The score is the largest of the classes minus the background's, and has to be at least `foreground`. Cells of a map
     are `rate` pixels apart. The four numbers are multiplied by `deviation`, and `mean` is added. The centre is that of
@@ -72,7 +72,9 @@ class BoxOutput(Op):
         return (boxes, maps[0].with_shape(rows, 6, 1, 1)) if self.scores else (boxes,)
 
     def reference(self, *maps: Tensor) -> tuple[Tensor, ...]:
-        rows = [row for image in range(maps[0].shape[0]) for row in self.detect(image, [x[image].float() for x in maps])]
+        rows = [
+            row for image in range(maps[0].shape[0]) for row in self.detect(image, [x[image].float() for x in maps])
+        ]
         made = torch.stack(rows) if rows else torch.tensor([[0.0, 1, 1, 10, 10, 0]])
         scores = made if rows else torch.zeros(1, 6)
         found = (made[:, :5], scores) if self.scores else (made[:, :5],)

@@ -14,7 +14,7 @@ CODES = ("corner", "center_size", "corner_size")
 LOWEST_F32 = -3.4028234663852886e38  # -FLT_MAX: every score is above it
 
 
-@op("detection_output", operands=3)
+@op("detection_output", operands=(3, 5))
 class DetectionOutput(Op):
     """Decode and select a single-shot detector's boxes (Liu et al. 2016; SSD fork, detection_output_layer.cpp).
 
@@ -30,6 +30,10 @@ class DetectionOutput(Op):
     most `keep_top_k` boxes remain per image. -1 means no limit. `code` is the encoding of locations relative to priors,
     "corner", "center_size" or "corner_size" (bbox_util.cpp), scaled by the variances unless `variance_in_target`. The
     fork aborts at a prior of no width or height, which clipping can yield; here its predicted box has no size.
+
+    RefineDet (Zhang et al. 2018) gives two more operands. The fourth is two scores of each prior, [n, 2 p]: where the
+    second is below `objectness`, class 0 has the score 1, and all others 0. The fifth is locations [n, 4 p], from which
+    the priors are decoded before the predictions are, with the same variances.
     """
 
     classes: int
@@ -42,10 +46,18 @@ class DetectionOutput(Op):
     eta: float = 1.0
     keep_top_k: int = -1
     confidence: float = LOWEST_F32
+    objectness: float = 0.01
     traits = frozenset({Trait.ROW_MAJOR_ONLY})
     # Without a kernel for GPUs: each decision depends on the boxes kept before it.
 
-    def infer(self, loc: TensorType, conf: TensorType, prior: TensorType) -> TensorType:
+    def infer(
+        self,
+        loc: TensorType,
+        conf: TensorType,
+        prior: TensorType,
+        objects: TensorType | None = None,
+        first: TensorType | None = None,
+    ) -> TensorType:
         if self.classes < 1:
             raise ValueError(f"classes is 1 or more, not {self.classes}")
         if self.code not in CODES:
@@ -64,6 +76,13 @@ class DetectionOutput(Op):
         self.require_shape(conf, priors * self.classes, f"{self.classes} scores of {priors} priors")
         if loc.dims[0] != conf.dims[0]:
             raise ValueError(f"the locations are {loc}, the scores {conf}: their first dimensions differ")
+        for x, each, what in ((objects, 2, "objectness scores"), (first, 4, "first locations")):
+            if x is not None:
+                self.require_shape(x, each * priors, f"{what} of {priors} priors")
+            if x is not None and x.dims[0] != loc.dims[0]:
+                raise ValueError(f"the locations are {loc}, the {what} {x}: their first dimensions differ")
+        if first is not None and not self.share_location:
+            raise ValueError("first locations of the priors are shared, and locations per class are not")
         images = upper_bound(loc.dims[0])
         return loc.with_shape(1, 1, AtMost(max(images * self.max_detections(priors), images)), 7)
 
@@ -87,16 +106,22 @@ class DetectionOutput(Op):
         found = each * len(self.foreground_classes)
         return found if self.keep_top_k < 0 else min(self.keep_top_k, found)
 
-    def reference(self, loc: Tensor, conf: Tensor, prior: Tensor) -> Tensor:
+    def reference(
+        self, loc: Tensor, conf: Tensor, prior: Tensor, objects: Tensor | None = None, first: Tensor | None = None
+    ) -> Tensor:
         boxes, variances = prior.reshape(2, -1, 4)
         places = loc.reshape(loc.shape[0], len(boxes), self.location_classes, 4)
         scores = conf.reshape(conf.shape[0], len(boxes), self.classes)
         rows: list[Tensor] = []
+        factor = 1.0 if self.variance_in_target else variances[:, None]
         for image in range(loc.shape[0]):
-            decoded = decode(
-                self.code, boxes[:, None], 1.0 if self.variance_in_target else variances[:, None], places[image]
-            )
-            rows += self.detect_image(image, decoded, scores[image])
+            own, priors = scores[image], boxes[:, None]
+            if objects is not None:
+                nothing = objects[image].reshape(-1, 2)[:, 1:] < self.objectness
+                own = torch.where(nothing, torch.eye(self.classes, dtype=own.dtype)[0], own)
+            if first is not None:
+                priors = decode(self.code, priors, factor, first[image].reshape(-1, 1, 4))
+            rows += self.detect_image(image, decode(self.code, priors, factor, places[image]), own)
         if not rows:
             rows = [loc.new_tensor([image] + [-1] * 6) for image in range(loc.shape[0])]
         return (torch.stack(rows) if rows else loc.new_zeros(0, 7))[None, None]

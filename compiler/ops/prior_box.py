@@ -25,8 +25,9 @@ class PriorBox(Op):
     For each `min_size` (in pixels, truncated to an integer as in the fork) there is a square of that size; with
     `max_size`, a square of size √(min · max); and for each `aspect_ratio` other than 1, with `flip` also for its
     inverse, a box of that ratio of width to height and of min_size² pixels. The distance of cells is `step` (height,
-    width) pixels, by default image size / cells; a centre is `offset` steps from the start of its cell. `clip` clips
-    boxes to the image. `variance` is one number or four.
+    width) pixels, by default image size / cells; a centre is `offset` steps from the start of its cell. Where there are
+    `offset_height` and `offset_width`, each box is repeated at each of these (TextBoxes). `clip` clips boxes to the
+    image. `variance` is one number or four.
     """
 
     min_size: tuple[float, ...]
@@ -38,6 +39,8 @@ class PriorBox(Op):
     image: tuple[int, ...] = ()
     step: tuple[float, ...] = ()
     offset: float = 0.5
+    offset_height: tuple[float, ...] = ()
+    offset_width: tuple[float, ...] = ()
     traits = frozenset({Trait.SHAPE_ONLY})
 
     def infer(self, features: TensorType, image: TensorType) -> TensorType:
@@ -54,6 +57,8 @@ class PriorBox(Op):
         for name, pair in (("image", self.image), ("step", self.step)):
             if pair and (len(pair) != 2 or not are_positive(pair)):
                 raise ValueError(f"{name} {list(pair)} is a height and a width, above 0")
+        if len(self.offset_height) != len(self.offset_width):
+            raise ValueError(f"{len(self.offset_height)} offset_height for {len(self.offset_width)} offset_width")
         height, width = height_and_width(features)
         if not self.image:
             height_and_width(image)
@@ -71,7 +76,13 @@ class PriorBox(Op):
     @property
     def boxes_per_cell(self) -> int:
         """The number of boxes per cell."""
-        return len(self.min_size) * (1 + len(self.ratios)) + len(self.max_size)
+        return (len(self.min_size) * (1 + len(self.ratios)) + len(self.max_size)) * len(self.offsets)
+
+    @property
+    def offsets(self) -> list[tuple[float, float]]:
+        """Height and width, in steps, from the start of a cell to the centres of each of its boxes."""
+        pairs = list(zip(self.offset_height, self.offset_width, strict=True))
+        return pairs or [(self.offset, self.offset)]
 
     def box_sizes(self) -> list[tuple[float, float]]:
         """Width and height in pixels of each box of a cell, in order."""
@@ -88,9 +99,11 @@ class PriorBox(Op):
         cells = features.shape[2:]
         extent = torch.tensor(self.image or tuple(image.shape[2:]), dtype=torch.float64)
         steps = torch.tensor(self.step) if self.step else extent.float() / torch.tensor(cells)
-        y, x = ((torch.arange(n) + torch.tensor(self.offset)) * s for n, s in zip(cells, steps, strict=True))
-        centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).double()[:, :, None]  # [h, w, 1, (x, y)]
-        half = torch.tensor(self.box_sizes(), dtype=torch.float32).double() / 2  # [k, (x, y)]
+        offsets = torch.tensor(self.offsets)
+        y, x = ((torch.arange(n)[:, None] + o) * s for n, o, s in zip(cells, offsets.T, steps, strict=True))
+        y, x = y[:, None].expand(*cells, -1), x.expand(*cells, -1)
+        centres = torch.stack([x, y], -1).double()[:, :, None]  # [h, w, 1, offsets, (x, y)]
+        half = torch.tensor(self.box_sizes(), dtype=torch.float32).double()[:, None] / 2  # [k, 1, (x, y)]
         corners = torch.cat([centres - half, centres + half], -1) / extent.flip(0).repeat(2)
         priors = corners.float().clamp(0, 1) if self.clip else corners.float()
         variances = torch.tensor(self.variance).expand(priors.numel() // 4, 4)

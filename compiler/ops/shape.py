@@ -130,8 +130,9 @@ class Reinterpret(Op):
 class Reshape(Reinterpret):
     """Replace `num_axes` dimensions from `axis` on by `shape`: 0 copies a dimension, -1 is computed from the others.
 
-    `num_axes=-1` replaces all dimensions to the end; a negative `axis` counts from the end, -1 is after the last
-    dimension (Caffe, reshape_layer.cpp).
+    A dimension that is known only when the net runs is copied by 0, or it is in that of -1. `num_axes=-1` replaces all
+    dimensions to the end; a negative `axis` counts from the end, -1 is after the last dimension (Caffe,
+    reshape_layer.cpp).
     """
 
     shape: tuple[int, ...] = ()
@@ -153,6 +154,9 @@ class Reshape(Reinterpret):
             made.append(x.dims[start + i] if d == 0 else d)
         has, unknown = product_and_bounds(taken)
         asked, copied = product_and_bounds([d for d in made if d != -1])
+        if -1 in made and len(unknown) == 1 and not copied and asked and has % asked == 0:
+            made[made.index(-1)] = AtMost(unknown[0] * (has // asked))
+            return x.with_shape(*before, *made, *after)
         if unknown != copied:
             raise ValueError(f"{x} has a dimension that is known only when the net runs: copy it with 0")
         if -1 in made and asked and has % asked == 0:

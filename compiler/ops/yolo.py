@@ -28,8 +28,8 @@ class YoloDetections(Op):
     Version 2: the score is the sigmoid of the objectness times the largest of the classes' softmax, the first of equal
     ones, and has to be at least `confidence`; maps are square. Version 3: each class has a score, the sigmoid of its
     number times that of the objectness, and each that is above `confidence` counts. The centre is (cell + sigmoid) /
-    cells of the map. The size is exp times `anchors`, a width and a height for each box of each map, / (cells of the map
-    times the map's scale in `scales`).
+    cells of the map. The size is exp times `anchors`, a width and a height for each box of each map, / (cells of the
+    map times the map's scale in `scales`).
 
     Candidates are in the order of maps, images, cells, boxes and classes, sorted by std::sort. In this order a box is
     kept if its intersection over union with each kept one, of any class, is below `nms_threshold`.
@@ -48,7 +48,9 @@ class YoloDetections(Op):
         if self.version not in (2, 3):
             raise ValueError(f"version is 2 or 3, not {self.version}")
         if self.classes < 1 or self.boxes < 1 or min(self.scales, default=0) < 1:
-            raise ValueError(f"classes, boxes and scales are 1 or more, not {self.classes}, {self.boxes}, {self.scales}")
+            raise ValueError(
+                f"classes, boxes and scales are 1 or more, not {self.classes}, {self.boxes}, {self.scales}"
+            )
         if len(self.scales) != len(maps):
             raise ValueError(f"there are {len(maps)} maps, and {len(self.scales)} scales")
         if len(self.anchors) != 2 * self.boxes * len(maps):

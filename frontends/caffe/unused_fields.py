@@ -44,11 +44,10 @@ NO_EFFECT = {
         "force_nd_im2col", "cudnn_convolution_algo_seeker", "conv_algos_override",  # NVCaffe
         "conv_algorithm",  # Intel's fork
     },
-    # Files and images that the SSD fork writes beside its result; RefineDet's threshold for a fourth bottom, which is
-    # refused.
-    "DetectionOutputParameter": {
-        "save_output_param", "visualize", "visualize_threshold", "save_file", "objectness_score",
-    },
+    # Files and images that the SSD fork writes beside its result.
+    "DetectionOutputParameter": {"save_output_param", "visualize", "visualize_threshold", "save_file"},
+    "NonMaximumSuppressionParameter": {"theta"},  # of soft_nms, which is refused
+    "YoloDetectionOutputParameter": {"side", "coords", "label_map_file"},
 }  # fmt: skip
 READ_BY_NET = {  # read by the importer itself
     "LayerParameter": {"name", "type", "bottom", "top", "include", "exclude", "blobs"},

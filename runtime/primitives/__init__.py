@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .box_output import BOX_OUTPUT
 from .convolution import CONV_PACKED
 from .custom import LayerFunction as LayerFunction
 from .custom import make_user_primitive as make_user_primitive
@@ -30,6 +31,7 @@ from .roi import ROI_ALIGN
 from .roi_bins import PSROI_POOL, ROI_GRID, ROI_POOL
 from .scores import ACCURACY, CROSS_ENTROPY, HINGE, TOTAL_LOSS
 from .text_boxes import TEXT_BOXES
+from .yolo import YOLO_DETECTIONS
 
 IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "conv_packed": CONV_PACKED,
@@ -72,6 +74,8 @@ IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "rnn": RNN,
     "detection_output": DETECTION_OUTPUT,
     "proposals": PROPOSALS,
+    "yolo_detections": YOLO_DETECTIONS,
+    "box_output": BOX_OUTPUT,
     "text_boxes": TEXT_BOXES,
     "reduce": REDUCE,
     "argmax": ARGMAX,

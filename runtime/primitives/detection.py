@@ -29,16 +29,19 @@ def prepare(call: CallSite) -> Run:
     check_shapes(call)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> Sequence[Tensor]:
-        loc, conf, prior = (o.contiguous().to(torch.float32).numpy() for o in operands)
+        loc, conf, prior, *arm = (o.contiguous().to(torch.float32).numpy() for o in operands)
         images, classes = loc.shape[0], attributes["classes"]
         priors, variances = prior.reshape(2, -1, 1, 4)
         locations = loc.reshape(images, len(priors), -1, 4)
         scores = conf.reshape(images, len(priors), classes)
-        if not attributes["variance_in_target"]:
-            locations = locations * variances
+        factor = 1 if attributes["variance_in_target"] else variances
         decode = DECODERS[attributes["code"]]
         with np.errstate(all="ignore"):  # boxes may be infinite: comparisons handle infinities and NaN
-            found = [detect_image(attributes, i, decode(priors, locations[i]), scores[i]) for i in range(images)]
+            found = list[Floats]()
+            for i in range(images):
+                own = hide_background(scores[i], arm[0][i], attributes["objectness"]) if arm else scores[i]
+                moved = decode(priors, arm[1][i].reshape(-1, 1, 4) * factor) if len(arm) > 1 else priors
+                found.append(detect_image(attributes, i, decode(moved, locations[i] * factor), own))
         made = np.concatenate(found) if found else np.empty((0, 7), np.float32)
         if not len(made):
             made = np.full((images, 7), NO_DETECTION, np.float32)
@@ -50,13 +53,23 @@ def prepare(call: CallSite) -> Run:
 
 def check_shapes(call: CallSite) -> None:
     """ValueError unless there is a location and a score for each prior box, image and class."""
-    loc, conf, prior = (o.shape for o in call.operands)
+    loc, conf, prior, *arm = (o.shape for o in call.operands)
     require(len(loc) > 0 and call.attributes["classes"] > 0, "there is nothing to detect")
     images, classes, priors = loc[0], call.attributes["classes"], prod(prior) // 8
     boxes = 1 if call.attributes["share_location"] else classes
     fits = (images * priors * boxes * 4, images * priors * classes, priors * 8)
     given = (prod(loc), prod(conf), prod(prior))
     require(given == fits, f"it has {given} numbers of locations, scores and boxes, and {fits} belong together")
+    for each, shape in zip((2, 4), arm, strict=False):
+        require(prod(shape) == images * priors * each, f"{each} numbers for each of {images} x {priors} priors")
+    require(len(arm) < 2 or boxes == 1, "first locations of the priors are shared")
+
+
+def hide_background(scores: Floats, objectness: Floats, least: float) -> Floats:
+    """Scores [p, classes], those of class 0 alone for priors whose second of two objectness scores is below `least`."""
+    nothing = objectness.reshape(-1, 2)[:, 1:] < np.float32(least)
+    made: Floats = np.where(nothing, np.eye(1, scores.shape[1], dtype=np.float32), scores)
+    return made
 
 
 def detect_image(attributes: Mapping[str, Any], image: int, boxes: Floats, scores: Floats) -> Floats:

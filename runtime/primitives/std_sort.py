@@ -43,10 +43,8 @@ def partition(a: list[int], keys: list[float], first: int, last: int) -> int:
     """Hoare's partition around the median of three, which is moved to the front: where the second part starts."""
     one, middle, end = first + 1, first + (last - first) // 2, last - 1
     x, y, z = (keys[a[i]] for i in (one, middle, end))
-    if x > y:
-        median = middle if y > z else end if x > z else one
-    else:
-        median = one if x > z else end if y > z else middle
+    first_two = middle if y > z else end if x > z else one
+    median = first_two if x > y else one if x > z else end if y > z else middle
     a[first], a[median] = a[median], a[first]
     pivot, low, high = keys[a[first]], first + 1, last
     while True:

@@ -24,7 +24,9 @@ def prepare(call: CallSite) -> Run:
     sizes = [np.array(attributes["anchors"], np.float32)]
     boxes = attributes["boxes"]
     for o, scale in zip(call.operands, scales, strict=True):
-        require(len(o.shape) == 4 and o.shape[1] == boxes * (5 + classes), f"a map has {boxes * (5 + classes)} channels")
+        require(
+            len(o.shape) == 4 and o.shape[1] == boxes * (5 + classes), f"a map has {boxes * (5 + classes)} channels"
+        )
         require(scale >= 1, "scales are 1 or more")
         require(version == 3 or o.shape[2] == o.shape[3], "maps of version 2 are square")
     require(len(attributes["anchors"]) == 2 * boxes * len(scales), "each map has two numbers for each box")
@@ -39,7 +41,9 @@ def prepare(call: CallSite) -> Run:
                 found.append(decode(x, own, scale, classes, threshold, version))
             rows = np.concatenate(found)
             rows = rows[sort_falling(rows[:, 1])]
-            chosen = list(suppress(rows[:, 2:], areas(rows[:, 2:]), overlap, attributes["nms_threshold"], at_threshold=False))
+            chosen = list(
+                suppress(rows[:, 2:], areas(rows[:, 2:]), overlap, attributes["nms_threshold"], at_threshold=False)
+            )
         rows = rows[chosen]
         made = np.full((len(rows) or maps[0].shape[0], 7), NO_DETECTION, np.float32)
         if len(rows):
@@ -54,7 +58,7 @@ def prepare(call: CallSite) -> Run:
 
 
 def decode(x: Floats, anchors: Floats, scale: int, classes: int, threshold: np.float32, version: int) -> Floats:
-    """The candidates [k, 6] of a map [n, boxes (5 + classes), h, w]: class + 1, score, and the box's centre and size."""
+    """The candidates [k, 6] of a map [n, boxes (5 + classes), h, w]: class + 1, score, the box's centre and size."""
     cells = x.reshape(x.shape[0], len(anchors), 5 + classes, *x.shape[2:]).transpose(0, 3, 4, 1, 2)
     sides = np.array([x.shape[3], x.shape[2]], np.float32)
     objectness = sigmoid(cells[..., 4])

@@ -89,6 +89,13 @@ def shifted(t: Trial) -> Array:
     return made.reshape(1, 2, -1)
 
 
+def twice(t: Trial) -> Array:
+    """PriorBox with each box also half a step of 10 pixels below, in an image of 60."""
+    made = t.one().reshape(2, -1, 1, 4)
+    lower = made + f32([[0, 5 / 60, 0, 5 / 60], [0, 0, 0, 0]])[:, None, None]
+    return np.concatenate([made, lower], 2).reshape(1, 2, -1)
+
+
 def clipped(t: Trial) -> Array:
     made = t.one().copy()
     made[:, 0] = made[:, 0].clip(0, 1)
@@ -101,6 +108,7 @@ LOC = f32([[0.5, -0.5, 0.25, 0.5, -0.25, 0.5, 0.5, -0.5]])
 CONF = f32([[0.2, 0.8, 0.3, 0.7]])
 OVERLAPPING = f32([[0, 0, 0.4, 0.4], [0, 0.1, 0.4, 0.5]])  # by 0.12 of 0.2: 0.6
 ALIKE = np.concatenate([OVERLAPPING.reshape(1, 1, 8), PRIORS[:, 1:]], 1)
+NO_IMAGE = np.zeros((1, 3, 2, 2), np.float32)
 NO_SHIFT = np.zeros((1, 8), np.float32)
 CONF_OF_THREE = f32([[0.1, 0.6, 0.3, 0.2, 0.1, 0.7]])
 # share_location: false: boxes of the background, which nothing reads, and then of class 1, for each prior.
@@ -306,7 +314,8 @@ WALKS = {
             "img_h img_w step_h step_w": Golden("prior_box_img_size"),
             "step": same({"step": 8}, {"step_h": 8, "step_w": 8}),
             "offset": Becomes({"offset": 1}, shifted),
-            "denser_prior_boxes": Refused(True),
+            "denser_prior_boxes": Becomes({"denser_prior_boxes": True}, twice),
+            "offset_h offset_w": same({"offset_h": [0.5, 1], "offset_w": [0.5, 0.5]}, {"denser_prior_boxes": True}),
         },
         {"min_size": [30]},
     ),
@@ -360,10 +369,10 @@ WALKS = {
                 {"share_location": False}, lambda t: rows(1, (0.8, 0.7), corner(t)), [LOC_PER_CLASS, CONF, PRIORS]
             ),
             "save_output_param": Nothing("it writes files", [{"output_format": "VOC"}]),
-            "visualize": Nothing("it shows pictures", [True]),
+            "visualize": Becomes({"visualize": True}, lambda t: t.run({}, t.x[:3])[0], [LOC, CONF, PRIORS, NO_IMAGE]),
             "visualize_threshold": Nothing("it shows pictures", [0.5]),
             "save_file": Nothing("it writes files", ["x.avi"]),
-            "objectness_score": Nothing("it is about a fourth bottom, which is refused", [0.5]),
+            "objectness_score": Golden("refinedet_detection_output"),
             "use_polygon": Refused(True),
         },
         {"num_classes": 2, "nms_param": {"nms_threshold": 0.45}, "confidence_threshold": 0.01},

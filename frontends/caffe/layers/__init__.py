@@ -11,6 +11,7 @@ from . import (
     flow,
     indexing,
     loss,
+    mscnn,
     neuron,
     norm,
     pool,
@@ -26,6 +27,7 @@ from . import (
     sources,
     video,
     window,
+    yolo,
 )
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "flow",
     "indexing",
     "loss",
+    "mscnn",
     "neuron",
     "norm",
     "pool",
@@ -54,4 +57,5 @@ __all__ = [
     "sources",
     "video",
     "window",
+    "yolo",
 ]

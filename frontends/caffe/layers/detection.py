@@ -15,10 +15,11 @@ def prior_box(l: Layer, features: Value, image: Value) -> Value:
     p = l.param
     if not p["min_size"]:
         raise l.fault("it has no min_size", advice="Add min_size: and a number of pixels.")
-    if p["denser_prior_boxes"]:
-        raise l.fault(
-            "denser_prior_boxes is TextBoxes++'s own", "denser_prior_boxes", "cortado places boxes as SSD does."
-        )
+    offsets = {name: tuple(map(shortest_decimal, p[name])) for name in ("offset_h", "offset_w")}
+    if len(offsets["offset_h"]) != len(offsets["offset_w"]):
+        raise l.fault("offset_h and offset_w go together", "offset_h" if offsets["offset_h"] else "offset_w")
+    if p["denser_prior_boxes"]:  # TextBoxes++: each box also at the end of its cell
+        offsets = {"offset_h": (l.number("offset"), 1.0), "offset_w": (l.number("offset"),) * 2}
     several = {name: tuple(map(shortest_decimal, p[name])) for name in ("min_size", "max_size", "aspect_ratio")}
     op = PriorBox(
         **several,
@@ -28,6 +29,8 @@ def prior_box(l: Layer, features: Value, image: Value) -> Value:
         image=tuple(map(int, read_pair(l, "img_size", "img"))),
         step=tuple(map(shortest_decimal, read_pair(l, "step", "step"))),
         offset=l.number("offset"),
+        offset_height=offsets["offset_h"],
+        offset_width=offsets["offset_w"],
     )
     return l.emit(op, features, image)
 
@@ -44,16 +47,21 @@ def read_pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
     return p[high], p[wide]
 
 
-@layer("DetectionOutput", "detection_output_param", bottoms=3)
-def detection_output(l: Layer, loc: Value, conf: Value, prior: Value) -> Value:
+@layer("DetectionOutput", "detection_output_param", bottoms=(3, 5))
+def detection_output(l: Layer, *bottoms: Value) -> Value:
     """Decode boxes and apply non-maximum suppression: [1, 1, found, 7] (detection_output_layer.cpp).
 
-    save_output_param, visualize and objectness_score do not affect the top.
+    The fourth and fifth bottom are RefineDet's objectness scores and first locations. With `visualize`, the fourth is
+    SSD's image, on which boxes are drawn. save_output_param and visualize do not affect the top.
     """
     p = l.param
     nms: Message = p["nms_param"]
     if "num_classes" not in p:
         raise l.fault("it has no num_classes", advice="Add num_classes: and how many there are, with the background.")
+    if nms["soft_nms"]:
+        raise l.fault("soft_nms is a fork's own, and not among those that cortado computes", "nms_param")
+    if p["visualize"] and len(bottoms) == 4:
+        bottoms = bottoms[:3]
     if p["use_polygon"]:
         raise l.fault("use_polygon is TextBoxes++'s own", "use_polygon", "cortado finds upright boxes, as SSD does.")
     op = DetectionOutput(
@@ -67,5 +75,6 @@ def detection_output(l: Layer, loc: Value, conf: Value, prior: Value) -> Value:
         eta=shortest_decimal(nms["eta"]),
         keep_top_k=p["keep_top_k"],
         confidence=l.number("confidence_threshold") if "confidence_threshold" in p else LOWEST_F32,
+        objectness=l.number("objectness_score"),
     )
-    return l.emit(op, loc, conf, prior)
+    return l.emit(op, *bottoms)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cortado.compiler.ir import Value
+from cortado.compiler.ops.box_output import WAYS, BoxOutput
 from cortado.compiler.ops.detection import CODES, DetectionOutput
 from cortado.compiler.ops.prior_box import PriorBox
 from cortado.compiler.ops.proposal import FORMS, Proposals, TextBoxes
 from cortado.compiler.ops.recurrent import Lstm, LstmUnit, Rnn
 from cortado.compiler.ops.roi import PsRoiPool, RoiAlign, RoiGrid, RoiPool
+from cortado.compiler.ops.yolo import YoloDetections
 
 from ..net_builder import NetBuilder, has_static_dims
 from .weighted import linear
@@ -36,6 +38,7 @@ def detection_output(d: NetBuilder) -> Value:
     where = linear(d, x, 4 * count * (1 if shared else classes))
     scores = linear(d, x, classes * count)
     priors = d.new_input("prior", 1, 2, 4 * count) if d.dice.chance(0.5) else d.weight("prior", 1, 2, 4 * count)
+    arm = [d.new_input("x", where.type.shape[0], n * count) for n in (2, 4)][: d.dice.between(0, 2 if shared else 1)]
     op = DetectionOutput(
         classes=classes,
         share_location=shared,
@@ -45,8 +48,9 @@ def detection_output(d: NetBuilder) -> Value:
         top_k=d.dice.pick((-1, 3)),
         keep_top_k=d.dice.pick((-1, 2)),
         confidence=d.dice.pick((0.0, 0.3, -1.0)),
+        objectness=d.dice.pick((0.01, -0.5)),
     )
-    return d.add(op, where, scores, priors)
+    return d.add(op, where, scores, priors, *(arm if d.dice.chance(0.3) else ()))
 
 
 def boxes(d: NetBuilder, images: int) -> Value:
@@ -89,6 +93,42 @@ def proposals(d: NetBuilder) -> object:
     )
     scores = d.new_input("v", images, 2 * count, *size)
     return d.add_all(op, scores, d.new_input("w", images, 4 * count, *size), d.new_input("info", 1, 4))
+
+
+def yolo_detections(d: NetBuilder) -> Value:
+    classes, count, version = d.dice.between(1, 3), d.dice.between(1, 2), d.dice.between(2, 3)
+    sizes = [
+        (n := d.dice.between(1, 3), n if version == 2 else d.dice.between(1, 3)) for _ in range(d.dice.between(1, 2))
+    ]
+    maps = [d.new_input("x", d.dice.between(1, 2), count * (5 + classes), *size) for size in sizes]
+    op = YoloDetections(
+        classes=classes,
+        anchors=tuple(d.dice.pick((8.0, 20.0)) for _ in range(2 * count * len(maps))),
+        scales=tuple(d.dice.between(8, 16) for _ in maps),
+        version=version,
+        boxes=count,
+        confidence=d.dice.pick((0.01, 0.3)),
+        nms_threshold=d.dice.pick((0.3, 0.6)),
+    )
+    return d.add(op, *maps)
+
+
+def box_output(d: NetBuilder) -> object:
+    images, classes, count = d.dice.between(1, 2), d.dice.between(2, 3), d.dice.between(1, 2)
+    maps = [d.new_input("x", images, classes + 4, d.dice.between(1, 3), d.dice.between(1, 3)) for _ in range(count)]
+    op = BoxOutput(
+        field_width=tuple(d.dice.between(20, 40) for _ in maps),
+        field_height=tuple(d.dice.between(20, 40) for _ in maps),
+        rate=tuple(d.dice.between(10, 30) for _ in maps),
+        foreground=d.dice.pick((-1.0, 0.0)),
+        threshold=d.dice.pick((0.3, 0.6)),
+        nms=d.dice.pick(WAYS),
+        before=d.dice.pick((0, 4)),
+        after=d.dice.pick((0, 2)),
+        min_size=d.dice.pick((5.0, 15.0)),
+        scores=d.dice.chance(0.5),
+    )
+    return d.add_all(op, *maps)
 
 
 def text_boxes(d: NetBuilder) -> Value:
@@ -139,6 +179,8 @@ STRATEGIES = {
     "roi_grid": on_boxes(RoiGrid),
     "psroi_pool": psroi_pool,
     "proposals": proposals,
+    "yolo_detections": yolo_detections,
+    "box_output": box_output,
     "text_boxes": text_boxes,
     "lstm": lstm,
     "rnn": rnn,
