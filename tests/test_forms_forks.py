@@ -28,13 +28,19 @@ def real(field: int, value: float) -> bytes:
 
 
 def snapshot(
-    folder: Path, type: str, at: int, settings: bytes, blobs: Sequence[Sequence[float]] = (), mask: bool = False
+    folder: Path,
+    type: str,
+    at: int,
+    settings: bytes,
+    blobs: Sequence[Sequence[float]] = (),
+    mask: bool = False,
+    sizes: Sequence[int] = (1, 2, 2, 2),
 ) -> Path:
     """A net of one layer of that type, whose settings stand in the field `at`, as a fork of Caffe writes it."""
     net: Any = message_class("NetParameter")()
     for name in ("data", *["mask"] * mask):
         given = net.layer.add(name=name, type="Input", top=[name])
-        given.input_param.shape.add(dim=[1, 2, 2, 2])
+        given.input_param.shape.add(dim=list(sizes))
     layer: Any = message_class("LayerParameter")()
     layer.name, layer.type = "l", type
     layer.bottom.extend(["data", *["mask"] * mask])
@@ -89,6 +95,28 @@ def test_upsample_by_a_mask(tmp_path: Path, at: int) -> None:
     made = driver.compile(snapshot(tmp_path, "Upsample", at, settings, mask=True))(data=X, mask=X * 2)["y"]
     assert made.shape == (1, 2, 4, 6)
     assert made[0, 1].ravel()[8:15:2].tolist() == [4, 5, 6, 7]
+
+
+def test_resample(tmp_path: Path) -> None:
+    made = driver.compile(snapshot(tmp_path, "Resample", 155, number(1, 4) + number(2, 4)))(data=X)["y"]
+    np.testing.assert_allclose(made[0, 0, 1], [0.5, 0.75, 1.25, 1.5])
+
+
+def test_videos(tmp_path: Path) -> None:
+    """C3D's settings, and those of synopsys-caffe, which have other numbers: a kernel of 1 by 2 by 1, stride 1."""
+    video = np.arange(12, dtype=np.float32).reshape(1, 1, 2, 3, 2)
+    theirs = number(11, 2) + number(12, 1) + number(13, 1) + number(18, 1)
+    for at, settings, wanted in (
+        (6662, number(2, 2) + number(5, 1), video[:, :, :, 1:, 1:]),
+        (266, theirs, video[:, :, :, 1:]),
+        (
+            266,
+            number(1, 1) + number(3, 2) + number(4, 2) + number(17, 0),
+            video[:, :, :, :2].mean((2, 3, 4), keepdims=True),
+        ),
+    ):
+        path = snapshot(tmp_path, "Pooling3D", at, settings, sizes=video.shape)
+        np.testing.assert_array_equal(driver.compile(path)(data=video)["y"], wanted)
 
 
 @pytest.mark.parametrize(("type", "at"), [("BN", 137), ("BN", 144), ("BN", 203), ("Interp", 137), ("Upsample", 143)])

@@ -38,10 +38,26 @@ SETTINGS_BY_TYPE = {
     "Reverse": ("reverse_param", (143, 147, 261)),
     "Upsample": ("upsample_param", (137, 150, 177)),
     "UpsampleDarknet": ("upsample_darknet_param", (209,)),
+    "Convolution3D": ("convolution3d_param", (6661,)),
+    "Deconvolution3D": ("convolution3d_param", (6661,)),
+    "Pooling3D": ("pooling3d_param", (266, 6662)),
+    "Correlation": ("correlation_param", (150,)),
+    "FlowWarp": ("flow_warp_param", (159,)),
+    "Resample": ("resample_param", (155,)),
+    "Lstm": ("lstm_param", (140,)),
 }
 SLOPE_FIELDS = {1: 7, 2: 8, 3: 9}  # slope_filler, bias_filler, momentum
+# pad, kernel_size, stride; pad_h0 to pad_d1; kernel_h, _w, _d; stride_h, _w, _d; global_pooling, ceil_mode
+SYNOPSYS_POOLING = {2: 4, 3: 2, 4: 3} | {
+    theirs: 7000000 + ours for theirs, ours in enumerate((9, 10, 11, 12, 7, 8, 2, 3, 1, 5, 6, 4, 13, 14), 5)
+}
 # By layer type and field number, for forks with other numbers inside the settings: theirs to ours.
-RENUMBERED_SETTINGS = {("BN", 152): SLOPE_FIELDS, ("BN", 200): SLOPE_FIELDS, ("BN", 204): SLOPE_FIELDS}
+RENUMBERED_SETTINGS = {
+    ("BN", 152): SLOPE_FIELDS,
+    ("BN", 200): SLOPE_FIELDS,
+    ("BN", 204): SLOPE_FIELDS,
+    ("Pooling3D", 266): SYNOPSYS_POOLING,
+}
 LAST_GENERIC_FIELD = 101  # up to this number fields belong to all layer types, in every fork (but for the 45 above)
 PROTOTXT_ADVICE = "Give the prototxt that it was trained or deployed with: cortado compile net.prototxt net.caffemodel."
 
