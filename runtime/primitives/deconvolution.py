@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..plan import Dim, Shape
-from .activation import PACKABLE_DTYPES, activate_, post_op, store_activated
+from .activation import IN_COPY, PACKABLE_DTYPES, activate_, post_op, store_activated
 from .convolution import geometry, prepare_unpacked
 from .primitive import CallSite, Primitive, Run, is_finite, require
 
+ALSO_IN_COPY = IN_COPY | {"sigmoid"}  # of NaN, oneDNN's deconvolution makes 0, and its convolution NaN
 MAX_PHASES = 64  # convolutions by phase; with more, one deconvolution by oneDNN is faster
 MAX_PHASES_IF_SEPARABLE = 16  # with more, two matrix products are faster
 
@@ -92,13 +93,13 @@ def prepare_packed(job: DeconvolutionProblem) -> Run:
         )
         return made
 
-    ready, post = job.call.packed_weights.get(job.key("deconv"), pack), post_op(attributes)
+    ready, post = job.call.packed_weights.get(job.key("deconv"), pack), post_op(attributes, ALSO_IN_COPY)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         made = torch.ops.mkldnn._convolution_transpose_pointwise(
             operands[0], ready, bias, pad, [0, 0], stride, dilation, groups, *post
         )
-        store_activated(results[0], made, attributes)
+        store_activated(results[0], made, attributes, ALSO_IN_COPY)
 
     return run
 
