@@ -83,6 +83,21 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
             "trim": Attribute("a list of whole numbers", (0,)),
         },
     ),
+    "resize": PrimitiveSchema(
+        "x, and tensors whose sizes count in place of x's: `axes` axes from `axis` on, resized to `sizes`, by `scale` "
+        "or to a `multiple`; if `enlarge`, only where that is more",
+        (1, MANY),
+        {
+            "how": Attribute("a text", "linear"),
+            "align": Attribute("a text", "corners"),
+            "axis": Attribute("a whole number", 2),
+            "axes": Attribute("a whole number", 2),
+            "sizes": Attribute("a list of whole numbers", ()),
+            "scale": Attribute("a list of numbers", ()),
+            "multiple": Attribute("a whole number", 1),
+            "enlarge": FLAG,
+        },
+    ),
     "upsample": PrimitiveSchema(
         "x [N,C,*S]: each element repeated `scale` times along each image axis", (1, 1), {"scale": INTS}
     ),
@@ -120,6 +135,11 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
             "filter": Attribute("a text", "linear"),
             "antialias": Attribute("a truth value", True),
         },
+    ),
+    "distance": PrimitiveSchema(
+        "x, flattened from `axis` to [M,K]; centres [N,K]: the sums of absolute or, for `norm` 2, squared differences",
+        (2, 2),
+        {**AXIS, "norm": Attribute("a whole number", 2)},
     ),
     "softmax": PrimitiveSchema("x", (1, 1), AXIS),
     "concat": PrimitiveSchema(

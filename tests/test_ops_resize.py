@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cortado.compiler.ops.pool import MaxPool
-from cortado.compiler.ops.resize import Interp, Unpool, Upsample
+from cortado.compiler.ops.resize import Interp, Resize, Unpool, Upsample
 from cortado.compiler.types import AtMost, TensorType
 from cortado.runtime.primitive_table import PRIMITIVE_TABLE
 from cortado.runtime.primitives import IMPLEMENTATIONS, CallSite, Operand, PackedWeights
@@ -205,7 +205,7 @@ def test_upsample_refused(nets: Nets, bottoms: int, settings: str, said: str) ->
     ("zoom_factor: 2 pad_beg: 1", "pad_beg is 0, or less to cut"),
     ("zoom_factor: 2 pad_beg: -4", "trimmed by 4 and 0"),
     ("full_zoom_factor: 2 zoom_factor: 2", "full_zoom_factor and other fields both set the size"),
-    ("zoom_factor: 2 use_blob_size: true", "Caffe has no field use_blob_size in InterpParameter"),
+    ("zoom_factor: 2 use_blob_size: true", "use_blob_size: true goes with a second bottom"),
 ])  # fmt: skip
 def test_interp_refused(nets: Nets, settings: str, said: str) -> None:
     refused = nets.expect_refusal(data(1, 1, 4, 4) + layer("Interp", f"interp_param {{ {settings} }}"))
@@ -224,3 +224,81 @@ def test_a_zoom_follows_the_picture(nets: Nets) -> None:
     """A net is compiled again for another shape out of what its layers say, not out of the sizes they once made."""
     net = nets.compile(data(1, 1, 2, 2) + layer("Interp", "interp_param { zoom_factor: 2 }"))
     assert net(data=np.zeros((2, 1, 4, 3), np.float32))["y"].shape == (2, 1, 7, 5)
+
+
+@pytest.mark.parametrize(("op", "shapes", "wanted"), [
+    (Resize(axis=0, axes=1, sizes=(7,)), ((4,),), [0, 0.5, 1, 1.5, 2, 2.5, 3]),
+    (Resize(axis=0, axes=1, sizes=(2,), align="edges"), ((4,),), [0, 2]),
+    (Resize(axis=0, axes=1, sizes=(8,), align="centers"), ((4,),), [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]),
+    (Resize(axis=0, axes=1, sizes=(1,), align="centers"), ((4,),), [1.5]),
+    (Resize(axis=0, axes=1, sizes=(1,), align="torch"), ((4,),), [0]),
+    (Resize(axis=0, axes=1, sizes=(7,), how="nearest"), ((4,),), [0, 1, 1, 2, 2, 3, 3]),
+    (Resize(axis=0, axes=1, sizes=(8,), how="nearest", align="onnx"), ((4,),), [0, 0, 0, 1, 1, 2, 2, 3]),
+    (Resize(axis=0, axes=1, sizes=(3,), how="nearest", align="centers"), ((4,),), [0, 2, 3]),
+    (Resize(axis=0, axes=1, sizes=(3,), how="nearest", align="edges"), ((4,),), [0, 1, 2]),
+    (Resize(axis=0, axes=1, scale=(0.6,), align="edges"), ((4,),), [0, 2]),
+    (Resize(axis=0, axes=1, multiple=4), ((3,),), [0, 2 / 3, 4 / 3, 2]),
+    (Resize(axis=0, axes=1, multiple=4, enlarge=True), ((4,),), [0, 1, 2, 3]),
+    (Resize(axis=0, axes=1, sizes=(3,), enlarge=True), ((4,),), [0, 1, 2, 3]),
+    (Resize(axis=0, axes=1), ((2,), (3,), (1,)), [0, 0.5, 1]),
+])  # fmt: skip
+def test_resize_by_hand(op: Resize, shapes: Any, wanted: list[float]) -> None:
+    found = op.reference(*(arange(*shape) for shape in shapes))
+    np.testing.assert_allclose(found.numpy(), wanted, atol=1e-6)
+    (type,) = op.infer_types([f32(*shape) for shape in shapes])
+    assert type.shape == found.shape
+
+
+@pytest.mark.parametrize(("op", "shape", "said"), [
+    (Resize(how="cubic"), (1, 1, 2, 2), '"cubic" and "corners" are no way to resize'),
+    (Resize(how="nearest", align="torch"), (1, 1, 2, 2), '"nearest" and "torch" are no way'),
+    (Resize(), (1, 2, 2), "there are no 2 dimensions from 2 on"),
+    (Resize(sizes=(1,)), (1, 1, 2, 2), "sizes and scale have 2 numbers"),
+    (Resize(multiple=0), (1, 1, 2, 2), "multiple is 1 or more"),
+    (Resize(scale=(0.1, 1.0)), (1, 1, 2, 2), r"cannot be resized to \[0, 2\]"),
+])  # fmt: skip
+def test_resize_refused(op: Resize, shape: tuple[int, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        op.infer_types([f32(*shape)])
+
+
+def test_interp_to_the_size_of_a_blob(nets: Nets) -> None:
+    """At another size, too: the second bottom's is what counts, and none is kept."""
+    text = layer("Interp", "interp_param { use_blob_size: true }", ("data", "like"))
+    x = arange(1, 1, 2, 2).numpy()
+    net = nets.compile(data(1, 1, 2, 2) + data(1, 3, 3, 2, name="like") + text)
+    assert net(data=x, like=np.zeros((1, 3, 3, 2), np.float32))["y"].tolist() == [[[[0, 1], [1, 2], [2, 3]]]]
+    assert net(data=x, like=np.zeros((1, 3, 2, 3), np.float32))["y"].tolist() == [[[[0, 0.5, 1], [2, 2.5, 3]]]]
+
+
+ONE_IMAGE = data(1, 1, 2, 2) + data(1, 1, 3, 3, name="like")
+
+
+def test_accum(nets: Nets) -> None:
+    """To the largest size, which only a larger multiple along both axes replaces; or to the last bottom's."""
+    x, like = arange(1, 1, 2, 2).numpy(), np.ones((1, 1, 3, 3), np.float32)
+    both = nets.run(ONE_IMAGE + layer("Accum", "", ("data", "like")), {"data": x, "like": like})["y"]
+    assert both.shape == (1, 2, 3, 3) and both[0, 0].tolist() == [[0, 0.5, 1], [1, 1.5, 2], [2, 2.5, 3]]
+    last = layer("Accum", "accum_param { have_reference: true }", ("data", "like"))
+    assert nets.run(ONE_IMAGE + last, {"data": x, "like": like})["y"].tolist() == both[:, :1].tolist()
+    net = nets.compile(data(1, 1, 2, 2) + layer("Accum", "accum_param { size_divisible_by: 3 }"))
+    assert net(data=x)["y"].shape == (1, 1, 3, 3)
+    assert net(data=np.zeros((1, 1, 4, 5), np.float32))["y"].shape == (1, 1, 6, 6)
+    assert net(data=np.zeros((1, 1, 3, 5), np.float32))["y"].shape == (1, 1, 3, 5)  # 3 is a multiple already
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    (layer("Interp", "interp_param { height: 3 width: 3 }", ("data", "like")), "use_blob_size: true goes with"),
+    (layer("Interp", "interp_param { use_blob_size: true zoom_factor: 2 }", ("data", "like")), "both set the size"),
+    (layer("Accum", "accum_param { size_divisible_by: 0 }"), "size_divisible_by is 1 or more"),
+    (layer("Accum", "accum_param { have_reference: true }"), "have_reference needs a second bottom"),
+    (layer("ResizeBilinear", 'resize_bilinear_param { data_format: "CHW" }'), "is NHWC, NCHW, NCHWD, not CHW"),
+    (layer("ResizeBilinear", 'resize_bilinear_param { data_format: "NCHWD" }'), "NCHWD has 5 axes"),
+    (layer("ResizeBilinear", "resize_bilinear_param { align_corners: true half_pixel_centers: true }"), "are both set"),
+    (layer("ResizeBilinear", "resize_bilinear_param { output_height: 0 }"), "output_height is 1 or more"),
+    (layer("ResizeNearestNeighbor", "resize_nearest_neighbor_param { scale_width: 0.1 }"), "cannot be resized to"),
+    (layer("ResizeNearestNeighbor", tops=("data",)), "Caffe does not let ResizeNearestNeighbor be in place"),
+])  # fmt: skip
+def test_resizing_layers_refused(nets: Nets, text: str, said: str) -> None:
+    refused = nets.expect_refusal(ONE_IMAGE + text)
+    assert 'layer "l" (' in refused and said in refused

@@ -1,4 +1,4 @@
-"""Operators on feature vectors: matrix product and softmax."""
+"""Operators on feature vectors: matrix product, distances and softmax."""
 
 from __future__ import annotations
 
@@ -58,6 +58,36 @@ class Linear(Weighted):
     def reference(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         axis = self.axis % x.ndim
         return F.linear(x.reshape(*x.shape[:axis], -1), w.T if self.transpose else w, b)
+
+
+@op("distance", operands=2)
+class Distance(Op):
+    """The distance of x, flattened from `axis` on to rows of k, from each row of a matrix [o, k] of centres.
+
+    It is the sum of absolute differences for `norm` 1, of their squares for 2. The result has the dimensions of x
+    before `axis`, then o (happynear's Caffe, inner_distance_layer.cpp).
+    """
+
+    axis: int = 1
+    norm: int = 2
+    traits = frozenset({Trait.ROW_MAJOR_ONLY})
+
+    def infer(self, x: TensorType, centres: TensorType) -> TensorType:
+        if self.norm not in (1, 2):
+            raise ValueError(f"norm is 1 or 2, not {self.norm}")
+        axis = axis_of(self.axis, x)
+        taken = prod(TensorType(x.dtype, x.dims[axis:]).shape)
+        if centres.rank != 2 or centres.shape[1] != taken:
+            raise ValueError(f"the centres are a matrix of rows of {plural(taken, 'number')}, not {centres}")
+        return x.with_shape(*x.dims[:axis], centres.dims[0])
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return 3 * results[0].numel * operands[1].bounds[1]
+
+    def reference(self, x: Tensor, centres: Tensor) -> Tensor:
+        axis = self.axis % x.ndim
+        difference = x.reshape(*x.shape[:axis], 1, centres.shape[1]) - centres
+        return (difference.abs() if self.norm == 1 else difference * difference).sum(-1)
 
 
 @op("softmax")

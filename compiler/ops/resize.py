@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,6 +84,99 @@ def interpolate_axis(x: Tensor, axis: int, count: int) -> Tensor:
     part = (at - left).to(x.dtype).reshape(-1, *[1] * (x.ndim - 1 - axis))
     right = (left + 1).clamp(max=size - 1)
     return x.index_select(axis, left) * (1 - part) + x.index_select(axis, right) * part
+
+
+ALIGNMENTS = {"linear": ("corners", "edges", "centers", "torch"), "nearest": ("corners", "edges", "centers", "onnx")}
+
+
+@op("resize", operands=(1, None))
+class Resize(Op):
+    """Resize `axes` dimensions from `axis` on, linearly or by nearest neighbour (TensorFlow's and ONNX's rules).
+
+    With s = size / new size, index i is at i·s for `align` "edges", at (i + ½)·s - ½ for "centers" and at
+    i·(size - 1) / (new size - 1) for "corners". "torch" is "centers", but a single element is at -½. Beyond the ends,
+    the last element counts. The nearest neighbour is the place rounded down; for "corners", rounded; for "centers",
+    (i + ½)·s rounded down; for "onnx", (i + ½)·s - ½ rounded down (synopsys-caffe, resize_bilinear_layer.cpp and
+    resize_nearest_neighbor_layer.cpp). Places are computed in float32.
+
+    The new sizes are `sizes`; or, if there is none or 0, size · scale, rounded down; or the size rounded up to a
+    `multiple`. If there are more operands, each size is the largest that one of them has there. With `enlarge`, the new
+    sizes count only if each is above the size, which is kept otherwise (FlowNet 2, accum_layer.cpp).
+    """
+
+    how: str = "linear"
+    align: str = "corners"
+    axis: int = 2
+    axes: int = 2
+    sizes: tuple[int, ...] = ()
+    scale: tuple[float, ...] = ()
+    multiple: int = 1
+    enlarge: bool = False
+
+    def infer(self, x: TensorType, *likes: TensorType) -> TensorType:
+        if self.align not in ALIGNMENTS.get(self.how, ()):
+            raise ValueError(f'"{self.how}" and "{self.align}" are no way to resize')
+        for type in (x, *likes):
+            if not 0 <= self.axis <= self.axis + self.axes <= type.rank:
+                raise ValueError(f"there are no {self.axes} dimensions from {self.axis} on in {type}")
+        last = self.axis + self.axes
+        found = [type.with_shape(*type.dims[self.axis : last]).shape for type in (x, *likes)]
+        made = self.result_sizes(found)
+        if min((*found[0], *made)) < 1:
+            raise ValueError(f"{x} cannot be resized to {list(made)}")
+        return x.with_shape(*x.dims[: self.axis], *made, *x.dims[last:])
+
+    def result_sizes(self, found: Sequence[Sequence[int]]) -> tuple[int, ...]:
+        """The new sizes, from those of x and of the other operands. ValueError if the attributes are invalid."""
+        base = [max(several) for several in zip(*(found[1:] or found), strict=True)]
+        if len(self.sizes) not in (0, self.axes) or len(self.scale) not in (0, self.axes) or self.multiple < 1:
+            raise ValueError(f"sizes and scale have {self.axes} numbers, and multiple is 1 or more")
+        made = list(self.sizes) or [-(-size // self.multiple) * self.multiple for size in base]
+        if self.scale:
+            scaled = [floor_of(np.float32(size) * np.float32(s)) for size, s in zip(base, self.scale, strict=True)]
+            made = [given or size for given, size in zip(self.sizes or (0,) * self.axes, scaled, strict=True)]
+        kept = self.enlarge and not all(new > size for new, size in zip(made, base, strict=True))
+        return tuple(base if kept else made)
+
+    def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
+        return results[0].numel * 3 * self.axes * (self.how == "linear")
+
+    def reference(self, x: Tensor, *likes: Tensor) -> Tensor:
+        found = [type.shape[self.axis : self.axis + self.axes] for type in (x, *likes)]
+        made = self.result_sizes(found)
+        for axis, count in reversed([*enumerate(made, self.axis)]):  # the last axis first, as in Caffe
+            low, high, part = (torch.from_numpy(a) for a in self.neighbours(x.shape[axis], count))
+            left = x.index_select(axis, low)
+            if self.how == "linear":
+                weights = part.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1 - axis))
+                left = left + (x.index_select(axis, high) - left) * weights
+            x = left
+        return x
+
+    def neighbours(self, size: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each new index the two indices of x that it lies between, and its distance from the first of them."""
+        places = np.arange(count, dtype=np.float32)
+        half, ends = np.float32(0.5), self.align == "corners" and count > 1
+        scale = np.float32(size - 1) / np.float32(count - 1) if ends else np.float32(size) / np.float32(count)
+        centred = self.align in ("centers", "torch", "onnx")
+        at = (places + half) * scale if centred else places * scale
+        if self.how == "nearest":
+            if self.align == "corners":
+                at = np.floor(at.astype(np.float64) + 0.5)  # C's roundf, of a number that is not negative
+            at = np.floor(at - half if self.align == "onnx" else at)
+            index = np.clip(at, 0, size - 1).astype(np.int64)
+            return index, index, np.zeros(count, np.float32)
+        at = at - half if centred else at
+        if self.align == "torch" and count == 1:
+            at = np.full(1, -half)
+        low = np.floor(at)
+        first, second = (np.clip(ends, 0, size - 1).astype(np.int64) for ends in (low, np.ceil(at)))
+        return first, second, at - low
+
+
+def floor_of(number: np.float32) -> int:
+    """The largest integer that is not above it; 0 if there is none, for infinite and NaN."""
+    return int(np.floor(number)) if np.isfinite(number) else 0
 
 
 @op("upsample")

@@ -38,6 +38,7 @@ NO_EFFECT = {
     "DropoutParameter": {"random_seed"},  # NVCaffe
     "PythonParameter": {"share_in_parallel"},
     "SeLUDropoutParameter": {"alpha"},
+    "InnerDistanceParameter": {"bias_term"},  # there is none in any case
     "ChannelScaleParameter": {"do_backward_feature", "do_backward_scale"},
     # Implementation choices: im2col or a library's algorithm.
     "ConvolutionParameter": {

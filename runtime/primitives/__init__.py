@@ -10,6 +10,7 @@ from .custom import LayerFunction as LayerFunction
 from .custom import make_user_primitive as make_user_primitive
 from .deconvolution import DECONV_PACKED
 from .detection import DETECTION_OUTPUT
+from .distance import DISTANCE
 from .expression import EXPR
 from .flow import CORRELATION, FLOW_WARP, RESAMPLE
 from .indexing import CROP, FILTER, FLIP, GATHER, IM2COL, REORG, TILE, TRANSPOSE
@@ -26,6 +27,7 @@ from .proposal import PROPOSALS
 from .pyramid import PYRAMID_POOL
 from .recurrent import LSTM, LSTM_UNIT, RNN
 from .reduction import ARGMAX, REDUCE, STANDARDIZE
+from .resize import RESIZE
 from .resizing import INTERP, UNPOOL, UPSAMPLE
 from .roi import ROI_ALIGN
 from .roi_bins import PSROI_POOL, ROI_GRID, ROI_POOL
@@ -44,12 +46,14 @@ IMPLEMENTATIONS: Mapping[str, Primitive] = {
     "correlation": CORRELATION,
     "flow_warp": FLOW_WARP,
     "resample": RESAMPLE,
+    "resize": RESIZE,
     "upsample": UPSAMPLE,
     "unpool": UNPOOL,
     "roi_align": ROI_ALIGN,
     "roi_pool": ROI_POOL,
     "psroi_pool": PSROI_POOL,
     "roi_grid": ROI_GRID,
+    "distance": DISTANCE,
     "softmax": SOFTMAX,
     "concat": CONCAT,
     "slice": SLICE,

@@ -76,6 +76,12 @@ def selu(x: Array, scale: float = 1.050700987, alpha: float = 1.67326324) -> Arr
     return f32(scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
 
 
+def distances(x: Array, centres: Array) -> Array:
+    """The squared distances of each image from each row."""
+    made: Array = ((x.reshape(len(x), 1, -1) - centres) ** 2).sum(-1)
+    return made
+
+
 def to_space(x: Array) -> Array:
     """Four channels, or the last axis, as the pixels of a 2 x 2 block, row by row."""
     made = np.zeros((len(x), 1, 2 * x.shape[2], 2 * x.shape[3]), np.float32)
@@ -322,6 +328,42 @@ WALKS = {
             "axis": Becomes({"axis": 2}, lambda t: np.tile(t.x[0], (1, 1, 2))),
         },
         {"tiles": 2},
+    ),
+    "Axpy": Walk([image(2, 3), image(2, 3, 2), image(2, 3, 2, seed=1)], {}),
+    **{type: Walk([image(2, 3), image(3, seed=1)], {}) for type in ("Add", "Sub", "Div", "Minimum", "Maximum")},
+    "Mul": Walk(
+        [image(2, 3)],
+        {"mul_shape": Becomes({"mul_shape": [2, 1]}, lambda t: t.x[0] * t.w[0])},
+        {"mul_shape": [3]},
+    ),
+    "ChannelScale": Walk(
+        [image(2, 3, 2, 2), image(2, 1, 2, 2, seed=1)],
+        {
+            "do_forward": Becomes({"do_forward": False}, lambda t: t.x[0]),
+            "do_backward_feature do_backward_scale": Nothing(TRAINING, [True, False]),
+            "global_scale": Becomes({"global_scale": True}, lambda t: t.x[0] * t.w[0]),
+            "max_global_scale": Becomes({"global_scale": True, "max_global_scale": 0.25}, lambda t: t.x[0] / 4),
+            "min_global_scale": Becomes({"global_scale": True, "min_global_scale": 4}, lambda t: t.x[0] * 4),
+            "init_global_scale": Refused(2),
+        },
+    ),
+    "InnerDistance": Walk(
+        [CUBE],
+        {
+            "num_output": Becomes({"num_output": 2}, lambda t: distances(t.x[0], t.w[0])),
+            "axis": Becomes({"axis": -1}, lambda t: ((t.x[0][:, :, None] - t.w[0]) ** 2).sum(-1)),
+            "distance_type": Becomes(
+                {"distance_type": "L1"}, lambda t: np.abs(t.x[0].reshape(2, 1, 12) - t.w[0]).sum(-1)
+            ),
+            "normalize": Becomes(
+                {"normalize": True},
+                lambda t: distances(t.x[0], t.w[0] / np.sqrt((t.w[0] ** 2).sum(1, keepdims=True) + 1e-6)),
+            ),
+            "transpose": Refused(True),
+            "update_center_only bias_term": Nothing("the first is for training, and there is no bias", [True, False]),
+            "weight_filler bias_filler": fillers(),
+        },
+        {"num_output": 3},
     ),
     "Squeeze": Walk([image(1, 2, 1, 3)], {"axis": Becomes({"axis": [-2]}, lambda t: t.x[0][:, :, 0])}),
     "Pad": Walk(

@@ -145,6 +145,14 @@ def of_three_classes(t: Trial) -> Array:
     return f32(found)[None, None]
 
 
+def linear(x: Array, axis: int, count: int, step: float, start: float = 0) -> Array:
+    """x along one axis at `count` places: `start` and on by `step`; beyond the ends it is the last element."""
+    places = np.clip(start + step * np.arange(count), 0, x.shape[axis] - 1)
+    low = places.astype(int)
+    part = (places - low).reshape(-1, *[1] * (x.ndim - 1 - axis))
+    return f32(x.take(low, axis) * (1 - part) + x.take(np.minimum(low + 1, x.shape[axis] - 1), axis) * part)
+
+
 WALKS = {
     "Convolution": Walk(
         [image(1, 4, 5, 6)],
@@ -300,8 +308,61 @@ WALKS = {
             "shrink_factor": Golden("interp_shrink2"),
             "pad_beg pad_end": Golden("interp_crop"),
             "full_zoom_factor": Golden("interp_full_zoom"),
+            "use_blob_size": Refused(True),  # with a second bottom: test_ops_resize.py
         },
         {"zoom_factor": 1},
+    ),
+    "ResizeBilinear": Walk(
+        [image(1, 2, 3, 4, 5)],
+        {
+            "align_corners": Becomes({"align_corners": True, "output_depth": 9}, lambda t: linear(t.x[0], 4, 9, 0.5)),
+            "half_pixel_centers": Becomes(
+                {"half_pixel_centers": True, "output_depth": 10}, lambda t: linear(t.x[0], 4, 10, 0.5, -0.25)
+            ),
+            "pytorch_half_pixel": Becomes(  # of one element: test_ops_resize.py
+                {"pytorch_half_pixel": True, "output_depth": 10}, lambda t: linear(t.x[0], 4, 10, 0.5, -0.25)
+            ),
+            "output_height": Becomes({"output_height": 6}, lambda t: linear(t.x[0], 2, 6, 0.5)),
+            "output_width": Becomes({"output_width": 8}, lambda t: linear(t.x[0], 3, 8, 0.5)),
+            "output_depth": Becomes({"output_depth": 10}, lambda t: linear(t.x[0], 4, 10, 0.5)),
+            "scale_height": Becomes({"scale_height": 2.1}, lambda t: linear(t.x[0], 2, 6, 0.5)),
+            "scale_width": Becomes({"scale_width": 2}, lambda t: linear(t.x[0], 3, 8, 0.5)),
+            "scale_depth": Becomes({"scale_depth": 2}, lambda t: linear(t.x[0], 4, 10, 0.5)),
+            "data_format": Becomes(
+                {"data_format": "NHWC", "output_width": 8}, lambda t: linear(t.x[0], 2, 8, 0.5), [image(1, 3, 4, 2)]
+            ),
+        },
+        {"data_format": "NCHWD"},
+    ),
+    "ResizeNearestNeighbor": Walk(
+        [image(1, 2, 3, 4)],
+        {
+            "align_corners": Becomes(
+                {"align_corners": True, "output_width": 7}, lambda t: t.x[0][..., [0, 1, 1, 2, 2, 3, 3]]
+            ),
+            "half_pixel_centers": Becomes(
+                {"half_pixel_centers": True, "output_width": 3}, lambda t: t.x[0][..., [0, 2, 3]]
+            ),
+            "half_pixel_onnx": Becomes(
+                {"half_pixel_onnx": True, "output_width": 8}, lambda t: t.x[0][..., [0, 0, 0, 1, 1, 2, 2, 3]]
+            ),
+            "output_height": Becomes({"output_height": 2}, lambda t: t.x[0][:, :, [0, 1]]),
+            "output_width": Becomes({"output_width": 3}, lambda t: t.x[0][..., [0, 1, 2]]),
+            "scale_height": Becomes({"scale_height": 2}, lambda t: t.x[0].repeat(2, 2)),
+            "scale_width": Becomes({"scale_width": 2}, lambda t: t.x[0].repeat(2, 3)),
+            "data_format": Becomes({"data_format": "NHWC", "output_width": 6}, lambda t: t.x[0].repeat(2, 2)),
+        },
+        {"data_format": "NCHW"},
+    ),
+    "Accum": Walk(
+        [image(1, 2, 3, 4)],
+        {
+            "top_height top_width": Becomes(
+                {"top_height": 5, "top_width": 7}, lambda t: linear(linear(t.x[0], 2, 5, 0.5), 3, 7, 0.5)
+            ),
+            "size_divisible_by": Golden("accum_div"),
+            "have_reference": Refused(True),  # with a second bottom: test_ops_resize.py
+        },
     ),
     "UpsampleDarknet": Walk([PICTURE], {"stride": Golden("upsample_darknet")}),
     "PriorBox": Walk(

@@ -105,6 +105,14 @@ def infogain_at_two(t: Trial) -> Array:
 
 WALKS = {
     "EuclideanLoss": Walk([image(2, 3), image(2, 3, seed=1)], {}),
+    "L1Loss": Walk(
+        [image(2, 3), image(2, 3, seed=1)],
+        {
+            "l2_per_location l2_prescale_by_channels": Refused(True),
+            "normalize_by_num_entries": Refused(True),
+            "epsilon plateau": Refused(0.5),
+        },
+    ),
     "MultinomialLogisticLoss": Walk([softmax(image(2, 3), 1), f32([0, 2])], {}),
     "SigmoidCrossEntropyLoss": Walk([image(2, 6), TARGETS], {}),
     "SoftmaxWithLoss": Walk(

@@ -3,6 +3,7 @@
 from . import (
     batch_norm,
     bn,
+    broadcast,
     channels,
     combine,
     crop,
@@ -33,6 +34,7 @@ from . import (
 __all__ = [
     "batch_norm",
     "bn",
+    "broadcast",
     "channels",
     "combine",
     "crop",

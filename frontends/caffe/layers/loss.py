@@ -11,6 +11,7 @@ from math import prod
 import torch
 
 from ....compiler.ir import Value
+from ....compiler.ops.activation import Abs
 from ....compiler.ops.arithmetic import Add, Mul, Power
 from ....compiler.ops.dense import Softmax
 from ....compiler.ops.loss import Contrastive, CrossEntropy, Hinge, SigmoidCrossEntropy, SmoothL1
@@ -129,6 +130,14 @@ def euclidean_loss(l: Layer, x: Value, y: Value) -> Tops:
     check_same_batch(l, x, y)
     difference = l.emit(Add(beta=-1.0), x, reshape_like(l, x, y))
     return (average_over_batch(l, l.emit(Power(power=2.0), difference), 0.5),)[: len(l.tops)]
+
+
+@layer("L1Loss", "l1_loss_param", bottoms=2, tops=(0, 1))
+def l1_loss(l: Layer, x: Value, y: Value) -> Tops:
+    """The sum of absolute differences, divided by the batch size (NVCaffe's l1_loss_layer.cpp)."""
+    check_same_batch(l, x, y)
+    difference = l.emit(Add(beta=-1.0), x, reshape_like(l, x, y))
+    return (average_over_batch(l, l.emit(Abs(), difference)),)[: len(l.tops)]
 
 
 @layer("HingeLoss", "hinge_loss_param", bottoms=2, tops=(0, 1))

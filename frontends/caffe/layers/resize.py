@@ -1,20 +1,26 @@
-"""Layers of Caffe's forks that resize images: Interp, the two Upsample layers, and UpsampleDarknet."""
+"""Layers of Caffe's forks that resize images: Interp, two Upsample layers, ResizeBilinear and others, Accum."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ....compiler.ir import Value
-from ....compiler.ops.resize import Interp, Unpool, Upsample
-from ..layer import Layer, layer
+from ....compiler.ops.resize import Interp, Resize, Unpool, Upsample
+from ....compiler.ops.shape import Concat
+from ..layer import MANY, Layer, layer
 
 
-@layer("Interp", "interp_param")
-def interp(l: Layer, x: Value) -> Value:
+@layer("Interp", "interp_param", bottoms=(1, 2))
+def interp(l: Layer, x: Value, like: Value | None = None) -> Value:
     """Bilinear resize with aligned corners (PSPNet's interp_layer.cpp).
 
-    shrink_factor or zoom_factor alone takes precedence, then height and width, then both factors in sequence.
+    shrink_factor or zoom_factor alone takes precedence, then height and width, then both factors in sequence. With
+    `use_blob_size` (caffe-model), to the height and width of the second bottom.
     """
     p = l.param
     check_image(l, x)
+    if like is not None or p["use_blob_size"]:
+        return interp_like(l, x, like)
     for field in ("shrink_factor", "zoom_factor", "full_zoom_factor"):
         if p[field] < 1:
             raise l.fault(f"{field} is 1 or more", field)
@@ -36,6 +42,16 @@ def interp(l: Layer, x: Value) -> Value:
         field = "shrink_factor" if shrink else "zoom_factor"
         l.importer.warn(f"{l.label} has a {field}, so Caffe ignores its {' and '.join(given)}")
     return l.emit(Interp(shrink=p["shrink_factor"], zoom=p["zoom_factor"], trim=trim), x)
+
+
+def interp_like(l: Layer, x: Value, like: Value | None) -> Value:
+    """Emit the resize to the second bottom's height and width."""
+    if like is None or not l.param["use_blob_size"]:
+        raise l.fault("use_blob_size: true goes with a second bottom, which has the size", "use_blob_size")
+    check_image(l, like)
+    if others := [field for field in l.param.written if field != "use_blob_size"]:
+        raise l.fault(f"use_blob_size and {others[0]} both set the size", others[0], f"Take {others[0]} out.")
+    return l.emit(Resize(), x, like)
 
 
 @layer("Upsample", "upsample_param", dialect="mobilenet-yolo", fields=("scale",))
@@ -85,6 +101,73 @@ def unpool(l: Layer) -> Unpool:
                 f"{field} is for a scale of 2, and this is {factor}", field, "Give upsample_h and upsample_w."
             )
     return Unpool(scale=factors, cut=cut)
+
+
+@layer("ResizeBilinear", "resize_bilinear_param")
+def resize_bilinear(l: Layer, x: Value) -> Value:
+    """Resize by linear interpolation, as TensorFlow does (synopsys-caffe's resize_bilinear_layer.cpp).
+
+    The image axes are those of `data_format`: NHWC, the default, NCHW, or NCHWD for three. The new sizes are
+    output_height, output_width and output_depth, or else the sizes times scale_height, scale_width and scale_depth.
+    """
+    flags = {"align_corners": "corners", "half_pixel_centers": "centers", "pytorch_half_pixel": "torch"}
+    return resize_axes(l, x, "linear", flags, {"NHWC": (1, 2), "NCHW": (2, 2), "NCHWD": (2, 3)})
+
+
+@layer("ResizeNearestNeighbor", "resize_nearest_neighbor_param")
+def resize_nearest_neighbor(l: Layer, x: Value) -> Value:
+    """Resize by nearest neighbour, as TensorFlow does (synopsys-caffe's resize_nearest_neighbor_layer.cpp)."""
+    flags = {"align_corners": "corners", "half_pixel_centers": "centers", "half_pixel_onnx": "onnx"}
+    return resize_axes(l, x, "nearest", flags, {"NHWC": (1, 2), "NCHW": (2, 2)})
+
+
+def resize_axes(
+    l: Layer, x: Value, how: str, flags: Mapping[str, str], formats: Mapping[str, tuple[int, int]]
+) -> Value:
+    """Emit a resize: by the flag that is set, of the axes of the data format."""
+    l.require_new_tops()
+    p, form = l.param, l.param["data_format"]
+    if form not in formats:
+        raise l.fault(f"data_format is {', '.join(formats)}, not {form}", "data_format")
+    axis, axes = formats[form]
+    if x.type.rank != axes + 2:
+        raise l.fault(f"{form} has {axes + 2} axes, and the data is {x.type}", "data_format")
+    chosen = [field for field in flags if p[field]]
+    if len(chosen) > 1:
+        raise l.fault(f"{' and '.join(chosen)} are both set", chosen[1], "Keep one of them: Caffe asks for that, too.")
+    names = ("height", "width", "depth")[:axes]
+    align = flags[chosen[0]] if chosen else "edges"
+    sizes = tuple(p[f"output_{name}"] if f"output_{name}" in p else 0 for name in names)
+    if wrong := [name for name, size in zip(names, sizes, strict=True) if f"output_{name}" in p and size < 1]:
+        raise l.fault(f"output_{wrong[0]} is 1 or more", f"output_{wrong[0]}")
+    scale = () if all(sizes) else tuple(l.number(f"scale_{name}") for name in names)
+    return l.emit(Resize(how=how, align=align, axis=axis, axes=axes, sizes=sizes, scale=scale), x)
+
+
+@layer("Accum", "accum_param", bottoms=(1, MANY))
+def accum(l: Layer, *bottoms: Value) -> Value:
+    """Resize all bottoms to one size, by aligned corners, and concatenate their channels (FlowNet 2's accum_layer.cpp).
+
+    The size is that of the last bottom, which is not part of the result, if `have_reference` is set; else the largest
+    height and width there are or, if both are larger, top_height and top_width, or a multiple of `size_divisible_by`.
+    """
+    p = l.param
+    for bottom in bottoms:
+        check_image(l, bottom)
+    if p["have_reference"]:
+        if len(bottoms) < 2:
+            raise l.fault("have_reference needs a second bottom, which has the size", "have_reference")
+        op, likes, bottoms = Resize(), bottoms[-1:], bottoms[:-1]
+    elif "size_divisible_by" in p:
+        if p["size_divisible_by"] < 1:
+            raise l.fault("size_divisible_by is 1 or more", "size_divisible_by")
+        op, likes = Resize(multiple=p["size_divisible_by"], enlarge=True), bottoms
+    else:
+        op, likes = Resize(sizes=(p["top_height"], p["top_width"]), enlarge=True), bottoms
+    resized = [l.emit(op, x, *likes) for x in bottoms]
+    if 1 in resized[0].type.dims[2:]:
+        raise l.fault("the height or width of the result is 1, and Caffe then divides by 0")
+    return l.emit(Concat(), *resized) if len(resized) > 1 else resized[0]
 
 
 @layer("UpsampleDarknet", "upsample_darknet_param")

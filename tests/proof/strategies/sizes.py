@@ -6,7 +6,7 @@ from math import prod
 
 from cortado.compiler.ir import Value
 from cortado.compiler.ops.pool import MaxPool
-from cortado.compiler.ops.resize import Interp, Unpool, Upsample
+from cortado.compiler.ops.resize import ALIGNMENTS, Interp, Resize, Unpool, Upsample
 
 from ..net_builder import NetBuilder, Unfit
 from .windows import pool_window
@@ -21,6 +21,27 @@ def interp(d: NetBuilder) -> Value:
     if how == "times":
         return d.add(Interp(times=d.dice.between(1, 3), trim=trim), x)
     return d.add(Interp(shrink=d.dice.between(1, 3), zoom=d.dice.between(1, 3), trim=trim), x)
+
+
+def resize(d: NetBuilder) -> Value:
+    """Resize one or two axes: to sizes, by factors, to a multiple, or to the sizes of other values."""
+    x = d.image()
+    axis = d.dice.between(2, x.type.rank - 1)
+    axes, how = x.type.rank - axis, d.dice.pick(("linear", "nearest"))
+    align = d.dice.pick(ALIGNMENTS[how])
+    way = d.dice.pick(("sizes", "scale", "multiple", "like"))
+    likes = [d.value(lambda v: v.type.rank >= axis + axes and v.type.is_static and min(v.type.shape, default=1) > 0)]
+    op = Resize(
+        how=how,
+        align=align,
+        axis=axis,
+        axes=axes,
+        sizes=tuple(d.dice.between(1, 7) for _ in range(axes)) if way == "sizes" else (),
+        scale=tuple(d.dice.pick((1.0, 1.5, 2.0)) for _ in range(axes)) if way == "scale" else (),
+        multiple=d.dice.between(1, 4) if way == "multiple" else 1,
+        enlarge=d.dice.chance(0.3),
+    )
+    return d.add(op, x, *(likes if way == "like" else ()))
 
 
 def upsample(d: NetBuilder) -> Value:
@@ -45,4 +66,4 @@ def unpool(d: NetBuilder) -> Value:
     return d.add(op, x, d.new_input(f"class{prod(plane)}", *x.type.shape))
 
 
-STRATEGIES = {"interp": interp, "upsample": upsample, "unpool": unpool}
+STRATEGIES = {"interp": interp, "resize": resize, "upsample": upsample, "unpool": unpool}

@@ -7,7 +7,7 @@ from math import prod
 
 from cortado.compiler.ir import Value
 from cortado.compiler.ops.conv import Conv, Deconv, Im2col
-from cortado.compiler.ops.dense import Linear
+from cortado.compiler.ops.dense import Distance, Linear
 from cortado.compiler.types import Dim
 
 from ..net_builder import NetBuilder, Unfit, has_static_dims
@@ -95,4 +95,11 @@ def linear(d: NetBuilder, x: Value | None = None, outputs: int = 0, start: int =
     return d.add(Linear(axis=counted, transpose=turned), x, w, *b)
 
 
-STRATEGIES = {"conv": conv, "deconv": deconv, "im2col": im2col, "linear": linear}
+def distance(d: NetBuilder) -> Value:
+    """Distances from a matrix of centres, which is a weight or, if there is one of that shape, another value."""
+    x = d.value(lambda v: v.type.rank > 1 and has_static_dims(v, 1))
+    taken = prod(x.type.with_shape(*x.type.dims[1:]).shape)
+    return d.add(Distance(norm=d.dice.between(1, 2)), x, d.weight("w", d.dice.between(1, 4), taken))
+
+
+STRATEGIES = {"conv": conv, "deconv": deconv, "im2col": im2col, "linear": linear, "distance": distance}
