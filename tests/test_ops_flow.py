@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from cortado.compiler.errors import CompileError
 from cortado.compiler.op import Op
 from cortado.compiler.ops.flow import Correlation, FlowWarp, Resample
 from cortado.compiler.types import TensorType
@@ -122,10 +123,34 @@ def test_what_cannot_be(op: Op, operands: tuple[TensorType, ...], words: str) ->
         op.infer_types(list(operands))
 
 
+AUGMENTATION = layer("DataAugmentation", "augmentation_param { recompute_mean: 9 mean_per_pixel: false }")
+FROM = {"l:0": [9], "l:1": [0] * 5, "l:2": [1, -2]}  # the second is of the size that it was trained on
+
+
+def test_a_learnt_mean(tmp_path: Path) -> None:
+    """It is subtracted once it is of as many batches as recompute_mean says; until then it would change."""
+    nets, x = Nets(tmp_path), torch.zeros(1, 2, 2, 2)
+    made = nets.run(data(1, 2, 2, 2) + AUGMENTATION, {"data": x}, FROM)["y"]
+    assert made[0, :, 0, 0].tolist() == [-1, 2]
+    with pytest.raises(CompileError, match="its mean is of 8 batches, and changes up to 9"):
+        nets.compile(data(1, 2, 2, 2) + AUGMENTATION, {**FROM, "l:0": [8]})
+
+
+def test_a_single_bottom_of_eltwise(tmp_path: Path) -> None:
+    nets = Nets(tmp_path)
+    made = nets.run(data(2) + layer("Eltwise", "eltwise_param { coeff: 0.5 }"), {"data": [1, -4]})["y"]
+    assert made.tolist() == [0.5, -2]
+    assert "it has 1 bottoms, and takes 2 or more" in nets.expect_refusal(data(2) + layer("Eltwise"))
+    said = nets.expect_refusal(data(2) + layer("Eltwise", "eltwise_param { operation: MAX }"))
+    assert "it has 1 bottoms, and takes 2 or more" in said
+
+
 @pytest.mark.parametrize(("text", "words"), [
     (layer("Correlation", "correlation_param { kernel_size: 1 }", ("data", "data")), "it has no max_displacement"),
     (layer("Correlation", "correlation_param { max_displacement: 1 }", ("data", "data")), "it has no kernel_size"),
     (data(4, name="r") + layer("Resample", bottoms=("data", "r")), "the second bottom is an image [n, c, h, w], not"),
+    (layer("DataAugmentation", "augmentation_param { recompute_mean: 2 }"), "the mean of each pixel is not supported"),
+    (layer("DataAugmentation", "augmentation_param { mean: [1, 2, 3] mean_per_pixel: false }"), "of three channels"),
     (layer("Resample"), "sizes are a height and a width of 1 or more, not [0, 0]"),
 ])  # fmt: skip
 def test_layers_that_cannot_be(tmp_path: Path, text: str, words: Any) -> None:

@@ -34,6 +34,9 @@ NO_EFFECT = {
     "EltwiseParameter": {"stable_prod_grad"},
     "RecurrentParameter": {"debug_info"},
     "LSTMParameter": {"clipping_threshold"},
+    "AugmentationParameter": {  # without a crop nothing is augmented
+        "augment_during_test", "chromatic_eigvec", "max_multiplier", "mode", "write_augmented", "write_mean",
+    },
     "ResampleParameter": {"factor"},  # which no code of FlowNet 2 reads
     "DropoutParameter": {"random_seed"},  # NVCaffe
     "PythonParameter": {"share_in_parallel"},

@@ -24,6 +24,7 @@ def warped(t: Trial) -> Array:
     return made
 
 
+CROPS = "it augments where it crops"
 TO_THE_RIGHT = f32(np.stack([np.ones((6, 7)), np.zeros((6, 7))])[None])
 WALKS = {
     "ChannelNorm": Walk([PICTURE], {}),
@@ -37,6 +38,22 @@ WALKS = {
             "single_direction": Refused(1),
         },
         {"kernel_size": 1, "max_displacement": 1, "pad": 1},
+    ),
+    "DataAugmentation": Walk(
+        [image(1, 3, 2, 2)],
+        {
+            # with a caffemodel's mean: tests/test_ops_flow.py
+            "recompute_mean": Refused(9, words="its mean is of", more={"mean_per_pixel": False}),
+            "mean mean_per_pixel": Becomes(
+                {"mean": [1, 2, 3], "mean_per_pixel": False}, lambda t: t.x[0] - f32([1, 2, 3]).reshape(1, 3, 1, 1)
+            ),
+            "crop_width crop_height": Refused(2, words="it would crop"),
+            "augment_during_test": Nothing(CROPS, [True, False]),
+            "max_multiplier": Nothing(CROPS, [1.0]),
+            "chromatic_eigvec": Nothing(CROPS, [[0.5, 0.25]]),
+            "mode": Nothing(CROPS, ["replace"]),
+            "write_augmented write_mean": Nothing("it writes files", ["a"]),
+        },
     ),
     "FlowWarp": Walk(
         [PICTURE, TO_THE_RIGHT], {"fill_value=NOT_A_NUMBER": Becomes({"fill_value": "NOT_A_NUMBER"}, warped)}

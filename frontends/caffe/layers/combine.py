@@ -6,22 +6,24 @@ from collections.abc import Callable, Sequence
 
 from ....compiler.ir import Value
 from ....compiler.op import Op
-from ....compiler.ops.arithmetic import Add, Div, Max, Min, Mul
+from ....compiler.ops.arithmetic import Add, Div, Max, Min, Mul, Power
 from ....compiler.ops.shape import Concat, Slice
 from ..layer import MANY, Layer, layer, shortest_decimal
 
 
-@layer("Eltwise", "eltwise_param", bottoms=(2, MANY))
+@layer("Eltwise", "eltwise_param", bottoms=(1, MANY))
 def eltwise(l: Layer, *bottoms: Value) -> Value:
     """The elementwise sum (with coefficients), product or maximum of blobs of equal shape (eltwise_layer.cpp).
 
-    DIV, of two blobs, and MIN are synopsys-caffe's.
+    DIV, of two blobs, and MIN are synopsys-caffe's. A single blob times its coefficient is FlowNet 2's.
     """
     combine = l.choice(
         "operation", {"SUM": add, "PROD": fold(Mul()), "MAX": fold(Max()), "MIN": fold(Min()), "DIV": divide}
     )
     if l.param["coeff"] and combine is not add:
         raise l.fault("coefficients go with operation: SUM", "coeff", "Remove them: Caffe refuses them here too.")
+    if len(bottoms) == 1 and not l.param["coeff"]:
+        raise l.fault("it has 1 bottoms, and takes 2 or more, or one and its coeff")
     return combine(l, bottoms)
 
 
@@ -32,6 +34,8 @@ def add(l: Layer, bottoms: Sequence[Value]) -> Value:
         sentence = f"it has {len(coefficients)} coefficients and {len(bottoms)} bottoms"
         raise l.fault(sentence, "coeff", "Give one for each bottom, or none.")
     first, *rest = coefficients or [1.0] * len(bottoms)
+    if not rest:
+        return l.emit(Power(scale=first), *bottoms)
     total = l.emit(Add(alpha=first, beta=rest[0]), *bottoms[:2])
     for x, beta in zip(bottoms[2:], rest[1:], strict=True):
         total = l.emit(Add(beta=beta), total, x)

@@ -1,11 +1,12 @@
-"""FlowNet's layers: Correlation, FlowWarp, Resample and ChannelNorm."""
+"""FlowNet's layers: Correlation, FlowWarp, Resample, ChannelNorm, and the mean that its DataAugmentation subtracts."""
 
 from __future__ import annotations
 
 import torch
 
-from ....compiler.ir import Value
+from ....compiler.ir import Constant, Value
 from ....compiler.ops.arithmetic import Mul, Power
+from ....compiler.ops.channels import Bias
 from ....compiler.ops.conv import Conv
 from ....compiler.ops.flow import Correlation, FlowWarp, Resample
 from ..layer import Layer, layer
@@ -46,6 +47,41 @@ def resample(l: Layer, x: Value, like: Value | None = None) -> Value:
         raise l.fault(f"the second bottom is an image [n, c, h, w], not {like.type}")
     sizes = (l.param["height"], l.param["width"]) if like is None else l.known(like)[2:]
     return l.emit(Resample(sizes=sizes, filter=filter, antialias=l.param["antialias"]), x)
+
+
+@layer("DataAugmentation", "augmentation_param")
+def data_augmentation(l: Layer, x: Value) -> Value:
+    """Subtract the mean of each channel, the learnt one if recompute_mean is set, or else `mean`.
+
+    This is FlowNet 2's data_augmentation_layer.cpp. It augments only where it crops, which is refused. The blobs are
+    how many batches the mean is of, the mean of each pixel, which mean_per_pixel: true subtracts, and that of each
+    channel.
+    """
+    p, channels = l.param, l.known(x)[1] if x.type.rank == 4 else 0
+    if not channels:
+        raise l.fault(f"it takes images [n, c, h, w], not {x.type}")
+    if p["crop_width"] or p["crop_height"]:
+        raise l.fault("it would crop, and augment at random", "crop_width" if "crop_width" in p else "crop_height")
+    if p["recompute_mean"]:
+        return l.emit(Bias(), x, learnt_mean(l, channels))
+    if len(p["mean"]) != 3 or p["mean_per_pixel"]:
+        return l.emit(Power(), x)
+    if channels != 3:
+        raise l.fault(f"it has a mean of three channels, and the image {channels}", "mean")
+    return l.emit(Bias(), x, l.constant(-torch.tensor(p["mean"], dtype=torch.float32), (3,), "mean"))
+
+
+def learnt_mean(l: Layer, channels: int) -> Constant:
+    """The negative mean of each channel. CompileError if it is not what the layer subtracts from the next image."""
+    if l.param["mean_per_pixel"]:
+        raise l.fault("the mean of each pixel is not supported", "mean_per_pixel", "Write mean_per_pixel: false.")
+    batches = l.numbers((1, 1, 1, 1), "batches")
+    l.blobs += 1  # the mean of each pixel, of the size that it was trained on
+    mean = l.numbers((1, channels, 1, 1), "mean")
+    if batches is not None and int(batches) < l.param["recompute_mean"]:
+        sentence = f"its mean is of {int(batches)} batches, and changes up to {l.param['recompute_mean']}"
+        raise l.fault(sentence, "recompute_mean", "Lower recompute_mean to what it has.")
+    return l.constant(None if mean is None else -mean.reshape(channels), (channels,), "mean")
 
 
 @layer("ChannelNorm")
