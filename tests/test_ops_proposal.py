@@ -282,3 +282,52 @@ def test_python_layers(tmp_path: Any) -> None:
         path.write_text(dropout.replace("SETTINGS", settings))
         with pytest.raises(CompileError, match=sentence):
             compile_file(path)
+
+
+def test_what_follows_takes_any_number_of_regions(tmp_path: Any) -> None:
+    """The head of R-FCN, whose last Reshape is -1 by classes: as many rows as there are regions."""
+    path = write_net(tmp_path / "n.prototxt", "Python", python_param("'feat_stride': 16"))
+    with path.open("a") as file:
+        file.write(
+            """layer { name: "f" type: "Input" top: "f" input_param { shape { dim: 1 dim: 12 dim: 2 dim: 3 } } }
+            layer { name: "ps" type: "PSROIPooling" bottom: "f" bottom: "rois" top: "ps"
+                    psroi_pooling_param { spatial_scale: 0.0625 output_dim: 3 group_size: 2 } }
+            layer { name: "vote" type: "Pooling" bottom: "ps" top: "vote" pooling_param { pool: AVE kernel_size: 2 } }
+            layer { name: "prob" type: "Softmax" bottom: "vote" top: "prob" }
+            layer { name: "flat" type: "Reshape" bottom: "prob" top: "flat"
+                    reshape_param { shape { dim: -1 dim: 3 } } }
+            layer { name: "pairs" type: "Reshape" bottom: "ps" top: "pairs"
+                    reshape_param { shape { dim: -1 dim: 6 } } }"""
+        )
+    net, dice = compile_file(path, outputs=["rois", "ps", "prob", "flat", "pairs"]), np.random.default_rng(0)
+    assert net.outputs["flat"].dims == ("?54", 3)
+    for scale in (0.1, 1.0):
+        sizes = {"s": (1, 18, 2, 3), "d": (1, 36, 2, 3), "f": (1, 12, 2, 3)}
+        given = {name: (scale * dice.standard_normal(size)).astype(np.float32) for name, size in sizes.items()}
+        made = net(given | {"i": np.array([[400, 600, 1]], np.float32)})
+        rows = len(made["rois"])
+        assert 1 < rows < 54
+        np.testing.assert_array_equal(made["flat"], made["prob"].reshape(rows, 3))
+        np.testing.assert_array_equal(made["pairs"], made["ps"].reshape(-1, 6))
+
+
+def test_ctpn(tmp_path: Any) -> None:
+    """Twenty channels at two cells: boxes of the anchors as they are, cut to the image, and the text's scores."""
+    path = tmp_path / "n.prototxt"
+    path.write_text(
+        """layer { name: "s" type: "Input" top: "s" input_param { shape { dim: 1 dim: 20 dim: 1 dim: 2 } } }
+        layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 20 dim: 1 dim: 2 } } }
+        layer { name: "i" type: "Input" top: "i" input_param { shape { dim: 1 dim: 3 } } }
+        layer { name: "p" type: "Python" bottom: "s" bottom: "d" bottom: "i" top: "boxes" top: "scores"
+                python_param { module: "layers.text_proposal_layer" layer: "ProposalLayer"
+                               param_str: "'feat_stride': 16" } }
+        """
+    )
+    scores = np.arange(40, dtype=np.float32).reshape(1, 20, 1, 2)
+    info = np.array([[30, 40, 1]], np.float32)
+    made = compile_file(path)(s=scores, d=np.zeros((1, 20, 1, 2), np.float32), i=info)
+    assert made["boxes"].shape == (20, 4)
+    # 11 pixels from 2 to 13, whose middle is 7.5: twelve, from 1.5 to 13.5. Then 16 from 0 to 15, and 23 from -4 to 19.
+    np.testing.assert_allclose(made["boxes"][:3], [[0, 1.5, 15, 13.5], [0, 0, 15, 15.5], [0, 0, 15, 19.5]])
+    np.testing.assert_allclose(made["boxes"][10], [16, 1.5, 31, 13.5])
+    np.testing.assert_array_equal(made["scores"].ravel(), [*range(20, 40, 2), *range(21, 40, 2)])

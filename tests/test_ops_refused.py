@@ -92,6 +92,10 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[TensorType, ...], str]] = [
         "reshape", {"shape": (7,)}, (T("f32", (AtMost(7),)),),
         "f32[?7] has a dimension that is known only when the net runs",
     ),
+    (
+        "reshape", {"shape": (-1, 4)}, (T("f32", (AtMost(7), 6)),),
+        "f32[?7,6] cannot take the shape [-1, 4]: 6 is not a multiple of 4",
+    ),
     ("flatten", {"axis": 2, "end_axis": 1}, (IMAGE,), "axis 2 comes after end_axis 1 in f32[1,4,5,5]"),
     ("flatten", {"axis": 9}, (IMAGE,), "there is no axis 9 in f32[1,4,5,5]"),
     ("relayout", {"to": "chwn"}, (IMAGE,), 'to is "nchw" or "nhwc", not "chwn"'),

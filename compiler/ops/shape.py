@@ -157,6 +157,8 @@ class Reshape(Reinterpret):
         if -1 in made and len(unknown) == 1 and not copied and asked and has % asked == 0:
             made[made.index(-1)] = AtMost(unknown[0] * (has // asked))
             return x.with_shape(*before, *made, *after)
+        if unknown != copied and -1 in made and len(unknown) == 1 and not copied and asked:
+            raise ValueError(f"{x} cannot take the shape {list(self.shape)}: {has} is not a multiple of {asked}")
         if unknown != copied:
             raise ValueError(f"{x} has a dimension that is known only when the net runs: copy it with 0")
         if -1 in made and asked and has % asked == 0:

@@ -134,7 +134,7 @@ def python_proposals(
 
 @python_layer("layers.text_proposal_layer", "ProposalLayer", bottoms=3, tops=2)
 def text_proposal(l: Layer, settings: PythonSettings, scores: Value, deltas: Value, info: Value) -> tuple[Value, Value]:
-    """A box and a score for each anchor and cell (CTPN's src/layers/text_proposal_layer.py, of Python 2)."""
+    """A box and a score for each anchor and cell (CTPN's src/layers/text_proposal_layer.py, run by Python 3)."""
     count = len(TEXT_HEIGHTS)
     op = TextBoxes(anchors=text_anchors(), stride=settings.whole("feat_stride"))
     boxes = l.emit(op, deltas, info)
@@ -146,9 +146,8 @@ def text_proposal(l: Layer, settings: PythonSettings, scores: Value, deltas: Val
 
 
 def text_anchors() -> tuple[float, ...]:
-    """CTPN's ten anchors: corners are truncated to integers, heights halved as integers."""
-    middle, made = (TEXT_BASE - 1) / 2, list[float]()
+    """CTPN's ten anchors, with corners truncated to integers. Python 2 would halve odd heights to integers first."""
+    middle, wide, made = (TEXT_BASE - 1) / 2, TEXT_WIDTH / 2, list[float]()
     for height in TEXT_HEIGHTS:
-        wide, high = TEXT_WIDTH // 2, height // 2
-        made += map(float, map(int, (middle - wide, middle - high, middle + wide, middle + high)))
+        made += map(float, map(int, (middle - wide, middle - height / 2, middle + wide, middle + height / 2)))
     return tuple(made)
