@@ -97,6 +97,22 @@ def test_upsample_by_a_mask(tmp_path: Path, at: int) -> None:
     assert made[0, 1].ravel()[8:15:2].tolist() == [4, 5, 6, 7]
 
 
+@pytest.mark.parametrize(("type", "at", "settings", "wanted"), [
+    ("ShuffleChannel", 166, number(1, 2), X),  # two groups of one channel each
+    ("Transpose", 142, b"".join(number(1, i) for i in (0, 1, 3, 2)), X.transpose(0, 1, 3, 2)),
+    ("Flip", 212, number(1, 0) + number(2, 1), X[:, :, ::-1]),
+    ("ReLU6", 211, real(1, 0.5), np.minimum(X, 6)),
+    ("HardSigmoid", 258, real(1, 0.0) + real(2, 0.25), np.full_like(X, 0.25)),
+    ("Squeeze", 241, number(1, 0), X[0]),
+    ("Pad", 224, b"".join(number(1, int(i == 7)) for i in range(8)), np.pad(X, [(0, 0)] * 3 + [(0, 1)])),
+    ("ResizeNearestNeighbor", 210, number(2, 4) + number(3, 2), X.repeat(2, 1)),
+    ("DepthToSpace", 208, number(1, 1), X),
+])  # fmt: skip
+def test_layers_that_move_elements(tmp_path: Path, type: str, at: int, settings: bytes, wanted: np.ndarray) -> None:
+    """Settings of one fork each; TensorFlow's formats have the channels last, so that height is the second axis."""
+    np.testing.assert_allclose(driver.compile(snapshot(tmp_path, type, at, settings))(data=X)["y"], wanted)
+
+
 def test_resample(tmp_path: Path) -> None:
     made = driver.compile(snapshot(tmp_path, "Resample", 155, number(1, 4) + number(2, 4)))(data=X)["y"]
     np.testing.assert_allclose(made[0, 0, 1], [0.5, 0.75, 1.25, 1.5])
