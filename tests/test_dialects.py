@@ -42,6 +42,13 @@ def test_an_ambiguous_layer_is_refused_with_what_is_meant_by_each(nets: Nets) ->
     assert said.endswith(f'Say which one is meant: {advice}, in Python dialect="ctpn".')
 
 
+def test_layers_alike_are_asked_about_once(nets: Nets) -> None:
+    """And what reads them has no error of its own."""
+    text = REVERSE + REVERSE.partition("\n")[2].replace('"y"', '"z"').replace('"l"', '"m"')
+    said = nets.expect_refusal(text + layer_text("Eltwise", "", ("y", "z"), ("sum",)).replace('"l"', '"n"'))
+    assert said.count("the file fits several") == 1 and "problems" not in said
+
+
 @pytest.mark.parametrize(("words", "wanted"), [
     (("ctpn",), BY_ROWS),
     (("CTPN",), BY_ROWS),
@@ -147,12 +154,15 @@ def test_commands_take_and_tell_it(tmp_path: Path) -> None:
 def twin() -> Iterator[None]:
     """Registers the layer type Twin for two forks: with other settings, but the same default; both learn two blobs."""
 
+    def against(l: Layer) -> str:
+        return "it has 1 blob" if len(l.message["param"]) > 1 else ""
+
     @layer("Twin", "elu_param", dialect="ctpn", fields=("alpha",))
     def with_alpha(l: Layer, x: Value) -> Value:
         """Scale, then a slope of alpha - 1 below 0."""
         return l.emit(Relu(slope=l.number("alpha") - 1), l.emit(Scale(), x, l.weight(l.known(x)[1:], "gamma")))
 
-    @layer("Twin", "elu_param", dialect="segnet", fields=("alpha",), blobs=1)
+    @layer("Twin", "elu_param", dialect="segnet", fields=("alpha",), against=against)
     def without(l: Layer, x: Value) -> Value:
         """Scale, then ReLU."""
         return l.emit(Relu(), l.emit(Scale(), x, l.weight(l.known(x)[1:], "gamma")))

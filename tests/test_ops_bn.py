@@ -53,7 +53,7 @@ def test_a_caffemodel_tells_by_its_blobs(tmp_path: Path, count: int, wanted: lis
     ("bn_param { bn_mode: INFERENCE }", 4, "the caffemodel has 4 blobs for it, and it takes 2"),
     ("bn_param { icnet: true }", 2, "has 2 blobs for it, and blob 2 is needed"),
     ("bn_param { frozen: true }", 3, "has 3 blobs for it, and blob 3 is needed"),
-    ("", 3, "SegNet's BN, of two blobs, and PSPNet's, of four, cannot be told apart here"),
+    ("", 3, "the file fits several: in segnet: Scale and shift each channel"),
 ])  # fmt: skip
 def test_blobs_that_do_not_fit(tmp_path: Path, settings: str, count: int, said: str) -> None:
     with pytest.raises(CompileError) as caught:
@@ -62,7 +62,7 @@ def test_blobs_that_do_not_fit(tmp_path: Path, settings: str, count: int, said: 
 
 
 @pytest.mark.parametrize(("settings", "said"), [
-    ("", "SegNet's BN, of two blobs, and PSPNet's, of four, cannot be told apart here"),
+    ("", "--dialect segnet or --dialect pspnet"),
     ("bn_param { bn_mode: INFERENCE frozen: true }", "bn_mode is SegNet's, and frozen PSPNet's"),
     ("param {} param {} param {} bn_param { scale_filler {} }", "scale_filler is SegNet's, and a param for each of 3"),
     ("bn_param { bn_mode: LEARN moving_average: true }", "cortado does not compute moving_average of BNParameter"),
@@ -72,6 +72,12 @@ def test_blobs_that_do_not_fit(tmp_path: Path, settings: str, count: int, said: 
 def test_refused(nets: Nets, settings: str, said: str) -> None:
     refused = nets.expect_refusal(data(2, 2) + layer("BN", settings), weights=STORED)
     assert said in refused and "net.prototxt:2:" in refused
+
+
+@pytest.mark.parametrize(("dialect", "wanted"), [("segnet", BY_BATCH), ("hszhao/PSPNet", BY_STATISTICS)])
+def test_a_user_decides(nets: Nets, dialect: str, wanted: list[list[float]]) -> None:
+    made = nets.run(data(2, 2) + layer("BN"), {"data": X}, STORED, dialects=(dialect,))["y"]
+    np.testing.assert_allclose(made, wanted, atol=2e-4)
 
 
 def test_a_rank_that_its_caffe_has_not(nets: Nets) -> None:

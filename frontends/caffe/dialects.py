@@ -162,9 +162,7 @@ def describe_misfit(layer: Layer, kind: LayerType, several: Mapping[str, LayerTy
         return f"it has no {unknown[0]}"
     if newer := sorted(kind.lacks & layer.importer.types):
         return f"there is no layer type {newer[0]}"
-    if kind.blobs is not None and (layer.stored not in (None, kind.blobs) or len(message["param"]) > kind.blobs):
-        return f"it has {kind.blobs} blobs"
-    return ""
+    return kind.against(layer) if kind.against else ""
 
 
 def find_foreign_settings(layer: Layer, kind: LayerType, several: Mapping[str, LayerType]) -> str:

@@ -16,6 +16,7 @@ FORKS: Mapping[str, str] = {  # the name of the dialect: the repository on GitHu
     "mini-caffe": "luoyetx/mini-caffe",
     "mobilenet-yolo": "eric612/MobileNet-YOLO",
     "mscnn": "zhaoweicai/mscnn",
+    "pspnet": "hszhao/PSPNet",
     "pva": "sanghoon/pva-faster-rcnn",
     "segnet": "alexgkendall/caffe-segnet",
     "synopsys": "foss-for-synopsys-dwc-arc-processors/synopsys-caffe",

@@ -36,7 +36,7 @@ class LayerType:
     shares: bool = False  # the tops alias the bottom's storage
     dialect: str = ""
     fields: frozenset[str] = frozenset()  # the settings that the dialect has
-    blobs: int | None = None  # how many blobs the dialect learns, if that tells it from others
+    against: Callable[[Any], str] | None = None  # why a layer cannot have the dialect, from more than fields and counts
     lacks: frozenset[str] = frozenset()  # layer types that speak against the dialect, wherever they are in the net
     on_request: bool = False  # the dialect is taken only if a user asks for it
     dialects: Mapping[str, LayerType] = field(default_factory=dict)
@@ -58,24 +58,24 @@ def layer(
     shares: bool = False,
     dialect: str = "",
     fields: Collection[str] = (),
-    blobs: int | None = None,
     lacks: Collection[str] = (),
     on_request: bool = False,
+    against: Callable[[Any], str] | None = None,
 ) -> Callable[[Function], Function]:
     """Register a function for layer type `type`. `bottoms` and `tops` are a count, or the least and greatest count.
 
     A type that forks of Caffe define differently is registered once for each, with the fork's name in FORKS as
-    `dialect` and the `fields` of the settings that this fork has; `blobs`, a count of learnt blobs, if that differs;
-    `lacks`, layer types of which the fork's Caffe is known to have none; `on_request` if it is for users who ask for it
-    alone, such as what the fork's code for another device computes. The first sentence of the function's docstring
-    tells a user who has to choose what the dialect does.
+    `dialect` and the `fields` of the settings that this fork has; `lacks`, layer types of which the fork's Caffe is
+    known to have none; `on_request` if it is for users who ask for it alone, such as what the fork's code for another
+    device computes; `against`, a function that tells why a layer cannot have the dialect, or "", if that takes more.
+    The first sentence of the function's docstring tells a user who has to choose what the dialect does.
 
     ValueError if the type is registered already, or for this dialect.
     """
 
     def enter(function: Function) -> Function:
         counts = count_range(bottoms), count_range(tops)
-        made = LayerType(function, param, *counts, shares, dialect, frozenset(fields), blobs, frozenset(lacks))
+        made = LayerType(function, param, *counts, shares, dialect, frozenset(fields), against, frozenset(lacks))
         made = replace(made, on_request=on_request)
         if dialect:
             enter_dialect(type, made)

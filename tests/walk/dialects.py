@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .elements import fillers
-from .harness import Array, Becomes, Golden, Nothing, Row, Trial, Walk, f32, image, same
+from .elements import TRAINING, fillers
+from .harness import Array, Becomes, Golden, Nothing, Refused, Row, Trial, Walk, f32, image, same
 from .regions import PROPOSAL, ROI_ALIGN
 from .videos import POOLING3D
 
@@ -42,7 +42,36 @@ def lstm(dialect: str, streams_apart: bool) -> Walk:
     return Walk([image(3, 2, 2, 2)], rows, {"num_output": 2}, dialect=dialect)
 
 
+BN_ALIKE: dict[str, Row] = {
+    "scale_filler shift_filler slope_filler bias_filler": fillers(),
+    "frozen": Nothing(TRAINING, [True, False]),
+    "momentum": Nothing(TRAINING, [0.5]),
+    "var_eps": Refused(0.1),
+    "moving_average": Refused(True),
+}
 WALKS: dict[str, list[Walk]] = {
+    "BN": [
+        Walk(
+            [CUBE],
+            {
+                **BN_ALIKE,
+                "bn_mode=INFERENCE": Golden("bn_segnet_inference"),
+                "eps": Refused(0.1),
+                "icnet": Refused(True),
+            },
+            dialect="segnet",
+        ),
+        Walk(
+            [CUBE],
+            {
+                **BN_ALIKE,
+                "bn_mode=INFERENCE": Refused("INFERENCE", words="bn_mode"),
+                "eps": Golden("bn_pspnet_frozen_eps"),
+                "icnet": Nothing("it says that this one is meant", [True, False]),
+            },
+            dialect="pspnet",
+        ),
+    ],
     "ContinuationIndicator": [
         Walk(
             [],

@@ -227,20 +227,6 @@ WALKS = {
             "update_global_stats": Nothing(TRAINING, [True, False]),
         },
     ),
-    "BN": Walk(
-        [CUBE],
-        {
-            "bn_mode=INFERENCE": Golden("bn_segnet_inference"),
-            "eps": Golden("bn_pspnet_frozen_eps"),
-            "icnet": Golden("bn_icnet_flag"),
-            "scale_filler shift_filler slope_filler bias_filler": fillers(),
-            "frozen": Nothing(TRAINING, [True, False]),
-            "momentum": Nothing(TRAINING, [0.5]),
-            "var_eps": Refused(0.1),
-            "moving_average": Refused(True),
-        },
-        {"icnet": True},
-    ),
     "InnerProduct": Walk(
         [THREE],
         {
