@@ -85,12 +85,21 @@ def test_3_statistics_with_the_factor_0_are_told(case: PublicCase) -> None:
     assert case.warnings == ()
 
 
-@pytest.mark.parametrize("setting", ["scale_bias: true", "scale_filler { value: 1 }", "disable_variance: true"])
-def test_4_a_forks_kind_of_batchnorm_is_refused(case: PublicCase, setting: str) -> None:
-    error = case.expect_refusal(
-        head(1, 3, 4, 4) + layer("bn", "BatchNorm", "x", "y", f"batch_norm_param {{ {setting} }}")
-    )
-    assert f'layer "bn" (BatchNorm): cortado does not compute {setting.split()[0].rstrip(":")}' in error
+@pytest.mark.parametrize("setting", ["scale_bias: true", "scale_filler { value: 1 }", "bias_filler { }"])
+def test_4_a_batchnorm_that_scales_and_shifts(case: PublicCase, setting: str) -> None:
+    """Its blobs are mean, variance, factor, scale, bias; the factor is not used, and eps is at least 1e-5."""
+    x = blob(1, 3, 4, 4)
+    weights = {"bn:0": [1, 2, 3], "bn:1": [4, 5, 6], "bn:2": [0], "bn:3": [7, 8, 9], "bn:4": [-1, 0, 1]}
+    net = head(1, 3, 4, 4) + layer("bn", "BatchNorm", "x", "y", f"batch_norm_param {{ {setting} eps: 1e-9 }}")
+    mean, variance, _, scale, bias = (np.array(w, np.float32).reshape(-1, 1, 1) for w in weights.values())
+    wanted = (x - mean) / np.sqrt(variance + np.float32(1e-5)) * scale + bias
+    np.testing.assert_allclose(case.run(net, weights, x=x)["y"], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_4_another_forks_batchnorm_is_refused(case: PublicCase) -> None:
+    settings = "batch_norm_param { disable_variance: true }"
+    error = case.expect_refusal(head(1, 3, 4, 4) + layer("bn", "BatchNorm", "x", "y", settings))
+    assert 'layer "bn" (BatchNorm): cortado does not compute disable_variance' in error
 
 
 def test_10_a_sum_leaves_the_bottom_that_is_read_again(case: PublicCase) -> None:
@@ -248,7 +257,7 @@ def test_what_the_list_names_exists() -> None:
         source = (ROOT / "tests" / file).read_text("utf-8")
         assert not function or f"def {function}(" in source, test
     for name in re.findall(r"golden `(\w+)`", LIST):
-        assert (ROOT / "tests" / "goldens" / "layers" / f"{name}.npz").exists(), name
+        assert any((ROOT / "tests" / "goldens" / of / f"{name}.npz").exists() for of in ("layers", "forks")), name
     here = Path(__file__).read_text("utf-8")
     for name in re.findall(r"`(test_\d+\w*)`", LIST):
         assert f"def {name}(" in here, name

@@ -259,6 +259,12 @@ def test_fused() -> None:
     assert Fused(body).pointwise_in(0) and Fused(body).pointwise_in(1)
 
 
+def test_distance() -> None:
+    x, centres = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0], [-2.0, 2.0], [0.0, 0.0]])
+    (squared,), (absolute,) = (make_op("distance", {"norm": norm}).compute([x, centres]) for norm in (2, 1))
+    assert squared.tolist() == [[4, 9, 5]] and absolute.tolist() == [[2, 3, 3]]
+
+
 def test_every_operator_has_a_test() -> None:
     """By its name, quoted or as a call in a text, or by its class."""
     folder = Path(__file__).parent
