@@ -82,9 +82,10 @@ def measure_overlap(
     box: Floats, area: np.float32, boxes: Floats, areas: Floats, union: Callable[..., Floats]
 ) -> Floats:
     """The overlap of boxes of corner and size; 0 for a box of no size."""
-    size = np.minimum(box[:2] + box[2:], boxes[:, :2] + boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    both = np.where((size < 0).any(1), np.float32(0), size[:, 0] * size[:, 1])
-    empty = (box[2:] <= 0).any() | (boxes[:, 2:] <= 0).any(1)
+    ends = (box[:2] + box[2:])[:, None]
+    size = np.minimum(ends, boxes[:2] + boxes[2:]) - np.maximum(box[:2, None], boxes[:2])
+    both = np.where((size < 0).any(0), np.float32(0), size[0] * size[1])
+    empty = (box[2:] <= 0).any() | (boxes[2:] <= 0).any(0)
     made: Floats = np.where(empty, np.float32(0), both / union(area, areas, both))
     return made
 

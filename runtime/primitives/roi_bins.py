@@ -65,9 +65,10 @@ def windows_max(x: Tensor, image: Tensor, rows: tuple[Tensor, Tensor], columns: 
                     for y in (top[mine], bottom[mine] - (1 << a))
                     for z in (left[mine], right[mine] - (1 << b))
                 ]
-                best = flat[corners[0]]
+                best = flat.index_select(0, corners[0])
+                other = torch.empty_like(best)
                 for corner in corners[1:]:
-                    best = torch.maximum(best, flat[corner])
+                    torch.maximum(best, torch.index_select(flat, 0, corner, out=other), out=best)
                 made[mine] = best
     return made.view(r, i, j, -1)
 
@@ -136,13 +137,16 @@ def prepare_grid(call: CallSite) -> Run:
         (h, lower, h_in), (w, right, w_in) = (
             grid_positions(corners[:, i], length[:, i], bins[1 - i], sizes[1 - i]) for i in (1, 0)
         )
-        made = flat.new_zeros(len(image), bins[0] + 1, bins[1] + 1, flat.shape[1])
+        places, weights = list[Tensor](), list[Tensor]()
         for row, down in ((h[0], 1 - lower), (h[1], lower)):
             for column, across in ((w[0], 1 - right), (w[1], right)):
-                place = (image[:, None, None] * height + row[:, :, None]) * width + column[:, None]
-                made += flat[place] * (down[:, :, None] * across[:, None])[..., None]
+                places.append((image[:, None, None] * height + row[:, :, None]) * width + column[:, None])
+                weights.append(down[:, :, None] * across[:, None])
+        four = torch.stack(places, -1).reshape(-1, 4), torch.stack(weights, -1).reshape(-1, 4)
+        made = torch.nn.functional.embedding_bag(four[0], flat, per_sample_weights=four[1], mode="sum")
         inside = (h_in[:, :, None] & w_in[:, None]) & (length > 0).all(1)[:, None, None]
-        results[0].copy_(torch.where(inside[..., None], made, 0.0).permute(0, 3, 1, 2))
+        made = torch.where(inside.reshape(-1, 1), made, 0.0).view(*inside.shape, -1)
+        results[0].copy_(made.permute(0, 3, 1, 2))
 
     return run
 

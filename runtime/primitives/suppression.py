@@ -12,7 +12,10 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 Overlap = Callable[[Floats, Any, Floats, Floats], Floats]
-"""(box [4], its area, boxes [n, 4], their areas) -> how much the box overlaps with each [n]."""
+"""(box [4], its area, boxes [4, n], their areas) -> how much the box overlaps with each [n].
+
+Each of the four numbers of all boxes is contiguous: so all boxes are compared by a few calls on vectors.
+"""
 
 
 def suppress(
@@ -26,37 +29,53 @@ def suppress(
     stays suppressed.
     """
     limit, factor = np.float32(threshold), np.float32(eta)
-    left, worst = np.arange(len(boxes)), np.zeros(len(boxes), np.float32)
+    left, columns, worst = np.arange(len(boxes)), np.ascontiguousarray(boxes.T), np.zeros(len(boxes), np.float32)
     while len(left):
         yield int(left[0])
-        if eta < 1 and limit > 0.5:
-            limit = np.float32(limit * factor)
-        worst = np.maximum(worst[1:], overlap(boxes[0], areas[0], boxes[1:], areas[1:]))
-        stay = worst <= limit if at_threshold else worst < limit
-        left, boxes, areas, worst = left[1:][stay], boxes[1:][stay], areas[1:][stay], worst[stay]
+        own, rest = overlap(columns[:, 0], areas[0], columns[:, 1:], areas[1:]), left[1:]
+        if eta < 1:
+            limit = np.float32(limit * factor) if limit > 0.5 else limit
+            own = worst = np.maximum(worst[1:], own)
+        stay = np.flatnonzero(own <= limit if at_threshold else own < limit)
+        if len(stay) == len(rest):
+            left, columns, areas = rest, columns[:, 1:], areas[1:]
+        else:
+            left, columns, areas = rest[stay], columns[:, 1:].take(stay, 1), areas[1:][stay]
+            worst = worst[stay] if eta < 1 else worst
 
 
 def jaccard_overlap(box: Floats, area: Any, boxes: Floats, areas: Floats) -> Floats:
     """Intersection over union (SSD fork, JaccardOverlap): 0 where boxes only touch."""
-    low, high = boxes[:, :2], boxes[:, 2:]  # Caffe's std::max and std::min, where the kept box is NaN
-    size = np.where(box[2:] < high, box[2:], high) - np.where(low < box[:2], box[:2], low)
-    both = size[:, 0] * size[:, 1]
-    meet = (size[:, 0] > 0) & (size[:, 1] > 0)
+    sides = list[Floats]()
+    for low, high in ((0, 2), (1, 3)):  # Caffe's std::max and std::min, where the kept box is NaN
+        first = np.where(boxes[low] < box[low], box[low], boxes[low])
+        sides.append(np.where(box[high] < boxes[high], box[high], boxes[high]) - first)
+    both = sides[0] * sides[1]
+    meet = (sides[0] > 0) & (sides[1] > 0)
     made: Floats = np.divide(both, area + areas - both, out=np.zeros_like(both), where=meet)
     return made
 
 
 def pixel_overlap(box: Floats, area: Any, boxes: Floats, areas: Floats) -> Floats:
     """Intersection over union of boxes that include their last pixel (py_cpu_nms)."""
-    size = np.maximum(np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]) + np.float32(1), 0)
-    both = size[:, 0] * size[:, 1]
+    both = pixel_side(box[0], box[2], boxes[0], boxes[2])
+    both *= pixel_side(box[1], box[3], boxes[1], boxes[3])
     made: Floats = both / (area + areas - both)
+    return made
+
+
+def pixel_side(low: Any, high: Any, lows: Floats, highs: Floats) -> Floats:
+    """How many pixels two ranges have in common."""
+    side = np.minimum(high, highs)
+    side -= np.maximum(low, lows)
+    side += np.float32(1)
+    made: Floats = np.maximum(side, np.float32(0), out=side)
     return made
 
 
 def pixel_overlap_of_touching(box: Floats, area: Any, boxes: Floats, areas: Floats) -> Floats:
     """As pixel_overlap, but 0 for boxes that are less than a pixel apart (caffe-windows, nms.cpp)."""
-    apart = ((box[:2] > boxes[:, 2:]) | (box[2:] < boxes[:, :2])).any(1)
+    apart = (box[0] > boxes[2]) | (box[1] > boxes[3]) | (box[2] < boxes[0]) | (box[3] < boxes[1])
     made: Floats = np.where(apart, np.float32(0), pixel_overlap(box, area, boxes, areas))
     return made
 

@@ -95,9 +95,9 @@ def areas(boxes: Floats) -> Floats:
 
 def overlap(box: Floats, area: np.float32, boxes: Floats, areas: Floats) -> Floats:
     """Intersection over union of boxes of centre and size."""
-    half, halves = box[2:] / 2, boxes[:, 2:] / 2
-    size = np.minimum(box[:2] + half, boxes[:, :2] + halves) - np.maximum(box[:2] - half, boxes[:, :2] - halves)
-    both = np.where((size < 0).any(1), np.float32(0), size[:, 0] * size[:, 1])
+    half, halves = box[2:, None] / 2, boxes[2:] / 2
+    size = np.minimum(box[:2, None] + half, boxes[:2] + halves) - np.maximum(box[:2, None] - half, boxes[:2] - halves)
+    both = np.where((size < 0).any(0), np.float32(0), size[0] * size[1])
     made: Floats = both / (area + areas - both)
     return made
 
