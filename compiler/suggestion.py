@@ -22,16 +22,16 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """The name that `word` can only be a misspelling of, or "".
 
     The same letters come first, in another case and then with other separators (`kernelsize`, `INNER_PRODUCT`); then
-    one slip in a word, if it fits one name only.
+    one slip in a word. What fits several names (`lstm`: LSTM and CTPN's Lstm) fits none.
     """
     names = list(known)
     if len(word) > MAX_LENGTH:
         return ""
     spellings: tuple[Callable[[str], str], ...] = (str.casefold, without_separators)
     for spelling in spellings:
-        same = [name for name in names if spelling(name) == spelling(word)]
+        same = {name for name in names if spelling(name) == spelling(word)}
         if same:
-            return same[0]
+            return same.pop() if len(same) == 1 else ""
     close = [name for name in names[-MAX_NAMES:] if is_slip(word.casefold(), name.casefold())]
     return close[0] if len(close) == 1 else ""
 
