@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from . import passes as all_passes
-from .compiler.build import build
+from .compilation import Options as Options
+from .compilation import Stages as Stages
+from .compilation import build_for_targets, choose_targets, run_passes
 from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.plan import MemoryPlan, PlannedGraph
 from .compiler.preprocessing import attach_mean, check_preprocessing, insert_preprocessing, require_absorbed
 from .compiler.specialize import reshape_inputs
-from .compiler.targets import target as target_named
 from .compiler.text import parse
 from .frontends.caffe.dialects import ChosenDialect
 from .frontends.caffe.read import read_caffe
@@ -30,33 +28,9 @@ from .frontends.caffe.rules import State
 from .frontends.caffe.weights import WeightsGiven
 from .frontends.files.file_types import is_artifact
 from .frontends.language import STDIN, parse_source, read_language
-from .passes import REQUIRED, SHAPE_FREE, Context, Note, Pass, PassFailed, pipeline
-from .passes.reproducer import write_reproducer
 from .plugins import load_plugins
 from .runtime.artifact import Artifact, Preprocessing, Source, read_for_running, read_source, write
 from .runtime.net import Net
-from .version import VERSION
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to read and compile a net; `cortado.compile` documents each field."""
-
-    target: str = "cpu"
-    shapes: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
-    outputs: Sequence[str] = ()
-    optimize: bool = True
-    phase: str = "TEST"
-    level: int = 0
-    stages: Sequence[str] = ()
-    lenient: bool = False
-    dialects: Sequence[str] = ()
-    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
-    fold_preprocessing: bool = False
-
-    @property
-    def passes(self) -> tuple[Pass, ...]:
-        return pipeline() if self.optimize else REQUIRED
 
 
 @dataclass(frozen=True)
@@ -82,19 +56,6 @@ class NetFile:
     @property
     def graph(self) -> Graph:
         return self.planned.graph
-
-
-@dataclass(frozen=True)
-class Stages:
-    """The net as it was read ("read") and after each pass, by name; the passes' notes; seconds by stage."""
-
-    by_name: dict[str, PlannedGraph]
-    notes: tuple[Note, ...]
-    seconds: Mapping[str, float]
-
-    @property
-    def final(self) -> PlannedGraph:
-        return next(reversed(self.by_name.values()))
 
 
 @dataclass(frozen=True)
@@ -144,7 +105,8 @@ def compile(
     `prototxt` is the path of a Caffe net; of a net in the language, ending with .net; of a .caffemodel that holds the
     layers' settings; or of a compiled file, which is compiled again from its source. `caffemodel` is the path of the
     weights (.caffemodel or .h5), or a function (layer, type, index, shape) -> array; for a .net, a safetensors file.
-    `target` is "cpu", "cuda", "cuda-f16" or "cuda-f32-strict". `shapes` are input shapes by name, in place of the
+    `target` is "cpu" (kernels in C, and torch's where there is no C compiler), "native" or "onednn" (one of
+    these alone), "cuda", "cuda-f16" or "cuda-f32-strict". `shapes` are input shapes by name, in place of the
     file's; `"?8"` is a size of at most 8. `outputs` names the blobs to return (default: all that no layer reads).
     `optimize=False` runs only the required passes. `phase`, `level` and `stages` select layers by their rules.
     `lenient` ignores fields that Caffe does not have. `dialect` is the fork of Caffe whose layers are meant where forks
@@ -226,7 +188,8 @@ def read_source_net(source: Source, path: Path, weights: WeightsGiven, options: 
 def compile_file(file: NetFile, options: Options) -> Compilation:
     """Run passes and build. The artifact's `source` is the net after the passes that do not depend on shapes.
 
-    CompileError if requested folding of preprocessing is not possible, with the reason.
+    For a group of targets, such as "cpu", `stages` are those for the preferred one. CompileError if requested folding
+    of preprocessing is not possible, with the reason.
     """
     planned, absorbed = file.planned, tuple[str, ...]()
     forms = {**file.preprocessing, **options.preprocessing}
@@ -236,12 +199,12 @@ def compile_file(file: NetFile, options: Options) -> Compilation:
             raise CompileError("preprocessing is folded by passes, and they are disabled")
         graph, absorbed, forms = insert_preprocessing(planned.graph, forms)
         planned = planned if graph is planned.graph else PlannedGraph(graph)
-    stages = run_passes(planned, options, options.passes)
+    preferred = choose_targets(options.target, planned.graph)[0]
+    stages = run_passes(planned, replace(options, target=preferred), options.passes)
     declined = {note.value: note.sentence for note in stages.notes if not note.done}
     require_absorbed(absorbed, stages.by_name.get("fold_forward", planned).graph, declined)
     start = perf_counter()
-    source = stages.by_name[SHAPE_FREE[-1].__name__] if options.optimize else planned
-    artifact = build(stages.final, source.graph, options.target, {"cortado": VERSION, "torch": torch.__version__})
+    artifact = build_for_targets(planned, stages, options)
     images = {f.mean_image: file.mean_images[f.mean_image] for f in forms.values() if f.mean_image in file.mean_images}
     weights = {**artifact.weights, **images}
     artifact = replace(artifact, preprocessing=dict(forms), weights=weights, files=file.files)
@@ -252,30 +215,6 @@ def compile_file(file: NetFile, options: Options) -> Compilation:
 def compile_graph(graph: Graph, options: Options) -> Compilation:
     """Compile a graph."""
     return compile_file(NetFile(PlannedGraph(graph), len(graph.nodes)), options)
-
-
-def run_passes(planned: PlannedGraph, options: Options, passes: Sequence[Pass] | None = None) -> Stages:
-    """Run these passes (None: the whole pipeline). Returns the net after each of them.
-
-    PassFailed if one fails; a reproducer is then written to its `folder`.
-    """
-    by_name, seconds, clock, notes = {"read": planned}, dict[str, float](), [perf_counter()], list[Note]()
-
-    def record_stage(name: str, after: PlannedGraph) -> None:
-        by_name[name] = after
-        seconds[name] = perf_counter() - clock[0]
-        clock[0] = perf_counter()
-
-    try:
-        context = Context(target_named(options.target), notes)
-        all_passes.run(
-            planned.graph, context, pipeline() if passes is None else passes, record_stage, plan=planned.plan
-        )
-    except PassFailed as e:
-        with suppress(OSError):  # which would hide the failure of the pass
-            e.folder = str(write_reproducer(e, options.target, VERSION))
-        raise
-    return Stages(by_name, tuple(notes), seconds)
 
 
 def recompile(

@@ -20,14 +20,14 @@ RESULT = ROOT / "benchmarks" / "results" / "busy.json"
 NETS = ("squeezenet_v1.1", "mobilenet_v1")
 ENGINES = {
     "native": Engine("native"),
-    "cpu": Engine("cpu"),
-    "OMP_WAIT_POLICY=passive": Engine("cpu", {"OMP_WAIT_POLICY": "passive"}),
-    "GOMP_SPINCOUNT=0": Engine("cpu", {"GOMP_SPINCOUNT": "0"}),
-    "GOMP_SPINCOUNT=100": Engine("cpu", {"GOMP_SPINCOUNT": "100"}),
-    "GOMP_SPINCOUNT=1000": Engine("cpu", {"GOMP_SPINCOUNT": "1000"}),
-    "GOMP_SPINCOUNT=10000": Engine("cpu", {"GOMP_SPINCOUNT": "10000"}),
-    "KMP_BLOCKTIME=0": Engine("cpu", {"KMP_BLOCKTIME": "0"}),
-    "one thread": Engine("cpu", threads=1),
+    "onednn": Engine("onednn"),
+    "OMP_WAIT_POLICY=passive": Engine("onednn", {"OMP_WAIT_POLICY": "passive"}),
+    "GOMP_SPINCOUNT=0": Engine("onednn", {"GOMP_SPINCOUNT": "0"}),
+    "GOMP_SPINCOUNT=100": Engine("onednn", {"GOMP_SPINCOUNT": "100"}),
+    "GOMP_SPINCOUNT=1000": Engine("onednn", {"GOMP_SPINCOUNT": "1000"}),
+    "GOMP_SPINCOUNT=10000": Engine("onednn", {"GOMP_SPINCOUNT": "10000"}),
+    "KMP_BLOCKTIME=0": Engine("onednn", {"KMP_BLOCKTIME": "0"}),
+    "one thread": Engine("onednn", threads=1),
 }
 
 

@@ -1,4 +1,4 @@
-"""Nets on a CPU, batch 1 in f32: the targets `cpu`, `native` and `native-strict` beside OpenVINO, in turns.
+"""Nets on a CPU, batch 1 in f32: the targets `native`, `native-strict` and `onednn` beside OpenVINO, in turns.
 
     pip install openvino && python benchmarks/cpu.py        writes results/cpu.json; some minutes on an idle machine
 
@@ -19,7 +19,7 @@ NETS = (
     "squeezenet_v1.1", "mobilenet_v1", "mobilenet_v2", "googlenet", "resnet50", "vgg16", "open_nsfw", "inception_v3",
     "densenet121", "alexnet",
 )  # fmt: skip
-ENGINES = {"native": Engine("native"), "native-strict": Engine("native-strict"), "cpu": Engine("cpu")}
+ENGINES = {"native": Engine("native"), "native-strict": Engine("native-strict"), "onednn": Engine("onednn")}
 
 
 def main() -> None:

@@ -154,7 +154,7 @@ def time_stages(written: str, gpu: bool) -> dict[str, float]:
     dumped, weights = time_stage("show", lambda: show(*made)), weights_by_handle(made.graph)
     time_stage("parse the dump", lambda: parse(dumped, weights=weights))
     if not gpu:
-        time_stage("build", lambda: build(made, graph, "cpu"))
+        time_stage("build", lambda: build(made, graph, "onednn"))
     return seconds
 
 

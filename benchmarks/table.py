@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / ".src"))
 
 from cortado import driver  # noqa: E402
 from cortado.benchmarks.on_gpu import nets  # noqa: E402
+from cortado.compilation import run_passes  # noqa: E402
 from cortado.compiler.cost import cost  # noqa: E402
 from cortado.compiler.ir import Graph  # noqa: E402
 from cortado.compiler.kernel import kernel_graph  # noqa: E402
@@ -30,8 +31,8 @@ from cortado.passes import PIPELINE, REQUIRED, Pass  # noqa: E402
 from cortado.passes.plan_memory import arena_bound  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "nets.json"
-TARGETS = ("cpu", "cuda")
-COLUMNS = "net | operators | kernels | launches cpu | launches cuda | GFLOP | MB moved | arena MiB | bound | compile s"
+TARGETS = ("onednn", "cuda")
+COLUMNS = "net | operators | kernels | launches onednn | on cuda | GFLOP | MB moved | arena MiB | bound | compile s"
 
 Row = dict[str, Any]
 
@@ -51,10 +52,10 @@ def measure_net(name: str) -> Row:
     plain = {target: collect_counts(plan_graph(written, target, REQUIRED), target) for target in TARGETS}
     best = {target: plan_graph(written, target, PIPELINE) for target in TARGETS}
     found = {target: collect_counts(graph, target) for target, graph in best.items()}
-    before, after = cost(PlannedGraph(written)), cost(best["cpu"])
+    before, after = cost(PlannedGraph(written)), cost(best["onednn"])
     return {
         "parameters": before.parameters,
-        "operators": [len(written.nodes), len(best["cpu"].graph.nodes)],
+        "operators": [len(written.nodes), len(best["onednn"].graph.nodes)],
         "flops": [before.flops, after.flops],
         "bytes": [before.bytes, after.bytes],
         **{target: {key: [plain[target][key], found[target][key]] for key in found[target]} for target in TARGETS},
@@ -64,7 +65,7 @@ def measure_net(name: str) -> Row:
 
 def plan_graph(written: Graph, target: str, passes: tuple[Pass, ...]) -> PlannedGraph:
     """The net after these passes, with its memory plan."""
-    return driver.run_passes(PlannedGraph(written), driver.Options(target), passes).final
+    return run_passes(PlannedGraph(written), driver.Options(target), passes).final
 
 
 def collect_counts(final: PlannedGraph, target: str) -> Row:
@@ -72,7 +73,7 @@ def collect_counts(final: PlannedGraph, target: str) -> Row:
     found = target_named(target).launches(final)
     different = (
         {kernel_graph(node).name for node in final.graph.nodes}
-        if target == "cpu"
+        if target == "onednn"
         else target_named(target).sources(final)
     )
     return {
@@ -96,7 +97,7 @@ def table(rows: dict[str, Row]) -> str:
     """The table in benchmarks/README.md: before → after."""
     lines = [f"| {COLUMNS} |", "|---" * len(COLUMNS.split("|")) + "|"]
     for name, row in rows.items():
-        cpu, cuda = row["cpu"], row["cuda"]
+        cpu, cuda = row["onednn"], row["cuda"]
         host = f" + {cuda['host'][1]} on the host" if cuda["host"][1] else ""
         cells = (
             name,

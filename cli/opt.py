@@ -27,9 +27,10 @@ def opt(net: str, weights: str | None, reading: dict[str, Any], names: str | Non
     if file:
         require_writable(file, weights_beside(file))
     with show_progress(f"reading {net}"):
+        from ..compilation import run_passes
         from ..compiler.text import show
         from ..compiler.text.weights import write_texts
-        from ..driver import read_net, run_passes
+        from ..driver import read_net
         from ..passes import pipeline, select
         from ..plugins import load_plugins
 

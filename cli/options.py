@@ -124,7 +124,8 @@ READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="The fork of Caffe whose layers are meant, where forks differ: for all layers, or for those of a type.",
     ),
 )
-TARGETS = ("cpu", "native", "native-strict", "cuda", "cuda-f16", "cuda-f32-strict")  # a copy: --help loads no target
+# A copy: --help loads no target.
+TARGETS = ("cpu", "native", "native-strict", "onednn", "cuda", "cuda-f16", "cuda-f32-strict")
 PROTOTXT_OPTIONS = ("phase", "stage", "level", "lenient", "dialect")  # how to read a prototxt
 OPTION_FIELDS = {
     "shape": "shapes",

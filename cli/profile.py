@@ -15,7 +15,7 @@ from .options import PROTOTXT_OPTIONS, PictureOptions, make_options, net_options
 from .screen import format_count, is_terminal, print_columns, show_progress, warn
 
 if TYPE_CHECKING:
-    from ..runtime.artifact import Artifact
+    from ..runtime.artifact import Artifact, Plan
     from ..runtime.preprocess import Array
     from .timings import Timings
 
@@ -130,7 +130,7 @@ def measure(
     net = Net.from_artifact(artifact, layers=plugin_layers(), threads=threads)
     read = load_given_inputs(net, [word for word in given if word != "random"], PictureOptions())
     arrays = random_inputs(net) | read
-    artifact = recompile_for_inputs(artifact, arrays)
+    artifact = recompile_for(artifact, net.plan, arrays)
     if artifact is not net.artifact:
         net = Net.from_artifact(artifact, layers=plugin_layers(), threads=threads)
     before = measure_roofline(threads)
@@ -139,19 +139,25 @@ def measure(
     return make_timings(artifact, found, before.max_with(measure_roofline(threads)), drawn)
 
 
-def recompile_for_inputs(artifact: Artifact, arrays: Mapping[str, Array]) -> Artifact:
-    """The artifact, or one compiled for these shapes if it has others. CompileError if they are below its bounds."""
+def recompile_for(artifact: Artifact, plan: Plan, arrays: Mapping[str, Array]) -> Artifact:
+    """The artifact, or one compiled for these shapes and the runner of this plan alone, if its first plan has others.
+
+    Its text is then that of the plan that runs. CompileError if the shapes are below the bounds.
+    """
     from ..compiler.errors import CompileError
+    from ..compiler.targets import targets
     from ..driver import recompile
     from ..runtime.arena import can_hold
 
-    plan, shapes = artifact.plan, {name: tuple(array.shape) for name, array in arrays.items()}
+    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
     slots = {name: plan.slots[name] for name in plan.inputs}
-    if all(shapes[name] == slot.bounds for name, slot in slots.items()):
+    is_same = all(shapes[name] == slot.bounds for name, slot in slots.items())
+    if is_same and plan is artifact.plan:
         return artifact
-    if all(can_hold(slot, shapes[name]) for name, slot in slots.items()):
+    if not is_same and all(can_hold(slot, shapes[name]) for name, slot in slots.items()):
         name = next(name for name, slot in slots.items() if shapes[name] != slot.bounds)
         sentence = f'the input "{name}" is smaller than in the compiled net, {list(slots[name].bounds)}'
         advice = "Operations are counted for the bounds: give an input of that size, or compile the net for this one."
         raise CompileError(sentence, advice=advice)
-    return recompile(artifact.source, shapes, artifact.weights, plan.target)
+    target = next(t.name for t in targets(plan.target) if t.runner == plan.runner)
+    return recompile(artifact.source, shapes, artifact.weights, target)

@@ -76,8 +76,9 @@ def has_compile_options() -> bool:
 def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted: str, value: Any) -> View:
     """A view of a net that is compiled as far as the view needs."""
     with show_progress(f"reading {net}"):
+        from ..compilation import run_passes
         from ..compiler.targets import target as target_named
-        from ..driver import read_net, run_passes
+        from ..driver import read_net
         from ..passes import SHAPED, pipeline
         from ..plugins import load_plugins
         from . import views

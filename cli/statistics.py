@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..compilation import Options, Stages, run_passes
 from ..compiler.cost import cost
 from ..compiler.errors import CompileError
 from ..compiler.plan import PlannedGraph
 from ..compiler.targets import target as target_named
-from ..driver import NetFile, Options, Stages, run_passes
+from ..driver import NetFile
 from ..passes.plan_memory import arena_bound
 from .screen import format_count, format_size
 from .summary import count_in_place

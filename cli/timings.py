@@ -95,6 +95,7 @@ class Timings:
         return {
             "net": plan.net,
             "target": plan.target,
+            "runner": plan.runner,
             "inputs": self.inputs(),
             "random": list(self.random_names),
             "threads": self.threads,
@@ -147,6 +148,7 @@ class Timings:
         yield "input", ", ".join(f"{name}: {type}" for name, type in self.inputs().items()) or "none"
         if self.random_names:
             yield "random", ", ".join(self.random_names)
+        yield "runner", self.plan.runner
         yield "threads", str(self.threads)
         times = f"{self.run * 1e3:.3f} ms at best, {self.median_run * 1e3:.3f} as the median of {self.repeat}"
         yield "a run", times + (": the machine was busy with other work" if slowed > BUSY_RATIO else "")

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
+from ..compilation import Stages
 from ..compiler.dot import dot
 from ..compiler.errors import CompileError
 from ..compiler.plan import PlannedGraph
 from ..compiler.text import show as text_of
 from ..compiler.text.weights import dump
-from ..driver import Stages
 from ..passes import Note, pipeline, select
 from ..runtime.artifact import Artifact, Preprocessing
 from .files import report_write_errors

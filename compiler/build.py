@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..runtime.artifact import Artifact, Plan, Weight
 from .errors import CompileError
@@ -33,6 +34,24 @@ def build(planned: PlannedGraph, source: Graph, target: str, version: dict[str, 
     return Artifact(
         (plan,), kept, show(source), show(*planned), made.sources, {}, version or {}, hashes, made.binaries
     )  # fmt: skip
+
+
+def combine(artifacts: Sequence[Artifact], target: str) -> Artifact:
+    """One artifact with the plans of several, the preferred one first, under the name of a group of targets.
+
+    All are of one source. Its texts are the first one's; equal weights and kernels are stored once.
+    """
+    made = artifacts[0]
+    for other in artifacts[1:]:
+        made = replace(
+            made,
+            plans=(*made.plans, *other.plans),
+            weights={**made.weights, **other.weights},
+            kernels={**other.kernels, **made.kernels},
+            hashes={**made.hashes, **other.hashes},
+            binaries={**made.binaries, **other.binaries},
+        )
+    return replace(made, plans=tuple(replace(plan, target=target) for plan in made.plans))
 
 
 def make_plan(planned: PlannedGraph, target: str, made: LoweredGraph) -> Plan:

@@ -77,6 +77,10 @@ class Target:
         """True if merging these two convolutions pays; they read one value and differ in output channels only."""
         return False
 
+    def reason_unfit(self, graph: Graph) -> str | None:
+        """The reason why another target of a group should have this graph alone; None if this one is fit for it."""
+        return None
+
     def halo(self, kernel: Graph, operand: int) -> Halo:
         """The border of zeros that the kernel wants around an operand, by its number among the node's operands."""
         return NO_HALO

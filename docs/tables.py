@@ -209,7 +209,7 @@ def busy_speed(found: Mapping[str, Any]) -> str:
 
 def turns_table(found: Mapping[str, Any], title: str, keys: tuple[str, ...]) -> str:
     """Ratios of engines that took turns, with milliseconds."""
-    engines = [name for name in found["rows"][0]["ratio"] if name in ("openvino", "native", "native-strict", "cpu")]
+    engines = [name for name in found["rows"][0]["ratio"] if name in ("openvino", "native", "native-strict", "onednn")]
     rows = [
         (*(str(row[key]) for key in keys), *(f"{row['ratio'][e]:.2f} ({row['ms'][e]:.1f} ms)" for e in engines))
         for row in found["rows"]

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
-from .arena import can_hold
 from .artifact import Artifact, naming, read
 from .feed import Spec, array_of, convert_input, shape_of, tensor_of
-from .plan import ArtifactError, Dim, Plan, Shape
-from .primitives import LayerFunction, PackedWeights
-from .resources import Resources
-from .runners import BindableProgram, Program, Runner, find_runner
-from .threads import ForkSafeLock, torch_threads
-
-InputShapes = Mapping[str, Shape]
-
-
-class CompileFunction(Protocol):
-    """The callback that compiles a net for other input shapes, since the runtime has no compiler."""
-
-    def __call__(self, source: str, shapes: InputShapes, weights: Mapping[str, Tensor], target: str, /) -> Artifact:
-        """`source` is the artifact's, `shapes` those of all inputs, `weights` its tensors by handle."""
+from .primitives import LayerFunction
+from .programs import CompileFunction, Key, ProgramTable
+from .runners import BindableProgram, Program
+from .threads import torch_threads
 
 
 def load(
@@ -60,15 +49,9 @@ class Net:
         threads: int | None,
     ) -> None:
         self.artifact = artifact
-        self.compile = compile
-        self.layers = dict(layers)
         self.threads = threads
-        self.packed_weights = PackedWeights()
-        self.lock = ForkSafeLock()
-        self.plan, self.runner = choose_plan(artifact)
-        with torch_threads(threads):  # how oneDNN wants its weights depends on it
-            first = self.prepare(artifact, self.plan)
-        self.programs: dict[tuple[Shape, ...], Program] = {key_of(self.plan): first}
+        self.table = ProgramTable(artifact, compile, dict(layers), threads)
+        self.plan, self.runner = self.table.plan, self.table.runner
 
     @classmethod
     def from_artifact(
@@ -82,11 +65,10 @@ class Net:
         artifact.check()
         return cls(artifact, compile, layers or {}, threads)
 
-    def prepare(self, artifact: Artifact, plan: Plan) -> Program:
-        """A plan of an artifact, made ready by its runner."""
-        return self.runner.prepare(
-            plan, Resources(artifact.weights, artifact.binaries, self.layers, self.packed_weights)
-        )
+    @property
+    def programs(self) -> Mapping[Key, Program]:
+        """The programs that are ready, by the shapes of all inputs."""
+        return self.table.by_shape
 
     @property
     def arena_bytes(self) -> int:
@@ -152,7 +134,7 @@ class Net:
         """The program for what is given, and that in the form that it reads."""
         gpu = self.runner.takes_gpu_arrays
         tensors = {name: tensor_of(name, given[name], gpu) for name in self.plan.inputs}
-        program = self.program_for({name: shape_of(data) for name, data in tensors.items()})
+        program = self.table.find({name: shape_of(data) for name, data in tensors.items()})
         slots = program.plan.slots
         return program, {name: convert_input(name, data, slots[name]) for name, data in tensors.items()}
 
@@ -170,63 +152,3 @@ class Net:
 
     def describe_inputs(self) -> str:
         return ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items()) or "no inputs"
-
-    def program_for(self, shapes: InputShapes) -> Program:
-        """The program for these shapes, compiled on demand."""
-        key = tuple(shapes[name] for name in self.plan.inputs)
-        if (found := self.find_program(key)) is not None:
-            return found
-        for name, shape in shapes.items():
-            rank = len(self.plan.slots[name].dims)
-            if len(shape) != rank:
-                raise ValueError(
-                    f"input {name!r} has {len(shape)} dimensions, {list(shape)}; the net takes {self.describe_inputs()}"
-                )
-        if self.compile is None:
-            names = self.plan.inputs
-            plans = [program.plan for program in self.programs.values()]
-            held = "; ".join(describe_shapes(names, [plan.slots[name].dims for name in names]) for plan in plans)
-            asked = describe_shapes(names, key)
-            raise ValueError(f"this net holds the shapes {held} and was given {asked}; compile it for those too")
-        with self.lock:  # one compiles, the others wait and find it
-            if (found := self.find_program(key)) is None:
-                artifact = self.compile(self.artifact.source, dict(shapes), self.artifact.weights, self.plan.target)
-                artifact.check()
-                plan = next((p for p in artifact.plans if p.runner == self.plan.runner), artifact.plan)
-                if (made := key_of(plan)) != key or plan.inputs != self.plan.inputs:
-                    raise ValueError(f"the net was compiled for {describe_shapes(plan.inputs, made)} instead")
-                with torch_threads(self.threads):
-                    found = self.programs[key] = self.prepare(artifact, plan)
-            return found
-
-    def find_program(self, key: tuple[Shape, ...]) -> Program | None:
-        if key in self.programs:
-            return self.programs[key]
-        slots = [self.plan.slots[name] for name in self.plan.inputs]
-        if all(map(can_hold, slots, key)):  # sizes that are only known when the net runs
-            return next(iter(self.programs.values()))
-        return None
-
-
-def choose_plan(artifact: Artifact) -> tuple[Plan, Runner]:
-    """The first plan whose runner this machine has, and that runner. ArtifactError, with all reasons, if there is none.
-
-    A plan that stands alone is taken as it is: making it ready says best what is missing.
-    """
-    if len(artifact.plans) == 1:
-        return artifact.plan, find_runner(artifact.plan.runner)
-    reasons = list[str]()
-    for plan in artifact.plans:
-        runner = find_runner(plan.runner)
-        if not (reason := runner.reason_unavailable()):
-            return plan, runner
-        reasons.append(f"{plan.runner}: {reason}")
-    raise ArtifactError(f"net {artifact.plan.net!r} cannot be run here; {'; '.join(reasons)}")
-
-
-def key_of(plan: Plan) -> tuple[Shape, ...]:
-    return tuple(plan.slots[name].bounds for name in plan.inputs)
-
-
-def describe_shapes(names: Sequence[str], shapes: Sequence[Sequence[Dim]]) -> str:
-    return ", ".join(f"{name} [{', '.join(map(str, dims))}]" for name, dims in zip(names, shapes, strict=True))

@@ -57,11 +57,14 @@ class Runner(Protocol):
     takes_gpu_arrays: bool
     reason_not_profiled: str
 
-    def reason_unavailable(self) -> str:
-        """The reason why this machine cannot run such plans, or "". It must be cheap to call."""
+    def reason_unavailable(self, plan: Plan) -> str:
+        """The reason why this machine cannot run the plan, or "". It must be cheap to call."""
 
     def check(self, plan: Plan, binaries: Mapping[str, Tensor]) -> None:
         """ArtifactError if a step cannot be run safely; the plan may be untrusted."""
+
+    def is_built(self, plan: Plan) -> bool:
+        """False if `prepare` would first compile code, which takes seconds."""
 
     def prepare(self, plan: Plan, resources: Resources) -> Program:
         """Prepare the plan. ArtifactError if this machine cannot run it."""

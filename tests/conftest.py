@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -14,10 +15,26 @@ import torch
 
 from cortado.compiler.ops.user import REGISTERED_LAYERS
 from cortado.frontends.caffe.register import unregister_layer
+from cortado.runtime.native import build
 
 from .gpu import gpu as gpu
 from .gpu import stand_in as stand_in
 from .small_nets import Nets
+
+# Nets run by torch's primitives, here and in the commands that tests start, but for the tests that ask for a compiler:
+# else each net would be compiled, for a second.
+os.environ["CORTADO_CC"] = "none"
+
+
+@pytest.fixture
+def c_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Allow the use of the C compiler of this machine, which native kernels need; without one, skip the test."""
+    monkeypatch.delenv("CORTADO_CC")
+    build.find_compiler.cache_clear()
+    if not build.find_compiler():
+        pytest.skip("there is no C compiler")
+    yield
+    build.find_compiler.cache_clear()
 
 
 @pytest.fixture

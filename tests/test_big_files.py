@@ -23,6 +23,7 @@ from cortado.runtime import artifact, container
 from .shared import ROOT
 
 COMMAND = [sys.executable, str(ROOT / "benchmarks" / "big_files.py"), "--megabytes", "50"]
+COMPILER = 0.3  # of 50 MB, whatever the size of the net: measuring the error of Winograd's algorithm, and a second plan
 SMAPS = Path("/proc/self/smaps")
 pytestmark = pytest.mark.skipif(not SMAPS.exists(), reason="only Linux tells how much memory a process had at most")
 
@@ -49,15 +50,15 @@ def test_reading_takes_the_files_own_pages_and_no_more(peaks: dict[str, Any]) ->
 
 def test_compiling_copies_nothing_where_nothing_folds(peaks: dict[str, Any]) -> None:
     row = peaks["plain"]["compile"]
-    assert 0.9 < row["more / size"] < 1.3
+    assert 0.9 < row["more / size"] < 1.3 + COMPILER
     assert row["more anonymous / size"] < 0.3
 
 
 @pytest.mark.parametrize("net", ["folding", "forward"])
 def test_folded_weights_are_held_once_beside_the_file(peaks: dict[str, Any], net: str) -> None:
     row = peaks[net]["compile"]
-    assert 1.5 < row["more / size"] < 2.3
-    assert row["more anonymous / size"] < 1.3
+    assert 1.5 < row["more / size"] < 2.3 + COMPILER
+    assert row["more anonymous / size"] < 1.3 + COMPILER
 
 
 def resident_bytes(path: Path) -> int:

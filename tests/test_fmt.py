@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from cortado import driver
 from cortado.cli import main
+from cortado.compilation import run_passes
 from cortado.compiler.errors import CompileError
 from cortado.compiler.text import parse, show
 from cortado.compiler.text.format import format_text
@@ -105,7 +106,7 @@ def test_spaces_do_not_matter(seed: int) -> None:
 def test_what_the_compiler_prints_is_laid_out(stage: str) -> None:
     digits = ROOT / "examples" / "digits"
     net = driver.read_net(digits / "digits.prototxt", digits / "digits.caffemodel")
-    stages = driver.run_passes(net.planned, driver.Options()).by_name
+    stages = run_passes(net.planned, driver.Options()).by_name
     text = show(*stages[stage], weights="weights.safetensors")
     assert format_text(text) == text
 

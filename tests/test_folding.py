@@ -14,6 +14,7 @@ from PIL import Image
 import cortado
 from cortado import driver
 from cortado.cli import main
+from cortado.compilation import run_passes
 from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Constant, Graph
 from cortado.compiler.plan import PlannedGraph
@@ -70,7 +71,7 @@ def test_the_same_numbers_without_preparing(body: str, form: Preprocessing) -> N
     left = made.artifact.preprocessing["x"]
     assert (left.mean, left.scale, left.raw_scale) == ((), 1.0, 255.0)
     assert (left.bgr, left.resize, left.crop) == (form.bgr, form.resize, form.crop)
-    plain = driver.run_passes(PlannedGraph(graph), driver.Options()).final.graph
+    plain = run_passes(PlannedGraph(graph), driver.Options()).final.graph
     assert len(made.graph.nodes) == len(plain.nodes), "it costs nothing at run time"
 
 

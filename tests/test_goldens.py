@@ -6,6 +6,7 @@ SSD fork) on the CPU in float32. A case whose layer types are not all known has 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,6 @@ from cortado.frontends.files.prototxt import read
 from cortado.passes import PIPELINE, Context, run
 from cortado.runtime import Net
 from cortado.runtime.native import NativeProgram
-from cortado.runtime.runners import find_runner
 
 FOLDER = Path(__file__).with_name("goldens")
 CASES = sorted(p for kind in ("layers", "random", "forks") for p in FOLDER.glob(f"{kind}/*.prototxt"))
@@ -88,8 +88,8 @@ def test_every_dump_is_a_program(case: GoldenCase) -> None:
         again = parse_planned(text, f"{stage}.net", weights_by_handle(planned.graph))
         assert show(*again) == text, stage
         case.compare(reference(again.graph, case))
-        final = run(again.graph, Context(target("cpu")), PIPELINE, plan=again.plan)
-        assert build(final, final.graph, "cpu").plan == made.artifact.plan, stage
+        final = run(again.graph, Context(target("native")), PIPELINE, plan=again.plan)
+        assert build(final, final.graph, "native").plan == replace(made.artifact.plan, target="native"), stage
 
 
 def compile_case(case: GoldenCase, optimize: bool = True) -> driver.Compilation:
@@ -107,7 +107,7 @@ def reference(graph: Graph, case: GoldenCase) -> dict[str, np.ndarray]:
     return {name: t.numpy() for name, t in evaluate_blobs(graph, given).items()}
 
 
-@pytest.mark.skipif(bool(find_runner("native").reason_unavailable()), reason="there is no C compiler")
+@pytest.mark.usefixtures("c_compiler")
 def test_native(case: GoldenCase) -> None:
     """The same by kernels in C: in an arena full of the first run, and full of NaN."""
     try:

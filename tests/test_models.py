@@ -147,7 +147,7 @@ def test_open_nsfw_is_convolutions_and_nothing_between() -> None:
     """53 BatchNorms and Scales are folded; activations and the 16 residual sums are fused into convolutions."""
     model = next(m for m in CASES if m.golden == "open-nsfw-cat")
     made = compile_model(model)
-    plan = made.artifact.plan
+    plan = made.artifact.plans[1]
     layers = [n.op.name for n in made.file.graph.nodes]
     assert layers.count("batch_norm") == layers.count("scale") == 53
     steps = [s.kind for s in plan.steps]

@@ -45,7 +45,7 @@ CONV = """net n(x: f32[2,3,13,11]) {
     return y
 }
 """
-pytestmark = pytest.mark.skipif(not build.find_compiler(), reason="there is no C compiler")
+pytestmark = pytest.mark.usefixtures("c_compiler")
 
 
 def compile_text(text: str, target: str = "native") -> Compilation:
@@ -376,16 +376,22 @@ def test_an_epilogue_reads_earlier_lines_only() -> None:
         replace(artifact, plans=(changed,)).check()
 
 
-def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_it_runs_what_was_compiled_before_or_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = compile_text(CONV)
-    monkeypatch.setenv("CORTADO_CC", "none")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    expected = made.load()(inputs_of(made))["y"]
+    monkeypatch.setenv("PATH", str(tmp_path))
     build.find_compiler.cache_clear()
-    try:
-        with pytest.raises(ArtifactError, match="no C compiler"):
-            made.load()
-    finally:
-        monkeypatch.undo()
-        build.find_compiler.cache_clear()
+    assert torch.equal(made.load()(inputs_of(made))["y"], expected)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    with pytest.raises(ArtifactError, match="no C compiler"):
+        made.load()
+    monkeypatch.setenv("CORTADO_CC", "none")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(ArtifactError, match="CORTADO_CC=none forbids"):
+        made.load()
 
 
 @pytest.mark.parametrize(

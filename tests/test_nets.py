@@ -143,7 +143,7 @@ def test_launches_and_memory_got_no_worse(name: str) -> None:
             key: (number, stated[target][key][1]) for key, number in found.items() if number > stated[target][key][1]
         }
         assert not worse, f"{target}: {worse}, now and in {table.RESULTS.name}"
-        if target == "cpu":
+        if target == "onednn":
             assert round(found["arena"] / 2**20, 3) <= ARENA.get(name, inf)
         elif name in LAUNCHES:
             unmerged = table.collect_counts(table.plan_graph(graph, target, UNMERGED), target)

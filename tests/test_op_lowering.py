@@ -25,7 +25,7 @@ from cortado.runtime.primitives import IMPLEMENTATIONS
 from .proof.generator import draw_nodes, net
 from .proof.strategies import NOT_DRAWN
 
-TARGETS = ("cpu", "cuda")
+TARGETS = ("onednn", "cuda")
 DRAWN, TRIES = 8, 400  # nodes of each operator; seeds that may be tried for them
 NETS = 60
 COUNTED = {"box_output", "detection_output", "filter", "proposals", "yolo_detections"}  # known after the run
@@ -37,7 +37,7 @@ Shape = tuple[int, ...]
 
 def lower_to_step(node: Node, target: str) -> Step | None:
     """The primitive that computes a node; None if it is a kernel of the target's own."""
-    if target == "cpu":
+    if target == "onednn":
         return onednn.lower_node(node)
     lowered = cuda.lower_node(node, {v.name: slot_or_weight(v) for v in (*node.inputs, *node.results)}, strict=False)
     return lowered.step if isinstance(lowered, cuda.HostNode) else None
@@ -85,7 +85,7 @@ def test_fused_nodes_agree_with_their_primitives() -> None:
     """On the CPU: a GPU's fused nodes are all kernels of its own."""
     fused = 0
     for number in range(NETS):
-        for node in run(net(number).graph, Context(target_of("cpu"))).graph.nodes:
+        for node in run(net(number).graph, Context(target_of("onednn"))).graph.nodes:
             if isinstance(node.op, Fused):
                 shapes = shapes_of_step(onednn.lower_node(node), node, {v.name: v.type.bounds for v in node.inputs})
                 assert shapes == [t.bounds for t in node.inferred_types], f"net {number}: {node.name}"

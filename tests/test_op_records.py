@@ -137,7 +137,7 @@ def test_flops_by_hand(name: str, attributes: dict[str, Any], shapes: list[tuple
 
 
 @pytest.mark.parametrize("activation", ["mish", "hard_swish"])
-@pytest.mark.parametrize("name", ["cpu", "cuda"])
+@pytest.mark.parametrize("name", ["onednn", "cuda"])
 def test_new_activations_are_fused(name: str, activation: str) -> None:
     """Into a chain of elementwise operators on both targets; into a convolution's kernel on a GPU."""
     source = f"""

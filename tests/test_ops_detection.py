@@ -44,7 +44,7 @@ def detect(
     inputs = tuple(Value(n, TensorType("f32", tuple(t.shape))) for n, t in zip(("l", "c", "p"), given, strict=True))
     out = Value("out", type)
     final = run(Graph("n", inputs, (Node(op, inputs, (out,)),), (("out", out),)), Context(), PIPELINE)
-    net = Net.from_artifact(build(final, final.graph, "cpu"))
+    net = Net.from_artifact(build(final, final.graph, "onednn"))
     made: np.ndarray = net({v.name: t.numpy() for v, t in zip(inputs, given, strict=True)})["out"]
     np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
     rows: np.ndarray = made[0, 0]

@@ -87,7 +87,7 @@ def outcome(planned: PlannedGraph, name: str, text: str) -> tuple[str, PlannedGr
 
 def apply(planned: PlannedGraph, name: str, text: str) -> tuple[PlannedGraph, Context]:
     asked = re.search(r"^# target: (\S+)$", text, re.MULTILINE)
-    chosen = Target() if asked and asked[1] == Target.name else target(asked[1] if asked else "cpu")
+    chosen = Target() if asked and asked[1] == Target.name else target(asked[1] if asked else "onednn")
     context = Context(chosen)
     return passes.apply(getattr(passes, name), planned, context), context
 

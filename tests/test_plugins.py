@@ -60,7 +60,7 @@ class Negator(Target):
 
 class NegatorRunner:
     name, payload, takes_gpu_arrays, reason_not_profiled = "negator", 1, False, "no clock"
-    def reason_unavailable(self):
+    def reason_unavailable(self, plan):
         return ""
     def check(self, plan, binaries):
         pass

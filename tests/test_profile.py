@@ -54,7 +54,7 @@ def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def digits() -> Net:
-    return driver.compile(NET, WEIGHTS)
+    return driver.compile(NET, WEIGHTS, "onednn")
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_all_steps_in_plan_order(digits: Net) -> None:
     assert [(s["step"], s["primitive"], s["kernel"]) for s in found["steps"]] == [
         (s.results[0], s.kind, s.label) for s in plan.steps
     ]
-    assert (found["net"], found["target"], found["inputs"]) == ("digits", "cpu", {"data": "f32[1,1,8,8]"})
+    assert (found["net"], found["target"], found["inputs"]) == ("digits", "onednn", {"data": "f32[1,1,8,8]"})
     assert (found["repeat"], found["random"]) == (2, ["data"])
     assert found["ceilings"] == {"gflops": 100, "gbytes": 20, "cached_gbytes": 50}
     assert all(set(s) == NUMBERS | {"step", "primitive", "kernel", "result"} for s in found["steps"])

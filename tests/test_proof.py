@@ -37,6 +37,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.mark.usefixtures("c_compiler")
 @pytest.mark.parametrize("first", range(0, NETS, CHUNK))
 def test_nets_keep_their_meaning(first: int) -> None:
     found = [f"net {n}: {failure}" for n in range(first, first + CHUNK) for failure in check(n)]
@@ -82,7 +83,7 @@ def test_a_number_names_a_net() -> None:
 
 
 def test_an_order_has_every_pass() -> None:
-    for target in ("cpu", "cuda-f16"):
+    for target in ("onednn", "cuda-f16"):
         assert set(random_order(Dice(1), target)) == set(PIPELINE_NAMES)
 
 
@@ -114,7 +115,7 @@ def test_a_failure_is_shrunk_to_a_few_lines(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(passes, "simplify", add_relu_after_tanh)
     planned, trial = (
         parse_planned(LARGE),
-        Trial("cpu", ("share_weights", "simplify", "eliminate_common_subexpressions")),
+        Trial("onednn", ("share_weights", "simplify", "eliminate_common_subexpressions")),
     )
     failure = NetUnderTrial(planned).find_failure(trial)
     assert failure is not None and failure.kind == "numbers" and failure.after == "simplify"

@@ -112,15 +112,15 @@ def test_any_net_keeps_its_meaning_through_all_passes(text: str) -> None:
     x = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(1))
     expected = evaluate(graph, x)
     after: dict[str, PlannedGraph] = {}
-    final = run(graph, Context(target("cpu")), PIPELINE, after.__setitem__)
+    final = run(graph, Context(target("onednn")), PIPELINE, after.__setitem__)
     for name, made in after.items():
         again = parse_planned(show(*made), f"{name}.net", weights_by_handle(made.graph))
         assert show(*again) == show(*made), name
         assert_close(evaluate(verify(*made), x), expected, name)
-        again = run(again.graph, Context(target("cpu")), PIPELINE, plan=again.plan)
+        again = run(again.graph, Context(target("onednn")), PIPELINE, plan=again.plan)
         assert show(*again) == show(*final), f"compiled from the dump after {name} it is another net"
     assert_close(run_poisoned(final, x), expected, "poisoned")
-    net = Net.from_artifact(build(final, graph, "cpu"))
+    net = Net.from_artifact(build(final, graph, "onednn"))
     for _ in range(2):
         results = net(x=x)
         assert_close(tuple(results[name] for name, _ in graph.returns), expected, "cpu")
@@ -129,7 +129,7 @@ def test_any_net_keeps_its_meaning_through_all_passes(text: str) -> None:
 @given(nets())
 @QUICK
 def test_no_plan_is_smaller_than_its_bound(text: str) -> None:
-    final = run(fill_weights(parse(text)), Context(target("cpu")))
+    final = run(fill_weights(parse(text)), Context(target("onednn")))
     bound = arena_bound(final)
     assert final.plan.arena is not None and bound <= final.plan.arena <= 1.5 * bound
 

@@ -179,7 +179,7 @@ def test_a_new_shape_is_compiled_once_and_weights_are_packed_once() -> None:
 
 def packed_tensors(net: Net) -> dict[Any, int]:
     """Which packed weights there are. oneDNN may want one in several forms, by the image's size."""
-    return {key: id(made) for key, made in net.packed_weights.cache.items() if isinstance(made, Tensor)}
+    return {key: id(made) for key, made in net.table.packed_weights.cache.items() if isinstance(made, Tensor)}
 
 
 def test_whole_numbers_stay_whole() -> None:
@@ -246,7 +246,7 @@ def test_counts_that_are_known_when_the_net_runs() -> None:
         score = F.linear(x[0, 0, :count] * torch.tensor([2.0, 3.0]), M[:, :2])
         torch.testing.assert_close(found["score"], score, atol=1e-6, rtol=0)
         assert torch.equal(found["more"], torch.cat([found["score"]] * 2))
-    assert len(net.packed_weights.cache) == 1
+    assert len(net.table.packed_weights.cache) == 1
     with pytest.raises(
         ValueError, match=r"step 'keep': 'kept' came out as \[1, 1, 9, 2\], planned for \[1, 1, '\?6', 2\]"
     ):

@@ -32,11 +32,11 @@ net = load(sys.argv[1], threads=2)
 x = {name: np.ones(net.plan.slots[name].bounds, np.float32) for name in net.plan.inputs}
 wanted = net(x)
 assert net.plan.net and wanted
-net.packed_weights.lock.lock.acquire()  # as another thread of the parent might have it
+net.table.packed_weights.lock.lock.acquire()  # as another thread of the parent might have it
 child = os.fork()
 if child == 0:
     signal.alarm(60)
-    with net.packed_weights.lock, net.lock:
+    with net.table.packed_weights.lock, net.table.lock:
         again = net(x)
     os._exit(0 if all(np.array_equal(again[k], wanted[k]) for k in wanted) else 1)
 sys.exit(os.waitpid(child, 0)[1] != 0)

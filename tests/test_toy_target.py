@@ -71,8 +71,11 @@ class AbacusProgram:
 class AbacusRunner:
     name, payload, takes_gpu_arrays, reason_not_profiled = "abacus", 3, False, "beads have no clock"
 
-    def reason_unavailable(self) -> str:
+    def reason_unavailable(self, plan: Plan) -> str:
         return ""
+
+    def is_built(self, plan: Plan) -> bool:
+        return True
 
     def check(self, plan: Plan, binaries: Mapping[str, Tensor]) -> None:
         for step in plan.steps:

@@ -33,7 +33,7 @@ def test_what_is_let_pass_computes_the_right_numbers(seed: int) -> None:
     """Plans of random nets with one place broken: refused, or as good as before between poisoned bytes."""
     chance, refused = random.Random(seed), 0
     torch.manual_seed(seed)
-    graph, plan = run(parse(random_net(chance), "random.net"), Context(target("cpu")))
+    graph, plan = run(parse(random_net(chance), "random.net"), Context(target("onednn")))
     inputs = [torch.randn(v.type.shape) for v in graph.inputs]
     expected = evaluate(graph, *inputs)
     for _ in range(25):
@@ -43,7 +43,7 @@ def test_what_is_let_pass_computes_the_right_numbers(seed: int) -> None:
         except CompileError:
             refused += 1
             continue
-        on_the_cpu = Net.from_artifact(build(broken, broken.graph, "cpu"))({"x": inputs[0]})
+        on_the_cpu = Net.from_artifact(build(broken, broken.graph, "onednn"))({"x": inputs[0]})
         for got in (run_poisoned(broken, *inputs), on_the_cpu.values()):
             for a, b in zip(expected, got, strict=True):
                 assert torch.allclose(a, b, atol=1e-4), show(*broken)

@@ -69,14 +69,15 @@ def test_what_is_printed_compiles_to_the_same(name: str) -> None:
     """As read, as compiled files keep it, fused, and with its memory planned: one text each, and one net at the end."""
     given = re.findall(r"--shape (\S+?)=([0-9,]+)", COMPILING[name])
     shapes = {blob: tuple(int(size) for size in sizes.split(",")) for blob, sizes in given}
-    compiled = driver.compile_net(entry(name).path, zoo.random_weight, driver.Options(shapes=shapes))
+    options = driver.Options("native", shapes)
+    compiled = driver.compile_net(entry(name).path, zoo.random_weight, options)
     expected = compiled.artifact
     for stage in ("read", SHAPE_FREE[-1].__name__, "fuse", PIPELINE[-1].__name__):
         planned = compiled.stages.by_name[stage]
         text = show(*planned)
         again = parse_planned(text, f"{stage}.net", weights_by_handle(planned.graph))
         assert show(*again) == text
-        made = driver.compile_file(driver.NetFile(again, len(again.graph.nodes)), driver.Options()).artifact
+        made = driver.compile_file(driver.NetFile(again, len(again.graph.nodes)), driver.Options("native")).artifact
         assert made.net == expected.net, stage
         assert (made.plan, made.kernels) == (expected.plan, expected.kernels), stage
         if stage == "read":

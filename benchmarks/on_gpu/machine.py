@@ -22,7 +22,7 @@ class CpuMachine:
     device = "cpu"
 
     def target(self, dtype: str) -> str:
-        return "cpu"
+        return "onednn"
 
     def describe(self) -> dict[str, Any]:
         return {"device": platform.processor() or platform.machine(), "torch": torch.__version__, "dry": True}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..errors import CompileError
 from ..suggestion import did_you_mean
 from ..target import Target
@@ -12,18 +14,26 @@ from .onednn import OneDnn
 TARGETS: dict[str, Target] = {
     t.name: t for t in (OneDnn(), Native(), Native("native-strict", winograd=False), *map(Cuda, PRECISIONS))
 }
+GROUPS: Mapping[str, tuple[str, ...]] = {"cpu": ("native", "onednn")}
+"""Names for several targets, the preferred one first. Files have a plan for each, and run by the first that can be."""
+
+
+def targets(name: str) -> tuple[Target, ...]:
+    """The targets of this name, the preferred one first. CompileError if there is none."""
+    known = (*GROUPS, *TARGETS)
+    if name not in known:
+        advice = f"The targets are {', '.join(known)}."
+        raise CompileError(f"no target is called {name}{did_you_mean(name, known)}", advice=advice)
+    return tuple(TARGETS[member] for member in GROUPS.get(name, (name,)))
 
 
 def target(name: str) -> Target:
-    """The target of this name. CompileError if there is none."""
-    if name not in TARGETS:
-        advice = f"The targets are {', '.join(TARGETS)}."
-        raise CompileError(f"no target is called {name}{did_you_mean(name, TARGETS)}", advice=advice)
-    return TARGETS[name]
+    """The target of this name, of several the preferred one. CompileError if there is none."""
+    return targets(name)[0]
 
 
 def register_target(target: Target) -> None:
     """Register a target in this process. ValueError if there is another one of this name."""
-    if TARGETS.get(target.name, target) is not target:
+    if target.name in GROUPS or TARGETS.get(target.name, target) is not target:
         raise ValueError(f"there is a target called {target.name!r} already")
     TARGETS[target.name] = target

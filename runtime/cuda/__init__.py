@@ -27,7 +27,7 @@ class CudaRunner:
         "`nsys profile --cuda-graph-trace=node` tells them apart"
     )
 
-    def reason_unavailable(self) -> str:
+    def reason_unavailable(self, plan: Plan) -> str:
         try:
             device()
         except ArtifactError as error:
@@ -36,6 +36,9 @@ class CudaRunner:
 
     def check(self, plan: Plan, binaries: Mapping[str, Tensor]) -> None:
         check_steps(plan, binaries)
+
+    def is_built(self, plan: Plan) -> bool:
+        return True
 
     def prepare(self, plan: Plan, resources: Resources) -> CudaProgram:
         return CudaProgram(plan, resources)

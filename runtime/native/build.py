@@ -23,12 +23,17 @@ COMPILERS = ("cc", "gcc", "clang")
 CALLS: dict[str, ctypes.CDLL] = {}  # libraries that are loaded, by path; they stay loaded, and so do their threads
 
 
+def is_forbidden() -> bool:
+    """True if $CORTADO_CC is "none": then nothing is compiled, and no library of the cache is used."""
+    return os.environ.get("CORTADO_CC", "") == "none"
+
+
 @cache
 def find_compiler() -> tuple[str, ...]:
-    """The C compiler's command: $CORTADO_CC, or the first of cc, gcc, clang; () if there is none ($CORTADO_CC=none)."""
+    """The C compiler's command: $CORTADO_CC, or the first of cc, gcc, clang; () if none is there or allowed."""
     asked = os.environ.get("CORTADO_CC", "")
     if asked:
-        return () if asked == "none" else tuple(shlex.split(asked))
+        return () if is_forbidden() else tuple(shlex.split(asked))
     found = next(filter(None, map(shutil.which, COMPILERS)), None)
     return (found,) if found else ()
 
@@ -65,19 +70,32 @@ def cache_folder() -> Path:
     return folder
 
 
+def library_name(text: str, machine: Machine, version: str) -> str:
+    """The file name of a C text's library; `version` is the compiler's, or "*" for that of any."""
+    key = hashlib.sha256("\0".join([text, *FLAGS, *machine.flags]).encode()).hexdigest()[:32]
+    return f"{key}-{version if version == '*' else hashlib.sha256(version.encode()).hexdigest()[:8]}.so"
+
+
+def find_library(text: str, machine: Machine) -> Path | None:
+    """The library of a C text in the cache: this compiler's, or, where there is none, any compiler's."""
+    command = find_compiler()
+    name = library_name(text, machine, compiler_version(command) if command else "*")
+    return next(cache_folder().glob(name), None)
+
+
 def build_library(text: str, machine: Machine) -> Path:
     """The library of a C text, from the cache or compiled into it.
 
     ArtifactError, with the compiler's words, if it fails.
     """
-    command = find_compiler()
+    if is_forbidden():
+        raise ArtifactError("CORTADO_CC=none forbids native kernels")
+    if (path := find_library(text, machine)) is not None:
+        return path
+    command, flags = find_compiler(), [*FLAGS, *machine.flags]
     if not command:
         raise ArtifactError("there is no C compiler here (cc, gcc or clang)")
-    flags = [*FLAGS, *machine.flags]
-    key = hashlib.sha256("\0".join([text, *flags, compiler_version(command)]).encode()).hexdigest()[:32]
-    path = cache_folder() / f"{key}.so"
-    if path.exists():
-        return path
+    path = cache_folder() / library_name(text, machine, compiler_version(command))
     with tempfile.TemporaryDirectory(prefix="cortado-") as folder:  # not in the cache, where a kill would leave it
         source, made = path.with_suffix(".c"), Path(folder) / "net.so"
         write_file(source, text)  # it stays, for people and for debuggers

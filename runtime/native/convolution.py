@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from .depthwise import can_be_depthwise, write_depthwise
 from .image import Image, pads_of, pair
@@ -128,8 +129,7 @@ def write_grouped(
     return write_product(site, product, pack, extras, f"{shown}: {x.step_shape()} -> {y.step_shape()}")
 
 
-def pack_conv(weight: str, bias: str | None, weights: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+def pack_conv(weight: str, bias: str | None, weights: Mapping[str, Floats]) -> tuple[Tensor, Floats | None]:
     """The weight as [outputs, window...] with the channels innermost, and the bias [outputs]."""
-    w = weights[weight]
-    b = weights[bias] if bias else np.zeros(len(w), np.float32)
-    return np.ascontiguousarray(w.transpose(0, 2, 3, 1)).reshape(len(w), -1), b
+    w = torch.from_numpy(weights[weight])
+    return w.permute(0, 2, 3, 1).flatten(1), weights[bias] if bias else None

@@ -51,11 +51,11 @@ def write_depthwise(
     vectors, last = site.machine.vectors(y.channels), (y.channels - 1) % v + 1
     block = v * (kh * kw + 1)
 
-    def pack(weights: Mapping[str, Floats]) -> Floats:
+    def pack(part: Floats, weights: Mapping[str, Floats]) -> None:
         made = np.zeros((vectors * v, kh * kw + 1), np.float32)
         made[: y.channels, 0] = weights[bias] if bias else 0
         made[: y.channels, 1:] = weights[weight].reshape(y.channels, -1)
-        return np.ascontiguousarray(made.reshape(vectors, v, -1).transpose(0, 2, 1))
+        part.reshape(vectors, -1, v)[:] = made.reshape(vectors, v, -1).transpose(0, 2, 1)
 
     place = site.blocks.add(vectors * block, pack)
     rows, pixels = choose_strip(site, y, stride)

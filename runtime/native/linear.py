@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from math import prod
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from ..plan import Slot
 from .image import Image, first_float
@@ -53,7 +54,9 @@ def rows_of(slot: Slot, axis: int) -> Image | None:
     return Image(1, length, 1, rows, at, stride, rows * stride, rows * stride)
 
 
-def pack_linear(weight: str, bias: str | None, transpose: bool, weights: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+def pack_linear(
+    weight: str, bias: str | None, transpose: bool, weights: Mapping[str, Floats]
+) -> tuple[Tensor, Floats | None]:
     """The weight as [outputs, length], and the bias [outputs]."""
-    w = weights[weight].T if transpose else weights[weight]
-    return w, weights[bias] if bias else np.zeros(len(w), np.float32)
+    w = torch.from_numpy(weights[weight])
+    return w.T if transpose else w, weights[bias] if bias else None

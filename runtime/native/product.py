@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from .image import Image
 from .machine import Machine
@@ -13,7 +14,7 @@ from .site import NAME, Extra, Floats, Site, WrittenStep
 from .split import choose_tile, microseconds, split
 from .written import Epilogue, indent
 
-PackMatrix = Callable[[Mapping[str, Floats]], tuple[Floats, Floats]]
+PackMatrix = Callable[[Mapping[str, Floats]], tuple[Tensor, Floats | None]]
 PAGE_STRIDE = 1024  # floats: pixels that are a multiple of 4 KiB apart share cache sets
 MOST_ALIASED_PIXELS = 8
 
@@ -104,7 +105,11 @@ def write_product(site: Site, p: Product, pack: PackMatrix, extras: tuple[Extra,
     """The step's C. `pack` gives the weights as [outputs of all groups, length] and the bias."""
     t, machine = make_tiling(site.machine, p), site.machine
     group_size = (t.full * t.vectors + t.rest) * machine.vector * (p.length + 1)
-    place = site.blocks.add(group_size * p.groups, lambda weights: pack_blocks(*pack(weights), p, t, machine))
+
+    def pack_part(part: Floats, weights: Mapping[str, Floats]) -> None:
+        pack_blocks(part, *pack(weights), p, t, machine)
+
+    place = site.blocks.add(group_size * p.groups, pack_part)
     epilogue = Epilogue(site.payload["code"], extras)
     last_pixels = p.result.width % t.pixels
     rows, columns, numbers = p.window
@@ -184,16 +189,19 @@ def choose_block(t: Tiling, machine: Machine, call: Callable[[int, int, str], st
     return [f"if (o < {t.full}) {whole}", f"else {rest}"]
 
 
-def pack_blocks(matrix: Floats, bias: Floats, p: Product, t: Tiling, machine: Machine) -> Floats:
-    """For each group and block of channels: the bias, then the weights with the block's channels innermost."""
-    v, made = machine.vector, list[Floats]()
-    sizes = [t.vectors * v] * t.full + ([t.rest * v] if t.rest else [])
+def pack_blocks(part: Floats, matrix: Tensor, bias: Floats | None, p: Product, t: Tiling, machine: Machine) -> None:
+    """For each group and block of channels: the bias, then the weights with the block's channels innermost.
+
+    `matrix` is f32 [outputs of all groups, length], perhaps a view; torch copies transposed in cache-sized tiles.
+    """
+    v, made = machine.vector, torch.from_numpy(part)
     for g in range(p.groups):
-        w, b = (a[g * p.outputs : (g + 1) * p.outputs] for a in (matrix, bias))
-        padded = np.zeros((sum(sizes), p.length + 1), np.float32)
-        padded[: p.outputs, 0], padded[: p.outputs, 1:] = b, w
-        start = 0
-        for size in sizes:
-            made.append(padded[start : start + size].T.ravel())
-            start += size
-    return np.concatenate(made)
+        first, stop = g * p.outputs, (g + 1) * p.outputs
+        at = g * (len(part) // p.groups)
+        for size in [t.vectors * v] * t.full + [t.rest * v] * bool(t.rest):
+            count = min(size, stop - first)
+            block = made[at : at + size * (p.length + 1)].view(p.length + 1, size)
+            if bias is not None:
+                block[0, :count] = torch.from_numpy(bias[first : first + count])
+            block[1:, :count] = matrix[first : first + count].T
+            first, at = first + count, at + block.numel()

@@ -18,7 +18,7 @@ ARENA, WEIGHTS, INPUT = 0, 1, 2
 NAME = "@"  # where the function's name goes in a body
 ALIGNED = 16  # floats: a cache line
 Floats = NDArray[np.float32]
-Pack = Callable[[Mapping[str, Floats]], Floats]
+Pack = Callable[[Floats, Mapping[str, Floats]], None]  # packs weights, by name, into a part that is all 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,9 @@ class PackedBlocks:
         return place
 
     def fill(self, block: Floats, weights: Mapping[str, Floats]) -> None:
-        """Pack all weights into `block`, f32 [size]."""
+        """Pack all weights into `block`, f32 [size], which is all 0."""
         for start, size, pack in self.parts:
-            block[start : start + size] = pack(weights).ravel()
+            pack(block[start : start + size], weights)
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,8 @@ class Site:
                 raise NotNative(f"{name} is not one number for each channel")
             padded = self.machine.vectors(result.channels) * self.machine.vector
 
-            def pack(weights: Mapping[str, Floats]) -> Floats:
-                row = np.zeros(padded, np.float32)
+            def pack(row: Floats, weights: Mapping[str, Floats]) -> None:
                 row[: result.channels] = weights[name].ravel()
-                return row
 
             return Extra(self.blocks.add(padded, pack), 0, 0, 0)
         if self.slot(name).dims != dims:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from math import ceil
 
-import numpy as np
+import torch
 
 from .image import Image
 from .site import NAME, Extra, Floats, Site, WrittenStep
@@ -33,7 +33,7 @@ def write_winograd(
     blocks, columns = -(-vectors // p.vectors), p.vectors * v
     source = site.machine.vectors(x.channels) * v + v  # floats of one number of a tile, kept apart from powers of two
     block = columns * (1 + numbers * x.channels)
-    place = site.blocks.add(blocks * block, partial(pack_winograd, form, weight, bias, blocks * columns, columns))
+    place = site.blocks.add(blocks * block, partial(pack_winograd, form, weight, bias, columns))
     epilogue = Epilogue(site.payload["code"], extras)
     parts = -(-count // p.tiles)
 
@@ -120,16 +120,15 @@ def store_lines(form: Form, y: Image, epilogue: Epilogue, n: int, tiles: int, v:
 
 
 def pack_winograd(
-    form: Form, weight: str, bias: str | None, padded: int, columns: int, weights: Mapping[str, Floats]
-) -> Floats:
+    form: Form, weight: str, bias: str | None, columns: int, part: Floats, weights: Mapping[str, Floats]
+) -> None:
     """For each block of channels: the bias, then for each number of a tile the weights with the block innermost."""
-    w = weights[weight]
+    w = torch.from_numpy(weights[weight])
     outputs, channels = w.shape[:2]
-    made = np.zeros((form.side**2, channels, padded), np.float32)
-    made[:, :, :outputs] = transform_weights(form, w).reshape(form.side**2, channels, outputs)
-    row = np.zeros(padded, np.float32)
-    row[:outputs] = weights[bias] if bias else 0
-    blocks = [
-        np.concatenate([row[i : i + columns], made[:, :, i : i + columns].ravel()]) for i in range(0, padded, columns)
-    ]
-    return np.concatenate(blocks)
+    made = transform_weights(form, w).view(-1, outputs)  # a row for each number of a tile and channel
+    blocks = torch.from_numpy(part).view(-1, 1 + form.side**2 * channels, columns)
+    for i, block in enumerate(blocks):
+        first, count = i * columns, min(columns, outputs - i * columns)
+        if bias:
+            block[0, :count] = torch.from_numpy(weights[bias][first : first + count])
+        block[1:, :count] = made[:, first : first + count]

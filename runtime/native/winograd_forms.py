@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from .site import Floats
 
@@ -66,15 +68,15 @@ OUTPUT_MATRICES = {  # A^T
 }  # fmt: skip
 
 
-def transform_weights(form: Form, w: Floats) -> Floats:
+def transform_weights(form: Form, w: Tensor) -> Tensor:
     """G w G^T, worked out in float64 and rounded once.
 
     From [outputs, channels, window, window] to f32 [side, side, channels, outputs].
     """
-    g = np.array(form.g)
-    half = np.tensordot(g, w.astype(np.float64), (1, 2))  # [side, outputs, channels, window]
-    whole = np.tensordot(half, g, (3, 1))  # [side, outputs, channels, side]
-    return np.ascontiguousarray(whole.transpose(0, 3, 2, 1)).astype(np.float32)
+    g = torch.tensor(form.g, dtype=torch.float64)
+    places = w.permute(2, 3, 1, 0).to(torch.float64, memory_format=torch.contiguous_format).flatten(2).flatten(0, 1)
+    made = (torch.kron(g, g) @ places).float()  # [side², window²] times [window², channels · outputs]
+    return made.view(form.side, form.side, w.shape[1], w.shape[0])
 
 
 def evaluate_form(name: str, x: Floats, w: Floats) -> Floats:
@@ -91,7 +93,9 @@ def evaluate_form(name: str, x: Floats, w: Floats) -> Floats:
     b, a = (np.array(m, np.float32) for m in (INPUT_MATRICES[form.side], OUTPUT_MATRICES[name]))
     u = np.einsum("ki,cyxij,lj->klcyx", b, tiles, b, optimize=True).astype(np.float32)
     u = u.reshape(form.side**2, channels, -1)
-    product = np.matmul(transform_weights(form, w).reshape(form.side**2, channels, -1).transpose(0, 2, 1), u)
+    product = np.matmul(
+        transform_weights(form, torch.from_numpy(w)).numpy().reshape(form.side**2, channels, -1).transpose(0, 2, 1), u
+    )
     product = product.reshape(form.side, form.side, len(w), down, across)
     y = np.einsum("ik,kloyx,jl->oyixj", a, product, a, optimize=True).astype(np.float32)
     return np.ascontiguousarray(y.reshape(1, len(w), down * form.made, across * form.made)[:, :, : out[0], : out[1]])

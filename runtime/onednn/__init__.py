@@ -20,11 +20,14 @@ class OneDnnRunner:
     takes_gpu_arrays = False
     reason_not_profiled = ""
 
-    def reason_unavailable(self) -> str:
+    def reason_unavailable(self, plan: Plan) -> str:
         return ""
 
     def check(self, plan: Plan, binaries: Mapping[str, Tensor]) -> None:
         check_steps(plan)
+
+    def is_built(self, plan: Plan) -> bool:
+        return True
 
     def prepare(self, plan: Plan, resources: Resources) -> OneDnnProgram:
         return OneDnnProgram(plan, resources)

@@ -106,7 +106,7 @@ def slot_shape(net: Net, name: str) -> tuple[int, ...]:
 def optimize(graph: Graph) -> None:
     """Run all passes for the CPU, if the net is small."""
     if sum(v.type.numel for v in graph.values.values()) <= MAX_COMPUTED:
-        passes.run(graph, passes.Context(target("cpu")))
+        passes.run(graph, passes.Context(target("onednn")))
 
 
 @cache

@@ -58,7 +58,7 @@ def make() -> None:
         (FOLDER / "caffemodel" / name).write_bytes(make_caffemodel(name))
     make_hdf5()
     for name in COMPILED:
-        make_artifact(name, "cpu")
+        make_artifact(name, "onednn")
     for name in NATIVE:
         make_artifact(name, "native")
 
@@ -112,7 +112,7 @@ def make_artifact(name: str, target: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.prototxt"
         path.write_bytes((TESTS / "goldens" / "layers" / path.name).read_bytes())
-        file = FOLDER / "artifact" / (name if target == "cpu" else f"{name}.{target}")
+        file = FOLDER / "artifact" / (name if target == "onednn" else f"{name}.{target}")
         write(file, driver.compile_net(path, draw, driver.Options(target=target)).artifact)  # type: ignore[arg-type]
 
 

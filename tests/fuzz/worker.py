@@ -72,7 +72,7 @@ def main() -> None:
 def import_readers() -> Callable[[str, bytes], BaseException | None]:
     from . import readers
 
-    readers.target("cpu")  # loaded on first use, and here while imports are instrumented
+    readers.target("onednn")  # loaded on first use, and here while imports are instrumented
     return readers.attempt
 
 

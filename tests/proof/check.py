@@ -27,11 +27,11 @@ def check(number: int, runs: Sequence[str] = ()) -> list[Failure]:
     slow.
     """
     return check_graph(
-        net(number), Dice(0, number), {*runs, "cpu", *(["native"] if number % NATIVE_SHARE == 0 else [])}
+        net(number), Dice(0, number), {*runs, "onednn", *(["native"] if number % NATIVE_SHARE == 0 else [])}
     )
 
 
-def check_graph(planned: PlannedGraph, dice: Dice, runs: Set[str] = frozenset({"cpu"})) -> list[Failure]:
+def check_graph(planned: PlannedGraph, dice: Dice, runs: Set[str] = frozenset({"onednn"})) -> list[Failure]:
     found: dict[tuple[str, str, str], Failure] = {}
     subject = NetUnderTrial(planned)
     for trial in trials(dice, runs):
@@ -41,20 +41,20 @@ def check_graph(planned: PlannedGraph, dice: Dice, runs: Set[str] = frozenset({"
 
 
 def trials(dice: Dice, runs: Set[str]) -> Iterator[Trial]:
-    twice = {"cpu", dice.pick(TARGET_NAMES)}
+    twice = {"onednn", dice.pick(TARGET_NAMES)}
     for target in TARGET_NAMES:
         yield Trial(target, PIPELINE_NAMES, run=target in runs, again=target in twice)
     cut = dice.between(1, len(PIPELINE_NAMES))
-    yield Trial("cpu", PIPELINE_NAMES[:cut] + PIPELINE_NAMES, run=True)  # resumed from the printed text
-    yield Trial("cpu", REQUIRED_NAMES, run=True)
+    yield Trial("onednn", PIPELINE_NAMES[:cut] + PIPELINE_NAMES, run=True)  # resumed from the printed text
+    yield Trial("onednn", REQUIRED_NAMES, run=True)
     if dice.chance(SPECIAL):
-        yield Trial("cpu", PIPELINE_NAMES, run=True, special=True)
-        yield Trial("cpu", REQUIRED_NAMES, run=True, special=True)
+        yield Trial("onednn", PIPELINE_NAMES, run=True, special=True)
+        yield Trial("onednn", REQUIRED_NAMES, run=True, special=True)
         yield Trial("cuda", PIPELINE_NAMES, special=True)
     for name in PIPELINE_NAMES:
         yield Trial(dice.pick(TARGET_NAMES), (name,), again=True)
-    for target in ["cpu", *(dice.pick(TARGET_NAMES) for _ in range(ORDERS - 1))]:
-        yield Trial(target, random_order(dice, target), run=target == "cpu")
+    for target in ["onednn", *(dice.pick(TARGET_NAMES) for _ in range(ORDERS - 1))]:
+        yield Trial(target, random_order(dice, target), run=target == "onednn")
 
 
 def random_order(dice: Dice, target: str) -> tuple[str, ...]:

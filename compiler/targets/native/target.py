@@ -66,6 +66,10 @@ class Native(Target):
     def writes_views(self, op: Op) -> bool:
         return not op.is_reinterpretation
 
+    def reason_unfit(self, graph: Graph) -> str | None:
+        dynamic = next((v for v in graph.inputs if not v.type.is_static), None)
+        return f"the size of {dynamic.name} is known only when the net runs" if dynamic else None
+
     def halo(self, kernel: Graph, operand: int) -> Halo:
         """What the window of a convolution reads beyond its image."""
         anchor = kernel.nodes[0]

@@ -29,9 +29,9 @@ MAX_PICTURE_CHANNELS = 3
 
 
 class OneDnn(Target):
-    """The target "cpu"."""
+    """The target "onednn"."""
 
-    name = "cpu"
+    name = "onednn"
     runner = "onednn"
     subsamples = True
 
