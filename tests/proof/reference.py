@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from cortado.compiler.ir import Constant, Graph, Value
+from cortado.compiler.ops.reduce import Standardize
 from cortado.compiler.reference import bound_data, read_value, run_node
 
 from .numbers import fill_weights
-from .perturbation import max_magnitude, perturb, relative_difference
+from .perturbation import max_magnitude, perturb, perturb_by_place, relative_difference
 
 BASE_TOLERANCE = 1e-5  # relative to a result's largest element, as in comparisons with Caffe
 ROUNDING_FACTOR = 10.0  # times the effect of a perturbation by a millionth, added to it
@@ -53,11 +54,14 @@ def compute_reference(graph: Graph, inputs: Inputs, by: Callable[[Tensor], Tenso
 
 
 def evaluate(graph: Graph, inputs: Inputs, by: Callable[[Tensor], Tensor] = lambda x: x) -> tuple[Tensor, ...]:
-    """The outputs in float64, with `by` applied to every value."""
+    """The outputs in float64, with `by` applied to every value; where a mean is subtracted, also by place."""
     env: dict[Value, Tensor] = {v: by(inputs[v.name].double()) for v in graph.inputs}
     env.update((c, by(to_float64(bound_data(c)))) for c in graph.constants if isinstance(c, Constant))
     for node in graph.nodes:
-        made = run_node(node, [read_value(env, v) for v in node.inputs])
+        operands = [read_value(env, v) for v in node.inputs]
+        if by is perturb and isinstance(node.op, Standardize):
+            operands = list(map(perturb_by_place, operands))
+        made = run_node(node, operands)
         env.update((v, by(x)) for v, x in zip(node.results, made, strict=True))
     return tuple(read_value(env, v) for v in graph.outputs)
 
