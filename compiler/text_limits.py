@@ -19,10 +19,13 @@ def read_limited(path: Path) -> bytes:
         return read_stream(file, str(path))
 
 
-def read_stream(file: BinaryIO, name: str) -> bytes:
-    """All bytes of a stream, of which no more are read than a text may have. CompileError if there are more."""
-    data = file.read(MAX_TEXT_BYTES + 1)
-    if len(data) > MAX_TEXT_BYTES:
+def read_stream(file: BinaryIO, name: str, already: int = 0) -> bytes:
+    """What is left of a stream, but no more than a text may have. CompileError if there is more.
+
+    `already` is the number of bytes that were read from it before.
+    """
+    data = file.read(MAX_TEXT_BYTES + 1 - already)
+    if len(data) + already > MAX_TEXT_BYTES:
         advice = "Nets of thousands of layers have less. Is it the right file?"
         raise CompileError(f"{name}: a text of a net has at most {MAX_TEXT_BYTES} bytes", advice=advice)
     return data

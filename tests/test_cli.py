@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -327,3 +328,13 @@ def test_a_column_is_not_squeezed(
 def test_the_help_names_every_target() -> None:
     assert set(TARGETS) == {*targets.GROUPS, *targets.TARGETS}
     assert all(name in cortado("compile", "--help") for name in TARGETS)
+
+
+def test_a_net_may_come_through_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "net.prototxt"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(NET.read_bytes(),))
+    writer.start()
+    told = cortado("show", pipe)
+    writer.join()
+    assert told == cortado("show", NET)

@@ -9,7 +9,7 @@ from ...compiler.encodings import wide_encoding_error
 from ...compiler.errors import CompileError, Loc, raise_all
 from ...compiler.limits import MAX_ERRORS, MAX_NESTING
 from ...compiler.suggestion import suggestion
-from ...compiler.text_limits import read_limited
+from ...compiler.text_limits import read_stream
 from . import textformat
 from .file_sniffing import not_prototxt_error
 from .generations import mixed_generations_error
@@ -26,12 +26,12 @@ SOLVER_FIELDS = {"net", "train_net", "base_lr", "lr_policy", "max_iter", "solver
 def read(path: str | Path) -> Message:
     """Read the NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has invalid values."""
     try:
-        with Path(path).open("rb") as file:
+        with Path(path).open("rb") as file:  # once: it may be a pipe
             head = file.read(4096)
-        fault = wide_encoding_error(head, str(path)) or not_prototxt_error(textformat.decode(head), str(path))
-        if fault:
-            raise fault
-        data = read_limited(Path(path))
+            fault = wide_encoding_error(head, str(path)) or not_prototxt_error(textformat.decode(head), str(path))
+            if fault:
+                raise fault
+            data = head + read_stream(file, str(path), already=len(head))
     except OSError as e:
         raise CompileError(f"{path}: {e.strerror or e}", advice="Give the path of the net's .prototxt.") from None
     return parse(textformat.decode(data), str(path))

@@ -26,7 +26,7 @@ def perturb(x: Tensor) -> Tensor:
 def perturb_by_place(x: Tensor) -> Tensor:
     """Each element times 1 ± RELATIVE_STEP, by its place: equal elements differ afterwards.
 
-    For the operands of operators that subtract a mean: the mean of equal numbers is rounded, so that they do not cancel.
+    For the operands of operators that subtract a mean, whose own rounding keeps equal numbers from cancelling.
     """
     noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
     return x * (1 + RELATIVE_STEP * noise)
