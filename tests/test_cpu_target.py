@@ -49,6 +49,16 @@ def test_without_a_compiler_torch_runs_it(artifact: Artifact, tmp_path: Path, mo
     assert net.plan.runner == "onednn" and repr(net).endswith("by onednn>")
 
 
+def test_without_a_compiler_and_a_cache_torch_runs_it(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c_compiler: None
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    build.find_compiler.cache_clear()
+    assert Net.from_artifact(artifact).plan.runner == "onednn"
+
+
 def test_with_a_compiler_c_runs_it(artifact: Artifact, c_compiler: None) -> None:
     net = Net.from_artifact(artifact)
     assert net.plan.runner == "native" and repr(net).endswith("by native>")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ..plan import Plan
+from ..plan import ArtifactError, Plan
 from ..resources import Resources
 from .build import find_compiler, find_library, is_forbidden
 from .check import check_steps
@@ -35,7 +35,11 @@ class NativeRunner:
         check_steps(plan)
 
     def is_built(self, plan: Plan) -> bool:
-        return find_library(write_source(plan, machine_here()).text, machine_here()) is not None
+        machine = machine_here()
+        try:
+            return find_library(write_source(plan, machine).text, machine) is not None
+        except ArtifactError:  # there is no cache that can be used
+            return False
 
     def prepare(self, plan: Plan, resources: Resources) -> NativeProgram:
         return NativeProgram(plan, machine_here(), resources)
