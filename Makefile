@@ -98,12 +98,13 @@ kill: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kill --kills $(KILLS) --record benchmarks/results/kills.json
 
 MINUTES ?= 1
+INPUTS  ?=
 SHARE   ?= 1
 
 # Guided by coverage where atheris has a wheel for this Python and system; by chance elsewhere.
 fuzz: $(VENV)/installed
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) install --editable ".[fuzz]" || true
-	PYTHONPATH=.src $(BIN)/python -m tests.fuzz --minutes $(MINUTES) --jobs $(JOBS)
+	PYTHONPATH=.src $(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS),--minutes $(MINUTES)) --jobs $(JOBS)
 
 soak: $(VENV)/installed
 	MALLOC_ARENA_MAX=1 OMP_NUM_THREADS=1 PYTHONPATH=.src $(BIN)/python -W ignore -m tests.soak --share $(SHARE) \

@@ -57,13 +57,17 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class PrimitiveSchema:
-    """A description of operands and result in words; the least and greatest counts of both; the attributes."""
+    """A description of operands and result in words; the least and greatest counts of both; the attributes.
+
+    `mixes_dtypes`: its floating operands and results may differ in dtype: it converts numbers, or one is an index.
+    """
 
     description: str
     operand_count: tuple[int, int]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     result_count: tuple[int, int] = (1, 1)
     version: int = 1
+    mixes_dtypes: bool = False
 
     def complete(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         """The attributes with their defaults. ValueError if one is unknown, missing or of a wrong type."""
@@ -162,6 +166,7 @@ ATTRIBUTE_TYPES: Mapping[str, Callable[[Any], bool]] = {
 
 
 FLAG, INTS = Attribute("a truth value", False), Attribute("a list of whole numbers")
+AXIS = {"axis": Attribute("a whole number", 1)}
 
 
 def number_or(default: float) -> Attribute:

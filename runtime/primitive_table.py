@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .detection_table import DETECTION_PRIMITIVES
+from .movement_table import MOVEMENT_PRIMITIVES
 from .primitive_schema import ACTIVATIONS as ACTIVATIONS
+from .primitive_schema import AXIS, FLAG, INTS, LAUNCH_ATTRIBUTES, MANY, Attribute, PrimitiveSchema, number_or
 from .primitive_schema import EXPR_FUNCTIONS as EXPR_FUNCTIONS
-from .primitive_schema import FLAG, INTS, LAUNCH_ATTRIBUTES, MANY, Attribute, PrimitiveSchema, number_or
 
 FUSED_ACTIVATION = {
     "activation": Attribute("an activation", ""),
@@ -22,7 +23,6 @@ WINDOW = {
     "round": Attribute("up or down", "up"),
 }
 SLIDING = {"stride": INTS, "pad": INTS, "dilation": INTS}
-AXIS = {"axis": Attribute("a whole number", 1)}
 LABELLED = AXIS | {"ignore": Attribute("a whole number or null", None)}
 
 PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
@@ -49,6 +49,7 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         (1, 1),
         {**WINDOW, "mask": FLAG},
         (1, 2),
+        mixes_dtypes=True,
     ),
     "avg_pool": PrimitiveSchema(
         "x [N,C,*S]; the divisor is the window clipped to the padded image, or to the image if `include_pad` is false",
@@ -59,6 +60,7 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         "tensors of the result's shape or, with an axis in `axes`, of the shape of the result's dims from this axis on",
         (0, MANY),
         {"code": Attribute("lines of [function, argument, ...]"), "axes": Attribute("a list of axes or nulls")},
+        mixes_dtypes=True,
     ),
     "lrn": PrimitiveSchema(
         "x [N,C,*S]",
@@ -110,6 +112,7 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
             "scale": Attribute("a list of whole numbers", (2,)),
             "cut": Attribute("a list of whole numbers", (0,)),
         },
+        mixes_dtypes=True,
     ),
     "correlation": PrimitiveSchema(
         "two images [N,C,H,W]: for each pair of displacements, multiples of `step` up to `displacement`, the mean "
@@ -142,20 +145,6 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         {**AXIS, "norm": Attribute("a whole number", 2)},
     ),
     "softmax": PrimitiveSchema("x", (1, 1), AXIS),
-    "concat": PrimitiveSchema(
-        "tensors whose shapes differ only along `axis`; one that is in place already is not copied", (1, MANY), AXIS
-    ),
-    "slice": PrimitiveSchema(
-        "x: split along `axis` at `points` or, without points, into as many equal parts as there are results",
-        (1, 1),
-        {**AXIS, "points": Attribute("a list of whole numbers or null", None), "parts": Attribute("a whole number", 0)},
-        (1, MANY),
-    ),
-    "reshape": PrimitiveSchema("x; the result has its elements in Caffe's order", (1, 1)),
-    "relayout": PrimitiveSchema(
-        "x; the result differs in layout only", (1, 1), {"to": Attribute("nchw or nhwc", "nhwc")}
-    ),
-    "copy": PrimitiveSchema("x", (1, 1)),
     "deconv_packed": PrimitiveSchema(
         "x [N,C,*S], w [C,O/groups,*K], b [O] if `bias`: y = activation(transposed convolution of x with w, + b)",
         (2, 3),
@@ -174,39 +163,6 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         "x [N,C,...]: divided by sqrt(sum of squares + eps), over the channels of each pixel or, if `across`, over all",
         (1, 1),
         {"across": Attribute("a truth value", True), "eps": number_or(1e-10)},
-    ),
-    "transpose": PrimitiveSchema("x; axis i of the result is axis order[i] of x", (1, 1), {"order": INTS}),
-    "flip": PrimitiveSchema("x; the elements along each of `axes` are in reverse order", (1, 1), {"axes": INTS}),
-    "reorg": PrimitiveSchema(
-        "x [N,C,H,W]: Darknet's reorganization by `stride` into [N,C*stride^2,H/stride,W/stride], or back from it",
-        (1, 1),
-        {"stride": Attribute("a whole number"), "reverse": FLAG},
-    ),
-    "pad": PrimitiveSchema(
-        "x, along each axis with so many elements of `value` `before` and `after` it; a negative number cuts some off",
-        (1, 1),
-        {"before": INTS, "after": INTS, "value": number_or(0.0)},
-    ),
-    "crop": PrimitiveSchema(
-        "x; optionally a tensor whose sizes are used in place of `sizes`: x cropped along the axes from `axis` on",
-        (1, 2),
-        {
-            "axis": Attribute("a whole number", 2),
-            "offset": Attribute("a list of whole numbers", (0,)),
-            "sizes": Attribute("a list of whole numbers", ()),
-        },
-    ),
-    "tile": PrimitiveSchema(
-        "x: repeated `tiles` times along `axis`", (1, 1), {"tiles": Attribute("a whole number"), **AXIS}
-    ),
-    "gather": PrimitiveSchema(
-        "a table [R,...]; an index of any shape: each element, truncated to an integer, selects a row", (2, 2)
-    ),
-    "filter": PrimitiveSchema(
-        "tensors of R rows, and a selector [R,1,...]: the rows of each tensor where the selector is not 0",
-        (2, MANY),
-        {},
-        (1, MANY),
     ),
     "lstm": PrimitiveSchema(
         "gates [T,N,4D] in the order input, forget, output, candidate; cont [T,N]; w [4D,D]; optionally the initial h "
@@ -286,5 +242,6 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         {"layer": Attribute("a text"), "attributes": Attribute("anything", None)},
         (1, MANY),
     ),
+    **MOVEMENT_PRIMITIVES,
     **DETECTION_PRIMITIVES,
 }

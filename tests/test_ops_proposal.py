@@ -228,6 +228,16 @@ def test_the_image_tells_forks_apart(tmp_path: Any) -> None:
     assert first == [12.5, 99.0]
 
 
+@pytest.mark.parametrize("dialect", ["happynear", "pva", "mini-caffe"])
+@pytest.mark.parametrize("numbers", ["ratio: 1 scale: 1e38", "ratio: 1e-44 scale: 1", "ratio: 1e-30 scale: 1e30"])
+def test_anchors_without_a_size_are_refused(tmp_path: Any, dialect: str, numbers: str) -> None:
+    info = {"happynear": 4, "pva": 6, "mini-caffe": 3}[dialect]
+    path = write_net(tmp_path / "n.prototxt", "Proposal", f"proposal_param {{ {numbers} }}", info)
+    with pytest.raises(CompileError, match=r"the anchor of ratio .* has a side of more than 16777216 pixels") as e:
+        compile_file(path, dialect=dialect)
+    assert e.value.loc is not None
+
+
 def python_param(text: str, module: str = "rpn.proposal_layer") -> str:
     return f'python_param {{ module: "{module}" layer: "ProposalLayer" param_str: "{text}" }}'
 

@@ -65,6 +65,8 @@ class Layer:
             return self.layer_type.function(self, *self.bottoms)
         except ValueError as e:  # about an operator's attributes; errors about operands are caught by Layer.emit
             raise self.fault(str(e)) from None
+        except ArithmeticError:
+            raise self.fault("its settings are too large or too small to compute with") from None
 
     @property
     def may_lack_tops(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..check import require
 from ..extents import check_aliases
-from ..plan import ArtifactError, Plan, Step
+from ..plan import DTYPES, ArtifactError, Plan, Step
 from ..primitive_table import PRIMITIVE_TABLE
 from ..primitives import IMPLEMENTATIONS
 
@@ -45,6 +45,16 @@ def check_call(step: Step, plan: Plan) -> None:
         raise ArtifactError(f"{what}: {error}") from None
     if step.kind in IMPLEMENTATIONS:
         check_aliases(step, plan)
+        check_dtypes(step, plan)
+
+
+def check_dtypes(step: Step, plan: Plan) -> None:
+    """ArtifactError if floating operands and results of a step differ in dtype, unless the primitive may mix them."""
+    names = (*step.operands, *step.results)
+    dtypes = {(plan.slots.get(name) or plan.weights[name]).dtype for name in names}
+    floating = sorted(dtype for dtype in dtypes if DTYPES[dtype].is_floating_point)
+    fits = len(floating) <= 1 or PRIMITIVE_TABLE[step.kind].mixes_dtypes
+    require(fits, f"step {step.label!r} ({step.kind}) mixes {' and '.join(floating)}")
 
 
 def check_code(code: Sequence[Sequence[Any]], axes: Sequence[int | None], operands: int) -> None:

@@ -1,4 +1,6 @@
-"""One reader under the fuzzer, in this process, for so many seconds: `python -m tests.fuzz.worker READER FOLDER 60`.
+"""One reader under the fuzzer, in this process: `python -m tests.fuzz.worker READER FOLDER SECONDS INPUTS`.
+
+It ends when the seconds are over, or, with INPUTS above 0, after so many.
 
 Guided by coverage where atheris is installed; else by chance. Each sort of finding is kept once, in FOLDER/findings.
 """
@@ -33,16 +35,19 @@ class Hangs(Exception):
 
 
 def main() -> None:
-    reader, folder, seconds = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    corpus, found = folder / "corpus" / reader, folder / "findings" / reader
-    corpus.mkdir(parents=True, exist_ok=True)
-    found.mkdir(parents=True, exist_ok=True)
-    for data in seeds(reader):
-        (corpus / hashlib.sha1(data, usedforsecurity=False).hexdigest()).write_bytes(data)
+    reader, folder, seconds, inputs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    corpus, found, first = folder / "corpus" / reader, folder / "findings" / reader, folder / "seeds" / reader
+    for place in (corpus, found, first):
+        place.mkdir(parents=True, exist_ok=True)
+    names = [first / f"{number:05}" for number, _ in enumerate(seeds(reader))]
+    for path, data in zip(names, seeds(reader), strict=True):
+        path.write_bytes(data)
+    listed = folder / f"{reader}.seeds"
+    listed.write_text(",".join(map(str, names)))  # in this order: that of a folder is the file system's
     if atheris is None:
         readers = import_readers()
         limit()
-        fuzz_by_chance(reader, seconds, guarded(reader, found, readers))
+        fuzz_by_chance(reader, seconds, inputs, guarded(reader, found, readers))
         return
     with atheris.instrument_imports(include=["cortado"]):
         readers = import_readers()
@@ -64,6 +69,8 @@ def main() -> None:
         "-rss_limit_mb=6000",
         "-print_final_stats=1",
         "-seed=1",
+        f"-seed_inputs=@{listed}",
+        *([f"-runs={inputs}"] if inputs else []),
     ]
     atheris.Setup(words, guarded(reader, found, readers), custom_mutator=mutate)
     atheris.Fuzz()
@@ -112,12 +119,12 @@ def guarded(reader: str, found: Path, attempt: Callable[[str, bytes], BaseExcept
     return run
 
 
-def fuzz_by_chance(reader: str, seconds: int, run: Callable[[bytes], None]) -> None:
+def fuzz_by_chance(reader: str, seconds: int, inputs: int, run: Callable[[bytes], None]) -> None:
     """Mutations of the seeds, without coverage. The last line says how many."""
     from .mutations import MUTATORS
 
     start, rng, end, count = seeds(reader), random.Random(1), monotonic() + seconds, 0
-    while monotonic() < end:
+    while monotonic() < end and not (inputs and count >= inputs):
         run(MUTATORS[reader](rng.choice(start), rng)[:MAX_LENGTH])
         count += 1
     print(f"stat::number_of_executed_units: {count}", file=sys.stderr)
