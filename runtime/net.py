@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .artifact import Artifact, naming, read
 from .feed import Spec, array_of, convert_input, shape_of, tensor_of
-from .primitives import LayerFunction
+from .primitives import LayerFunction, PackedWeights
 from .programs import CompileFunction, Key, ProgramTable
 from .runners import BindableProgram, Program
 from .threads import torch_threads
@@ -47,10 +47,12 @@ class Net:
         compile: CompileFunction | None,
         layers: Mapping[str, LayerFunction],
         threads: int | None,
+        preferred: str | None = None,
+        packed_weights: PackedWeights | None = None,
     ) -> None:
         self.artifact = artifact
         self.threads = threads
-        self.table = ProgramTable(artifact, compile, dict(layers), threads)
+        self.table = ProgramTable(artifact, compile, dict(layers), threads, preferred, packed_weights)
         self.plan, self.runner = self.table.plan, self.table.runner
 
     @classmethod
@@ -60,10 +62,16 @@ class Net:
         compile: CompileFunction | None = None,
         layers: Mapping[str, LayerFunction] | None = None,
         threads: int | None = None,
+        preferred: str | None = None,
+        packed_weights: PackedWeights | None = None,
     ) -> Net:
-        """A net from memory. Arguments and errors are those of `load`."""
+        """A net from memory. Arguments and errors are those of `load`.
+
+        `preferred` is a target that `compile` is asked for once a set of shapes has been met a few times, by another
+        thread; until then the artifact serves. `packed_weights` may be shared with another net.
+        """
         artifact.check()
-        return cls(artifact, compile, layers or {}, threads)
+        return cls(artifact, compile, layers or {}, threads, preferred, packed_weights)
 
     @property
     def programs(self) -> Mapping[Key, Program]:

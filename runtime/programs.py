@@ -1,11 +1,15 @@
-"""The programs of a loaded net: one for each set of input shapes, each by the best runner that can have it now."""
+"""The programs of a loaded net: one for each set of input shapes, each by the best runner that can have it now.
+
+Shapes that the file does not hold are compiled when they are first met: at once for the runner that needs no machine
+code of its own, and by another thread for the preferred one, once they have been met a few times. Programs that were
+not used for the longest time are dropped, so that a net which meets a new size in every call keeps its size.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from threading import Thread
 from typing import Protocol
 
@@ -23,6 +27,8 @@ from .threads import ForkSafeLock, torch_threads
 InputShapes = Mapping[str, Shape]
 Key = tuple[Shape, ...]  # the shapes of all inputs, in the plan's order
 CALLS_BEFORE_BUILDING = 8  # of one set of shapes, before code is compiled for it: fewer may have been all
+MAX_PROGRAMS = 64  # kept for shapes that the file does not hold
+MAX_ARENA_BYTES = 512 << 20  # of their arenas together; the latest one is kept whatever its size
 
 
 class CompileFunction(Protocol):
@@ -32,22 +38,13 @@ class CompileFunction(Protocol):
         """`source` is the artifact's, `shapes` those of all inputs, `weights` its tensors by handle."""
 
 
-@dataclass(slots=True)
-class Postponed:
-    """A preferred plan for shapes that another runner's program computes until this one is built."""
-
-    artifact: Artifact
-    plan: Plan
-    runner: Runner
-    calls: int = CALLS_BEFORE_BUILDING
-
-
 class ProgramTable:
     """Programs by input shapes, prepared when they are asked for. Threads may share a table.
 
     `plan` and `runner` are those for the shapes in the file: the first plan whose runner this machine has, and which it
-    can make ready. For other shapes the first runner serves that need not compile code; after some calls, the preferred
-    one is made ready by another thread, and takes over.
+    can make ready. For other shapes, the runner that needs no machine code serves first; after some calls, another
+    thread compiles for `preferred`, and that program takes over. `preferred` is the target of the file, unless the
+    caller names another one: then it takes over for the file's shapes, too.
     """
 
     def __init__(
@@ -56,14 +53,21 @@ class ProgramTable:
         compile: CompileFunction | None,
         layers: Mapping[str, LayerFunction],
         threads: int | None,
+        preferred: str | None = None,
+        packed_weights: PackedWeights | None = None,
     ) -> None:
         self.artifact, self.compile, self.layers, self.threads = artifact, compile, layers, threads
-        self.packed_weights = PackedWeights()
+        self.packed_weights = PackedWeights() if packed_weights is None else packed_weights
         self.lock = ForkSafeLock()
         self.failed: set[str] = set()  # runners that could not make a plan of this net ready
         self.plan, self.runner, first = self.prepare_first()
-        self.by_shape: dict[Key, Program] = {key_of(self.plan): first}
-        self.postponed: dict[Key, Postponed] = {}
+        self.target = preferred or self.plan.target
+        self.first_key = key_of(self.plan)
+        self.by_shape: dict[Key, Program] = {self.first_key: first}
+        self.calls_left: dict[Key, int] = {}  # before a program of the preferred runner is built
+        if self.target != self.plan.target:
+            self.calls_left[self.first_key] = CALLS_BEFORE_BUILDING
+        self.clock, self.last_use = count(), dict[Key, int]()
 
     def prepare(self, artifact: Artifact, plan: Plan, runner: Runner) -> Program:
         """A plan of an artifact, made ready by its runner."""
@@ -97,15 +101,16 @@ class ProgramTable:
             return self.compile_for(key, shapes) if found is None else found
 
     def find_prepared(self, key: Key) -> Program | None:
-        if (later := self.postponed.get(key)) is not None:
-            later.calls -= 1
-            if later.calls <= 0 and self.postponed.pop(key, None) is later:
-                Thread(target=self.build, args=(key, later), daemon=True).start()
-        if key in self.by_shape:
-            return self.by_shape[key]
+        if (left := self.calls_left.get(key)) is not None:
+            self.calls_left[key] = left - 1
+            if left <= 1 and self.calls_left.pop(key, None) is not None:
+                Thread(target=self.build, args=(key,), daemon=True).start()
+        if (found := self.by_shape.get(key)) is not None:
+            self.last_use[key] = next(self.clock)
+            return found
         slots = [self.plan.slots[name] for name in self.plan.inputs]
         if all(map(can_hold, slots, key)):  # sizes that are only known when the net runs
-            return next(iter(self.by_shape.values()))
+            return self.by_shape[self.first_key]
         return None
 
     def compile_for(self, key: Key, shapes: InputShapes) -> Program:
@@ -116,26 +121,49 @@ class ProgramTable:
             held = "; ".join(describe_shapes(names, [plan.slots[name].dims for name in names]) for plan in plans)
             asked = describe_shapes(names, key)
             raise ValueError(f"this net holds the shapes {held} and was given {asked}; compile it for those too")
-        artifact = self.compile(self.artifact.source, dict(shapes), self.artifact.weights, self.plan.target)
+        last = self.artifact.plans[-1].runner  # of several it is the one that compiles no code
+        program = self.compile_program(key, shapes, last if len(self.artifact.plans) > 1 else self.plan.target)
+        self.by_shape[key], self.last_use[key] = program, next(self.clock)
+        if self.target != self.plan.target or self.runner.name != last:
+            self.calls_left[key] = CALLS_BEFORE_BUILDING
+        self.drop_unused()
+        return program
+
+    def compile_program(self, key: Key, shapes: InputShapes, target: str) -> Program:
+        """The program for these shapes by the best runner for a target that this machine has."""
+        assert self.compile is not None
+        artifact = self.compile(self.artifact.source, dict(shapes), self.artifact.weights, target)
         artifact.check()
         if (made := key_of(artifact.plan)) != key or artifact.plan.inputs != self.plan.inputs:
             raise ValueError(f"the net was compiled for {describe_shapes(artifact.plan.inputs, made)} instead")
-        choices = [(plan, runner) for plan, runner in available_plans(artifact) if runner.name not in self.failed]
-        preferred = choices[0]
-        plan, runner = next(((plan, runner) for plan, runner in choices if runner.is_built(plan)), preferred)
-        with torch_threads(self.threads):
-            self.by_shape[key] = found = self.prepare(artifact, plan, runner)
-        if runner is not preferred[1]:
-            self.postponed[key] = Postponed(artifact, *preferred)
-        return found
-
-    def build(self, key: Key, later: Postponed) -> None:
-        """Make a preferred plan ready, while another program serves; it goes on serving if this fails."""
+        plan, runner = next((p, r) for p, r in available_plans(artifact) if r.name not in self.failed)
         try:
-            self.by_shape[key] = self.prepare(later.artifact, later.plan, later.runner)
-        except ArtifactError as error:
-            self.failed.add(later.runner.name)
-            warnings.warn(f"net {later.plan.net!r} goes on as it is for {list(key)}: {error}", stacklevel=2)
+            with torch_threads(self.threads):
+                return self.prepare(artifact, plan, runner)
+        except ArtifactError:
+            self.failed.add(runner.name)
+            raise
+
+    def build(self, key: Key) -> None:
+        """Compile for the preferred target, while another program serves; it goes on serving if this fails."""
+        try:
+            made = self.compile_program(key, dict(zip(self.plan.inputs, key, strict=True)), self.target)
+        except ValueError as error:
+            warnings.warn(f"net {self.plan.net!r} goes on as it is for {list(key)}: {error}", stacklevel=2)
+            return
+        with self.lock:
+            if key in self.by_shape:  # otherwise it was dropped meanwhile
+                self.by_shape[key] = made
+
+    def drop_unused(self) -> None:
+        """Drop the programs that were not used for the longest time, beyond the limits."""
+        others = sorted((key for key in self.by_shape if key != self.first_key), key=lambda key: -self.last_use[key])
+        held = 0
+        for i, key in enumerate(others):
+            held += self.by_shape[key].plan.arena
+            if i and (i >= MAX_PROGRAMS or held > MAX_ARENA_BYTES):
+                del self.by_shape[key], self.last_use[key]
+                self.calls_left.pop(key, None)
 
 
 def available_plans(artifact: Artifact) -> list[tuple[Plan, Runner]]:

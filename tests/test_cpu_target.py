@@ -96,9 +96,20 @@ def test_another_shape_is_served_at_once_and_built_while_it_is(
         time.sleep(0.05)
     assert net.programs[key].plan.runner == "native"
     np.testing.assert_allclose(net(x)["prob"], first, rtol=0, atol=TOLERANCE)
-    again = Net.from_artifact(artifact, compile=driver.recompile)
-    again(x)
-    assert again.programs[key].plan.runner == "native", "its library is in the cache"
+
+
+def test_programs_that_were_not_used_for_long_are_dropped(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "MAX_PROGRAMS", 3)
+    net = Net.from_artifact(artifact, compile=driver.recompile)
+    pictures = np.repeat(picture(), 8, axis=0)
+    wanted = net(pictures[:2])["prob"]
+    for count in (3, 4, 2, 5, 2, 6):
+        net(pictures[:count])
+    assert {shape[0] for (shape,) in net.programs} == {1, 5, 2, 6}
+    np.testing.assert_array_equal(net(pictures[:2])["prob"], wanted)
+    monkeypatch.setattr(programs, "MAX_ARENA_BYTES", 1)
+    net(pictures[:7])
+    assert {shape[0] for (shape,) in net.programs} == {1, 7}, "the one in use stays whatever its size"
 
 
 def test_sizes_known_only_when_the_net_runs_have_one_plan() -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("cli", "compiler", "frontends", "passes", "runtime")
+PACKAGES = ("cli", "compat", "compiler", "frontends", "passes", "runtime")
 MAY_IMPORT = {
-    "api": {"api", "compiler", "frontends", "passes", "runtime"},
+    "api": {"api", "compat", "compiler", "frontends", "passes", "runtime"},
+    "compat": {"compat", "compilation", "driver", "plugins", "compiler", "frontends", "passes", "runtime"},
     "passes": {"passes", "compiler", "runtime.output"},
     "frontends": {"frontends", "compiler", "runtime.output"},
     "compiler": {"compiler", "runtime.artifact", "runtime.native.source", "runtime.output"},

@@ -8,6 +8,8 @@ which nobody means.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -24,6 +26,11 @@ FILLERS_BY_TYPE = {
     ("PReLU", "slope"): ("filler", 0.25),
     ("Normalize", "gamma"): ("scale_filler", 1.0),
 }
+
+
+Filler = Callable[[Layer, int, tuple[int, ...], str], tuple[torch.Tensor | None, str]]
+"""(layer, blob index, shape, role) -> the blob, or None to leave it unbound, and with what it is filled, in words for a
+warning, or "" for none. InexactFiller to have it reported as missing."""
 
 
 class InexactFiller(Exception):

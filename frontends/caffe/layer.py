@@ -29,7 +29,7 @@ class DialectMismatch(CompileError):
 
 
 class GraphEmitter(Protocol):
-    """The part of the importer that layers use. `net.Importer` implements it."""
+    """The part of the importer that layers use. `importer.Importer` implements it."""
 
     warn: Callable[[str], None]
     types: frozenset[str]
@@ -57,7 +57,7 @@ class Layer:
         self.tops: tuple[str, ...] = message["top"]
         self.layer_type = LAYERS[self.type]
         self.label = f'layer "{self.name}" ({self.type})'
-        self.blobs = 0  # learnt blobs requested so far
+        self.shapes: list[tuple[int, ...]] = []  # of the learnt blobs requested so far
 
     def call(self) -> Value | tuple[Value, ...]:
         """Call the layer's function. CompileError, also where an operator does not accept its attributes."""
@@ -67,6 +67,11 @@ class Layer:
             raise self.fault(str(e)) from None
         except ArithmeticError:
             raise self.fault("its settings are too large or too small to compute with") from None
+
+    @property
+    def blobs(self) -> int:
+        """How many learnt blobs were requested so far."""
+        return len(self.shapes)
 
     @property
     def may_lack_tops(self) -> bool:
@@ -107,9 +112,13 @@ class Layer:
 
     def weight(self, shape: Sequence[int], role: str) -> Constant:
         """The next learnt blob, of Caffe's shape, as a constant named LAYER.ROLE (weight, bias, slope...)."""
-        index, self.blobs = self.blobs, self.blobs + 1
+        self.shapes.append(tuple(shape))
         self.check_size(shape, f"its {role}")
-        return self.importer.weight(self, index, tuple(shape), role)
+        return self.importer.weight(self, self.blobs - 1, tuple(shape), role)
+
+    def skip_weight(self, shape: Sequence[int]) -> None:
+        """Pass over the next learnt blob, of this shape in Caffe: the layer has it, and does not use it."""
+        self.shapes.append(tuple(shape))
 
     def numbers(self, shape: Sequence[int], role: str) -> torch.Tensor | None:
         """The data of the next learnt blob, for layers that transform it before use; None if the net has no weights."""

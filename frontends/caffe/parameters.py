@@ -28,8 +28,8 @@ class FilledBlob(NamedTuple):
 class Parameters:
     """The constants of the layers imported so far, and errors about their weights."""
 
-    def __init__(self, weights: WeightSource) -> None:
-        self.weights = weights
+    def __init__(self, weights: WeightSource, filler: fillers.Filler = fillers.fill) -> None:
+        self.weights, self.filler = weights, filler
         self.constants: dict[str, Constant] = {}
         self.shared: dict[str, tuple[Layer, int, Constant]] = {}  # by param name: owner, blob index, constant
         self.learners: dict[str, Layer] = {}  # layers that have blobs, by name
@@ -68,11 +68,12 @@ class Parameters:
     def fill(self, layer: Layer, index: int, shape: Shape, role: str, missing: MissingBlob) -> torch.Tensor | None:
         """A blob as its filler makes it, for a layer that has none stored; None, and recorded as absent, if inexact."""
         try:
-            data, words = fillers.fill(layer, index, shape, role)
+            data, words = self.filler(layer, index, shape, role)
         except fillers.InexactFiller as e:
             self.absent.setdefault(layer, (missing, str(e)))
             return None
-        self.filled.setdefault(layer, []).append(FilledBlob(role, shape, words))
+        if words:
+            self.filled.setdefault(layer, []).append(FilledBlob(role, shape, words))
         return data
 
     def warnings(self) -> Iterator[str]:

@@ -17,7 +17,7 @@ from .file_sniffing import not_caffemodel_error
 from .mapping import MappedFile, map_file
 from .schema import field_types, message_class
 
-__all__ = ["Blob", "LayerBlobs", "Weights", "WrittenLayer", "read", "read_blob", "read_mean", "write"]
+__all__ = ["Blob", "LayerBlobs", "Weights", "WrittenLayer", "parse", "read", "read_blob", "read_mean", "write"]
 
 MAX_BLOBS = 1_000  # of a layer: those of Caffe have up to 9
 COPY_AGAIN = "Download or copy the file again; a snapshot may also have been cut off when the disk was full."
@@ -95,12 +95,21 @@ def read(path: str | Path) -> Weights:
     Raises CompileError, with the byte offset, if the file is truncated, damaged or not a caffemodel.
     """
     with map_file(path) as file:
-        if fault := not_caffemodel_error(bytes(file.data[:4096]), str(path)):
-            raise fault
-        try:
-            return parse_weights(file, str(path))
-        except wire.Damaged as e:
-            raise damaged_file_error(path, e) from None
+        return parse_mapped(file, str(path))
+
+
+def parse(data: bytes | bytearray | memoryview, name: str = "the caffemodel") -> Weights:
+    """The weights in a copy of bytes in memory; errors, those of `read`, call them `name`."""
+    return parse_mapped(MappedFile(None, memoryview(bytearray(data))), name)
+
+
+def parse_mapped(file: MappedFile, name: str) -> Weights:
+    if fault := not_caffemodel_error(bytes(file.data[:4096]), name):
+        raise fault
+    try:
+        return parse_weights(file, name)
+    except wire.Damaged as e:
+        raise damaged_file_error(name, e) from None
 
 
 def read_blob(path: str | Path) -> Blob:

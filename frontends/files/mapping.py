@@ -19,9 +19,9 @@ LARGE = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class MappedFile:
-    """An open file and a memory map of it: read on access, written copy-on-write."""
+    """An open file and a memory map of it, read on access, written copy-on-write; or None and bytes in memory."""
 
-    file: BinaryIO
+    file: BinaryIO | None
     data: memoryview
 
     def map_large_blobs(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
@@ -34,8 +34,8 @@ class MappedFile:
             yield replace(blob, arrays=tuple(map(self.map_array, blob.arrays)))
 
     def map_array(self, part: Array) -> Array:
-        """A view of the same bytes in a new mapping; the array itself if it is small or strided."""
-        if part.nbytes < LARGE or not part.flags.c_contiguous:
+        """A view of the same bytes in a new mapping; the array itself if it is small, strided or in memory."""
+        if self.file is None or part.nbytes < LARGE or not part.flags.c_contiguous:
             return part
         at = part.ctypes.data - np.frombuffer(self.data, "u1").ctypes.data
         before = at % mmap.ALLOCATIONGRANULARITY

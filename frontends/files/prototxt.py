@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ...compiler.encodings import wide_encoding_error
 from ...compiler.errors import CompileError, Loc, raise_all
@@ -18,7 +19,7 @@ from .scalars import DESCRIPTIONS, READERS, BadValue, quote
 from .schema import FieldType, field_types
 from .textformat import FieldSyntax, MessageBlock, Scalar
 
-__all__ = ["Message", "UnknownField", "parse", "read"]
+__all__ = ["Message", "UnknownField", "parse", "parse_bytes", "read"]
 
 SOLVER_FIELDS = {"net", "train_net", "base_lr", "lr_policy", "max_iter", "solver_mode"}
 
@@ -26,15 +27,24 @@ SOLVER_FIELDS = {"net", "train_net", "base_lr", "lr_policy", "max_iter", "solver
 def read(path: str | Path) -> Message:
     """Read the NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has invalid values."""
     try:
-        with Path(path).open("rb") as file:  # once: it may be a pipe
-            head = file.read(4096)
-            fault = wide_encoding_error(head, str(path)) or not_prototxt_error(textformat.decode(head), str(path))
-            if fault:
-                raise fault
-            data = head + read_stream(file, str(path), already=len(head))
+        with Path(path).open("rb") as file:
+            text = read_text(file, str(path))
     except OSError as e:
         raise CompileError(f"{path}: {e.strerror or e}", advice="Give the path of the net's .prototxt.") from None
-    return parse(textformat.decode(data), str(path))
+    return parse(text, str(path))
+
+
+def parse_bytes(data: bytes, name: str) -> Message:
+    """The NetParameter of a prototxt in memory; errors, those of `read`, call it `name`."""
+    return parse(read_text(BytesIO(data), name), name)
+
+
+def read_text(file: BinaryIO, name: str) -> str:
+    """The text of a file that is open, which may be a pipe. CompileError if it cannot be a prototxt."""
+    head = file.read(4096)
+    if fault := wide_encoding_error(head, name) or not_prototxt_error(textformat.decode(head), name):
+        raise fault
+    return textformat.decode(head + read_stream(file, name, already=len(head)))
 
 
 def parse(text: str, file: str = "<text>", type: str = "NetParameter") -> Message:

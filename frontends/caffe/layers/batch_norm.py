@@ -36,7 +36,8 @@ def batch_norm(l: Layer, x: Value) -> Value:
                 "synopsys-caffe, which has add_eps_before_sqrt, computes no variance with use_global_stats: false"
             )
             raise l.fault(f"{sentence} at TEST", "add_eps_before_sqrt")
-        l.blobs = 3  # they are in the file, and not used
+        for shape in (channels or (1,), channels or (1,), (1,)):
+            l.skip_weight(shape)
         per = (1,) if channels else ()
         return l.emit(Standardize(per=per, eps=l.number("eps"), eps_in="variance"), x)
     eps = max(l.number("eps"), NV_EPS) if scaled else l.number("eps")

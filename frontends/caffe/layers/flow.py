@@ -63,7 +63,7 @@ def data_augmentation(l: Layer, x: Value) -> Value:
     if p["crop_width"] or p["crop_height"]:
         raise l.fault("it would crop, and augment at random", "crop_width" if "crop_width" in p else "crop_height")
     if p["recompute_mean"]:
-        return l.emit(Bias(), x, learnt_mean(l, channels))
+        return l.emit(Bias(), x, learnt_mean(l, l.known(x)))
     if len(p["mean"]) != 3 or p["mean_per_pixel"]:
         return l.emit(Power(), x)
     if channels != 3:
@@ -71,12 +71,12 @@ def data_augmentation(l: Layer, x: Value) -> Value:
     return l.emit(Bias(), x, l.constant(-torch.tensor(p["mean"], dtype=torch.float32), (3,), "mean"))
 
 
-def learnt_mean(l: Layer, channels: int) -> Constant:
+def learnt_mean(l: Layer, image: tuple[int, ...]) -> Constant:
     """The negative mean of each channel. CompileError if it is not what the layer subtracts from the next image."""
     if l.param["mean_per_pixel"]:
         raise l.fault("the mean of each pixel is not supported", "mean_per_pixel", "Write mean_per_pixel: false.")
-    batches = l.numbers((1, 1, 1, 1), "batches")
-    l.blobs += 1  # the mean of each pixel, of the size that it was trained on
+    channels, batches = image[1], l.numbers((1, 1, 1, 1), "batches")
+    l.skip_weight((1, *image[1:]))  # the mean of each pixel, of the size that it was trained on
     mean = l.numbers((1, channels, 1, 1), "mean")
     if batches is not None and int(batches) < l.param["recompute_mean"]:
         sentence = f"its mean is of {int(batches)} batches, and changes up to {l.param['recompute_mean']}"

@@ -1,0 +1,114 @@
+"""Compiled nets for the blobs that a program wants, each for all input shapes that it meets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..compilation import Options
+from ..compiler.errors import CompileError
+from ..compiler.ir import Constant, Graph
+from ..compiler.rewrite import Writer, live_nodes, retype
+from ..compiler.targets import targets
+from ..driver import Compilation, compile_graph
+from ..frontends.caffe.register import registered_layers
+from ..passes import SHAPE_FREE
+from ..runtime import Net
+from ..runtime.artifact import Artifact
+from ..runtime.primitives import PackedWeights
+
+Shapes = Mapping[str, tuple[int, ...]]
+COMPARED = 1 << 16  # numbers of a constant that is not a stored blob, up to which its data are compared
+
+
+class WantedNet:
+    """A compiled net that returns the wanted values of a blob graph.
+
+    `read` gives the blob graph for the shapes of all inputs. The net takes `inputs`, those that the wanted values
+    depend on, and compiles itself for shapes that it meets: see ProgramTable.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Shapes], Graph],
+        wanted: Sequence[str],
+        shapes: Shapes,
+        target: str,
+        packed_weights: PackedWeights,
+    ) -> None:
+        self.read, self.wanted, self.shapes = read, wanted, shapes
+        self.first = self.select(shapes)
+        self.inputs = tuple(v.name for v in self.first.inputs)
+        *others, quick = (t.name for t in targets(target))
+        made = compile_graph(self.first, Options(target=quick))
+        self.shape_free = made.stages.by_name[SHAPE_FREE[-1].__name__].graph
+        self.net = Net.from_artifact(
+            made.artifact, self.compile, registered_layers(), None, target if others else None, packed_weights
+        )
+
+    def select(self, shapes: Shapes) -> Graph:
+        """The part of the blob graph that the wanted values depend on. CompileError if a weight is missing there."""
+        graph = self.read(shapes)
+        values = dict(graph.returns)
+        returns = tuple((name, values[name]) for name in self.wanted)
+        nodes = live_nodes([*graph.nodes], [v for _, v in returns])
+        read = {v for n in nodes for v in n.inputs} | {v for _, v in returns}
+        if unbound := [v.name for v in read if isinstance(v, Constant) and not v.is_bound]:
+            layer = min(unbound).rpartition(".")[0]
+            sentence = f'layer "{layer}" of {graph.name} has no weights: no caffemodel has them, nor were they set'
+            raise CompileError(sentence, advice="Give the caffemodel that belongs to this prototxt.")
+        inputs = tuple(v for v in graph.inputs if v in read)
+        return replace(graph, inputs=inputs, nodes=nodes, returns=returns)
+
+    def compile(self, source: str, shapes: Shapes, weights: Mapping[str, Tensor], target: str) -> Artifact:
+        """Compile for other shapes of `inputs`; what ProgramTable calls, which has a source, too. ValueError as there.
+
+        Where only shapes differ, the passes that do not depend on shapes are not run again on the weights.
+        """
+        try:
+            graph = self.retype_shape_free(self.select({**self.shapes, **shapes}))
+            made: Compilation = compile_graph(graph, Options(target=target))
+        except CompileError as e:
+            raise ValueError(str(e)) from None
+        return made.artifact
+
+    def retype_shape_free(self, graph: Graph) -> Graph:
+        """The first graph after the passes that do not depend on shapes, for other shapes.
+
+        The given graph itself, if more than shapes differs between it and the first.
+        """
+        types = {v.name: v.type for v in graph.inputs}
+        with suppress(ValueError):  # settings of its operators depend on the shapes
+            if retype(self.first, types).structure == graph.structure:
+                return retype(self.shape_free, types)
+        return graph
+
+
+def share_constants(graph: Graph, known: dict[str, Constant]) -> Graph:
+    """The same graph with the constants in `known` where they are equal; the others are entered there.
+
+    A constant hashes its data once, and graphs are compared by constants.
+    """
+    writer = Writer(graph)
+    for constant in graph.constants:
+        if constant.name in known and is_same_constant(known[constant.name], constant):
+            writer[constant] = known[constant.name]
+        else:
+            known[constant.name] = constant
+    for node in graph.nodes:
+        writer.copy(node)
+    return writer.finish()
+
+
+def is_same_constant(known: Constant, other: Constant) -> bool:
+    """True if both have one type and the same memory; of small ones, the same bytes."""
+    a, b = known.data, other.data
+    if known.type != other.type or known.is_bound != other.is_bound:
+        return False
+    if not known.is_bound or a.data_ptr() == b.data_ptr():
+        return True
+    return a.numel() <= COMPARED and torch.equal(a.view(torch.uint8), b.view(torch.uint8))
