@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -22,9 +21,8 @@ from ..compiler.errors import CompileError
 from ..compiler.ir import Constant, Graph
 from ..compiler.suggestion import did_you_mean
 from ..compiler.types import AtMost
-from ..frontends.caffe.blob_graph import BlobGraph, build_blob_graph
+from ..frontends.caffe.blob_graph import BlobGraph, LearntBlob, build_blob_graph
 from ..frontends.caffe.dialects import parse_dialects
-from ..frontends.caffe.inputs import read_inputs
 from ..frontends.caffe.rules import State, select_layers
 from ..frontends.caffe.upgrade import upgrade_net
 from ..frontends.caffe.weights import read_weights
@@ -32,50 +30,14 @@ from ..frontends.files import caffemodel, prototxt
 from ..frontends.files.message import Message
 from ..plugins import load_plugins
 from ..runtime.primitives import PackedWeights
+from .live_layer import LiveLayer as LiveLayer
+from .live_layer import find_inputs, unread_blobs
 from .live_plans import Shapes, WantedNet, share_constants
 from .live_weights import Array, LiveWeights
 
 Key = str | tuple[str | int, int]
 MAX_PLANS = 16  # nets that are kept, one for each set of wanted blobs
 MAX_GRAPHS = 8  # graphs that are kept, one for each set of input shapes
-
-
-@dataclass(frozen=True)
-class LiveLayer:
-    """A layer of the file: its number among those that the state selects, name, type, bottoms, tops and settings."""
-
-    net: LiveNet = field(repr=False)
-    number: int
-    message: Message = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        name: str = self.message["name"]
-        return name
-
-    @property
-    def type(self) -> str:
-        type: str = self.message["type"]
-        return type
-
-    @property
-    def bottoms(self) -> tuple[str, ...]:
-        bottoms: tuple[str, ...] = self.message["bottom"]
-        return bottoms
-
-    @property
-    def tops(self) -> tuple[str, ...]:
-        tops: tuple[str, ...] = self.message["top"]
-        return tops
-
-    @property
-    def params(self) -> list[Array]:
-        """The learnt blobs, float32, of Caffe's shapes. What a program writes into them counts from the next run on.
-
-        An array is the same one at each call, also where layers share it (`param { name }`). CompileError if the net
-        cannot be built for the input shapes of the last run, or else of the file.
-        """
-        return self.net.params_of(self.number)
 
 
 class LiveNet:
@@ -150,6 +112,12 @@ class LiveNet:
         state = State(phase, level, frozenset(stages))
         return cls(message, LiveWeights.of(found, name, fills), state, target, words, warn)
 
+    def make_inputs(self, shapes: Shapes) -> None:
+        """Make inputs of these tops of DummyData layers, which otherwise are constants."""
+        self.inputs += tuple(name for name in shapes if name not in self.inputs)
+        self.input_shapes |= shapes
+        self.last_shapes |= shapes
+
     def shapes(self, input_shapes: Shapes) -> dict[Key, tuple[int, ...]]:
         """The shapes of all blobs by key, for these shapes of the inputs, without compiling anything.
 
@@ -168,12 +136,27 @@ class LiveNet:
             found[int(number), int(top)] = found[self.layers[int(number)].name, int(top)] = dims
         return found
 
-    def run(self, inputs: Mapping[str, Any], wanted: Sequence[Key] = ()) -> list[np.ndarray[Any, Any]]:
+    def sized_by_data(self, input_shapes: Shapes) -> set[str]:
+        """The names of the blobs with a size that depends on the data, for these shapes of the inputs."""
+        returns = self.blob_graph({**self.last_shapes, **input_shapes}).graph.returns
+        bounded = {name for name, value in returns if any(isinstance(d, AtMost) for d in value.type.dims)}
+        return {name[1:] for name in bounded if name.startswith("=")}
+
+    def use_target(self, target: str) -> None:
+        """Compile for another target from the next run on."""
+        with self.lock:
+            if target != self.target:
+                self.target = target
+                self.plans.clear()
+
+    def run(
+        self, inputs: Mapping[str, Any], wanted: Sequence[Key] = (), *, reads_changes: bool = True
+    ) -> list[np.ndarray[Any, Any]]:
         """The wanted blobs, or all outputs, as new arrays, for these arrays of the inputs that they depend on.
 
         One plan is compiled for each set of wanted blobs, and what they do not depend on is not computed. An input of
-        another shape reshapes the net. Parameters that a program has written since the last run count. CompileError if
-        the net cannot be built so, or an input is missing or does not fit.
+        another shape reshapes the net. Parameters that a program has written since the last run count, unless
+        `reads_changes` is False. CompileError if the net cannot be built so, or an input is missing or does not fit.
         """
         names = tuple(self.resolve(key) for key in wanted or self.outputs)
         shapes = {name: tuple(np.shape(x)) for name, x in inputs.items()}
@@ -182,6 +165,8 @@ class LiveNet:
             advice = f"The inputs are {', '.join(self.inputs) or 'none'}."
             raise CompileError(f'the net has no input "{unknown[0]}"{hint}', advice=advice)
         with self.lock:
+            if reads_changes and self.weights.take_changes():
+                self.forget()
             plan = self.plan_for(tuple(dict.fromkeys(names)), {**self.last_shapes, **shapes})
             self.last_shapes.update(shapes)
         if missing := [name for name in plan.inputs if name not in inputs]:
@@ -195,9 +180,13 @@ class LiveNet:
     def params_of(self, number: int) -> list[Array]:
         """The learnt blobs of layer `number`: see LiveLayer.params."""
         with self.lock:
-            learnt = self.blob_graph(self.last_shapes).learnt.get(number, ())
+            learnt = self.learnt_of(number)
             arrays = [self.weights.array((blob.owner, blob.index)) for blob in learnt]
             return [a if a.shape == b.shape else a.reshape(b.shape) for a, b in zip(arrays, learnt, strict=True)]
+
+    def learnt_of(self, number: int) -> tuple[LearntBlob, ...]:
+        """What the learnt blobs of layer `number` are: see LiveLayer.params."""
+        return self.blob_graph(self.last_shapes).learnt.get(number, ())
 
     def write_params(self, layer: str, arrays: Sequence[Any]) -> None:
         """Replace the learnt blobs of the layer of this name by arrays with as many numbers. Nothing is checked yet."""
@@ -224,8 +213,6 @@ class LiveNet:
 
     def plan_for(self, names: tuple[str, ...], shapes: Shapes) -> WantedNet:
         """The net that returns these values, and takes these shapes. CompileError if there is none."""
-        if self.weights.take_changes():
-            self.forget()
         plan = self.plans.get(names)
         if plan is None:
             plan = WantedNet(self.read_graph, names, shapes, self.target, self.packed_weights)
@@ -274,21 +261,3 @@ class LiveNet:
         self.graphs.clear()
         self.plans.clear()
         self.packed_weights = PackedWeights()
-
-
-def find_inputs(net: Message, kept: Sequence[Message]) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:
-    """The inputs that layers and the file declare, and the shapes that the file gives them."""
-    found = read_inputs(net, kept, {}, (), [])
-    shapes = {given.name: given.type.shape for given in found.declared}
-    shapeless = [name for name in found.broken if name not in shapes]
-    named = read_inputs(net, kept, dict.fromkeys(shapeless, (1,)), (), [])
-    return tuple(given.name for given in named.declared), shapes
-
-
-def unread_blobs(inputs: Iterable[str], layers: Iterable[LiveLayer]) -> tuple[str, ...]:
-    """The blobs that no layer reads after they were written last."""
-    unread = dict.fromkeys(inputs, True)
-    for layer in layers:
-        unread.update(dict.fromkeys(layer.bottoms, False))
-        unread.update(dict.fromkeys(layer.tops, True))
-    return tuple(blob for blob, is_output in unread.items() if is_output)

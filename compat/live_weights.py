@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from ..frontends.files.caffemodel import Weights
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 BlobKey = tuple[str, int]  # a layer's name, and the index of one of its blobs
+_HELD_ONCE = {0: np.zeros(0)}
+OWN_REFERENCES = getrefcount(_HELD_ONCE[0])  # to an array that only a dictionary holds
 
 
 @dataclass
@@ -32,6 +35,7 @@ class LiveWeights(WeightSource):
     fills: bool = True
     used: dict[BlobKey, torch.Tensor] = field(default_factory=dict)
     live: dict[BlobKey, Array] = field(default_factory=dict)
+    pinned: set[BlobKey] = field(default_factory=set)
     is_changed: bool = False
 
     @classmethod
@@ -91,12 +95,25 @@ class LiveWeights(WeightSource):
             del self.live[key]
         self.used[key], self.is_changed = torch.from_numpy(made), True
 
+    def pin(self, key: BlobKey, array: Array | None = None) -> Array:
+        """The array of a blob, or another net's in its place; it is compared before each run from now on."""
+        if array is not None:
+            self.live[key] = array
+        self.pinned.add(key)
+        return self.array(key)
+
     def take_changes(self) -> bool:
-        """True if an array that was handed out has other numbers than plans use; they are then used from now on."""
+        """True if an array that was handed out has other numbers than plans use; they are then used from now on.
+
+        An array that nobody refers to any more cannot change, and is dropped.
+        """
         found = [key for key, live in self.live.items() if not has_same_bits(live, self.used[key])]
         for key in found:
             self.used[key] = torch.from_numpy(self.live[key].copy())
         self.is_changed |= bool(found)
+        for key in [key for key in self.live if key not in self.pinned]:
+            if getrefcount(self.live[key]) <= OWN_REFERENCES:
+                del self.live[key]
         return bool(found)
 
 

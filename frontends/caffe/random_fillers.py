@@ -37,7 +37,7 @@ class CaffeFiller:
         random = np.random.default_rng([self.seed, crc32(layer.name.encode()), index])
         if not name or name not in layer.param:
             return torch.full(shape, default), self.words
-        return torch.from_numpy(draw(layer, layer.param[name], shape, random)), self.words
+        return torch.from_numpy(draw(layer.param[name], shape, random, layer.label)), self.words
 
 
 def filler_of(layer: Layer, role: str) -> tuple[str, float]:
@@ -48,13 +48,13 @@ def filler_of(layer: Layer, role: str) -> tuple[str, float]:
     return (name, default) if name in known else ("", default)
 
 
-def draw(layer: Layer, filler: Message, shape: tuple[int, ...], random: np.random.Generator) -> Array:
-    """The numbers of one filler."""
+def draw(filler: Message, shape: tuple[int, ...], random: np.random.Generator, label: str) -> Array:
+    """The numbers of one filler; `label` names its layer. CompileError for a filler that Caffe lacks."""
     kind, low, high = filler["type"], filler["min"], filler["max"]
     mean, std, sparse = filler["mean"], filler["std"], filler["sparse"]
     fan_in = prod(shape[1:]) if shape else 1
     fan_out = prod((*shape[:1], *shape[2:]))
-    norm = filler.choice("variance_norm", VARIANCE_NORMS, layer.label)
+    norm = filler.choice("variance_norm", VARIANCE_NORMS, label)
     fan = (fan_in, fan_out, (fan_in + fan_out) / 2)[norm]
     match kind:
         case "constant":
@@ -75,7 +75,9 @@ def draw(layer: Layer, filler: Message, shape: tuple[int, ...], random: np.rando
         case "bilinear" if len(shape) == 4 and shape[2] == shape[3]:
             made = bilinear(shape).numpy()
         case "bilinear":
-            raise layer.fault(f"a bilinear filler takes a square kernel, and the blob is {list(shape)}")
+            raise filler.fault(f"{label}: a bilinear filler takes a square kernel, and the blob is {list(shape)}")
         case _:
-            raise layer.fault(f'Caffe has no filler "{kind}"', None, "Write xavier, msra, gaussian or constant, say.")
+            raise filler.fault(
+                f'{label}: Caffe has no filler "{kind}"', None, "Write xavier, msra, gaussian or constant, say."
+            )
     return np.asarray(made, np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,22 +45,25 @@ class LayerToWrite(Protocol):
     def tops(self) -> Sequence[str]: ...
 
 
-def write(path: str | Path, net_name: str, layers: Iterable[LayerToWrite]) -> None:
+def write(
+    path: str | Path, net_name: str, layers: Iterable[LayerToWrite], settings: Mapping[str, bytes] | None = None
+) -> None:
     """Write a NetParameter in the current format, data as packed float32, replacing `path` atomically when complete.
 
-    Names, types, bottoms, tops and blobs are written, no other settings: Caffe and OpenCV take those from the prototxt.
+    Names, types, bottoms, tops and blobs are written, and the serialized `settings` of the layers that have some here,
+    by name: Caffe and OpenCV take those from the prototxt.
     Raises CompileError if a layer exceeds protobuf's limit of 2 GiB, OutputError if the file cannot be written.
     """
     with open_output(path) as file:
         file.write(wire.encode_field(1, net_name.encode()))
         for layer in layers:
-            write_layer(file, layer)
+            write_layer(file, layer, (settings or {}).get(layer.name, b""))
 
 
-def write_layer(file: OutputStream, layer: LayerToWrite) -> None:
+def write_layer(file: OutputStream, layer: LayerToWrite, settings: bytes = b"") -> None:
     """Append one layer to the file. CompileError if it exceeds MAX_LAYER."""
     named = [(1, layer.name), (2, layer.type), *((3, b) for b in layer.bottoms), *((4, t) for t in layer.tops)]
-    start = b"".join(wire.encode_field(number, name.encode()) for number, name in named)
+    start = b"".join(wire.encode_field(number, name.encode()) for number, name in named) + settings
     arrays = [b.data if isinstance(b, Blob) else np.asarray(b) for b in layer.blobs]
     heads = [encode_blob_header(a.shape, a.size) for a in arrays]
     length = len(start) + sum(len(h) + 4 * a.size for h, a in zip(heads, arrays, strict=True))
