@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import count, pairwise
-from threading import Thread
 from typing import Protocol
 
 from torch import Tensor
 
 from .arena import can_hold
 from .artifact import Artifact
+from .background import start_in_background
 from .feed import Spec
 from .plan import ArtifactError, Dim, Plan, Shape
 from .primitives import LayerFunction, PackedWeights
@@ -104,7 +105,7 @@ class ProgramTable:
         if (left := self.calls_left.get(key)) is not None:
             self.calls_left[key] = left - 1
             if left <= 1 and self.calls_left.pop(key, None) is not None:
-                Thread(target=self.build, args=(key,), daemon=True).start()
+                start_in_background(partial(self.build, key))
         if (found := self.by_shape.get(key)) is not None:
             self.last_use[key] = next(self.clock)
             return found
