@@ -107,6 +107,9 @@ class Conv(Geometry, Weighted):
 
     def reference(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         stride, _, dilation = self.geometry(x.ndim - 2)
+        dilation = tuple(
+            d if k > 1 else 1 for d, k in zip(dilation, w.shape[2:], strict=True)
+        )  # d may crash torch 2.13
         pad, after = self.pads(x.ndim - 2)
         if pad != after:  # torch pads both sides alike
             x, pad = self.padded(x), (0,) * len(pad)

@@ -11,7 +11,7 @@ import torch
 from ...compiler.errors import CompileError, Loc
 from ...compiler.float32 import shortest_decimal as shortest_decimal
 from ...compiler.ir import Constant, Value
-from ...compiler.limits import MAX_ELEMENTS, show_type, size_fault
+from ...compiler.limits import MAX_CONSTANT_ELEMENTS, MAX_ELEMENTS, show_type, size_fault
 from ...compiler.op import Op
 from ...compiler.types import Dim, TensorType
 from ..files.message import Message
@@ -129,6 +129,11 @@ class Layer:
         """A constant computed from stored blobs, named LAYER.ROLE; `data` None: unbound."""
         self.check_size(shape, f"its {role}")
         return self.importer.constant(f"{self.name}.{role}", data, tuple(shape))
+
+    def filled(self, value: float, shape: Sequence[int], role: str) -> Constant:
+        """A constant of equal numbers, named LAYER.ROLE. CompileError if it is larger than limits.py allows."""
+        self.check_size(shape, f"its {role}", MAX_CONSTANT_ELEMENTS)
+        return self.constant(torch.full(tuple(shape), value), shape, role)
 
     def check_size(self, shape: Sequence[int], what: str, limit: int = MAX_ELEMENTS) -> None:
         """CompileError if a blob of this shape would be larger than Caffe allows, or than `limit`."""

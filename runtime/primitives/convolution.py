@@ -58,12 +58,17 @@ def window_counts(attributes: Mapping[str, Any], sizes: Shape, window: Sequence[
     return made
 
 
-def geometry(attributes: Mapping[str, Any], axes: int) -> tuple[list[int], list[int], list[int]]:
-    """Stride, pad and dilation, one number for each image axis."""
+def geometry(attributes: Mapping[str, Any], window: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+    """Stride, pad and dilation, one number for each axis of the window.
+
+    Dilating a window of 1 has no effect, and may crash oneDNN (torch 2.13): the dilation of that axis is 1.
+    """
+    axes = len(window)
+    dilation = per_axis(attributes["dilation"], axes, 1, "dilation")
     return (
         per_axis(attributes["stride"], axes, 1, "stride"),
         per_axis(attributes["pad"], axes, 0, "pad"),
-        per_axis(attributes["dilation"], axes, 1, "dilation"),
+        [d if k > 1 else 1 for d, k in zip(dilation, window, strict=True)],
     )
 
 
@@ -132,10 +137,8 @@ def prepare_packed(call: CallSite, axes: int) -> Run:
     """
     attributes, operand = call.attributes, call.operands[1]
     stride, pad, dilation = (
-        [*d] if axes == 2 else [u, *d] for d, u in zip(geometry(attributes, axes), (1, 0, 1), strict=True)
+        [*d] if axes == 2 else [u, *d] for d, u in zip(geometry(attributes, operand.shape[2:]), (1, 0, 1), strict=True)
     )
-    window = [1, 1, *operand.shape[2:]][-2:]  # dilating a window of 1 has no effect, and may crash oneDNN (torch 2.13)
-    dilation = [d if k > 1 else 1 for d, k in zip(dilation, window, strict=True)]
     groups = attributes["groups"]
     logical, bias = operand.data, call.operands[2].data if attributes["bias"] else None
     batch, channels, *image = call.operands[0].shape
@@ -195,7 +198,7 @@ def get_packed_weight(
 def prepare_unpacked(call: CallSite, axes: int, transposed: bool = False) -> Run:
     """Torch's (de)convolution: for three image axes, dtypes that oneDNN lacks, or weights that are not constant."""
     attributes, groups = call.attributes, call.attributes["groups"]
-    stride, pad, dilation = geometry(attributes, axes)
+    stride, pad, dilation = geometry(attributes, call.operands[1].shape[2:])
     output_pad = [0] * axes
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:

@@ -30,7 +30,7 @@ def infer_shapes(
     require(groups >= 1 and x[1] == w[0] and x[1] % groups == 0, f"{groups} groups do not fit {list(w)} and {list(x)}")
     require(min(w) > 0, f"a weight {list(w)} is empty")
     made = [x[0], w[1] * groups]
-    for i, k, s, p, d in zip(x[2:], w[2:], *geometry(attributes, len(x) - 2), strict=True):
+    for i, k, s, p, d in zip(x[2:], w[2:], *geometry(attributes, w[2:]), strict=True):
         require(s >= 1 and d >= 1 and p >= 0 and i >= 1, f"stride {s}, pad {p}, dilation {d} are invalid for {list(x)}")
         made.append(s * (i - 1) + d * (k - 1) + 1 - 2 * p)
         require(made[-1] >= 1, f"a pad of {p} leaves nothing of an image of {i}")
@@ -52,7 +52,7 @@ def prepare(call: CallSite) -> Run:
         or len({o.dtype for o in call.operands}) > 1
     ):
         return prepare_unpacked(call, axes, transposed=True)
-    stride, pad, dilation = geometry(attributes, axes)
+    stride, pad, dilation = geometry(attributes, call.operands[1].shape[2:])
     image = x.shape[2:]
     if axes == 1:
         weight, image = weight.unsqueeze(2), (1, *image)

@@ -89,6 +89,5 @@ def channel_norm(l: Layer, x: Value) -> Value:
     """The square root of the sum of the channels' squares, [n, 1, h, w] (channel_norm_layer.cpp)."""
     if x.type.rank != 4:
         raise l.fault(f"it takes images [n, c, h, w], not {x.type}")
-    shape = (1, l.known(x)[1], 1, 1)
-    ones = l.constant(torch.ones(shape), shape, "ones")
+    ones = l.filled(1.0, (1, l.known(x)[1], 1, 1), "ones")
     return l.emit(Power(power=0.5), l.emit(Conv(), l.emit(Mul(), x, x), ones))

@@ -7,6 +7,7 @@ from math import prod
 import torch
 
 from ....compiler.ir import Constant, Value
+from ....compiler.limits import MAX_CONSTANT_ELEMENTS
 from ....compiler.ops.activation import Abs, Threshold
 from ....compiler.ops.arithmetic import Add
 from ....compiler.ops.dense import Linear
@@ -39,12 +40,12 @@ def lstm_of_ctpn(l: Layer, x: Value, cont: Value | None = None) -> Value:
     l.importer.warn(f"{l.label} {STREAMS_WARNING}")
     first, _ = l.emit_all(Slice(axis=1, points=(1,)), gates)
     state = l.emit(Lstm(), first, continuation(l, steps, 1, "cont_0"), w)
-    before: Value = l.constant(torch.zeros(1, 1, width // 4), (1, 1, width // 4), "h_0")
+    before: Value = l.filled(0.0, (1, 1, width // 4), "h_0")
     if steps > 1:
         head, _ = l.emit_all(Slice(axis=0, points=(steps - 1,)), state)
         before = l.emit(Concat(axis=0), before, head)
     recurrent = l.emit(Tile(axis=1, tiles=streams), l.emit(Linear(axis=2), before, w))
-    none = l.constant(torch.zeros(width, width // 4), (width, width // 4), "no_weight_h")
+    none = l.filled(0.0, (width, width // 4), "no_weight_h")
     return l.emit(Lstm(), l.emit(Add(), gates, recurrent), going, none)
 
 
@@ -95,7 +96,7 @@ def lstm_node(l: Layer, x: Value, c: Value, cont: Value | None = None) -> tuple[
         operands.append(l.weight((4 * d,), "bias"))
     gates = l.emit(Reshape(shape=(1, rows, 4 * d)), l.emit(Linear(), *operands))
     if cont is None:
-        cont = l.constant(torch.ones(1, rows), (1, rows), "cont")
+        cont = l.filled(1.0, (1, rows), "cont")
     going = l.emit(Reshape(shape=(1, rows)), cont)
     state = l.emit_all(LstmUnit(), l.emit(Reshape(shape=(1, rows, d)), c), gates, going)
     new_c, new_h = (l.emit(Reshape(shape=(rows, d)), value) for value in state)
@@ -125,7 +126,7 @@ def continuation(l: Layer, steps: int, streams: int, role: str = "cont") -> Cons
     """A constant: indicators [steps, streams] of sequences that begin at the first step. CompileError for no size."""
     if min(steps, streams) < 1:
         raise l.fault(f"it is for {steps} steps of {streams} streams: both have to be 1 or more")
-    l.check_size((steps, streams), "its top")
+    l.check_size((steps, streams), "its top", MAX_CONSTANT_ELEMENTS)
     made = torch.ones(steps, streams)
     made[0] = 0
     return l.constant(made, (steps, streams), role)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
 from ....compiler.ir import Value
-from ....compiler.limits import MAX_CONSTANT_ELEMENTS
 from ..data_layers import dummy_shapes
 from ..layer import MANY, Layer, layer, shortest_decimal
 
@@ -31,7 +28,6 @@ def dummy_data(l: Layer) -> tuple[Value, ...]:
         if filler is not None and filler["type"] != "constant":
             advice = f"Make it an input: --shape {top}={','.join(map(str, shape))}; or give it a constant filler."
             raise l.fault(f'it fills "{top}" with random values ({filler["type"]})', "data_filler", advice)
-        l.check_size(shape, f'"{top}"', MAX_CONSTANT_ELEMENTS)
         value = shortest_decimal(filler["value"]) if filler is not None else 0.0
-        made.append(l.constant(torch.full(shape, value), shape, f"{top}.value"))
+        made.append(l.filled(value, shape, f"{top}.value"))
     return tuple(made)
