@@ -92,8 +92,9 @@ def depths(graph: Graph) -> tuple[dict[Node, int], dict[Node, int]]:
 def depth_first_order(graph: Graph, priority: Priority) -> tuple[Node, ...]:
     """A topological order that finishes the branch of one operand before the next; lowest `priority` first."""
     order, done = list[Node](), set[Node]()
-    returned = [graph.producer[v] for v in graph.outputs if v in graph.producer]
-    stack = [(n, False) for n in sorted(dict.fromkeys(returned), key=priority, reverse=True)]
+    ends = [n for n in graph.nodes if not any(graph.users[v] for v in n.results)]
+    ends += [graph.producer[v] for v in graph.outputs if v in graph.producer]
+    stack = [(n, False) for n in sorted(dict.fromkeys(ends), key=priority, reverse=True)]
     while stack:
         node, ready = stack.pop()
         if node in done:

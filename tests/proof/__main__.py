@@ -56,7 +56,9 @@ def main() -> int:
         return 0
     runs = GPU_RUNS * asked.gpu + ("native",) * asked.native
     record = Record(asked.record, numbers) if asked.record else None
-    numbers = record.rest if record else numbers
+    if record:
+        record.failed = [number for number in record.failed if check_net(number, runs)[1]]  # one may be mended by now
+        numbers = record.rest
     start, failed, sorts = perf_counter(), list[int](), Counter[str]()
     for number, found, names in show_progress(check_nets(numbers, asked.jobs, runs), len(numbers)):
         for failure in found:
@@ -100,7 +102,7 @@ def save_failure(number: int, failure: Any) -> None:
 class Record:
     """A file of what was done for a range of nets, which goes on where an earlier run stopped.
 
-    It names for each commit how many nets its code was tried on. It is written every SAVE_INTERVAL nets and at the end
+    It names for each commit how many nets its code was tried on. Nets that failed are tried again when it goes on. It is written every SAVE_INTERVAL nets and at the end
     of the range. SystemExit if the file is of another range or edition of the generator.
     """
 
