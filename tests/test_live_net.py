@@ -39,8 +39,13 @@ layer { name: "half" type: "Power" bottom: "flat" top: "flat" power_param { scal
 layer { name: "sum" type: "Eltwise" bottom: "twin" bottom: "slope" top: "sum" }
 layer { name: "prob" type: "Softmax" bottom: "sum" top: "prob" }
 """
-SHAPES: dict[str, list[tuple[int, ...]]] = {"conv": [(4, 3, 3, 3), (4,)], "bn": [(4,), (4,), (1,)], "scale": [(4,), (4,)], "slope": [(4,)],
-          "mirror": [(4, 4, 1, 1), (4,)]}  # fmt: skip
+SHAPES: dict[str, list[tuple[int, ...]]] = {
+    "conv": [(4, 3, 3, 3), (4,)],
+    "bn": [(4,), (4,), (1,)],
+    "scale": [(4,), (4,)],
+    "slope": [(4,)],
+    "mirror": [(4, 4, 1, 1), (4,)],
+}
 
 
 class PlainNet:
