@@ -102,8 +102,9 @@ def save_failure(number: int, failure: Any) -> None:
 class Record:
     """A file of what was done for a range of nets, which goes on where an earlier run stopped.
 
-    It names for each commit how many nets its code was tried on. Nets that failed are tried again when it goes on. It is
-    written every SAVE_INTERVAL nets and at the end of the range. SystemExit if the file is of another range or edition of the generator.
+    It names for each commit how many nets its code was tried on. Nets that failed are tried again when it goes on.
+    It is written every SAVE_INTERVAL nets and at the end of the range. SystemExit if the file is of another range
+    or edition of the generator.
     """
 
     def __init__(self, path: Path, numbers: range) -> None:
