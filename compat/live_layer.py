@@ -6,10 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..compiler.errors import CompileError
+from ..compiler.suggestion import did_you_mean
 from ..frontends.caffe.blob_graph import LearntBlob
 from ..frontends.caffe.inputs import read_inputs
 from ..frontends.files.message import Message
 from .live_weights import Array, LiveWeights
+
+Key = str | tuple[str | int, int]  # of a blob: its name; or a layer, by name or number, and the index of a top
 
 
 class LayerOwner(Protocol):
@@ -93,3 +97,29 @@ def unread_blobs(inputs: Iterable[str], layers: Iterable[LiveLayer]) -> tuple[st
         unread.update(dict.fromkeys(layer.bottoms, False))
         unread.update(dict.fromkeys(layer.tops, True))
     return tuple(blob for blob, is_output in unread.items() if is_output)
+
+
+def shared_owners(layers: Iterable[LiveLayer]) -> dict[str, tuple[str, int]]:
+    """By the name of a shared blob (`param { name }`): the first layer that has it, and its index there."""
+    found = dict[str, tuple[str, int]]()
+    for layer in layers:
+        for index, spec in enumerate(layer.message["param"]):
+            found.setdefault(spec["name"], (layer.name, index))
+    return found
+
+
+def find_value(key: Key, inputs: Sequence[str], layers: Sequence[LiveLayer]) -> str:
+    """The name that a blob graph gives the value of a key. CompileError if there is no such layer, top or blob."""
+    if isinstance(key, str):
+        blobs = dict.fromkeys([*inputs, *(top for layer in layers for top in layer.tops)])
+        if key not in blobs:
+            raise CompileError(f'the net has no blob "{key}"{did_you_mean(key, blobs)}')
+        return f"={key}"
+    layer, top = key
+    numbers = {l.name: l.number for l in layers} | {l.number: l.number for l in layers}
+    if layer not in numbers:
+        known = [l.name for l in layers]
+        raise CompileError(f'the net has no layer "{layer}"{did_you_mean(str(layer), known)}')
+    if not 0 <= top < len(layers[numbers[layer]].tops):
+        raise CompileError(f'layer "{layers[numbers[layer]].name}" has no top {top}')
+    return f"{numbers[layer]}:{top}"

@@ -30,12 +30,11 @@ from ..frontends.files import caffemodel, prototxt
 from ..frontends.files.message import Message
 from ..plugins import load_plugins
 from ..runtime.primitives import PackedWeights
+from .live_layer import Key, find_inputs, find_value, shared_owners, unread_blobs
 from .live_layer import LiveLayer as LiveLayer
-from .live_layer import find_inputs, unread_blobs
-from .live_plans import Shapes, WantedNet, share_constants
+from .live_plans import Shapes, WantedNet, select_values, share_constants
 from .live_weights import Array, LiveWeights
 
-Key = str | tuple[str | int, int]
 MAX_PLANS = 16  # nets that are kept, one for each set of wanted blobs
 MAX_GRAPHS = 8  # graphs that are kept, one for each set of input shapes
 
@@ -188,28 +187,54 @@ class LiveNet:
         """What the learnt blobs of layer `number` are: see LiveLayer.params."""
         return self.blob_graph(self.last_shapes).learnt.get(number, ())
 
-    def write_params(self, layer: str, arrays: Sequence[Any]) -> None:
-        """Replace the learnt blobs of the layer of this name by arrays with as many numbers. Nothing is checked yet."""
+    def read_params(self, number: int) -> list[Array]:
+        """Copies of the learnt blobs of layer `number`, without those that have no numbers. Errors as in LiveLayer."""
         with self.lock:
+            if self.weights.take_changes():
+                self.forget()
+            found = [(self.weights.used.get((b.owner, b.index)), b.shape) for b in self.learnt_of(number)]
+            return [data.reshape(shape).numpy().copy() for data, shape in found if data is not None]
+
+    def write_params(self, number: int, arrays: Sequence[Any], rest_is_zero: bool = False) -> None:
+        """Replace the learnt blobs of layer `number` by arrays with as many numbers. Nothing is checked yet.
+
+        Others of its blobs stay, or become zero. Where layers share a blob (`param { name }`), it is the same for all.
+        """
+        owners = shared_owners(self.layers)
+        specs, name = self.kept[number]["param"], self.layers[number].name
+        with self.lock:
+            if rest_is_zero:
+                self.weights.write_all(name, arrays)
             for index, data in enumerate(arrays):
-                self.weights.write((layer, index), data)
+                shared = specs[index]["name"] if index < len(specs) else ""
+                self.weights.write(owners[shared] if shared else (name, index), data)
             self.forget()
+
+    def output_graph(self, shapes: Shapes) -> Graph:
+        """The graph that returns all outputs, for these shapes of the inputs; others have those of the last run."""
+        return select_values(self.read_graph({**self.last_shapes, **shapes}), [f"={name}" for name in self.outputs])
+
+    def time_layers(self, inputs: Mapping[str, Any], wanted: Sequence[Key]) -> dict[int, float]:
+        """The seconds that layers take, by number, in one run on the CPU after others that warm it up.
+
+        A fused layer's seconds are those of the layer whose result its kernel stores. {} where a GPU computes.
+        """
+        with self.lock:
+            names = tuple(dict.fromkeys(self.resolve(key) for key in wanted))
+            shapes = {name: tuple(np.shape(x)) for name, x in inputs.items()}
+            plan = self.plan_for(names, {**self.last_shapes, **shapes})
+        return plan.time_layers(inputs, {layer.message.loc_of("name"): layer.number for layer in self.layers})
+
+    def with_message(self, message: Message) -> LiveNet:
+        """Another net with the same weights, state and target; it has the shapes of the last run."""
+        made = LiveNet(message, self.weights, self.state, self.target, self.dialects, self.warn)
+        made.make_inputs({name: shape for name, shape in self.last_shapes.items() if name not in made.inputs})
+        made.last_shapes.update(self.last_shapes)
+        return made
 
     def resolve(self, key: Key) -> str:
         """The name that a blob graph gives a key. CompileError if the net has no such layer, top or blob."""
-        if isinstance(key, str):
-            blobs = dict.fromkeys([*self.inputs, *(top for layer in self.layers for top in layer.tops)])
-            if key not in blobs:
-                raise CompileError(f'the net has no blob "{key}"{did_you_mean(key, blobs)}')
-            return f"={key}"
-        layer, top = key
-        numbers = {l.name: l.number for l in self.layers} | {l.number: l.number for l in self.layers}
-        if layer not in numbers:
-            known = [l.name for l in self.layers]
-            raise CompileError(f'the net has no layer "{layer}"{did_you_mean(str(layer), known)}')
-        if not 0 <= top < len(self.layers[numbers[layer]].tops):
-            raise CompileError(f'layer "{self.layers[numbers[layer]].name}" has no top {top}')
-        return f"{numbers[layer]}:{top}"
+        return find_value(key, self.inputs, self.layers)
 
     def plan_for(self, names: tuple[str, ...], shapes: Shapes) -> WantedNet:
         """The net that returns these values, and takes these shapes. CompileError if there is none."""

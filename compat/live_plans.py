@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..compilation import Options
-from ..compiler.errors import CompileError
+from ..compiler.errors import CompileError, Loc
 from ..compiler.ir import Constant, Graph
 from ..compiler.rewrite import Writer, live_nodes, retype
 from ..compiler.targets import targets
@@ -20,6 +21,7 @@ from ..passes import SHAPE_FREE
 from ..runtime import Net
 from ..runtime.artifact import Artifact
 from ..runtime.primitives import PackedWeights
+from ..runtime.profile import profile
 
 Shapes = Mapping[str, tuple[int, ...]]
 COMPARED = 1 << 16  # numbers of a constant that is not a stored blob, up to which its data are compared
@@ -52,17 +54,12 @@ class WantedNet:
 
     def select(self, shapes: Shapes) -> Graph:
         """The part of the blob graph that the wanted values depend on. CompileError if a weight is missing there."""
-        graph = self.read(shapes)
-        values = dict(graph.returns)
-        returns = tuple((name, values[name]) for name in self.wanted)
-        nodes = live_nodes([*graph.nodes], [v for _, v in returns])
-        read = {v for n in nodes for v in n.inputs} | {v for _, v in returns}
-        if unbound := [v.name for v in read if isinstance(v, Constant) and not v.is_bound]:
+        graph = select_values(self.read(shapes), self.wanted)
+        if unbound := [c.name for c in graph.constants if not c.is_bound]:
             layer = min(unbound).rpartition(".")[0]
             sentence = f'layer "{layer}" of {graph.name} has no weights: no caffemodel has them, nor were they set'
             raise CompileError(sentence, advice="Give the caffemodel that belongs to this prototxt.")
-        inputs = tuple(v for v in graph.inputs if v in read)
-        return replace(graph, inputs=inputs, nodes=nodes, returns=returns)
+        return graph
 
     def compile(self, source: str, shapes: Shapes, weights: Mapping[str, Tensor], target: str) -> Artifact:
         """Compile for other shapes of `inputs`; what ProgramTable calls, which has a source, too. ValueError as there.
@@ -76,6 +73,19 @@ class WantedNet:
             raise ValueError(str(e)) from None
         return made.artifact
 
+    def time_layers(self, inputs: Mapping[str, Any], number: Mapping[Loc | None, int]) -> dict[int, float]:
+        """Seconds of one run by layer number, for `number` of layers by their places; {} where a GPU computes."""
+        if self.net.runner.reason_not_profiled:
+            return {}
+        makers = {v.name: number[n.loc] for n in self.first.nodes if n.loc in number for v in n.results}
+        times = profile(self.net, {name: inputs[name] for name in self.inputs}, repeat=1)
+        found = dict[int, float]()
+        for step, seconds in zip(times.plan.steps, times.steps, strict=True):
+            if step.results[0] in makers:
+                layer = makers[step.results[0]]
+                found[layer] = found.get(layer, 0.0) + seconds[0]
+        return found
+
     def retype_shape_free(self, graph: Graph) -> Graph:
         """The first graph after the passes that do not depend on shapes, for other shapes.
 
@@ -86,6 +96,15 @@ class WantedNet:
             if retype(self.first, types).structure == graph.structure:
                 return retype(self.shape_free, types)
         return graph
+
+
+def select_values(graph: Graph, wanted: Sequence[str]) -> Graph:
+    """The part of a graph that some of the values that it returns depend on, with the inputs that this reads."""
+    values = dict(graph.returns)
+    returns = tuple((name, values[name]) for name in wanted)
+    nodes = live_nodes([*graph.nodes], [v for _, v in returns])
+    read = {v for n in nodes for v in n.inputs} | {v for _, v in returns}
+    return replace(graph, inputs=tuple(v for v in graph.inputs if v in read), nodes=nodes, returns=returns)
 
 
 def share_constants(graph: Graph, known: dict[str, Constant]) -> Graph:

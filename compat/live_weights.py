@@ -36,6 +36,7 @@ class LiveWeights(WeightSource):
     used: dict[BlobKey, torch.Tensor] = field(default_factory=dict)
     live: dict[BlobKey, Array] = field(default_factory=dict)
     pinned: set[BlobKey] = field(default_factory=set)
+    written: dict[str, int] = field(default_factory=dict)  # how many blobs a layer was given, if no more count
     is_changed: bool = False
 
     @classmethod
@@ -46,6 +47,8 @@ class LiveWeights(WeightSource):
     def blob(self, layer: str, type: str, index: int, shape: Shape) -> torch.Tensor | None:
         """What plans use. MissingBlob if the caffemodel lacks it, or if it does not fit the net."""
         known = self.used.get((layer, index))
+        if index >= self.written.get(layer, index + 1):
+            known = torch.zeros(shape)
         if known is None:
             if self.stored is None or not self.stored.count(layer):
                 raise MissingBlob("there are no weights for it", whole=True)
@@ -79,6 +82,14 @@ class LiveWeights(WeightSource):
     def layers_like(self, shapes: Sequence[Shape]) -> list[str]:
         return self.stored.layers_like(shapes) if self.stored else []
 
+    def stored_blobs(self, layer: str) -> list[Array]:
+        """Copies of a layer's blobs as they are known without its settings: written, or else in the caffemodel."""
+        known = {index: data.numpy().copy() for (name, index), data in self.used.items() if name == layer}
+        if self.stored is not None and layer in self.stored.layers:
+            for index, blob in enumerate(self.stored.layers[layer].blobs):
+                known.setdefault(index, np.array(blob.data, np.float32))
+        return [known[index] for index in sorted(known)]
+
     def array(self, key: BlobKey) -> Array:
         """A blob as an array that the program may write to; the same one at each call."""
         if key not in self.live:
@@ -94,6 +105,15 @@ class LiveWeights(WeightSource):
         elif live is not None:
             del self.live[key]
         self.used[key], self.is_changed = torch.from_numpy(made), True
+
+    def write_all(self, layer: str, arrays: Sequence[Array]) -> None:
+        """Replace the blobs of a layer; those that it has beyond these, such as a bias, become zero."""
+        for index, data in enumerate(arrays):
+            self.write((layer, index), data)
+        for key in [key for key in self.used if key[0] == layer and key[1] >= len(arrays)]:
+            del self.used[key]
+            self.live.pop(key, None)
+        self.written[layer] = len(arrays)
 
     def pin(self, key: BlobKey, array: Array | None = None) -> Array:
         """The array of a blob, or another net's in its place; it is compared before each run from now on."""

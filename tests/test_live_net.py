@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from cortado.compat import live_net
-from cortado.compat.live_net import Key, LiveNet
+from cortado.compat.live_layer import Key
+from cortado.compat.live_net import LiveNet
 from cortado.compat.live_plans import WantedNet
 from cortado.compiler.errors import CompileError
 from cortado.frontends.files import caffemodel
@@ -151,7 +152,7 @@ class Session:
 
     def replace(self) -> None:
         self.params["scale"][:] = [self.draw((4,)), self.draw((4,))]
-        self.net.write_params("scale", [a.reshape(1, 4, 1, 1) for a in self.params["scale"]])
+        self.net.write_params(3, [a.reshape(1, 4, 1, 1) for a in self.params["scale"]])
 
     def read(self) -> None:
         ours, plain = self.pick()
@@ -247,7 +248,7 @@ def test_without_fills_missing_weights_are_refused_where_they_are_needed(tmp_pat
     net.run(x, ["slope"])
     with pytest.raises(CompileError, match=r'layer "mirror" .*has no weights'):
         net.run(x)
-    net.write_params("mirror", [np.eye(4), np.zeros(4)])
+    net.write_params(6, [np.eye(4), np.zeros(4)])
     slope, twin = net.run(x, ["slope", ("twin", 0)])
     np.testing.assert_allclose(slope, twin, rtol=1e-6)
 
@@ -271,7 +272,7 @@ def test_what_does_not_fit_is_told(wanted: list[Key], inputs: dict[str, Array], 
 
 def test_weights_of_another_shape_are_told_when_they_are_used(tmp_path: Path) -> None:
     session = Session(tmp_path, 4)
-    session.net.write_params("conv", [np.zeros((4, 3, 5, 5))])
+    session.net.write_params(1, [np.zeros((4, 3, 5, 5))])
     with pytest.raises(CompileError, match=r"blob 0 is \[4, 3, 5, 5\], and the net needs \[4, 3, 3, 3\]"):
         session.net.run({"data": session.x})
 

@@ -1,0 +1,100 @@
+"""readNetFromCaffe and readNet: from paths or contents to a net."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...frontends.files.file_sniffing import PROTOTXT
+from ..live_net import LiveNet
+from .errors import UNSPECIFIED, as_opencv, error
+from .net import Net
+
+Given = Any  # a path, or contents: bytes, bytearray, memoryview, an array of u8
+PROTOTXT_ENDINGS = (".prototxt", ".prototxt.txt", ".pt")
+CAFFEMODEL_ENDINGS = (".caffemodel", ".caffemodel.h5")
+
+
+def readNetFromCaffe(
+    prototxt: Given = None,
+    caffeModel: Given = None,
+    *,
+    bufferProto: Given = None,
+    bufferModel: Given = None,
+    dialect: str | Sequence[str] = (),
+) -> Net:
+    """A net from its prototxt and its caffemodel: paths, or contents as bytes, bytearray or an array of u8.
+
+    Bytes that are no prototxt are a path, as for OpenCV. Without a caffemodel, the net's layers can be asked for, and
+    their blobs set. `dialect` is the fork of Caffe that is meant, where forks differ (`cortado.compile`). `error` if a
+    file cannot be read; what is wrong with layers is told when the net runs, since layers may be registered until then.
+    """
+    net, weights = (given if given is not None else buffer
+                    for given, buffer in ((prototxt, bufferProto), (caffeModel, bufferModel)))  # fmt: skip
+    contents = path_or_bytes(net)
+    if contents is None:
+        raise error("readNetFromCaffe takes a prototxt, and a caffemodel")
+    with as_opencv():
+        live = LiveNet.read(contents, path_or_bytes(weights), fills=False, dialect=dialect, warn=warn)
+    return Net(live)
+
+
+def readNet(model: Given, config: Given = "", framework: Any = "", *, dialect: str | Sequence[str] = ()) -> Net:
+    """A net of Caffe's from two files, in either order; or, after the word "caffe", from a caffemodel and a prototxt.
+
+    `error` for other frameworks' files: `install` leaves those to OpenCV.
+    """
+    files = caffe_files(model, config, framework)
+    if files is None:
+        raise error("cortado reads nets of Caffe: a .prototxt and its .caffemodel")
+    return readNetFromCaffe(*files, dialect=dialect)
+
+
+def caffe_files(model: Given, config: Given = "", framework: Any = "") -> tuple[Given, Given] | None:
+    """Prototxt and caffemodel, from the arguments of readNet in any of its forms; None for another framework's."""
+    if isinstance(model, str) and model.lower() == "caffe" and not is_text(config):  # contents
+        return framework if not is_text(framework) else None, config
+    given = [file for file in (model, config) if file is not None and len(as_name(file)) > 0]
+    nets = [file for file in given if as_name(file).lower().endswith(PROTOTXT_ENDINGS)]
+    weights = [file for file in given if as_name(file).lower().endswith(CAFFEMODEL_ENDINGS)]
+    if len(nets) + len(weights) == len(given) and len(nets) == 1:
+        return nets[0], weights[0] if weights else None
+    if framework and as_name(framework).lower() == "caffe" and given:
+        rest = [file for file in given if file not in nets and file not in weights]
+        return (nets or rest)[0], (weights or rest)[-1] if len(given) > 1 else None
+    if weights and not nets and len(given) == len(weights):
+        raise error(f"{as_name(weights[0])}: the prototxt that belongs to it is missing")
+    return None
+
+
+def as_name(given: Given) -> str:
+    """The path that is given, as text; "contents" for contents."""
+    return str(given) if is_text(given) else "contents"
+
+
+def is_text(given: Given) -> bool:
+    return isinstance(given, str | os.PathLike)
+
+
+def path_or_bytes(given: Given) -> Path | bytes | None:
+    """What LiveNet reads. `error` for anything but a path or contents."""
+    if given is None or (isinstance(given, str) and not given) or (not is_text(given) and not len(given)):
+        return None
+    if is_text(given):
+        return Path(given)
+    if isinstance(given, np.ndarray):
+        if given.dtype not in (np.uint8, np.int8):
+            raise error(f"contents are an array of u8, not of {given.dtype}", UNSPECIFIED)
+        return given.tobytes()
+    data = bytes(given)
+    is_path = len(data) < 4096 and b"\0" not in data and not PROTOTXT.match(data) and Path(os.fsdecode(data)).exists()
+    return Path(os.fsdecode(data)) if is_path else data
+
+
+def warn(sentence: str) -> None:
+    warnings.warn(sentence, stacklevel=6)
