@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from .runtime import ArtifactError as ArtifactError
     from .runtime import Net as Net
     from .runtime.artifact import Preprocessing as Preprocessing
+    from .runtime.presets import PRESETS as PRESETS
     from .runtime.runners import register_runner as register_runner
 
 HOMES = {
+    "PRESETS": "runtime.presets",
     "ArtifactError": "runtime",
     "Compilation": "driver",
     "CompileError": "compiler.errors",
@@ -51,6 +53,7 @@ HOMES = {
     "unregister_pass": "passes",
 }
 __all__ = [
+    "PRESETS",
     "ArtifactError",
     "Compilation",
     "CompileError",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
@@ -13,27 +15,54 @@ import numpy as np
 from ..compiler.errors import CompileError
 from ..runtime import Net
 from ..runtime.artifact import Preprocessing
-from ..runtime.preprocess import Array, read_array, read_input
+from ..runtime.framing import Framing
+from ..runtime.pictures import open_picture
+from ..runtime.plan import upper_bound
+from ..runtime.preprocess import Array, prepare, read_array
 from .options import PictureOptions
 from .pictures import merge_preprocessing
 from .screen import warn
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 ARRAY_SUFFIXES = (".npy", ".npz")
+PICTURE_SUFFIXES = frozenset(
+    (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
 
 
-def load_inputs(net: Net, given: Sequence[str], pictures: PictureOptions) -> dict[str, Array]:
-    """An array for each input; several files for one input become a batch. CompileError if an input has none."""
-    arrays = load_given_inputs(net, given, pictures)
-    if missing := [name for name in net.plan.inputs if name not in arrays]:
+@dataclass(frozen=True, slots=True)
+class GivenPicture:
+    """A picture file that became a part of an input's batch: its path, pixels, and how the input was made of them."""
+
+    path: Path
+    picture: Image
+    form: Preprocessing
+    frame: Framing
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The array of each input, and the pictures that the one for pictures was made of, in the order of its batch."""
+
+    arrays: dict[str, Array]
+    pictures: tuple[GivenPicture, ...] = ()
+
+
+def load_inputs(net: Net, given: Sequence[str], pictures: PictureOptions) -> Feed:
+    """All inputs; several files for one input become a batch. CompileError if an input has none."""
+    feed = load_given_inputs(net, given, pictures)
+    if missing := [name for name in net.plan.inputs if name not in feed.arrays]:
         advice = f"The net takes {net.describe_inputs()}: give --input {missing[0]}=FILE."
         raise CompileError(f'the input "{missing[0]}" is not given', advice=advice)
-    return arrays
+    return feed
 
 
-def load_given_inputs(net: Net, given: Sequence[str], pictures: PictureOptions) -> dict[str, Array]:
-    """An array for each input that files are given for."""
+def load_given_inputs(net: Net, given: Sequence[str], pictures: PictureOptions) -> Feed:
+    """The inputs that files are given for."""
     parts: dict[str, list[Array]] = defaultdict(list)
-    prepared = False
+    shown: dict[str, list[GivenPicture]] = defaultdict(list)
     for word in given:
         name, path = parse_input_argument(net, word)
         if name is None:
@@ -42,11 +71,46 @@ def load_given_inputs(net: Net, given: Sequence[str], pictures: PictureOptions) 
         elif path.suffix.lower() in ARRAY_SUFFIXES:
             parts[name].append(add_batch_axis(net, name, read_named_array(path, name)))
         else:
-            parts[name].append(read_picture(net, name, path, pictures)[None])
-            prepared = True
-    if pictures.is_given and not prepared:
+            array, picture = read_picture(net, name, path, pictures)
+            parts[name].append(array[None])
+            shown[name].append(picture)
+    if pictures.is_given and not shown:
         warn(["the options for pictures have no effect: arrays are not preprocessed"])
-    return {name: concatenate_batch(name, arrays) for name, arrays in parts.items()}
+    whole = [found for name, found in shown.items() if len(found) == len(parts[name])]  # a batch without arrays
+    arrays = {name: concatenate_batch(name, part) for name, part in parts.items()}
+    return Feed(arrays, tuple(whole[0]) if len(whole) == 1 else ())
+
+
+def split_folder(net: Net, given: Sequence[str]) -> list[list[str]]:
+    """The files of each run: those given, or, if one is a folder, its pictures in batches of the net's size.
+
+    CompileError for two folders, or one without pictures.
+    """
+    folders = [word for word in given if parse_input_argument(net, word)[1].is_dir()]
+    if not folders:
+        return [list(given)]
+    if len(folders) > 1:
+        raise CompileError(f"{folders[0]} and {folders[1]} are folders", advice="Give one folder of pictures.")
+    name, folder = parse_input_argument(net, folders[0])
+    rest = [word for word in given if word != folders[0]]
+    if name is None or any(parse_input_argument(net, word)[0] == name for word in rest):
+        raise CompileError(f"{folder}: the input gets other files, too", advice="Give the folder alone.")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    if not paths:
+        raise CompileError(f"{folder}: there is no picture in it", advice=f"Pictures end in {listed_suffixes()}.")
+    count = max(upper_bound(net.plan.slots[name].dims[0]), 1)
+    batches = [paths[i : i + count] for i in range(0, len(paths), count)]
+    return [[*(f"{name}={path}" for path in batch), *rest] for batch in batches]
+
+
+def picture_paths(net: Net, batches: Sequence[Sequence[str]]) -> list[Path]:
+    """The files of all batches that are read as pictures."""
+    paths = [parse_input_argument(net, word)[1] for batch in batches for word in batch]
+    return [path for path in paths if path.suffix.lower() not in ARRAY_SUFFIXES]
+
+
+def listed_suffixes() -> str:
+    return ", ".join(sorted(PICTURE_SUFFIXES))
 
 
 def parse_input_argument(net: Net, word: str) -> tuple[str | None, Path]:
@@ -118,13 +182,18 @@ def add_batch_axis(net: Net, name: str, array: Array) -> Array:
     return array[None] if array.ndim == len(net.plan.slots[name].dims) - 1 else array
 
 
-def read_picture(net: Net, name: str, path: Path, pictures: PictureOptions) -> Array:
+def read_picture(net: Net, name: str, path: Path, pictures: PictureOptions) -> tuple[Array, GivenPicture]:
     """One picture as f32 [C,H,W], preprocessed as the compiled file and the options say; options take precedence."""
     kept = net.artifact.preprocessing.get(name, Preprocessing())
     image = net.artifact.weights[kept.mean_image].numpy() if kept.mean_image else None
     form, image = merge_preprocessing(pictures, kept, image)
     form.require_fits(name, net.plan.slots[name].dims, image.shape if image is not None else None)
-    return read_input(path, net.plan.slots[name].bounds, form, image)
+    shape = net.plan.slots[name].bounds
+    if len(shape) != 4:
+        raise ValueError(f"{path}: a picture needs an input [N,C,H,W], and this one is {list(shape)}")
+    picture, size = open_picture(path, shape[1]), (shape[2], shape[3])
+    frame = Framing.of((picture.height, picture.width), form, size)
+    return prepare(picture, size, form, image), GivenPicture(path, picture, form, frame)
 
 
 def concatenate_batch(name: str, arrays: list[Array]) -> Array:

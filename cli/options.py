@@ -16,6 +16,11 @@ from ..frontends.files.file_types import is_artifact
 if TYPE_CHECKING:
     from ..driver import Options
 
+# A copy of runtime.presets: --help imports no runtime.
+PRESET_NAMES = (
+    "caffenet", "vgg", "ssd", "mobilenet", "mobilenet-ssd", "face-ssd", "age-gender", "open-nsfw", "mtcnn", "openpose",
+    "hed",
+)  # fmt: skip
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -58,6 +63,7 @@ class PictureOptions:
     bgr: bool | None = None
     crop: tuple[int, int] | None = None
     resize: tuple[int, int] | None = None
+    preset: str | None = None
 
     @property
     def is_given(self) -> bool:
@@ -99,6 +105,9 @@ def picture_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="H[xW]",
             callback=parse_picture_size,
             help="Resize to this size before cropping. Default: the size of the crop.",
+        ),
+        click.option(
+            "--preset", type=click.Choice(PRESET_NAMES), help="The preprocessing of a well-known model, then the above."
         ),
     )
     return decorate(wrapper)

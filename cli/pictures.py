@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,8 @@ from ..compiler.preprocessing import attach_mean
 from ..driver import NetFile
 from ..frontends.files.caffemodel import read_mean as read_mean_blob
 from ..runtime.artifact import Preprocessing
-from ..runtime.preprocess import Array, read_mean
+from ..runtime.preprocess import Array, picture_input, read_mean
+from ..runtime.presets import PRESETS
 from .options import PictureOptions
 
 FIELDS = ("scale", "raw_scale", "bgr", "crop", "resize")  # that are called the same in Preprocessing
@@ -21,7 +22,9 @@ FIELDS = ("scale", "raw_scale", "bgr", "crop", "resize")  # that are called the 
 def merge_preprocessing(
     pictures: PictureOptions, kept: Preprocessing, image: Array | None
 ) -> tuple[Preprocessing, Array | None]:
-    """`kept` overridden by the options that are given, and the mean picture (None: there is none)."""
+    """`kept` or the preset, overridden by the options that are given, and the mean picture (None: there is none)."""
+    if pictures.preset is not None:
+        kept, image = PRESETS[pictures.preset], None
     given = {name: value for name in FIELDS if (value := getattr(pictures, name)) is not None}
     form = replace(kept, **given)
     if pictures.mean is None:
@@ -46,27 +49,15 @@ def parse_mean(text: str) -> Array:
     return read_mean(text)
 
 
-def image_input(inputs: Mapping[str, Sequence[object]], wanted: str | None) -> str:
-    """The input for pictures: the `wanted` one, or the first [N,C,H,W] of 1 or 3 channels. CompileError if none."""
-    described = ", ".join(f"{name} [{', '.join(map(str, dims))}]" for name, dims in inputs.items()) or "none"
-    if wanted is not None and wanted not in inputs:
-        raise CompileError(f'the net has no input "{wanted}" for pictures', advice=f"Its inputs are {described}.")
-    images = [name for name, dims in inputs.items() if len(dims) == 4 and dims[1] in (1, 3)]
-    if wanted is None and not images:
-        advice = f"Pictures go to an input [N,C,H,W] of 1 or 3 channels; the inputs are {described}."
-        raise CompileError("options for pictures are given, and the net takes none", advice=advice)
-    return wanted or images[0]
-
-
 def with_preprocessing(file: NetFile, pictures: PictureOptions, wanted: str | None) -> NetFile:
     """The net with its preprocessing overridden by the options, and a warning for each setting that differs."""
     inputs = {v.name: v.type.dims for v in file.graph.inputs}
-    name = image_input(inputs, wanted)
+    name = picture_input(inputs, wanted)
     kept = file.preprocessing.get(name, Preprocessing())
     image = file.mean_images[kept.mean_image].numpy() if kept.mean_image else None
     form, images = attach_mean(*merge_preprocessing(pictures, kept, image))
     warnings = [w for w in file.warnings if pictures.mean is None or w != file.missing_means.get(name)]
-    warnings += describe_replaced(name, kept, form)
+    warnings += describe_replaced(name, kept, form, pictures)
     if pictures.bgr is not None and len(inputs[name]) > 1 and inputs[name][1] == 1:
         warnings.append(f'--{"bgr" if pictures.bgr else "rgb"} has no effect: the input "{name}" has one channel')
     return replace(
@@ -77,12 +68,15 @@ def with_preprocessing(file: NetFile, pictures: PictureOptions, wanted: str | No
     )
 
 
-def describe_replaced(name: str, kept: Preprocessing, form: Preprocessing) -> Iterator[str]:
+def describe_replaced(name: str, kept: Preprocessing, form: Preprocessing, pictures: PictureOptions) -> Iterator[str]:
     """A sentence for each option that overrides a setting of the file."""
-    now = show_settings(form)
+    now, plain = show_settings(form), show_settings(Preprocessing())
     for field, value in show_settings(kept).items():
-        if now[field] != value != show_settings(Preprocessing())[field]:
-            yield f'--{field.replace("_", "-")} counts, and not what the file says of "{name}": {value}'
+        if now[field] != value != plain[field]:
+            option = f"--{field.replace('_', '-')}"
+            if getattr(pictures, field) is None:
+                option, value = f"--preset {pictures.preset}", f"{field} {value}"
+            yield f'{option} counts, and not what the file says of "{name}": {value}'
 
 
 def show_settings(form: Preprocessing) -> dict[str, str]:

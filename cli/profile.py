@@ -128,7 +128,7 @@ def measure(
     from .timings import make_timings
 
     net = Net.from_artifact(artifact, layers=plugin_layers(), threads=threads)
-    read = load_given_inputs(net, [word for word in given if word != "random"], PictureOptions())
+    read = load_given_inputs(net, [word for word in given if word != "random"], PictureOptions()).arrays
     arrays = random_inputs(net) | read
     artifact = recompile_for(artifact, net.plan, arrays)
     if artifact is not net.artifact:

@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Timer
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from ..compiler.errors import CompileError
 
+T = TypeVar("T")
 MIN_COLUMN_WIDTH = 30  # characters of the last column, below which lines are wrapped instead
 STATUS_DELAY = 1.0  # seconds before progress is shown
 
@@ -117,3 +118,16 @@ def show_progress(sentence: str) -> Iterator[None]:
         timer.cancel()
         timer.join()
         status.stop()
+
+
+def track_progress(items: Sequence[T], sentence: str) -> Iterator[T]:
+    """The items, with a bar on a terminal if there are several, or a line where one takes long; nothing in a pipe."""
+    if len(items) == 1:
+        with show_progress(sentence):
+            yield items[0]
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    yield from track(items, sentence, console=console, transient=True, disable=not is_terminal(sys.stderr))

@@ -23,9 +23,12 @@ if __name__ == "__main__":
 
 from cortado import passes  # noqa: E402
 from cortado.benchmarks.table import table as nets_table  # noqa: E402
+from cortado.cli.pictures import show_settings  # noqa: E402
 from cortado.compiler.op import REGISTRY  # noqa: E402
 from cortado.frontends.caffe import data_layers, layers  # noqa: E402
 from cortado.frontends.caffe.layer import LAYERS, MANY, LayerType  # noqa: E402
+from cortado.runtime.preprocessing import Preprocessing  # noqa: E402
+from cortado.runtime.presets import PRESETS  # noqa: E402
 from cortado.tests.edges.cases import EDGES  # noqa: E402
 from cortado.tests.edges.table import rows as edge_rows  # noqa: E402
 
@@ -90,6 +93,17 @@ def layer_description(kind: LayerType) -> str:
         return first_paragraph(kind.function.__doc__)
     called = {n.id for n in ast.walk(ast.parse(inspect.getsource(kind.function))) if isinstance(n, ast.Name)}
     return " ".join(first_paragraph(op.__doc__).split("\n")[0] for op in REGISTRY.values() if op.__name__ in called)
+
+
+def preset_table() -> str:
+    """Every preset as the options that it stands for."""
+    plain, rows = show_settings(Preprocessing()), list[tuple[str, str]]()
+    for name, form in PRESETS.items():
+        given = {field: value for field, value in show_settings(form).items() if value != plain[field]}
+        order = "--bgr" if form.bgr else "--rgb"
+        words = [f"--{field.replace('_', '-')} {value}" for field, value in given.items() if field != "bgr"]
+        rows.append((f"`{name}`", f"`{' '.join([*words, order])}`"))
+    return markdown_table(("preset", "stands for"), rows)
 
 
 def operator_table() -> str:
@@ -280,6 +294,7 @@ def describe_difference(apart: Any) -> str:
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
+    "presets": preset_table,
     "families": layer_families,
     "layers": layer_table,
     "operators": operator_table,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 
-from .artifact import Artifact, naming, read
+from .artifact import Artifact, Preprocessing, naming, read
 from .feed import Spec, array_of, convert_input, shape_of, tensor_of
 from .primitives import LayerFunction, PackedWeights
 from .programs import CompileFunction, Key, ProgramTable
 from .runners import BindableProgram, Program
 from .threads import torch_threads
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .preprocess import Array
 
 
 def load(
@@ -117,6 +123,22 @@ class Net:
         if any(isinstance(value, Tensor) for value in given.values()):
             return dict(results)
         return {blob: result if result.is_cuda else array_of(result) for blob, result in results.items()}
+
+    def prepare(self, *pictures: str | Path | Image | Array, input: str | None = None) -> Array:
+        """Pictures as an input, f32 [N,C,H,W], preprocessed as the compiled file says: `net(net.prepare("cat.jpg"))`.
+
+        A picture is a file's path, Pillow's picture, or an array u8 [H,W,3] of RGB or [H,W] of grey. `input` is the
+        input that they are for (default: the first of 1 or 3 channels). ValueError if one cannot be read, or the net
+        takes no pictures.
+        """
+        from .preprocess import picture_input, prepare, to_picture
+
+        name = picture_input({name: spec.dims for name, spec in self.inputs.items()}, input)
+        slot, form = self.plan.slots[name], self.artifact.preprocessing.get(name, Preprocessing())
+        mean = self.artifact.weights[form.mean_image].numpy() if form.mean_image else None
+        _, channels, height, width = slot.bounds
+        ready = [prepare(to_picture(p, channels), (height, width), form, mean) for p in pictures]
+        return np.stack(ready) if ready else np.empty((0, channels, *(form.crop or (height, width))), np.float32)
 
     def bind(self, inputs: Any = None, /, **named: Any) -> Callable[[], dict[str, Tensor]]:
         """A net for a GPU over these very arrays, which lie there: `run = net.bind(data=x)`, then `run()["prob"]`.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
 
+from .framing import Framing
 from .pictures import open_picture
 from .preprocessing import Preprocessing
 
@@ -33,6 +34,36 @@ def read_input(path: str | Path, shape: Sequence[int], form: Preprocessing, mean
     if len(shape) != 4:
         raise ValueError(f"{path}: a picture needs an input [N,C,H,W], and this one is {list(shape)}")
     return prepare(open_picture(path, shape[1]), (shape[2], shape[3]), form, mean_image)
+
+
+def picture_input(inputs: Mapping[str, Sequence[object]], wanted: str | None = None) -> str:
+    """The input for pictures: the `wanted` one, or the first [N,C,H,W] of 1 or 3 channels. ValueError if none."""
+    described = ", ".join(f"{name} [{', '.join(map(str, dims))}]" for name, dims in inputs.items()) or "none"
+    if wanted is not None and wanted not in inputs:
+        raise ValueError(f'the net has no input "{wanted}" for pictures; its inputs are {described}')
+    images = [name for name, dims in inputs.items() if len(dims) == 4 and dims[1] in (1, 3)]
+    if wanted is None and not images:
+        raise ValueError(f"pictures go to an input [N,C,H,W] of 1 or 3 channels; the inputs are {described}")
+    return wanted or images[0]
+
+
+def to_picture(given: str | Path | Image | Array, channels: int) -> Image:
+    """A picture of `channels` (3: RGB; 1: grey) from a file, Pillow's picture, or u8 [H,W,3] of RGB or [H,W] of grey.
+
+    ValueError if the file cannot be read, or the array is no such picture.
+    """
+    if isinstance(given, str | Path):
+        return open_picture(Path(given), channels)
+    from PIL.Image import Image as Picture
+    from PIL.Image import fromarray
+
+    if not isinstance(given, Picture):
+        array = np.asarray(given)
+        if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+            described = f"{array.dtype} {list(array.shape)}"
+            raise ValueError(f"a picture is an array u8 [height, width, 3] of RGB, or [height, width], not {described}")
+        given = fromarray(array)
+    return given.convert("L" if channels == 1 else "RGB")
 
 
 def read_array(path: Path) -> Array:
@@ -63,8 +94,8 @@ def prepare(picture: Image, size: tuple[int, int], form: Preprocessing, mean_ima
     """
     from PIL.Image import Resampling
 
-    crop = form.crop or size
-    height, width = form.resize or crop
+    frame = Framing.of((picture.height, picture.width), form, size)
+    crop, (height, width) = frame.cut, frame.resized
     if picture.size != (width, height):
         picture = picture.resize((width, height), Resampling.BILINEAR)
     pixels: Array = np.asarray(picture)
