@@ -1,7 +1,7 @@
 """NaN, infinities, negative zero, denormal and largest numbers through every layer, as Caffe's loops have them.
 
 Each layer, alone and behind what it can be fused into, is held to a formula of Caffe's in numpy (tests/edges): by the
-reference, on the CPU with all passes and with none; on the GPU by Triton's interpreter (tests/test_triton_kernels.py).
+reference, on the CPU with all passes and with none, and by kernels in C; on the GPU by Triton's interpreter (tests/test_triton_kernels.py).
 """
 
 from __future__ import annotations
@@ -55,6 +55,15 @@ def test_reference(net: Net, prototxt: Path) -> None:
 @pytest.mark.parametrize("optimize", [True, False], ids=["optimized", "plain"])
 def test_cpu(net: Net, prototxt: Path, optimize: bool) -> None:
     compiled = driver.compile(prototxt, net.weights, optimize=optimize)
+    require_caffes(net, run(net, lambda given: compiled(given)["z"]))
+
+
+@pytest.mark.parametrize(
+    "net", [pytest.param(n, marks=[pytest.mark.long] * (i % 4 > 0)) for i, n in enumerate(NETS)], indirect=True
+)
+def test_native(net: Net, prototxt: Path, c_compiler: None) -> None:
+    """By kernels in C, as most users have it: one in four here, all in `make long`."""
+    compiled = driver.compile(prototxt, net.weights, "native")
     require_caffes(net, run(net, lambda given: compiled(given)["z"]))
 
 
