@@ -6,9 +6,10 @@ docs/pictures.md has the table of formats: what OpenCV, pycaffe and this module 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Array = np.ndarray[Any, Any]
+Made = TypeVar("Made")
 
 # What OpenCV reads as well. Pillow has more, and runs Ghostscript for some: a picture must not run a program.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -38,22 +40,29 @@ def open_picture(path: Path, channels: int) -> Image:
         raise ValueError(f"{path}: a picture has 1 or 3 channels, and the net takes {channels}; give it an .npy file")
     with WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of what is read all the same: large pictures, odd metadata
-        return decode(path).convert("L" if channels == 1 else "RGB")
+        return decode(path, to_upright).convert("L" if channels == 1 else "RGB")
 
 
-def decode(path: Path) -> Image:
-    """A picture of one of PLAIN_MODES, upright. ValueError, with the file's name, if it cannot be read."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+def to_upright(picture: Image) -> Image:
+    """The picture in one of PLAIN_MODES, turned by its EXIF orientation."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(to_plain_mode(picture))
+
+
+def decode(path: Path | IO[bytes], convert: Callable[[Image], Made]) -> Made:
+    """What `convert` makes of a picture file. ValueError, with the file's name, if it cannot be read whole."""
+    from PIL import Image, UnidentifiedImageError
 
     Image.init()
     try:
         with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as picture:
             picture.load()
-            return ImageOps.exif_transpose(to_plain_mode(picture))
+            return convert(picture)
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file") from None
     except UnidentifiedImageError:
-        empty = path.is_file() and not path.stat().st_size
+        empty = isinstance(path, Path) and path.is_file() and not path.stat().st_size
         reason = "it is empty" if empty else f"it is none of {', '.join(FORMATS)}, or damaged"
         raise ValueError(f"{path}: it cannot be read as a picture: {reason}") from None
     except Image.DecompressionBombError:

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
-from pathlib import Path
+from functools import partial
 
-import click
-
+from ..run_script import script_command
 from .install import install
 
+HELP = """Run SCRIPT, a Python file or a notebook, so that its cv2.dnn reads nets of Caffe by cortado.
 
-@click.command("python -m cortado.compat.opencv", context_settings={"ignore_unknown_options": True})
-@click.argument("script", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def main(script: Path, arguments: tuple[str, ...]) -> None:
-    """Run a Python script so that its cv2.dnn reads nets of Caffe by cortado.
-
-    readNetFromCaffe, readNet and dnn_registerLayer of cv2 are cortado's for the time of the run, whatever version of
-    OpenCV is installed. What follows SCRIPT is the script's own.
-    """
-    install(force=True)
-    sys.argv = [str(script), *arguments]
-    sys.path.insert(0, str(script.resolve().parent))
-    runpy.run_path(str(script), run_name="__main__")
-
-
-main.allow_interspersed_args = False
+readNetFromCaffe, readNet and dnn_registerLayer of cv2 are cortado's for the time of the run, whatever version of OpenCV
+is installed. ARGS are the script's own.
+"""
+main = script_command("python -m cortado.compat.opencv", HELP, partial(install, force=True))
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m cortado.compat.opencv")

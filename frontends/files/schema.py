@@ -41,12 +41,21 @@ def message_class(type: str) -> type[Message]:
 def pool() -> DescriptorPool:
     """A pool with all of `caffe.proto`, parsed once (about 40 ms); separate, so that another Caffe's cannot clash."""
     result = DescriptorPool()
-    folder = files(__package__)
-    rules = folder.joinpath("proto.lark").read_text("utf-8")
+    result.AddSerializedFile(file_descriptor().SerializeToString())
+    return result
+
+
+def file_descriptor() -> FileDescriptorProto:
+    """`caffe.proto` as a descriptor, which the caller may change."""
+    return parse_schema(files(__package__).joinpath("caffe.proto").read_text("utf-8"))
+
+
+def parse_schema(text: str) -> FileDescriptorProto:
+    """A descriptor from a text in the part of protobuf's schema language that proto.lark describes."""
+    rules = files(__package__).joinpath("proto.lark").read_text("utf-8")
     reader = Lark(rules, parser="lalr", lexer="basic", transformer=DescriptorBuilder(visit_tokens=False))
-    parsed: Any = reader.parse(folder.joinpath("caffe.proto").read_text("utf-8"))
-    file: FileDescriptorProto = parsed
-    result.AddSerializedFile(file.SerializeToString())
+    parsed: Any = reader.parse(text)
+    result: FileDescriptorProto = parsed
     return result
 
 

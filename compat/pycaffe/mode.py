@@ -1,0 +1,46 @@
+"""Where nets run: `set_mode_cpu`, `set_mode_gpu`, `set_device`, as Caffe has them for a whole process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .errors import warn
+
+
+@dataclass
+class Mode:
+    """The settings of the process. `dialects` are the forks whose layers are meant, as `compile` takes them."""
+
+    target: str = "cpu"
+    dialects: Sequence[str] = ()
+    has_warned: bool = False
+
+
+MODE = Mode()
+
+
+def set_mode_cpu() -> None:
+    """Run nets on the CPU from now on."""
+    MODE.target = "cpu"
+
+
+def set_mode_gpu() -> None:
+    """Run nets on the GPU from now on; without one on the CPU, with one warning."""
+    if torch.cuda.is_available():
+        MODE.target = "cuda"
+    elif not MODE.has_warned:
+        MODE.has_warned = True
+        warn("there is no GPU that torch can use: nets run on the CPU")
+
+
+def set_device(device_id: int) -> None:
+    """The GPU that is used, by number; without one it has no effect."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(device_id)
+
+
+def set_random_seed(seed: int) -> None:
+    """It has no effect: layers without weights have the same random numbers each time, by their names."""

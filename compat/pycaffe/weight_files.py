@@ -1,0 +1,116 @@
+"""Weights from files and other nets, and into files, as pycaffe's Net does it: by the names of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from ...compiler.errors import CompileError
+from ...frontends.caffe.weights import FileWeights, MissingBlob, read_weights
+from ...frontends.files import caffemodel_writer
+from ...frontends.files.message import Message
+from ...runtime.output import write_file
+from ..live_net import LiveNet
+from .blob import Array
+from .proto import caffe_pb2
+from .splits import ListedLayer
+
+WRITTEN_APART = ("name", "type", "bottom", "top", "blobs")  # by the writer, which knows Split layers and arrays
+
+
+def copy_weights(path: str | Path, params: Mapping[str, Sequence[Array]]) -> None:
+    """Write a file's blobs into the arrays of the layers of the same names; the file's other layers are passed over.
+
+    CompileError if the file cannot be read, or a layer has other blobs there; then nothing is written.
+    """
+    stored = FileWeights(read_weights(path), str(path))
+    found = []
+    for name, arrays in params.items():
+        count = stored.count(name)
+        if count is not None and count != len(arrays):
+            raise CompileError(f'layer "{name}" has {count} blobs in {path}, and {len(arrays)} in the net')
+        try:
+            found += [(a, stored.blob(name, "", i, a.shape)) for i, a in enumerate(arrays) if count]
+        except MissingBlob as e:
+            raise CompileError(f'layer "{name}": {e.sentence}', advice=e.advice) from None
+    for array, tensor in found:
+        assert tensor is not None
+        array[...] = tensor.numpy()
+
+
+def share_weights(net: LiveNet, other: LiveNet) -> None:
+    """Let the layers of `net` use the learnt blobs of the layers of the same names of `other`.
+
+    CompileError if a layer has other blobs there; then nothing is shared.
+    """
+    theirs = {layer.name: layer for layer in other.layers}
+    shared = [(layer, theirs[layer.name]) for layer in net.layers if layer.name in theirs]
+    for layer, from_layer in shared:
+        if layer.param_shapes != from_layer.param_shapes:
+            mine, given = (", ".join(str(list(s)) for s in l.param_shapes) for l in (layer, from_layer))
+            raise CompileError(
+                f'layer "{layer.name}" has the blobs {mine or "none"}, and the other net {given or "none"}'
+            )
+    for layer, from_layer in shared:
+        layer.share_params(from_layer)
+
+
+def save_weights(path: str | Path, net: LiveNet, listed: Sequence[ListedLayer]) -> None:
+    """Write the layers, with all settings that BVLC Caffe and the SSD fork have numbers for, and their learnt blobs."""
+    settings = {layer.name: settings_of(layer.message, net.state.phase) for layer in net.layers}
+    layers = (
+        caffemodel_writer.WrittenLayer(
+            layer.name,
+            layer.type,
+            net.layers[layer.number].params if layer.number >= 0 else (),
+            layer.bottoms,
+            layer.tops,
+        )
+        for layer in listed
+    )
+    caffemodel_writer.write(path, net.message["name"], layers, settings)
+
+
+def settings_of(layer: Message, phase: str) -> bytes:
+    """The bytes of a layer's settings, with the net's phase where the layer has none."""
+    made = caffe_pb2.LayerParameter()
+    copy_fields(layer, made, WRITTEN_APART)
+    if not made.HasField("phase"):
+        made.phase = caffe_pb2.Phase.Value(phase)
+    data: bytes = made.SerializeToString()
+    return data
+
+
+def copy_fields(message: Message, made: Any, left_out: Sequence[str] = ()) -> None:
+    """Copy the fields that both schemas have."""
+    for name, values in message.values.items():
+        field = made.DESCRIPTOR.fields_by_name.get(name)
+        if field is None or name in left_out:
+            continue
+        for value in values:
+            if field.message_type is not None:
+                inner = getattr(made, name).add() if field.is_repeated else getattr(made, name)
+                inner.SetInParent()
+                copy_fields(value, inner)
+            elif field.enum_type is None or value in field.enum_type.values_by_name:
+                number = value if field.enum_type is None else field.enum_type.values_by_name[value].number
+                if field.is_repeated:
+                    getattr(made, name).append(number)
+                else:
+                    setattr(made, name, number)
+
+
+def save_hdf5(path: str | Path, params: Mapping[str, Sequence[Array]]) -> None:
+    """Write learnt blobs as Net::ToHDF5 does: datasets `data/LAYER/INDEX`. ImportError without h5py."""
+    try:
+        import h5py
+    except ImportError:
+        raise ImportError("HDF5 weights need h5py: pip install cortado-caffe[hdf5]") from None
+    buffer = BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name, arrays in params.items():
+            for index, array in enumerate(arrays):
+                file.create_dataset(f"data/{name}/{index}", data=array)
+    write_file(path, buffer.getvalue())
