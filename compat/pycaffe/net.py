@@ -78,6 +78,13 @@ class CaffeNet(NetParts):
             self._blobs_by_name = NetBlobs(self._live, self._listed, sorted(self._live.outputs))
             self._dummies.fill(self.blobs, is_first=True)
         self._memory_batches = MemoryBatches()
+        self._read_from_files = {
+            top: layer
+            for layer in self._listed
+            if not layer.bottoms and layer.type not in ("Input", "DummyData")
+            for top in layer.tops
+            if top in self._live.inputs
+        }
 
     def forward(
         self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **inputs: Any
@@ -123,12 +130,10 @@ class CaffeNet(NetParts):
 
     def _require_data(self) -> None:
         """CaffeError if a data layer, which would read files in Caffe, has been given no data."""
-        for layer in self._live.layers:
-            for top in layer.tops:
-                is_source = not layer.bottoms and top in self._live.inputs and layer.type not in ("Input", "DummyData")
-                if is_source and not self._blobs_by_name.memories[top].is_allocated:
-                    sentence = f'layer "{layer.name}" ({layer.type}) reads files in Caffe, and cortado does not'
-                    raise CaffeError(f'{sentence}: write its data to net.blobs["{top}"].data before forward()')
+        for top, layer in self._read_from_files.items():
+            if not self._blobs_by_name.memories[top].is_allocated:
+                sentence = f'layer "{layer.name}" ({layer.type}) reads files in Caffe, and cortado does not'
+                raise CaffeError(f'{sentence}: write its data to net.blobs["{top}"].data before forward()')
 
     def forward_all(self, blobs: Sequence[str] | None = None, **inputs: Any) -> dict[str, Array]:
         """Run arrays of any length in batches of the net's size: new arrays by name, as long as those given.

@@ -37,6 +37,7 @@ class NetBlobs:
         self.sized_by_data: set[str] = set()
         self.memories = {name: BlobMemory() for name in own}
         self.by_name: dict[str, CaffeBlob] = {}
+        self.sharing: dict[str, list[CaffeBlob]] = {name: [] for name in own}  # the blobs in each memory
         self.taken_inputs: dict[str, Array] = {}
         self.forwards = 0  # how often forward ran
         self.late_reads = 0  # since it ran last
@@ -46,6 +47,7 @@ class NetBlobs:
             source = self.copied[name]
             refresh = partial(self.refresh, source)
             self.by_name[name] = CaffeBlob(self.memories[source], self.shapes[source], refresh)
+            self.sharing[source].append(self.by_name[name])
 
     def find_shapes(self, input_shapes: dict[str, tuple[int, ...]]) -> None:
         """Find the shapes of all blobs for those of the inputs. CompileError if the net refuses them."""
@@ -60,7 +62,8 @@ class NetBlobs:
         """Give all blobs the shapes that follow from those of the inputs. CompileError if the net refuses these."""
         self.find_shapes({name: self.by_name[name].shape for name in self.live.inputs})
         for name, blob in self.by_name.items():
-            blob._take_shape(self.shapes[self.copied[name]])
+            if blob._shape != (shape := self.shapes[self.copied[name]]):
+                blob._take_shape(shape)
 
     def forward(self) -> None:
         """Compute what is wanted at once; all else is pending. CompileError if the net refuses its inputs."""
@@ -80,9 +83,9 @@ class NetBlobs:
 
     def take(self, name: str, array: Array) -> None:
         """Write what forward made of a blob, and of the Splits' copies of it, in its shape."""
-        for copy, source in self.copied.items():
-            if source == name and self.by_name[copy].shape != array.shape:
-                self.by_name[copy]._take_shape(array.shape)
+        for blob in self.sharing[name]:
+            if blob._shape != array.shape:
+                blob._take_shape(array.shape)
         self.memories[name].write(array)
 
     def wanted_at_once(self) -> set[str]:

@@ -60,13 +60,13 @@ class NetParts:
         """The learnt blobs, in a BlobVec, by the names of the layers that have any."""
         return Named((name, layer.blobs) for name, layer in self.layer_dict.items() if layer.blobs)
 
-    @property
+    @cached_property
     def inputs(self) -> list[str]:
         """The inputs: the tops of Input layers."""
         inputs = [top for layer in self._listed if layer.type == "Input" for top in layer.tops]
         return [name for name in inputs if name in self._live.inputs]
 
-    @property
+    @cached_property
     def outputs(self) -> list[str]:
         """The blobs that no layer reads, sorted by name, as in Caffe."""
         return sorted(self._live.outputs)
