@@ -73,6 +73,7 @@ class LiveNet:
         self.graphs: OrderedDict[tuple[tuple[int, ...], ...], BlobGraph] = OrderedDict()
         self.plans: OrderedDict[tuple[str, ...], WantedNet] = OrderedDict()
         self.constants: dict[str, Constant] = {}
+        self.resolved: dict[Key, str] = {}
         self.packed_weights = PackedWeights()
         self.warn, self.warned = warn, set[str]()
 
@@ -234,7 +235,9 @@ class LiveNet:
 
     def resolve(self, key: Key) -> str:
         """The name that a blob graph gives a key. CompileError if the net has no such layer, top or blob."""
-        return find_value(key, self.inputs, self.layers)
+        if key not in self.resolved:
+            self.resolved[key] = find_value(key, self.inputs, self.layers)
+        return self.resolved[key]
 
     def plan_for(self, names: tuple[str, ...], shapes: Shapes) -> WantedNet:
         """The net that returns these values, and takes these shapes. CompileError if there is none."""
