@@ -176,6 +176,12 @@ def test_two_calls_for_one_input_become_one_run(net: opencv.Net, monkeypatch: py
     assert runs == [1, 1, 2, 2, 2, 1], "what is no longer asked for is no longer computed"
 
 
+def test_every_method_of_opencv_is_there(net: opencv.Net) -> None:
+    cv2 = pytest.importorskip("cv2")
+    missing = [name for name in dir(cv2.dnn.Net) if not name.startswith("_") and not hasattr(net, name)]
+    assert missing == [] and not hasattr(net, "getNothing")
+
+
 @pytest.mark.parametrize(
     ("call", "sentence", "code"),
     [
@@ -192,6 +198,8 @@ def test_two_calls_for_one_input_become_one_run(net: opencv.Net, monkeypatch: py
         (lambda net: (net.setInput(X[:, :1]), net.forward("made")), "channels|blob 0 is", -2),
         (lambda net: opencv.readNetFromCaffe("nowhere.prototxt"), r"nowhere\.prototxt: No such file", -2),
         (lambda net: opencv.readNetFromCaffe(None), "takes a prototxt", -2),
+        (lambda net: net.quantize([], 1, 1), "quantize: cortado computes Caffe's nets in float32", -213),
+        (lambda net: opencv.readNet("onnx", b"x"), "cortado reads nets of Caffe", -2),
         (lambda net: opencv.readNet("yolo.weights", "yolo.cfg"), "cortado reads nets of Caffe", -2),
         (lambda net: opencv.readNet("net.caffemodel"), "the prototxt that belongs to it is missing", -2),
         (lambda net: opencv.readNetFromCaffe(np.zeros(3)), "an array of u8", -2),
@@ -232,6 +240,7 @@ def test_files_in_every_form_and_order(tmp_path: Path) -> None:
         opencv.readNet(model=model, config=f"{net}.txt"),
         opencv.readNet(model, net, "Caffe"),
         opencv.readNet("caffe", data, texts),
+        opencv.readNet(framework="caffe", bufferModel=data, bufferConfig=texts),
     ]
     for made in nets:
         made.setInput(X)
@@ -489,3 +498,6 @@ def test_a_script_runs_as_it_is(tmp_path: Path) -> None:
     words = "cortado.compat.opencv.net (1, 3) __main__ ['script.py', 'deploy.prototxt', 'net.caffemodel']"
     assert done.stdout.strip() == words, done.stderr
     assert run(tmp_path, "-m", "cortado.compat.opencv", "missing.py").returncode == 2
+    (tmp_path / "cv2.py").write_text("raise ImportError")  # as if it were not installed
+    without = run(tmp_path, "-m", "cortado.compat.opencv", "script.py")
+    assert without.returncode == 2 and "Error: OpenCV (cv2) is not installed" in without.stderr

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from ..run_script import script_command
+from ..run_script import ScriptError, script_command
+from .errors import error
 from .install import install
 
 HELP = """Run SCRIPT, a Python file or a notebook, so that its cv2.dnn reads nets of Caffe by cortado.
@@ -12,7 +11,17 @@ HELP = """Run SCRIPT, a Python file or a notebook, so that its cv2.dnn reads net
 readNetFromCaffe, readNet and dnn_registerLayer of cv2 are cortado's for the time of the run, whatever version of OpenCV
 is installed. ARGS are the script's own.
 """
-main = script_command("python -m cortado.compat.opencv", HELP, partial(install, force=True))
+
+
+def prepare() -> None:
+    """Put cortado into cv2. ScriptError if OpenCV is not installed."""
+    try:
+        install(force=True)
+    except error as e:
+        raise ScriptError(str(e)) from None
+
+
+main = script_command("python -m cortado.compat.opencv", HELP, prepare)
 
 if __name__ == "__main__":
     main(prog_name="python -m cortado.compat.opencv")

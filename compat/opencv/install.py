@@ -39,13 +39,13 @@ def install(force: bool = False) -> None:
 def wrap_read_net(former: Callable[..., Any] | None) -> Callable[..., Any]:
     """readNet for nets of Caffe, and OpenCV's own for all others."""
 
-    def readNet(model: Any, config: Any = "", framework: Any = "") -> Any:
-        files = caffe_files(model, config, framework)
+    def readNet(*given: Any, **named: Any) -> Any:
+        files = caffe_files(given, named)
         if files is not None:
             return readNetFromCaffe(*files)
         if former is None:
             raise error("this OpenCV reads no nets")
-        return former(model, config, framework)
+        return former(*given, **named)
 
     return readNet
 

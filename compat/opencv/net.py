@@ -22,11 +22,23 @@ from .constants import (
     choose_target,
     warn_if_foreign,
 )
-from .errors import OBJECT_NOT_FOUND, as_opencv, error
+from .errors import NOT_IMPLEMENTED, OBJECT_NOT_FOUND, as_opencv, error
 from .results import opencv_result
 from .structure import Names, NetStructure
 
 Array = np.ndarray[Any, Any]
+OF_THE_FILE = "the layers of a net are those of its prototxt"
+REFUSED = {
+    "addLayer": OF_THE_FILE,
+    "addLayerToPrev": OF_THE_FILE,
+    "connect": OF_THE_FILE,
+    "registerOutput": "any layer's name may be given to forward",
+    "quantize": "cortado computes Caffe's nets in float32, as Caffe does",
+    "getInputDetails": "this net is not quantized",
+    "getOutputDetails": "this net is not quantized",
+    "readFromModelOptimizer": "cortado reads nets of Caffe: readNetFromCaffe",
+    "dumpToPbtxt": "dumpToFile writes the net for Graphviz, and the prototxt itself can be drawn by Netron",
+}
 
 
 class Net(NetStructure):
@@ -43,6 +55,16 @@ class Net(NetStructure):
         self.asked: list[Key] = []  # since an input was set, in order
         self.companions: dict[Key, list[Key]] = {}  # what was asked for after a first one, for the same inputs
         self.ticks = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """A method of OpenCV's that has no meaning here says why when it is called."""
+        if name not in REFUSED:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        def refuse(*given: Any, **named: Any) -> Any:
+            raise error(f"{name}: {REFUSED[name]}", NOT_IMPLEMENTED)
+
+        return refuse
 
     def forget_results(self) -> None:
         self.results.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,37 +44,37 @@ def readNetFromCaffe(
     return Net(live)
 
 
-def readNet(model: Given, config: Given = "", framework: Any = "", *, dialect: str | Sequence[str] = ()) -> Net:
+def readNet(*given: Any, dialect: str | Sequence[str] = (), **named: Any) -> Net:
     """A net of Caffe's from two files, in either order; or, after the word "caffe", from a caffemodel and a prototxt.
 
-    `error` for other frameworks' files: `install` leaves those to OpenCV.
+    The arguments are OpenCV's: (model, config, framework) for files, (framework, bufferModel, bufferConfig) for
+    contents. `error` for other frameworks' files: `install` leaves those to OpenCV.
     """
-    files = caffe_files(model, config, framework)
+    files = caffe_files(given, named)
     if files is None:
         raise error("cortado reads nets of Caffe: a .prototxt and its .caffemodel")
     return readNetFromCaffe(*files, dialect=dialect)
 
 
-def caffe_files(model: Given, config: Given = "", framework: Any = "") -> tuple[Given, Given] | None:
+def caffe_files(given: Sequence[Any], named: Mapping[str, Any]) -> tuple[Given, Given] | None:
     """Prototxt and caffemodel, from the arguments of readNet in any of its forms; None for another framework's."""
-    if isinstance(model, str) and model.lower() == "caffe" and not is_text(config):  # contents
-        return framework if not is_text(framework) else None, config
-    given = [file for file in (model, config) if file is not None and len(as_name(file)) > 0]
-    nets = [file for file in given if as_name(file).lower().endswith(PROTOTXT_ENDINGS)]
-    weights = [file for file in given if as_name(file).lower().endswith(CAFFEMODEL_ENDINGS)]
-    if len(nets) + len(weights) == len(given) and len(nets) == 1:
+    contents = bool({"bufferModel", "bufferConfig"} & named.keys()) or any(not is_text(x) for x in given[1:])
+    names = ("framework", "bufferModel", "bufferConfig") if contents else ("model", "config", "framework")
+    values = dict(zip(names, given, strict=False)) | dict(named)
+    framework = str(values.get("framework") or "").lower()
+    if contents:
+        return (values.get("bufferConfig"), values.get("bufferModel")) if framework == "caffe" else None
+    files = [file for file in (values.get("model"), values.get("config")) if file is not None and str(file)]
+    nets = [file for file in files if str(file).lower().endswith(PROTOTXT_ENDINGS)]
+    weights = [file for file in files if str(file).lower().endswith(CAFFEMODEL_ENDINGS)]
+    if len(nets) == 1 and len(nets) + len(weights) == len(files):
         return nets[0], weights[0] if weights else None
-    if framework and as_name(framework).lower() == "caffe" and given:
-        rest = [file for file in given if file not in nets and file not in weights]
-        return (nets or rest)[0], (weights or rest)[-1] if len(given) > 1 else None
-    if weights and not nets and len(given) == len(weights):
-        raise error(f"{as_name(weights[0])}: the prototxt that belongs to it is missing")
+    if framework == "caffe" and files:
+        others = [file for file in files if file not in nets and file not in weights]
+        return (nets or others)[0], (weights or others)[-1] if len(files) > 1 else None
+    if weights and len(files) == len(weights):
+        raise error(f"{weights[0]}: the prototxt that belongs to it is missing")
     return None
-
-
-def as_name(given: Given) -> str:
-    """The path that is given, as text; "contents" for contents."""
-    return str(given) if is_text(given) else "contents"
 
 
 def is_text(given: Given) -> bool:
