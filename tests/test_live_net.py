@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from cortado.compat.live_net import LiveNet
 from cortado.compat.live_plans import WantedNet
 from cortado.compiler.errors import CompileError
 from cortado.frontends.files import caffemodel
+
+from .test_goldens import CASES, GoldenCase
 
 Array = np.ndarray[Any, Any]
 TOLERANCE = 1e-4  # of values near 1, after sums of at most 200 products, in another order
@@ -313,3 +316,21 @@ def test_code_in_c_takes_over_after_some_runs(
     assert next(iter(plan.net.programs.values())).plan.runner == "native"
     (again,) = net.run({"data": x}, ["prob"])
     np.testing.assert_allclose(again, first, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_a_golden_case_with_all_its_blobs(path: Path, tmp_path: Path) -> None:
+    """What real Caffe computed, from a net that returns what each of its layers makes."""
+    case = GoldenCase(path)
+    layers = [
+        caffemodel.WrittenLayer(name, "?", [case.params[f"{name}:{i}"] for i in range(count)], [], [])
+        for name, count in Counter(key.rpartition(":")[0] for key in case.params).items()
+    ]
+    caffemodel.write(tmp_path / "case.caffemodel", path.stem, layers or [caffemodel.WrittenLayer("-", "?", [], [], [])])
+    net = LiveNet.read(path, tmp_path / "case.caffemodel", target="onednn", dialect=case.dialects)
+    shapes = net.shapes({name: x.shape for name, x in case.inputs.items()})
+    blobs = [name for name in shapes if isinstance(name, str) and (name in case.outputs or name not in case.inputs)]
+    made = dict(zip(blobs, net.run(case.inputs, blobs), strict=True))
+    case.compare({name: made[name] for name in case.outputs})
+    for name, values in made.items():
+        assert len(values.shape) == len(shapes[name]), name

@@ -45,7 +45,7 @@ def reason_without_gpu() -> str:
     try:
         device()
     except ArtifactError as e:
-        return str(e)
+        return "CUDA's driver is not here" if "cannot be loaded" in str(e) else str(e)
     return ""
 
 
