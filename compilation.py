@@ -37,6 +37,7 @@ class Options:
     dialects: Sequence[str] = ()
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     fold_preprocessing: bool = False
+    start_at: Sequence[str] = ()
 
     @property
     def passes(self) -> tuple[Pass, ...]:

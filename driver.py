@@ -19,7 +19,7 @@ from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.plan import MemoryPlan, PlannedGraph
 from .compiler.preprocessing import attach_mean, check_preprocessing, insert_preprocessing, require_absorbed
-from .compiler.specialize import reshape_inputs
+from .compiler.specialize import reshape_inputs, specialize, start_at
 from .compiler.text import parse
 from .frontends.caffe.dialects import ChosenDialect
 from .frontends.caffe.read import read_caffe
@@ -99,6 +99,7 @@ def compile(
     dialect: str | Sequence[str] = (),
     preprocessing: Mapping[str, Preprocessing] | None = None,
     fold_preprocessing: bool = False,
+    start_at: str | Sequence[str] = (),
 ) -> Net:
     """Compile and load a Caffe net, or a net in cortado's language: `compile(p, c)(data=x)["prob"]`.
 
@@ -112,7 +113,8 @@ def compile(
     `lenient` ignores fields that Caffe does not have. `dialect` is the fork of Caffe whose layers are meant where forks
     differ, as "ctpn" or, for one layer type, "Reverse=ctpn", or several of these; an error says where it is needed.
     `preprocessing` of pictures, by input, is stored in the net; with `fold_preprocessing`, mean and scale are folded
-    into the first weights, and the net takes pixels of 0..255.
+    into the first weights, and the net takes pixels of 0..255. `start_at` names inner blobs that become inputs, as
+    `cortado show` prints them: the layers that only they need are dropped.
 
     CompileError reports all errors of the files, and a folding that would not be exact. `compile_net` returns all
     results: every stage, the passes' notes, the artifact.
@@ -120,6 +122,7 @@ def compile(
     options = Options(
         target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient,
         (dialect,) if isinstance(dialect, str) else tuple(dialect), preprocessing or {}, fold_preprocessing,
+        (start_at,) if isinstance(start_at, str) else tuple(start_at),
     )  # fmt: skip
     return compile_net(prototxt, caffemodel, options).load()
 
@@ -152,12 +155,25 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
     """A net from its files, before any pass. CompileError reports all errors of the files."""
     path, options, start = Path(path), options or Options(), perf_counter()
     load_plugins()
+    if not options.start_at:
+        return replace(read_whole_net(path, weights, options), seconds=perf_counter() - start)
+    later = {name: shape for name, shape in options.shapes.items() if name in options.start_at}
+    first = {name: shape for name, shape in options.shapes.items() if name not in later}
+    file = read_whole_net(path, weights, replace(options, shapes=first))
+    rest = PlannedGraph(start_at(file.graph, options.start_at))
+    rest = specialize(rest, later, ())
+    inputs = {v.name for v in rest.graph.inputs}
+    kept = {name: form for name, form in file.preprocessing.items() if name in inputs}
+    return replace(file, planned=rest, preprocessing=kept, seconds=perf_counter() - start)
+
+
+def read_whole_net(path: Path, weights: WeightsGiven, options: Options) -> NetFile:
+    """The net from its first layer on; the time is not filled in."""
     if is_artifact(path):
-        file = read_source_net(read_source(path), path, weights, options)
-        return replace(file, seconds=perf_counter() - start)
+        return read_source_net(read_source(path), path, weights, options)
     if path.suffix == ".net" or path == STDIN:
         planned, read = read_language(path, weights, options.shapes, options.outputs)
-        return NetFile(planned, len(planned.graph.nodes), seconds=perf_counter() - start, files=read)
+        return NetFile(planned, len(planned.graph.nodes), files=read)
     state, found = State(options.phase, options.level, frozenset(options.stages)), list[str]()
     reading = (options.shapes, options.outputs, options.lenient, options.dialects)
     net = read_caffe(path, weights, state, *reading, found.append)
@@ -169,10 +185,9 @@ def read_net(path: str | Path, weights: WeightsGiven = None, options: Options | 
         (*found, *missing.values()),
         {name: form for name, (form, _) in kept.items()},
         {image: tensor for _, images in kept.values() for image, tensor in images.items()},
-        perf_counter() - start,
-        missing,
-        net.files,
-        net.dialects,
+        missing_means=missing,
+        files=net.files,
+        dialects=net.dialects,
     )
 
 

@@ -102,7 +102,8 @@ def make_runner(file: NetFiles, reading: dict[str, Any], way: RunConfig, label: 
     if net.endswith(".npz"):
         return RecordedRunner(label, read_all_arrays(Path(net)))
     target = way.target or default_target(net)
-    again = reading["shapes"] or reading["outputs"] or target != default_target(net) or way.passes == "none"
+    changed = reading["shapes"] or reading["outputs"] or reading["start_at"]
+    again = changed or target != default_target(net) or way.passes == "none"
     if is_artifact(net) and not again:
         return CompiledRunner(label, load(net), source_value_names(net))
     options = make_options(reading | {"target": target}, optimize=way.passes == "all")

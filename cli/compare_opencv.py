@@ -29,6 +29,8 @@ def make_opencv_runners(
     files: Sequence[str], reading: dict[str, Any], way: RunConfig, seed: int | None
 ) -> tuple[NetRunner, OpenCVRunner]:
     """A net here and in OpenCV, with the weights of its file, or with the same random ones, named by `seed`."""
+    if reading["start_at"]:
+        raise click.UsageError("--start-at is not for --opencv, which runs nets from their inputs.")
     (net, weights), *more = group_files(files)
     if more or (weights is None and seed is None):
         raise click.UsageError(

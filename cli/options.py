@@ -122,6 +122,9 @@ READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="The shape of an input, in place of the file's.",
     ),
     click.option("--output", metavar="BLOB", multiple=True, help="Return this blob. Default: all that no layer reads."),
+    click.option(
+        "--start-at", metavar="BLOB", multiple=True, help="Make this inner blob an input; drop what only it needs."
+    ),
     click.option("--phase", type=click.Choice(["TEST", "TRAIN"]), default="TEST", help="Use layers of this phase."),
     click.option("--stage", multiple=True, help="Use layers of this stage, in nets with rules."),
     click.option("--level", type=int, default=0, help="Use layers of this level."),
@@ -149,7 +152,7 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def wrapper(**given: Any) -> Any:
-        names = ("shape", "output", *PROTOTXT_OPTIONS)
+        names = ("shape", "output", "start_at", *PROTOTXT_OPTIONS)
         return function(reading={OPTION_FIELDS.get(name, name): given.pop(name) for name in names}, **given)
 
     decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = combine_options(*READING_OPTIONS)

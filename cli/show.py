@@ -70,7 +70,10 @@ OPTION_SPELLINGS = {"folder": "--after-all"}
 def has_compile_options() -> bool:
     """True if an option on the command line requires that the net is compiled again."""
     source = click.get_current_context().get_parameter_source
-    return any(source(name) is ParameterSource.COMMANDLINE for name in ("target", "shape", "output", *PROTOTXT_OPTIONS))
+    return any(
+        source(name) is ParameterSource.COMMANDLINE
+        for name in ("target", "shape", "output", "start_at", *PROTOTXT_OPTIONS)
+    )
 
 
 def make_net_view(net: str, weights: str | None, reading: dict[str, Any], wanted: str, value: Any) -> View:

@@ -1,4 +1,4 @@
-"""Change the input shapes or the outputs of a net, before the passes run."""
+"""Change the input shapes, the outputs or the beginning of a net, before the passes run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .errors import CompileError
 from .ir import Graph
 from .limits import require_size
 from .plan import PlannedGraph
-from .rewrite import live_nodes, retype
+from .rewrite import UniqueNames, live_nodes, retype
 from .suggestion import did_you_mean
 from .types import AtMost, Dim, TensorType
 
@@ -31,6 +31,40 @@ def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
         raise CompileError(f"{graph.name}: {sentence}", advice="Name a value of the net: `cortado show` prints them.")
     returns = tuple((name, graph.values[name]) for name in names)
     return replace(graph, nodes=live_nodes(list(graph.nodes), [v for _, v in returns]), returns=returns)
+
+
+def start_at(graph: Graph, names: Sequence[str]) -> Graph:
+    """The rest of a net behind these values: they become inputs, and what only they need is dropped.
+
+    CompileError if there is no value of such a name, one is an input already, or no output depends on it.
+    """
+    advice = "Name a value of the net: `cortado show` prints them."
+    if unknown := [name for name in names if name not in graph.values]:
+        sentence = f'there is no value "{unknown[0]}" to start at{did_you_mean(unknown[0], graph.values)}'
+        raise CompileError(f"{graph.name}: {sentence}", advice=advice)
+    old = [graph.values[name] for name in dict.fromkeys(names)]
+    if given := [v.name for v in old if v not in graph.producer]:
+        raise CompileError(
+            f'{graph.name}: the net cannot start at "{given[0]}", which no layer computes', advice=advice
+        )
+    new = {v: replace(v) for v in old}
+    fresh = UniqueNames(graph)
+    nodes = [
+        replace(
+            node,
+            inputs=tuple(new.get(v, v) for v in node.inputs),
+            results=tuple(replace(v, name=fresh.fresh(f"{v.name}.computed")) if v in new else v for v in node.results),
+        )
+        for node in graph.nodes
+    ]
+    returns = tuple((name, new.get(v, v)) for name, v in graph.returns)
+    live = live_nodes(nodes, [v for _, v in returns])
+    read = {v for node in live for v in node.inputs} | {v for _, v in returns}
+    if unread := [v.name for v, made in new.items() if made not in read]:
+        outputs = ", ".join(name for name, _ in returns)
+        raise CompileError(f'{graph.name}: no output depends on "{unread[0]}"', advice=f"The outputs are {outputs}.")
+    inputs = tuple(v for v in (*new.values(), *graph.inputs) if v in read)
+    return replace(graph, inputs=inputs, nodes=live, returns=returns)
 
 
 def reshape_inputs(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:

@@ -1,7 +1,8 @@
 """NaN, infinities, negative zero, denormal and largest numbers through every layer, as Caffe's loops have them.
 
 Each layer, alone and behind what it can be fused into, is held to a formula of Caffe's in numpy (tests/edges): by the
-reference, on the CPU with all passes and with none, and by kernels in C; on the GPU by Triton's interpreter (tests/test_triton_kernels.py).
+reference, on the CPU with all passes and with none, and by kernels in C; on the GPU by Triton's interpreter
+(tests/test_triton_kernels.py).
 """
 
 from __future__ import annotations
