@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -98,6 +100,14 @@ def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("text")
     with pytest.raises(ValueError, match=r"text.jpg: it cannot be read as a picture"):
         io.load_image(str(tmp_path / "text.jpg"))
+
+
+def test_scikit_image_is_reached_by_way_of_io(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("skimage", "skimage.io"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    assert io.skimage is sys.modules["skimage"]
+    with pytest.raises(AttributeError, match="nothing"):
+        io.nothing  # noqa: B018
 
 
 def test_ten_crops_are_corners_centre_and_mirrors() -> None:

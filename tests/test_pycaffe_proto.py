@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,9 @@ def test_a_net_is_drawn() -> None:
     assert r'"a:b\n(Convolution)\nkernel size: 3\nstride: 1\npad: 0\nlr mult: 2.0, 1.0"' in text
     assert "(Pooling AVE)" in text and '"data_blob" -> "a:b_Convolution"' in text and "label=8" in text
     assert text.count('\n"a:b_blob" [') == 1 and "#90EE90" in text and "tested" not in text
+    if shutil.which("dot") is None:
+        with pytest.raises(FileNotFoundError, match="apt install graphviz"):
+            draw.draw_net_to_file(n.to_proto(), "net.png")
     both = caffe_pb2.LayerParameter(include=[{}], exclude=[{}])
     with pytest.raises(ValueError, match="only one kind"):
         draw.is_included(both, None)

@@ -128,8 +128,17 @@ def quote(name: str) -> str:
 def draw_net(
     caffe_net: Any, rankdir: str, ext: str = "png", phase: int | None = None, display_lrm: bool = False
 ) -> bytes:
-    """The drawing of a NetParameter as the bytes of a file of a type: "png", "pdf", "svg", "raw"."""
-    made: bytes = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).create(format=ext)
+    """The drawing of a NetParameter as the bytes of a file of a type: "png", "pdf", "svg", "raw".
+
+    FileNotFoundError, saying what to install, without Graphviz.
+    """
+    graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
+    try:
+        made: bytes = graph.create(format=ext)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            "drawing needs Graphviz, whose program dot is not found: apt install graphviz"
+        ) from None
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,14 @@ from .resize import resize_image as resize_image
 from .transformer import Transformer as Transformer
 
 Array = np.ndarray[Any, Any]
+
+
+def __getattr__(name: str) -> Any:
+    """`caffe.io.skimage`, which scripts reach by way of pycaffe's import of it. ImportError if it is not installed."""
+    if name != "skimage":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module("skimage.io")
+    return import_module("skimage")
 
 
 def blobproto_to_array(blob: Any, return_diff: bool = False) -> Array:
