@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Set
 from contextlib import suppress
 from decimal import ROUND_HALF_UP, Decimal
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
@@ -18,26 +19,27 @@ from typing import Any
 
 import numpy as np
 
-TRUE_DIVISION = re.compile(r"^from __future__ import .*\bdivision\b", re.M)
+FUTURE = re.compile(r"^from __future__ import +\(?([\w, ]+)", re.M)
 CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")  # PEP 263
 TRANSPARENT = "surrogateescape"  # decoding that keeps bytes which are no text
 WHOLE_DOUBLES = 2.0**52  # from here on every float64 is a whole number
 
 
-def parse(source: str | bytes, name: str) -> ast.Module:
+def parse(source: str | bytes, name: str, futures: Set[str] = frozenset()) -> ast.Module:
     """The syntax tree, in Python 3, of a text in Python 2, or in Python 3 if it is none in Python 2.
 
-    SyntaxError if it is neither; ImportError without fissix.
+    `futures` are features that hold besides those that it imports from `__future__`. SyntaxError if it is neither;
+    ImportError without fissix.
     """
     text = (source if isinstance(source, str) else decode(source)).expandtabs(8).replace("\r\n", "\n")
     try:
-        translated = translate(text + "\n", name)
+        translated = translate(text + "\n", name, "print_function" in futures)
     except SyntaxError:
         with suppress(SyntaxError):
             return ast.parse(source, name)
         raise
     tree = OldStrings().visit(ast.parse(translated, name))
-    if not TRUE_DIVISION.search(text):
+    if "division" not in futures | features_of(text):
         tree = OldDivision().visit(tree)
     made: ast.Module = ast.fix_missing_locations(tree)
     return made
@@ -52,7 +54,13 @@ def decode(source: bytes) -> str:
         return source.decode("latin-1")
 
 
-def translate(text: str, name: str) -> str:
+def features_of(text: str | bytes) -> set[str]:
+    """What a text imports from `__future__`."""
+    found = FUTURE.findall(text if isinstance(text, str) else decode(text))
+    return {name.strip() for names in found for name in names.split(",")}
+
+
+def translate(text: str, name: str, has_print_function: bool = False) -> str:
     """The text in Python 3's syntax and names. ImportError, saying what to install, without fissix."""
     try:
         with warnings.catch_warnings():
@@ -61,7 +69,8 @@ def translate(text: str, name: str) -> str:
             from fissix.refactor import RefactoringTool, get_fixers_from_package
     except ImportError:
         raise ImportError("translating Python 2 needs fissix: pip install cortado-caffe[pycaffe]") from None
-    for options in ({}, {"print_function": True}):  # the second for a file that calls print(..., file=f)
+    as_function, faults = {"print_function": True}, list[SyntaxError]()
+    for options in (as_function,) if has_print_function else ({}, as_function):  # a file may call print(..., file=f)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -69,8 +78,8 @@ def translate(text: str, name: str) -> str:
                 return str(tool.refactor_string(text, name))
         except ParseError as e:
             line, column = e.context[1]
-            fault = SyntaxError(e.msg, (name, line, column, text.split("\n")[line - 1]))
-    raise fault
+            faults.append(SyntaxError(e.msg, (name, line, column, text.split("\n")[line - 1])))
+    raise faults[0]
 
 
 class OldStrings(ast.NodeTransformer):

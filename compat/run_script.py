@@ -72,9 +72,11 @@ def compile_parts(path: Path, py2: bool) -> Iterator[CodeType]:
         raise ScriptError(f"{path}: {e.strerror or e}") from None
     notebook = path.suffix == ".ipynb"
     sources = [(name, plain_python(text)) for name, text in cells(data, path)] if notebook else [(str(path), data)]
+    futures = set[str]()  # that a notebook's earlier cells have imported hold in the later ones, too
     for name, source in sources:
         try:
-            tree = python2.parse(source, name) if py2 else ast.parse(source, name)
+            tree = python2.parse(source, name, futures) if py2 else ast.parse(source, name)
+            futures |= python2.features_of(source)
             yield from compile_shown(tree, name) if notebook else [compile(tree, name, "exec", dont_inherit=True)]
         except (SyntaxError, ValueError) as e:
             raise syntax_error(e, name, py2) from None

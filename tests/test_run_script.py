@@ -72,7 +72,7 @@ def test_what_cannot_be_run_is_said_in_one_sentence(folder: Path) -> None:
     assert (
         done.stderr.startswith("Error: script.py:2: Missing parentheses") and "put --py2 before its name" in done.stderr
     )
-    assert run(folder, "x = = 1", "--py2").stderr.startswith("Error: script.py:1: bad input: x = = 1")
+    assert run(folder, "print 1\nx = = 1", "--py2").stderr.startswith("Error: script.py:2: bad input: x = = 1")
     for name, text, words in (
         ("a.ipynb", "{", "no Jupyter notebook"),
         ("b.ipynb", '{"cells": [1]}', "no Jupyter notebook"),
@@ -131,6 +131,13 @@ def test_a_script_of_python_2_is_translated(folder: Path) -> None:
 def test_true_division_is_kept_where_the_script_asks_for_it(folder: Path) -> None:
     pytest.importorskip("fissix")
     assert run(folder, "from __future__ import division\nprint 7 / 2\n", "--py2").stdout == "3.5\n"
+
+
+def test_a_feature_of_the_future_holds_in_the_cells_behind(folder: Path) -> None:
+    pytest.importorskip("fissix")
+    sources = ["print (1, 7 / 2)", "from __future__ import print_function, division", "print(1, 7 / 2)"]
+    cells = [{"cell_type": "code", "source": s} for s in sources]
+    assert run(folder, json.dumps({"cells": cells}), "--py2", name="x.ipynb").stdout == "(1, 3)\n1 3.5\n"
 
 
 def test_old_division() -> None:
