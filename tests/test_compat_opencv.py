@@ -273,6 +273,20 @@ def test_what_a_run_took(net: opencv.Net) -> None:
     ticks, timings = net.getPerfProfile()
     assert ticks > 0 and timings.shape == (6,) and timings.dtype == np.float64
     assert timings[5] > 0 and (timings >= 0).all()
+    np.testing.assert_allclose(timings.sum(), ticks)
+
+
+def test_layers_are_timed_once(net: opencv.Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts ask for the profile at each frame."""
+    net.forward()
+    net.getPerfProfile()
+    assert net.live is not None
+    monkeypatch.setattr(net.live, "time_layers", None)  # which nothing calls
+    net.setInput(X + 1)
+    net.forward()
+    ticks, timings = net.getPerfProfile()
+    np.testing.assert_allclose(timings.sum(), ticks)
+    assert opencv.Net().getPerfProfile()[0] == 0
 
 
 def test_a_dump_is_a_graph(net: opencv.Net, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class Net(NetStructure):
         self.results: dict[Key, Array] = {}  # for these values
         self.asked: list[Key] = []  # since an input was set, in order
         self.companions: dict[Key, list[Key]] = {}  # what was asked for after a first one, for the same inputs
+        self.shares: dict[Any, Array] = {}  # of each layer in the time of a run, by what was asked for and shapes
         self.ticks = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -151,16 +152,20 @@ class Net(NetStructure):
         """Nothing: there is no Halide."""
 
     def getPerfProfile(self) -> tuple[int, Array]:
-        """Nanoseconds of the last run, which are OpenCV's ticks, and those of each layer, f64, measured now.
+        """Nanoseconds of the last run, which are OpenCV's ticks, and those of each layer, f64, whose sum that is.
 
-        A layer that was fused into another one takes no time of its own.
+        The layers' shares are measured once for each set of layers that are asked for, and shapes, by running the net
+        step by step. A layer that was fused into another one takes no time of its own.
         """
         with as_opencv():
-            timings = np.zeros(len(self.layers))
-            if self.asked:
+            if not self.asked:
+                return self.ticks, np.zeros(len(self.layers))
+            key = (tuple(self.asked), tuple(x.shape for x in self.values.values()))
+            if key not in self.shares:
                 seconds = self.finalize().time_layers(self.values, self.asked)
-                timings[:] = [seconds.get(layer.number, 0.0) * 1e9 for layer in self.layers.values()]
-            return self.ticks, timings
+                found = np.array([seconds.get(layer.number, 0.0) for layer in self.layers.values()])
+                self.shares[key] = found / max(found.sum(), 1e-12)
+            return self.ticks, self.shares[key] * self.ticks
 
     def compute(self, keys: Sequence[Key]) -> list[Array]:
         """What layers make, for the inputs that are set: what is known already, or a run.
