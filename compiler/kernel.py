@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count, product
 from string import ascii_lowercase
+from weakref import WeakKeyDictionary
 
 from .ir import Graph, Node, Value
 from .ops.fused import Fused
@@ -21,9 +22,16 @@ def canonical_names() -> Iterator[str]:
                 yield word
 
 
+BODIES: WeakKeyDictionary[Node, Graph] = WeakKeyDictionary()  # of nodes that are not fused: several stages ask
+
+
 def kernel_graph(node: Node) -> Graph:
     """The body of a fused node; for any other node, a body with that node only."""
-    return node.op.body if isinstance(node.op, Fused) else build_kernel([node], node.results)
+    if isinstance(node.op, Fused):
+        return node.op.body
+    if (body := BODIES.get(node)) is None:
+        BODIES[node] = body = build_kernel([node], node.results)
+    return body
 
 
 def build_kernel(nodes: list[Node], results: tuple[Value, ...]) -> Graph:
