@@ -46,6 +46,7 @@ from .net_spec import params as params
 from .net_spec import to_proto as to_proto
 from .proto.caffe_pb2 import TEST as TEST
 from .proto.caffe_pb2 import TRAIN as TRAIN
+from .python_layers import trust_python_layers as trust_python_layers
 
 Net = CaffeNet
 __version__ = "1.0.0"  # of Caffe, whose interface this is

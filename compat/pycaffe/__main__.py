@@ -20,6 +20,16 @@ def choose_dialects(context: click.Context, option: click.Parameter, dialects: t
 
 
 command = script_command("python -m cortado.compat.pycaffe", HELP, install)
+
+
+def trust_layers(context: click.Context, option: click.Parameter, trusts: bool) -> None:
+    """Let Python layers run."""
+    MODE.trusts_layers = trusts
+
+
+words = "Import the modules that the nets' Python layers name, and run their code."
+trust = click.Option(["--trust-layers"], is_flag=True, expose_value=False, callback=trust_layers, help=words)
+command.params.insert(0, trust)
 command.params.insert(
     0,
     click.Option(

@@ -16,7 +16,7 @@ from .mode import set_mode_cpu as set_mode_cpu
 from .mode import set_mode_gpu as set_mode_gpu
 from .mode import set_random_seed as set_random_seed
 from .net import CaffeNet as Net
-from .net_parts import LayerView as Layer
+from .python_layers import CaffePythonLayer as Layer
 
 __all__ = ["Blob", "BlobVec", "Layer", "Net", "Timer", "layer_type_list"]
 

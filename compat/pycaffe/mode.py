@@ -17,6 +17,7 @@ class Mode:
     target: str = "cpu"
     dialects: Sequence[str] = ()
     has_warned: bool = False
+    trusts_layers: bool = False
 
 
 MODE = Mode()

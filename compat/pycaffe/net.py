@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ from .memory_data import MemoryBatches
 from .mode import MODE
 from .net_blobs import NetBlobs
 from .net_parts import NetParts
+from .python_layers import PREFIX, run_python_layers
 from .splits import insert_splits
 from .weight_files import copy_weights, save_hdf5, save_weights, share_weights
 
@@ -70,11 +72,13 @@ class CaffeNet(NetParts):
                 dialect=dialect or MODE.dialects,
                 warn=warn,
             )
+            self._live = run_python_layers(self._live, self)
             self._dummies = DummyFillers(self._live.layers)
             self._live.make_inputs(self._dummies.shapes)
             made = {top for layer in self._live.layers for top in layer.tops if not layer.bottoms}
             loose = [name for name in self._live.inputs if name not in made]
-            self._listed = list(insert_splits(loose, self._live.layers))
+            listed = insert_splits(loose, self._live.layers)
+            self._listed = [replace(l, type="Python") if l.type.startswith(PREFIX) else l for l in listed]
             self._blobs_by_name = NetBlobs(self._live, self._listed, sorted(self._live.outputs))
             self._dummies.fill(self.blobs, is_first=True)
         self._memory_batches = MemoryBatches()
