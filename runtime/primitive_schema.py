@@ -59,7 +59,8 @@ class Attribute:
 class PrimitiveSchema:
     """A description of operands and result in words; the least and greatest counts of both; the attributes.
 
-    `mixes_dtypes`: its floating operands and results may differ in dtype: it converts numbers, or one is an index.
+    Operands and results are of one floating dtype, but for `indices`, numbers of operands or, as -1 - number, of
+    results; of any dtype, the same for all, if `moves`; of any dtypes if `converts`.
     """
 
     description: str
@@ -67,7 +68,9 @@ class PrimitiveSchema:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     result_count: tuple[int, int] = (1, 1)
     version: int = 1
-    mixes_dtypes: bool = False
+    indices: tuple[int, ...] = ()
+    moves: bool = False
+    converts: bool = False
 
     def complete(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         """The attributes with their defaults. ValueError if one is unknown, missing or of a wrong type."""

@@ -49,7 +49,7 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         (1, 1),
         {**WINDOW, "mask": FLAG},
         (1, 2),
-        mixes_dtypes=True,
+        indices=(-2,),
     ),
     "avg_pool": PrimitiveSchema(
         "x [N,C,*S]; the divisor is the window clipped to the padded image, or to the image if `include_pad` is false",
@@ -60,7 +60,7 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         "tensors of the result's shape or, with an axis in `axes`, of the shape of the result's dims from this axis on",
         (0, MANY),
         {"code": Attribute("lines of [function, argument, ...]"), "axes": Attribute("a list of axes or nulls")},
-        mixes_dtypes=True,
+        converts=True,
     ),
     "lrn": PrimitiveSchema(
         "x [N,C,*S]",
@@ -112,7 +112,7 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
             "scale": Attribute("a list of whole numbers", (2,)),
             "cut": Attribute("a list of whole numbers", (0,)),
         },
-        mixes_dtypes=True,
+        indices=(1,),
     ),
     "correlation": PrimitiveSchema(
         "two images [N,C,H,W]: for each pair of displacements, multiples of `step` up to `displacement`, the mean "

@@ -139,20 +139,25 @@ class Resample(Op):
         if self.filter not in ("nearest", "linear", "cubic"):
             raise ValueError(f'filter is "nearest", "linear" or "cubic", not "{self.filter}"')
         if self.filter == "nearest":
-            places = self.nearest_places(sizes)
+            places = self.nearest_places(sizes, [torch.tensor([0.0, o - 1]) for o in self.sizes])  # they never fall
             if int(places.min()) < 0 or int(places.max()) >= sizes[0] * sizes[1]:
                 raise ValueError(f"from {sizes} to {list(self.sizes)} the fork reads outside of the image")
         return x.with_shape(n, c, *self.sizes)
 
-    def positions(self, sizes: Sequence[int]) -> tuple[Tensor, Tensor, list[float]]:
-        """The places of rows and of columns in f32, and the quotients of the sizes."""
+    def positions(
+        self, sizes: Sequence[int], results: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, list[float]]:
+        """The places of rows and of columns in f32, and the quotients of the sizes.
+
+        `results` are the rows and the columns of the result that are asked for (default: all).
+        """
         fy, fx = (torch.tensor(i, dtype=torch.float32) / o for i, o in zip(sizes, self.sizes, strict=True))
-        rows, columns = (torch.arange(o, dtype=torch.float32) for o in self.sizes)
+        rows, columns = results or [torch.arange(o, dtype=torch.float32) for o in self.sizes]
         return rows * fy + fx / 2 - 0.5, columns * fx + fy / 2 - 0.5, [float(fy), float(fx)]
 
-    def nearest_places(self, sizes: Sequence[int]) -> Tensor:
-        """The place that each result reads, in the rows of a plane, one after another."""
-        rows, columns, _ = self.positions(sizes)
+    def nearest_places(self, sizes: Sequence[int], results: Sequence[Tensor] | None = None) -> Tensor:
+        """The place that each result reads, in the rows of a plane, one after another; `results` as in positions."""
+        rows, columns, _ = self.positions(sizes, results)
         return round_away(rows)[:, None] * sizes[1] + round_away(columns)
 
     def reference(self, x: Tensor) -> Tensor:

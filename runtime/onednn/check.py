@@ -49,12 +49,18 @@ def check_call(step: Step, plan: Plan) -> None:
 
 
 def check_dtypes(step: Step, plan: Plan) -> None:
-    """ArtifactError if floating operands and results of a step differ in dtype, unless the primitive may mix them."""
-    names = (*step.operands, *step.results)
-    dtypes = {(plan.slots.get(name) or plan.weights[name]).dtype for name in names}
-    floating = sorted(dtype for dtype in dtypes if DTYPES[dtype].is_floating_point)
-    fits = len(floating) <= 1 or PRIMITIVE_TABLE[step.kind].mixes_dtypes
-    require(fits, f"step {step.label!r} ({step.kind}) mixes {' and '.join(floating)}")
+    """ArtifactError if operands and results are not of the dtypes that the primitive takes together."""
+    schema = PRIMITIVE_TABLE[step.kind]
+    if schema.converts or step.kind not in IMPLEMENTATIONS:
+        return
+    numbered = [*enumerate(step.operands), *((-1 - i, name) for i, name in enumerate(step.results))]
+    dtypes = sorted({dtype_of(name, plan) for i, name in numbered if i not in schema.indices})
+    fits = len(dtypes) <= 1 and (schema.moves or all(DTYPES[dtype].is_floating_point for dtype in dtypes))
+    require(fits, f"step {step.label!r} ({step.kind}) cannot be of {' and '.join(dtypes)}")
+
+
+def dtype_of(name: str, plan: Plan) -> str:
+    return plan.slots[name].dtype if name in plan.slots else plan.weights[name].dtype
 
 
 def check_code(code: Sequence[Sequence[Any]], axes: Sequence[int | None], operands: int) -> None:
