@@ -8,7 +8,8 @@
     y = relu(b)
 
 One rule per function below; its docstring is the reason that the note gives. Outputs keep their names: an output whose
-node is removed returns the replacement. Left alone: all that no rule matches.
+node is removed returns the replacement. Nodes that are equal afterwards are merged. Left alone: all that no rule
+matches.
 """
 
 from __future__ import annotations
@@ -24,11 +25,19 @@ from ..compiler.ops.resize import Interp, Upsample
 from ..compiler.ops.shape import Concat, Flatten, Reinterpret, Relayout, Reshape, Slice
 from ..compiler.rewrite import Writer
 from .context import Context
+from .eliminate_common_subexpressions import eliminate_common_subexpressions
 
 Rule = Callable[[Node, Writer], Value | None]
 
 
 def simplify(graph: Graph, context: Context) -> Graph:
+    while (made := simplify_once(graph, context)) is not graph:
+        graph = eliminate_common_subexpressions(made, context)  # nodes whose operands are the same by now
+    return graph
+
+
+def simplify_once(graph: Graph, context: Context) -> Graph:
+    """The net with each node simplified by the first rule that matches it; the same graph if none does."""
     writer, changed = Writer(graph), False
     for node in graph.nodes:
         made = None
