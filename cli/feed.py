@@ -18,7 +18,7 @@ from ..runtime.artifact import Preprocessing
 from ..runtime.framing import Framing
 from ..runtime.pictures import open_picture
 from ..runtime.plan import upper_bound
-from ..runtime.preprocess import Array, prepare, read_array
+from ..runtime.preprocess import Array, picture_shape, prepare, read_array
 from .options import PictureOptions
 from .pictures import merge_preprocessing
 from .screen import warn
@@ -188,10 +188,8 @@ def read_picture(net: Net, name: str, path: Path, pictures: PictureOptions) -> t
     image = net.artifact.weights[kept.mean_image].numpy() if kept.mean_image else None
     form, image = merge_preprocessing(pictures, kept, image)
     form.require_fits(name, net.plan.slots[name].dims, image.shape if image is not None else None)
-    shape = net.plan.slots[name].bounds
-    if len(shape) != 4:
-        raise ValueError(f"{path}: a picture needs an input [N,C,H,W], and this one is {list(shape)}")
-    picture, size = open_picture(path, shape[1]), (shape[2], shape[3])
+    channels, size = picture_shape(net.plan.slots[name].bounds, path)
+    picture = open_picture(path, channels)
     frame = Framing.of((picture.height, picture.width), form, size)
     return prepare(picture, size, form, image), GivenPicture(path, picture, form, frame)
 

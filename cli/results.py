@@ -64,7 +64,7 @@ class Numbers:
     def print(self) -> None:
         numbers = f"{self.low:.6g} to {self.high:.6g}, mean {self.mean:.6g}"
         if self.output.pictures:
-            click.echo(self.output.heading(0, 1))
+            click.echo(f"{self.output.name}, {', '.join(self.output.pictures)}:")  # the numbers are of all of them
         click.echo(f"{self.output.name} {list(self.output.shape)}: {numbers}")
 
 

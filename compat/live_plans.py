@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor
 from ..compilation import Options
 from ..compiler.errors import CompileError, Loc
 from ..compiler.ir import Constant, Graph
-from ..compiler.rewrite import Writer, live_nodes, retype
+from ..compiler.rewrite import Writer, retype
+from ..compiler.specialize import select_returns
 from ..compiler.targets import targets
 from ..driver import Compilation, compile_graph
 from ..frontends.caffe.register import registered_layers
@@ -101,10 +101,7 @@ class WantedNet:
 def select_values(graph: Graph, wanted: Sequence[str]) -> Graph:
     """The part of a graph that some of the values that it returns depend on, with the inputs that this reads."""
     values = dict(graph.returns)
-    returns = tuple((name, values[name]) for name in wanted)
-    nodes = live_nodes([*graph.nodes], [v for _, v in returns])
-    read = {v for n in nodes for v in n.inputs} | {v for _, v in returns}
-    return replace(graph, inputs=tuple(v for v in graph.inputs if v in read), nodes=nodes, returns=returns)
+    return select_returns(graph, [(name, values[name]) for name in wanted])
 
 
 def share_constants(graph: Graph, known: dict[str, Constant]) -> Graph:

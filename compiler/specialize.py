@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from .errors import CompileError
-from .ir import Graph
+from .ir import Graph, Value
 from .limits import require_size
 from .plan import PlannedGraph
 from .rewrite import UniqueNames, live_nodes, retype
@@ -58,13 +58,19 @@ def start_at(graph: Graph, names: Sequence[str]) -> Graph:
         for node in graph.nodes
     ]
     returns = tuple((name, new.get(v, v)) for name, v in graph.returns)
-    live = live_nodes(nodes, [v for _, v in returns])
-    read = {v for node in live for v in node.inputs} | {v for _, v in returns}
-    if unread := [v.name for v, made in new.items() if made not in read]:
+    whole = replace(graph, inputs=(*new.values(), *graph.inputs), nodes=tuple(nodes))
+    rest = select_returns(whole, returns)
+    if unread := [v.name for v, made in new.items() if made not in rest.inputs]:
         outputs = ", ".join(name for name, _ in returns)
         raise CompileError(f'{graph.name}: no output depends on "{unread[0]}"', advice=f"The outputs are {outputs}.")
-    inputs = tuple(v for v in (*new.values(), *graph.inputs) if v in read)
-    return replace(graph, inputs=inputs, nodes=live, returns=returns)
+    return rest
+
+
+def select_returns(graph: Graph, returns: Sequence[tuple[str, Value]]) -> Graph:
+    """The part of a graph that these outputs depend on, with the inputs that it reads."""
+    nodes = live_nodes([*graph.nodes], [v for _, v in returns])
+    read = {v for n in nodes for v in n.inputs} | {v for _, v in returns}
+    return replace(graph, inputs=tuple(v for v in graph.inputs if v in read), nodes=nodes, returns=tuple(returns))
 
 
 def reshape_inputs(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:

@@ -131,14 +131,14 @@ class Net:
         input that they are for (default: the first of 1 or 3 channels). ValueError if one cannot be read, or the net
         takes no pictures.
         """
-        from .preprocess import picture_input, prepare, to_picture
+        from .preprocess import picture_input, picture_shape, prepare, to_picture
 
         name = picture_input({name: spec.dims for name, spec in self.inputs.items()}, input)
-        slot, form = self.plan.slots[name], self.artifact.preprocessing.get(name, Preprocessing())
+        form = self.artifact.preprocessing.get(name, Preprocessing())
         mean = self.artifact.weights[form.mean_image].numpy() if form.mean_image else None
-        _, channels, height, width = slot.bounds
-        ready = [prepare(to_picture(p, channels), (height, width), form, mean) for p in pictures]
-        return np.stack(ready) if ready else np.empty((0, channels, *(form.crop or (height, width))), np.float32)
+        channels, size = picture_shape(self.plan.slots[name].bounds, f'input "{name}"')
+        ready = [prepare(to_picture(p, channels), size, form, mean) for p in pictures]
+        return np.stack(ready) if ready else np.empty((0, channels, *(form.crop or size)), np.float32)
 
     def bind(self, inputs: Any = None, /, **named: Any) -> Callable[[], dict[str, Tensor]]:
         """A net for a GPU over these very arrays, which lie there: `run = net.bind(data=x)`, then `run()["prob"]`.

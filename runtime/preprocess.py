@@ -12,7 +12,7 @@ import numpy as np
 
 from .framing import Framing
 from .pictures import open_picture
-from .preprocessing import Preprocessing
+from .preprocessing import Preprocessing, Size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,9 +31,15 @@ def read_input(path: str | Path, shape: Sequence[int], form: Preprocessing, mean
     if path.suffix.lower() in (".npy", ".npz"):
         array = read_array(path)
         return array[0] if array.ndim == len(shape) and array.shape[:1] == (1,) else array
+    channels, size = picture_shape(shape, path)
+    return prepare(open_picture(path, channels), size, form, mean_image)
+
+
+def picture_shape(shape: Sequence[int], given: object) -> tuple[int, Size]:
+    """The channels and the (height, width) of an input [N,C,H,W]. ValueError, begun with `given`, for another."""
     if len(shape) != 4:
-        raise ValueError(f"{path}: a picture needs an input [N,C,H,W], and this one is {list(shape)}")
-    return prepare(open_picture(path, shape[1]), (shape[2], shape[3]), form, mean_image)
+        raise ValueError(f"{given}: a picture needs an input [N,C,H,W], and this one is {list(shape)}")
+    return shape[1], (shape[2], shape[3])
 
 
 def picture_input(inputs: Mapping[str, Sequence[object]], wanted: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from cortado.cli.options import PRESET_NAMES
 from cortado.runtime.artifact import write
 from cortado.runtime.framing import Framing
 from cortado.runtime.preprocessing import Preprocessing
+
+from .shared import ROOT, SHARED
+
+SSD = SHARED / "models" / "mobilenet-ssd"
 
 # One prior box for the whole image; its class 2 has a logit of 10 times the mean red of the picture, as conv1 sees it.
 DETECTOR = """
@@ -212,6 +217,8 @@ def test_prepare_does_what_run_does(folder: Path) -> None:
     compile_text("net n(x: f32[1,5]) {\n    y = relu(x)\n    return y\n}")
     with pytest.raises(ValueError, match="pictures go to an input"):
         cortado.load("net.cortado").prepare("p.png")
+    with pytest.raises(ValueError, match=r'input "x": a picture needs an input \[N,C,H,W\]'):
+        cortado.load("net.cortado").prepare("p.png", input="x")
 
 
 @pytest.mark.parametrize(
@@ -239,3 +246,18 @@ def test_presets(detector: Path) -> None:
     output("--input", "p.png", "--preset", "mobilenet-ssd", "--scale", "1", "--output-file", "y.npz")
     with np.load("y.npz") as arrays:
         np.testing.assert_allclose(arrays["data"].ravel(), np.array([30, 20, 10]) - 127.5, rtol=1e-6)
+
+
+@pytest.mark.skipif(not SSD.exists(), reason="the published models are not here")
+def test_the_detections_that_the_page_shows(folder: Path) -> None:
+    """docs/pictures.md prints what MobileNet-SSD finds in one of its own pictures."""
+    page = (ROOT / "docs" / "pictures.md").read_text("utf-8")
+    shown = re.findall(r"^      (\d\.\d+) +(\d+) +(\d+) +(\d+) +(\d+)  (\d+) (\w+)$", page, re.M)
+    assert len(shown) == 5
+    options = driver.Options(target="onednn", preprocessing={"data": cortado.PRESETS["mobilenet-ssd"]})
+    files = (SSD / "MobileNetSSD_deploy.prototxt", SSD / "MobileNetSSD_deploy.caffemodel")
+    write("net.cortado", driver.compile_net(*files, options).artifact)
+    rows = json.loads(output("--input", SSD / "004545.jpg", "--json"))["outputs"]["detection_out"]["detections"]
+    for (score, *box, label, _), row in zip(shown, rows[:5], strict=True):
+        assert row["label"] == int(label) and row["score"] == pytest.approx(float(score), abs=1e-4)
+        assert row["box"] == pytest.approx([float(n) for n in box], abs=1)
