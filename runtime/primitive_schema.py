@@ -124,8 +124,13 @@ LAUNCH_ATTRIBUTES: Mapping[str, Attribute] = {
     "shared": Attribute("bytes of shared memory", 0),
     "grid": Attribute("a grid of three numbers"),
     "arguments": Attribute("a kernel's parameters"),
+    "cuda": Attribute("a whole number", 0),
 }
-"""The attributes of a kernel launch on a GPU."""
+"""The attributes of a kernel launch on a GPU.
+
+`cuda`: the CUDA release whose assembler made the machine code, 1000 × major + 10 × minor as cuDriverGetVersion counts;
+0 if the file does not say.
+"""
 
 
 def is_variants(value: Any) -> bool:

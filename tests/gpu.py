@@ -36,6 +36,11 @@ class GpuUnderTest:
         self.log.unlink(missing_ok=True)
 
     @property
+    def allocations(self) -> list[dict[str, Any]]:
+        """The log entries of memory for values; beside them each kernel takes a byte (see `unload_module`)."""
+        return [entry for entry in self.log_entries("cuMemAlloc") if entry["bytes"] > 1]
+
+    @property
     def refusals(self) -> list[dict[str, Any]]:
         return [entry for entry in self.log_entries() if "refused" in entry]
 

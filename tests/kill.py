@@ -72,7 +72,7 @@ def fill_cache(folder: Path) -> None:
 
     def machine_code(job: aot.Job) -> aot.MachineCode:
         code = random.Random(str(job)).randbytes(200_000)
-        return aot.MachineCode(code, shared=0, warps=4, stages=2, registers=32, spilled=0, wgmma=0)
+        return aot.MachineCode(code, shared=0, warps=4, stages=2, registers=32, spilled=0, wgmma=0, cuda=0)
 
     os.environ["CORTADO_CACHE"] = str(folder / "out")
     aot.run_worker = run_worker  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,23 @@ def test_a_gpu_that_the_net_was_not_compiled_for(
     monkeypatch.setenv("FAKECUDA_CAPABILITY", capability)
     with pytest.raises(ArtifactError, match=rf"'scale' was compiled for sm_80 and sm_90, .*\({name}\)"):
         Net.from_artifact(chain())
+
+
+def test_a_driver_that_is_older_than_the_code(gpu: GpuUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code of CUDA 13.4 runs with drivers of 13.0, and that of 12.8 with 12.0 and newer; an older file does not say."""
+    for version, runs in ((13000, (0, 12080, 13040)), (12020, (0, 12080)), (12000, (0, 12090))):
+        monkeypatch.setenv("FAKECUDA_VERSION", str(version))
+        shutil.copy(gpu.library, other := gpu.library.with_name(f"driver-{version}.so"))
+        monkeypatch.setenv("CORTADO_LIBCUDA", str(other))
+        for cuda in runs:
+            Net.from_artifact(chain(cuda=cuda))
+    expected = (
+        r"'scale' was assembled by CUDA 13\.4, so it needs a driver for CUDA 13\.0 \(580 or newer\), "
+        r"and the driver here is for CUDA 12\.0; update the driver, or compile the net again with a Triton that brings "
+        r"an older assembler"
+    )
+    with pytest.raises(ArtifactError, match=expected):
+        Net.from_artifact(chain(cuda=13040))
 
 
 def test_too_little_shared_memory(gpu: GpuUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:

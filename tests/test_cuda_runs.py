@@ -18,7 +18,9 @@ from torch import Tensor
 from cortado.runtime import Net
 from cortado.runtime.artifact import Artifact, Plan, Slot, Step
 from cortado.runtime.cuda import instance, program
-from cortado.runtime.cuda.device import device
+from cortado.runtime.cuda.device import Stream, device
+from cortado.runtime.cuda.driver import CudaError
+from cortado.runtime.cuda.modules import Kernel
 
 from .gpu import GpuUnderTest, cubin
 from .launches import AFFINE, ROWS, affine, chain
@@ -43,6 +45,43 @@ def test_a_net_gives_its_memory_back(gpu: GpuUnderTest) -> None:
         ("cuGraphInstantiate", "cuGraphExecDestroy"),
     ]:
         assert order.count(made) == order.count(gone) > 0, made
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["in this thread", "in another"])
+def test_a_net_that_goes_while_another_library_captures(gpu: GpuUnderTest, elsewhere: bool) -> None:
+    """torch captures in mode "global", in which freeing memory would invalidate what it captures."""
+    net = Net.from_artifact(chain())
+    calls, graph = device().driver, c_void_p()
+    with device().make_current():
+        torchs = Stream(device())
+        calls.cuStreamBeginCapture_v2(torchs.handle, 0)
+        if elsewhere:
+            kept = [net]
+            del net
+            thread = threading.Thread(target=kept.clear)
+            thread.start()
+            thread.join()
+        else:
+            del net
+        assert {"cuMemFree", "cuModuleUnload", "cuGraphExecDestroy"} <= set(gpu.call_names)
+        calls.cuStreamEndCapture(torchs.handle, byref(graph))
+        calls.cuStreamBeginCapture_v2(torchs.handle, 0)
+        with pytest.raises(CudaError, match="cuMemFree_v2"):  # the stand-in refuses it otherwise
+            calls.cuMemFree_v2(0)
+        with pytest.raises(CudaError, match="cuStreamEndCapture"):
+            calls.cuStreamEndCapture(torchs.handle, byref(graph))
+    gpu.clear_log()
+
+
+def test_code_is_unloaded_when_the_gpu_has_finished(gpu: GpuUnderTest) -> None:
+    """Which CUDA waits for where it frees memory; waiting for the whole context would disturb captures."""
+    device().set_current()
+    kernel = Kernel(device(), "scale", cubin({"scale": AFFINE}), 0)
+    (fence,) = gpu.log_entries("cuMemAlloc")
+    gpu.clear_log()
+    del kernel
+    assert gpu.call_names == ["cuMemFree", "cuModuleUnload"]
+    assert gpu.log_entries("cuMemFree")[0]["address"] == fence["address"]
 
 
 def test_a_thread_keeps_its_own_context(gpu: GpuUnderTest) -> None:
@@ -73,7 +112,7 @@ def test_threads_share_weights_and_not_memory(gpu: GpuUnderTest) -> None:
     (program,) = net.programs.values()
     instances = len(program.pool)  # type: ignore[attr-defined]
     assert 1 <= instances <= 3
-    assert gpu.call_names.count("cuMemAlloc") == 1 + 2 * instances and gpu.call_names.count("cuModuleLoadData") == 2
+    assert len(gpu.allocations) == 1 + 2 * instances and gpu.call_names.count("cuModuleLoadData") == 2
 
 
 def test_a_run_waits_for_the_last_run_of_its_memory(gpu: GpuUnderTest) -> None:

@@ -133,7 +133,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def machine_code(job: aot.Job) -> aot.MachineCode:
     code = random.Random(str(job)).randbytes(3000)
-    return aot.MachineCode(code, shared=0, warps=4, stages=2, registers=32, spilled=0, wgmma=0)
+    return aot.MachineCode(code, shared=0, warps=4, stages=2, registers=32, spilled=0, wgmma=0, cuda=0)
 
 
 def compile_all() -> bool:

@@ -19,7 +19,7 @@ from cortado.compiler.errors import CompileError
 from cortado.compiler.ir import Graph
 from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.targets import target
-from cortado.compiler.targets.cuda import aot, source, tiles
+from cortado.compiler.targets.cuda import aot, machine_code, source, tiles
 from cortado.compiler.targets.cuda.aot import compile_machine_code
 from cortado.compiler.targets.cuda.expr import Expr, ExprBuilder
 from cortado.compiler.targets.cuda.view import View, contiguous, view_of
@@ -172,6 +172,37 @@ def test_what_has_no_kernel_runs_on_the_host() -> None:
 def test_a_size_known_only_later_is_refused_or_left_to_the_host() -> None:
     with pytest.raises(CompileError, match="known only when the net runs"):
         view_of(Slot("f32", ("?8", 3, 4, 4), at=0))
+
+
+PIPELINED = """
+$L__func_begin0:
+\tcp.async.cg.shared.global [ %r1 + 0 ], [ %rd1 + 0 ], 0x10, %r2;
+$L__BB0_1:
+\tcp.async.wait_group 0x1;
+\tbar.sync 0;
+\tfence.proxy.async.shared::cta;
+\twgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {%f1};
+\t@%p1 bra $L__BB0_1;
+\tret;
+"""
+FENCE = "\tfence.proxy.async.shared::cta;\n"
+
+
+@pytest.mark.parametrize(
+    ("ptx", "expected"),
+    [
+        (PIPELINED, True),
+        (PIPELINED.replace(FENCE, ""), False),
+        (PIPELINED.replace(FENCE, "").replace("$L__BB0_1:\n", f"{FENCE}$L__BB0_1:\n", 1), False),
+        (PIPELINED.replace(FENCE, "").replace("\t@%p1", f"{FENCE}\t@%p1"), False),
+        (PIPELINED.replace(FENCE, f"\t@%p2 bra $L__BB0_2;\n{FENCE}$L__BB0_2:\n"), False),
+        (PIPELINED.replace("cp.async.wait_group 0x1", "mbarrier.try_wait").replace(FENCE, ""), True),
+    ],
+    ids=["in the loop", "nowhere", "before the loop", "behind the product", "on one path only", "no cp.async"],
+)
+def test_a_fence_stands_before_each_product(ptx: str, expected: bool) -> None:
+    """Between an asynchronous copy's arrival and wgmma, on every path: one elsewhere in the kernel does not help."""
+    assert machine_code.has_required_fence(ptx) is expected
 
 
 def test_text_binds_as_python_does() -> None:

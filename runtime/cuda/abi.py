@@ -32,7 +32,6 @@ DRIVER_FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
     "cuDevicePrimaryCtxRetain": (HandleOut, c_int),
     "cuCtxGetCurrent": (HandleOut,),
     "cuCtxSetCurrent": (c_void_p,),
-    "cuCtxSynchronize": (),
     "cuModuleLoadData": (HandleOut, c_void_p),
     "cuModuleUnload": (c_void_p,),
     "cuModuleGetFunction": (HandleOut, c_void_p, c_char_p),
@@ -52,6 +51,7 @@ DRIVER_FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
     "cuEventRecord": (c_void_p, c_void_p),
     "cuEventDestroy_v2": (c_void_p,),
     "cuLaunchKernel": (c_void_p, *[c_uint] * 7, c_void_p, POINTER(c_void_p), POINTER(c_void_p)),
+    "cuThreadExchangeStreamCaptureMode": (POINTER(c_int),),
     "cuStreamBeginCapture_v2": (c_void_p, c_int),
     "cuStreamEndCapture": (c_void_p, HandleOut),
     "cuGraphInstantiateWithFlags": (HandleOut, c_void_p, c_ulonglong),
@@ -80,10 +80,11 @@ SUCCESS = 0
 OUT_OF_MEMORY = 2
 COMPUTE_MAJOR, COMPUTE_MINOR, SHARED_PER_BLOCK_OPTIN = 75, 76, 97  # CUdevice_attribute
 MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+SHARED_CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, in per cent of the most
 DEFAULT_SHARED_LIMIT = 48 << 10
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: it does not wait for the legacy default stream
 DISABLE_TIMING = 2  # CU_EVENT_DISABLE_TIMING
-CAPTURE_RELAXED = 2  # allows freeing the memory of another net during capture
+CAPTURE_RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED: allows freeing the memory of another net during capture
 TENSOR_MAP_BYTES, TENSOR_MAP_ALIGNMENT = 128, 64
 TENSOR_MAP_DTYPES: Mapping[str, tuple[int, int]] = {"f16": (6, 2), "f32": (7, 4), "bf16": (9, 2)}
 """By dtype: CUtensorMapDataType and bytes per element."""

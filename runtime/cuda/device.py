@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..plan import ArtifactError
 from .abi import (
+    CAPTURE_RELAXED,
     COMPUTE_MAJOR,
     COMPUTE_MINOR,
     DISABLE_TIMING,
@@ -23,7 +24,10 @@ from .driver import CudaError, Driver, driver
 
 
 class Device:
-    """A GPU and its primary context, which torch uses too; retained until the process ends."""
+    """A GPU and its primary context, which torch uses too; retained until the process ends.
+
+    `cuda`: the newest CUDA release that the driver supports, 1000 × major + 10 × minor.
+    """
 
     def __init__(self, calls: Driver, ordinal: int) -> None:
         self.driver = calls
@@ -36,6 +40,9 @@ class Device:
         except CudaError as error:
             raise ArtifactError(f"CUDA cannot be used here: {error}") from None
         self.context = context
+        version = c_int()
+        calls.cuDriverGetVersion(byref(version))
+        self.cuda = version.value
         self.capability = self.attribute(COMPUTE_MAJOR), self.attribute(COMPUTE_MINOR)
         self.shared_limit = self.attribute(SHARED_PER_BLOCK_OPTIN)
         name = create_string_buffer(256)
@@ -69,6 +76,20 @@ class Device:
             yield
         finally:
             self.driver.cuCtxSetCurrent(before)
+
+    @contextmanager
+    def ignore_captures(self) -> Iterator[None]:
+        """Calls inside the `with` block belong to no capture, and leave those of other threads and libraries valid.
+
+        By default a call that frees memory or unloads code invalidates every capture of mode "global", which is torch's
+        default, in any thread (cuThreadExchangeStreamCaptureMode).
+        """
+        mode = c_int(CAPTURE_RELAXED)
+        self.driver.cuThreadExchangeStreamCaptureMode(byref(mode))
+        try:
+            yield
+        finally:
+            self.driver.cuThreadExchangeStreamCaptureMode(byref(mode))
 
     def allocate(self, nbytes: int, what: str) -> Buffer:
         """Allocate memory, aligned to 256 bytes. ArtifactError, which names its use `what`, if there is not enough."""
@@ -135,10 +156,13 @@ class Event:
 
 
 def release_with_owner(owner: object, device: Device, release: Callable[[int], None], handle: int) -> None:
-    """Release a GPU resource when its owner is collected; at process exit the driver releases all."""
+    """Release a GPU resource when its owner is collected; at process exit the driver releases all.
+
+    The garbage collector may do so at any time, also while another library captures a graph.
+    """
 
     def finalize() -> None:
-        with suppress(CudaError), device.make_current():  # a finalizer cannot report errors
+        with suppress(CudaError), device.make_current(), device.ignore_captures():  # a finalizer cannot report errors
             release(handle)
 
     weakref.finalize(owner, finalize).atexit = False

@@ -12,17 +12,23 @@ from torch import Tensor
 
 from ..plan import ArtifactError
 from ..resources import Resources
-from .abi import DEFAULT_SHARED_LIMIT, MAX_DYNAMIC_SHARED
+from .abi import DEFAULT_SHARED_LIMIT, MAX_DYNAMIC_SHARED, SHARED_CARVEOUT, Pointer
 from .device import Device, release_with_owner
 from .driver import Driver
 
 ARCHITECTURE = re.compile(r"sm_(\d+)(\d)")
+DRIVERS: Mapping[int, str] = {12000: "525", 13000: "580"}
+"""The first driver for Linux of each major CUDA release, by NVIDIA's table of minor version compatibility."""
 
 
 class Kernel:
-    """A loaded GPU function, whose blocks use `shared` bytes of dynamic shared memory."""
+    """A loaded GPU function, whose blocks use `shared` bytes of dynamic shared memory.
 
-    def __init__(self, device: Device, name: str, cubin: Tensor, shared: int) -> None:
+    `cuda`: the CUDA release whose assembler made the code; 0 if that is unknown.
+    """
+
+    def __init__(self, device: Device, name: str, cubin: Tensor, shared: int, cuda: int = 0) -> None:
+        require_driver(device, name, cuda)
         if shared > device.shared_limit:
             raise ArtifactError(
                 f"kernel {name!r} needs {shared:,} bytes of shared memory, and a block of {device} has "
@@ -30,19 +36,47 @@ class Kernel:
             )
         calls, self.name, self.shared = device.driver, name, shared
         image = cubin.contiguous()
-        module, function = c_void_p(), c_void_p()
+        fence, module, function = Pointer(), c_void_p(), c_void_p()
+        calls.cuMemAlloc_v2(byref(fence), 1)
         calls.cuModuleLoadData(byref(module), image.data_ptr())
-        release_with_owner(self, device, partial(unload_module, calls), module.value or 0)
+        release_with_owner(self, device, partial(unload_module, calls, fence.value), module.value or 0)
         calls.cuModuleGetFunction(byref(function), module, name.encode())
         self.function = function.value or 0
         if shared > DEFAULT_SHARED_LIMIT:
             calls.cuFuncSetAttribute(self.function, MAX_DYNAMIC_SHARED, shared)
+            calls.cuFuncSetAttribute(self.function, SHARED_CARVEOUT, 100)  # else the driver may fit fewer blocks
 
 
-def unload_module(calls: Driver, module: int) -> None:
-    """Unload a module once the GPU has finished its work."""
-    calls.cuCtxSynchronize()
+def unload_module(calls: Driver, fence: int, module: int) -> None:
+    """Unload a module once the GPU has finished its work, for which freeing the memory `fence` waits.
+
+    cuMemFree waits for all streams (CUDA C++ Programming Guide, "Stream Ordered Memory Allocator"), and a finalizer may
+    call it while another library captures a graph; cuCtxSynchronize would invalidate the capture.
+    """
+    calls.cuMemFree_v2(fence)
     calls.cuModuleUnload(module)
+
+
+def require_driver(device: Device, name: str, cuda: int) -> None:
+    """ArtifactError if the driver is too old for machine code that was made by a CUDA release's assembler.
+
+    Machine code of CUDA 13.4 runs with drivers of 13.0 and newer: of the same major release or a later one (NVIDIA,
+    CUDA Compatibility, "Minor Version Compatibility").
+    """
+    least = cuda // 1000 * 1000
+    if device.cuda < least:
+        known = f" ({DRIVERS[least]} or newer)" if least in DRIVERS else ""
+        made, needed, here = map(format_release, (cuda, least, device.cuda))
+        raise ArtifactError(
+            f"kernel {name!r} was assembled by CUDA {made}, so it needs a driver for CUDA {needed}{known}, and the "
+            f"driver here is for CUDA {here}; update the driver, or compile the net again with a Triton that brings an older "
+            "assembler"
+        )
+
+
+def format_release(cuda: int) -> str:
+    """A CUDA release as people write it: 12080 is 12.8."""
+    return f"{cuda // 1000}.{cuda % 1000 // 10}"
 
 
 def load_kernel(
@@ -55,9 +89,9 @@ def load_kernel(
     cubins = resources.binaries
     architecture = choose_architecture(device, cubins, attributes)
     here = {**attributes, **attributes["variants"].get(architecture, {})}
-    name, shared = here["kernel"], here["shared"]
+    name, shared, cuda = here["kernel"], here["shared"], here["cuda"]
     key = f"{name}.{architecture}"
-    return resources.packed_weights.get((key, shared), lambda: Kernel(device, name, cubins[key], shared)), here
+    return resources.packed_weights.get((key, shared), lambda: Kernel(device, name, cubins[key], shared, cuda)), here
 
 
 def choose_architecture(device: Device, cubins: Mapping[str, Tensor], attributes: Mapping[str, Any]) -> str:

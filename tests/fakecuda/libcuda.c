@@ -1,7 +1,7 @@
 /* A stand-in for CUDA's driver, on the host's memory: it does what is asked, tells it, and refuses what is wrong.
 
-   One JSON object a line goes to the file that FAKECUDA_LOG names. FAKECUDA_CAPABILITY ("90"), FAKECUDA_MEMORY (bytes)
-   and FAKECUDA_DEVICES (how many) describe the machine, and are read when CUDA is initialised.
+   One JSON object a line goes to the file that FAKECUDA_LOG names. FAKECUDA_CAPABILITY ("90"), FAKECUDA_MEMORY (bytes),
+   FAKECUDA_DEVICES (how many) and FAKECUDA_VERSION ("13000") describe the machine, and are read when CUDA is initialised.
 
    A module here is text: a line "fake sm_90", then one per function: its name, what it does, and its parameters'
    sizes in bytes, as in "scale affine 8 8 4 4 4 8 8". "nothing" only reads its parameters. "affine" reads x, y
@@ -20,8 +20,9 @@ typedef uint64_t CUdeviceptr;
 enum {
   OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_IMAGE = 200,
   INVALID_CONTEXT = 201, NO_BINARY = 209, INVALID_HANDLE = 400, NOT_FOUND = 500, OUT_OF_RESOURCES = 701,
-  CAPTURE_UNSUPPORTED = 900, CAPTURE_UNMATCHED = 903
+  CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901, CAPTURE_UNMATCHED = 903
 };
+enum { GLOBAL = 0, THREAD_LOCAL = 1, RELAXED = 2 };
 enum { MOST_PARAMETERS = 64, MOST_BYTES = 128, SHARED_LIMIT_90 = 232448, SHARED_LIMIT_80 = 101376 };
 
 typedef struct Function {
@@ -39,7 +40,12 @@ typedef struct Node {
   struct Node *next;
 } Node;
 typedef struct { Node *first, **end; int count, number; } Graph;
-typedef struct { int number, capturing, flags; Graph *graph; } Stream;
+typedef struct Stream {
+  int number, capturing, flags, mode, invalid;
+  pthread_t by; /* the thread that began the capture */
+  Graph *graph;
+  struct Stream *next_capturing;
+} Stream;
 typedef struct { int number, recorded; } Event;
 typedef struct Block { uint64_t base, bytes; struct Block *next; } Block;
 typedef struct {
@@ -52,7 +58,8 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, log_mutex = PTHREAD_MU
 static Block *blocks;
 static uint64_t memory_total, memory_used;
 static int initialised, capability, devices, numbers, context_token;
-static __thread int has_context;
+static __thread int has_context, capture_mode; /* GLOBAL, as in CUDA */
+static Stream *capturing;
 
 static void say(const char *format, ...) {
   const char *path = getenv("FAKECUDA_LOG");
@@ -82,6 +89,19 @@ static int ours(uint64_t address, uint64_t bytes) {
 
 #define NEED(condition, code, why) \
   do { if (!(condition)) { say("{\"refused\": \"%s\", \"why\": \"%s\"}", __func__, why); return code; } } while (0)
+/* An unsafe call, such as one that frees memory, invalidates the captures that this thread's mode does not tell it to ignore. */
+static int invalidates_capture(void) {
+  int found = 0;
+  if (capture_mode == RELAXED) return 0;
+  pthread_mutex_lock(&mutex);
+  for (Stream *s = capturing; s; s = s->next_capturing) {
+    int mine = pthread_equal(s->by, pthread_self());
+    if (mine ? s->mode != RELAXED : s->mode == GLOBAL && capture_mode == GLOBAL) s->invalid = found = 1;
+  }
+  pthread_mutex_unlock(&mutex);
+  return found;
+}
+#define UNSAFE NEED(!invalidates_capture(), CAPTURE_UNSUPPORTED, "it invalidates a capture")
 #define READY \
   NEED(initialised, NOT_INITIALIZED, "cuInit was not called"); NEED(has_context, INVALID_CONTEXT, "this thread has no context")
 
@@ -113,7 +133,7 @@ static CUresult describe(int code, const char **out, int text) {
 CUresult cuGetErrorName(int code, const char **out) { return describe(code, out, 0); }
 CUresult cuGetErrorString(int code, const char **out) { return describe(code, out, 1); }
 
-CUresult cuDriverGetVersion(int *out) { *out = 13000; return OK; }
+CUresult cuDriverGetVersion(int *out) { *out = (int)setting("FAKECUDA_VERSION", 13000); return OK; }
 CUresult cuDeviceGetCount(int *out) { *out = devices; return OK; }
 CUresult cuDeviceGet(int *out, int ordinal) {
   NEED(initialised && ordinal < devices, NO_DEVICE, "no such device");
@@ -144,10 +164,10 @@ CUresult cuCtxSetCurrent(void *context) {
   return OK;
 }
 CUresult cuCtxGetCurrent(void **out) { *out = has_context ? &context_token : NULL; return OK; }
-CUresult cuCtxSynchronize(void) { READY; return OK; }
 
 CUresult cuModuleLoadData(void **out, const void *image) {
   READY;
+  UNSAFE;
   const char *text = image;
   int arch, read;
   NEED(sscanf(text, "fake sm_%d%n", &arch, &read) == 1, INVALID_IMAGE, "no image");
@@ -170,6 +190,7 @@ CUresult cuModuleLoadData(void **out, const void *image) {
 }
 CUresult cuModuleUnload(void *module) {
   READY;
+  UNSAFE;
   NEED(((Module *)module)->loaded, INVALID_HANDLE, "no such module");
   ((Module *)module)->loaded = 0;
   say("{\"call\": \"cuModuleUnload\"}");
@@ -188,15 +209,17 @@ CUresult cuModuleGetFunction(void **out, void *module, const char *name) {
 }
 CUresult cuFuncSetAttribute(void *function, int attribute, int value) {
   READY;
-  NEED(attribute == 8 && value <= shared_limit(), INVALID_VALUE, "not that attribute or value");
+  NEED(attribute == 8 ? value <= shared_limit() : attribute == 9 && value >= -1 && value <= 100, INVALID_VALUE,
+       "not that attribute or value");
   Function *f = function;
-  f->dynamic_shared = value;
+  if (attribute == 8) f->dynamic_shared = value;
   say("{\"call\": \"cuFuncSetAttribute\", \"name\": \"%s\", \"attribute\": %d, \"value\": %d}", f->name, attribute, value);
   return OK;
 }
 
 CUresult cuMemAlloc_v2(CUdeviceptr *out, size_t bytes) {
   READY;
+  UNSAFE;
   NEED(bytes, INVALID_VALUE, "nothing is asked for");
   pthread_mutex_lock(&mutex);
   void *base = NULL;
@@ -216,6 +239,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *out, size_t bytes) {
 }
 CUresult cuMemFree_v2(CUdeviceptr address) {
   READY;
+  UNSAFE;
   CUresult code = INVALID_VALUE;
   pthread_mutex_lock(&mutex);
   for (Block **at = &blocks; *at; at = &(*at)->next)
@@ -372,10 +396,24 @@ CUresult cuLaunchKernel(Function *f, unsigned gx, unsigned gy, unsigned gz, unsi
   return enqueue(stream, &node);
 }
 
+CUresult cuThreadExchangeStreamCaptureMode(int *mode) {
+  NEED(*mode >= GLOBAL && *mode <= RELAXED, INVALID_VALUE, "no such mode");
+  int before = capture_mode;
+  capture_mode = *mode;
+  *mode = before;
+  return OK;
+}
 CUresult cuStreamBeginCapture_v2(Stream *stream, int mode) {
   READY;
   NEED(stream && !stream->capturing && mode >= 0 && mode <= 2, CAPTURE_UNSUPPORTED, "this stream cannot capture");
   stream->capturing = 1;
+  stream->mode = mode;
+  stream->invalid = 0;
+  stream->by = pthread_self();
+  pthread_mutex_lock(&mutex);
+  stream->next_capturing = capturing;
+  capturing = stream;
+  pthread_mutex_unlock(&mutex);
   stream->graph = calloc(1, sizeof *stream->graph);
   stream->graph->end = &stream->graph->first;
   stream->graph->number = ++numbers;
@@ -386,6 +424,12 @@ CUresult cuStreamEndCapture(Stream *stream, Graph **out) {
   READY;
   NEED(stream && stream->capturing, CAPTURE_UNMATCHED, "this stream does not capture");
   stream->capturing = 0;
+  pthread_mutex_lock(&mutex);
+  for (Stream **at = &capturing; *at; at = &(*at)->next_capturing)
+    if (*at == stream) { *at = stream->next_capturing; break; }
+  pthread_mutex_unlock(&mutex);
+  *out = NULL;
+  NEED(!stream->invalid, CAPTURE_INVALIDATED, "this capture was invalidated");
   *out = stream->graph;
   say("{\"call\": \"cuStreamEndCapture\", \"graph\": %d, \"nodes\": %d}", (*out)->number, (*out)->count);
   return OK;

@@ -22,7 +22,7 @@ from ....runtime.output import open_output
 from ...errors import CompileError
 
 WORKER_SCRIPT = Path(__file__).with_name("machine_code.py")
-CACHE_FORMAT = "2"  # of a cache entry; a change invalidates all older entries
+CACHE_FORMAT = "3"  # of a cache entry; a change invalidates all older entries
 MAX_KERNEL_SECONDS = 600  # time limit for compiling one kernel
 
 Job = tuple[str, str]  # (kernel name, architecture), such as ("conv_relu_0123456789ab", "sm_90")
@@ -33,8 +33,8 @@ class MachineCode:
     """A kernel's machine code for one architecture, and the resources it needs.
 
     `shared`: bytes of shared memory per block; `registers` and bytes `spilled` to the stack, per thread; `stages`: of
-    the software pipeline; `wgmma`: number of Hopper tensor core instructions; `descriptors`: box and swizzle of each
-    TMA descriptor, in parameter order.
+    the software pipeline; `wgmma`: number of Hopper tensor core instructions; `cuda`: the CUDA release of the
+    assembler, 1000 × major + 10 × minor; `descriptors`: box and swizzle of each TMA descriptor, in parameter order.
     """
 
     cubin: bytes
@@ -44,6 +44,7 @@ class MachineCode:
     registers: int
     spilled: int
     wgmma: int
+    cuda: int
     descriptors: tuple[dict[str, Any], ...] = ()
 
 

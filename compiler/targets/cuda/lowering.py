@@ -137,5 +137,5 @@ def kernel_attributes(launch: GeneratedKernel, machine: MachineCode) -> dict[str
         {"descriptor": {**a["descriptor"], **next(cut)}} if "descriptor" in a else a
         for a in launch_arguments(launch.spec.parameters)
     ]
-    sizes = {"warps": machine.warps, "shared": machine.shared, "grid": list(launch.spec.grid)}
+    sizes = {"warps": machine.warps, "shared": machine.shared, "grid": list(launch.spec.grid), "cuda": machine.cuda}
     return {"kernel": launch.name, **sizes, "arguments": given}

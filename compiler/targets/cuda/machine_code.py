@@ -2,8 +2,9 @@
 
 Standard input holds lines of JSON {"file", "name", "architecture"}; standard output gets one line for each: {"cubin":
 base64, "shared": bytes, "warps", "stages", "registers", "spilled": bytes of stack, "wgmma": number of instructions,
-"descriptors": [{"box", "swizzle"}]} or {"error": text}. It is a process of its own, and imports nothing of cortado,
-because a process that has used Triton's interpreter cannot compile (Triton 3.9), and to isolate compiler crashes.
+"cuda": the assembler's release, "descriptors": [{"box", "swizzle"}]} or {"error": text}. It is a process of its own,
+and imports nothing of cortado, because a process that has used Triton's interpreter cannot compile (Triton 3.9), and to
+isolate compiler crashes.
 """
 
 from __future__ import annotations
@@ -55,16 +56,68 @@ def compile_kernel(file: str, name: str, architecture: str) -> dict[str, Any]:
         "stages": options["num_stages"],
         **resource_usage(cubin, Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"),
         "wgmma": kernel.asm["ptx"].count("wgmma.mma_async"),
+        "cuda": assembler_release(int(architecture[3:])),
         "descriptors": [describe_descriptor(d) for d in getattr(kernel.metadata, "tensordesc_meta", None) or []],
     }
 
 
 def has_required_fence(ptx: str) -> bool:
-    """False if wgmma may read shared memory before asynchronous copies to it are visible.
+    """False if on some path wgmma follows the arrival of copies by cp.async with no fence.proxy.async in between.
 
-    Triton 3.6 omits the fence between cp.async and wgmma; with a single stage it does not use cp.async.
+    Such copies are written by the generic proxy, and wgmma reads by the async proxy (PTX ISA, "Async proxy"). Triton
+    3.6 omits the fence; with a single stage it does not use cp.async.
     """
-    return not ("wgmma.mma_async" in ptx and "cp.async.c" in ptx and "fence.proxy.async" not in ptx)
+    blocks, targets = basic_blocks(ptx)
+    reached, waiting = {(0, False)}, [(0, False)]
+    while waiting:
+        number, is_unfenced = waiting.pop()
+        for event in blocks[number]:
+            if event == "wgmma" and is_unfenced:
+                return False
+            is_unfenced = {"arrival": True, "fence": False}.get(event, is_unfenced)
+        after = {(target, is_unfenced) for target in targets[number]} - reached
+        reached |= after
+        waiting += after
+    return True
+
+
+PTX_EVENTS = (("cp.async.wait_", "arrival"), ("fence.proxy.async", "fence"), ("wgmma.mma_async", "wgmma"))
+PTX_LINE = re.compile(r"(?:(\$\w+):)?\s*(?:(@\S+)\s+)?([\w.:]+)?(?:\s+(\$\w+))?")
+
+
+def basic_blocks(ptx: str) -> tuple[list[list[str]], list[list[int]]]:
+    """The basic blocks of a kernel in PTX: the PTX_EVENTS of each, in order, and the blocks that may follow it."""
+    blocks, jumps, falls, labels = [list[str]()], [list[str]()], [True], dict[str, int]()
+
+    def begin() -> None:
+        blocks.append([])
+        jumps.append([])
+        falls.append(True)
+
+    for line in ptx.splitlines():
+        label, guard, instruction, operand = PTX_LINE.match(line.strip()).groups()  # type: ignore[union-attr]
+        if label:
+            begin()
+            labels[label] = len(blocks) - 1
+        instruction = instruction or ""
+        blocks[-1] += [event for start, event in PTX_EVENTS if instruction.startswith(start)]
+        if instruction.startswith(("bra", "ret")):
+            jumps[-1] += [operand] * bool(operand)
+            falls[-1] = guard is not None
+            begin()
+    ends = len(blocks) - 1
+    return blocks, [
+        [labels[name] for name in named if name in labels] + [number + 1] * (falling and number < ends)
+        for number, (named, falling) in enumerate(zip(jumps, falls, strict=True))
+    ]
+
+
+def assembler_release(capability: int) -> int:
+    """The CUDA release of the assembler that Triton uses for an architecture, 1000 × major + 10 × minor."""
+    from triton.backends.nvidia.compiler import get_ptxas
+
+    major, minor = map(int, get_ptxas(capability).version.split(".")[:2])
+    return 1000 * major + 10 * minor
 
 
 def parameter_path(path: str, index: Any) -> tuple[int, ...]:
