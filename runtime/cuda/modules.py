@@ -69,8 +69,8 @@ def require_driver(device: Device, name: str, cuda: int) -> None:
         made, needed, here = map(format_release, (cuda, least, device.cuda))
         raise ArtifactError(
             f"kernel {name!r} was assembled by CUDA {made}, so it needs a driver for CUDA {needed}{known}, and the "
-            f"driver here is for CUDA {here}; update the driver, or compile the net again with a Triton that brings an older "
-            "assembler"
+            f"driver here is for CUDA {here}; update the driver, or compile the net again with a Triton that brings an "
+            "older assembler"
         )
 
 
