@@ -110,7 +110,8 @@ soak: $(VENV)/installed
 	MALLOC_ARENA_MAX=1 OMP_NUM_THREADS=1 PYTHONPATH=.src $(BIN)/python -W ignore -m tests.soak --share $(SHARE) \
 	  --record benchmarks/results/soak.json
 
-# Checks that the wheel is complete: installs it with only its dependencies, outside of this checkout, and runs the demo.
+# Checks that the wheel is complete: installs it with only its dependencies, outside of this checkout, runs the demo, and
+# exports its net.
 wheel: $(VENV)/installed
 	@rm -rf dist build
 	@$(PIP) wheel --no-deps --wheel-dir dist .
@@ -118,7 +119,9 @@ wheel: $(VENV)/installed
 	  { $(call venv,$$fresh/venv); } && cp -r examples/digits "$$fresh" && wheel=$$(ls $(CURDIR)/dist/*.whl) && \
 	  cd "$$fresh" && venv/bin/python -m pip --disable-pip-version-check --quiet install $(TORCH) && \
 	  venv/bin/python -m pip --disable-pip-version-check --quiet install "$$wheel" && \
-	  venv/bin/python digits/demo.py && echo "this ran from $$wheel"
+	  venv/bin/python digits/demo.py && \
+	  venv/bin/cortado export digits/digits.prototxt digits/digits.caffemodel --to caffe -o exported && \
+	  venv/bin/cortado check exported.prototxt exported.caffemodel && echo "this ran from $$wheel"
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .src/*.egg-info *.egg-info

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .driver import compile_net as compile_net
     from .driver import load as load
     from .driver import save as save
+    from .exporting import export as export
     from .frontends.caffe.register import register_layer as register_layer
     from .frontends.caffe.register import unregister_layer as unregister_layer
     from .passes import register_pass as register_pass
@@ -43,6 +44,7 @@ HOMES = {
     "Options": "driver",
     "compile": "driver",
     "compile_net": "driver",
+    "export": "exporting",
     "load": "driver",
     "register_layer": "frontends.caffe.register",
     "register_pass": "passes",
@@ -63,6 +65,7 @@ __all__ = [
     "__version__",
     "compile",
     "compile_net",
+    "export",
     "load",
     "register_layer",
     "register_pass",

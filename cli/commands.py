@@ -11,6 +11,7 @@ from ..version import VERSION
 from .check import check
 from .compare import compare
 from .compile import compile
+from .export import export
 from .fmt import fmt
 from .opt import opt
 from .profile import profile
@@ -121,5 +122,5 @@ def main() -> None:
     """
 
 
-for command in (compile, run, show, check, compare, opt, fmt, profile):
+for command in (compile, run, show, check, compare, opt, fmt, profile, export):
     main.add_command(command)

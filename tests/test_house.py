@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("cli", "compat", "compiler", "frontends", "passes", "runtime")
+PACKAGES = ("cli", "compat", "compiler", "exporters", "frontends", "passes", "runtime")
 MAY_IMPORT = {
-    "api": {"api", "compat", "compiler", "frontends", "passes", "runtime"},
+    "api": {"api", "compat", "compiler", "exporters", "frontends", "passes", "runtime"},
     "compat": {"compat", "compilation", "driver", "plugins", "compiler", "frontends", "passes", "runtime"},
+    "exporters": {"exporters", "compilation", "driver", "version", "compiler", "frontends", "passes", "runtime"},
     "passes": {"passes", "compiler", "runtime.output"},
     "frontends": {"frontends", "compiler", "runtime.output"},
     "compiler": {"compiler", "runtime.artifact", "runtime.native.source", "runtime.output"},
@@ -115,6 +116,9 @@ def test_no_packages_import_each_other() -> None:
         ("passes.fuse", "from cortado import runtime", True),
         ("passes.fuse", "import cortado.passes.context", False),
         ("frontends.caffe.net", "from ...passes import run", True),
+        ("exporters.caffe", "from ..passes.fold_batchnorm import fold_batchnorm", False),
+        ("exporters.caffe", "from ..compat.live_net import LiveNet", True),
+        ("passes.fuse", "from ..exporters import exporter", True),
         ("frontends.caffe.net", "from ...compiler.ir import Graph", False),
         ("compiler.build", "from ..runtime.artifact import Plan", False),
         ("compiler.build", "from ..runtime import load", True),

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...compiler.ir import Graph
 from ...compiler.specialize import Shapes, parse_dims
 from ..files.caffemodel import read as read_caffemodel
+from ..files.message import Message
 from ..files.prototxt import read as read_prototxt
 from . import from_caffemodel
 from .dialects import ChosenDialect, parse_dialects
@@ -17,6 +18,14 @@ from .rules import State, select_layers
 from .transforms import InputTransform, read_transforms
 from .upgrade import upgrade_net
 from .weights import WeightsGiven, open_weights
+
+
+def read_message(path: Path, weights: WeightsGiven, outputs: Sequence[str]) -> tuple[Message, WeightsGiven]:
+    """The NetParameter of a prototxt, with its weights as given; or of a caffemodel alone, with those in it."""
+    if path.suffix == ".caffemodel" and weights is None:
+        stored = read_caffemodel(path)
+        return from_caffemodel.read_net(stored, path, outputs), stored
+    return read_prototxt(path), weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,7 @@ def read_caffe(
     """
     asked = parse_dialects(dialects)
     files = [path, *([Path(weights)] if isinstance(weights, str | Path) else [])]
-    if path.suffix == ".caffemodel" and weights is None:
-        weights = read_caffemodel(path)
-        message = from_caffemodel.read_net(weights, path, outputs)
-    else:
-        message = read_prototxt(path)
+    message, weights = read_message(path, weights, outputs)
     sizes = {name: parse_dims(shape) for name, shape in shapes.items()}
     graph = build_graph(
         message,

@@ -50,14 +50,24 @@ def write(
 ) -> None:
     """Write a NetParameter in the current format, data as packed float32, replacing `path` atomically when complete.
 
-    Names, types, bottoms, tops and blobs are written, and the serialized `settings` of the layers that have some here,
-    by name: Caffe and OpenCV take those from the prototxt.
-    Raises CompileError if a layer exceeds protobuf's limit of 2 GiB, OutputError if the file cannot be written.
+    Arguments, and what is written, are those of `write_net`. Raises CompileError if a layer exceeds protobuf's limit of
+    2 GiB, OutputError if the file cannot be written.
     """
     with open_output(path) as file:
-        file.write(wire.encode_field(1, net_name.encode()))
-        for layer in layers:
-            write_layer(file, layer, (settings or {}).get(layer.name, b""))
+        write_net(file, net_name, layers, settings)
+
+
+def write_net(
+    file: OutputStream, net_name: str, layers: Iterable[LayerToWrite], settings: Mapping[str, bytes] | None = None
+) -> None:
+    """Write a NetParameter to an open file. CompileError if a layer exceeds protobuf's limit of 2 GiB.
+
+    Names, types, bottoms, tops and blobs are written, and the serialized `settings` of the layers that have some here,
+    by name: Caffe and OpenCV take those from the prototxt.
+    """
+    file.write(wire.encode_field(1, net_name.encode()))
+    for layer in layers:
+        write_layer(file, layer, (settings or {}).get(layer.name, b""))
 
 
 def write_layer(file: OutputStream, layer: LayerToWrite, settings: bytes = b"") -> None:

@@ -1,0 +1,99 @@
+"""Reads what is about to be written, and proves that it is the net that was meant: the same graph, bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ...compilation import Options
+from ...compiler.errors import CompileError
+from ...compiler.ir import Constant, Graph, Value
+from ...frontends.caffe.dialects import Dialects, parse_dialects
+from ...frontends.caffe.net import build_graph
+from ...frontends.caffe.weights import FileWeights, NoWeights
+from ...frontends.files import prototxt
+from ...frontends.files.caffemodel import Blob, LayerBlobs, Weights
+from .current_format import CaffeFile
+
+
+def prove(text: str, made: CaffeFile, wanted: Graph, options: Options, dialects: Dialects) -> None:
+    """Read the text with the blobs of the file.
+
+    CompileError if it is another net where no dialect is asked for, as in the original there was. RuntimeError, a fault
+    of cortado, if it is another net all the same.
+    """
+    asked = parse_dialects(options.dialects)
+    message = prototxt.parse(text, "the prototxt that is written")
+    source = stored_weights(made)
+
+    def read(dialects: Dialects) -> Graph:
+        return build_graph(message, source, outputs=options.outputs, lenient=options.lenient, dialects=dialects)
+
+    if difference := find_difference(wanted, read(asked)):
+        raise RuntimeError(f"what is written for {wanted.name} reads as another net: {difference}")
+    if asked.for_net or asked.for_types:
+        require_same_dialects(wanted, read, dialects)
+
+
+def require_same_dialects(wanted: Graph, read: Callable[[Dialects], Graph], dialects: Dialects) -> None:
+    """CompileError if the file, read without the dialects that the user asks for, is taken for another net."""
+    try:
+        difference = find_difference(wanted, read(Dialects()))
+    except CompileError:  # it asks for a dialect, as the original does
+        return
+    if difference:
+        chosen = "; ".join(map(str, dialects.chosen))
+        sentence = f"what is written would be read as other layers where no dialect is asked for: {chosen}"
+        raise CompileError(sentence, advice="Such layers cannot be written in the current format.")
+
+
+def stored_weights(made: CaffeFile) -> FileWeights | NoWeights:
+    """The blobs of the layers, as if read from a file."""
+    layers = tuple(
+        LayerBlobs(
+            layer.message["name"],
+            layer.message["type"],
+            tuple(Blob(tuple(b.shape), False, (b.detach().numpy().reshape(-1),)) for b in layer.blobs),
+            (),
+            (),
+        )
+        for layer in made.layers
+    )
+    if not any(layer.blobs for layer in layers):
+        return NoWeights()
+    return FileWeights(Weights(made.name, layers), "the caffemodel that is written")
+
+
+def find_difference(a: Graph, b: Graph) -> str:
+    """What differs between two graphs, names of inner values aside, in words; "" if they compute the same bits."""
+    pairs = [*zip(a.inputs, b.inputs, strict=False)]
+    if len(a.inputs) != len(b.inputs) or len(a.nodes) != len(b.nodes):
+        return f"{len(b.inputs)} inputs and {len(b.nodes)} operators, not {len(a.inputs)} and {len(a.nodes)}"
+    if wrong := [x.name for x, y in pairs if (x.name, x.type) != (y.name, y.type)]:
+        return f"the input {wrong[0]}"
+    same: dict[Value, Value] = dict(pairs)
+    for node, other in zip(a.nodes, b.nodes, strict=True):
+        is_equal = node.op == other.op and len(node.inputs) == len(other.inputs)
+        if not is_equal or not all(is_same(x, y, same) for x, y in zip(node.inputs, other.inputs, strict=True)):
+            return f"{node.name} = {node.op.name}"
+        same.update(zip(node.results, other.results, strict=True))
+    returned, wanted = dict(b.returns), dict(a.returns)
+    for name in dict.fromkeys([*wanted, *returned]):
+        if name not in wanted or name not in returned or not is_same(wanted[name], returned[name], same):
+            return f"the output {name}"
+    return ""
+
+
+def is_same(x: Value, y: Value, same: dict[Value, Value]) -> bool:
+    """True if y stands for x: the values of corresponding nodes, or constants of equal bits."""
+    if x in same:
+        return same[x] is y
+    if not isinstance(x, Constant) or not isinstance(y, Constant) or x.type != y.type or x.is_bound != y.is_bound:
+        return False
+    if x.is_bound and x.data.data_ptr() != y.data.data_ptr():
+        bits = [v.data.contiguous().view(-1).view(torch.uint8) for v in (x, y)]
+        if not torch.equal(*bits):
+            return False
+    same[x] = y
+    return True

@@ -1,0 +1,79 @@
+"""Exports a net: reads it, has an exporter express it in its format, and writes the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .compilation import Options
+from .compiler.errors import CompileError
+from .compiler.suggestion import did_you_mean
+from .exporters import exporter_named
+from .exporters.exporter import Export, ExportRequest
+from .frontends.caffe.weights import WeightsGiven
+from .plugins import load_plugins
+from .runtime.output import check_output, open_output, refuse_twice
+
+
+def export(
+    prototxt: str | Path,
+    caffemodel: WeightsGiven = None,
+    *,
+    to: str,
+    out: str | Path,
+    target: str = "cpu",
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    outputs: Sequence[str] = (),
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    lenient: bool = False,
+    dialect: str | Sequence[str] = (),
+    start_at: str | Sequence[str] = (),
+    **own: Any,
+) -> Export:
+    """Write a net in the format `to` of another program: "caffe". docs/exporting.md tells what each format has.
+
+    `out` is a path without a suffix, or a folder that exists, in which the files are named after the net. The formats'
+    own options are keywords: `fold=True` for "caffe". All others are those of `cortado.compile`.
+
+    Returns the paths that were written and notes on what the format expresses otherwise. CompileError for a net that
+    is refused, or that the format cannot express; OutputError if a file cannot be written, or is an input: then all
+    that was there before is unchanged.
+    """
+    options = Options(
+        target, shapes or {}, tuple(outputs), phase=phase, level=level, stages=tuple(stages), lenient=lenient,
+        dialects=(dialect,) if isinstance(dialect, str) else tuple(dialect),
+        start_at=(start_at,) if isinstance(start_at, str) else tuple(start_at),
+    )  # fmt: skip
+    return export_files(to, ExportRequest(Path(prototxt), caffemodel, str(out), options, own))
+
+
+def export_files(to: str, request: ExportRequest) -> Export:
+    """Make the files of a format, and write them. Errors are those of `export`."""
+    chosen = exporter_named(to)
+    for name in request.own:
+        if name not in chosen.own_options:
+            known = ", ".join(chosen.own_options) or "none"
+            sentence = f"{name} is not an option of {to}{did_you_mean(name, chosen.own_options)}"
+            raise CompileError(sentence, advice=f"Its own options: {known}.")
+    check_paths(chosen.paths(request), given_files(request))
+    load_plugins()
+    made = chosen.export(request)
+    for file in made.files:
+        with open_output(file.path, (*given_files(request), *made.inputs)) as stream:
+            file.write(stream)
+    return made
+
+
+def check_paths(paths: Sequence[Path], inputs: Sequence[str | Path]) -> None:
+    """OutputError unless all of these can be written."""
+    refuse_twice(paths)
+    for path in paths:
+        check_output(path, inputs)
+
+
+def given_files(request: ExportRequest) -> list[str | Path]:
+    """The files that the user names as inputs."""
+    return [request.net, *([request.weights] if isinstance(request.weights, str | Path) else [])]
