@@ -24,6 +24,10 @@ def is_index(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 16
 
 
+def is_size(value: Any) -> bool:
+    return type(value) is int and 0 < value < 1 << 40
+
+
 def is_descriptor(value: Any) -> bool:
     """True for a valid TMA descriptor, axes outermost first; its fields are described at PARAMETER_KINDS."""
     if not isinstance(value, dict) or set(value) != {"of", "dtype", "shape", "strides", "box", "swizzle"}:
@@ -43,12 +47,17 @@ PARAMETER_KINDS: Mapping[str, Callable[[Any], bool]] = {
     "i32": integer_of(32),
     "i64": integer_of(64),
     "f32": lambda value: type(value) in (int, float) and isfinite(value),
+    "scratch": is_size,
+    "counters": is_size,
     "descriptor": is_descriptor,
 }
 """The validity check of each kind's content.
 
 `operand` and `result`, by number: the address of the value's first element (for a subview, that of the subview), a
 multiple of 16 for inputs and weights. `i32`, `i64`, `f32`: numbers.
+
+`scratch`: the address of so many bytes that the launch may write; they hold what an earlier launch left. `counters`:
+the address of so many i32 numbers, 0 before and after each launch. All launches of an instance get the same memory.
 
 `descriptor`: {"of": operand or result, "dtype", "shape", "strides": in bytes, of all axes but the last, "box": the TMA
 tile, "swizzle": a CUtensorMapSwizzle (0 none, 1 32 bytes, 2 64, 3 128)}. Outside the tensor it reads zeros. It is

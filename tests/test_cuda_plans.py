@@ -70,7 +70,7 @@ def launches(artifact: Artifact, architecture: str) -> Iterator[dict[str, Any]]:
 
 def sizes(attributes: dict[str, Any]) -> list[int]:
     """Bytes of each parameter that the launcher would give, the two scratch addresses last."""
-    places = {"operand": [0] * 64, "result": [0] * 64}
+    places = {"operand": [0] * 64, "result": [0] * 64, "scratch": [0], "counters": [0]}
     values = [v for a in attributes["arguments"] for v in argument_values(Encoder(), a, places)]  # type: ignore[arg-type]
     return [ctypes.sizeof(value) for value in values] + [8, 8]
 

@@ -16,7 +16,7 @@ from .device_values import DeviceValue, leading_slice
 from .graph import CudaGraph
 from .host import HostStep, propagate_shapes
 from .interop import tensor_over
-from .launch import Launch, make_launch
+from .launch import Launch, make_launch, working_memory
 from .modules import Kernel
 
 StepWork = Launch | HostStep | None
@@ -45,6 +45,7 @@ class CudaInstance:
         self.bound_addresses = dict(bound or {})
         self.device_values = {name: self.make_device_value(name, slot) for name, slot in self.plan.slots.items()}
         self.stream, self.done = Stream(self.device), Event(self.device)
+        self.working_memory = self.allocate_working_memory(program)
         self.steps = [(step, self.build_step(program, number)) for number, step in enumerate(self.plan.steps)]
         self.parts = self.capture_graphs()
         self.arena_tensor: Tensor | None = None
@@ -57,6 +58,14 @@ class CudaInstance:
             return DeviceValue(calls, None, self.bound_addresses[name], slot)
         buffer = self.device.allocate(slot.nbytes, f"input {name!r}")
         return DeviceValue(calls, buffer, buffer.address, slot)
+
+    def allocate_working_memory(self, program: SharedState) -> dict[str, Buffer]:
+        """What launches write beside their results, shared by all of them; 0 at first, which counters have to be."""
+        sizes = working_memory(attributes for _, attributes in program.kernels.values())
+        made = {kind: self.device.allocate(nbytes, f"its {kind}") for kind, nbytes in sizes.items() if nbytes}
+        for buffer in made.values():
+            self.device.driver.cuMemsetD8Async(buffer.address, 0, buffer.nbytes, self.stream.handle)
+        return made
 
     def build_step(self, program: SharedState, number: int) -> StepWork:
         """A step as a launch or a host step; None for a view, which only aliases its operand."""
@@ -72,8 +81,9 @@ class CudaInstance:
             return weights[name].address if name in weights else self.device_values[name].address
 
         try:
-            operands, results = list(map(address, step.operands)), list(map(address, step.results))
-            return make_launch(self.device.driver, kernel, attributes, operands, results)
+            addresses = {"operand": list(map(address, step.operands)), "result": list(map(address, step.results))}
+            addresses |= {kind: [buffer.address] for kind, buffer in self.working_memory.items()}
+            return make_launch(self.device.driver, kernel, attributes, addresses)
         except ValueError as error:
             raise ArtifactError(f"step {step.label!r} ({step.kind}): {error}") from None
 

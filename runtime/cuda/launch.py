@@ -8,7 +8,7 @@ parameters are addresses of scratch memory, which these kernels do not use. `run
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ctypes import c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +29,9 @@ WARP_SIZE = 32
 MAX_GRID = (2**31 - 1, 65535, 65535)
 SCALAR_TYPES: Mapping[str, type[Any]] = {"i32": c_int32, "i64": c_int64, "f32": c_float}
 
+WORKING_MEMORY: Mapping[str, int] = {"scratch": 1, "counters": 4}
+"""Arguments that are memory of an instance, with the bytes that one of their content counts for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
@@ -48,16 +51,16 @@ class Launch:
 
 
 def make_launch(
-    calls: Driver, kernel: Kernel, attributes: Mapping[str, Any], operands: Sequence[int], results: Sequence[int]
+    calls: Driver, kernel: Kernel, attributes: Mapping[str, Any], addresses: Mapping[str, Sequence[int]]
 ) -> Launch:
-    """Prepare the launch of a step, from the GPU addresses of its operands and results.
+    """Prepare the launch of a step, from the GPU addresses of its "operand"s and "result"s, by number.
 
+    `addresses` has those of the memory of an instance, too: one of "scratch" and one of "counters".
     ValueError if the grid is too large, or CUDA rejects a tensor descriptor.
     """
     x, y, z = attributes["grid"]
     if any(n > most for n, most in zip((x, y, z), MAX_GRID, strict=True)):
         raise ValueError(f"the grid is {[x, y, z]}, and CUDA's largest is {list(MAX_GRID)}")
-    addresses = {"operand": operands, "result": results}
     values = [value for argument in attributes["arguments"] for value in argument_values(calls, argument, addresses)]
     values += [Pointer(0), Pointer(0)]
     parameters = (c_void_p * len(values))(*map(ctypes.addressof, values))
@@ -67,11 +70,24 @@ def make_launch(
 def argument_values(calls: Driver, argument: Mapping[str, Any], addresses: Mapping[str, Sequence[int]]) -> list[Any]:
     """The C values of an argument of the plan, one per kernel parameter."""
     ((kind, content),) = argument.items()
+    if kind in WORKING_MEMORY:
+        return [Pointer(addresses[kind][0])]
     if kind in addresses:
         return [Pointer(addresses[kind][content])]
     if kind == "descriptor":
         return descriptor_values(calls, content, addresses)
     return [SCALAR_TYPES[kind](content)]
+
+
+def working_memory(launches: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """The bytes that an instance needs of each kind of working memory, for any of these launches, one at a time."""
+    found = dict.fromkeys(WORKING_MEMORY, 0)
+    for attributes in launches:
+        for argument in attributes["arguments"]:
+            ((kind, content),) = argument.items()
+            if kind in found:
+                found[kind] = max(found[kind], content * WORKING_MEMORY[kind])
+    return found
 
 
 def descriptor_values(calls: Driver, form: Mapping[str, Any], addresses: Mapping[str, Sequence[int]]) -> list[Any]:

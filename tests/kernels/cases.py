@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .products import product_cases
 from .prove import KernelCase
 
 PRECISIONS = {"f32": "cuda", "strict": "cuda-f32-strict", "f16": "cuda-f16"}
@@ -39,8 +40,8 @@ CONVOLUTIONS = {  # input, weight, attributes, words that the kernel's source mu
     "rectangular": ("f32[1,20,9,8]", "f32[7,20,1,5]", "pad=[0,2]", (TILED,), ""),
     "tail of channels": ("f32[1,40,8,8]", "f32[24,40,3,3]", "pad=1", (TILED,), ""),
     "several tiles": ("f32[2,32,20,20]", "f32[70,32,3,3]", "pad=1", (TILED,), ""),
-    "tiled, stride 2": ("f32[2,32,12,16]", "f32[24,32,3,3]", "stride=2, pad=1", (TILED, "'STRIDE': 2"), ""),
-    "tiled, stride 2, no pad": ("f32[1,64,14,14]", "f32[8,64,1,1]", "stride=2", (TILED, "'STRIDE': 2"), ""),
+    "tiled, stride 2": ("f32[2,32,12,16]", "f32[24,32,3,3]", "stride=2, pad=1", (TILED, "'SW': 2"), ""),
+    "tiled, stride 2, no pad": ("f32[1,64,14,14]", "f32[8,64,1,1]", "stride=2", (TILED, "'SW': 2"), ""),
     "stride 2, odd image": ("f32[1,32,13,14]", "f32[24,32,3,3]", "stride=2, pad=1", (IMPLICIT_GEMM,), ""),
     "many pictures": ("f32[9,16,4,4]", "f32[16,16,3,3]", "pad=1", (TILED,), ""),
     "without layouts": ("f32[2,18,7,5]", "f32[9,18,3,3]", "pad=1", (IMPLICIT_GEMM,), "nchw"),
@@ -304,6 +305,7 @@ FAMILIES = (
     chain_cases,
     softmax_cases,
     linear_cases,
+    product_cases,
     copy_cases,
 )
 CASES = dict(case for family in FAMILIES for case in family())

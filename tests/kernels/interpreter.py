@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cortado.runtime.arena import view
 from cortado.runtime.artifact import DTYPES, Plan
+from cortado.runtime.cuda.launch import WORKING_MEMORY
 
 GUARD = 4096  # bytes on either side of the arena, which no kernel may write
 PATTERN = 0xA5
@@ -59,16 +60,17 @@ def load(name: str, text: str) -> Any:
     return module
 
 
-def launch(module: Any, attributes: Mapping[str, Any], places: Mapping[str, list[Tensor]]) -> None:
+def launch(module: Any, attributes: Mapping[str, Any], places: dict[str, list[Tensor]]) -> None:
     """Launch a kernel once. AssertionError unless the arguments match the source's signature."""
     arguments = iter(attributes["arguments"])
     given = {name: argument_value(name, form, module, arguments, places) for name, form in module.SIGNATURE.items()}
     assert next(arguments, None) is None, "the plan gives more arguments than the kernel takes"
     getattr(module, module.__name__)[tuple(attributes["grid"])](**given)
+    assert not any(counters.any() for counters in places.get("counters", ())), "a counter is not 0 after the launch"
 
 
 def argument_value(
-    path: str, form: Any, module: Any, arguments: Iterator[Mapping[str, Any]], places: Mapping[str, list[Tensor]]
+    path: str, form: Any, module: Any, arguments: Iterator[Mapping[str, Any]], places: dict[str, list[Tensor]]
 ) -> Any:
     """What a parameter is given: a constant of the file's, or the plan's next argument."""
     if isinstance(form, tuple):
@@ -80,11 +82,18 @@ def argument_value(
         assert form == f"*{triton_name(places[kind][content].dtype)}", (path, form, places[kind][content].dtype)
         check_aligned(path, places[kind][content].data_ptr(), module)
         return pointer(places[kind][content])
+    if kind in WORKING_MEMORY:
+        return places.setdefault(kind, make_working_memory(kind, content))[0]
     if kind == "descriptor":
         return descriptor(form, content, places)
     assert form == kind, (path, form, kind)
     check_aligned(path, content, module)
     return content
+
+
+def make_working_memory(kind: str, content: int) -> list[Tensor]:
+    """NaN as scratch memory, 0 as counters."""
+    return [torch.zeros(content, dtype=torch.int32) if kind == "counters" else torch.full((content // 4,), torch.nan)]
 
 
 def check_aligned(path: str, number: int, module: Any) -> None:

@@ -98,7 +98,7 @@ def lower(planned: PlannedGraph, on: str) -> tuple[Plan, lowering.CompiledKernel
 
 def stub_machine_code(texts: Mapping[str, str], jobs: Sequence[Job]) -> dict[Job, MachineCode]:
     """A placeholder for machine code, which is not run."""
-    boxes = ({"box": [1], "swizzle": 0},) * 2
+    boxes = ({"box": [1], "swizzle": 0},) * 3
     return {job: MachineCode(b"none", 0, 4, 1, 0, 0, 0, 0, boxes) for job in jobs}
 
 

@@ -9,8 +9,9 @@ from itertools import accumulate, pairwise
 from ...errors import Unsupported
 from ...ops.indexing import Crop, Transpose
 from ...ops.shape import Slice
+from .arithmetic import ceil_div, next_power_of_two
 from .epilogue import make_epilogue, operands_with_axes
-from .kernel_spec import KernelProblem, KernelSpec, ceil_div, constexprs, next_power_of_two, numbers
+from .kernel_spec import KernelProblem, KernelSpec, constexprs, numbers
 from .parameters import Constexpr, Group, Number, Parameter, Pointer, stride_parameter
 from .space import Space, collapsed_space
 from .view import MAX_ELEMENTS, View, strides

@@ -82,7 +82,7 @@ def make_epilogue(
             index = f"({coordinate} - {first})" if coordinate == "channel" and first else coordinate
             terms += [index + factor] if stride else []
             if stride not in (0, 1):
-                dtype = "i64" if coordinate in ("picture", "i0") else "i32"
+                dtype = "i64" if coordinate == next(iter(space.axes)) else "i32"
                 extra.append((f"{name}_{coordinate}", Number(stride, dtype)))
         return " + ".join(terms)
 
@@ -101,7 +101,8 @@ def make_epilogue(
         assert steps is not None, f"{kernel.name} cannot write {value.name}"
         location = address(value.name, Pointer(("result", i), slice_views[i - 1]), steps, part.start)
         lines.append(f"mine = channels & (channel >= {part.start}) & (channel < {part.stop})")
-        lines.append(f"tl.store({location}, {last.inputs[0].name}, mask=pixels & mine)")
+        rows = next(mask for mask in space.masks.values() if mask != "channels")
+        lines.append(f"tl.store({location}, {last.inputs[0].name}, mask={rows} & mine)")
     lines.append(f"return {(last.inputs if last.slice_ranges else last.results)[0].name}")
     if extra:
         names = ", ".join(name for name, _ in extra)

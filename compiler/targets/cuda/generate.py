@@ -48,14 +48,11 @@ class GeneratedKernel:
     spec: KernelSpec
 
 
-def lower(
-    kernel: Graph, operands: Sequence[View], results: Sequence[View], strict: bool = False
-) -> tuple[GeneratedKernel, ...]:
+def lower(work: KernelProblem) -> tuple[GeneratedKernel, ...]:
     """The ways to launch a kernel, the newest architecture's first; none at all if its results stand there already.
 
-    Unsupported if there is no template for it. `strict` asks for f32 without tensor cores.
+    Unsupported if there is no template for it.
     """
-    work = KernelProblem(kernel, tuple(operands), tuple(results), strict)
     family = family_of(work.anchor)
     if family is None:
         raise Unsupported(f"the cuda target has no kernel for {work.anchor.op.name}", work.anchor.loc)
@@ -63,7 +60,7 @@ def lower(
         specs = family(work)
     except Unsupported as e:
         raise Unsupported(f"{work.anchor.op.name}: {e.message}", work.anchor.loc, advice=e.advice) from None
-    return tuple(GeneratedKernel(*source.render_source(spec, kernel), spec) for spec in specs)
+    return tuple(GeneratedKernel(*source.render_source(spec, work.kernel), spec) for spec in specs)
 
 
 def family_of(node: Node) -> Family | None:

@@ -8,23 +8,26 @@ from dataclasses import dataclass, field
 from ...errors import Unsupported
 from ...ir import Graph, Node, Value
 from .epilogue import Epilogue
+from .hardware import NEWEST_ARCHITECTURE, OLDEST_ARCHITECTURE
 from .parameters import Constexpr, Number, Parameter, stride_parameter
+from .tiles import TileShape
 from .view import MAX_ELEMENTS, View
-
-NEWEST_ARCHITECTURE, OLDEST_ARCHITECTURE = "sm_90", "sm_80"
 
 
 @dataclass(frozen=True, slots=True)
 class KernelProblem:
     """A kernel to lower, with the views of its operands and results in the kernel's order.
 
-    `strict`: f32 products by FFMA, without tensor cores.
+    `strict`: f32 products by FFMA, without tensor cores. `constants`: the numbers of operands that are weights, which
+    can be packed when the net is compiled. `tile`: for a matrix product by TMA, instead of the one that is chosen.
     """
 
     kernel: Graph
     operands: tuple[View, ...]
     results: tuple[View, ...]
     strict: bool = False
+    constants: frozenset[int] = frozenset()
+    tile: TileShape | None = None
 
     @property
     def anchor(self) -> Node:
@@ -44,10 +47,23 @@ class KernelProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class Packing:
+    """How a weight is packed: operand `source` with its axes in `order`, and in a shape.
+
+    `part`: all of it, or of f32 one of two parts, whose sum it is: "big", rounded to tf32, or the "rest".
+    """
+
+    source: int
+    order: tuple[int, ...]
+    shape: tuple[int, ...]
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class KernelSpec:
     """A template with its parameters, in the template's order; compiled for each of `architectures`.
 
-    `weight_packing`: by operand number, the order of axes and the shape that a weight is packed to.
+    `weight_packing`: of the step's operands that are packed, by number; those beyond the kernel's own are added to it.
     """
 
     template: str
@@ -57,16 +73,7 @@ class KernelSpec:
     stages: int = 1
     epilogue: Epilogue | None = None
     architectures: tuple[str, ...] = (NEWEST_ARCHITECTURE, OLDEST_ARCHITECTURE)
-    weight_packing: Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
-
-
-def next_power_of_two(n: int, least: int = 1, most: int = 1 << 20) -> int:
-    """The smallest power of two that is n or more, within bounds."""
-    return min(max(1 << (n - 1).bit_length(), least), most)
-
-
-def ceil_div(count: int, size: int) -> int:
-    return -(-count // size)
+    weight_packing: Mapping[int, Packing] = field(default_factory=dict)
 
 
 def constexprs(**values: object) -> dict[str, Parameter]:

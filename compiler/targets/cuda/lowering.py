@@ -19,8 +19,11 @@ from ...slots import SlotsAndWeights
 from ...types import TensorType
 from .aot import Job, MachineCode, compile_machine_code
 from .generate import GeneratedKernel, lower
-from .kernel_spec import NEWEST_ARCHITECTURE
+from .hardware import NEWEST_ARCHITECTURE
+from .kernel_spec import KernelProblem, Packing
 from .parameters import launch_arguments
+from .tf32 import split_tf32
+from .tiles import TileShape
 from .view import view_of
 
 
@@ -76,15 +79,26 @@ def generate_sources(graph: Graph, places: SlotsAndWeights, strict: bool = False
     return {launch.name: launch.text for l in found if isinstance(l, LoweredNode) for launch in l.kernels}
 
 
-def lower_node(node: Node, places: SlotsAndWeights, strict: bool) -> LoweredNode | HostNode:
-    """The kernels of a node, or a host step if there is no kernel for it and it is not fused."""
+def lower_node(
+    node: Node, places: SlotsAndWeights, strict: bool, tile: TileShape | None = None
+) -> LoweredNode | HostNode:
+    """The kernels of a node, or a host step if there is no kernel for it and it is not fused.
+
+    `tile` is for a matrix product by TMA, instead of the one that is chosen.
+    """
     body, results = kernel_graph(node), tuple(v.name for v in node.results)
     outside = node.inputs if isinstance(node.op, Fused) else external_operands([node])
     try:
-        views = [view_of(places[v.name]) for v in outside], [view_of(places[name]) for name in results]
-        launches = lower(body, *views, strict)
+        operands, written = (
+            tuple(view_of(places[name]) for name in names) for names in ((v.name for v in outside), results)
+        )
+        constants = frozenset(i for i, v in enumerate(outside) if isinstance(v, Constant))
+        launches = lower(KernelProblem(body, operands, written, strict, constants, tile))
         unpackable = [
-            outside[i] for l in launches for i in l.spec.weight_packing if not isinstance(outside[i], Constant)
+            outside[packing.source]
+            for l in launches
+            for packing in l.spec.weight_packing.values()
+            if packing.source not in constants
         ]
         if unpackable:
             raise Unsupported(f"{unpackable[0].name} is computed, and a GPU's weights are packed beforehand", node.loc)
@@ -101,19 +115,21 @@ def make_step(one: LoweredNode, code: Mapping[Job, MachineCode], made: CompiledK
     if not one.kernels:
         return Step("view", {}, tuple(v.name for v in one.reads), results, one.label)
     reads = [v.name for v in one.reads]
-    for number, (order, shape) in one.kernels[0].spec.weight_packing.items():
-        reads[number] = pack_weight(one.reads[number], order, shape, made)
+    for number, packing in sorted(one.kernels[0].spec.weight_packing.items()):
+        reads[number : number + 1] = [pack_weight(one.reads[packing.source], packing, made)]
     return Step("launch", launch_attributes(one.kernels, code), tuple(reads), results, one.label)
 
 
-def pack_weight(value: Value, order: Sequence[int], shape: tuple[int, ...], made: CompiledKernels) -> str:
-    """The name of a weight with permuted axes, which is created once."""
+def pack_weight(value: Value, packing: Packing, made: CompiledKernels) -> str:
+    """The name of a packed weight, which is created once."""
     assert isinstance(value, Constant)
-    name = f"{value.name}:{''.join(map(str, order))}"
+    part = f":{packing.part}" if packing.part else ""
+    name = f"{value.name}:{''.join(map(str, packing.order))}{part}"
     if name not in made.weights:
-        data = value.data.permute(tuple(order)).contiguous().reshape(shape)
-        content = handle(TensorType(value.type.dtype, shape), data)
-        made.weights[name], made.tensors[content] = Weight(value.type.dtype, shape, content), data
+        data = value.data.permute(packing.order).contiguous().reshape(packing.shape)
+        data = split_tf32(data)[packing.part] if packing.part else data
+        content = handle(TensorType(value.type.dtype, packing.shape), data)
+        made.weights[name], made.tensors[content] = Weight(value.type.dtype, packing.shape, content), data
     return name
 
 

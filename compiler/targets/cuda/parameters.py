@@ -91,6 +91,30 @@ class Descriptor:
 
 
 @dataclass(frozen=True, slots=True)
+class Scratch:
+    """The address of f32 memory that the kernel may write, of which launches before it may have left anything."""
+
+    nbytes: int
+    signature = "*fp32"
+    is_aligned = True
+
+    def argument(self) -> dict[str, Any]:
+        return {"scratch": self.nbytes}
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The address of i32 numbers that are 0 before the launch, and have to be 0 after it."""
+
+    count: int
+    signature = "*i32"
+    is_aligned = True
+
+    def argument(self) -> dict[str, Any]:
+        return {"counters": self.count}
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Several parameters passed as one tuple."""
 
@@ -102,7 +126,7 @@ class Group:
         return tuple(m.signature for m in self.members)
 
 
-Parameter = Pointer | Number | Constexpr | Descriptor | Group
+Parameter = Pointer | Number | Constexpr | Descriptor | Scratch | Counters | Group
 Parameters = Mapping[str, Parameter]
 
 

@@ -23,7 +23,8 @@ from .parameters import Constexpr, leaves
 
 TEMPLATE_FOLDER = Path(__file__).with_name("templates")
 EPILOGUE_PATTERN = re.compile(r"(@triton\.jit\ndef epilogue\([^\n]*\n)(.*?)\n\n\n", re.DOTALL)
-IMPORT_PATTERN = re.compile(r"\nfrom \.functions import ([^\n]*)\n")
+IMPORT_PATTERN = re.compile(r"\nfrom \.(?:functions|tensor_cores) import ([^\n]*)\n")
+FUNCTION_FILES = ("functions.py", "tensor_cores.py")
 
 
 def render_source(spec: KernelSpec, kernel: Graph) -> tuple[str, str]:
@@ -78,7 +79,7 @@ def read_template(name: str) -> tuple[str, str]:
 
 
 def function_sources(used: Iterable[str]) -> str:
-    """The source of the named scalar functions and all that they call, in the order of functions.py."""
+    """The source of the named functions and all that they call, in the order of their files."""
     known = read_functions()
     todo, found = list(used), set[str]()
     while todo:
@@ -91,12 +92,14 @@ def function_sources(used: Iterable[str]) -> str:
 
 @cache
 def read_functions() -> dict[str, tuple[str, list[str]]]:
-    """By name, the source of each scalar function and the names of the others that it calls."""
-    text = (TEMPLATE_FOLDER / "functions.py").read_text("utf-8")
-    lines, found = text.splitlines(), dict[str, tuple[str, list[str]]]()
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef):
-            first = min(d.lineno for d in node.decorator_list)
-            called = {n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-            found[node.name] = ("\n".join(lines[first - 1 : node.end_lineno]), sorted(called))
+    """By name, the source of each function that templates share, and the names of the others that it calls."""
+    found = dict[str, tuple[str, list[str]]]()
+    for file in FUNCTION_FILES:
+        text = (TEMPLATE_FOLDER / file).read_text("utf-8")
+        lines = text.splitlines()
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef):
+                first = min(d.lineno for d in node.decorator_list)
+                called = {n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+                found[node.name] = ("\n".join(lines[first - 1 : node.end_lineno]), sorted(called))
     return {name: (text, [c for c in called if c in found]) for name, (text, called) in found.items()}

@@ -46,6 +46,12 @@ def image_space(result: View) -> Space:
     return Space(result, axes, dict.fromkeys(("picture", "row", "column"), "pixels") | {"channel": "channels"})
 
 
+def pixel_space(result: View) -> Space:
+    """Coordinates row, over all pixels of all pictures, and channel."""
+    axes = {"row": (0, *range(2, len(result.shape))), "channel": (1,)}
+    return Space(result, axes, {"row": "rows", "channel": "channels"})
+
+
 def row_space(result: View) -> Space:
     """Coordinates row, over all axes but the last, and channel, the last."""
     last = len(result.shape) - 1

@@ -7,18 +7,9 @@ from collections.abc import Sequence
 from ...errors import Unsupported
 from ...ops.norm import Lrn
 from ...ops.pool import AvgPool, MaxPool, Pool
+from .arithmetic import ceil_div, next_power_of_two
 from .epilogue import make_epilogue
-from .kernel_spec import (
-    KernelProblem,
-    KernelSpec,
-    ceil_div,
-    constexprs,
-    extents,
-    image_sizes,
-    image_strides,
-    next_power_of_two,
-    rows_and_columns,
-)
+from .kernel_spec import KernelProblem, KernelSpec, constexprs, extents, image_sizes, image_strides, rows_and_columns
 from .parameters import Constexpr, Number, Parameter, Pointer, stride_parameter
 from .space import image_space
 from .view import View

@@ -1,9 +1,9 @@
 """Convolution as an implicit GEMM: rows are output pixels, columns are output channels.
 
 x is an image with any strides (`x_n` between pictures, `x_h` rows, `x_w` columns, `x_c` channels), fastest with
-channels innermost; weight is packed [o, r, s, c]. C and O are channels per group. Outside the image x reads as 0. With
-FLAT the inner loop runs over taps and channels as one axis, for images of few channels. y holds the first OWN output
-channels; the epilogue stores the rest.
+channels innermost; weight is packed [taps, o, c]. C and O are channels per group. Outside the image x reads as 0. With
+FLAT the inner loop runs over taps and channels as one axis, for images of few channels. `rest`, if it is not None, has
+to be added to the weight. y holds the first OWN output channels; the epilogue stores the rest.
 """
 
 import triton
@@ -17,7 +17,7 @@ def epilogue(acc, extra, picture, row, column, channel, pixels, channels):
 
 @triton.jit
 def kernel(
-    y, x, weight, extra, N, H, W, OH, OW, y_n, y_h, y_w, y_c, x_n, x_h, x_w, x_c,
+    y, x, weight, rest, extra, N, H, W, OH, OW, y_n, y_h, y_w, y_c, x_n, x_h, x_w, x_c,
     C: tl.constexpr, O: tl.constexpr, R: tl.constexpr, S: tl.constexpr,
     SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
@@ -28,7 +28,7 @@ def kernel(
     o = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     n, h, w = i // (OH * OW), i // OW % OH, i % OW
     pixel, channel = n < N, o < O
-    image, matrix = x + n * x_n + group * C * x_c, weight + (group * O + o) * (R * S * C)
+    image, matrix, TAP = x + n * x_n + group * C * x_c, (group * O + o) * C, tl.num_programs(2) * O * C
     top, left = h * SH - PH, w * SW - PW
     acc = tl.zeros((ROWS, COLUMNS), tl.float32)
     if FLAT:
@@ -38,7 +38,10 @@ def kernel(
             ih, iw = top[:, None] + r[None, :] * DH, left[:, None] + s[None, :] * DW
             inside = (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W) & pixel[:, None] & (k < R * S * C)[None, :]
             a = tl.load(image[:, None] + ih * x_h + iw * x_w + c[None, :] * x_c, mask=inside, other=0.0)
-            b = tl.load(matrix[None, :] + k[:, None], mask=channel[None, :] & (k < R * S * C)[:, None], other=0.0)
+            place, real = matrix[None, :] + (k // C * TAP + c)[:, None], channel[None, :] & (k < R * S * C)[:, None]
+            b = tl.load(weight + place, mask=real, other=0.0)
+            if rest is not None:
+                b += tl.load(rest + place, mask=real, other=0.0)
             acc = tl.dot(a, b, acc, input_precision=PRECISION)
     else:
         BLOCKS: tl.constexpr = (C + DEPTH - 1) // DEPTH
@@ -48,7 +51,10 @@ def kernel(
             inside = (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W) & pixel
             place = image + ih * x_h + iw * x_w
             a = tl.load(place[:, None] + c[None, :] * x_c, mask=inside[:, None] & (c < C)[None, :], other=0.0)
-            b = tl.load(matrix[None, :] + (tap * C + c)[:, None], mask=channel[None, :] & (c < C)[:, None], other=0.0)
+            place, real = matrix[None, :] + (tap * TAP + c)[:, None], channel[None, :] & (c < C)[:, None]
+            b = tl.load(weight + place, mask=real, other=0.0)
+            if rest is not None:
+                b += tl.load(rest + place, mask=real, other=0.0)
             acc = tl.dot(a, b, acc, input_precision=PRECISION)
     n, h, w, c = n[:, None], h[:, None], w[:, None], (group * O + o)[None, :]
     value = epilogue(acc, extra, n, h, w, c, pixel[:, None], channel[None, :])

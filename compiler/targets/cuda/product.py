@@ -1,0 +1,150 @@
+"""Lowers matrix products to a kernel with TMA loads (sm_90): linear layers, and convolutions of single pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ...ir import Node
+from .arithmetic import ceil_div
+from .epilogue import Operand, make_epilogue, reason_not_readable
+from .hardware import NEWEST_ARCHITECTURE
+from .kernel_spec import KernelProblem, KernelSpec, Packing, constexprs, extents
+from .matmul_model import choose_tile
+from .parameters import Constexpr, Counters, Descriptor, Number, Parameter, Pointer, Scratch, stride_parameter
+from .space import Space
+from .tiles import MatmulProblem, TileShape
+from .view import View
+
+ALIGNMENT = 16  # bytes: TMA requires multiples of it of addresses and of strides (CUDA, cuTensorMapEncodeTiled)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A matrix product y[row, o] = Σ x[row, k] weight[o, k] of a kernel's anchor.
+
+    `rows` are the axes of x and of y that are its rows, `inner` those of x that are k, and `outer` that of y that is o.
+    `order` and `shape` are the weight as [o, k].
+    """
+
+    work: KernelProblem
+    dtype: str
+    rows: tuple[int, ...]
+    inner: tuple[int, ...]
+    outer: int
+    order: tuple[int, ...]
+    space: Space
+    bias: Operand | None
+
+
+def lower_product(it: Product) -> KernelSpec | None:
+    """The spec of a product; None if TMA cannot read its operands, or rows or channels have no common stride."""
+    work, y = it.work, it.work.results[0]
+    (x_number, x), w_number = work.operand(0), work.operand(1)[0]
+    n, k, o = x.extent(it.rows), x.extent(it.inner), work.anchor.output.type.shape[it.outer]
+    x_n, x_k, y_n, y_c = (
+        v.merged_stride(axes) for v, axes in ((x, it.rows), (x, it.inner), (y, it.rows), (y, (it.outer,)))
+    )
+    if w_number not in work.constants or x_k != 1 or None in (x_n, y_n, y_c):
+        return None
+    assert x_n is not None and y_n is not None and y_c is not None
+    stride = x_n if n > 1 else ceil_div(k, ALIGNMENT) * ALIGNMENT
+    if not x.is_aligned or stride * x.itemsize % ALIGNMENT or k * x.itemsize % ALIGNMENT:
+        return None
+    if reason_not_readable(epilogue_nodes(work), it.space, work.views) or not writes_slices(work, it.space):
+        return None
+    tile = work.tile or choose_tile(MatmulProblem("product", it.dtype, n, o, k))
+    if tile is None:
+        return None
+    epilogue = make_epilogue(work.kernel, it.space, work.views, work.anchor, it.bias, work.results[1:])
+    programs = ceil_div(n, tile.rows) * ceil_div(o, tile.columns)
+    descriptor = ((n, k), (stride, 1), (tile.rows, tile.depth))
+    weights = WeightOperands(work, it.dtype, it.order, (o, k), ((o, k), (k, 1), (tile.columns, tile.depth)))
+    parameters: dict[str, Parameter] = {
+        "y": Pointer(("result", 0), y),
+        "x": Descriptor(("operand", x_number), x.dtype, x.itemsize, *descriptor),
+        **weights.descriptors(),
+        "extra": epilogue.extra,
+        **split_parameters(tile, programs),
+        **extents(N=n),
+        "y_n": Number(y_n, "i64"),
+        "y_c": stride_parameter(y_c),
+        **constexprs(K=k, O=o, OWN=y.shape[it.outer], ROWS=tile.rows, COLUMNS=tile.columns, DEPTH=tile.depth),
+        **constexprs(SPLIT=tile.split),
+    }
+    grid = (programs, tile.split, 1)
+    return KernelSpec(
+        "product", parameters, grid, tile.warps, tile.stages, epilogue, (NEWEST_ARCHITECTURE,), weights.packing()
+    )
+
+
+def epilogue_nodes(work: KernelProblem) -> Sequence[Node]:
+    """The elementwise nodes after the anchor."""
+    return [node for node in work.kernel.nodes[1:] if not node.slice_ranges]
+
+
+def writes_slices(work: KernelProblem, space: Space) -> bool:
+    """True if the results after the first, which are slices, have single strides in these coordinates."""
+    return all(space.operand_strides(view, None) is not None for view in work.results[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class WeightOperands:
+    """The weight of a kernel with TMA loads, packed to `shape` with its axes in `order`; of f32 in two parts.
+
+    `descriptor`: shape, strides and box of the TMA descriptor of either part.
+    """
+
+    work: KernelProblem
+    dtype: str
+    order: tuple[int, ...]
+    shape: tuple[int, ...]
+    descriptor: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+    @property
+    def number(self) -> int:
+        return self.work.operand(1)[0]
+
+    @property
+    def rest_number(self) -> int:
+        return len(self.work.operands)
+
+    def with_box(self, box: tuple[int, ...]) -> WeightOperands:
+        shape, strides, _ = self.descriptor
+        return replace(self, descriptor=(shape, strides, box))
+
+    def packing(self) -> dict[int, Packing]:
+        if self.dtype == "f16":
+            return pack_weight(self.work, self.order, self.shape)
+        parts = {self.number: "big", self.rest_number: "rest"}
+        return {n: Packing(self.number, self.order, self.shape, part) for n, part in parts.items()}
+
+    def descriptors(self) -> dict[str, Parameter]:
+        dtype, itemsize = self.work.operand(1)[1].dtype, self.work.operand(1)[1].itemsize
+        weight, rest = (
+            Descriptor(("operand", n), dtype, itemsize, *self.descriptor) for n in (self.number, self.rest_number)
+        )
+        return {"weight": weight, "rest": Constexpr(None) if self.dtype == "f16" else rest}
+
+    def pointers(self) -> dict[str, Parameter]:
+        """The parameters of the kernel for older GPUs, which reads the same packed weight."""
+        view = View(self.work.operand(1)[1].dtype, self.shape, (0,) * len(self.shape))
+        weight, rest = (Pointer(("operand", n), view) for n in (self.number, self.rest_number))
+        return {"weight": weight, "rest": Constexpr(None) if self.dtype == "f16" else rest}
+
+
+def pack_weight(work: KernelProblem, order: tuple[int, ...], shape: tuple[int, ...]) -> dict[int, Packing]:
+    """The packing of the anchor's weight; empty if its axes are in this order already."""
+    number, weight = work.operand(1)
+    moved = [a for a in order if weight.shape[a] > 1]
+    return {} if moved == sorted(moved) else {number: Packing(number, order, shape)}
+
+
+def split_parameters(tile: TileShape, programs: int) -> dict[str, Parameter]:
+    """Memory for the parts of the sums, and a counter for each tile, if several programs compute one."""
+    if tile.split == 1:
+        return constexprs(partial=None, counters=None)
+    return {
+        "partial": Scratch(4 * programs * tile.split * tile.rows * tile.columns),
+        "counters": Counters(programs),
+    }
