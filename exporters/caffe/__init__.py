@@ -1,7 +1,7 @@
 """Writes Caffe nets in the current format: `layer` blocks, Input layers, blobs of float32 with their shapes.
 
-Without --fold the layers of the file are kept, each with its settings, and the numbers are those of the original, bit
-by bit: what is written is read again, and has to be the same graph.
+The layers of the file are kept, each with its settings, and the numbers are those of the original, bit by bit; with
+--fold, some are folded into others. What is written is read again, and has to be the graph that was meant.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from ...frontends.files.caffemodel_writer import WrittenLayer, write_net
 from ...frontends.files.file_types import is_artifact
 from ...runtime.output import OutputStream
 from ..exporter import Export, ExportedFile, ExportRequest
-from .current_format import CaffeFile, to_current_format
+from .current_format import CaffeFile, clean, to_current_format
+from .folding import FoldedNet, fold_layers
 from .proof import prove
 from .stock import describe_foreign
 
@@ -32,7 +33,7 @@ SUFFIXES = (".prototxt", ".caffemodel")
 class Caffe:
     """The exporter; see the module."""
 
-    own_options: Mapping[str, str] = {}
+    own_options: Mapping[str, str] = {"fold": "fold BatchNorm, Scale and Bias into weights, and drop Dropout"}
     takes_target = False
 
     def paths(self, request: ExportRequest) -> tuple[Path, ...]:
@@ -48,10 +49,12 @@ class Caffe:
     def export(self, request: ExportRequest) -> Export:
         warnings, dialects = list[str](), parse_dialects(request.options.dialects)
         refuse_options(request)
-        net = read_layers(request, dialects, warnings)
-        made = to_current_format(net, dialects.chosen)
+        fold = bool(request.own.get("fold"))
+        net, notes = clean(read_layers(request, dialects, warnings))
+        folded = fold_layers(net) if fold else FoldedNet(net)
+        made = to_current_format(folded.net, dialects.chosen)
         text = made.text()
-        prove(text, made, net.graph, request.options, dialects)
+        prove(text, made, folded.net.graph, request.options, dialects, without_dropout=fold)
         *model, prototxt = self.paths(request)
         files = [ExportedFile(path, partial(write_weights, made)) for path in model]
         learnt = [blob for layer in made.layers for blob in layer.blobs]
@@ -60,9 +63,10 @@ class Caffe:
             (*files, ExportedFile(prototxt, partial(write_text, text))),
             facts=(
                 ("layers", f"{len(made.layers)}"),
+                *folded.facts,
                 ("weights", f"{sum(b.numel() for b in learnt):,} numbers in {len(learnt)} blobs" if model else "none"),
             ),
-            notes=(*made.notes, *describe_foreign(made)),
+            notes=(*notes, *folded.notes, *made.notes, *describe_foreign(made)),
             warnings=tuple(warnings),
         )
 

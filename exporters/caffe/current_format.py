@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from ...frontends.files.scalars import FORKS_NUMBERS
 from ...frontends.files.schema import descriptor
 from ...version import VERSION
 
-INPUT_FIELDS = ("input", "input_dim", "input_shape")
+LEFT_OUT = ("layers", "state", "input", "input_dim", "input_shape")  # of the net: said by its layers
 SELECTED = ("include", "exclude", "blobs")  # what a layer no longer has: its rules are met, its blobs are apart
 
 
@@ -52,11 +52,21 @@ class CaffeFile:
         return f"# written by cortado {VERSION}\n{show_message(message)}"
 
 
+def clean(net: NetLayers) -> tuple[NetLayers, tuple[str, ...]]:
+    """The net without rules, blobs in the text, and fields without effect that BVLC's Caffe lacks; and notes on it."""
+    kept = [layer if layer.inputs else replace(layer, message=clean_layer(layer.message)) for layer in net.layers]
+    own = {name: values for name, values in net.message.values.items() if name not in ("layer", *LEFT_OUT)}
+    whole = replace_values(net.message, {**clean_fields(net.message, own), "layer": tuple(l.message for l in kept)})
+    written = [part for layer in net.layers if not layer.inputs for part in layer.message.walk()]
+    unknown = dict.fromkeys((u.message, u.name) for part in (net.message, *written) for u in part.unknown)
+    notes = [f"{name} of {type} is left out: Caffe has no such field" for type, name in unknown]
+    return replace(net, message=whole, layers=tuple(kept)), tuple(notes)
+
+
 def to_current_format(net: NetLayers, dialects: Sequence[ChosenDialect]) -> CaffeFile:
-    """The file of a net. Inputs are Input layers, unless a dialect is of a Caffe that has none yet."""
+    """The file of a net that is clean. Inputs are Input layers, unless a dialect is of a Caffe that has none yet."""
     lacks_input = any("Input" in LAYERS[d.type].dialects[d.dialect].lacks for d in dialects)
-    left_out = ("layer", "layers", "state", *INPUT_FIELDS)
-    settings = {name: values for name, values in net.message.values.items() if name not in left_out}
+    settings = {name: values for name, values in net.message.values.items() if name != "layer"}
     layers, notes = list[WrittenLayer](), list[str]()
     if lacks_input:
         settings |= legacy_inputs(net.inputs)
@@ -64,16 +74,11 @@ def to_current_format(net: NetLayers, dialects: Sequence[ChosenDialect]) -> Caff
         names = {layer.message["name"] for layer in net.layers}
         layers += [WrittenLayer(input_layer(free_name(blob, names), [(blob, type)])) for blob, type in net.inputs]
     for layer in net.layers:
-        if not layer.inputs:
-            layers.append(WrittenLayer(clean_layer(layer.message), layer.blobs))
-            continue
-        layers.append(WrittenLayer(written_input(layer)))
-        if "transform_param" in layer.message:
+        layers.append(WrittenLayer(written_input(layer) if layer.inputs else layer.message, layer.blobs))
+        if layer.inputs and "transform_param" in layer.message:
             sentence = "what its transform_param does to pictures is up to the program that runs the net"
             notes.append(f'layer "{layer.message["name"]}" ({layer.message["type"]}) is an Input: {sentence}')
-    messages = [net.message, *(layer.message for layer in net.layers)]
-    notes += [f"{name} of {type} is left out: Caffe has no such field" for type, name in unknown_fields(messages)]
-    return CaffeFile(make("NetParameter", clean_fields(make("NetParameter", settings))), tuple(layers), tuple(notes))
+    return CaffeFile(make("NetParameter", settings), tuple(layers), tuple(notes))
 
 
 def make(type: str, values: Mapping[str, Any]) -> Message:
@@ -119,24 +124,24 @@ def free_name(wanted: str, taken: set[str]) -> str:
 
 
 def clean_layer(layer: Message) -> Message:
-    """A layer without its rules, and without fields of forks that have no effect."""
-    fields = clean_fields(layer)
-    return make(layer.type, {name: values for name, values in fields.items() if name not in SELECTED})
+    """A layer without its rules, and without fields of forks that have no effect; at its place in the text."""
+    own = {name: values for name, values in layer.values.items() if name not in SELECTED}
+    return replace_values(layer, clean_fields(layer, own))
 
 
-def clean_fields(message: Message) -> dict[str, tuple[Any, ...]]:
-    """The fields of a message of Caffe's own, without those of forks that have no effect and that no layer reads."""
+def replace_values(message: Message, values: Mapping[str, Any]) -> Message:
+    """A message with other fields, at the same place in the text."""
+    places = {name: found for name, found in message.places.items() if name in values}
+    return Message(message.type, message.loc, message.text, dict(values), places)
+
+
+def clean_fields(message: Message, values: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """Of these fields of a message of Caffe's own, all but those of forks that have no effect and no layer reads."""
     known, kept = descriptor(message.type).fields_by_name, dict[str, tuple[Any, ...]]()
-    for name, values in message.values.items():
+    for name, found in values.items():
         is_forks = known[name].number >= FORKS_NUMBERS
         if is_forks and not message.was_read(name) and (name in PRECISION or has_no_effect(message, name)):
             continue
-        inner = not is_forks and message.submessages(name)
-        kept[name] = tuple(make(m.type, clean_fields(m)) for m in inner) if inner else values
+        inner = () if is_forks else message.submessages(name)
+        kept[name] = tuple(replace_values(m, clean_fields(m, m.values)) for m in inner) if inner else found
     return kept
-
-
-def unknown_fields(messages: Iterable[Message]) -> list[tuple[str, str]]:
-    """The message type and the name of each field that the schema lacks."""
-    found = [(u.message, u.name) for whole in messages for message in whole.walk() for u in message.unknown]
-    return [*dict.fromkeys(found)]

@@ -14,11 +14,15 @@ from ...frontends.caffe.net import build_graph
 from ...frontends.caffe.weights import FileWeights, NoWeights
 from ...frontends.files import prototxt
 from ...frontends.files.caffemodel import Blob, LayerBlobs, Weights
+from ...passes import Context
+from ...passes.remove_dropout import remove_dropout
 from .current_format import CaffeFile
 
 
-def prove(text: str, made: CaffeFile, wanted: Graph, options: Options, dialects: Dialects) -> None:
-    """Read the text with the blobs of the file.
+def prove(
+    text: str, made: CaffeFile, wanted: Graph, options: Options, dialects: Dialects, *, without_dropout: bool = False
+) -> None:
+    """Read the text with the blobs of the file; `without_dropout`: as the graph that is wanted has none.
 
     CompileError if it is another net where no dialect is asked for, as in the original there was. RuntimeError, a fault
     of cortado, if it is another net all the same.
@@ -28,7 +32,8 @@ def prove(text: str, made: CaffeFile, wanted: Graph, options: Options, dialects:
     source = stored_weights(made)
 
     def read(dialects: Dialects) -> Graph:
-        return build_graph(message, source, outputs=options.outputs, lenient=options.lenient, dialects=dialects)
+        found = build_graph(message, source, outputs=options.outputs, lenient=options.lenient, dialects=dialects)
+        return remove_dropout(found, Context()) if without_dropout else found
 
     if difference := find_difference(wanted, read(asked)):
         raise RuntimeError(f"what is written for {wanted.name} reads as another net: {difference}")

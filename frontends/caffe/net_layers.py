@@ -25,12 +25,14 @@ class NetLayer:
     """A layer of a net, in today's format.
 
     `blobs` are its learnt blobs in Caffe's order and shapes, f32; () if it has none, or they are unknown. `inputs` are
-    its tops that are inputs of the net, with their types: all of them for an Input, some for a data layer.
+    its tops that are inputs of the net, with their types: all of them for an Input, some for a data layer. `shares`:
+    its tops are its bottom's storage.
     """
 
     message: Message
     blobs: tuple[torch.Tensor, ...] = ()
     inputs: tuple[tuple[str, TensorType], ...] = ()
+    shares: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,6 @@ class NetLayers:
     graph: Graph
     inputs: tuple[tuple[str, TensorType], ...]
     layers: tuple[NetLayer, ...]
-    has_weights: bool
 
 
 def import_net_layers(
@@ -65,7 +66,7 @@ def import_net_layers(
     graph = importer.finish(found)
     upgraded = importer.message
     types = {value.name: value.type for value in importer.inputs}
-    computed = {layer.message.loc: layer for layer, _ in importer.made}
+    computed = {layer.message.loc: (layer, values) for layer, values in importer.made}
     layers = list[NetLayer]()
     for layer in select_layers(upgraded["layer"], state.with_file_stages(upgraded), []):
         made = computed.get(layer.loc)
@@ -73,8 +74,11 @@ def import_net_layers(
         if given:
             layers.append(NetLayer(layer, inputs=given))
         if made is not None:
-            layers.append(NetLayer(made.message, source.blobs_of(made, learnt_blobs(made, importer.parameters))))
-    return NetLayers(upgraded, graph, tuple(types.items()), tuple(layers), any(layer.blobs for layer in layers))
+            found_layer, values = made
+            blobs = source.blobs_of(found_layer, learnt_blobs(found_layer, importer.parameters))
+            shares = found_layer.layer_type.shares or any(v in found_layer.bottoms for v in values)
+            layers.append(NetLayer(found_layer.message, blobs, shares=shares))
+    return NetLayers(upgraded, graph, tuple(types.items()), tuple(layers))
 
 
 class RecordedWeights:
