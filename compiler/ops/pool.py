@@ -129,7 +129,7 @@ class MaxPool(Pool):
         if not self.mask:
             return largest
         counts = torch.float32 if x.dtype == torch.float16 else x.dtype
-        index = torch.arange(prod(x.shape[2:]), dtype=counts).reshape(1, 1, *x.shape[2:])
+        index = torch.arange(prod(x.shape[2:]), dtype=counts, device=x.device).reshape(1, 1, *x.shape[2:])
         places = self.extract_windows(index, -1).expand(laid.shape)
         return largest, torch.where(largest > lowest, places.gather(-1, where).squeeze(-1), -1.0)
 
@@ -157,7 +157,7 @@ class AvgPool(Pool):
     def reference(self, x: Tensor) -> Tensor:
         total = self.extract_windows(x, 0.0).sum(-1)
         for axis, w in enumerate(self.windows(tuple(x.shape[2:])), 2):
-            divisors = torch.tensor(w.divisors(self.include_pad), dtype=x.dtype)
+            divisors = torch.tensor(w.divisors(self.include_pad), dtype=x.dtype, device=x.device)
             total = total / divisors.reshape(-1, *[1] * (x.ndim - 1 - axis))
         return total
 
