@@ -17,7 +17,7 @@ venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --wi
 RUFF    = $(BIN)/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants kill fuzz soak wheel clean
+.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants kill fuzz soak wheel clean triton36 precompile
 
 help:
 	@echo "make demo    compile, explain and run examples/digits"
@@ -35,6 +35,8 @@ help:
 	@echo "make fuzz    all parsers on mutated files, MINUTES=1 each (tests/fuzz)"
 	@echo "make soak    call, load, drop and fork nets for hours (tests/soak.py); SHARE=100 for one in a hundred"
 	@echo "make wheel   build the wheel, and run the demo from it in a fresh environment"
+	@echo "make triton36    Triton 3.6.0 beside the installed one, for a GPU machine that has it"
+	@echo "make precompile  the kernels of benchmarks/gpu.py, compiled by both, in .precompiled"
 	@echo "make clean   remove all generated files"
 
 # The stamp depends on the files that determine what is installed; an editable install reflects all other changes.
@@ -123,6 +125,20 @@ wheel: $(VENV)/installed
 	  venv/bin/cortado export digits/digits.prototxt digits/digits.caffemodel --to caffe -o exported && \
 	  venv/bin/cortado check exported.prototxt exported.caffemodel && echo "this ran from $$wheel"
 
+# CUDA images have this version. Its compiler runs beside the installed one; its interpreter would need numpy below 2.4.
+.triton36/installed: $(VENV)/installed
+	@$(PIP) install --no-deps --upgrade --target .triton36 triton==3.6.0
+	@touch $@
+
+triton36: .triton36/installed
+
+# Ten minutes on two cores. What is carried to the machine with a GPU is found there by its text and Triton's version; from
+# the installed version only a few kernels, which show whether the driver takes its machine code.
+precompile: .triton36/installed
+	PYTHONPATH=.triton36 $(BIN)/python benchmarks/gpu.py --precompile .precompiled
+	$(BIN)/python benchmarks/gpu.py --precompile .precompiled --nets tiny --batches 2
+
 clean:
+	rm -rf .triton36 .precompiled .gpu
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .src/*.egg-info *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,140 +1,135 @@
-"""Checks and times compiled nets on a GPU: `python benchmarks/gpu.py --out gpu.json`.
+"""Checks and times compiled nets on a GPU: `python benchmarks/gpu.py --call 1 --out FOLDER`, then `--call 2`.
 
-It needs torch, Triton and cortado's dependencies, and downloads nothing. Each stage is a process with a time limit, and
-the file is written after each stage. `--dry` runs everything on this machine's CPU instead; its numbers mean nothing.
-GPU_TODO.md lists what to run on a GPU.
+GPU_TODO.md says what to type and how to read the outcome. It needs torch, Triton and cortado's dependencies, and
+downloads nothing. `--dry` goes through all of it on this machine's CPU and a stand-in for CUDA's driver; its numbers
+mean nothing. Files that are written to --out as results come: results, steps, sweep and peers (.jsonl), log.txt,
+clocks.csv, and failing.json for the first kernel that is wrong. `gpu_report.py` makes tables of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
 import os
-import signal
+import shutil
+import subprocess
 import sys
-import tempfile
 import time
-import traceback
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".src"))
-import torch  # noqa: E402
 
-from cortado.benchmarks.on_gpu.machine import select_machine  # noqa: E402
-from cortado.benchmarks.on_gpu.nets import BenchmarkCase  # noqa: E402
-from cortado.benchmarks.on_gpu.stages import STAGE_FUNCTIONS  # noqa: E402
+from cortado.benchmarks.on_gpu.calls import BACKGROUND, STAGES, choose_cases, choose_stages, wrong_keys  # noqa: E402
+from cortado.benchmarks.on_gpu.contact import SMI_QUERY  # noqa: E402
+from cortado.benchmarks.on_gpu.journal import FILES, read_rows  # noqa: E402
+from cortado.benchmarks.on_gpu.precompile import precompile  # noqa: E402
+from cortado.benchmarks.on_gpu.session import Session  # noqa: E402
+from cortado.benchmarks.on_gpu.supervisor import Supervisor  # noqa: E402
 
-NETS = ("squeezenet_v1.1", "open_nsfw")
-STAGE_SECONDS = {
-    "environment": 60,
-    "compile": 200,
-    "kernels": 120,
-    "nets": 120,
-    "roofline": 60,
-    "ours": 60,
-    "eager": 120,
-    "compiled": 480,
-}
-"""The stages in order, and the time limit of each in seconds; --minutes limits all together."""
+SECONDS = {1: 560.0, 2: 230.0}
+"""The most that each call takes, from its first line to its last."""
 
 
 def main() -> int:
-    options = parse_arguments()
-    work = Path(options.work or tempfile.mkdtemp(prefix="cortado-gpu-"))
-    work.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + options.minutes * 60
-    report: dict[str, Any] = {"options": {"dry": options.dry, "nets": options.nets, "batches": options.batches}}
-    for name in options.stages:
-        report[name] = run_stage(name, end - time.monotonic(), work, options)
-        Path(options.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        print(status_line(name, report[name]), flush=True)
-    print(table(report))
-    return 0 if all(report[name]["state"] == "done" and is_right(report[name]) for name in options.stages) else 1
+    start, options = time.monotonic(), parse_arguments()
+    if options.precompile:
+        precompile(Path(options.precompile), choose_cases(options.nets, options.batches, options.dtypes, None))
+        return 0
+    session = make_session(options, start)
+    supervisor = Supervisor(session)
+    clocks = log_clocks(session.out)
+    names = options.stages or choose_stages(options.call, wrong_keys(session.work / "call-1"))
+    try:
+        if not session.only:
+            needed = {"prepare": True, "prepare launches": options.dry, "candidates": "sweep" in names}
+            for name, run, launches, nice in BACKGROUND:
+                if needed[name]:  # on a GPU, all stages have the same compiled nets
+                    supervisor.start_background(name, run, launches, nice)
+        for name in names:
+            supervisor.run(STAGES[name])
+    finally:
+        supervisor.stop_background()
+        if clocks is not None:
+            clocks.kill()
+    if options.call == 1 and not session.only:
+        keep_for_second_call(session)
+    return print_summary(session.out)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default="gpu.json", help="the file of results")
+    parser.add_argument("--call", type=int, choices=(1, 2), default=1, help="the first call, or the second")
+    parser.add_argument("--out", default="gpu-results", help="the folder of results, which is added to")
+    parser.add_argument("--work", default=str(ROOT / ".gpu"), help="the folder of compiled nets, kept between calls")
     parser.add_argument("--dry", action="store_true", help="run on the CPU, without a GPU")
-    parser.add_argument("--minutes", type=float, default=9.0, help="the time limit of all stages together")
-    parser.add_argument("--work", help="a folder with compiled nets; missing ones are written to it")
-    parser.add_argument("--nets", nargs="+", default=NETS, help="files of benchmarks/nets, without .net, or tiny")
-    parser.add_argument("--batches", nargs="+", type=int, default=(1, 64))
-    parser.add_argument("--dtypes", nargs="+", choices=("f16", "f32"), default=("f16", "f32"))
-    parser.add_argument("--stages", nargs="+", choices=tuple(STAGE_SECONDS), default=tuple(STAGE_SECONDS))
+    parser.add_argument("--seconds", type=float, help="the most that the call takes, if not 560 or 230")
+    parser.add_argument("--nets", nargs="+", help="files of benchmarks/nets, without .net, or tiny")
+    parser.add_argument("--batches", nargs="+", type=int)
+    parser.add_argument("--dtypes", nargs="+", choices=("f16", "f32"))
+    parser.add_argument("--stages", nargs="+", choices=tuple(STAGES), help="only these, in this order")
+    parser.add_argument("--candidates", type=int, default=12, help="tiles to try for each matrix product")
+    parser.add_argument("--resume", action="store_true", help="go on behind what an earlier call did")
+    parser.add_argument("--only", default="", metavar="KEY", help="only this item, as the log names it")
+    parser.add_argument(
+        "--precompile", metavar="FOLDER", help="compile all kernels into a cache folder, and nothing else"
+    )
     return parser.parse_args()
 
 
-def run_stage(name: str, left: float, work: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Run one stage in a separate process. Returns its rows, and how it ended.
-
-    The process is a fork, so that torch is imported only once. CUDA does not survive a fork; this process never uses
-    it.
-    """
-    rows, fault = work / f"{name}.rows", work / f"{name}.fault"
-    for path in (rows, fault):
-        path.unlink(missing_ok=True)
-    start = time.monotonic()
-    if left < 1:
-        return {"state": "not started: no time was left", "seconds": 0.0, "rows": []}
-    process = multiprocessing.get_context("fork").Process(target=stage_main, args=(name, rows, fault, work, options))
-    process.start()
-    process.join(min(left, STAGE_SECONDS[name]))
-    if process.is_alive():
-        os.killpg(process.pid or 0, signal.SIGKILL)  # and its child processes
-        process.join()
-        state = "stopped: time limit"
-    elif process.exitcode:
-        state = f"failed: {fault.read_text('utf-8') if fault.exists() else f'exit code {process.exitcode}'}"
-    else:
-        state = "done"
-    found = [json.loads(text) for text in rows.read_text("utf-8").splitlines()] if rows.exists() else []
-    return {"state": state, "seconds": round(time.monotonic() - start, 1), "rows": found}
-
-
-def stage_main(name: str, rows: Path, fault: Path, work: Path, options: argparse.Namespace) -> None:
-    """The process of a stage: writes its rows, one per line, as they are computed."""
-    os.setsid()
+def make_session(options: argparse.Namespace, start: float) -> Session:
+    out, work = Path(options.out).resolve(), Path(options.work).resolve()
+    for folder in (out, work):
+        folder.mkdir(parents=True, exist_ok=True)
+    dtypes = ["f32"] if options.dry else options.dtypes  # the CPU has no f16
+    call = options.call
+    cases = choose_cases(options.nets, options.batches, dtypes, call)
+    deadline = start + (options.seconds or SECONDS[call])
+    session = Session(cases, out, work, start, deadline, options.dry, options.candidates, options.only)
+    for folder in (work / "state-of-one", *([] if options.resume or options.only else [session.state])):
+        shutil.rmtree(folder, ignore_errors=True)
     if options.dry:
-        torch.set_num_threads(1)
-    dtypes = ["f32"] if options.dry else options.dtypes  # the CPU target has no f16
-    cases = [BenchmarkCase(net, batch, dtype) for net in options.nets for dtype in dtypes for batch in options.batches]
-    try:
-        write_rows(rows, STAGE_FUNCTIONS[name](select_machine(options.dry), cases, work))
-    except BaseException:
-        fault.write_text(traceback.format_exc()[-3000:], encoding="utf-8")
-        raise
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return session
 
 
-def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
+def log_clocks(out: Path) -> subprocess.Popen[bytes] | None:
+    """Write the GPU's clocks, power and temperature to clocks.csv once a second; None without nvidia-smi."""
+    if (tool := shutil.which("nvidia-smi")) is None:
+        return None
+    command = [tool, f"--query-gpu=timestamp,{SMI_QUERY}", "--format=csv", "-lms", "1000"]
+    with (out / "clocks.csv").open("ab") as file:
+        return subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL)
 
 
-def is_right(result: dict[str, Any]) -> bool:
-    return all(row.get("right", True) for row in result["rows"])
+def keep_for_second_call(session: Session) -> None:
+    """Copy the rows to where a second call finds them, also if --out is emptied in between."""
+    kept = session.work / "call-1"
+    kept.mkdir(exist_ok=True)
+    for name in FILES:
+        if (path := session.out / f"{name}.jsonl").exists():
+            shutil.copy(path, kept)
 
 
-def status_line(name: str, result: dict[str, Any]) -> str:
-    wrong = sum(not row.get("right", True) for row in result["rows"])
-    status = f"{name}: {result['state'].strip().splitlines()[0]}, {len(result['rows'])} rows in {result['seconds']} s"
-    return f"{status}, {wrong} WRONG" if wrong else status
+def print_summary(out: Path) -> int:
+    """The verdict and the ratios, shortest last. Returns 0 if nothing was wrong."""
+    rows, peers = read_rows(out / "results.jsonl"), read_rows(out / "peers.jsonl")
+    wrong = [row for row in rows if row.get("right") is False]
+    for row in peers:
+        print(f"{row['ratio']:7.3f}  {row['median_us']:10.1f} us  {row['case']}  {row['who']} ({row['precision']})")
+    checked = [row for row in rows if "error" in row and "limit" in row]
+    print(f"{len(checked)} kernels and nets compared, {len(wrong)} wrong or faulty")
+    print_some([f"WRONG {row['key']}: {first_line(row)}" for row in wrong], 20)
+    return 1 if wrong else 0
 
 
-def table(report: dict[str, Any]) -> str:
-    """The medians of all competitors, one case per line."""
-    rows = [row for name in ("ours", "eager", "compiled") for row in report.get(name, {"rows": []})["rows"]]
-    lines = []
-    for case in dict.fromkeys(row["case"] for row in rows):
-        times = ", ".join(f"{row['who']} {row['median_us']} us" for row in rows if row["case"] == case)
-        lines.append(f"{case}: {times}")
-    return "\n".join(lines)
+def print_some(lines: Sequence[str], most: int) -> None:
+    print("\n".join([*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]))
+
+
+def first_line(row: dict[str, object]) -> str:
+    fault = str(row.get("fault", "")).strip().splitlines()
+    return fault[-1] if fault else f"error {row.get('error')}, same twice: {row.get('same_twice')}"
 
 
 if __name__ == "__main__":

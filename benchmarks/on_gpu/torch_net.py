@@ -37,16 +37,35 @@ class TorchNet(nn.Module):
         return tuple(read(v) for v in self.graph.outputs)
 
 
-def make_torch_net(graph: Graph, device: str) -> tuple[nn.Module, bool]:
-    """A traced module, and True if all its operators are torch functions."""
-    traced: Any = torch.fx.symbolic_trace(TorchNet(graph)).eval()
+def make_torch_net(graph: Graph, device: str) -> tuple[nn.Module, list[str]]:
+    """A traced module, and the operators that are not torch functions: their reference is part of the module."""
+    plain = TorchNet(graph)
+    traced: Any = torch.fx.symbolic_trace(plain).eval()
     traced = traced.to(device=device, memory_format=torch.channels_last)
-    return traced, all(node.op.name in TORCH_FUNCTIONS for node in TorchNet(graph).graph.nodes)
+    return traced, sorted({node.op.name for node in plain.graph.nodes if not has_torch_function(node)})
 
 
 def apply_node(node: Node, operands: list[Tensor]) -> Tensor:
-    own = TORCH_FUNCTIONS.get(node.op.name)
-    return node.op.compute(operands)[0] if own is None else own(node.op, node, operands)
+    if not has_torch_function(node):
+        return node.op.compute(operands)[0]
+    made: Tensor = TORCH_FUNCTIONS[node.op.name](node.op, node, operands)
+    return made
+
+
+def has_torch_function(node: Node) -> bool:
+    """True if torch.nn.functional computes the same: for a pooling only if it has the same windows."""
+    op: Any = node.op
+    if op.name == "lrn":
+        return bool(op.region == "across")
+    if op.name in ("max_pool", "avg_pool"):
+        return is_global(op, node) or has_same_windows(node, *window_settings(op, node), op.round == "up")
+    return op.name in TORCH_FUNCTIONS
+
+
+def is_global(op: Any, node: Node) -> bool:
+    """True for an average over the whole image."""
+    kernel, _, pad = window_settings(op, node)
+    return op.name == "avg_pool" and kernel == list(node.inputs[0].type.shape[2:]) and not any(pad)
 
 
 def conv(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
@@ -62,25 +81,19 @@ def linear(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
 
 def max_pool(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
     kernel, stride, pad = window_settings(op, node)
-    if has_same_windows(node, kernel, stride, pad, op.round == "up"):
-        return F.max_pool2d(operands[0], kernel, stride, pad, ceil_mode=op.round == "up")
-    return node.op.compute(operands)[0]
+    return F.max_pool2d(operands[0], kernel, stride, pad, ceil_mode=op.round == "up")
 
 
 def avg_pool(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
     kernel, stride, pad = window_settings(op, node)
-    height, width = node.inputs[0].type.shape[2:]
-    if kernel == [height, width] and not any(pad):
+    if is_global(op, node):
         return operands[0].mean((2, 3), keepdim=True)
-    if has_same_windows(node, kernel, stride, pad, op.round == "up"):
-        return F.avg_pool2d(operands[0], kernel, stride, pad, op.round == "up", op.include_pad)
-    return node.op.compute(operands)[0]
+    return F.avg_pool2d(operands[0], kernel, stride, pad, op.round == "up", op.include_pad)
 
 
 def lrn(op: Any, node: Node, operands: list[Tensor]) -> Tensor:
-    if op.region == "across":
-        return F.local_response_norm(operands[0], op.size, op.alpha, op.beta, op.k)
-    return node.op.compute(operands)[0]
+    """torch's own: x / (k + alpha · mean of x² over the channels, zeros outside)^beta, by avg_pool3d of the squares."""
+    return F.local_response_norm(operands[0], op.size, op.alpha, op.beta, op.k)
 
 
 def window_settings(op: Any, node: Node) -> tuple[list[int], list[int], list[int]]:
@@ -113,4 +126,4 @@ TORCH_FUNCTIONS: dict[str, Any] = {
     "softmax": lambda op, node, x: x[0].softmax(op.axis),
     "dropout": lambda op, node, x: x[0],
 }
-"""The torch function for each operator; all other operators run their reference."""
+"""The torch function for each operator where `has_torch_function`; all others run their reference."""

@@ -86,13 +86,7 @@ def run_worker(
     CompileError for the first that fails.
     """
     lines = [{"file": str(folder / f"{n}.py"), "name": n, "architecture": a} for n, a in jobs]
-    settings = {
-        **{k: v for k, v in os.environ.items() if k not in ("TRITON_INTERPRET", "PYTHONPATH")},
-        "TRITON_CACHE_DIR": str(folder / f"triton-{number}"),
-        "TRITON_DISABLE_LINE_INFO": "1",  # line info holds paths; without it a cubin is reproducible across machines
-    }
-    paths = os.pathsep.join(p for p in sys.path if p and Path(p, "triton").is_dir())
-    settings |= {"PYTHONPATH": paths} if paths else {}
+    settings = worker_settings(folder / f"triton-{number}")
     pipe, asked = subprocess.PIPE, "".join(json.dumps(line) + "\n" for line in lines)
     command = [sys.executable, str(WORKER_SCRIPT)]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=settings) as worker:
@@ -111,6 +105,17 @@ def run_worker(
             *jobs[len(answers)], complaints[-2000:] or f"the compiler ended with {worker.returncode}"
         )
     return {job: decode_answer(answer) for job, answer in zip(jobs, answers, strict=True)}
+
+
+def worker_settings(triton_cache: Path) -> dict[str, str]:
+    """The environment of a worker process, with this process's Triton."""
+    settings = {
+        **{k: v for k, v in os.environ.items() if k not in ("TRITON_INTERPRET", "PYTHONPATH")},
+        "TRITON_CACHE_DIR": str(triton_cache),
+        "TRITON_DISABLE_LINE_INFO": "1",  # line info holds paths; without it a cubin is reproducible across machines
+    }
+    paths = os.pathsep.join(p for p in sys.path if p and Path(p, "triton").is_dir())
+    return settings | ({"PYTHONPATH": paths} if paths else {})
 
 
 def compilation_error(name: str, architecture: str, why: str) -> CompileError:
