@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+START = time.monotonic()  # the imports below take seconds
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".src"))
 
@@ -32,11 +33,11 @@ SECONDS = {1: 560.0, 2: 230.0}
 
 
 def main() -> int:
-    start, options = time.monotonic(), parse_arguments()
+    options = parse_arguments()
     if options.precompile:
         precompile(Path(options.precompile), choose_cases(options.nets, options.batches, options.dtypes, None))
         return 0
-    session = make_session(options, start)
+    session = make_session(options)
     supervisor = Supervisor(session)
     clocks = log_clocks(session.out)
     names = options.stages or choose_stages(options.call, wrong_keys(session.work / "call-1"))
@@ -77,15 +78,15 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_session(options: argparse.Namespace, start: float) -> Session:
+def make_session(options: argparse.Namespace) -> Session:
     out, work = Path(options.out).resolve(), Path(options.work).resolve()
     for folder in (out, work):
         folder.mkdir(parents=True, exist_ok=True)
     dtypes = ["f32"] if options.dry else options.dtypes  # the CPU has no f16
     call = options.call
     cases = choose_cases(options.nets, options.batches, dtypes, call)
-    deadline = start + (options.seconds or SECONDS[call])
-    session = Session(cases, out, work, start, deadline, options.dry, options.candidates, options.only)
+    deadline = START + (options.seconds or SECONDS[call])
+    session = Session(cases, out, work, START, deadline, options.dry, options.candidates, options.only)
     for folder in (work / "state-of-one", *([] if options.resume or options.only else [session.state])):
         shutil.rmtree(folder, ignore_errors=True)
     if options.dry:

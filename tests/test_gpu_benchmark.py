@@ -155,7 +155,7 @@ def misbehave(run: StageRun) -> None:
 
     acts: dict[str, Callable[[], object]] = {
         "hangs": lambda: time.sleep(60),
-        "crashes": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+        "crashes": lambda: os.kill(os.getpid(), signal.SIGKILL),
         "loses the context": lose_context,
         "fails": fail,
         "runs": lambda: None,
@@ -175,7 +175,7 @@ def test_a_fault_ends_its_item_only(tmp_path: Path) -> None:
     found = {row["key"]: row for row in read_rows(session.out / "results.jsonl")}
     assert list(found) == ["hangs", "crashes", "loses the context", "fails", "runs", "end of bad"]
     said = {key: row["fault"].splitlines()[-1] for key, row in found.items() if "fault" in row}
-    assert said["hangs"] == "it did not end in time" and said["crashes"] == "the process ended with -11"
+    assert said["hangs"] == "it did not end in time" and said["crashes"] == "the process ended with -9"
     assert "illegal memory access" in said["loses the context"] and "too large" in said["fails"]
     assert found["runs"]["process"] != os.getpid()
 

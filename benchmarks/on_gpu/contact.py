@@ -108,11 +108,19 @@ def load_cubins(run: StageRun) -> Row:
     with device().make_current():
         for name, code in codes.items():
             try:
-                Kernel(device(), "empty", as_bytes(code), code.shared)
+                launch_empty(code)
                 found[name] = {"loads": True, "assembler": code.cuda}
             except Exception as error:
                 found[name] = {"loads": False, "assembler": code.cuda, "error": str(error)}
     return {"cubins": found, "driver": device().cuda}
+
+
+def launch_empty(code: MachineCode) -> None:
+    machine = device()
+    kernel, memory, stream = Kernel(machine, "empty", as_bytes(code), 0), machine.allocate(4, "a test"), Stream(machine)
+    attributes = {"grid": [1, 1, 1], "warps": 4, "arguments": [{"operand": 0}]}
+    make_launch(machine.driver, kernel, attributes, {"operand": [memory.address]})(stream.handle)
+    machine.driver.cuStreamSynchronize(stream.handle)
 
 
 def read_first_contact(path: Path) -> MachineCode:

@@ -63,7 +63,7 @@ def profile(run: StageRun) -> None:
             continue
         run.require_time(15)
         sections = [word for section in SECTIONS for word in ("--section", section)]
-        kernel = ["-k", f"regex:{row['kernel']}", "-c", "1", "--clock-control", "none"]
+        kernel = ["-k", f"regex:{row['function']}", "-c", "1", "--clock-control", "none"]
         command = [tool, *sections, *kernel, sys.executable, *run.session.command_for("steps", row["key"])]
         said = run_limited(command, min(PROFILE_SECONDS, run.time_left()))
         run.journal.row("results", key, said=said[-8000:])

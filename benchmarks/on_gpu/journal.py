@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,21 @@ LOST_CONTEXT = frozenset((700, 702, 708, 709, 710, 714, 715, 716, 717, 718, 719,
 
 
 class Journal:
-    """One stage's view of the journal. `out` is what comes back, `state` what a process that goes on has to know."""
+    """One stage's view of the journal. `out` is what comes back, `state` what a process that goes on has to know.
 
-    def __init__(self, out: Path, state: Path, stage: str, start: float, only: str = "") -> None:
-        self.out, self.state, self.stage, self.start, self.only = out, state, stage, start, only
+    `probe` fails if CUDA's context is lost: not every library says so where it notices.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        state: Path,
+        stage: str,
+        start: float,
+        only: str = "",
+        probe: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.out, self.state, self.stage, self.start, self.only, self.probe = out, state, stage, start, only, probe
         out.mkdir(parents=True, exist_ok=True)
         state.mkdir(parents=True, exist_ok=True)
         self.faulty = set(self.read_keys("faulty"))
@@ -97,7 +108,7 @@ class Journal:
         except Exception as error:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self.fault(key, traceback.format_exc())
-            if is_context_lost(error):
+            if is_context_lost(error, self.probe):
                 self.current.write_text("", "utf-8")
                 os._exit(STICKY)  # destructors would call into the lost context
         finally:
@@ -105,11 +116,17 @@ class Journal:
         self.current.write_text("", "utf-8")
 
 
-def is_context_lost(error: Exception) -> bool:
-    """True for an error of CUDA after which this process cannot go on; running out of memory is none."""
-    if isinstance(error, CudaError):
-        return error.code in LOST_CONTEXT
-    return not isinstance(error, torch.OutOfMemoryError) and "CUDA error" in str(error)
+def is_context_lost(error: Exception, probe: Callable[[], object]) -> bool:
+    """True after an error of CUDA behind which this process cannot go on; running out of memory is none."""
+    if isinstance(error, CudaError) and error.code in LOST_CONTEXT:
+        return True
+    if not isinstance(error, CudaError | torch.OutOfMemoryError) and "CUDA error" in str(error):
+        return True
+    try:
+        probe()
+    except Exception:
+        return True
+    return False
 
 
 def append(path: Path, line: str) -> None:

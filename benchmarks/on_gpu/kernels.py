@@ -17,6 +17,7 @@ from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.slots import slots_and_weights
 from cortado.compiler.types import DTYPES
 from cortado.runtime.arena import view
+from cortado.runtime.cuda.launch import Launch
 from cortado.runtime.net import Net
 from cortado.runtime.plan import Step
 
@@ -148,12 +149,13 @@ def check_without_tma(run: StageRun, runner: GpuStepRunner, one: StepCase) -> No
     """The same node by the kernel that older GPUs run, which needs no TMA, to tell whose fault it is."""
     _, final = run.graphs(one.case)
     slots, weights = slots_and_weights(final)
-    variant = plain_variant(one.node, {**slots, **weights})
-    if variant is None:
-        return
-    launch = variant.prepare(runner)
-    plain = StepCase(one.key, one.case, one.number, one.node, [(one.steps[-1][0], runner.make_call(launch))])
-    check_and_report(run, runner, plain, "without TMA")
+    found: list[Launch] = []
+    with run.journal.item(f"{one.key} compiles without TMA", REFERENCE_SECONDS):
+        if (variant := plain_variant(one.node, {**slots, **weights})) is not None:
+            found.append(variant.prepare(runner))
+    for launch in found:
+        plain = StepCase(one.key, one.case, one.number, one.node, [(one.steps[-1][0], runner.make_call(launch))])
+        check_and_report(run, runner, plain, "without TMA")
 
 
 def keep_failing(run: StageRun, one: StepCase, row: Row) -> None:

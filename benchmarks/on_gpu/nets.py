@@ -106,7 +106,7 @@ def random_inputs(net: Graph, seed: int) -> dict[str, Tensor]:
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
-    """‖found - expected‖ / ‖expected‖ in float64; infinite if it is NaN."""
-    found, expected = found.double().cpu(), expected.double().cpu()
+    """‖found - expected‖ / ‖expected‖ in float64, where `found` is; infinite if it is NaN."""
+    found, expected = found.double(), expected.to(found.device).double()
     distance = float((found - expected).norm() / expected.norm().clamp_min(1e-30))
     return distance if distance == distance else float("inf")

@@ -70,8 +70,9 @@ class Session:
         if self.dry:
             torch.set_num_threads(1)
         state = self.work / "state-of-one" if self.only else self.state
-        journal = Journal(self.out, state, stage, self.start, self.only)
-        return StageRun(self, journal, select_machine(self.dry, launches, self.work), deadline)
+        machine = select_machine(self.dry, launches, self.work)
+        journal = Journal(self.out, state, stage, self.start, self.only, machine.synchronize)
+        return StageRun(self, journal, machine, deadline)
 
 
 @dataclass
@@ -98,7 +99,8 @@ class StageRun:
     def cases(self) -> Iterator[BenchmarkCase]:
         """The cases in order, each once its compiled net is there; those that could not be compiled are left out."""
         for case in self.session.cases:
-            if self.wait_for(case):
+            is_asked = not self.session.only or self.session.only.startswith((f"{case.name}/", f"{case.name} "))
+            if is_asked and self.wait_for(case):
                 yield case
 
     def wait_for(self, case: BenchmarkCase) -> bool:

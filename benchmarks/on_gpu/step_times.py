@@ -43,10 +43,15 @@ def time_steps_of(run: StageRun, case: BenchmarkCase, final: PlannedGraph, runne
         if not run.journal.wants(key):
             continue
         with run.journal.item(key, run.machine.seconds_of_kernel):
-            stated = {"kernel": step.label, "grid": list(launch.grid), "warps": launch.block // 32}
+            stated = {
+                "kernel": step.label,
+                "function": launch.kernel.name,
+                "grid": list(launch.grid),
+                "warps": launch.block // 32,
+            }
             least = {"flops": flops(node), "bytes": traffic(node, final, storages), "caches": "warm"}
             times = time_launch(run, runner, launch)
-            row = {"case": case.name, "step": number, **stated, "shared": launch.kernel.shared, **least}
+            row = {"case": case.name, "step": number, **stated, **least}
             run.journal.row("steps", key, **row, **summarize_times(times))
 
 

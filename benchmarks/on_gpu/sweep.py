@@ -14,6 +14,7 @@ from torch import Tensor
 from cortado.compiler.slots import SlotsAndWeights
 from cortado.compiler.targets.cuda.aot import MachineCode
 from cortado.compiler.targets.cuda.hardware import NEWEST_ARCHITECTURE
+from cortado.compiler.targets.cuda.lowering import CompiledKernels
 from cortado.compiler.targets.cuda.matmul_model import predict
 from cortado.runtime.cuda.device import Buffer
 
@@ -94,13 +95,14 @@ def sweep_problem(
         return waits
     expected: list[Tensor] = []
     uploaded: dict[str, Buffer] = {}
+    packed = CompiledKernels()
     KEPT.clear()
     for candidate, code in ready:
         run.require_time()
         if not candidate.is_chosen and not run.journal.wants(candidate.name):
             continue
         with run.journal.item(candidate.name, run.machine.seconds_of_kernel):
-            launch = make_variant(problem.node, candidate.lowered, code).prepare(runner, uploaded)
+            launch = make_variant(problem.node, candidate.lowered, code, packed).prepare(runner, uploaded)
             runner.synchronize()
             launch(runner.stream)
             runner.synchronize()

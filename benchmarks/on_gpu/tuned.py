@@ -22,7 +22,9 @@ PROCESSES = 8
 
 def time_tuned(run: StageRun) -> None:
     """Ours with the winners of the sweep, beside ours as it was."""
-    rows = tuning_rows(read_rows(run.session.out / "sweep.jsonl"), run.machine.describe()["device"])
+    about = [row for row in read_rows(run.session.out / "results.jsonl") if row["key"] == "machine"]
+    gpu = str(about[-1]["device"]) if about else "unknown"
+    rows = tuning_rows(read_rows(run.session.out / "sweep.jsonl"), gpu)
     run.journal.log(f"{len(rows)} tiles are faster than those that were chosen")
     if rows:
         write_tuning(rows, run.work / "tuning")

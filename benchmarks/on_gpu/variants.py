@@ -58,11 +58,13 @@ KEPT: list[object] = []
 """Memory that launches use, kept until the process of the stage ends, or `KEPT.clear()`."""
 
 
-def make_variant(node: Node, lowered: LoweredNode, code: MachineCode) -> StepVariant:
-    """The step of a node with the first of its kernels alone, for the newest architecture."""
+def make_variant(node: Node, lowered: LoweredNode, code: MachineCode, made: CompiledKernels) -> StepVariant:
+    """The step of a node with the first of its kernels alone, for the newest architecture.
+
+    `made` holds the weights that other variants of the node have packed.
+    """
     kernel = lowered.kernels[0]
     only = replace(kernel, spec=replace(kernel.spec, architectures=(NEWEST_ARCHITECTURE,)))
-    made = CompiledKernels()
     step = make_step(replace(lowered, kernels=(only,)), {(kernel.name, NEWEST_ARCHITECTURE): code}, made)
     return StepVariant(step, {f"{kernel.name}.{NEWEST_ARCHITECTURE}": as_bytes(code)}, weights_of(node, made))
 
