@@ -20,6 +20,7 @@ from ...passes.hoist_scale import hoist_scale
 from ...passes.remove_dropout import remove_dropout
 
 WITH_BIAS_TERM = ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "Deconvolution", "InnerProduct")
+FOLDING: tuple[GraphPass, ...] = (remove_dropout, hoist_scale, fold_batchnorm)  # in the order of the pipeline
 Nodes = Mapping[Loc | None, list[Node]]
 
 
@@ -81,8 +82,7 @@ def fold_once(net: NetLayers, nodes: Nodes, kept: Kept) -> tuple[Graph, tuple[st
     values = [n.inputs[0] for layer in kept.unfolded for n in nodes[location(layer)][:1]]
     values += [v for layer in kept.anchors for n in nodes[location(layer)] for v in n.results]
     guards = tuple((f"kept {i}", v) for i, v in enumerate(dict.fromkeys(values)))
-    passes: tuple[GraphPass, ...] = (remove_dropout, *((hoist_scale,) if kept.hoists else ()), fold_batchnorm)
-    context = Context()
+    passes, context = [p for p in FOLDING if kept.hoists or p is not hoist_scale], Context()
     made = run(replace(graph, returns=(*graph.returns, *guards)), context, passes).graph
     ours = tuple(f": {v.name} is an output of the net" for v in values if v not in graph.output_set)
     labels = {location(layer): label(layer) for layer in net.layers if layer.blobs}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from ...compilation import Options
 from ...compiler.errors import CompileError
-from ...compiler.ir import Constant, Graph, Value
+from ...compiler.float32 import with_float32_attributes
+from ...compiler.ir import Constant, Graph, Node, Value
+from ...compiler.op import Op
 from ...frontends.caffe.dialects import Dialects, parse_dialects
 from ...frontends.caffe.net import build_graph
 from ...frontends.caffe.weights import FileWeights, NoWeights
@@ -19,13 +22,16 @@ from ...passes.remove_dropout import remove_dropout
 from .current_format import CaffeFile
 
 
+class AnotherNet(Exception):
+    """What is written reads as another net. The argument is what differs, in words."""
+
+
 def prove(
     text: str, made: CaffeFile, wanted: Graph, options: Options, dialects: Dialects, *, without_dropout: bool = False
 ) -> None:
     """Read the text with the blobs of the file; `without_dropout`: as the graph that is wanted has none.
 
-    CompileError if it is another net where no dialect is asked for, as in the original there was. RuntimeError, a fault
-    of cortado, if it is another net all the same.
+    AnotherNet if it is not the net that is wanted; CompileError if it only is with the dialects that are asked for.
     """
     asked = parse_dialects(options.dialects)
     message = prototxt.parse(text, "the prototxt that is written")
@@ -36,7 +42,7 @@ def prove(
         return remove_dropout(found, Context()) if without_dropout else found
 
     if difference := find_difference(wanted, read(asked)):
-        raise RuntimeError(f"what is written for {wanted.name} reads as another net: {difference}")
+        raise AnotherNet(difference)
     if asked.for_net or asked.for_types:
         require_same_dialects(wanted, read, dialects)
 
@@ -73,16 +79,16 @@ def stored_weights(made: CaffeFile) -> FileWeights | NoWeights:
 def find_difference(a: Graph, b: Graph) -> str:
     """What differs between two graphs, names of inner values aside, in words; "" if they compute the same bits."""
     pairs = [*zip(a.inputs, b.inputs, strict=False)]
-    if len(a.inputs) != len(b.inputs) or len(a.nodes) != len(b.nodes):
-        return f"{len(b.inputs)} inputs and {len(b.nodes)} operators, not {len(a.inputs)} and {len(a.nodes)}"
     if wrong := [x.name for x, y in pairs if (x.name, x.type) != (y.name, y.type)]:
         return f"the input {wrong[0]}"
     same: dict[Value, Value] = dict(pairs)
-    for node, other in zip(a.nodes, b.nodes, strict=True):
-        is_equal = node.op == other.op and len(node.inputs) == len(other.inputs)
+    for node, other in zip(a.nodes, b.nodes, strict=False):
+        is_equal = canonical(node) == canonical(other) and len(node.inputs) == len(other.inputs)
         if not is_equal or not all(is_same(x, y, same) for x, y in zip(node.inputs, other.inputs, strict=True)):
-            return f"{node.name} = {node.op.name}"
+            return f"{node.name} = {node.op.name}(...)"
         same.update(zip(node.results, other.results, strict=True))
+    if len(a.inputs) != len(b.inputs) or len(a.nodes) != len(b.nodes):
+        return f"{len(b.inputs)} inputs and {len(b.nodes)} operators, not {len(a.inputs)} and {len(a.nodes)}"
     returned, wanted = dict(b.returns), dict(a.returns)
     for name in dict.fromkeys([*wanted, *returned]):
         if name not in wanted or name not in returned or not is_same(wanted[name], returned[name], same):
@@ -90,11 +96,21 @@ def find_difference(a: Graph, b: Graph) -> str:
     return ""
 
 
+def canonical(node: Node) -> Op:
+    """The operator with float32 attributes, as Caffe has them, and with axes counted from the front."""
+    op, rank = with_float32_attributes(node.op), node.inputs[0].type.rank if node.inputs else 0
+    axes = {name: op.all_attributes().get(name, 0) for name in ("axis", "end_axis")}
+    negative = {name: axis + rank for name, axis in axes.items() if axis < 0 and op.name != "reshape"}
+    return replace(op, **negative) if negative else op  # type: ignore[type-var]
+
+
 def is_same(x: Value, y: Value, same: dict[Value, Value]) -> bool:
     """True if y stands for x: the values of corresponding nodes, or constants of equal bits."""
-    if x in same:
-        return same[x] is y
-    if not isinstance(x, Constant) or not isinstance(y, Constant) or x.type != y.type or x.is_bound != y.is_bound:
+    if not isinstance(x, Constant):
+        return same.get(x) is y
+    if same.get(x) is y:
+        return True
+    if not isinstance(y, Constant) or x.type != y.type or x.is_bound != y.is_bound:
         return False
     if x.is_bound and x.data.data_ptr() != y.data.data_ptr():
         bits = [v.data.contiguous().view(-1).view(torch.uint8) for v in (x, y)]
