@@ -24,7 +24,7 @@ from benchmarks.on_gpu.nets import BenchmarkCase, build_graph  # noqa: E402
 
 from cortado.compiler.slots import slots_and_weights  # noqa: E402
 from cortado.compiler.targets import target  # noqa: E402
-from cortado.compiler.targets.cuda import lowering  # noqa: E402
+from cortado.compiler.targets.cuda import Cuda, lowering  # noqa: E402
 from cortado.compiler.targets.cuda.aot import MachineCode, compile_machine_code  # noqa: E402
 from cortado.passes import PIPELINE, Context, run  # noqa: E402
 
@@ -48,9 +48,11 @@ def cases() -> Iterator[tuple[str, str, int, str]]:
 
 def lower_net(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
     """The number of kernel launches of the net, and the source of each kernel for sm_90, by name."""
-    final = run(build_graph(BenchmarkCase(net, batch, "f32")), Context(target(on)), PIPELINE)
+    cuda = target(on)
+    assert isinstance(cuda, Cuda)
+    final = run(build_graph(BenchmarkCase(net, batch, "f32")), Context(cuda), PIPELINE)
     slots, weights = slots_and_weights(final)
-    found = [lowering.lower_node(node, {**slots, **weights}, on.endswith("-strict")) for node in final.graph.nodes]
+    found = [lowering.lower_node(node, {**slots, **weights}, cuda.settings) for node in final.graph.nodes]
     newest = [l.kernels[0] for l in found if isinstance(l, lowering.LoweredNode) and l.kernels]
     on_host = [l.step.label for l in found if isinstance(l, lowering.HostNode)]
     assert not on_host, f"{net} has host steps: {', '.join(on_host)}"

@@ -125,6 +125,7 @@ LAUNCH_ATTRIBUTES: Mapping[str, Attribute] = {
     "grid": Attribute("a grid of three numbers"),
     "arguments": Attribute("a kernel's parameters"),
     "cuda": Attribute("a whole number", 0),
+    "overlaps": Attribute("a truth value", False),
 }
 """The attributes of a kernel launch on a GPU.
 

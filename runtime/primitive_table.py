@@ -225,7 +225,8 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
     ),
     "launch": PrimitiveSchema(
         "the values that `arguments` refers to: runs the artifact's cubin for `kernel` on a GPU, in blocks of "
-        "32 x `warps` threads; for an architecture in `variants`, its attributes replace these",
+        "32 x `warps` threads; one that `overlaps` may start before the launch before it has ended, for which it waits "
+        "itself; for an architecture in `variants`, its attributes replace these",
         (0, MANY),
         {**LAUNCH_ATTRIBUTES, "variants": Attribute("attributes by architecture", {})},
         (1, MANY),

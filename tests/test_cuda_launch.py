@@ -91,6 +91,13 @@ def test_much_shared_memory_is_asked_for(gpu: GpuUnderTest) -> None:
     assert [entry["shared"] for entry in gpu.log_entries("cuLaunchKernel")] == [100_000, 0, 0]
 
 
+def test_a_launch_that_overlaps_asks_for_it(gpu: GpuUnderTest) -> None:
+    """Only with a driver whose graphs keep it; the values are as without."""
+    net, x = Net.from_artifact(chain(overlaps=True)), np.ones((ROWS, 4), np.float32)
+    assert [entry["name"] for entry in gpu.log_entries("cuLaunchKernelEx")] == ["scale"]
+    np.testing.assert_allclose(net(x)["out"], 3 * (2 * x + 1) - 4)
+
+
 def test_tensor_descriptors(gpu: GpuUnderTest) -> None:
     net = Net.from_artifact(tiled_artifact())
     (asked,) = gpu.log_entries("cuTensorMapEncodeTiled")

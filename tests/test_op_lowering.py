@@ -39,7 +39,7 @@ def lower_to_step(node: Node, target: str) -> Step | None:
     """The primitive that computes a node; None if it is a kernel of the target's own."""
     if target == "onednn":
         return onednn.lower_node(node)
-    lowered = cuda.lower_node(node, {v.name: slot_or_weight(v) for v in (*node.inputs, *node.results)}, strict=False)
+    lowered = cuda.lower_node(node, {v.name: slot_or_weight(v) for v in (*node.inputs, *node.results)})
     return lowered.step if isinstance(lowered, cuda.HostNode) else None
 
 

@@ -165,6 +165,19 @@ def test_weights_are_packed_once_and_kept_beside_their_source(digits: Artifact) 
             )
 
 
+def test_kernels_that_overlap_wait_before_anything_else() -> None:
+    """Programmatic dependent launch: the launch before may still run, and may read what this one writes."""
+    sources = target("cuda-f16-pdl").sources(optimize(parse(CONV, "t.net"), "cuda-f16-pdl"))
+    newest = [text for text in sources.values() if "'sm_90'" in text]
+    assert len(newest) == 2 and len(sources) == 4, "each kernel once more for older GPUs, without"
+    for text in sources.values():
+        (kernel,) = (
+            f for f in ast.parse(text).body if isinstance(f, ast.FunctionDef) and "_" in f.name and f.name[-12:].isalnum()
+        )
+        calls = [ast.unparse(line) for line in kernel.body[:2]]
+        assert (calls == ["gdc_wait()", "gdc_launch_dependents()"]) == (text in newest)
+
+
 def test_what_has_no_kernel_runs_on_the_host() -> None:
     text = "net t(x: f32[2,3,4,4,4]) {\n    y = relu(max_pool(x, kernel=2, stride=2))\n    return y\n}\n"
     final = optimize(parse(text, "t.net"))

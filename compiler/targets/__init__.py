@@ -12,7 +12,14 @@ from .native import Native
 from .onednn import OneDnn
 
 TARGETS: dict[str, Target] = {
-    t.name: t for t in (OneDnn(), Native(), Native("native-strict", winograd=False), *map(Cuda, PRECISIONS))
+    t.name: t
+    for t in (
+        OneDnn(),
+        Native(),
+        Native("native-strict", winograd=False),
+        *map(Cuda, PRECISIONS),
+        *(Cuda(precision, overlaps=True) for precision in ("f32", "f16")),
+    )
 }
 GROUPS: Mapping[str, tuple[str, ...]] = {"cpu": ("native", "onednn")}
 """Names for several targets, the preferred one first. Files have a plan for each, and run by the first that can be."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ctypes import (
     POINTER,
+    Structure,
     c_char_p,
     c_int,
     c_size_t,
@@ -52,6 +53,7 @@ DRIVER_FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
     "cuEventDestroy_v2": (c_void_p,),
     "cuLaunchKernel": (c_void_p, *[c_uint] * 7, c_void_p, POINTER(c_void_p), POINTER(c_void_p)),
     "cuThreadExchangeStreamCaptureMode": (POINTER(c_int),),
+    "cuLaunchKernelEx": (c_void_p, c_void_p, POINTER(c_void_p), POINTER(c_void_p)),
     "cuStreamBeginCapture_v2": (c_void_p, c_int),
     "cuStreamEndCapture": (c_void_p, HandleOut),
     "cuGraphInstantiateWithFlags": (HandleOut, c_void_p, c_ulonglong),
@@ -73,9 +75,33 @@ DRIVER_FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
 }
 """Argument types by function name. All functions return a CUresult; 0 is success."""
 
-OPTIONAL_FUNCTIONS = ("cuTensorMapEncodeTiled",)
+OPTIONAL_FUNCTIONS = ("cuTensorMapEncodeTiled", "cuLaunchKernelEx")
 """Functions missing in drivers before 12.0, needed only on sm_90."""
 
+OVERLAP_IN_GRAPHS = 12030
+"""The first driver that captures programmatic dependent launches in a graph (CUDA 12.3)."""
+
+
+class LaunchAttribute(Structure):
+    """CUlaunchAttribute: an id, and a union of 64 bytes, of which these attributes use a number."""
+
+    _fields_ = (("id", c_int), ("padding", c_int), ("value", c_int), ("rest", c_ubyte * 60))
+
+
+class LaunchConfig(Structure):
+    """CUlaunchConfig."""
+
+    _fields_ = (
+        ("grid", c_uint * 3),
+        ("block", c_uint * 3),
+        ("shared", c_uint),
+        ("stream", c_void_p),
+        ("attributes", POINTER(LaunchAttribute)),
+        ("count", c_uint),
+    )
+
+
+PROGRAMMATIC_STREAM_SERIALIZATION = 6  # CUlaunchAttributeID
 SUCCESS = 0
 OUT_OF_MEMORY = 2
 COMPUTE_MAJOR, COMPUTE_MINOR, SHARED_PER_BLOCK_OPTIN = 75, 76, 97  # CUdevice_attribute

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Mapping, Sequence
-from ctypes import c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
+from ctypes import c_float, c_int32, c_int64, c_uint, c_uint32, c_uint64, c_void_p, pointer
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,13 @@ from .abi import (
     FILL_ZERO,
     INTERLEAVE_NONE,
     L2_PROMOTION_128B,
+    OVERLAP_IN_GRAPHS,
+    PROGRAMMATIC_STREAM_SERIALIZATION,
     TENSOR_MAP_ALIGNMENT,
     TENSOR_MAP_BYTES,
     TENSOR_MAP_DTYPES,
+    LaunchAttribute,
+    LaunchConfig,
     Pointer,
 )
 from .driver import CudaError, Driver
@@ -35,7 +39,10 @@ WORKING_MEMORY: Mapping[str, int] = {"scratch": 1, "counters": 4}
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A prepared launch. `parameters` are the addresses of `values`, which it keeps alive."""
+    """A prepared launch. `parameters` are the addresses of `values`, which it keeps alive.
+
+    With `overlaps` the kernel may start before the launch before it has ended, for which it waits itself.
+    """
 
     driver: Driver
     kernel: Kernel
@@ -43,11 +50,21 @@ class Launch:
     block: int
     values: tuple[Any, ...]
     parameters: Any
+    overlaps: bool = False
 
     def __call__(self, stream: int) -> None:
+        if self.overlaps:
+            self.launch_ahead(stream)
+            return
         self.driver.cuLaunchKernel(
             self.kernel.function, *self.grid, self.block, 1, 1, self.kernel.shared, stream, self.parameters, None
         )
+
+    def launch_ahead(self, stream: int) -> None:
+        attribute = LaunchAttribute(PROGRAMMATIC_STREAM_SERIALIZATION, 0, 1)
+        grid, block = (c_uint * 3)(*self.grid), (c_uint * 3)(self.block, 1, 1)
+        config = LaunchConfig(grid, block, self.kernel.shared, stream, pointer(attribute), 1)
+        self.driver.cuLaunchKernelEx(ctypes.addressof(config), self.kernel.function, self.parameters, None)
 
 
 def make_launch(
@@ -64,7 +81,8 @@ def make_launch(
     values = [value for argument in attributes["arguments"] for value in argument_values(calls, argument, addresses)]
     values += [Pointer(0), Pointer(0)]
     parameters = (c_void_p * len(values))(*map(ctypes.addressof, values))
-    return Launch(calls, kernel, (x, y, z), WARP_SIZE * attributes["warps"], tuple(values), parameters)
+    overlaps = attributes["overlaps"] and kernel.device.cuda >= OVERLAP_IN_GRAPHS
+    return Launch(calls, kernel, (x, y, z), WARP_SIZE * attributes["warps"], tuple(values), parameters, overlaps)
 
 
 def argument_values(calls: Driver, argument: Mapping[str, Any], addresses: Mapping[str, Sequence[int]]) -> list[Any]:

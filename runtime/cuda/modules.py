@@ -34,7 +34,7 @@ class Kernel:
                 f"kernel {name!r} needs {shared:,} bytes of shared memory, and a block of {device} has "
                 f"{device.shared_limit:,}; compile the net again for this GPU"
             )
-        calls, self.name, self.shared = device.driver, name, shared
+        calls, self.device, self.name, self.shared = device.driver, device, name, shared
         image = cubin.contiguous()
         fence, module, function = Pointer(), c_void_p(), c_void_p()
         calls.cuMemAlloc_v2(byref(fence), 1)

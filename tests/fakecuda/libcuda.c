@@ -406,13 +406,22 @@ CUresult cuLaunchKernel(Function *f, unsigned gx, unsigned gy, unsigned gz, unsi
   return enqueue(stream, &node);
 }
 
-typedef struct { unsigned gx, gy, gz, bx, by, bz, shared; Stream *stream; void *attributes; unsigned count; } Config;
-typedef struct { int id; char pad[4]; int value; char rest[60]; } Attribute; /* 72 bytes, as CUlaunchAttribute */
-CUresult cuLaunchKernelEx(const Config *c, Function *f, void **parameters, void **extra) {
-  const Attribute *attribute = c->attributes;
-  NEED(c->count <= 1 && (!c->count || (attribute->id == 6 && attribute->value == 1)), INVALID_VALUE, "no such attribute");
+typedef struct { int id, padding, value; char rest[60]; } LaunchAttribute;
+typedef struct {
+  unsigned gx, gy, gz, bx, by, bz, shared;
+  Stream *stream;
+  LaunchAttribute *attributes;
+  unsigned count;
+} LaunchConfig;
+
+CUresult cuLaunchKernelEx(const LaunchConfig *c, Function *f, void **parameters, void **extra) {
+  READY;
+  const LaunchAttribute *one = c->attributes;
+  NEED(sizeof *one == 72 && c->count <= 1 && (!c->count || (one->id == 6 && one->value == 1)), INVALID_VALUE, "no such attribute");
+  say("{\"call\": \"cuLaunchKernelEx\", \"name\": \"%s\"}", f->name);
   return cuLaunchKernel(f, c->gx, c->gy, c->gz, c->bx, c->by, c->bz, c->shared, c->stream, parameters, extra);
 }
+
 CUresult cuThreadExchangeStreamCaptureMode(int *mode) {
   NEED(*mode >= GLOBAL && *mode <= RELAXED, INVALID_VALUE, "no such mode");
   int before = capture_mode;

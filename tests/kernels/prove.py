@@ -15,7 +15,7 @@ from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.rewrite import Writer
 from cortado.compiler.slots import slots_and_weights
 from cortado.compiler.targets import target
-from cortado.compiler.targets.cuda import lowering
+from cortado.compiler.targets.cuda import Cuda, lowering
 from cortado.compiler.targets.cuda.aot import Job, MachineCode
 from cortado.compiler.text import parse
 from cortado.compiler.types import DTYPES
@@ -88,7 +88,9 @@ def lower(planned: PlannedGraph, on: str) -> tuple[Plan, lowering.CompiledKernel
     """The plan and the kernels' sources, without machine code."""
     graph, memory = planned
     slots, weights = slots_and_weights(planned)
-    made = lowering.compile_kernels(graph, {**slots, **weights}, on.endswith("-strict"), stub_machine_code)
+    cuda = target(on)
+    assert isinstance(cuda, Cuda)
+    made = lowering.compile_kernels(graph, {**slots, **weights}, cuda.settings, stub_machine_code)
     returns = tuple((name, v.name) for name, v in graph.returns)
     names = tuple(v.name for v in graph.inputs)
     weights |= made.weights

@@ -73,7 +73,7 @@ class ConvolutionShape:
         self.epilogue = make_epilogue(work.kernel, self.space, work.views, work.anchor, self.bias, work.results[1:])
 
         self.taps = self.r * self.s
-        self.precision, self.input_precision = precision_of(self.x, work.strict)
+        self.precision, self.input_precision = precision_of(self.x, work.settings.strict)
         box = ((self.taps, self.o, self.c), (self.o * self.c, self.c, 1), (1, 1, 1))
         self.weights = WeightOperands(work, self.precision, self.taps_first, box[0], box)
 
@@ -147,7 +147,7 @@ def lower_tma_convolution(it: ConvolutionShape) -> KernelSpec | None:
         return None
     sizes = (it.n, it.oh, it.ow)
     problem = MatmulProblem("conv_tiled", it.precision, it.pixels, it.o, it.c, it.taps, it.stride, sizes)
-    tile = it.work.tile or choose_tile(problem)
+    tile = it.work.settings.tile or choose_tile(problem)
     described = image_descriptor(it)
     if described is None or tile is None:
         return None

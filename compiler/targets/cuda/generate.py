@@ -60,6 +60,8 @@ def lower(work: KernelProblem) -> tuple[GeneratedKernel, ...]:
         specs = family(work)
     except Unsupported as e:
         raise Unsupported(f"{work.anchor.op.name}: {e.message}", work.anchor.loc, advice=e.advice) from None
+    if work.settings.overlaps:
+        specs = [one for spec in specs for one in spec.allow_overlap()]
     return tuple(GeneratedKernel(*source.render_source(spec, work.kernel), spec) for spec in specs)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...errors import Unsupported
 from ...ir import Graph, Node, Value
@@ -15,19 +15,33 @@ from .view import MAX_ELEMENTS, View
 
 
 @dataclass(frozen=True, slots=True)
+class KernelSettings:
+    """How kernels are generated.
+
+    `strict`: f32 products by FFMA, without tensor cores. `overlaps`: as of specs (`KernelSpec`). `tile`: for a matrix
+    product by TMA, instead of the one that is chosen.
+    """
+
+    strict: bool = False
+    overlaps: bool = False
+    tile: TileShape | None = None
+
+
+DEFAULTS = KernelSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class KernelProblem:
     """A kernel to lower, with the views of its operands and results in the kernel's order.
 
-    `strict`: f32 products by FFMA, without tensor cores. `constants`: the numbers of operands that are weights, which
-    can be packed when the net is compiled. `tile`: for a matrix product by TMA, instead of the one that is chosen.
+    `constants`: the numbers of operands that are weights, which can be packed when the net is compiled.
     """
 
     kernel: Graph
     operands: tuple[View, ...]
     results: tuple[View, ...]
-    strict: bool = False
     constants: frozenset[int] = frozenset()
-    tile: TileShape | None = None
+    settings: KernelSettings = DEFAULTS
 
     @property
     def anchor(self) -> Node:
@@ -64,6 +78,8 @@ class KernelSpec:
     """A template with its parameters, in the template's order; compiled for each of `architectures`.
 
     `weight_packing`: of the step's operands that are packed, by number; those beyond the kernel's own are added to it.
+    `overlaps`: the kernel may be started before the launch before it has ended (programmatic dependent launch), for
+    whose end it waits itself.
     """
 
     template: str
@@ -74,6 +90,15 @@ class KernelSpec:
     epilogue: Epilogue | None = None
     architectures: tuple[str, ...] = (NEWEST_ARCHITECTURE, OLDEST_ARCHITECTURE)
     weight_packing: Mapping[int, Packing] = field(default_factory=dict)
+    overlaps: bool = False
+
+    def allow_overlap(self) -> list[KernelSpec]:
+        """The spec as one that overlaps for the newest architecture, which alone can, and as it was for the others."""
+        if NEWEST_ARCHITECTURE not in self.architectures:
+            return [self]
+        others = tuple(a for a in self.architectures if a != NEWEST_ARCHITECTURE)
+        newest = replace(self, architectures=(NEWEST_ARCHITECTURE,), overlaps=True)
+        return [newest, *([replace(self, architectures=others)] if others else [])]
 
 
 def constexprs(**values: object) -> dict[str, Parameter]:

@@ -20,10 +20,9 @@ from ...types import TensorType
 from .aot import Job, MachineCode, compile_machine_code
 from .generate import GeneratedKernel, lower
 from .hardware import NEWEST_ARCHITECTURE
-from .kernel_spec import KernelProblem, Packing
+from .kernel_spec import DEFAULTS, KernelProblem, KernelSettings, Packing
 from .parameters import launch_arguments
 from .tf32 import split_tf32
-from .tiles import TileShape
 from .view import view_of
 
 
@@ -60,10 +59,13 @@ CompileFunction = Callable[[Mapping[str, str], Sequence[Job]], Mapping[Job, Mach
 
 
 def compile_kernels(
-    graph: Graph, places: SlotsAndWeights, strict: bool = False, compile: CompileFunction = compile_machine_code
+    graph: Graph,
+    places: SlotsAndWeights,
+    settings: KernelSettings = DEFAULTS,
+    compile: CompileFunction = compile_machine_code,
 ) -> CompiledKernels:
     """All steps, with machine code. `places` are the slots and weights of the graph's values by name."""
-    found = [lower_node(node, places, strict) for node in graph.nodes]
+    found = [lower_node(node, places, settings) for node in graph.nodes]
     launches = [launch for l in found if isinstance(l, LoweredNode) for launch in l.kernels]
     made = CompiledKernels(sources={launch.name: launch.text for launch in launches})
     code = compile(made.sources, compile_jobs(launches))
@@ -73,19 +75,14 @@ def compile_kernels(
     return made
 
 
-def generate_sources(graph: Graph, places: SlotsAndWeights, strict: bool = False) -> dict[str, str]:
+def generate_sources(graph: Graph, places: SlotsAndWeights, settings: KernelSettings = DEFAULTS) -> dict[str, str]:
     """The source of every kernel by name. Nothing is compiled."""
-    found = [lower_node(node, places, strict) for node in graph.nodes]
+    found = [lower_node(node, places, settings) for node in graph.nodes]
     return {launch.name: launch.text for l in found if isinstance(l, LoweredNode) for launch in l.kernels}
 
 
-def lower_node(
-    node: Node, places: SlotsAndWeights, strict: bool, tile: TileShape | None = None
-) -> LoweredNode | HostNode:
-    """The kernels of a node, or a host step if there is no kernel for it and it is not fused.
-
-    `tile` is for a matrix product by TMA, instead of the one that is chosen.
-    """
+def lower_node(node: Node, places: SlotsAndWeights, settings: KernelSettings = DEFAULTS) -> LoweredNode | HostNode:
+    """The kernels of a node, or a host step if there is no kernel for it and it is not fused."""
     body, results = kernel_graph(node), tuple(v.name for v in node.results)
     outside = node.inputs if isinstance(node.op, Fused) else external_operands([node])
     try:
@@ -93,7 +90,7 @@ def lower_node(
             tuple(view_of(places[name]) for name in names) for names in ((v.name for v in outside), results)
         )
         constants = frozenset(i for i, v in enumerate(outside) if isinstance(v, Constant))
-        launches = lower(KernelProblem(body, operands, written, strict, constants, tile))
+        launches = lower(KernelProblem(body, operands, written, constants, settings))
         unpackable = [
             outside[packing.source]
             for l in launches
@@ -154,4 +151,4 @@ def kernel_attributes(launch: GeneratedKernel, machine: MachineCode) -> dict[str
         for a in launch_arguments(launch.spec.parameters)
     ]
     sizes = {"warps": machine.warps, "shared": machine.shared, "grid": list(launch.spec.grid), "cuda": machine.cuda}
-    return {"kernel": launch.name, **sizes, "arguments": given}
+    return {"kernel": launch.name, **sizes, "overlaps": launch.spec.overlaps, "arguments": given}

@@ -24,6 +24,12 @@ from .parameters import Constexpr, leaves
 TEMPLATE_FOLDER = Path(__file__).with_name("templates")
 EPILOGUE_PATTERN = re.compile(r"(@triton\.jit\ndef epilogue\([^\n]*\n)(.*?)\n\n\n", re.DOTALL)
 IMPORT_PATTERN = re.compile(r"\nfrom \.(?:functions|tensor_cores) import ([^\n]*)\n")
+SIGNATURE_PATTERN = re.compile(r"\ndef kernel\(.*?\):(?:  # fmt: skip)?\n", re.DOTALL)
+OVERLAP_IMPORT = "from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait"
+OVERLAP_LINES = """\
+    gdc_wait()  # this launch may be ahead of the one before, whose results it reads and whose operands it overwrites
+    gdc_launch_dependents()
+"""
 FUNCTION_FILES = ("functions.py", "tensor_cores.py")
 
 
@@ -39,6 +45,9 @@ def render_source(spec: KernelSpec, kernel: Graph) -> tuple[str, str]:
         code = EPILOGUE_PATTERN.sub(lambda m: m.group(1) + body + "\n\n", code)
     if used:
         code = code.replace("\n\n@triton.jit", f"\n\n{function_sources(used)}\n\n\n@triton.jit", 1)
+    if spec.overlaps:
+        code = code.replace("import triton.language as tl\n", f"import triton.language as tl\n{OVERLAP_IMPORT}\n", 1)
+        code = SIGNATURE_PATTERN.sub(lambda m: m.group() + OVERLAP_LINES, code, count=1)
     code += "\n\n" + render_metadata(spec)
     digest = hashlib.sha256(code.encode()).hexdigest()[:12]
     name = f"{kernel.name.rpartition('_')[0]}_{digest}"

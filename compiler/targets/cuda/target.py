@@ -13,6 +13,7 @@ from ...target import LaunchCount, LoweredGraph, Target
 from ...types import TensorType, upper_bound
 from .convolution import MIN_UNFLATTENED_CHANNELS
 from .generate import reason_not_fused
+from .kernel_spec import KernelSettings
 from .lowering import HostNode, LoweredNode, compile_kernels, generate_sources, lower_node
 
 MAX_KERNEL_NODES = 16  # nodes in one kernel: bounds the time of growing it node by node, and keeps files readable
@@ -21,7 +22,7 @@ PRECISIONS = ("f32", "f32-strict", "f16")
 
 
 class Cuda(Target):
-    """A target for NVIDIA GPUs with a `precision`.
+    """A target for NVIDIA GPUs with a `precision`. `overlaps`: kernels start before those they wait for have ended.
 
     f32: products on tensor cores, each factor split into a sum of tf32 numbers (tf32x3), with the error of f32.
     f32-strict: f32 multiply-adds only. f16: values are stored as f16, and products are accumulated in f32.
@@ -29,10 +30,10 @@ class Cuda(Target):
 
     runner = "cuda"
 
-    def __init__(self, precision: str = "f32") -> None:
-        self.name = "cuda" if precision == "f32" else f"cuda-{precision}"
+    def __init__(self, precision: str = "f32", overlaps: bool = False) -> None:
+        self.name = "-".join(["cuda", *[precision] * (precision != "f32"), *["pdl"] * overlaps])
         self.dtype = "f16" if precision == "f16" else None
-        self.is_strict = precision == "f32-strict"
+        self.settings = KernelSettings(strict=precision == "f32-strict", overlaps=overlaps)
 
     def accepts(self, kernel: Graph) -> str | None:
         if len(kernel.nodes) == 1:
@@ -59,17 +60,17 @@ class Cuda(Target):
 
     def compile(self, planned: PlannedGraph) -> LoweredGraph:
         slots, weights = slots_and_weights(planned)
-        made = compile_kernels(planned.graph, {**slots, **weights}, self.is_strict)
+        made = compile_kernels(planned.graph, {**slots, **weights}, self.settings)
         return LoweredGraph(made.steps, made.weights, made.tensors, made.sources, made.cubins)
 
     def sources(self, planned: PlannedGraph) -> dict[str, str]:
         """The Triton sources of the kernels, as they are compiled."""
         slots, weights = slots_and_weights(planned)
-        return generate_sources(planned.graph, {**slots, **weights}, self.is_strict)
+        return generate_sources(planned.graph, {**slots, **weights}, self.settings)
 
     def launches(self, planned: PlannedGraph) -> LaunchCount:
         slots, weights = slots_and_weights(planned)
-        found = {node: lower_node(node, {**slots, **weights}, self.is_strict) for node in planned.graph.nodes}
+        found = {node: lower_node(node, {**slots, **weights}, self.settings) for node in planned.graph.nodes}
         kernels = sum(bool(one.kernels) for one in found.values() if isinstance(one, LoweredNode))
         reasons = {node.name: one.reason for node, one in found.items() if isinstance(one, HostNode)}
         return LaunchCount(kernels, len(reasons), reasons)

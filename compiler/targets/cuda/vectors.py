@@ -23,7 +23,7 @@ def lower_linear(work: KernelProblem) -> Sequence[KernelSpec]:
     """The specs for a linear layer with its epilogue, the newest architecture first."""
     op, x, y = work.anchor.op, work.operand(0)[1], work.results[0]
     assert isinstance(op, Linear)
-    precision, _ = precision_of(x, work.strict)
+    precision, _ = precision_of(x, work.settings.strict)
     rank, axis = len(y.shape), op.axis % len(x.shape)
     bias: Operand | None = (work.anchor.inputs[2], rank - 1) if len(work.anchor.inputs) == 3 else None
     order = (1, 0) if op.transpose else (0, 1)
@@ -59,7 +59,7 @@ def lower_linear_by_pointers(it: Product, newest: KernelSpec | None = None) -> K
         "x_n": Number(require_stride(x, it.rows), "i64"),
         "x_k": stride_parameter(require_stride(x, it.inner)),
         **constexprs(K=k, O=o, ROWS=rows, COLUMNS=tile.columns, DEPTH=depth),
-        **constexprs(PRECISION=precision_of(x, work.strict)[1]),
+        **constexprs(PRECISION=precision_of(x, work.settings.strict)[1]),
     }
     grid = (ceil_div(o, tile.columns), ceil_div(n, rows), 1)
     return KernelSpec("linear", parameters, grid, tile.warps, tile.stages, epilogue, weight_packing=packed)
