@@ -137,7 +137,17 @@ READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
 )
 # A copy: --help loads no target.
-TARGETS = ("cpu", "native", "native-strict", "onednn", "cuda", "cuda-f16", "cuda-f32-strict", "cuda-pdl", "cuda-f16-pdl")
+TARGETS = (
+    "cpu",
+    "native",
+    "native-strict",
+    "onednn",
+    "cuda",
+    "cuda-f16",
+    "cuda-f32-strict",
+    "cuda-pdl",
+    "cuda-f16-pdl",
+)
 PROTOTXT_OPTIONS = ("phase", "stage", "level", "lenient", "dialect")  # how to read a prototxt
 OPTION_FIELDS = {
     "shape": "shapes",

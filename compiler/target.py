@@ -77,6 +77,10 @@ class Target:
         """True if merging these two convolutions pays; they read one value and differ in output channels only."""
         return False
 
+    def unfolded_channels(self, node: Node) -> int:
+        """Channels into which the rows of windows are unfolded, some perhaps zeros; 0 if the image is read as it is."""
+        return 0
+
     def reason_unfit(self, graph: Graph) -> str | None:
         """The reason why another target of a group should have this graph alone; None if this one is fit for it."""
         return None

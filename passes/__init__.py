@@ -34,6 +34,7 @@ from .share_weights import share_weights
 from .simplify import simplify
 from .sink_transpose import sink_transpose
 from .subsample import subsample
+from .unfold_convolutions import unfold_convolutions
 
 GraphPass = Callable[[Graph, Context], Graph]
 PlanPass = Callable[[Graph, MemoryPlan, Context], MemoryPlan]
@@ -53,6 +54,7 @@ SHAPED: tuple[GraphPass, ...] = (
     fold_constants,  # results that depend on shapes only; before layouts, because constants have none
     simplify,  # after constants; before layouts: removed nodes need none
     subsample,  # before layouts: the subsampled value gets the layout that its consumers need
+    unfold_convolutions,  # before layouts, and before precision: it makes new weights
     assign_precision,  # after folding, so that folded weights are rounded only once
     assign_layout,  # before fusing: a relayout separates two kernels
     merge_convolutions,  # after layouts, which must agree; before fusing: the merged kernel stores the slices

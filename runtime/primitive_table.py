@@ -151,7 +151,9 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         {**SLIDING, "groups": Attribute("a whole number", 1), "bias": FLAG, **FUSED_ACTIVATION},
     ),
     "im2col": PrimitiveSchema(
-        "x [N,C,*S]; the result is [N,C*K,*T], with the windows as channels", (1, 1), {"kernel": INTS, **SLIDING}
+        "x [N,C,*S]; the result is [N,C*K,*T], with the windows as channels, and zero channels up to `channels`",
+        (1, 1),
+        {"kernel": INTS, **SLIDING, "channels": Attribute("a whole number", 0)},
     ),
     "stochastic_pool": PrimitiveSchema("x [N,C,*S]: the mean of each window, weighted by its elements", (1, 1), WINDOW),
     "pyramid_pool": PrimitiveSchema(

@@ -35,6 +35,7 @@ def one_thread_and_one_seed() -> None:
     (lambda: Conv(pad=(0, -1)).infer(f32(1, 3, 4), f32(3, 3, 3)), "pad 0 and -1, dilation 1: stride and dilation are"),
     (lambda: AvgPool(kernel=(2,), pad=(0, 2)).infer(f32(1, 3, 4)), "pad 0 and 2: stride is 1 or more, pad is less"),
     (lambda: Im2col(kernel=(5,)).infer(f32(1, 3, 4)), "a window of 5 does not fit"),
+    (lambda: Im2col(kernel=(2,), channels=5).infer(f32(1, 3, 4)), "have 6 channels, so there cannot be 5"),
     (lambda: PyramidPool(height=4).infer(f32(1, 1, 3, 3)), "cannot be divided by 4: a window would be empty"),
 ])  # fmt: skip
 def test_what_cannot_be(wrong: Any, sentence: str) -> None:
@@ -57,6 +58,20 @@ def test_padding_of_single_sides() -> None:
     assert made.tolist() == [[[[0, 0], [0, 0], [21, 10]]]]
     (largest,) = MaxPool(kernel=(1, 2), pad=(0, 0, 0, 1)).compute([image])
     assert largest.tolist() == [[[[10, 10]]]]
+
+
+def test_columns_are_filled_up_with_zero_channels() -> None:
+    """By the reference and by the primitive, whose memory holds something before."""
+    x, op = torch.tensor([[[1.0, 10.0, 100.0]]]), Im2col(kernel=(2,), channels=4)
+    expected = [[[1, 10], [10, 100], [0, 0], [0, 0]]]
+    assert op.infer(f32(1, 1, 3)) == f32(1, 4, 2) and op.reference(x).tolist() == expected
+    attributes = PRIMITIVE_TABLE["im2col"].complete(
+        {"kernel": [2], "stride": [1], "pad": [0], "dilation": [1], "channels": 4}
+    )
+    operand, result = Operand(torch.float32, (1, 1, 3)), Operand(torch.float32, (1, 4, 2))
+    made = torch.full((1, 4, 2), torch.nan)
+    IMPLEMENTATIONS["im2col"].prepare(CallSite(attributes, (operand,), (result,)))([made], [x])
+    assert made.tolist() == expected
 
 
 def test_a_deconvolution_paints() -> None:

@@ -168,18 +168,24 @@ class Deconv(Geometry, Weighted):
 class Im2col(Geometry):
     """The windows of a convolution as channels: [n, c, ...] becomes [n, c · window, positions...] (Caffe, im2col.cpp).
 
-    Elements outside of the image are 0. A single number in an attribute applies to all axes; `pad` as in conv.
+    Elements outside of the image are 0. A single number in an attribute applies to all axes; `pad` as in conv. Zero
+    channels are added up to `channels`, if that is more.
     """
 
     kernel: Ints
     stride: Ints = (1,)
     pad: Ints = (0,)
     dilation: Ints = (1,)
+    channels: int = 0
+    traits = frozenset({Trait.READS_ANY_LAYOUT})
 
     def infer(self, x: TensorType) -> TensorType:
         n, c, sizes = split_image_dims(x)
         window = per_axis(self.kernel, len(sizes), "kernel")
-        return x.with_shape(n, c * prod(window), *self.output_sizes(sizes, window))
+        made = c * prod(window)
+        if self.channels and self.channels < made:
+            raise ValueError(f"the windows have {plural(made, 'channel')}, so there cannot be {self.channels}")
+        return x.with_shape(n, max(made, self.channels), *self.output_sizes(sizes, window))
 
     def reference(self, x: Tensor) -> Tensor:
         axes = x.ndim - 2
@@ -188,4 +194,5 @@ class Im2col(Geometry):
         for axis, (k, s, d) in enumerate(zip(window, stride, dilation, strict=True), 2):
             x = x.unfold(axis, d * (k - 1) + 1, s)[..., ::d]
         places = list(range(2, 2 + axes))
-        return x.permute(0, 1, *range(2 + axes, 2 + 2 * axes), *places).flatten(1, 1 + axes)
+        windows = x.permute(0, 1, *range(2 + axes, 2 + 2 * axes), *places).flatten(1, 1 + axes)
+        return F.pad(windows, [*[0] * (2 * axes + 1), max(self.channels - windows.shape[1], 0)])

@@ -129,7 +129,7 @@ def infer_im2col_shapes(attributes: Attributes, operands: Sequence[Shape], plann
     (x,) = operands
     require(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
     kernel = per_axis(attributes["kernel"], len(x) - 2, 1, "kernel")
-    return [(x[0], x[1] * prod(kernel), *window_counts(attributes, x[2:], kernel))]
+    return [(x[0], max(x[1] * prod(kernel), attributes["channels"]), *window_counts(attributes, x[2:], kernel))]
 
 
 def prepare_im2col(call: CallSite) -> Run:
@@ -139,12 +139,14 @@ def prepare_im2col(call: CallSite) -> Run:
     stride, dilation = (per_axis(call.attributes[name], axes, 1, name) for name in ("stride", "dilation"))
     edges = padding_edges(*pads_per_axis(call.attributes["pad"], axes))
     order = (0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
+    made = x[1] * prod(kernel)
 
     def run(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         windows = F.pad(operands[0], edges) if any(edges) else operands[0]
         for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), 2):
             windows = windows.unfold(axis, d * (k - 1) + 1, s)[..., ::d]
-        split_axis(results[0], 1, (x[1], *kernel)).copy_(windows.permute(order))
+        split_axis(results[0][:, :made], 1, (x[1], *kernel)).copy_(windows.permute(order))
+        results[0][:, made:].zero_()
 
     return run
 

@@ -80,6 +80,13 @@ NORMS = {
     "within, beyond the image": ("f32[1,2,3,3]", 'size=7, alpha=3, beta=0.5, region="within"'),
 }
 
+UNFOLDED = {
+    "rows": ("f32[2,3,9,8]", "kernel=[1,7], stride=[1,2], pad=[0,3], channels=24"),
+    "windows": ("f32[1,5,7,6]", "kernel=[3,2], stride=2, pad=[1,0], dilation=[1,2]"),
+    "unequal pads": ("f32[1,4,6,5]", "kernel=3, pad=[2,0,1,1], channels=40"),
+    "one axis": ("f32[2,7,11]", "kernel=3, stride=2"),
+}
+
 CHAINS = {
     "relu": ("f32[3,5,7,9]", "y = relu(x)", {}),
     "leaky": ("f32[3,5,7]", "y = relu(x, slope=0.1)", {}),
@@ -225,6 +232,16 @@ def mask_and_f16_pool_cases() -> Iterator[tuple[str, KernelCase]]:
     )
 
 
+def unfolded_cases() -> Iterator[tuple[str, KernelCase]]:
+    for name, (x, attributes) in UNFOLDED.items():
+        for layout in ("nchw", "nhwc"):
+            text = net(x, f"y = im2col(x, {attributes}); return y")
+            yield f"im2col/{layout}/{name}", KernelCase(text, layout=layout, kernels=("im2col",))
+    first = conv("f32[1,3,410,322]", "f32[4,3,3,3]", "pad=1", "relu({})")
+    for precision, target in (("f32", "cuda"), ("f16", "cuda-f16")):
+        yield f"im2col/{precision}/first convolution", KernelCase(first, target, kernels=("im2col", TILED))
+
+
 def norm_cases() -> Iterator[tuple[str, KernelCase]]:
     for name, (x, attributes) in NORMS.items():
         for layout in ("nchw", "nhwc"):
@@ -301,6 +318,7 @@ FAMILIES = (
     merged_cases,
     pool_cases,
     mask_and_f16_pool_cases,
+    unfolded_cases,
     norm_cases,
     chain_cases,
     softmax_cases,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...errors import Unsupported
 from ...ir import Graph, Node, Value
 from ...op import Elementwise, Op
-from ...ops.conv import Conv
+from ...ops.conv import Conv, Im2col
 from ...ops.dense import Linear, Softmax
 from ...ops.indexing import Crop, Transpose
 from ...ops.norm import Lrn
@@ -28,6 +28,7 @@ FAMILIES: dict[type[Op], Family] = {
     Softmax: vectors.lower_softmax,
     MaxPool: windows.lower_pool,
     AvgPool: windows.lower_pool,
+    Im2col: windows.lower_im2col,
     Lrn: windows.lower_lrn,
     Relayout: copies.lower_relayout,
     Concat: copies.lower_concat,

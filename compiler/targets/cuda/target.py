@@ -5,12 +5,13 @@ from __future__ import annotations
 from ...errors import Unsupported
 from ...ir import Graph, Node
 from ...op import Op
-from ...ops.conv import Conv
+from ...ops.conv import Conv, Im2col
 from ...ops.pool import Pool
 from ...plan import PlannedGraph
 from ...slots import slots_and_weights
 from ...target import LaunchCount, LoweredGraph, Target
 from ...types import TensorType, upper_bound
+from .arithmetic import ceil_div
 from .convolution import MIN_UNFLATTENED_CHANNELS
 from .generate import reason_not_fused
 from .kernel_spec import KernelSettings
@@ -18,6 +19,7 @@ from .lowering import HostNode, LoweredNode, compile_kernels, generate_sources, 
 
 MAX_KERNEL_NODES = 16  # nodes in one kernel: bounds the time of growing it node by node, and keeps files readable
 CHANNEL_ALIGNMENT = 8  # channels: 16 bytes of f16, so that both results of a merged kernel are aligned
+MIN_UNFOLDED_PIXELS = 1 << 17  # of a convolution's result: eight tiles of 128 for each multiprocessor
 PRECISIONS = ("f32", "f32-strict", "f16")
 
 
@@ -46,14 +48,24 @@ class Cuda(Target):
             return e.message
 
     def layouts(self, op: Op) -> tuple[str, ...]:
-        return ("nhwc",) if isinstance(op, Conv) else ()
+        return ("nhwc",) if isinstance(op, Conv | Im2col) else ()
 
     def reads_any_layout(self, op: Op, image: TensorType) -> bool:
-        return isinstance(op, Pool) or upper_bound(image.dims[1]) < MIN_UNFLATTENED_CHANNELS
+        return isinstance(op, Pool | Im2col) or upper_bound(image.dims[1]) < MIN_UNFLATTENED_CHANNELS
 
     def merges(self, a: Node, b: Node) -> bool:
         """True if both results start at a multiple of 16 bytes in the merged one; merging saves a launch and a read."""
         return all(n.output.type.bounds[1] % CHANNEL_ALIGNMENT == 0 for n in (a, b))
+
+    def unfolded_channels(self, node: Node) -> int:
+        """As many as TMA can read, where there are pixels enough to make up for a launch more."""
+        x, weight, y = node.inputs[0].type, node.inputs[1].type, node.output.type
+        made = x.bounds[1] * weight.bounds[3]
+        pixels = y.numel // max(y.bounds[1], 1)
+        few = x.bounds[1] < MIN_UNFLATTENED_CHANNELS <= 2 * made
+        if self.settings.strict or not few or pixels < MIN_UNFOLDED_PIXELS:
+            return 0
+        return max(ceil_div(made, CHANNEL_ALIGNMENT) * CHANNEL_ALIGNMENT, MIN_UNFLATTENED_CHANNELS)
 
     def writes_views(self, op: Op) -> bool:
         return not op.is_reinterpretation

@@ -1,10 +1,12 @@
-"""Lowers pooling and local response normalisation."""
+"""Lowers pooling, unfolded windows and local response normalisation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ...errors import Unsupported
+from ...op import per_axis
+from ...ops.conv import Im2col
 from ...ops.norm import Lrn
 from ...ops.pool import AvgPool, MaxPool, Pool
 from .arithmetic import ceil_div, next_power_of_two
@@ -62,6 +64,30 @@ def require_same_strides(mask: View, y: View) -> View:
     if mask.strides != y.strides:
         raise Unsupported("the mask of a max pool has to have the layout of its result")
     return mask
+
+
+def lower_im2col(work: KernelProblem) -> Sequence[KernelSpec]:
+    op = work.anchor.op
+    assert isinstance(op, Im2col)
+    (number, x), y = work.operand(0), work.results[0]
+    (n, c, h, w), (_, channels, oh, ow) = image_sizes(x), image_sizes(y)
+    axes = len(x.shape) - 2
+    r, s = rows_and_columns(per_axis(op.kernel, axes, "kernel"), 1)
+    (stride, _, dilation), (pad, _) = op.geometry(axes), op.pads(axes)
+    (sh, sw), (dh, dw), (ph, pw) = (
+        rows_and_columns(v, missing) for v, missing in ((stride, 1), (dilation, 1), (pad, 0))
+    )
+    rows, columns = tile_rows_and_columns(y, channels)
+    parameters = {
+        "y": Pointer(("result", 0), y),
+        "x": Pointer(("operand", number), x),
+        **extents(N=n, H=h, W=w, OH=oh, OW=ow),
+        **image_strides(y, "y"),
+        **image_strides(x, "x"),
+        **constexprs(C=c, R=r, S=s, SH=sh, SW=sw, PH=ph, PW=pw, DH=dh, DW=dw, CHANNELS=channels),
+        **constexprs(ROWS=rows, COLUMNS=columns),
+    }
+    return [KernelSpec("im2col", parameters, (ceil_div(n * oh * ow, rows), ceil_div(channels, columns), 1))]
 
 
 def lower_lrn(work: KernelProblem) -> Sequence[KernelSpec]:

@@ -78,7 +78,7 @@ def deconv(d: NetBuilder) -> Value:
 def im2col(d: NetBuilder) -> Value:
     x = d.image()
     sizes = x.type.with_shape(*x.type.dims[2:]).shape
-    return d.add(Im2col(kernel=window(d, sizes), **stride_pad_dilation(d, len(sizes))), x)
+    return d.add(Im2col(kernel=window(d, sizes), channels=0, **stride_pad_dilation(d, len(sizes))), x)
 
 
 def linear(d: NetBuilder, x: Value | None = None, outputs: int = 0, start: int = 1) -> Value:
