@@ -146,7 +146,10 @@ def lower_tma_convolution(it: ConvolutionShape) -> KernelSpec | None:
     if not it.fits_tensor_cores or it.w_number not in it.work.constants or it.c * it.x.itemsize % ALIGNMENT:
         return None
     sizes = (it.n, it.oh, it.ow)
-    problem = MatmulProblem("conv_tiled", it.precision, it.pixels, it.o, it.c, it.taps, it.stride, sizes)
+    results = len(it.work.results)
+    problem = MatmulProblem(
+        "conv_tiled", it.precision, it.pixels, it.o, it.c, it.taps, it.stride, sizes, results=results
+    )
     tile = it.work.settings.tile or choose_tile(problem)
     described = image_descriptor(it)
     if described is None or tile is None:

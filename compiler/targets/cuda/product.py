@@ -53,7 +53,7 @@ def lower_product(it: Product) -> KernelSpec | None:
         return None
     if reason_not_readable(epilogue_nodes(work), it.space, work.views) or not writes_slices(work, it.space):
         return None
-    tile = work.settings.tile or choose_tile(MatmulProblem("product", it.dtype, n, o, k))
+    tile = work.settings.tile or choose_tile(MatmulProblem("product", it.dtype, n, o, k, results=len(work.results)))
     if tile is None:
         return None
     epilogue = make_epilogue(work.kernel, it.space, work.views, work.anchor, it.bias, work.results[1:])

@@ -45,7 +45,8 @@ class MatmulProblem:
     """A matrix product, or `many` of them: rows × depth × columns, with `taps` such products added.
 
     Of a convolution, rows are the pixels of `image` (pictures, height, width), columns the output channels, depth the
-    input channels, and taps the places of the window. `stride` is that of rows and columns.
+    input channels, and taps the places of the window. `stride` is that of rows and columns. `results`: how many slices
+    of the columns are stored apart, which takes registers.
     """
 
     template: str
@@ -57,6 +58,7 @@ class MatmulProblem:
     stride: tuple[int, int] = (1, 1)
     image: tuple[int, int, int] | None = None
     many: int = 1
+    results: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """The problem as a row of the tuning table has it: `template` and `dtype` are keys of their own there."""
@@ -124,6 +126,7 @@ def candidate_tiles(problem: MatmulProblem) -> Iterator[TileShape]:
     some_rows, some_columns, four_warps, most = (
         ((16, 32, 64, 128, 256), (64, 128, 256), 8192, 32768) if swapped else ((64, 128), (16, 32, 64, 128), 4096, 8192)
     )
+    most = most if problem.results == 1 else most // 2
     for rows, columns in product(some_rows, some_columns):
         if rows * columns > most or columns // 2 >= max(problem.columns, some_columns[0]):
             continue

@@ -100,6 +100,17 @@ def pow(x, y):
 
 
 @triton.jit
+def inverse_power(x, BETA: tl.constexpr):
+    """x to the power -BETA; for ¾, which nets of 2012 to 2014 have, by square roots."""
+    if BETA == 0.75:
+        root = tl.sqrt_rn(x)
+        result = tl.div_rn(1.0, root * tl.sqrt_rn(root))
+    else:
+        result = pow(x, -BETA)
+    return result
+
+
+@triton.jit
 def maximum(x, y):
     """The larger; NaN if either is."""
     return tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from .functions import pow
+from .functions import inverse_power
 
 
 @triton.jit
@@ -22,5 +22,5 @@ def kernel(
         value = tl.load(place + near * x_c, mask=pixel & (near >= 0) & (near < C), other=0.0).to(tl.float32)
         squares += value * value
     value = tl.load(place + c * x_c, mask=pixel & (c < C), other=0.0).to(tl.float32)
-    scale = pow(K + (ALPHA / SIZE) * squares, -BETA)
+    scale = inverse_power(K + (ALPHA / SIZE) * squares, BETA)
     tl.store(y + n * y_n + p * y_p + c * y_c, value * scale, mask=pixel & (c < C))

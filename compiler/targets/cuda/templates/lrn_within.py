@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from .functions import pow
+from .functions import inverse_power
 
 
 @triton.jit
@@ -23,5 +23,5 @@ def kernel(
         value = tl.load(image + ih * x_h + iw * x_w, mask=inside, other=0.0).to(tl.float32)
         squares += value * value
     value = tl.load(image + h * x_h + w * x_w, mask=real, other=0.0).to(tl.float32)
-    scale = pow(1.0 + (ALPHA / (R * S)) * squares, -BETA)
+    scale = inverse_power(1.0 + (ALPHA / (R * S)) * squares, BETA)
     tl.store(y + n * y_n + h * y_h + w * y_w + c * y_c, value * scale, mask=real)
