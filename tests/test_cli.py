@@ -327,7 +327,8 @@ def test_a_column_is_not_squeezed(
 
 def test_the_help_names_every_target() -> None:
     assert set(TARGETS) == {*targets.GROUPS, *targets.TARGETS}
-    assert all(name in cortado("compile", "--help") for name in TARGETS)
+    shown = "".join(cortado("compile", "--help").split())  # a name may be at the end of a line, and is divided there
+    assert all(name in shown for name in TARGETS)
 
 
 def test_a_net_may_come_through_a_pipe(tmp_path: Path) -> None:

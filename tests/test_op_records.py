@@ -96,7 +96,7 @@ def test_traits_are_declared() -> None:
         Trait.SHAPE_ONLY: {"prior_box"},
         Trait.ROW_MAJOR_ONLY: {"detection_output", "distance", "flatten", "linear", "reshape", "squeeze", "user"},
         Trait.LAYOUT_AGNOSTIC: {"transpose"},
-        Trait.READS_ANY_LAYOUT: {"avg_pool", "conv", "max_pool", "stochastic_pool"},
+        Trait.READS_ANY_LAYOUT: {"avg_pool", "conv", "im2col", "max_pool", "stochastic_pool"},
         Trait.JOINS: {"concat"},
         Trait.SLICES: {"slice"},
     }

@@ -21,6 +21,7 @@ from cortado.compiler.slots import SlotsAndWeights, slots_and_weights
 from cortado.compiler.targets.cuda import aot, convolution, product
 from cortado.compiler.targets.cuda.generate import GeneratedKernel
 from cortado.compiler.targets.cuda.hardware import NEWEST_ARCHITECTURE
+from cortado.compiler.targets.cuda.kernel_spec import KernelSettings
 from cortado.compiler.targets.cuda.lowering import LoweredNode, lower_node
 from cortado.compiler.targets.cuda.matmul_model import choose_tile, predict
 from cortado.compiler.targets.cuda.tiles import MatmulProblem, TileShape, candidate_tiles
@@ -80,7 +81,7 @@ def find_problems(final: PlannedGraph) -> tuple[list[TileProblem], SlotsAndWeigh
     for number, node in enumerate(final.graph.nodes):
         asked: list[MatmulProblem] = []
         with record_problems(asked):
-            lowered = lower_node(node, places, False)
+            lowered = lower_node(node, places)
         if isinstance(lowered, LoweredNode) and lowered.kernels:
             template = lowered.kernels[0].spec.template
             problems += [TileProblem(number, node, p) for p in asked if p.template == template][:1]
@@ -110,7 +111,7 @@ def candidates_for(problem: TileProblem, places: SlotsAndWeights, most: int) -> 
     chosen = choose_tile(problem.problem)
     made = []
     for tile in dict.fromkeys([*([chosen] if chosen else []), *promising_tiles(problem.problem, most)]):
-        lowered = lower_node(problem.node, places, False, tile)
+        lowered = lower_node(problem.node, places, KernelSettings(tile=tile))
         if isinstance(lowered, LoweredNode) and lowered.kernels[0].spec.template == problem.problem.template:
             made.append(Candidate(problem, tile, lowered, tile == chosen))
     return made

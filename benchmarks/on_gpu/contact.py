@@ -118,7 +118,7 @@ def load_cubins(run: StageRun) -> Row:
 def launch_empty(code: MachineCode) -> None:
     machine = device()
     kernel, memory, stream = Kernel(machine, "empty", as_bytes(code), 0), machine.allocate(4, "a test"), Stream(machine)
-    attributes = {"grid": [1, 1, 1], "warps": 4, "arguments": [{"operand": 0}]}
+    attributes = {"grid": [1, 1, 1], "warps": 4, "overlaps": False, "arguments": [{"operand": 0}]}
     make_launch(machine.driver, kernel, attributes, {"operand": [memory.address]})(stream.handle)
     machine.driver.cuStreamSynchronize(stream.handle)
 
@@ -157,7 +157,7 @@ def time_chain(form: dict[str, str], run: StageRun) -> Row:
     with machine.make_current():
         kernel = Kernel(machine, form["name"], as_bytes(code), code.shared, code.cuda)
         memory, stream = machine.allocate(4, "a chain"), Stream(machine)
-        attributes = {"grid": [1, 1, 1], "warps": 4, "arguments": [{"operand": 0}]}
+        attributes = {"grid": [1, 1, 1], "warps": 4, "overlaps": False, "arguments": [{"operand": 0}]}
         launch = make_launch(machine.driver, kernel, attributes, {"operand": [memory.address]})
         one = partial(launch_dependent, launch) if form is DEPENDENT else launch
         graph = CudaGraph(machine, stream, [one] * CHAIN)

@@ -44,7 +44,7 @@ def kernels_of(case: BenchmarkCase) -> tuple[dict[str, str], list[tuple[str, str
     """The sources of a case's kernels by name, and the pairs of name and architecture to compile."""
     final = run_passes(PlannedGraph(build_graph(case)), Options(GpuMachine().target(case.dtype))).final
     slots, weights = slots_and_weights(final)
-    lowered = [lower_node(node, {**slots, **weights}, False) for node in final.graph.nodes]
+    lowered = [lower_node(node, {**slots, **weights}) for node in final.graph.nodes]
     launches = [kernel for one in lowered if isinstance(one, LoweredNode) for kernel in one.kernels]
     return {kernel.name: kernel.text for kernel in launches}, list(dict.fromkeys(compile_jobs(launches)))
 

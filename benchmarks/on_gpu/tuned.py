@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from cortado.compiler.targets import TARGETS
 from cortado.compiler.targets.cuda import matmul_model, tiles
 from cortado.compiler.targets.cuda import target as cuda_target
 
@@ -45,7 +47,28 @@ def without_merging() -> None:
     cuda_target.Cuda.merges = lambda self, a, b: False  # type: ignore[method-assign]
 
 
-SETTINGS: Mapping[str, Callable[[], None]] = {"without merging": without_merging}
+def with_overlap() -> None:
+    """Programmatic dependent launch."""
+    for target in TARGETS.values():
+        if isinstance(target, cuda_target.Cuda):
+            target.settings = replace(target.settings, overlaps=True)
+
+
+def without_split() -> None:
+    tiles.SPLITS = (1,)
+    matmul_model.choose_tile.cache_clear()
+
+
+def without_unfolding() -> None:
+    cuda_target.Cuda.unfolded_channels = lambda self, node: 0  # type: ignore[method-assign]
+
+
+SETTINGS: Mapping[str, Callable[[], None]] = {
+    "overlapping launches": with_overlap,
+    "without divided sums": without_split,
+    "without unfolding": without_unfolding,
+    "without merging": without_merging,
+}
 """What a process does before it compiles, by the name of the setting."""
 
 

@@ -69,9 +69,9 @@ def make_variant(node: Node, lowered: LoweredNode, code: MachineCode, made: Comp
     return StepVariant(step, {f"{kernel.name}.{NEWEST_ARCHITECTURE}": as_bytes(code)}, weights_of(node, made))
 
 
-def plain_variant(node: Node, places: SlotsAndWeights, strict: bool = False) -> StepVariant | None:
+def plain_variant(node: Node, places: SlotsAndWeights) -> StepVariant | None:
     """The node by the kernel that older GPUs run, without TMA; None if it is the one of the plan."""
-    lowered = lower_node(node, places, strict)
+    lowered = lower_node(node, places)
     if not isinstance(lowered, LoweredNode) or len(lowered.kernels) < 2:
         return None
     first, last = lowered.kernels[0], lowered.kernels[-1]

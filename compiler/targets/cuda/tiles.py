@@ -22,7 +22,7 @@ from .hardware import MAX_SHARED, MULTIPROCESSORS, NEWEST_ARCHITECTURE
 TUNING_FOLDER = Path(__file__).with_name("tuning")
 SHARED_MARGIN = 2048  # bytes of it for barriers
 MAX_STAGES = 8
-SPLITS = (1, 2, 3, 4, 6, 8, 12, 16)
+SPLITS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
 @dataclass(frozen=True, slots=True)
