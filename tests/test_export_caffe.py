@@ -21,6 +21,7 @@ from cortado.compiler.text import parse
 from cortado.exporters.caffe.proof import find_difference
 from cortado.frontends.files import caffemodel, prototxt
 from cortado.frontends.files.message import Message
+from cortado.frontends.files.protobuf import has_own_numbers
 from cortado.frontends.files.prototxt_writer import show_message
 from cortado.frontends.files.schema import FieldType, descriptor, field_types, message_class
 from cortado.version import VERSION
@@ -74,6 +75,24 @@ def test_golden_cases_are_the_same_net(path: Path, tmp_path: Path) -> None:
     cortado.export(text, model, to="caffe", out=tmp_path / "twice", dialect=case.dialects)
     assert (tmp_path / "twice.prototxt").read_text() == text.read_text()
     assert (tmp_path / "twice.caffemodel").read_bytes() == model.read_bytes()
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
+def test_a_caffemodel_alone_is_the_same_net_or_none(path: Path, tmp_path: Path) -> None:
+    """Where a fork's settings are missing, for which other programs know no number, it is not read as another net."""
+    case = GoldenCase(path)
+    options = driver.Options(dialects=case.dialects)
+    try:
+        first = driver.read_net(path, case.weights, options).graph
+    except CompileError:
+        pytest.skip("refused: see test_goldens")
+    made = cortado.export(path, case.weights, to="caffe", out=tmp_path / "made", dialect=case.dialects)
+    try:
+        again = driver.read_net(tmp_path / "made.caffemodel", None, options).graph
+    except CompileError:
+        assert any(has_own_numbers(layer) for layer in prototxt.read(made.paths[-1])["layer"])
+    else:
+        assert not find_difference(first, again)
 
 
 V0 = """
@@ -229,6 +248,57 @@ def test_a_dialect_whose_caffe_has_no_input_layers_keeps_its_inputs(tmp_path: Pa
         layer { name: "c" type: "Crop" bottom: "data" bottom: "p" top: "c" }"""
     written = write(tmp_path, text, dialect="hed")
     assert "input_dim: 9" in written and "Input" not in written
+
+
+PARTS = (
+    data(1, 2, 4, 4)
+    + data(1, 2, 2, 2, name="side")
+    + """
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 2 kernel_size: 3 } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "cut" type: "Slice" bottom: "conv" top: "left" top: "right" slice_param { axis: 3 } }
+layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "side" top: "sum" }
+layer { name: "fc" type: "InnerProduct" bottom: "sum" top: "fc" inner_product_param { num_output: 3 } }
+layer { name: "both" type: "Concat" bottom: "left" bottom: "right" top: "both" concat_param { axis: 3 } }
+"""
+)
+
+
+def random_weights(layer: str, type: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng([len(layer), index]).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("start", "inputs", "layers"),
+    [
+        ("conv", ["conv", "side"], ["cut", "sum", "fc", "both"]),
+        ("sum", ["sum", "data"], ["conv", "relu", "cut", "fc", "both"]),
+        ("right", ["right", "data", "side"], ["conv", "relu", "cut", "sum", "fc", "both", "silence"]),
+    ],
+)
+def test_a_net_can_start_at_an_inner_blob(start: str, inputs: list[str], layers: list[str], tmp_path: Path) -> None:
+    """As `compile --start-at` does it; a top that nobody reads any more is silenced, for it would be an output."""
+    net = official(write(tmp_path, PARTS, random_weights, start_at=start))
+    assert [l.name for l in net.layer if l.type == "Input"] == inputs
+    assert [l.name for l in net.layer if l.type != "Input"] == layers
+    options = driver.Options(start_at=(start,))
+    whole = driver.read_net(tmp_path / "given.prototxt", random_weights, options).graph
+    assert not find_difference(whole, driver.read_net(tmp_path / "made.prototxt", tmp_path / "made.caffemodel").graph)
+
+
+def test_where_a_net_cannot_start(tmp_path: Path) -> None:
+    for start, told in (("conv.0", "overwrites in place"), ("nothing", "no value"), ("data", "no layer computes")):
+        with pytest.raises(CompileError, match=told):
+            write(tmp_path, PARTS, random_weights, start_at=start)
+
+
+def test_outputs_that_are_asked_for(tmp_path: Path) -> None:
+    """Only the layers that they need; what is left over is no output, and one that is read is told."""
+    net = official(write(tmp_path, PARTS, random_weights, outputs=("left", "sum")))
+    assert [l.name for l in net.layer] == ["data", "side", "conv", "relu", "cut", "sum", "silence"]
+    assert [*net.layer[-1].bottom] == ["right"]
+    made = cortado.export(tmp_path / "given.prototxt", to="caffe", out=tmp_path / "made", outputs=("conv", "fc"))
+    assert made.notes == ('"conv" is read by layers, so that Caffe does not count it as an output',)
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,10 @@ def test_a_blob_that_is_asked_for_keeps_its_name_and_numbers(tmp_path: Path) -> 
         ("s", "Scale", ["n"], ["s"]),
         ("r", "ReLU", ["s"], ["r"]),
     ]
-    (note,) = made.made.notes
-    assert note == 'layer "s" (Scale) is not folded into conv: n is an output of the net'
+    assert made.made.notes == (
+        '"n" is read by layers, so that Caffe does not count it as an output',
+        'layer "s" (Scale) is not folded into conv: n is an output of the net',
+    )
 
 
 def test_in_place_layers_stay_in_place(tmp_path: Path) -> None:
@@ -169,6 +171,7 @@ def dropped(*layers: str) -> str:
         (("Sigmoid x y",), True, ("a", "Sigmoid", ["x"], ["y"])),  # d is an output, and would be read
         (("Flatten d f", "ReLU f f", "Sigmoid x y"), True, ("b", "ReLU", ["f"], ["f"])),  # f is d's storage
         (("Flatten d f", "ReLU f f"), False, ("b", "ReLU", ["f"], ["f"])),
+        (("Flatten x f", "Dropout f f", "ReLU d y"), True, ("e", "ReLU", ["d"], ["y"])),  # in place on x's storage
     ],
 )
 def test_dropout_goes_unless_a_blob_would_change(

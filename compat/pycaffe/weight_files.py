@@ -11,6 +11,7 @@ from ...compiler.errors import CompileError
 from ...frontends.caffe.weights import FileWeights, MissingBlob, read_weights
 from ...frontends.files import caffemodel_writer
 from ...frontends.files.message import Message
+from ...frontends.files.protobuf import to_protobuf
 from ...runtime.output import write_file
 from ..live_net import LiveNet
 from .blob import Array
@@ -75,31 +76,11 @@ def save_weights(path: str | Path, net: LiveNet, listed: Sequence[ListedLayer]) 
 
 def settings_of(layer: Message, phase: str) -> bytes:
     """The bytes of a layer's settings, with the net's phase where the layer has none."""
-    made = caffe_pb2.LayerParameter()
-    copy_fields(layer, made, WRITTEN_APART)
+    made: Any = to_protobuf(layer, WRITTEN_APART)
     if not made.HasField("phase"):
         made.phase = caffe_pb2.Phase.Value(phase)
     data: bytes = made.SerializeToString()
     return data
-
-
-def copy_fields(message: Message, made: Any, left_out: Sequence[str] = ()) -> None:
-    """Copy the fields that both schemas have."""
-    for name, values in message.values.items():
-        field = made.DESCRIPTOR.fields_by_name.get(name)
-        if field is None or name in left_out:
-            continue
-        for value in values:
-            if field.message_type is not None:
-                inner = getattr(made, name).add() if field.is_repeated else getattr(made, name)
-                inner.SetInParent()
-                copy_fields(value, inner)
-            elif field.enum_type is None or value in field.enum_type.values_by_name:
-                number = value if field.enum_type is None else field.enum_type.values_by_name[value].number
-                if field.is_repeated:
-                    getattr(made, name).append(number)
-                else:
-                    setattr(made, name, number)
 
 
 def save_hdf5(path: str | Path, params: Mapping[str, Sequence[Array]]) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ...frontends.files.caffemodel_writer import WrittenLayer, write_net
 from ...frontends.files.file_types import is_artifact
+from ...frontends.files.message import Message
+from ...frontends.files.protobuf import has_own_numbers, to_protobuf
 from ...frontends.language import STDIN
 from ...runtime.output import OutputStream
 from ..exporter import Export, ExportedFile, ExportRequest
@@ -70,12 +72,33 @@ def without_suffixes(path: Path) -> Path:
 
 
 def write_weights(made: CaffeFile, file: OutputStream) -> None:
-    """Write the layers with their names, types and blobs, as float32."""
+    """Write the layers with their names, types and blobs, as float32; and, if all have numbers, with all else.
+
+    Then the file alone is a net. With settings of a fork, which have no number that other programs know, it is one
+    beside its prototxt only: without bottoms and tops, it is not taken for a net of default settings.
+    """
+    messages = [layer.message for layer in made.layers]
+    is_net = not any(map(has_own_numbers, messages)) and len({m["name"] for m in messages}) == len(messages)
+    settings = {m["name"]: serialize(m) for m in messages if is_net}
     layers = (
-        WrittenLayer(layer.message["name"], layer.message["type"], [blob.numpy() for blob in layer.blobs])
+        WrittenLayer(
+            layer.message["name"],
+            layer.message["type"],
+            [blob.numpy() for blob in layer.blobs],
+            layer.message["bottom"] if is_net else (),
+            layer.message["top"] if is_net else (),
+        )
         for layer in made.layers
     )
-    write_net(file, made.name, layers)
+    write_net(file, made.name, layers, settings)
+    if is_net:
+        file.write(serialize(made.settings))
+
+
+def serialize(message: Message) -> bytes:
+    """The bytes of a layer, or of the net, but for what is written apart."""
+    data: bytes = to_protobuf(message, ("name", "type", "bottom", "top", "blobs", "layer")).SerializeToString()
+    return data
 
 
 def write_text(text: str, file: OutputStream) -> None:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...compilation import Options
 from ...compiler.errors import CompileError
 from ...compiler.specialize import parse_dims
 from ...compiler.types import AtMost
 from ...driver import read_net
 from ...frontends.caffe.dialects import Dialects, parse_dialects
+from ...frontends.caffe.importer import Warn
 from ...frontends.caffe.net_layers import NetLayers, import_net_layers
 from ...frontends.caffe.read import read_message
 from ...frontends.caffe.rules import State
-from ...frontends.caffe.weights import open_weights
+from ...frontends.caffe.weights import WeightSource, open_weights
+from ...frontends.files.message import Message
 from ...passes import Context, run
 from ..exporter import ExportRequest
 from .current_format import CaffeFile, clean, to_current_format
 from .folded_graph import FOLDING
 from .folding import FoldedNet, fold_layers
 from .from_graph import layers_of_graph
-from .proof import AnotherNet, prove
+from .parts import cut_net, silence_others
+from .proof import AnotherNet, find_difference, prove
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,19 @@ class Conversion:
 def convert_layers(request: ExportRequest) -> Conversion:
     """The file of a net that was read from Caffe's files: the same layers. CompileError tells what is wrong."""
     warnings, dialects = list[str](), parse_dialects(request.options.dialects)
-    if request.options.start_at:
-        raise CompileError("Caffe's format is written from the first layer on, not from an inner blob")
     refuse_unknown_sizes(request.options.shapes)
     fold = bool(request.own.get("fold"))
-    net, notes = clean(read_layers(request, dialects, warnings))
+    read = read_part if request.options.start_at else read_layers
+    net, notes = clean(read(request, dialects, warnings))
+    net, read_outputs = silence_others(net)
     folded = fold_layers(net) if fold else FoldedNet(net)
     made = to_current_format(folded.net, dialects.chosen)
-    text = made.text()
+    text, outputs = made.text(), [name for name, _ in net.graph.returns] if read_outputs else []
     try:
-        prove(text, made, folded.net.graph, request.options, dialects, without_dropout=fold)
+        prove(text, made, folded.net.graph, request.options, dialects, outputs=outputs, folded=fold)
     except AnotherNet as e:
         raise RuntimeError(f"what is written for {net.graph.name} reads as another net: {e}") from None
-    return Conversion(made, text, (), folded.facts, (*notes, *folded.notes), tuple(warnings))
+    return Conversion(made, text, (), folded.facts, (*notes, *read_outputs, *folded.notes), tuple(warnings))
 
 
 def refuse_unknown_sizes(shapes: Mapping[str, Sequence[int | str]]) -> None:
@@ -66,15 +70,41 @@ def read_layers(request: ExportRequest, dialects: Dialects, warnings: list[str])
     """The layers of the net. CompileError tells all that is wrong with its files."""
     options = request.options
     message, weights = read_message(request.net, request.weights, options.outputs)
+    return import_selected(message, open_weights(weights), options, dialects, warnings.append)
+
+
+def read_part(request: ExportRequest, dialects: Dialects, warnings: list[str]) -> NetLayers:
+    """The layers behind the blobs that the net is to start at."""
+    options = request.options
+    later = {name: shape for name, shape in options.shapes.items() if name in options.start_at}
+    first = {name: shape for name, shape in options.shapes.items() if name not in later}
+    message, weights = read_message(request.net, request.weights, options.outputs)
+    source = open_weights(weights)
+    whole = import_selected(message, source, replace(options, shapes=first), dialects, warnings.append)
+    part, wanted = cut_net(whole, list(dict.fromkeys(options.start_at)))
+    outputs = tuple(name for name, _ in whole.graph.returns)
+    kept = {value.name for value in wanted.inputs}
+    rest = replace(options, outputs=outputs, shapes={name: s for name, s in options.shapes.items() if name in kept})
+    net = import_selected(part, source, rest, parse_dialects(options.dialects), lambda sentence: None)
+    if not later and (difference := find_difference(wanted, net.graph)):
+        started = ", ".join(options.start_at)
+        raise CompileError(f"{request.net}: a Caffe file that starts at {started} would be another net: {difference}")
+    return net
+
+
+def import_selected(
+    message: Message, source: WeightSource, options: Options, dialects: Dialects, warn: Warn
+) -> NetLayers:
+    """The layers that these options select."""
     return import_net_layers(
         message,
-        open_weights(weights),
+        source,
         state=State(options.phase, options.level, frozenset(options.stages)),
         shapes={name: parse_dims(shape) for name, shape in options.shapes.items()},
         outputs=options.outputs,
         lenient=options.lenient,
         dialects=dialects,
-        warn=warnings.append,
+        warn=warn,
     )
 
 

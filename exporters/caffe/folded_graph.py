@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from ...compiler.errors import Loc
 from ...compiler.ir import Constant, Graph, Node
 from ...compiler.ops.channels import Affine, Scale
+from ...compiler.ops.shape import Reshape
 from ...compiler.ops.weighted import Weighted
 from ...frontends.caffe.net_layers import NetLayer, NetLayers
 from ...passes import Context, GraphPass, run
@@ -67,7 +68,7 @@ def fold_graph(net: NetLayers, kept: Kept) -> FoldedGraph:
             elif not new:
                 kept.unfolded.add(layer)
             elif can_be_written(layer, old, new):
-                changed[layer] = new[0]
+                changed[layer] = new[-1]
             elif is_affine(old) and kept.hoists:
                 kept.hoists = False
             else:
@@ -128,6 +129,7 @@ def is_affine(nodes: Iterable[Node]) -> bool:
 
 def can_be_written(layer: NetLayer, old: list[Node], new: list[Node]) -> bool:
     """True if the only new operator has the form of the layer's, or is a scale that stands for affine operators."""
+    old, new = without_reshape(old), without_reshape(new)
     if len(new) != 1 or len(layer.message["bottom"]) != 1 or len(layer.message["top"]) != 1:
         return False
     if isinstance(new[0].op, Scale):
@@ -140,3 +142,8 @@ def can_be_written(layer: NetLayer, old: list[Node], new: list[Node]) -> bool:
     ):
         return False
     return len(layer.blobs) == 2 or layer.message["type"] in WITH_BIAS_TERM
+
+
+def without_reshape(nodes: list[Node]) -> list[Node]:
+    """The operators without the one by which a layer reads a blob whose storage was overwritten in another shape."""
+    return nodes[1:] if nodes and isinstance(nodes[0].op, Reshape) else nodes

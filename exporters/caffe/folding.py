@@ -21,7 +21,7 @@ from ...frontends.caffe.net_layers import NetLayer, NetLayers
 from ...passes.remove_dropout import is_identity
 from .current_format import make
 from .folded_graph import FoldedGraph, Kept, fold_graph, label, location, nodes_by_layer
-from .rewiring import find_conflict, joining_layers, name_blobs, renamed
+from .rewiring import find_conflict, follow, joining_layers, name_blobs, renamed
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,12 @@ def fold_layers(net: NetLayers) -> FoldedNet:
         folded = fold_graph(net, kept)
         removed = folded.removed - staying
         names = name_blobs(net.layers, removed, fixed)
-        blob = find_conflict(net.layers, removed, names, fixed)
+        wrong = follow(net.layers, removed, {}).aliased
+        blob = wrong[0].message["top"][0] if wrong else find_conflict(net.layers, removed, names, fixed)
         if not blob:
             break
-        joining = [*joining_layers(blob, net.layers, removed)]
-        if not joining:
-            raise RuntimeError(f'folding {net.graph.name} changes the blob "{blob}"')
-        layer = next((l for l in joining if location(l) in identities), joining[0])
+        wrong = wrong or [*joining_layers(blob, net.layers, removed)]
+        layer = next((l for l in wrong if location(l) in identities), wrong[0])
         (staying if location(layer) in identities else kept.unfolded).add(layer)
         notes.append(f'{label(layer)} stays: without it, the blob "{blob}" would have another name or other readers')
     notes += [f"{label(layer)} stays as it is: folding would change more than its weights" for layer in kept.anchors]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,8 +17,10 @@ from ...frontends.caffe.net import build_graph
 from ...frontends.caffe.weights import FileWeights, NoWeights
 from ...frontends.files import prototxt
 from ...frontends.files.caffemodel import Blob, LayerBlobs, Weights
-from ...passes import Context
+from ...passes import Context, run
+from ...passes.eliminate_common_subexpressions import eliminate_common_subexpressions
 from ...passes.remove_dropout import remove_dropout
+from ...passes.share_weights import share_weights
 from .current_format import CaffeFile
 
 
@@ -27,10 +29,18 @@ class AnotherNet(Exception):
 
 
 def prove(
-    text: str, made: CaffeFile, wanted: Graph, options: Options, dialects: Dialects, *, without_dropout: bool = False
+    text: str,
+    made: CaffeFile,
+    wanted: Graph,
+    options: Options,
+    dialects: Dialects,
+    *,
+    outputs: Sequence[str] = (),
+    folded: bool = False,
 ) -> None:
-    """Read the text with the blobs of the file; `without_dropout`: as the graph that is wanted has none.
+    """Read the text with the blobs of the file; `folded`: up to Dropout, and to what is computed twice.
 
+    `outputs` are those of the net if some of them are read by layers: by default they are all that no layer reads.
     AnotherNet if it is not the net that is wanted; CompileError if it only is with the dialects that are asked for.
     """
     asked = parse_dialects(options.dialects)
@@ -38,13 +48,24 @@ def prove(
     source = stored_weights(made)
 
     def read(dialects: Dialects) -> Graph:
-        found = build_graph(message, source, outputs=options.outputs, lenient=options.lenient, dialects=dialects)
-        return remove_dropout(found, Context()) if without_dropout else found
+        found = build_graph(message, source, outputs=outputs, lenient=options.lenient, dialects=dialects)
+        return settled(found) if folded else found
+
+    wanted = settled(wanted) if folded else wanted
 
     if difference := find_difference(wanted, read(asked)):
         raise AnotherNet(difference)
     if asked.for_net or asked.for_types:
         require_same_dialects(wanted, read, dialects)
+
+
+def settled(graph: Graph) -> Graph:
+    """The graph without Dropout, and with equal nodes merged.
+
+    A layer that stays may be Dropout. Where a blob is another one's storage, the reader may find that it computes the
+    same as an earlier one.
+    """
+    return run(graph, Context(), (remove_dropout, share_weights, eliminate_common_subexpressions)).graph
 
 
 def require_same_dialects(wanted: Graph, read: Callable[[Dialects], Graph], dialects: Dialects) -> None:

@@ -7,7 +7,7 @@ net, with Caffe's storage of blobs, before and after.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...frontends.caffe.net_layers import NetLayer
@@ -62,13 +62,15 @@ class Followed:
     """What the layers of a net read, and what its blobs are at the end: by whom they were written.
 
     `is_read`: blobs that were read since, so that they are no outputs. `overwritten` is a blob that is written in place
-    though another layer reads it, which Caffe refuses; "" if none is.
+    though another layer reads it, which Caffe refuses; "" if none is. `aliased` are the removed layers in place whose
+    blob shares its storage with another one.
     """
 
     reads: dict[NetLayer, list[Write]] = field(default_factory=dict)
     last: dict[str, Write] = field(default_factory=dict)
     is_read: dict[str, bool] = field(default_factory=dict)
     overwritten: str = ""
+    aliased: list[NetLayer] = field(default_factory=list)
 
     def end(self, name: str) -> tuple[Write | None, bool]:
         """Who wrote a blob last, and whether it was read since."""
@@ -80,10 +82,13 @@ def follow(layers: Sequence[NetLayer], removed: Collection[NetLayer], names: Map
     memory, found = dict[str, Memory](), Followed()
     for layer in layers:
         bottoms, tops = (renamed(layer, field, names) for field in ("bottom", "top"))
+        tops = [name for name, _ in layer.inputs] or tops
         read = [memory.setdefault(name, Memory((name, 0))) for name in bottoms]
         if layer in removed:
             if tops[0] != bottoms[0]:
                 memory[tops[0]] = Memory(read[0].written)
+            elif sum(m is read[0] for m in memory.values()) > 1:
+                found.aliased.append(layer)
             continue
         found.reads[layer] = [m.written for m in read]
         for i, top in enumerate(tops):
@@ -103,10 +108,11 @@ def renamed(layer: NetLayer, field: str, names: Mapping[str, str]) -> list[str]:
     return [names.get(name, name) for name in layer.message[field]]
 
 
-def joining_layers(blob: str, layers: Sequence[NetLayer], removed: Collection[NetLayer]) -> Iterator[NetLayer]:
-    """The removed layers that join blobs under the name that `blob` gets, the last first."""
+def joining_layers(blob: str, layers: Sequence[NetLayer], removed: Collection[NetLayer]) -> list[NetLayer]:
+    """The removed layers, the last first, that join blobs under the name that `blob` gets; or else all that join any.
+
+    The blob may be changed through another one, whose storage it shares.
+    """
     names = name_blobs(layers, removed, ())
-    for layer in reversed(layers):
-        (top,) = layer.message["top"] if layer in removed else ("",)
-        if top and top != layer.message["bottom"][0] and names[top] == names.get(blob, blob):
-            yield layer
+    joining = [l for l in reversed(layers) if l in removed and l.message["top"] != l.message["bottom"]]
+    return [l for l in joining if names[l.message["top"][0]] == names.get(blob, blob)] or joining
