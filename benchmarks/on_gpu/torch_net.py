@@ -125,5 +125,8 @@ TORCH_FUNCTIONS: dict[str, Any] = {
     "concat": lambda op, node, x: torch.cat(x, op.axis),
     "softmax": lambda op, node, x: x[0].softmax(op.axis),
     "dropout": lambda op, node, x: x[0],
+    "transpose": lambda op, node, x: x[0].permute(op.order),
+    "flatten": lambda op, node, x: x[0].flatten(op.axis, op.end_axis),
+    "reshape": lambda op, node, x: x[0].reshape(node.output.type.shape),
 }
 """The torch function for each operator where `has_torch_function`; all others run their reference."""
