@@ -59,8 +59,18 @@ def rows(folder: Path) -> dict[str, list[Row]]:
 def test_every_stage_of_the_first_call_runs(rows: dict[str, list[Row]]) -> None:
     ends = {row["key"]: row["state"] for row in rows["results"] if row["key"].startswith("end of")}
     assert ends == {f"end of {name}": "done" for name in calls.FIRST}
-    machine, *_ = (row for row in rows["results"] if row["key"] == "machine")
-    assert machine["dry"] is True and "nvidia-smi" in machine["tools"]
+
+
+def test_the_first_seconds_tell_what_the_machine_takes(rows: dict[str, list[Row]]) -> None:
+    found = {row["key"]: row for row in rows["results"] if row["stage"] == "contact"}
+    assert found["machine"]["dry"] is True and "nvidia-smi" in found["machine"]["tools"]
+    assert found["overlapping tensor map"]["taken"] is True
+    assert found["cubins"]["cubins"]["here"] == {
+        "loads": True,
+        "assembler": found["cubins"]["cubins"]["here"]["assembler"],
+    }
+    assert found["launch chain"]["launches"] == found["dependent launch chain"]["launches"] == 100
+    assert found["copy"]["gb_per_s"] > 0 and {"matmul f16", "matmul tf32", "matmul f32"} <= found.keys()
 
 
 def test_every_kernel_and_net_is_compared(rows: dict[str, list[Row]]) -> None:

@@ -23,6 +23,8 @@ from cortado.runtime.cuda.driver import CudaError
 
 Row = dict[str, Any]
 FILES = ("results", "steps", "sweep", "peers")
+TRIALS = ("candidates", "sweep", "tuned", "compiled", "settings", "profile")
+"""Stages whose faults say nothing of the compiled nets as they are: other tiles and settings, and peers."""
 STICKY = 9  # exit code of a process whose CUDA context is lost
 LOST_CONTEXT = frozenset((700, 702, 708, 709, 710, 714, 715, 716, 717, 718, 719, 999))
 """Codes of CUDA after which no call succeeds in the same process: illegal address, timeout, illegal instruction, ..."""
@@ -85,10 +87,9 @@ class Journal:
 
     def fault(self, key: str, what: str) -> None:
         """Add a row on an item that failed, and count it as faulty: no process runs it again."""
-        append(
-            self.out / "results.jsonl",
-            json.dumps({"stage": self.stage, "key": key, "fault": what[-3000:], "right": False}),
-        )
+        verdict = {} if self.stage in TRIALS else {"right": False}
+        row = {"stage": self.stage, "key": key, "fault": what[-3000:], **verdict}
+        append(self.out / "results.jsonl", json.dumps(row))
         self.add_key("faulty", key)
         self.log(f"FAULT {key}: {what.strip().splitlines()[-1] if what.strip() else 'no message'}")
 
