@@ -103,7 +103,7 @@ class Journal:
         self.log(f"begin {key}")
         self.current.write_text(key, "utf-8")
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, 0 if self.only else seconds)  # under a checker, kernels take long
         try:
             yield
         except Exception as error:
