@@ -122,7 +122,7 @@ wheel: $(VENV)/installed
 	  cd "$$fresh" && venv/bin/python -m pip --disable-pip-version-check --quiet install $(TORCH) && \
 	  venv/bin/python -m pip --disable-pip-version-check --quiet install "$$wheel" && \
 	  venv/bin/python digits/demo.py && \
-	  venv/bin/cortado export digits/digits.prototxt digits/digits.caffemodel --to caffe -o exported && \
+	  venv/bin/cortado export digits/digits.prototxt digits/digits.caffemodel --to caffe --fold -o exported && \
 	  venv/bin/cortado check exported.prototxt exported.caffemodel && echo "this ran from $$wheel"
 
 # CUDA images have this version. Its compiler runs beside the installed one; its interpreter would need numpy below 2.4.

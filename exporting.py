@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,9 @@ def export_files(to: str, request: ExportRequest) -> Export:
     check_paths(chosen.paths(request), given_files(request))
     load_plugins()
     made = chosen.export(request)
-    for file in made.files:
-        with open_output(file.path, (*given_files(request), *made.inputs)) as stream:
+    with ExitStack() as stack:  # all are replaced when all are written
+        opened = [stack.enter_context(open_output(f.path, (*given_files(request), *made.inputs))) for f in made.files]
+        for file, stream in zip(made.files, opened, strict=True):
             file.write(stream)
     return made
 

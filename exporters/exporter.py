@@ -38,7 +38,7 @@ class ExportedFile:
 
 @dataclass(frozen=True)
 class Export:
-    """A net in another format: its name, the files in the order in which they are written, what they were made from.
+    """A net in another format: its name, the files, which are written together, and the files that they were made from.
 
     `facts` are pairs of a word and what it is of this net, for a table. A note is a sentence about what differs in the
     result from what was read; a warning, about what was read.

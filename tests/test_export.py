@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from google.protobuf import text_format
 
 import cortado
 from cortado.cli import main
 from cortado.compiler.errors import CompileError
 from cortado.exporters import FORMATS, exporter_named
 from cortado.exporters.exporter import ExportRequest
-from cortado.runtime.output import OutputError
+from cortado.frontends.files import caffemodel
+from cortado.frontends.files.schema import message_class
+from cortado.runtime.output import OutputError, OutputStream
 
 from .shared import ROOT
 
@@ -74,6 +77,23 @@ def test_what_was_there_stays_if_the_net_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "made.prototxt").read_text() == "mine"
 
 
+def test_all_files_are_replaced_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair of prototxt and caffemodel that do not belong together would be read, and give wrong numbers."""
+    for name in ("made.prototxt", "made.caffemodel"):
+        (tmp_path / name).write_text("mine")
+
+    def fail(text: str, file: OutputStream) -> None:
+        file.write(text.encode()[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cortado.exporters.caffe.write_text", fail)
+    done = run(NET, WEIGHTS, "--to", "caffe", "-o", tmp_path / "made")
+    assert done.exit_code == 2 and "No space left on device" in done.output
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == dict.fromkeys(
+        ("made.prototxt", "made.caffemodel"), "mine"
+    )
+
+
 def test_a_folder_is_not_made(tmp_path: Path) -> None:
     done = run(NET, WEIGHTS, "--to", "caffe", "-o", tmp_path / "new" / "net")
     assert done.exit_code == 2 and "there is no folder" in done.output
@@ -96,6 +116,25 @@ def test_what_a_format_does_not_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CompileError, match="folds is not an option of caffe"):
         cortado.export(NET, WEIGHTS, to="caffe", out=tmp_path / "made", folds=True)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["digits.caffemodel", "digits.caffemodel.h5"])
+def test_a_caffemodel_alone_and_one_in_hdf5(name: str, tmp_path: Path) -> None:
+    """The first has its settings in it; the other is read beside the prototxt. Both give the same files as before."""
+    cortado.export(NET, WEIGHTS, to="caffe", out=tmp_path / "made")
+    if name.endswith(".h5"):
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(tmp_path / name, "w") as file:
+            for layer in caffemodel.read(tmp_path / "made.caffemodel").layers:
+                for i, blob in enumerate(layer.blobs):
+                    file[f"data/{layer.name}/{i}"] = blob.data
+        cortado.export(NET, tmp_path / name, to="caffe", out=tmp_path / "again")
+    else:
+        cortado.export(tmp_path / "made.caffemodel", to="caffe", out=tmp_path / "again")
+    assert (tmp_path / "again.caffemodel").read_bytes() == (tmp_path / "made.caffemodel").read_bytes()
+    texts = [(tmp_path / f"{stem}.prototxt").read_text() for stem in ("made", "again")]
+    made, again = (text_format.Parse(text, message_class("NetParameter")()) for text in texts)
+    assert made == again  # the fields of a caffemodel are in the order of their numbers
 
 
 def test_the_api_tells_what_it_wrote(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ SELECTED = ("include", "exclude", "blobs")  # what a layer no longer has: its ru
 
 
 @dataclass(frozen=True, eq=False)
-class WrittenLayer:
-    """A layer as it is written: its message, and its blobs, f32, in Caffe's shapes."""
+class FileLayer:
+    """A layer of a file to be written: its message, and its blobs, f32, in Caffe's shapes."""
 
     message: Message
     blobs: tuple[torch.Tensor, ...] = ()
@@ -37,7 +37,7 @@ class CaffeFile:
     """A net to be written: the fields of the net itself, the layers, and notes on what is expressed otherwise."""
 
     settings: Message
-    layers: tuple[WrittenLayer, ...]
+    layers: tuple[FileLayer, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -67,14 +67,14 @@ def to_current_format(net: NetLayers, dialects: Sequence[ChosenDialect]) -> Caff
     """The file of a net that is clean. Inputs are Input layers, unless a dialect is of a Caffe that has none yet."""
     lacks_input = any("Input" in LAYERS[d.type].dialects[d.dialect].lacks for d in dialects)
     settings = {name: values for name, values in net.message.values.items() if name != "layer"}
-    layers, notes = list[WrittenLayer](), list[str]()
+    layers, notes = list[FileLayer](), list[str]()
     if lacks_input:
         settings |= legacy_inputs(net.inputs)
     else:
         names = {layer.message["name"] for layer in net.layers}
-        layers += [WrittenLayer(input_layer(free_name(blob, names), [(blob, type)])) for blob, type in net.inputs]
+        layers += [FileLayer(input_layer(free_name(blob, names), [(blob, type)])) for blob, type in net.inputs]
     for layer in net.layers:
-        layers.append(WrittenLayer(written_input(layer) if layer.inputs else layer.message, layer.blobs))
+        layers.append(FileLayer(written_input(layer) if layer.inputs else layer.message, layer.blobs))
         if layer.inputs and "transform_param" in layer.message:
             sentence = "what its transform_param does to pictures is up to the program that runs the net"
             notes.append(f'layer "{layer.message["name"]}" ({layer.message["type"]}) is an Input: {sentence}')
