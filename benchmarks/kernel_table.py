@@ -1,10 +1,12 @@
 """The resources of every GPU kernel of the benchmark nets, compiled for sm_90 without a GPU.
 
-    python benchmarks/kernel_table.py             # writes benchmarks/kernel_table.json, in a few minutes
+    python benchmarks/kernel_table.py             # writes benchmarks/kernel_tables/TRITON.json, in some minutes
     python benchmarks/kernel_table.py --check     # compares with the table instead, and fails on a regression
+    PYTHONPATH=.triton36 python benchmarks/kernel_table.py    # the table of Triton 3.6.0 (make triton36)
 
-A regression is: more spilled registers, more launches, a kernel that lost its tensor core instructions (`wgmma`) or,
-with the same version of Triton, more registers or shared memory.
+There is a table for each version of Triton. A regression is: more spilled registers, more launches, a kernel that lost
+its tensor core instructions (`wgmma`) or, with a table of the same version, more registers, shared memory, instructions
+or barriers. `bytes` are those that all launches of a net read and write at least.
 """
 
 from __future__ import annotations
@@ -12,28 +14,34 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / ".src"), str(ROOT)]
+sys.path.insert(0, str(ROOT / ".src"))
 
-from benchmarks.on_gpu.nets import BenchmarkCase, build_graph  # noqa: E402
-
+from cortado.benchmarks.on_gpu.nets import BenchmarkCase, build_graph  # noqa: E402
+from cortado.compiler.cost import cost  # noqa: E402
 from cortado.compiler.slots import slots_and_weights  # noqa: E402
 from cortado.compiler.targets import target  # noqa: E402
 from cortado.compiler.targets.cuda import Cuda, lowering  # noqa: E402
 from cortado.compiler.targets.cuda.aot import MachineCode, compile_machine_code  # noqa: E402
 from cortado.passes import PIPELINE, Context, run  # noqa: E402
 
-TABLE = Path(__file__).with_suffix(".json")
-NETS = ("squeezenet_v1.1", "open_nsfw")
+TABLES = Path(__file__).with_name("kernel_tables")
+NETS = ("squeezenet_v1.1", "googlenet", "resnet50", "vgg16", "mobilenet_v1", "open_nsfw")
 TARGETS = ("cuda", "cuda-f16")
 BATCHES = (1, 64)
 ARCHITECTURE = "sm_90"
 COLUMNS = ("registers", "spilled", "shared", "wgmma", "warps", "stages")
+NOT_MORE = ("registers", "shared", "instructions", "barriers")  # of a kernel that the same version of Triton compiles
+INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)")
 
 Row = dict[str, Any]
 
@@ -46,8 +54,8 @@ def cases() -> Iterator[tuple[str, str, int, str]]:
                 yield f"{net} b{batch} {on}", net, batch, on
 
 
-def lower_net(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
-    """The number of kernel launches of the net, and the source of each kernel for sm_90, by name."""
+def lower_net(net: str, batch: int, on: str) -> tuple[dict[str, int], dict[str, str]]:
+    """The launches of the net and the bytes that they move, and the source of each kernel for sm_90, by name."""
     cuda = target(on)
     assert isinstance(cuda, Cuda)
     final = run(build_graph(BenchmarkCase(net, batch, "f32")), Context(cuda), PIPELINE)
@@ -56,17 +64,32 @@ def lower_net(net: str, batch: int, on: str) -> tuple[int, dict[str, str]]:
     newest = [l.kernels[0] for l in found if isinstance(l, lowering.LoweredNode) and l.kernels]
     on_host = [l.step.label for l in found if isinstance(l, lowering.HostNode)]
     assert not on_host, f"{net} has host steps: {', '.join(on_host)}"
-    return len(newest), {launch.name: launch.text for launch in newest}
+    return {"launches": len(newest), "bytes": cost(final).bytes}, {launch.name: launch.text for launch in newest}
 
 
 def measure_net(net: str, batch: int, on: str) -> Row:
-    launches, files = lower_net(net, batch, on)
+    counts, files = lower_net(net, batch, on)
     code = compile_machine_code(files, [(name, ARCHITECTURE) for name in files])
-    return {"launches": launches, "kernels": {name: kernel_row(code[name, ARCHITECTURE]) for name in sorted(files)}}
+    with ThreadPoolExecutor() as pool:
+        rows = pool.map(kernel_row, (code[name, ARCHITECTURE] for name in sorted(files)))
+        return {**counts, "kernels": dict(zip(sorted(files), rows, strict=True))}
 
 
 def kernel_row(machine: MachineCode) -> Row:
-    return {column: getattr(machine, column) for column in COLUMNS}
+    return {column: getattr(machine, column) for column in COLUMNS} | count_instructions(machine.cubin)
+
+
+def count_instructions(cubin: bytes) -> dict[str, int]:
+    """All instructions of a kernel, without what pads it, and those that wait for other warps of the block."""
+    import triton
+
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        listing = subprocess.run([tool, "-sass", file.name], capture_output=True, text=True, check=True).stdout
+    found = [name for name in INSTRUCTION.findall(listing) if name != "NOP"]
+    return {"instructions": len(found), "barriers": sum(name.startswith(("BAR.", "SYNCS")) for name in found)}
 
 
 def find_regressions(now: Row, before: Row, same_compiler: bool) -> list[str]:
@@ -81,15 +104,31 @@ def find_regressions(now: Row, before: Row, same_compiler: bool) -> list[str]:
             continue
         if was["wgmma"] and not kernel["wgmma"]:
             found.append(f"{name} no longer uses tensor cores")
-        for column in ("registers", "shared"):
+        for column in NOT_MORE:
             if same_compiler and kernel[column] > was[column]:
                 found.append(f"{name}: {kernel[column]} {column}, before {was[column]}")
     return found
 
 
-def read_table() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(TABLE.read_text("utf-8"))
+def table_path(triton: str) -> Path:
+    return TABLES / f"{triton}.json"
+
+
+def read_table(triton: str) -> dict[str, Any]:
+    """The table of a version of Triton; of the newest one that has a table if this one has none."""
+    path = table_path(triton)
+    if not path.exists():
+        path = max(TABLES.glob("*.json"), key=lambda p: tuple(map(int, p.stem.split("."))))
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return found
+
+
+def write_table(triton: str, nets: Row) -> None:
+    """Write a table, a line for each kernel."""
+    lines = json.dumps({"architecture": ARCHITECTURE, "triton": triton, "nets": nets}, indent=1)
+    TABLES.mkdir(exist_ok=True)
+    one_line = re.sub(r"\{\s+([^{}]*?)\s+\}", lambda m: "{" + re.sub(r"\s+", " ", m[1]) + "}", lines)
+    table_path(triton).write_text(one_line + "\n", "utf-8")
 
 
 def main() -> int:
@@ -98,18 +137,19 @@ def main() -> int:
     check = parser.parse_args().check
     triton = importlib.metadata.version("triton")
     nets, faults = {}, list[str]()
+    before = read_table(triton) if check else {}
+    if check and before["triton"] != triton:
+        print(f"there is no table for Triton {triton}: compared with that of {before['triton']}, without exact counts")
     for name, net, batch, on in cases():
         nets[name] = now = measure_net(net, batch, on)
         spilling = [k for k, r in now["kernels"].items() if r["spilled"]]
         print(f"{name}: {now['launches']} launches, {len(now['kernels'])} kernels, {len(spilling)} spill", flush=True)
         if check:
-            before = read_table()
             faults += [f"{name}: {w}" for w in find_regressions(now, before["nets"][name], before["triton"] == triton)]
     if check:
         print("\n".join(faults) or "no regressions")
         return 1 if faults else 0
-    stated = {"architecture": ARCHITECTURE, "triton": triton, "nets": nets}
-    TABLE.write_text(json.dumps(stated, indent=1) + "\n", "utf-8")
+    write_table(triton, nets)
     return 0
 
 

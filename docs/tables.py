@@ -22,6 +22,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT / ".src"))
 
 from cortado import passes  # noqa: E402
+from cortado.benchmarks.on_gpu.tables import means as gpu_means  # noqa: E402
 from cortado.benchmarks.table import table as nets_table  # noqa: E402
 from cortado.cli.pictures import show_settings  # noqa: E402
 from cortado.compiler.op import REGISTRY  # noqa: E402
@@ -139,6 +140,7 @@ def measured_results() -> str:
             command = RESULT_COMMANDS.get(file, f"python benchmarks/{path.stem}.py")
             shown = render(json.loads(path.read_text("utf-8")))
             parts.append(f"{shown}\n\nFrom `benchmarks/{file}`, written by `{command}`.")
+    parts += kernel_tables()
     return "\n\n".join(parts) or "No result is committed yet."
 
 
@@ -190,16 +192,41 @@ def pass_growth(found: Mapping[str, Any]) -> str:
     return f"{about} (one thread; an exponent of 1 is linear):\n\n{markdown_table(head, rows)}"
 
 
-def kernel_table(found: Mapping[str, Any]) -> str:
+def kernel_tables() -> Iterator[str]:
+    """The kernels of the benchmark nets as machine code, by each version of Triton that has a table."""
+    paths = (BENCHMARKS / "kernel_tables").glob("*.json")
+    tables = [json.loads(path.read_text("utf-8")) for path in sorted(paths, key=by_version)]
+    if not tables:
+        return
     rows = []
-    for net, made in found["nets"].items():
-        kernels = made["kernels"].values()
-        spilled = sum(k["spilled"] for k in kernels)
-        tensor_cores = sum(k["wgmma"] > 0 for k in kernels)
-        rows.append((net, made["launches"], len(kernels), max(k["registers"] for k in kernels), spilled, tensor_cores))
-    head = ("net, batch and target", "launches", "kernels", "max. registers", "bytes spilled", "kernels with wgmma")
-    about = f"**Kernels as machine code** ({found['architecture']}, Triton {found['triton']}; compiled, not run)"
-    return f"{about}:\n\n{markdown_table(head, rows)}"
+    for net, made in tables[-1]["nets"].items():
+        kernels = [list(table["nets"][net]["kernels"].values()) for table in tables if net in table["nets"]]
+        numbers = (
+            [max(k["registers"] for k in ks) for ks in kernels],
+            [sum(k["spilled"] for k in ks) for ks in kernels],
+            [sum(k["wgmma"] > 0 for k in ks) for ks in kernels],
+        )
+        cells = (" / ".join(map(str, dict.fromkeys(found))) for found in numbers)
+        rows.append((net, made["launches"], f"{made['bytes'] / 1e6:,.0f}", len(kernels[-1]), *cells))
+    resources = ("max. registers", "bytes spilled", "kernels with wgmma")
+    head = ("net, batch and target", "launches", "MB moved", "kernels", *resources)
+    versions = " / ".join(table["triton"] for table in tables)
+    about = f"**Kernels as machine code** ({tables[-1]['architecture']}, Triton {versions}; compiled, not run)"
+    where = "From `benchmarks/kernel_tables`, written by `python benchmarks/kernel_table.py`"
+    yield f"{about}:\n\n{markdown_table(head, rows)}\n\n{where}."
+
+
+def gpu_speed(found: Mapping[str, Any]) -> str:
+    """The geometric means of the peers' times by ours on a GPU; benchmarks/GPU_RESULTS.md has all of them."""
+    gpu = next((row["device"] for row in found["results"] if row["key"] == "machine"), "a GPU")
+    about = (
+        f"**Nets on {gpu}**, peers' times by ours, in turn in one process ([all results](benchmarks/GPU_RESULTS.md))"
+    )
+    return f"{about}:\n\n{gpu_means(found['peers'])}"
+
+
+def by_version(path: Path) -> tuple[int, ...]:
+    return tuple(map(int, path.stem.split(".")))
 
 
 def random_nets(found: Mapping[str, Any]) -> str:
@@ -266,9 +293,12 @@ RESULT_RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "results/compile_time.json": compile_time,
     "results/passes.json": pass_growth,
     "results/random_nets.json": random_nets,
-    "kernel_table.json": kernel_table,
+    "results/gpu.json": gpu_speed,
 }
-RESULT_COMMANDS = {"results/random_nets.json": "python -m tests.proof 0:20000 --jobs 2 --record FILE"}
+RESULT_COMMANDS = {
+    "results/random_nets.json": "python -m tests.proof 0:20000 --jobs 2 --record FILE",
+    "results/gpu.json": "python benchmarks/gpu_report.py FOLDER",
+}
 
 
 def pictures() -> str:

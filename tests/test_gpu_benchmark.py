@@ -27,6 +27,7 @@ from cortado.benchmarks.on_gpu.steps import GpuStepRunner
 from cortado.benchmarks.on_gpu.supervisor import Stage, Supervisor
 from cortado.compiler.targets import target
 from cortado.compiler.targets.cuda import tiles
+from cortado.docs import tables
 from cortado.runtime.artifact import Artifact, Plan, Slot, Step
 from cortado.runtime.cuda.driver import CudaError
 
@@ -319,6 +320,8 @@ def test_one_command_makes_tables_and_a_plot(folder: Path, rows: dict[str, list[
     page, plot = (tmp_path / "GPU_RESULTS.md").read_text("utf-8"), (tmp_path / "gpu.svg").read_text("utf-8")
     assert f"{len([r for r in rows['results'] if 'limit' in r])} kernels and nets compared" in page
     assert page.count("| tiny-b2-f32 |") >= len(rows["peers"]) and "| tf32 |" in page
+    about = tables.gpu_speed(json.loads((tmp_path / "gpu.json").read_text("utf-8")))
+    assert about.startswith("**Nets on ") and "[all results](benchmarks/GPU_RESULTS.md)" in about
     others = [row for row in rows["peers"] if row["who"] != "cortado"]
     assert plot.count("<rect") == 2 * len(others)  # a bar for each, and the legend
     assert set(json.loads((tmp_path / "gpu.json").read_text("utf-8"))) == {"results", "steps", "sweep", "peers"}

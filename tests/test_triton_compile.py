@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +26,8 @@ from cortado.passes import PIPELINE, Context, run
 from cortado.runtime.artifact import Artifact, Slot, read, write
 
 from .kernels.nets import load_graph as net
-from .shared import ROOT
 
 triton = pytest.importorskip("triton")
-TABLE = ROOT / "benchmarks" / "kernel_table.json"
 CONV = """net t(x: f32[1,16,8,8]) {
     weight w: f32[8,16,3,3]
     weight b: f32[8]
@@ -292,56 +287,3 @@ def test_three_products_of_parts_are_as_good_as_f32() -> None:
     ]
     plain, parts, truncated = errors
     assert parts < 2e-6 and plain < 2e-6 < 1e-4 < truncated
-
-
-@pytest.fixture(scope="module")
-def kernel_table() -> object:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("kernel_table", ROOT / "benchmarks" / "kernel_table.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path])
-        spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("row", [("squeezenet_v1.1", 1, "cuda"), ("open_nsfw", 64, "cuda-f16")], ids=str)
-def test_the_table_is_of_today(row: tuple[str, int, str], kernel_table: object) -> None:
-    """Launches and kernels are those of the table; two of the kernels are compiled, and take no more than it says."""
-    name, batch, on = row
-    launches, files = kernel_table.lower_net(name, batch, on)  # type: ignore[attr-defined]
-    stated = json.loads(TABLE.read_text())
-    before = stated["nets"][f"{name} b{batch} {on}"]
-    assert launches <= {"squeezenet_v1.1": 31, "open_nsfw": 57}[name]
-    assert set(files) == set(before["kernels"]), "run python benchmarks/kernel_table.py, and read what changed"
-    chosen = [n for n in sorted(files) if before["kernels"][n]["wgmma"]][:2]
-    code = compile_machine_code(files, [(n, "sm_90") for n in chosen])
-    now = {n: kernel_table.kernel_row(code[n, "sm_90"]) for n in chosen}  # type: ignore[attr-defined]
-    same = stated["triton"] == importlib.metadata.version("triton")
-    faults = kernel_table.find_regressions({"launches": launches, "kernels": now}, before, same)  # type: ignore[attr-defined]
-    assert not faults, faults
-
-
-def test_no_kernel_of_the_table_spills() -> None:
-    for name, row in json.loads(TABLE.read_text())["nets"].items():
-        assert not [k for k, kernel in row["kernels"].items() if kernel["spilled"]], name
-        assert any(kernel["wgmma"] for kernel in row["kernels"].values()), name
-
-
-def test_worse_is_found(kernel_table: object) -> None:
-    was = {"registers": 90, "spilled": 0, "shared": 100, "wgmma": 2}
-    before = {"launches": 3, "kernels": {"k": was}}
-    worse = kernel_table.find_regressions  # type: ignore[attr-defined]
-    assert worse(before, before, True) == []
-    assert worse(before | {"launches": 4}, before, True) == ["4 launches, before 3"]
-    more = {"launches": 3, "kernels": {"k": was | {"registers": 91, "wgmma": 0, "spilled": 8}}}
-    assert len(worse(more, before, True)) == 3 and len(worse(more, before, False)) == 2
-    assert worse({"launches": 3, "kernels": {"new": was}}, before, True) == ["new is not in the table: write it again"]
-
-
-@pytest.mark.long
-def test_nothing_in_the_table_got_worse() -> None:
-    done = subprocess.run([sys.executable, "benchmarks/kernel_table.py", "--check"], cwd=ROOT, capture_output=True)
-    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from ctypes import byref, c_void_p
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from cortado.compiler.targets.cuda.aot import MachineCode, cache_folder, compile
 from cortado.compiler.targets.cuda.hardware import NEWEST_ARCHITECTURE
 from cortado.runtime.cuda.device import Stream, device
 from cortado.runtime.cuda.graph import CudaGraph
-from cortado.runtime.cuda.launch import Launch, descriptor_values, make_launch
+from cortado.runtime.cuda.launch import descriptor_values, make_launch
 from cortado.runtime.cuda.modules import Kernel
 
 from .journal import Row
@@ -57,6 +55,9 @@ DEPENDENT = {
     "body": "gdc_wait()\n    gdc_launch_dependents()",
     "options": "",
 }
+
+
+ONE_BLOCK: Row = {"grid": [1, 1, 1], "warps": 4, "arguments": [{"operand": 0}], "overlaps": False}
 
 
 def meet(run: StageRun) -> None:
@@ -118,8 +119,7 @@ def load_cubins(run: StageRun) -> Row:
 def launch_empty(code: MachineCode) -> None:
     machine = device()
     kernel, memory, stream = Kernel(machine, "empty", as_bytes(code), 0), machine.allocate(4, "a test"), Stream(machine)
-    attributes = {"grid": [1, 1, 1], "warps": 4, "overlaps": False, "arguments": [{"operand": 0}]}
-    make_launch(machine.driver, kernel, attributes, {"operand": [memory.address]})(stream.handle)
+    make_launch(machine.driver, kernel, ONE_BLOCK, {"operand": [memory.address]})(stream.handle)
     machine.driver.cuStreamSynchronize(stream.handle)
 
 
@@ -157,47 +157,12 @@ def time_chain(form: dict[str, str], run: StageRun) -> Row:
     with machine.make_current():
         kernel = Kernel(machine, form["name"], as_bytes(code), code.shared, code.cuda)
         memory, stream = machine.allocate(4, "a chain"), Stream(machine)
-        attributes = {"grid": [1, 1, 1], "warps": 4, "overlaps": False, "arguments": [{"operand": 0}]}
+        attributes = {**ONE_BLOCK, "overlaps": form is DEPENDENT}
         launch = make_launch(machine.driver, kernel, attributes, {"operand": [memory.address]})
-        one = partial(launch_dependent, launch) if form is DEPENDENT else launch
-        graph = CudaGraph(machine, stream, [one] * CHAIN)
+        graph = CudaGraph(machine, stream, [launch] * CHAIN)
         (times,) = run.machine.alternate([lambda: graph(stream.handle)], 20, stream=stream.handle)
         machine.driver.cuStreamSynchronize(stream.handle)
     return {"launches": CHAIN, **summarize_times([t / CHAIN for t in times])}
-
-
-class LaunchConfig(ctypes.Structure):
-    """CUlaunchConfig of cuda.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_uint) for name in ("grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z", "shared")),
-        ("stream", c_void_p),
-        ("attributes", c_void_p),
-        ("count", ctypes.c_uint),
-    ]
-
-
-class LaunchAttribute(ctypes.Structure):
-    """CUlaunchAttribute of cuda.h: a number, and a union of 64 bytes that begins at byte 8."""
-
-    _fields_ = [("id", ctypes.c_int), ("pad", ctypes.c_char * 4), ("value", ctypes.c_int), ("rest", ctypes.c_char * 60)]
-
-
-PROGRAMMATIC_STREAM_SERIALIZATION = 6
-
-
-def launch_dependent(launch: Launch, stream: int) -> None:
-    """Launch with programmatic stream serialization: the kernel may begin before the one before it has ended."""
-    assert ctypes.sizeof(LaunchAttribute) == 72
-    attribute = LaunchAttribute(id=PROGRAMMATIC_STREAM_SERIALIZATION, value=1)
-    config = LaunchConfig(
-        *launch.grid, launch.block, 1, 1, launch.kernel.shared, stream, ctypes.addressof(attribute), 1
-    )
-    function = launch.driver.library.cuLaunchKernelEx
-    function.argtypes, function.restype = (c_void_p, c_void_p, c_void_p, c_void_p), ctypes.c_int
-    code = function(byref(config), launch.kernel.function, launch.parameters, None)
-    if code:
-        raise RuntimeError(launch.driver.error_message("cuLaunchKernelEx", code))
 
 
 def time_copy(run: StageRun) -> Row:

@@ -103,7 +103,7 @@ def means(peers: Sequence[Row]) -> str:
     """Geometric means of the ratios, by peer, precision and batch."""
     groups: dict[tuple[str, str, str], list[float]] = {}
     for row in peers:
-        if row["who"] != "cortado" and not row["case"].startswith("tiny"):
+        if not row["who"].startswith("cortado") and not row["case"].startswith("tiny"):
             batch = row["case"].rsplit("-", 2)[1].lstrip("b")
             groups.setdefault((row["who"], row["precision"], batch), []).append(row["ratio"])
     lines = [(*group, len(found), f"{exp(sum(map(log, found)) / len(found)):.2f}") for group, found in groups.items()]
