@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from .products import product_cases
 from .prove import KernelCase
+from .resized import resized_cases
 
 PRECISIONS = {"f32": "cuda", "strict": "cuda-f32-strict", "f16": "cuda-f16"}
 TILED, IMPLICIT_GEMM = "TN: tl.constexpr", "FLAT: tl.constexpr"
@@ -324,6 +325,7 @@ FAMILIES = (
     softmax_cases,
     linear_cases,
     product_cases,
+    resized_cases,
     copy_cases,
 )
 CASES = dict(case for family in FAMILIES for case in family())

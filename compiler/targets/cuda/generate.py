@@ -8,24 +8,34 @@ from dataclasses import dataclass
 from ...errors import Unsupported
 from ...ir import Graph, Node, Value
 from ...op import Elementwise, Op
-from ...ops.conv import Conv, Im2col
+from ...ops.conv import Conv, Deconv, Im2col
 from ...ops.dense import Linear, Softmax
 from ...ops.indexing import Crop, Transpose
-from ...ops.norm import Lrn
+from ...ops.norm import L2Normalize, Lrn
 from ...ops.pool import AvgPool, MaxPool
+from ...ops.reduce import Reduce, Standardize
+from ...ops.resize import Interp, Upsample
 from ...ops.shape import Concat, Relayout, Slice
-from . import copies, source, vectors, windows
+from . import copies, resizing, rows, source, windows
 from .convolution import lower_convolution
+from .deconvolution import lower_deconvolution
 from .epilogue import reason_not_readable
 from .kernel_spec import KernelProblem, KernelSpec
+from .linear import lower_linear
 from .space import collapsed_space, image_space, row_space
 from .view import View, strides
 
 Family = Callable[[KernelProblem], Sequence[KernelSpec]]
 FAMILIES: dict[type[Op], Family] = {
     Conv: lower_convolution,
-    Linear: vectors.lower_linear,
-    Softmax: vectors.lower_softmax,
+    Deconv: lower_deconvolution,
+    Linear: lower_linear,
+    Softmax: rows.lower_softmax,
+    L2Normalize: rows.lower_l2_normalize,
+    Standardize: rows.lower_standardize,
+    Reduce: rows.lower_reduce,
+    Interp: resizing.lower_interp,
+    Upsample: resizing.lower_upsample,
     MaxPool: windows.lower_pool,
     AvgPool: windows.lower_pool,
     Im2col: windows.lower_im2col,
@@ -36,7 +46,7 @@ FAMILIES: dict[type[Op], Family] = {
     Transpose: copies.lower_transpose,
     Crop: copies.lower_crop,
 }
-ANCHORS = (Conv, Linear, MaxPool, AvgPool)  # whose kernels have an epilogue
+ANCHORS = (Conv, Deconv, Linear, MaxPool, AvgPool)  # whose kernels have an epilogue
 FUSIBLE_DTYPES = ("f32", "f16")
 
 

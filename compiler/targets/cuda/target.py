@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import Unsupported
 from ...ir import Graph, Node
 from ...op import Op
-from ...ops.conv import Conv, Im2col
+from ...ops.conv import Conv, Deconv, Im2col
 from ...ops.pool import Pool
 from ...plan import PlannedGraph
 from ...slots import slots_and_weights
@@ -48,7 +48,7 @@ class Cuda(Target):
             return e.message
 
     def layouts(self, op: Op) -> tuple[str, ...]:
-        return ("nhwc",) if isinstance(op, Conv | Im2col) else ()
+        return ("nhwc",) if isinstance(op, Conv | Deconv | Im2col) else ()
 
     def reads_any_layout(self, op: Op, image: TensorType) -> bool:
         return isinstance(op, Pool | Im2col) or upper_bound(image.dims[1]) < MIN_UNFLATTENED_CHANNELS

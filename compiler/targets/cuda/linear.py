@@ -1,12 +1,11 @@
-"""Lowers linear layers (matrix products) and softmax."""
+"""Lowers linear layers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...errors import Unsupported
-from ...ops.dense import Linear, Softmax
+from ...ops.dense import Linear
 from .arithmetic import ceil_div, next_power_of_two
 from .convolution import precision_of
 from .epilogue import Operand, make_epilogue
@@ -14,9 +13,10 @@ from .hardware import OLDEST_ARCHITECTURE
 from .kernel_spec import KernelProblem, KernelSpec, constexprs, extents
 from .parameters import Constexpr, Number, Pointer, stride_parameter
 from .product import Product, lower_product, pack_weight
-from .space import collapse_axes, memory_order, row_space
+from .rows import require_stride
+from .space import row_space
 from .tiles import MatmulProblem, rule_tile
-from .view import View, contiguous
+from .view import contiguous
 
 
 def lower_linear(work: KernelProblem) -> Sequence[KernelSpec]:
@@ -63,42 +63,3 @@ def lower_linear_by_pointers(it: Product, newest: KernelSpec | None = None) -> K
     }
     grid = (ceil_div(o, tile.columns), ceil_div(n, rows), 1)
     return KernelSpec("linear", parameters, grid, tile.warps, tile.stages, epilogue, weight_packing=packed)
-
-
-def lower_softmax(work: KernelProblem) -> Sequence[KernelSpec]:
-    op = work.anchor.op
-    assert isinstance(op, Softmax)
-    (number, x), y = work.operand(0), work.results[0]
-    axis = op.axis % len(x.shape)
-    rest = [a for a in memory_order(y) if a != axis]
-    outer, inner = outer_and_inner(collapse_axes(y, [(x, None)], rest))
-    count, block = x.extent(outer) * x.extent(inner), next_power_of_two(x.shape[axis], 16, 1024)
-    rows = next_power_of_two(count, most=max(1024 // block, 1))
-    parameters = {
-        "y": Pointer(("result", 0), y),
-        "x": Pointer(("operand", number), x),
-        **extents(COUNT=count, INNER=x.extent(inner)),
-        "y_o": Number(require_stride(y, outer), "i64"),
-        "y_i": stride_parameter(require_stride(y, inner)),
-        "y_a": stride_parameter(y.strides[axis]),
-        "x_o": Number(require_stride(x, outer), "i64"),
-        "x_i": stride_parameter(require_stride(x, inner)),
-        "x_a": stride_parameter(x.strides[axis]),
-        **constexprs(AXIS=x.shape[axis], ROWS=rows, BLOCK=block),
-    }
-    return [KernelSpec("softmax", parameters, (ceil_div(count, rows), 1, 1))]
-
-
-def outer_and_inner(groups: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The axes other than the softmax axis, collapsed to an outer and an inner group. Unsupported if there are more."""
-    if len(groups) > 2:
-        raise Unsupported("the axes other than the softmax axis need more than two strides")
-    return groups[0] if len(groups) > 1 else (), groups[-1] if groups else ()
-
-
-def require_stride(view: View, axes: tuple[int, ...]) -> int:
-    """The single stride over several axes. Unsupported if there is none."""
-    stride = view.merged_stride(axes)
-    if stride is None:
-        raise Unsupported(f"axes {list(axes)} of a value of shape {list(view.shape)} have no common stride")
-    return stride
