@@ -118,6 +118,9 @@ def print_summary(out: Path) -> int:
     wrong = [row for row in rows if row.get("right") is False]
     for row in peers:
         print(f"{row['ratio']:7.3f}  {row['median_us']:10.1f} us  {row['case']}  {row['who']} ({row['precision']})")
+    for row in rows:
+        if row.get("state", "done") != "done":
+            print(f"{row['key']}: {row['state']}")
     checked = [row for row in rows if "error" in row and "limit" in row]
     print(f"{len(checked)} kernels and nets compared, {len(wrong)} wrong or faulty")
     print_some([f"WRONG {row['key']}: {first_line(row)}" for row in wrong], 20)

@@ -55,7 +55,7 @@ class Supervisor:
         """Run a stage to its end, or to the end of its budget. Returns how it ended."""
         journal, begun = self.journal(stage.name), time.monotonic()
         deadline = min(begun + stage.seconds, self.session.deadline)
-        journal.log(f"stage begins, {deadline - begun:.0f} s")
+        journal.log(f"stage begins, {max(0, deadline - begun):.0f} s")
         state, restarts = "not started: no time was left", 0
         while restarts < MOST_RESTARTS and deadline - time.monotonic() >= 1:
             state = self.run_once(stage, deadline)
