@@ -44,6 +44,7 @@ def main() -> int:
     try:
         if not session.only:
             needed = {"prepare": True, "prepare launches": options.dry, "candidates": "sweep" in names}
+            needed["compile settings"] = "settings" in names
             for name, run, launches, nice in BACKGROUND:
                 if needed[name]:  # on a GPU, all stages have the same compiled nets
                     supervisor.start_background(name, run, launches, nice)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from cortado import passes
-from cortado.benchmarks.on_gpu import calls, kernels, sweep, torch_net
+from cortado.benchmarks.on_gpu import calls, kernels, sweep, torch_net, tuned
 from cortado.benchmarks.on_gpu.journal import STICKY, Journal, Row, read_rows
 from cortado.benchmarks.on_gpu.machine import Machine, StandInMachine
 from cortado.benchmarks.on_gpu.nets import BenchmarkCase, build_graph
@@ -124,9 +124,11 @@ def test_a_call_goes_on_where_another_was_cut_off(folder: Path, rows: dict[str, 
 def test_the_second_call_depends_on_the_first(folder: Path, rows: dict[str, list[Row]]) -> None:
     assert calls.choose_stages(2, calls.wrong_keys(folder / "work" / "call-1")) == calls.SECOND_IF_RIGHT
     assert calls.choose_stages(2, ["a kernel"]) == calls.SECOND_IF_WRONG
-    found = run(folder, "--call", "2", "--stages", "trace", "profile")
-    ends = [row["state"] for row in found["results"][-2:]]
-    assert ends == ["done", "done"] and not [row for row in found["results"] if row["key"].startswith("trace")]
+    found = run(folder, "--call", "2", "--stages", "trace", "settings", "profile")
+    ends = [row["state"] for row in found["results"] if row["key"].startswith("end of")][-3:]
+    assert ends == ["done"] * 3 and not [row for row in found["results"] if row["key"].startswith("trace")]
+    others = {row["who"] for row in found["peers"] if row["stage"] == "settings"}
+    assert others == {"cortado", *(f"cortado, {setting}" for setting in tuned.SETTINGS)}
 
 
 def test_time_ends_it(tmp_path: Path) -> None:
@@ -320,11 +322,12 @@ def test_one_command_makes_tables_and_a_plot(folder: Path, rows: dict[str, list[
     page, plot = (tmp_path / "GPU_RESULTS.md").read_text("utf-8"), (tmp_path / "gpu.svg").read_text("utf-8")
     assert f"{len([r for r in rows['results'] if 'limit' in r])} kernels and nets compared" in page
     assert page.count("| tiny-b2-f32 |") >= len(rows["peers"]) and "| tf32 |" in page
-    about = tables.gpu_speed(json.loads((tmp_path / "gpu.json").read_text("utf-8")))
+    data = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
+    about = tables.gpu_speed(data)
     assert about.startswith("**Nets on ") and "[all results](benchmarks/GPU_RESULTS.md)" in about
-    others = [row for row in rows["peers"] if row["who"] != "cortado"]
+    others = [row for row in data["peers"] if row["who"] != "cortado"]
     assert plot.count("<rect") == 2 * len(others)  # a bar for each, and the legend
-    assert set(json.loads((tmp_path / "gpu.json").read_text("utf-8"))) == {"results", "steps", "sweep", "peers"}
+    assert set(data) == {"results", "steps", "sweep", "peers"}
 
 
 def test_steps_on_a_gpu_are_run_alone(gpu: GpuUnderTest) -> None:

@@ -18,7 +18,7 @@ from .session import StageRun
 from .step_times import time_steps
 from .supervisor import Stage
 from .sweep import sweep
-from .tuned import time_settings, time_tuned
+from .tuned import compile_settings, time_settings, time_tuned
 
 NETS = ("squeezenet_v1.1", "googlenet", "resnet50", "vgg16", "mobilenet_v1")
 MORE_NETS = ("open_nsfw", "mobilenet_ssd")
@@ -50,6 +50,7 @@ BACKGROUND: tuple[tuple[str, Callable[[StageRun], None], bool, int], ...] = (
     ("prepare", prepare, False, 0),
     ("prepare launches", prepare, True, 0),
     ("candidates", compile_candidates, True, 10),
+    ("compile settings", compile_settings, False, 10),
 )
 """What works beside the stages, from the first second on: name, function, whether for launches, niceness."""
 

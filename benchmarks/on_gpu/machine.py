@@ -33,6 +33,7 @@ class Machine:
 
     device = "cpu"
     seconds_of_kernel = 60.0  # after which a kernel counts as hanging
+    has_newest_architecture = False  # of those that kernels are compiled for; without CUDA, which forks do not survive
 
     def target(self, dtype: str) -> str:
         """The compiler's name for this machine in a precision."""
@@ -87,6 +88,13 @@ class GpuMachine(Machine):
 
     device = "cuda"
     seconds_of_kernel = 5.0
+
+    @property
+    def has_newest_architecture(self) -> bool:  # type: ignore[override]
+        if (tool := shutil.which("nvidia-smi")) is None:
+            return False
+        command = [tool, "--query-gpu=compute_cap", "--format=csv,noheader"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.startswith("9.")
 
     def target(self, dtype: str) -> str:
         return "cuda" if dtype == "f32" else f"cuda-{dtype}"
@@ -151,6 +159,7 @@ class StandInMachine(GpuMachine):
     """The stand-in for CUDA's driver that tests use: it takes all calls, on the host's memory, and computes nothing."""
 
     device = "cpu"
+    has_newest_architecture = True
 
     def __init__(self, folder: Path) -> None:
         library = folder / "libcuda-stand-in.so"

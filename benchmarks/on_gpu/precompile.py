@@ -14,15 +14,16 @@ from cortado.compilation import Options, run_passes
 from cortado.compiler.plan import PlannedGraph
 from cortado.compiler.slots import slots_and_weights
 from cortado.compiler.targets.cuda.aot import MachineCode, compile_machine_code
-from cortado.compiler.targets.cuda.lowering import LoweredNode, compile_jobs, lower_node
+from cortado.compiler.targets.cuda.lowering import LoweredNode, compile_jobs
 
 from .contact import DEPENDENT, PLAIN, compile_empty
 from .machine import GpuMachine
 from .nets import BenchmarkCase, build_graph
+from .prepare import lower_for_newest
 
 
 def precompile(folder: Path, cases: Sequence[BenchmarkCase]) -> None:
-    """Compile all kernels of the cases into `folder`, as the kernel cache (CORTADO_CACHE), and print its size.
+    """Compile all kernels of the cases for sm_90 into `folder`, a kernel cache (CORTADO_CACHE), and print its size.
 
     The machine's Triton has to be of the same version, or it compiles again. Those of the sweep are not among them.
     """
@@ -44,7 +45,7 @@ def kernels_of(case: BenchmarkCase) -> tuple[dict[str, str], list[tuple[str, str
     """The sources of a case's kernels by name, and the pairs of name and architecture to compile."""
     final = run_passes(PlannedGraph(build_graph(case)), Options(GpuMachine().target(case.dtype))).final
     slots, weights = slots_and_weights(final)
-    lowered = [lower_node(node, {**slots, **weights}) for node in final.graph.nodes]
+    lowered = [lower_for_newest(node, {**slots, **weights}) for node in final.graph.nodes]
     launches = [kernel for one in lowered if isinstance(one, LoweredNode) for kernel in one.kernels]
     return {kernel.name: kernel.text for kernel in launches}, list(dict.fromkeys(compile_jobs(launches)))
 

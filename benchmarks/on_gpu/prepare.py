@@ -6,14 +6,22 @@ import multiprocessing
 import os
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 from cortado.compilation import Options, run_passes
 from cortado.compiler.build import build
+from cortado.compiler.ir import Node
 from cortado.compiler.plan import PlannedGraph
+from cortado.compiler.slots import SlotsAndWeights
+from cortado.compiler.targets.cuda import lowering
+from cortado.compiler.targets.cuda.hardware import NEWEST_ARCHITECTURE
+from cortado.compiler.targets.cuda.kernel_spec import DEFAULTS, KernelSettings
+from cortado.compiler.targets.cuda.lowering import HostNode, LoweredNode, lower_node
 from cortado.runtime.artifact import write
 
 from .journal import append
+from .machine import Machine
 from .nets import BenchmarkCase, build_graph
 from .session import CaseFiles, StageRun, save_graphs
 
@@ -35,7 +43,25 @@ def prepare(run: StageRun) -> None:
         process.join()
 
 
+def compile_for_newest(machine: Machine) -> None:
+    """From here on, this process compiles kernels for the newest architecture alone, if the machine has it."""
+    if machine.has_newest_architecture:
+        lowering.lower_node = lower_for_newest
+
+
+def lower_for_newest(
+    node: Node, places: SlotsAndWeights, settings: KernelSettings = DEFAULTS
+) -> LoweredNode | HostNode:
+    lowered = lower_node(node, places, settings)
+    if isinstance(lowered, HostNode):
+        return lowered
+    own = [kernel for kernel in lowered.kernels if NEWEST_ARCHITECTURE in kernel.spec.architectures]
+    only = [replace(kernel, spec=replace(kernel.spec, architectures=(NEWEST_ARCHITECTURE,))) for kernel in own]
+    return replace(lowered, kernels=tuple(only))
+
+
 def prepare_cases(cases: list[tuple[BenchmarkCase, str]], run: StageRun) -> None:
+    compile_for_newest(run.machine)
     for case, target in cases:
         start, files = time.monotonic(), CaseFiles(run.work, case, target)
         try:

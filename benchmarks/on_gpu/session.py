@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -180,4 +181,6 @@ def load_graphs(path: Path) -> tuple[Graph, PlannedGraph]:
 def save_graphs(path: Path, plain: Graph, final: PlannedGraph) -> None:
     """Write graphs for other processes of the same call: they are pickled, so never read a file from elsewhere."""
     sys.setrecursionlimit(100_000)  # a graph is a chain of nodes
-    torch.save((plain, final), path)
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    torch.save((plain, final), part)
+    part.rename(path)

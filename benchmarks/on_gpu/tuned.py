@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from cortado.compiler.targets import TARGETS
@@ -15,11 +16,16 @@ from cortado.compiler.targets.cuda import target as cuda_target
 from .journal import read_rows
 from .nets import BenchmarkCase
 from .pairs import make_ours, report
-from .prepare import prepare_case
+from .prepare import compile_for_newest, prepare_case
 from .session import CaseFiles, StageRun
 from .sweep import tuning_rows, write_tuning
 
 PROCESSES = 8
+TUNED = "tuned"
+SETTING_CASES = (
+    *(BenchmarkCase(net, 1, "f16") for net in ("resnet50", "googlenet", "squeezenet_v1.1", "mobilenet_v1", "vgg16")),
+    *(BenchmarkCase(net, 64, "f16") for net in ("resnet50", "googlenet")),
+)
 
 
 def time_tuned(run: StageRun) -> None:
@@ -30,17 +36,18 @@ def time_tuned(run: StageRun) -> None:
     run.journal.log(f"{len(rows)} tiles are faster than those that were chosen")
     if rows:
         write_tuning(rows, run.work / "tuning")
-        time_with(run, "tuned", use_tuning(run.work / "tuning"))
+        cases = run.session.cases
+        context = multiprocessing.get_context("fork")
+        context.Process(target=compile_with, args=(run, [(TUNED, case) for case in cases])).start()
+        for case in cases:
+            time_with(run, case, TUNED)
 
 
-def use_tuning(folder: Path) -> Callable[[], None]:
-    def apply() -> None:
-        tiles.TUNING_FOLDER = folder
-        tiles.read_tuning.cache_clear()
-        tiles.tuned_tile.cache_clear()
-        matmul_model.choose_tile.cache_clear()
-
-    return apply
+def use_tuning(folder: Path) -> None:
+    tiles.TUNING_FOLDER = folder
+    tiles.read_tuning.cache_clear()
+    tiles.tuned_tile.cache_clear()
+    matmul_model.choose_tile.cache_clear()
 
 
 def without_merging() -> None:
@@ -72,43 +79,62 @@ SETTINGS: Mapping[str, Callable[[], None]] = {
 """What a process does before it compiles, by the name of the setting."""
 
 
+def setting_cases(run: StageRun) -> Sequence[BenchmarkCase]:
+    return run.session.cases if run.session.dry else SETTING_CASES
+
+
+def compile_settings(run: StageRun) -> None:
+    """Compile the cases of `time_settings` with each setting, beside the stages; those as they are come first."""
+    cases = setting_cases(run)
+    own = set(run.session.cases)  # those are compiled as they are anyway
+    compile_with(run, [(s, case) for case in cases for s in ("", *SETTINGS) if s or case not in own])
+
+
 def time_settings(run: StageRun) -> None:
     """Ours with each setting, beside ours as it is."""
-    for name, apply in SETTINGS.items():
-        time_with(run, name, apply)
+    for case in setting_cases(run):
+        for setting in SETTINGS:
+            time_with(run, case, setting)
 
 
-def time_with(run: StageRun, setting: str, apply: Callable[[], None]) -> None:
-    """Compile the cases with a setting, in processes of their own, and time them as soon as they are there."""
-    folder = run.work / setting.replace(" ", "-")
-    folder.mkdir(exist_ok=True)
-    cases = [case for case in run.session.cases if case.net != "tiny" or run.session.dry]
-    count = min(PROCESSES, os.cpu_count() or 1)
+def compile_with(run: StageRun, tasks: Sequence[tuple[str, BenchmarkCase]]) -> None:
+    """Compile cases with settings, each in a process of its own, since a setting changes the compiler."""
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=prepare_with, args=(run, cases[n::count], folder, apply)) for n in range(count)]
-    for process in processes:
-        process.start()
-    for case in cases:
-        key, files = f"{case.name} {setting}", CaseFiles(folder, case, run.machine.target(case.dtype))
-        if not run.wait_for(case) or not run.wait_for_files(files) or not run.journal.wants(key):
-            continue
-        run.require_time(2)
-        with run.journal.item(key, 8 * run.machine.seconds_of_kernel):
-            plain, _ = run.graphs(case)
-            now = make_ours(run, case, plain, run.artifact(case))
-            changed = make_ours(run, case, plain, files.read_artifact(), f"cortado, {setting}")
-            report(run, key, case, [now, changed])
-    for process in processes:
-        process.join()
+    with context.Pool(min(PROCESSES, os.cpu_count() or 1), maxtasksperchild=1) as pool:
+        for _ in pool.imap_unordered(partial(compile_one, run), tasks, 1):
+            pass
 
 
-def prepare_with(run: StageRun, cases: list[BenchmarkCase], folder: Path, apply: Callable[[], None]) -> None:
-    apply()
-    for case in cases:
-        files = CaseFiles(folder, case, run.machine.target(case.dtype))
-        if files.artifact.exists():
-            continue
-        try:
-            prepare_case(case, files.target, folder)
-        except Exception as error:
-            files.failed.write_text(str(error), "utf-8")
+def compile_one(run: StageRun, task: tuple[str, BenchmarkCase]) -> None:
+    setting, case = task
+    files = files_with(run, case, setting)
+    files.folder.mkdir(exist_ok=True)
+    if files.artifact.exists():
+        return
+    try:
+        compile_for_newest(run.machine)
+        if setting == TUNED:
+            use_tuning(run.work / "tuning")
+        elif setting:
+            SETTINGS[setting]()
+        prepare_case(case, files.target, files.folder)
+    except Exception as error:
+        files.failed.write_text(str(error), "utf-8")
+
+
+def files_with(run: StageRun, case: BenchmarkCase, setting: str) -> CaseFiles:
+    """The files of a case with a setting; without one, of the case as it is."""
+    return CaseFiles(run.work / setting.replace(" ", "-"), case, run.machine.target(case.dtype))
+
+
+def time_with(run: StageRun, case: BenchmarkCase, setting: str) -> None:
+    """Ours with a setting beside ours as it is, once both are compiled."""
+    key, files = f"{case.name} {setting}", files_with(run, case, setting)
+    if not run.journal.wants(key) or not run.wait_for(case) or not run.wait_for_files(files):
+        return
+    run.require_time(2)
+    with run.journal.item(key, 8 * run.machine.seconds_of_kernel):
+        plain, _ = run.graphs(case)
+        now = make_ours(run, case, plain, run.artifact(case))
+        changed = make_ours(run, case, plain, files.read_artifact(), f"cortado, {setting}")
+        report(run, key, case, [now, changed])
