@@ -230,6 +230,20 @@ def test_what_a_fork_has_is_written_and_told(tmp_path: Path) -> None:
     )
 
 
+def test_a_field_that_says_what_the_layer_is_stays(tmp_path: Path) -> None:
+    """A filler has no effect, but by its filler NVCaffe's BatchNorm is known, which has two blobs more."""
+    text = (
+        data(1, 2, 4, 4)
+        + """
+        layer { name: "n" type: "BatchNorm" bottom: "data" top: "n"
+          batch_norm_param { scale_filler { value: 1 } stats_batch_size: 32 } }"""
+    )
+    written = write(tmp_path, text, lambda layer, type, index, shape: np.ones(shape, np.float32))
+    assert "scale_filler" in written and "stats_batch_size" not in written
+    (stored,) = [l.blobs for l in caffemodel.read(tmp_path / "made.caffemodel").layers if l.blobs]
+    assert len(stored) == 5
+
+
 def test_a_dialect_whose_caffe_has_no_input_layers_keeps_its_inputs(tmp_path: Path) -> None:
     """With Input layers, the file would be BVLC's, whose Crop has another offset."""
     text = """

@@ -259,6 +259,33 @@ def test_a_scale_behind_a_concat_is_folded_through_it(tmp_path: Path) -> None:
     made.compare(torch.ones(1, 1, 2, 2), tolerance=0)
 
 
+def test_a_scale_that_cannot_be_folded_stays_behind_the_concat(tmp_path: Path) -> None:
+    """One of the convolutions would get an infinite weight; a layer is in one place, or in none."""
+    text = (
+        data(1, 1, 2, 2)
+        + CONV
+        + CONV.replace('"c"', '"e"')
+        + """
+        layer { name: "both" type: "Concat" bottom: "c" bottom: "e" top: "both" }
+        layer { name: "s" type: "Scale" bottom: "both" top: "s" }"""
+    )
+    numbers = {"c:0": [1e10, 1], "c:1": [1, 1], "e:0": [2, 2], "e:1": [1, 1], "s:0": [1e30, 1, 2, 3]}
+    made = Folded(tmp_path, text, numbers)
+    assert made.types == ["Convolution", "Convolution", "Concat", "Scale"]
+    made.compare(torch.zeros(1, 1, 2, 2), tolerance=0)
+
+
+def test_a_layer_that_reads_storage_written_in_another_shape_is_folded(tmp_path: Path) -> None:
+    """The graph has a reshape there, which the reader makes by itself, as before."""
+    text = data(1, 2, 2, 2, name="c") + """
+        layer { name: "f" type: "Flatten" bottom: "c" top: "f" }
+        layer { name: "r" type: "ReLU" bottom: "f" top: "f" }
+        """ + BN  # fmt: skip
+    made = Folded(tmp_path, text, NUMBERS)
+    assert made.types == ["Flatten", "ReLU", "Scale"]
+    made.compare(torch.linspace(-1, 1, 8).reshape(1, 2, 2, 2), tolerance=1e-6)  # of up to 1.5, rounded once or twice
+
+
 def test_nvcaffes_batch_norm_with_scale_becomes_a_scale(tmp_path: Path) -> None:
     """Two operators of one layer, which become one."""
     text = data(1, 2, 2, 2, name="c") + 'layer { name: "n" type: "BatchNorm" bottom: "c" top: "n" ' \

@@ -75,6 +75,21 @@ net n(data: f32[1,2,8,8]) {
     assert pool["pooling_param"]["global_pooling"]
 
 
+def test_settings_that_differ_by_axis_are_given_for_both() -> None:
+    """Also where one of the two is the default: Caffe wants both or none."""
+    graph = parse("""
+net n(x: f32[1,1,8,8]) {
+    weight w: f32[1,1,1,3] = [1, 2, 3]
+    y = max_pool(conv(x, w, pad=[0, 1]), kernel=[2, 3], pad=[0, 1], stride=[1, 2])
+    return y
+}
+""")
+    conv, pool = [layer.message for layer in proved(graph).layers[1:]]
+    assert (conv["convolution_param"]["kernel_size"], conv["convolution_param"]["pad"]) == ((1, 3), (0, 1))
+    settings = pool["pooling_param"]
+    assert [settings[f"{stem}_{axis}"] for stem in ("kernel", "stride", "pad") for axis in "hw"] == [2, 3, 1, 2, 0, 1]
+
+
 def test_a_constant_that_is_no_parameter_is_made_by_a_layer() -> None:
     graph = parse("""
 net n(x: f32[2]) {

@@ -128,9 +128,14 @@ def is_affine(nodes: Iterable[Node]) -> bool:
 
 
 def can_be_written(layer: NetLayer, old: list[Node], new: list[Node]) -> bool:
-    """True if the only new operator has the form of the layer's, or is a scale that stands for affine operators."""
+    """True if the only new operator has the form of the layer's, or is a scale that stands for affine operators.
+
+    It is in the layer's place only if it makes as much: a scale that was hoisted is of a part.
+    """
     old, new = without_reshape(old), without_reshape(new)
-    if len(new) != 1 or len(layer.message["bottom"]) != 1 or len(layer.message["top"]) != 1:
+    if not old or len(new) != 1 or new[0].results[0].type != old[-1].results[0].type:
+        return False
+    if len(layer.message["bottom"]) != 1 or len(layer.message["top"]) != 1:
         return False
     if isinstance(new[0].op, Scale):
         return is_affine(old)
