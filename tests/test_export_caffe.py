@@ -244,6 +244,15 @@ def test_a_field_that_says_what_the_layer_is_stays(tmp_path: Path) -> None:
     assert len(stored) == 5
 
 
+def test_a_caffemodel_without_a_forks_settings_is_no_net(tmp_path: Path) -> None:
+    """Where it would be read alone, a ReLU without its maximum would be another layer."""
+    text = data(1, 2, 4, 4) + """
+        layer { name: "r" type: "ReLU" bottom: "data" top: "r" relu_param { maximum: 6 } }"""
+    write(tmp_path, text, lambda layer, type, index, shape: np.ones(shape, np.float32))
+    with pytest.raises(CompileError):
+        driver.read_net(tmp_path / "made.caffemodel", None, driver.Options(shapes={"data": (1, 2, 4, 4)}))
+
+
 def test_a_dialect_whose_caffe_has_no_input_layers_keeps_its_inputs(tmp_path: Path) -> None:
     """With Input layers, the file would be BVLC's, whose Crop has another offset."""
     text = """
@@ -374,6 +383,24 @@ def plain(message: Message) -> Any:
         name: [plain(v) if isinstance(v, Message) else repr(v) for v in values]
         for name, values in message.values.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ('say "hi"\\', r'"say \"hi\"\\"'),
+        ("a\n\tb\r", r'"a\n\tb\r"'),
+        ("\x017\x7f", r'"\0017\177"'),  # three digits: the next character may be one, too
+        ("\x85", r'"\302\205"'),
+        ("größe → ∞", '"größe → ∞"'),
+    ],
+)
+def test_texts_are_escaped(value: str, shown: str) -> None:
+    message = Message("LayerParameter", Loc("", 1, 1), "", {"name": (value,)})
+    assert show_message(message) == f"name: {shown}\n"
+    assert prototxt.parse(show_message(message), type="LayerParameter")["name"] == value
+    read: Any = text_format.Parse(f"name: {shown}", message_class("LayerParameter")())
+    assert read.name == value
 
 
 @settings(max_examples=300, deadline=None)

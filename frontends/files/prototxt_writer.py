@@ -47,8 +47,7 @@ def show_scalar(value: Any, type: FieldType) -> str:
 
 def show_float32(value: float) -> str:
     """The shortest decimal that reads back as this float32; `inf` and `nan` as protobuf spells them."""
-    text = str(np.float32(value))
-    return text if np.float32(float(text)) == value or value != value else repr(value)
+    return str(np.float32(value))
 
 
 def show_string(value: str) -> str:
