@@ -246,8 +246,11 @@ def test_a_field_that_says_what_the_layer_is_stays(tmp_path: Path) -> None:
 
 def test_a_caffemodel_without_a_forks_settings_is_no_net(tmp_path: Path) -> None:
     """Where it would be read alone, a ReLU without its maximum would be another layer."""
-    text = data(1, 2, 4, 4) + """
+    text = (
+        data(1, 2, 4, 4)
+        + """
         layer { name: "r" type: "ReLU" bottom: "data" top: "r" relu_param { maximum: 6 } }"""
+    )
     write(tmp_path, text, lambda layer, type, index, shape: np.ones(shape, np.float32))
     with pytest.raises(CompileError):
         driver.read_net(tmp_path / "made.caffemodel", None, driver.Options(shapes={"data": (1, 2, 4, 4)}))
