@@ -21,7 +21,7 @@ START = time.monotonic()  # the imports below take seconds
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".src"))
 
-from cortado.benchmarks.on_gpu.calls import BACKGROUND, STAGES, choose_cases, choose_stages, wrong_keys  # noqa: E402
+from cortado.benchmarks.on_gpu.calls import BACKGROUND, STAGES, choose_cases, choose_stages, wrong_cases, wrong_keys  # noqa: E402
 from cortado.benchmarks.on_gpu.contact import SMI_QUERY  # noqa: E402
 from cortado.benchmarks.on_gpu.journal import FILES, read_rows  # noqa: E402
 from cortado.benchmarks.on_gpu.precompile import precompile  # noqa: E402
@@ -86,6 +86,8 @@ def make_session(options: argparse.Namespace) -> Session:
     dtypes = ["f32"] if options.dry else options.dtypes  # the CPU has no f16
     call = options.call
     cases = choose_cases(options.nets, options.batches, dtypes, call)
+    if call == 2 and not options.nets:  # what was wrong comes first
+        cases = list(dict.fromkeys([*wrong_cases(wrong_keys(work / "call-1")), *cases]))
     deadline = START + (options.seconds or SECONDS[call])
     session = Session(cases, out, work, START, deadline, options.dry, options.candidates, options.only)
     for folder in (work / "state-of-one", *([] if options.resume or options.only else [session.state])):

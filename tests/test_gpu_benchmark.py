@@ -21,6 +21,7 @@ from cortado import passes
 from cortado.benchmarks.on_gpu import calls, kernels, sweep, torch_net, tuned
 from cortado.benchmarks.on_gpu.journal import STICKY, Journal, Row, read_rows
 from cortado.benchmarks.on_gpu.machine import Machine, StandInMachine
+from cortado.benchmarks.on_gpu.memory_check import check_memory
 from cortado.benchmarks.on_gpu.nets import BenchmarkCase, build_graph
 from cortado.benchmarks.on_gpu.session import Session, StageRun
 from cortado.benchmarks.on_gpu.steps import GpuStepRunner
@@ -123,12 +124,32 @@ def test_a_call_goes_on_where_another_was_cut_off(folder: Path, rows: dict[str, 
 
 def test_the_second_call_depends_on_the_first(folder: Path, rows: dict[str, list[Row]]) -> None:
     assert calls.choose_stages(2, calls.wrong_keys(folder / "work" / "call-1")) == calls.SECOND_IF_RIGHT
-    assert calls.choose_stages(2, ["a kernel"]) == calls.SECOND_IF_WRONG
+    keys = ["resnet50-b64-f16/007 conv_relu_ab12", "vgg16-b1-f32 seed 1", "resnet50-b64-f16 loads", "stage nets"]
+    assert calls.choose_stages(2, keys) == calls.SECOND_IF_WRONG
+    assert [case.name for case in calls.wrong_cases(keys)] == ["resnet50-b64-f16", "vgg16-b1-f32"]
     found = run(folder, "--call", "2", "--stages", "trace", "settings", "profile")
     ends = [row["state"] for row in found["results"] if row["key"].startswith("end of")][-3:]
     assert ends == ["done"] * 3 and not [row for row in found["results"] if row["key"].startswith("trace")]
     others = {row["who"] for row in found["peers"] if row["stage"] == "settings"}
     assert others == {"cortado", *(f"cortado, {setting}" for setting in tuned.SETTINGS)}
+
+
+def test_the_memory_checker_runs_one_item(
+    folder: Path, rows: dict[str, list[Row]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for compute-sanitizer runs what it is given; the item's name is in what it reports, and no other."""
+    tool = tmp_path / "compute-sanitizer"
+    tool.write_text('#!/bin/sh\nshift 4\necho "checks $*"\nexec "$@"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    now = time.monotonic()
+    session = Session([BenchmarkCase("tiny", 2, "f32")], tmp_path, folder / "work", now, now + 60, dry=True)
+    key = next(row["key"] for row in rows["results"] if row["stage"] == "kernels" and "limit" in row)
+    check_memory(session, Journal(tmp_path, tmp_path / "state", "memory", now), key, now + 60, "kernels")
+    (row,) = read_rows(tmp_path / "results.jsonl")
+    assert row["key"] == f"memory check of {key}" and "checks " in row["said"]
+    begun = [line for line in row["said"].splitlines() if ": begin " in line and " loads" not in line]
+    assert len(begun) == 1 and begun[0].endswith(f"begin {key}")
 
 
 def test_time_ends_it(tmp_path: Path) -> None:

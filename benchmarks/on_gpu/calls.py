@@ -11,7 +11,8 @@ from .contact import meet
 from .followup import profile, trace
 from .journal import read_rows
 from .kernels import check_kernels, check_nets
-from .nets import BenchmarkCase
+from .memory_check import check_wrong
+from .nets import BenchmarkCase, case_of
 from .pairs import time_pairs
 from .prepare import prepare
 from .session import StageRun
@@ -37,6 +38,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("tuned", time_tuned, 40),
         Stage("compiled", time_compiled, 560),
         Stage("trace", trace, 60),
+        Stage("memory", check_wrong, 100),
         Stage("settings", time_settings, 60),
         Stage("profile", profile, 60),
     )
@@ -44,7 +46,7 @@ STAGES: Mapping[str, Stage] = {
 """Budgets; what a stage leaves of its own is there for those behind it."""
 FIRST = ("contact", "kernels", "nets", "pairs", "steps", "sweep", "tuned", "compiled")
 SECOND_IF_RIGHT = ("contact", "kernels", "nets", "pairs", "steps", "settings", "profile")
-SECOND_IF_WRONG = ("contact", "trace", "kernels", "nets", "pairs")
+SECOND_IF_WRONG = ("contact", "trace", "memory", "kernels", "nets", "pairs")
 
 BACKGROUND: tuple[tuple[str, Callable[[StageRun], None], bool, int], ...] = (
     ("prepare", prepare, False, 0),
@@ -73,6 +75,11 @@ def choose_cases(
         more = [*((net, batch) for batch in (1, 8, 64) for net in MORE_NETS), *((net, 8) for net in NETS)]
         pairs = {1: first, 2: more, None: [*first, *more]}[call]
     return [BenchmarkCase(net, batch, dtype) for net, batch in pairs for dtype in dtypes or DTYPES]
+
+
+def wrong_cases(keys: Sequence[str]) -> list[BenchmarkCase]:
+    """The cases of items, each once."""
+    return list(dict.fromkeys(case for key in keys if (case := case_of(key)) is not None))
 
 
 def wrong_keys(folder: Path) -> list[str]:

@@ -25,6 +25,7 @@ Row = dict[str, Any]
 FILES = ("results", "steps", "sweep", "peers")
 TRIALS = ("candidates", "sweep", "tuned", "compiled", "settings", "profile")
 """Stages whose faults say nothing of the compiled nets as they are: other tiles and settings, and peers."""
+REFERENCE = " (reference)"  # ends the names of items that compute what is expected
 STICKY = 9  # exit code of a process whose CUDA context is lost
 LOST_CONTEXT = frozenset((700, 702, 708, 709, 710, 714, 715, 716, 717, 718, 719, 999))
 """Codes of CUDA after which no call succeeds in the same process: illegal address, timeout, illegal instruction, ..."""

@@ -21,7 +21,7 @@ from cortado.runtime.cuda.launch import Launch
 from cortado.runtime.net import Net
 from cortado.runtime.plan import Step
 
-from .journal import Row
+from .journal import REFERENCE, Row
 from .nets import BenchmarkCase, random_inputs, relative_error, to_device
 from .session import StageRun
 from .steps import GpuStepRunner, StepRunner, Work, equal_bits
@@ -97,7 +97,7 @@ def check_and_report(run: StageRun, runner: StepRunner, one: StepCase, variant: 
         stray = max(run_poisoned(runner, one, operands, found) for _ in range(2))
     if len(found) < 2 or run.session.only:
         return
-    with run.journal.item(f"{key} (reference)", REFERENCE_SECONDS):
+    with run.journal.item(f"{key}{REFERENCE}", REFERENCE_SECONDS):
         given = [v.data.to(run.machine.device) if isinstance(v, Constant) else operands[v] for v in one.node.inputs]
         made = one.node.op.compute([x.double() for x in given])
         errors = [relative_error(f, m.to(f.dtype)) for f, m in zip(found[0], made, strict=True)]
@@ -197,7 +197,7 @@ def check_nets(run: StageRun) -> None:
                     found.append({n: t.clone() for n, t in net(given).items()})
             if len(found) < 2:
                 continue
-            with run.journal.item(f"{key} (reference)", REFERENCE_SECONDS):
+            with run.journal.item(f"{key}{REFERENCE}", REFERENCE_SECONDS):
                 expected = reference(run, case, plain, there, seed)
                 worst = max(relative_error(found[0][name], expected[name]) for name, _ in plain.returns)
                 row = judge_error(worst, case.dtype, "net")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -50,6 +51,12 @@ class BenchmarkCase:
     @property
     def name(self) -> str:
         return f"{self.net}-b{self.batch}-{self.dtype}"
+
+
+def case_of(key: str) -> BenchmarkCase | None:
+    """The case of an item's name, such as "resnet50-b1-f16/003 conv_relu"; None for one that is of no case."""
+    found = re.match(r"(.+)-b(\d+)-(f16|f32)(?:[/ ]|$)", key)
+    return BenchmarkCase(found[1], int(found[2]), found[3]) if found else None
 
 
 def texts() -> dict[str, str]:

@@ -17,7 +17,7 @@ from cortado.runtime.artifact import Artifact, read
 
 from .journal import Journal
 from .machine import Machine, select_machine
-from .nets import BenchmarkCase
+from .nets import BenchmarkCase, case_of
 from .steps import StepRunner
 
 LOAD_SECONDS = 30.0
@@ -59,13 +59,10 @@ class Session:
     def command_for(self, stage: str, key: str) -> list[str]:
         """The arguments that make Python run one item of one stage alone."""
         script = str(Path(__file__).resolve().parents[1] / "gpu.py")
-        dry = ["--dry"] * self.dry
-        names = {
-            name: list(dict.fromkeys(str(getattr(c, name)) for c in self.cases)) for name in ("net", "batch", "dtype")
-        }
-        chosen = ["--nets", *names["net"], "--batches", *names["batch"], "--dtypes", *names["dtype"]]
+        case = case_of(key) or self.cases[0]
+        chosen = ["--nets", case.net, "--batches", str(case.batch), "--dtypes", case.dtype, *["--dry"] * self.dry]
         folders = ["--out", str(self.work / "one"), "--work", str(self.work)]
-        return [script, "--call", "1", *dry, *chosen, *folders, "--stages", stage, "--only", key]
+        return [script, *chosen, *folders, "--stages", stage, "--only", key]
 
     def begin(self, stage: str, launches: bool, deadline: float) -> StageRun:
         if self.dry:

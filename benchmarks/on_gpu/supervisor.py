@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from .journal import STICKY, Journal, run_limited
+from .journal import REFERENCE, STICKY, Journal
+from .memory_check import check_memory
 from .session import Again, Session, StageRun, TimeUp
 
 MOST_RESTARTS = 12  # of one stage: more faults than these mean that the rest is not worth the time
-SANITIZER_SECONDS = 45
+MOST_MEMORY_CHECKS = 1  # beside the stages; a second call makes more of them
 GRACE = 2.0  # seconds that the item which is running at a deadline may still take
 
 
@@ -42,6 +41,7 @@ class Supervisor:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.background = list[multiprocessing.process.BaseProcess]()
+        self.memory_checks = 0
 
     def journal(self, stage: str) -> Journal:
         return Journal(self.session.out, self.session.state, stage, self.session.start)
@@ -89,20 +89,9 @@ class Supervisor:
             journal.fault(key, hung)
         elif code == STICKY:
             key = (journal.read_keys("faulty") or [""])[-1]
-        if key and stage.on_fault:
-            self.check_memory(stage, key, deadline)
-
-    def check_memory(self, stage: Stage, key: str, deadline: float) -> None:
-        """Run compute-sanitizer on one item, if the tool is there; its report goes to the log."""
-        journal, tool = self.journal(stage.name), shutil.which("compute-sanitizer")
-        seconds = min(SANITIZER_SECONDS, deadline - time.monotonic() - 5)
-        if tool is None or seconds < 10:
-            journal.log("compute-sanitizer is not there" if tool is None else "no time for compute-sanitizer")
-            return
-        command = [tool, "--tool", "memcheck", "--print-limit", "8", sys.executable]
-        said = run_limited([*command, *self.session.command_for(stage.name, key)], seconds)
-        journal.row("results", f"memory check of {key}", said=said[-6000:])
-        journal.log(f"compute-sanitizer on {key}:\n{said[-6000:]}")
+        if key and stage.on_fault and self.memory_checks < MOST_MEMORY_CHECKS:
+            self.memory_checks += 1
+            check_memory(self.session, journal, key.removesuffix(REFERENCE), deadline)
 
     def start(self, stage: Stage, deadline: float, nice: int = 0) -> multiprocessing.process.BaseProcess:
         """Start a fork, so that torch is imported only once."""
@@ -136,4 +125,5 @@ def kill(process: multiprocessing.process.BaseProcess) -> None:
     """End a process and its children, without waiting for one that the driver does not let go."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid or 0, signal.SIGKILL)
+    process.kill()
     process.join(5)
