@@ -136,6 +136,17 @@ def test_without_a_convolution_affine_layers_become_one_scale(tmp_path: Path) ->
     assert made.made.facts[1:3] == (("folded", "1 Scale"), ("made Scale", "1 BatchNorm"))
 
 
+def test_a_convolution_of_a_constant_is_folded_too(tmp_path: Path) -> None:
+    """A DummyData is a constant, as in Caffe."""
+    text = """
+        layer { name: "d" type: "DummyData" top: "data" dummy_data_param {
+          shape { dim: 1 dim: 1 dim: 2 dim: 2 } data_filler { value: 2 } } }
+        """ + CONV + BN + SCALE  # fmt: skip
+    made = Folded(tmp_path, text, NUMBERS)  # 6 · 2 - 1
+    assert made.types == ["DummyData", "Convolution"]
+    assert run(made.again, {})["s"].unique().tolist() == [11]
+
+
 def test_what_others_read_stays(tmp_path: Path) -> None:
     """The convolution is read by another layer, too: the affine layers become a Scale."""
     other = 'layer { name: "t" type: "TanH" bottom: "c" top: "t" }\n'

@@ -110,5 +110,5 @@ def with_parameters(layer: NetLayer, node: Node) -> NetLayer:
 
 
 def constants(node: Node) -> tuple[torch.Tensor, ...]:
-    """The data of an operator's parameters."""
-    return tuple(v.data for v in node.inputs if isinstance(v, Constant))
+    """The data of an operator's parameters: of all operands but the first, which may be a constant, too."""
+    return tuple(v.data for v in node.inputs[1:] if isinstance(v, Constant))
