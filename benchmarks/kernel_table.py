@@ -54,8 +54,8 @@ def cases() -> Iterator[tuple[str, str, int, str]]:
                 yield f"{net} b{batch} {on}", net, batch, on
 
 
-def lower_net(net: str, batch: int, on: str) -> tuple[dict[str, int], dict[str, str]]:
-    """The launches of the net and the bytes that they move, and the source of each kernel for sm_90, by name."""
+def lower_net(net: str, batch: int, on: str) -> tuple[Row, dict[str, str]]:
+    """The launches of the net, their bytes and modelled time, and the source of each kernel for sm_90, by name."""
     cuda = target(on)
     assert isinstance(cuda, Cuda)
     final = run(build_graph(BenchmarkCase(net, batch, "f32")), Context(cuda), PIPELINE)
@@ -64,7 +64,10 @@ def lower_net(net: str, batch: int, on: str) -> tuple[dict[str, int], dict[str, 
     newest = [l.kernels[0] for l in found if isinstance(l, lowering.LoweredNode) and l.kernels]
     on_host = [l.step.label for l in found if isinstance(l, lowering.HostNode)]
     assert not on_host, f"{net} has host steps: {', '.join(on_host)}"
-    return {"launches": len(newest), "bytes": cost(final).bytes}, {launch.name: launch.text for launch in newest}
+    modelled = cuda.launches(final).microseconds
+    return {"launches": len(newest), "bytes": cost(final).bytes, "modelled_us": modelled}, {
+        launch.name: launch.text for launch in newest
+    }
 
 
 def measure_net(net: str, batch: int, on: str) -> Row:

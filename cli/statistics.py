@@ -82,7 +82,9 @@ class Statistics:
                 yield f"launches on {target}", f"none: {found}"
                 continue
             host = f", and {format_count(found['host'], 'step')} on the host" if found["host"] else ""
-            yield f"launches on {target}", f"{found['kernels']}{host}"
+            modelled = found.get("modelled_microseconds")
+            time = "" if modelled is None else f", {modelled:,.0f} µs on an H100 by a model, not measured"
+            yield f"launches on {target}", f"{found['kernels']}{host}{time}"
             yield from ((f"  {node}", reason) for node, reason in found["reasons"].items())
 
 
@@ -123,4 +125,5 @@ def launches_or_reason(stages: Stages, target: str, chosen: str) -> dict[str, An
         found = target_named(target).launches(others.final)
     except CompileError as e:
         return e.message
-    return {"kernels": found.kernels, "host": found.host, "reasons": dict(found.reasons)}
+    counts = {"kernels": found.kernels, "host": found.host, "reasons": dict(found.reasons)}
+    return counts | ({} if found.microseconds is None else {"modelled_microseconds": found.microseconds})

@@ -20,11 +20,15 @@ from .types import TensorType
 
 
 class LaunchCount(NamedTuple):
-    """The number of kernel launches in one run, and of steps that run on the host, with the reasons by node."""
+    """The number of kernel launches in one run, and of steps that run on the host, with the reasons by node.
+
+    `microseconds`: the time of all launches by the target's model, None if it has none.
+    """
 
     kernels: int
     host: int = 0
     reasons: Mapping[str, str] = {}
+    microseconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

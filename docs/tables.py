@@ -207,9 +207,10 @@ def kernel_tables() -> Iterator[str]:
             [sum(k["wgmma"] > 0 for k in ks) for ks in kernels],
         )
         cells = (" / ".join(map(str, dict.fromkeys(found))) for found in numbers)
-        rows.append((net, made["launches"], f"{made['bytes'] / 1e6:,.0f}", len(kernels[-1]), *cells))
+        moved, modelled = f"{made['bytes'] / 1e6:,.0f}", f"{made['modelled_us']:,.0f}"
+        rows.append((net, made["launches"], moved, modelled, len(kernels[-1]), *cells))
     resources = ("max. registers", "bytes spilled", "kernels with wgmma")
-    head = ("net, batch and target", "launches", "MB moved", "kernels", *resources)
+    head = ("net, batch and target", "launches", "MB moved", "µs by the model", "kernels", *resources)
     versions = " / ".join(table["triton"] for table in tables)
     about = f"**Kernels as machine code** ({tables[-1]['architecture']}, Triton {versions}; compiled, not run)"
     where = "From `benchmarks/kernel_tables`, written by `python benchmarks/kernel_table.py`"

@@ -127,7 +127,17 @@ def lower_implicit_gemm(it: ConvolutionShape, pointers: Mapping[str, Parameter])
     }
     grid = (ceil_div(it.pixels, tile.rows), ceil_div(o, tile.columns), groups)
     packed = pack_weight(it.work, it.taps_first, (it.taps, it.o, c))
-    return KernelSpec("conv", parameters, grid, tile.warps, tile.stages, it.epilogue, weight_packing=packed)
+    return KernelSpec(
+        "conv",
+        parameters,
+        grid,
+        tile.warps,
+        tile.stages,
+        it.epilogue,
+        weight_packing=packed,
+        problem=problem,
+        tile=tile,
+    )
 
 
 def lower_pointwise(it: ConvolutionShape) -> KernelSpec | None:
@@ -182,6 +192,8 @@ def lower_tma_convolution(it: ConvolutionShape) -> KernelSpec | None:
         it.epilogue,
         (NEWEST_ARCHITECTURE,),
         weights.packing(),
+        problem=problem,
+        tile=tile,
     )
 
 

@@ -10,7 +10,7 @@ from ...ir import Graph, Node, Value
 from .epilogue import Epilogue
 from .hardware import NEWEST_ARCHITECTURE, OLDEST_ARCHITECTURE
 from .parameters import Constexpr, Number, Parameter, stride_parameter
-from .tiles import TileShape
+from .tiles import MatmulProblem, TileShape
 from .view import MAX_ELEMENTS, View
 
 
@@ -80,6 +80,7 @@ class KernelSpec:
     `weight_packing`: of the step's operands that are packed, by number; those beyond the kernel's own are added to it.
     `overlaps`: the kernel may be started before the launch before it has ended (programmatic dependent launch), for
     whose end it waits itself.
+    `problem` and `tile`: of a kernel that multiplies matrices, for the model of its time.
     """
 
     template: str
@@ -91,6 +92,8 @@ class KernelSpec:
     architectures: tuple[str, ...] = (NEWEST_ARCHITECTURE, OLDEST_ARCHITECTURE)
     weight_packing: Mapping[int, Packing] = field(default_factory=dict)
     overlaps: bool = False
+    problem: MatmulProblem | None = None
+    tile: TileShape | None = None
 
     def allow_overlap(self) -> list[KernelSpec]:
         """The spec as one that overlaps for the newest architecture, which alone can, and as it was for the others."""

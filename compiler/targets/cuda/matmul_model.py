@@ -1,4 +1,4 @@
-"""A model of the time of a kernel that multiplies matrices on sm_90, by which its tile is chosen.
+"""A model of the time of kernels on sm_90, by which the tiles of those that multiply matrices are chosen.
 
 Its constants are of an H100 or H200 as far as documents tell them; none was measured by running these kernels yet.
 """
@@ -6,14 +6,16 @@ Its constants are of an H100 or H200 as far as documents tell them; none was mea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from math import ceil
+from math import ceil, prod
 
 from .arithmetic import ceil_div
 from .hardware import MAX_SHARED, MULTIPROCESSORS, REGISTERS, WARP_SIZE
+from .kernel_spec import KernelSpec
 from .tiles import SHARED_MARGIN, MatmulProblem, TileShape, candidate_tiles, tuned_tile
 
+MIN_VECTOR = 8  # elements that are loaded at once: fewer channels are loaded one by one
 FIXED_REGISTERS = 60  # per thread, beside those of the accumulator
 
 
@@ -35,10 +37,16 @@ class GpuModel:
     split_cycles: int = 900  # to write a part of a sum, and count
     part_cycles: int = 60  # to read and add one
     stored_bytes: float = 110.0  # per cycle and multiprocessor
-    launch: float = 3.8  # microseconds between two kernels that depend on each other
+    launch: float = 3.8  # microseconds from the end of a kernel to the start of one that depends on it
+    least: float = 1.0  # microseconds of a kernel that only moves numbers
+    pointer_step: float = 0.8  # microseconds of a step of a product whose operands are loaded by pointers
+    flat_step: float = 3.1  # if each element of them is loaded alone
+    together: int = 2  # such programs on a multiprocessor
 
 
 H100 = GpuModel()
+OVERLAPPING = replace(H100, launch=2.1)
+"""With programmatic dependent launch."""
 
 
 @cache
@@ -72,6 +80,19 @@ def predict(problem: MatmulProblem, tile: TileShape, gpu: GpuModel = H100) -> fl
     return gpu.launch + max(
         latency / gpu.clock, throughput / gpu.clock, cached, 1.12 * least_bytes(problem) / gpu.bandwidth
     )
+
+
+def predict_launch(spec: KernelSpec, nbytes: int) -> float:
+    """Microseconds of any launch that reads and writes so many bytes, from the end of the kernel before it."""
+    gpu, moved = OVERLAPPING if spec.overlaps else H100, 1.15 * nbytes
+    if spec.problem is None or spec.tile is None:
+        return gpu.launch + max(moved / gpu.bandwidth, gpu.least)
+    if spec.problem.template != "conv":
+        return predict(spec.problem, spec.tile, gpu)
+    flat = spec.problem.depth % MIN_VECTOR != 0
+    step = gpu.flat_step if flat else gpu.pointer_step
+    rounds = ceil_div(prod(spec.grid), MULTIPROCESSORS * gpu.together)
+    return gpu.launch + max(moved / gpu.bandwidth, rounds * spec.problem.steps(spec.tile.depth) * step)
 
 
 def resident_programs(tile: TileShape, stage: int) -> int:

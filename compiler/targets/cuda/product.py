@@ -53,7 +53,8 @@ def lower_product(it: Product) -> KernelSpec | None:
         return None
     if reason_not_readable(epilogue_nodes(work), it.space, work.views) or not writes_slices(work, it.space):
         return None
-    tile = work.settings.tile or choose_tile(MatmulProblem("product", it.dtype, n, o, k, results=len(work.results)))
+    problem = MatmulProblem("product", it.dtype, n, o, k, results=len(work.results))
+    tile = work.settings.tile or choose_tile(problem)
     if tile is None:
         return None
     epilogue = make_epilogue(work.kernel, it.space, work.views, work.anchor, it.bias, work.results[1:])
@@ -74,7 +75,16 @@ def lower_product(it: Product) -> KernelSpec | None:
     }
     grid = (programs, tile.split, 1)
     return KernelSpec(
-        "product", parameters, grid, tile.warps, tile.stages, epilogue, (NEWEST_ARCHITECTURE,), weights.packing()
+        "product",
+        parameters,
+        grid,
+        tile.warps,
+        tile.stages,
+        epilogue,
+        (NEWEST_ARCHITECTURE,),
+        weights.packing(),
+        problem=problem,
+        tile=tile,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...cost import traffic
 from ...errors import Unsupported
 from ...ir import Graph, Node
 from ...op import Op
@@ -9,6 +10,7 @@ from ...ops.conv import Conv, Deconv, Im2col
 from ...ops.pool import Pool
 from ...plan import PlannedGraph
 from ...slots import slots_and_weights
+from ...storage import resolve_storage
 from ...target import LaunchCount, LoweredGraph, Target
 from ...types import TensorType, upper_bound
 from .arithmetic import ceil_div
@@ -16,6 +18,7 @@ from .convolution import MIN_UNFLATTENED_CHANNELS
 from .generate import reason_not_fused
 from .kernel_spec import KernelSettings
 from .lowering import HostNode, LoweredNode, compile_kernels, generate_sources, lower_node
+from .matmul_model import predict_launch
 
 MAX_KERNEL_NODES = 16  # nodes in one kernel: bounds the time of growing it node by node, and keeps files readable
 CHANNEL_ALIGNMENT = 8  # channels: 16 bytes of f16, so that both results of a merged kernel are aligned
@@ -82,7 +85,9 @@ class Cuda(Target):
 
     def launches(self, planned: PlannedGraph) -> LaunchCount:
         slots, weights = slots_and_weights(planned)
+        storages = resolve_storage(planned)
         found = {node: lower_node(node, {**slots, **weights}, self.settings) for node in planned.graph.nodes}
-        kernels = sum(bool(one.kernels) for one in found.values() if isinstance(one, LoweredNode))
         reasons = {node.name: one.reason for node, one in found.items() if isinstance(one, HostNode)}
-        return LaunchCount(kernels, len(reasons), reasons)
+        launched = {n: one.kernels[0] for n, one in found.items() if isinstance(one, LoweredNode) and one.kernels}
+        times = (predict_launch(kernel.spec, traffic(n, planned, storages)) for n, kernel in launched.items())
+        return LaunchCount(len(launched), len(reasons), reasons, round(sum(times), 1))
