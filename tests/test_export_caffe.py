@@ -203,6 +203,11 @@ def test_data_layers_become_inputs(tmp_path: Path) -> None:
     assert len(made.notes) == 1 and "transform_param" in made.notes[0]
 
 
+def test_a_net_of_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CompileError, match="there is no layer to write"):
+        write(tmp_path, 'layer { name: "d" type: "Data" top: "data" top: "label" data_param { batch_size: 2 } }')
+
+
 def test_the_shape_that_is_given_is_written(tmp_path: Path) -> None:
     text = data(1, 3, 8, 8) + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }'
     net = official(write(tmp_path, text, shapes={"data": (2, 3, 5, 7)}))

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...compiler.errors import Loc
+from ...compiler.errors import CompileError, Loc
 from ...compiler.types import TensorType
 from ...frontends.caffe.dialects import ChosenDialect
 from ...frontends.caffe.layer_types import LAYERS
@@ -64,7 +64,10 @@ def clean(net: NetLayers) -> tuple[NetLayers, tuple[str, ...]]:
 
 
 def to_current_format(net: NetLayers, dialects: Sequence[ChosenDialect]) -> CaffeFile:
-    """The file of a net that is clean. Inputs are Input layers, unless a dialect is of a Caffe that has none yet."""
+    """The file of a net that is clean. Inputs are Input layers, unless a dialect is of a Caffe that has none yet.
+
+    CompileError if no layer is left.
+    """
     lacks_input = any("Input" in LAYERS[d.type].dialects[d.dialect].lacks for d in dialects)
     settings = {name: values for name, values in net.message.values.items() if name != "layer"}
     layers, notes = list[FileLayer](), list[str]()
@@ -78,6 +81,8 @@ def to_current_format(net: NetLayers, dialects: Sequence[ChosenDialect]) -> Caff
         if layer.inputs and "transform_param" in layer.message:
             sentence = "what its transform_param does to pictures is up to the program that runs the net"
             notes.append(f'layer "{layer.message["name"]}" ({layer.message["type"]}) is an Input: {sentence}')
+    if not layers:
+        raise CompileError(f"{net.graph.name}: there is no layer to write: nobody reads what its data layers make")
     return CaffeFile(make("NetParameter", settings), tuple(layers), tuple(notes))
 
 
