@@ -41,7 +41,8 @@ def export(
     """Write NET, with its WEIGHTS, in the format of another program.
 
     NET and WEIGHTS are those of `cortado compile`. --to caffe writes them in Caffe's current format, whatever
-    generation they are of, for programs that take only that; without WEIGHTS, the prototxt alone.
+    generation they are of, for programs that take only that; without WEIGHTS, the prototxt alone. A net in cortado's
+    language, and a compiled one, is written as a layer for each operator.
     """
     source = click.get_current_context().get_parameter_source
     with show_progress(f"exporting {net}"):

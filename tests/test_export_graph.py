@@ -141,6 +141,7 @@ net n(x: f32[1,2]) {
     ("body", "told"),
     [
         ("y = resize(x, sizes=[8, 8])", "y = resize(...) cannot be written for Caffe: no layer of Caffe is resize"),
+        ("y = relayout(x)", "it is of a stage after assign_layout; export an earlier one"),
         ("y = flip(x, axes=[1])", "y = flip(...) cannot be written for Caffe: Caffe's Flip is of the image axes"),
         ("y = conv(x, x)", "its operand x is computed, and that of Caffe's Convolution is learnt"),
         ("y = standardize(x, per=[1])", "Caffe's MVN is of each image"),

@@ -18,6 +18,8 @@ from ...compiler.ops.detection import LOWEST_F32
 from .layer_draft import LayerDraft, NoLayer
 from .renamed_settings import SIMPLE
 
+LATE = {"fused": "fuse", "relayout": "assign_layout"}  # operators that passes for a target emit, and the passes
+
 
 def draft_layer(node: Node) -> LayerDraft:
     """The layer that computes a node. Raises NoLayer."""
@@ -25,6 +27,8 @@ def draft_layer(node: Node) -> LayerDraft:
     if name in SIMPLE:
         type, param, settings = SIMPLE[name]
         return LayerDraft(type, param, settings(node.op))
+    if name in LATE:
+        raise NoLayer(f"it is of a stage after {LATE[name]}; export an earlier one")
     if name not in DRAFTS:
         raise NoLayer(f"no layer of Caffe is {name} alone")
     return DRAFTS[name](node, node.op)
