@@ -53,20 +53,28 @@ OVERLAPPING = replace(H100, launch=2.1)
 def choose_tile(problem: MatmulProblem) -> TileShape | None:
     """The measured tile of a problem, else the fastest by the model; None if there is no candidate.
 
-    Of equally fast ones, that with the fewest parts and programs.
+    Of equally fast ones, that with the fewest parts, the fewest numbers beyond the result, and the fewest programs.
     """
     if (tuned := tuned_tile(problem)) is not None:
         return tuned
-    tiles = list(candidate_tiles(problem))
-    return min(tiles, key=lambda t: (round(predict(problem, t), 2), t.split, -t.rows * t.columns), default=None)
+
+    def rank(tile: TileShape) -> tuple[float, int, int, int]:
+        area = tile.rows * tile.columns
+        return round(predict(problem, tile), 2), tile.split, area * count_tiles(problem, tile), -area
+
+    return min(candidate_tiles(problem), key=rank, default=None)
+
+
+def count_tiles(problem: MatmulProblem, tile: TileShape) -> int:
+    """Tiles that cover the result."""
+    return problem.row_tiles(tile.rows) * ceil_div(problem.columns, tile.columns)
 
 
 def predict(problem: MatmulProblem, tile: TileShape, gpu: GpuModel = H100) -> float:
     """Microseconds of one launch, from the end of the kernel before it."""
     area, itemsize = tile.rows * tile.columns, problem.itemsize
     steps = ceil_div(problem.steps(tile.depth), tile.split)
-    tiles = problem.row_tiles(tile.rows) * ceil_div(problem.columns, tile.columns)
-    programs = tiles * tile.split * problem.many
+    programs = count_tiles(problem, tile) * tile.split * problem.many
     stage = (tile.rows + problem.weight_parts * tile.columns) * tile.depth * itemsize
     product = area * tile.depth / gpu.products[problem.dtype]
     step = max(product + gpu.step_cycles[problem.dtype], gpu.load_latency / max(tile.stages - 1, 1))
