@@ -20,6 +20,7 @@ from cortado.compiler.targets import target
 from cortado.compiler.targets.cuda import aot, machine_code, source, tiles
 from cortado.compiler.targets.cuda.aot import compile_machine_code
 from cortado.compiler.targets.cuda.expr import Expr, ExprBuilder
+from cortado.compiler.targets.cuda.tf32 import split_tf32
 from cortado.compiler.targets.cuda.view import View, contiguous, view_of
 from cortado.compiler.text import parse, show
 from cortado.passes import PIPELINE, Context, run
@@ -173,11 +174,22 @@ def test_kernels_that_overlap_wait_before_anything_else() -> None:
         assert (calls == ["gdc_wait()", "gdc_launch_dependents()"]) == (text in newest)
 
 
-def test_what_has_no_kernel_runs_on_the_host() -> None:
-    text = "net t(x: f32[2,3,4,4,4]) {\n    y = relu(max_pool(x, kernel=2, stride=2))\n    return y\n}\n"
+@pytest.mark.parametrize(
+    ("inputs", "body", "steps"),
+    [
+        ("x: f32[2,3,4,4,4]", "y = relu(max_pool(x, kernel=2, stride=2))", "max_pool launch"),
+        ("x: f32[2,16,5,6], w: f32[8,32,1,1]", "a, c = slice(abs(w), points=16); y = conv(x, c)", "conv_packed"),
+        ("x: f32[3,20], w: f32[8,32]", "a, c = slice(abs(w), points=12); y = linear(x, c)", "linear_packed"),
+        ("x: f32[1,2,2,2], w: f32[2,2,300,300]", "y = deconv(x, w, stride=300)", "deconv_packed"),
+    ],
+    ids=["images of three axes", "weights with gaps", "rows of weights with gaps", "too large a grid"],
+)
+def test_what_has_no_kernel_runs_on_the_host(inputs: str, body: str, steps: str) -> None:
+    """A grid of more than 65,535 programs along its last axis is one that CUDA cannot launch."""
+    text = f"net t({inputs}) {{\n{body.replace('; ', chr(10))}\nreturn y\n}}\n"
     final = optimize(parse(text, "t.net"))
-    artifact = build(final, final.graph, "cuda")
-    assert [s.kind for s in artifact.plan.steps] == ["max_pool", "launch"]
+    kinds = [s.kind for s in build(final, final.graph, "cuda").plan.steps]
+    assert kinds[-len(steps.split()) :] == steps.split(), kinds
 
 
 def test_a_size_known_only_later_is_refused_or_left_to_the_host() -> None:
@@ -287,3 +299,14 @@ def test_three_products_of_parts_are_as_good_as_f32() -> None:
     ]
     plain, parts, truncated = errors
     assert parts < 2e-6 and plain < 2e-6 < 1e-4 < truncated
+
+
+def test_parts_of_numbers() -> None:
+    """Their sum is exact; from 2048 on, no part's product can be infinite with the wrong sign."""
+    random = torch.Generator().manual_seed(1)
+    numbers = torch.randn(20000, generator=random) * 2.0 ** torch.randint(-20, 120, (20000,), generator=random)
+    data = torch.cat([numbers, torch.tensor([3.4028234e38, 2048.5, 2047.99, 1e-40, 0.0])])
+    big, rest = split_tf32(data).values()
+    large = data.abs() >= 2048
+    assert torch.equal(big + rest, data) and not (big.view(torch.int32) & 0x1FFF).any()
+    assert (big * rest >= 0)[large].all() and (rest.abs() < 1)[~large].all()

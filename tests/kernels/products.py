@@ -43,3 +43,5 @@ def product_cases() -> Iterator[tuple[str, KernelCase]]:
         for window in ("1,1", "3,3"):
             text = net("f32[1,16,6,5]", f"f32[8,16,{window}]", "conv(x, w, b)")
             yield f"product/{precision}/infinities, {window}", KernelCase(text, target, special=True)
+            weights = net("f32[1,16,6,5]", f"f32[8,16,{window}]", "conv(abs(x), power(w, shift=inf), b)")
+            yield f"product/{precision}/infinite weights, {window}", KernelCase(weights, target, special=True)

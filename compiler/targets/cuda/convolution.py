@@ -21,7 +21,15 @@ from .kernel_spec import (
 )
 from .matmul_model import choose_tile
 from .parameters import Constexpr, Descriptor, Parameter, Pointer
-from .product import ALIGNMENT, Product, WeightOperands, lower_product, pack_weight, split_parameters
+from .product import (
+    ALIGNMENT,
+    Product,
+    WeightOperands,
+    can_pack_parts,
+    lower_product,
+    pack_weight,
+    split_parameters,
+)
 from .space import image_space, pixel_space
 from .tiles import MatmulProblem, rule_tile, tile_count, tma_tile
 from .view import View, contiguous
@@ -88,11 +96,10 @@ class ConvolutionShape:
         return (*range(2, len(self.weight.shape)), 0, 1)
 
     def pointers(self) -> dict[str, Parameter]:
-        weight = contiguous(self.weight.dtype, self.weight.shape)
         return {
             "y": Pointer(("result", 0), self.y),
             "x": Pointer(("operand", self.x_number), self.x),
-            "weight": Pointer(("operand", self.w_number), weight),
+            "weight": Pointer(("operand", self.w_number), self.weight),
             "rest": Constexpr(None),
         }
 
@@ -153,7 +160,8 @@ def lower_pointwise(it: ConvolutionShape) -> KernelSpec | None:
 
 def lower_tma_convolution(it: ConvolutionShape) -> KernelSpec | None:
     """The spec with TMA loads; None if TMA cannot describe the image, or its tiles would waste too much work."""
-    if not it.fits_tensor_cores or it.w_number not in it.work.constants or it.c * it.x.itemsize % ALIGNMENT:
+    packable = it.fits_tensor_cores and can_pack_parts(it.work, it.precision)
+    if not packable or it.c * it.x.itemsize % ALIGNMENT:
         return None
     sizes = (it.n, it.oh, it.ow)
     results = len(it.work.results)

@@ -11,6 +11,7 @@ from ...ops.indexing import Crop, Transpose
 from ...ops.shape import Slice
 from .arithmetic import ceil_div, next_power_of_two
 from .epilogue import make_epilogue, operands_with_axes
+from .hardware import LARGEST_GRID
 from .kernel_spec import KernelProblem, KernelSpec, constexprs, numbers
 from .parameters import Constexpr, Group, Number, Parameter, Pointer, stride_parameter
 from .space import Space, collapsed_space
@@ -59,6 +60,8 @@ def lower_relayout(work: KernelProblem) -> Sequence[KernelSpec]:
     (number, x), y = work.operand(0), work.results[0]
     if y.is_same_view(x):  # the result aliases the operand
         return []
+    if x.shape[0] > LARGEST_GRID[2]:
+        return lower_copies([(CopyEnd(Pointer(("result", 0), y), y), CopyEnd(Pointer(("operand", number), x), x))])
     c, pixels = x.shape[1], tuple(range(2, len(x.shape)))
     count = x.extent(pixels)
     tile_channels = next_power_of_two(c, most=32)

@@ -14,7 +14,6 @@ from .parameters import Pointer
 from .product import pack_weight
 from .space import image_space
 from .tiles import MatmulProblem, rule_tile
-from .view import contiguous
 from .windows import tile_rows_and_columns
 
 
@@ -37,7 +36,7 @@ def lower_deconvolution(work: KernelProblem) -> Sequence[KernelSpec]:
     parameters = {
         "y": Pointer(("result", 0), y),
         "x": Pointer(("operand", x_number), x),
-        "weight": Pointer(("operand", w_number), contiguous(weight.dtype, weight.shape)),
+        "weight": Pointer(("operand", w_number), weight),
         "extra": epilogue.extra,
         **extents(N=n, H=h, W=w, OH=oh, OW=ow),
         **image_strides(y, "y"),

@@ -20,6 +20,7 @@ from . import copies, resizing, rows, source, windows
 from .convolution import lower_convolution
 from .deconvolution import lower_deconvolution
 from .epilogue import reason_not_readable
+from .hardware import LARGEST_GRID
 from .kernel_spec import KernelProblem, KernelSpec
 from .linear import lower_linear
 from .space import collapsed_space, image_space, row_space
@@ -68,12 +69,23 @@ def lower(work: KernelProblem) -> tuple[GeneratedKernel, ...]:
     if family is None:
         raise Unsupported(f"the cuda target has no kernel for {work.anchor.op.name}", work.anchor.loc)
     try:
-        specs = family(work)
+        specs = without_large_grids(family(work))
     except Unsupported as e:
         raise Unsupported(f"{work.anchor.op.name}: {e.message}", work.anchor.loc, advice=e.advice) from None
     if work.settings.overlaps:
         specs = [one for spec in specs for one in spec.allow_overlap()]
     return tuple(GeneratedKernel(*source.render_source(spec, work.kernel), spec) for spec in specs)
+
+
+def without_large_grids(specs: Sequence[KernelSpec]) -> Sequence[KernelSpec]:
+    """The specs that CUDA can launch. Unsupported if it cannot launch the first of them."""
+    fitting = [spec for spec in specs if all(n <= most for n, most in zip(spec.grid, LARGEST_GRID, strict=True))]
+    if specs and specs[0] not in fitting:
+        raise Unsupported(
+            f"a grid of {list(specs[0].grid)} is needed, and CUDA's largest is {list(LARGEST_GRID)}",
+            advice="Compile for smaller inputs (--shape), or for cpu.",
+        )
+    return fitting
 
 
 def family_of(node: Node) -> Family | None:

@@ -34,7 +34,8 @@ DEFAULTS = KernelSettings()
 class KernelProblem:
     """A kernel to lower, with the views of its operands and results in the kernel's order.
 
-    `constants`: the numbers of operands that are weights, which can be packed when the net is compiled.
+    `constants`: the numbers of operands that are weights, which can be packed when the net is compiled; `infinite`:
+    those of them that hold infinities or NaN.
     """
 
     kernel: Graph
@@ -42,6 +43,7 @@ class KernelProblem:
     results: tuple[View, ...]
     constants: frozenset[int] = frozenset()
     settings: KernelSettings = DEFAULTS
+    infinite: frozenset[int] = frozenset()
 
     @property
     def anchor(self) -> Node:

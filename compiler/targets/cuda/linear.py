@@ -16,7 +16,6 @@ from .product import Product, lower_product, pack_weight
 from .rows import require_stride
 from .space import row_space
 from .tiles import MatmulProblem, rule_tile
-from .view import contiguous
 
 
 def lower_linear(work: KernelProblem) -> Sequence[KernelSpec]:
@@ -44,14 +43,13 @@ def lower_linear_by_pointers(it: Product, newest: KernelSpec | None = None) -> K
     rows = next_power_of_two(n, 16, tile.rows)  # with few rows, larger tiles would not save weight loads
     depth = next_power_of_two(k, 16, 64 if rows == 16 else tile.depth)
     epilogue = make_epilogue(work.kernel, it.space, work.views, work.anchor, it.bias)
-    stated = contiguous(weight.dtype, weight.shape)
     packed = newest.weight_packing if newest else pack_weight(work, it.order, (o, k))
     rest = next((n for n, packing in packed.items() if packing.part == "rest"), None)
     parameters = {
         "y": Pointer(("result", 0), y),
         "x": Pointer(("operand", x_number), x),
-        "weight": Pointer(("operand", w_number), stated),
-        "rest": Constexpr(None) if rest is None else Pointer(("operand", rest), stated),
+        "weight": Pointer(("operand", w_number), weight),
+        "rest": Constexpr(None) if rest is None else Pointer(("operand", rest), weight),
         "extra": epilogue.extra,
         **extents(N=n),
         "y_n": Number(require_stride(y, it.rows), "i64"),

@@ -90,7 +90,8 @@ def lower_node(node: Node, places: SlotsAndWeights, settings: KernelSettings = D
             tuple(view_of(places[name]) for name in names) for names in ((v.name for v in outside), results)
         )
         constants = frozenset(i for i, v in enumerate(outside) if isinstance(v, Constant))
-        launches = lower(KernelProblem(body, operands, written, constants, settings))
+        infinite = frozenset(i for i in constants if is_infinite(outside[i]))
+        launches = lower(KernelProblem(body, operands, written, constants, settings, infinite))
         unpackable = [
             outside[packing.source]
             for l in launches
@@ -104,6 +105,11 @@ def lower_node(node: Node, places: SlotsAndWeights, settings: KernelSettings = D
             raise
         return HostNode(make_host_step(node), e.message)
     return LoweredNode(node, body.name, tuple(outside), launches)
+
+
+def is_infinite(value: Value) -> bool:
+    """True for a constant that holds an infinity or NaN, as far as its data is known."""
+    return isinstance(value, Constant) and value.is_bound and not bool(value.data.isfinite().all())
 
 
 def make_step(one: LoweredNode, code: Mapping[Job, MachineCode], made: CompiledKernels) -> Step:

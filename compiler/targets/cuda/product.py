@@ -40,12 +40,12 @@ class Product:
 def lower_product(it: Product) -> KernelSpec | None:
     """The spec of a product; None if TMA cannot read its operands, or rows or channels have no common stride."""
     work, y = it.work, it.work.results[0]
-    (x_number, x), w_number = work.operand(0), work.operand(1)[0]
+    x_number, x = work.operand(0)
     n, k, o = x.extent(it.rows), x.extent(it.inner), work.anchor.output.type.shape[it.outer]
     x_n, x_k, y_n, y_c = (
         v.merged_stride(axes) for v, axes in ((x, it.rows), (x, it.inner), (y, it.rows), (y, (it.outer,)))
     )
-    if w_number not in work.constants or x_k != 1 or None in (x_n, y_n, y_c):
+    if not can_pack_parts(work, it.dtype) or x_k != 1 or None in (x_n, y_n, y_c):
         return None
     assert x_n is not None and y_n is not None and y_c is not None
     stride = x_n if n > 1 else ceil_div(k, ALIGNMENT) * ALIGNMENT
@@ -98,6 +98,12 @@ def writes_slices(work: KernelProblem, space: Space) -> bool:
     return all(space.operand_strides(view, None) is not None for view in work.results[1:])
 
 
+def can_pack_parts(work: KernelProblem, dtype: str) -> bool:
+    """True if the anchor's weight can be packed for TMA; of f32 it has to be finite, since ∞ times a rest of 0 is NaN."""
+    number = work.operand(1)[0]
+    return number in work.constants and (dtype == "f16" or number not in work.infinite)
+
+
 @dataclass(frozen=True, slots=True)
 class WeightOperands:
     """The weight of a kernel with TMA loads, packed to `shape` with its axes in `order`; of f32 in two parts.
@@ -144,10 +150,10 @@ class WeightOperands:
 
 
 def pack_weight(work: KernelProblem, order: tuple[int, ...], shape: tuple[int, ...]) -> dict[int, Packing]:
-    """The packing of the anchor's weight; empty if its axes are in this order already."""
+    """The packing of the anchor's weight; empty if it is contiguous with its axes in this order already."""
     number, weight = work.operand(1)
     moved = [a for a in order if weight.shape[a] > 1]
-    return {} if moved == sorted(moved) else {number: Packing(number, order, shape)}
+    return {} if moved == sorted(moved) and weight.is_contiguous else {number: Packing(number, order, shape)}
 
 
 def split_parameters(tile: TileShape, programs: int) -> dict[str, Parameter]:

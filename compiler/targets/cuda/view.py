@@ -30,6 +30,11 @@ class View:
         return (self.at or 0) % 16 == 0
 
     @property
+    def is_contiguous(self) -> bool:
+        """True if its elements are one after another, row-major; a part of a larger value may have gaps."""
+        return self.numel == 1 or self.merged_stride(range(len(self.shape))) == 1
+
+    @property
     def numel(self) -> int:
         return prod(self.shape)
 
