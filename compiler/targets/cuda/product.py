@@ -99,7 +99,7 @@ def writes_slices(work: KernelProblem, space: Space) -> bool:
 
 
 def can_pack_parts(work: KernelProblem, dtype: str) -> bool:
-    """True if the anchor's weight can be packed for TMA; of f32 it has to be finite, since ∞ times a rest of 0 is NaN."""
+    """True if the anchor's weight can be packed for TMA; of f32 it has to be finite, as ∞ times a rest of 0 is NaN."""
     number = work.operand(1)[0]
     return number in work.constants and (dtype == "f16" or number not in work.infinite)
 
