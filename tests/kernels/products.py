@@ -40,6 +40,7 @@ def product_cases() -> Iterator[tuple[str, KernelCase]]:
         for name, (x, w, axis) in LINEARS.items():
             text = net(x, w, f"linear(x, w, b, axis={axis})")
             yield f"product/{precision}/linear, {name}", KernelCase(text, target, kernels=("multiply(acc, x.load",))
+            yield f"product/{precision}/linear on sm_80, {name}", KernelCase(text, target, architecture="sm_80")
         for window in ("1,1", "3,3"):
             text = net("f32[1,16,6,5]", f"f32[8,16,{window}]", "conv(x, w, b)")
             yield f"product/{precision}/infinities, {window}", KernelCase(text, target, special=True)
