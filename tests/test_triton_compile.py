@@ -228,6 +228,20 @@ def test_a_fence_stands_before_each_product(ptx: str, expected: bool) -> None:
     assert machine_code.has_required_fence(ptx) is expected
 
 
+def test_positions_of_pixels_are_rounded(tmp_path: Path) -> None:
+    """A product fused with the subtraction after it would not be: 5 · 0.4 is 2 in f32, and its neighbour counts 0."""
+    from triton.backends.compiler import GPUTarget
+
+    text = "net t(x: f32[1,16,9,9]) {\n    y = interp(x, sizes=[21,21])\n    return y\n}\n"
+    sources = target("cuda").sources(optimize(parse(text, "t.net")))
+    name = next(name for name in sources if name.startswith("interp"))
+    (file := tmp_path / f"{name}.py").write_text(sources[name], "utf-8")
+    kernel, options = machine_code.read_kernel(str(file), name)
+    ptx = triton.compile(kernel, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
+    scale = "0f" + np.float32(0.4).tobytes()[::-1].hex().upper()
+    assert "cvt.rn.f32.f64" in ptx and not [line for line in ptx.splitlines() if "fma" in line and scale in line]
+
+
 def test_text_binds_as_python_does() -> None:
     a, b = Expr("a"), Expr("b")
     assert str((a + b) * 2) == "(a + b) * 2.0"

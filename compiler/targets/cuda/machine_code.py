@@ -27,17 +27,8 @@ def compile_kernel(file: str, name: str, architecture: str) -> dict[str, Any]:
     """Compile one kernel, with fewer pipeline stages if it needs more shared memory than there is."""
     import triton
     from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
 
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
-    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
-    function = getattr(module, name)
-    index = function.arg_names.index
-    constants = {parameter_path(path, index): value for path, value in module.CONSTANTS.items()}
-    attributes = {parameter_path(path, index): [["tt.divisibility", 16]] for path in module.ALIGNED}
-    options = dict(module.OPTIONS)
-    source = ASTSource(function, module.SIGNATURE, constants, attributes)
+    source, options = read_kernel(file, name)
     while True:
         kernel = triton.compile(source, target=GPUTarget("cuda", int(architecture[3:]), 32), options=options)
         fits = kernel.metadata.shared <= MAX_SHARED_BYTES[architecture]
@@ -59,6 +50,20 @@ def compile_kernel(file: str, name: str, architecture: str) -> dict[str, Any]:
         "cuda": assembler_release(int(architecture[3:])),
         "descriptors": [describe_descriptor(d) for d in getattr(kernel.metadata, "tensordesc_meta", None) or []],
     }
+
+
+def read_kernel(file: str, name: str) -> tuple[Any, dict[str, Any]]:
+    """A kernel as Triton's compiler takes it (ASTSource), and its options."""
+    from triton.compiler import ASTSource
+
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    function = getattr(module, name)
+    index = function.arg_names.index
+    constants = {parameter_path(path, index): value for path, value in module.CONSTANTS.items()}
+    attributes = {parameter_path(path, index): [["tt.divisibility", 16]] for path in module.ALIGNED}
+    return ASTSource(function, module.SIGNATURE, constants, attributes), dict(module.OPTIONS)
 
 
 def has_required_fence(ptx: str) -> bool:

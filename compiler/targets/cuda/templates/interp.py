@@ -1,6 +1,7 @@
 """Linear interpolation with aligned corners: index i of the result is at i · SCALE of the image without TOP and LEFT.
 
-Positions are f32, as in Caffe, and the neighbour behind one takes part even with a weight of 0.
+Positions are f32, as in Caffe, and the neighbour behind one takes part even with a weight of 0. Their products are
+rounded by a conversion: a product of f32 would be fused with the subtraction after it, and not be rounded at all.
 """
 
 import triton
@@ -16,7 +17,7 @@ def kernel(
     c = (tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS))[None, :]
     n, h, w = i // (OH * OW), i // OW % OH, i % OW
     real = (n < N) & (c < C)
-    at_h, at_w = h.to(tl.float32) * SCALE_H, w.to(tl.float32) * SCALE_W
+    at_h, at_w = (h.to(tl.float64) * SCALE_H).to(tl.float32), (w.to(tl.float64) * SCALE_W).to(tl.float32)
     ih, iw = at_h.to(tl.int32), at_w.to(tl.int32)
     down, right = at_h - ih.to(tl.float32), at_w - iw.to(tl.float32)
     image, below, beside = x + n * x_n + c * x_c, tl.minimum(ih + 1, H - 1), tl.minimum(iw + 1, W - 1)
