@@ -181,8 +181,15 @@ def test_kernels_that_overlap_wait_before_anything_else() -> None:
         ("x: f32[2,16,5,6], w: f32[8,32,1,1]", "a, c = slice(abs(w), points=16); y = conv(x, c)", "conv_packed"),
         ("x: f32[3,20], w: f32[8,32]", "a, c = slice(abs(w), points=12); y = linear(x, c)", "linear_packed"),
         ("x: f32[1,2,2,2], w: f32[2,2,300,300]", "y = deconv(x, w, stride=300)", "deconv_packed"),
+        ("x: f32[0,16,5,5]", "y = softmax(avg_pool(x))", "view view"),
     ],
-    ids=["images of three axes", "weights with gaps", "rows of weights with gaps", "too large a grid"],
+    ids=[
+        "images of three axes",
+        "weights with gaps",
+        "rows of weights with gaps",
+        "too large a grid",
+        "nothing to compute",
+    ],
 )
 def test_what_has_no_kernel_runs_on_the_host(inputs: str, body: str, steps: str) -> None:
     """A grid of more than 65,535 programs along its last axis is one that CUDA cannot launch."""

@@ -61,10 +61,12 @@ class GeneratedKernel:
 
 
 def lower(work: KernelProblem) -> tuple[GeneratedKernel, ...]:
-    """The ways to launch a kernel, the newest architecture's first; none at all if its results stand there already.
+    """The ways to launch a kernel, the newest architecture's first.
 
-    Unsupported if there is no template for it.
+    None at all if its results stand there already, or are empty. Unsupported if there is no template for it.
     """
+    if not any(view.numel for view in work.results):
+        return ()
     family = family_of(work.anchor)
     if family is None:
         raise Unsupported(f"the cuda target has no kernel for {work.anchor.op.name}", work.anchor.loc)
