@@ -250,9 +250,9 @@ def test_what_a_compiled_file_cannot_be_asked(compiled: Path, words: list[str], 
 
 def test_what_a_gpu_leaves_to_the_host_has_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "hosted.net"
-    line = "y = flip(relu(x), axes=2)"
+    line = "y = reorg(relu(x), stride=2)"
     path.write_text(f"net n(x: f32[1,4,4,4]) {{\n    {line}\n    return y\n}}\n")
-    reason = "the cuda target has no kernel for flip"
+    reason = "the cuda target has no kernel for reorg"
     notes = run_json("show", path, "--target", "cuda", "--why")
     assert {"rule": "lower", "value": "y", "done": False, "sentence": f"runs on the host: {reason}"} in notes
     launches = run_json("show", path, "--target", "cuda", "--stats")["launches"]

@@ -1,4 +1,4 @@
-"""Test cases for transposed convolutions, resized images, and operators along axes."""
+"""Test cases for transposed convolutions, resized and rearranged images, and operators along axes."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ IMAGES = {  # input, expression
     "deviations of channels": ("f32[2,5,9,7]", "standardize(x)"),
     "deviations of images": ("f32[3,5,4,7]", "standardize(x, per=0, eps=0.25)"),
     "deviations of the batch": ("f32[3,5,4,7]", 'standardize(x, per=[1], eps=0.001, eps_in="variance")'),
+    "flipped": ("f32[2,5,4,3]", "flip(x, axes=[1,3])"),
+    "flipped rows": ("f32[3,40]", "flip(x, axes=-1)"),
+    "repeated": ("f32[2,5,4,3]", "tile(x, tiles=3)"),
+    "repeated rows": ("f32[2,7]", "tile(x, tiles=2, axis=0)"),
+    "largest of channels": ("f32[2,70,4,3]", "argmax(x)"),
+    "largest of rows": ("f32[5,2000]", "argmax(x, axis=-1)"),
+    "largest of equals": ("f32[4,9]", "argmax(relu(x))"),
     "means only": ("f32[2,3,4,5]", "standardize(x, scaled=false)"),
     "more than a block": ("f32[1,2,40,41]", "standardize(x)"),
 }
@@ -63,6 +70,8 @@ def resized_cases() -> Iterator[tuple[str, KernelCase]]:
                 yield f"resized/{layout}/{name}", KernelCase(net(x, value), layout=layout)
     for name in ("interp, larger", "lengths of pixels", "deviations of channels", "upsample"):
         yield f"resized/f16/{name}", KernelCase(net(*IMAGES[name]), "cuda-f16")
+    for x in ("f32[3,7]", "f32[1,1030]"):
+        yield f"resized/largest of NaN and infinities/{x}", KernelCase(net(x, "argmax(x)"), special=True)
     for how in REDUCTIONS:
         for axis in (0, 1, 2, 3):
             text = net("f32[2,3,4,5]", f'reduce(x, how="{how}", axis={axis}, coeff=0.5)')

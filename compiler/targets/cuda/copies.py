@@ -1,4 +1,4 @@
-"""Lowers elementwise chains and data movement: relayout, concat, slice, reshape, transpose, crop."""
+"""Lowers elementwise chains and data movement: relayout, concat, slice, reshape, transpose, crop, flip, tile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from ...errors import Unsupported
-from ...ops.indexing import Crop, Transpose
+from ...ops.indexing import Crop, Flip, Tile, Transpose
 from ...ops.shape import Slice
 from .arithmetic import ceil_div, next_power_of_two
 from .epilogue import make_epilogue, operands_with_axes
@@ -19,6 +19,7 @@ from .view import MAX_ELEMENTS, View, strides
 from .windows import plane_strides
 
 BLOCK = 1024
+MAX_COPIES = 16  # in one kernel, whose file grows with each
 COORDINATES = ("i0", "i1", "i2", "i3")
 
 
@@ -137,6 +138,28 @@ def lower_crop(work: KernelProblem) -> Sequence[KernelSpec]:
     return lower_copies(
         [(CopyEnd(Pointer(("result", 0), y), y), CopyEnd(Pointer(("operand", number), x), part, begin))]
     )
+
+
+def lower_flip(work: KernelProblem) -> Sequence[KernelSpec]:
+    """A copy from the last element on along each flipped axis, backwards."""
+    (number, x), y, op = work.operand(0), work.results[0], work.anchor.op
+    assert isinstance(op, Flip)
+    axes = {axis % len(x.shape) for axis in op.axes}
+    steps = tuple(-s if a in axes else s for a, s in enumerate(x.strides))
+    last = sum((x.shape[a] - 1) * x.strides[a] for a in axes)
+    backwards = CopyEnd(Pointer(("operand", number), x), View(x.dtype, x.shape, steps), last)
+    return lower_copies([(CopyEnd(Pointer(("result", 0), y), y), backwards)])
+
+
+def lower_tile(work: KernelProblem) -> Sequence[KernelSpec]:
+    """A copy for each repetition. Unsupported for more than MAX_COPIES."""
+    (number, x), y, op = work.operand(0), work.results[0], work.anchor.op
+    assert isinstance(op, Tile)
+    if op.tiles > MAX_COPIES:
+        raise Unsupported(f"{op.tiles} copies are too many for one kernel; it has {MAX_COPIES} at most")
+    axis, source = op.axis % len(x.shape), CopyEnd(Pointer(("operand", number), x), x)
+    size, result = x.shape[axis], Pointer(("result", 0), y)
+    return lower_copies([(slice_end(result, axis, k * size, (k + 1) * size), source) for k in range(op.tiles)])
 
 
 def lower_copies(copies: Sequence[tuple[CopyEnd, CopyEnd]]) -> Sequence[KernelSpec]:

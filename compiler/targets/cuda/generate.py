@@ -10,10 +10,10 @@ from ...ir import Graph, Node, Value
 from ...op import Elementwise, Op
 from ...ops.conv import Conv, Deconv, Im2col
 from ...ops.dense import Linear, Softmax
-from ...ops.indexing import Crop, Transpose
+from ...ops.indexing import Crop, Flip, Tile, Transpose
 from ...ops.norm import L2Normalize, Lrn
 from ...ops.pool import AvgPool, MaxPool
-from ...ops.reduce import Reduce, Standardize
+from ...ops.reduce import Argmax, Reduce, Standardize
 from ...ops.resize import Interp, Upsample
 from ...ops.shape import Concat, Relayout, Slice
 from . import copies, resizing, rows, source, windows
@@ -35,6 +35,7 @@ FAMILIES: dict[type[Op], Family] = {
     L2Normalize: rows.lower_l2_normalize,
     Standardize: rows.lower_standardize,
     Reduce: rows.lower_reduce,
+    Argmax: rows.lower_argmax,
     Interp: resizing.lower_interp,
     Upsample: resizing.lower_upsample,
     MaxPool: windows.lower_pool,
@@ -46,6 +47,8 @@ FAMILIES: dict[type[Op], Family] = {
     Slice: copies.lower_slice,
     Transpose: copies.lower_transpose,
     Crop: copies.lower_crop,
+    Flip: copies.lower_flip,
+    Tile: copies.lower_tile,
 }
 ANCHORS = (Conv, Deconv, Linear, MaxPool, AvgPool)  # whose kernels have an epilogue
 FUSIBLE_DTYPES = ("f32", "f16")

@@ -1,4 +1,4 @@
-"""Lowers operators along some axes, whose other axes are rows: softmax, normalization by length or deviation, sums."""
+"""Lowers operators along axes, the others being rows: softmax, normalization by length or deviation, sums, maxima."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...errors import Unsupported
 from ...float32 import with_float32_attributes
 from ...ops.dense import Softmax
 from ...ops.norm import L2Normalize
-from ...ops.reduce import Reduce, Standardize
+from ...ops.reduce import Argmax, Reduce, Standardize
 from .arithmetic import ceil_div, next_power_of_two
 from .kernel_spec import KernelProblem, KernelSpec, constexprs, extents
 from .parameters import Number, Parameter, Pointer, stride_parameter
@@ -104,6 +104,32 @@ def lower_reduce(work: KernelProblem) -> Sequence[KernelSpec]:
         **constexprs(AXIS=length, HOW=op.how, COEFF=op.coeff, ROWS=tile.rows, BLOCK=tile.block),
     }
     return [KernelSpec("reduce", parameters, (tile.programs, 1, 1))]
+
+
+def lower_argmax(work: KernelProblem) -> Sequence[KernelSpec]:
+    """The spec for the index of the largest element. Unsupported for more than one, or the elements themselves."""
+    op = work.anchor.op
+    assert isinstance(op, Argmax)
+    if op.top > 1 or op.numbers:
+        raise Unsupported("the cuda target has a kernel for the index of the largest element only")
+    (number, x), y = work.operand(0), work.results[0]
+    axis = op.axis % len(x.shape)
+    rest = [a for a in memory_order(y) if a != axis]
+    outer, inner = outer_and_inner(collapse_axes(y, [(x, None)], rest))
+    count, length = x.extent(outer) * x.extent(inner), x.shape[axis]
+    tile = choose_row_tile(count, length)
+    parameters = {
+        "y": Pointer(("result", 0), y),
+        "x": Pointer(("operand", number), x),
+        **extents(COUNT=count, INNER=x.extent(inner)),
+        "y_o": Number(require_stride(y, outer), "i64"),
+        "y_i": stride_parameter(require_stride(y, inner)),
+        "x_o": Number(require_stride(x, outer), "i64"),
+        "x_i": stride_parameter(require_stride(x, inner)),
+        "x_a": stride_parameter(x.strides[axis]),
+        **constexprs(AXIS=length, ROWS=tile.rows, BLOCK=tile.block),
+    }
+    return [KernelSpec("argmax", parameters, (tile.programs, 1, 1))]
 
 
 def outer_and_inner(groups: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
