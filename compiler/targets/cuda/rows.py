@@ -57,9 +57,13 @@ def lower_standardize(work: KernelProblem) -> Sequence[KernelSpec]:
 
 
 def lower_along(
-    work: KernelProblem, template: str, axes: tuple[int, ...], settings: dict[str, Parameter]
+    work: KernelProblem,
+    template: str,
+    axes: tuple[int, ...],
+    settings: dict[str, Parameter],
+    one_each: bool = False,
 ) -> Sequence[KernelSpec]:
-    """The spec of a template that computes each row from the row of x; `axes` are those of a row.
+    """The spec of a template that computes each row, or one number of it, from the row of x; `axes` are those of a row.
 
     Unsupported if the axes have no common stride, or the others need more than two.
     """
@@ -75,7 +79,7 @@ def lower_along(
         **extents(COUNT=count, INNER=x.extent(inner)),
         "y_o": Number(require_stride(y, outer), "i64"),
         "y_i": stride_parameter(require_stride(y, inner)),
-        "y_a": stride_parameter(require_stride(y, along)),
+        **({} if one_each else {"y_a": stride_parameter(require_stride(y, along))}),
         "x_o": Number(require_stride(x, outer), "i64"),
         "x_i": stride_parameter(require_stride(x, inner)),
         "x_a": stride_parameter(require_stride(x, along)),
@@ -112,24 +116,8 @@ def lower_argmax(work: KernelProblem) -> Sequence[KernelSpec]:
     assert isinstance(op, Argmax)
     if op.top > 1 or op.numbers:
         raise Unsupported("the cuda target has a kernel for the index of the largest element only")
-    (number, x), y = work.operand(0), work.results[0]
-    axis = op.axis % len(x.shape)
-    rest = [a for a in memory_order(y) if a != axis]
-    outer, inner = outer_and_inner(collapse_axes(y, [(x, None)], rest))
-    count, length = x.extent(outer) * x.extent(inner), x.shape[axis]
-    tile = choose_row_tile(count, length)
-    parameters = {
-        "y": Pointer(("result", 0), y),
-        "x": Pointer(("operand", number), x),
-        **extents(COUNT=count, INNER=x.extent(inner)),
-        "y_o": Number(require_stride(y, outer), "i64"),
-        "y_i": stride_parameter(require_stride(y, inner)),
-        "x_o": Number(require_stride(x, outer), "i64"),
-        "x_i": stride_parameter(require_stride(x, inner)),
-        "x_a": stride_parameter(x.strides[axis]),
-        **constexprs(AXIS=length, ROWS=tile.rows, BLOCK=tile.block),
-    }
-    return [KernelSpec("argmax", parameters, (tile.programs, 1, 1))]
+    axis = op.axis % len(work.results[0].shape)
+    return lower_along(work, "argmax", (axis,), {}, one_each=True)
 
 
 def outer_and_inner(groups: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
