@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
+WARP_SIZE = 32  # threads
+LARGEST_GRID = (2**31 - 1, 65535, 65535)  # blocks along each axis (CUDA C++ Programming Guide, compute capabilities)
+
 
 def is_parameter(value: Any) -> bool:
     """True for a valid argument {KIND: CONTENT}; KIND is a key of PARAMETER_KINDS."""

@@ -16,6 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
+from .arguments import LARGEST_GRID as LARGEST_GRID
+from .arguments import WARP_SIZE as WARP_SIZE
 from .check import check_plan, require
 from .container import SEAL, Container, checksum, digest, read_tensors
 from .container import write_tensors as write_tensors

@@ -13,6 +13,7 @@ from ctypes import c_float, c_int32, c_int64, c_uint, c_uint32, c_uint64, c_void
 from dataclasses import dataclass
 from typing import Any
 
+from ..arguments import LARGEST_GRID, WARP_SIZE
 from .abi import (
     FILL_ZERO,
     INTERLEAVE_NONE,
@@ -29,8 +30,6 @@ from .abi import (
 from .driver import CudaError, Driver
 from .modules import Kernel
 
-WARP_SIZE = 32
-MAX_GRID = (2**31 - 1, 65535, 65535)
 SCALAR_TYPES: Mapping[str, type[Any]] = {"i32": c_int32, "i64": c_int64, "f32": c_float}
 
 WORKING_MEMORY: Mapping[str, int] = {"scratch": 1, "counters": 4}
@@ -76,8 +75,8 @@ def make_launch(
     ValueError if the grid is too large, or CUDA rejects a tensor descriptor.
     """
     x, y, z = attributes["grid"]
-    if any(n > most for n, most in zip((x, y, z), MAX_GRID, strict=True)):
-        raise ValueError(f"the grid is {[x, y, z]}, and CUDA's largest is {list(MAX_GRID)}")
+    if any(n > most for n, most in zip((x, y, z), LARGEST_GRID, strict=True)):
+        raise ValueError(f"the grid is {[x, y, z]}, and CUDA's largest is {list(LARGEST_GRID)}")
     values = [value for argument in attributes["arguments"] for value in argument_values(calls, argument, addresses)]
     values += [Pointer(0), Pointer(0)]
     parameters = (c_void_p * len(values))(*map(ctypes.addressof, values))

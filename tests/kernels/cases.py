@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .products import product_cases
-from .prove import KernelCase
+from .prove import KernelCase, net
 from .resized import resized_cases
 
 PRECISIONS = {"f32": "cuda", "strict": "cuda-f32-strict", "f16": "cuda-f16"}
 TILED, IMPLICIT_GEMM = "TN: tl.constexpr", "FLAT: tl.constexpr"
-
-
-def net(x: str, body: str, **weights: str) -> str:
-    """A net with one input x; `body` ends with `return`."""
-    lines = [f"    weight {name}: {type}" for name, type in weights.items()] + [
-        f"    {line}" for line in body.split("; ")
-    ]
-    return f"net case(x: {x}) {{\n" + "\n".join(lines) + "\n}\n"
 
 
 def conv(x: str, w: str, attributes: str = "", epilogue: str = "{}", bias: bool = True) -> str:

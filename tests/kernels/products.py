@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .prove import KernelCase
+from .prove import KernelCase, net
 
 CONVOLUTIONS = {  # input, weight, attributes, words that the source must have
     "divided": ("f32[1,256,7,7]", "f32[64,256,3,3]", "pad=1", ("'SPLIT': 16",)),
@@ -25,24 +25,22 @@ LINEARS = {  # data, weight, axis
 }
 
 
-def net(x: str, w: str, call: str) -> str:
+def product(x: str, w: str, call: str) -> str:
     """A net of one product with a bias and a ReLU."""
-    o = w.split("[")[1].split(",")[0]
-    lines = (f"weight w: {w}", f"weight b: f32[{o}]", f"y = relu({call})", "return y")
-    return f"net case(x: {x}) {{\n" + "".join(f"    {line}\n" for line in lines) + "}\n"
+    return net(x, f"y = relu({call}); return y", w=w, b=f"f32[{w.split('[')[1].split(',')[0]}]")
 
 
 def product_cases() -> Iterator[tuple[str, KernelCase]]:
     for precision, target in PRECISIONS.items():
         for name, (x, w, attributes, words) in CONVOLUTIONS.items():
-            text = net(x, w, f"conv(x, w, b{', ' * bool(attributes)}{attributes})")
+            text = product(x, w, f"conv(x, w, b{', ' * bool(attributes)}{attributes})")
             yield f"product/{precision}/{name}", KernelCase(text, target, kernels=words if precision == "f32" else ())
         for name, (x, w, axis) in LINEARS.items():
-            text = net(x, w, f"linear(x, w, b, axis={axis})")
+            text = product(x, w, f"linear(x, w, b, axis={axis})")
             yield f"product/{precision}/linear, {name}", KernelCase(text, target, kernels=("multiply(acc, x.load",))
             yield f"product/{precision}/linear on sm_80, {name}", KernelCase(text, target, architecture="sm_80")
         for window in ("1,1", "3,3"):
-            text = net("f32[1,16,6,5]", f"f32[8,16,{window}]", "conv(x, w, b)")
+            text = product("f32[1,16,6,5]", f"f32[8,16,{window}]", "conv(x, w, b)")
             yield f"product/{precision}/infinities, {window}", KernelCase(text, target, special=True)
-            weights = net("f32[1,16,6,5]", f"f32[8,16,{window}]", "conv(abs(x), power(w, shift=inf), b)")
+            weights = product("f32[1,16,6,5]", f"f32[8,16,{window}]", "conv(abs(x), power(w, shift=inf), b)")
             yield f"product/{precision}/infinite weights, {window}", KernelCase(weights, target, special=True)

@@ -43,6 +43,14 @@ class KernelCase:
     architecture: str = ""
 
 
+def net(x: str, body: str, **weights: str) -> str:
+    """The text of a net with one input x; the statements of `body` are separated by semicolons."""
+    lines = [f"    weight {name}: {type}" for name, type in weights.items()] + [
+        f"    {line}" for line in body.split("; ")
+    ]
+    return f"net case(x: {x}) {{\n" + "\n".join(lines) + "\n}\n"
+
+
 def prove(case: KernelCase) -> str:
     """Raise AssertionError if the kernels' outputs differ from the reference; else return the error in words."""
     graph = fill_weights(parse(case.text, "case.net"), case.text)

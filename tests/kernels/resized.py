@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .prove import KernelCase
+from .prove import KernelCase, net
 
 PRECISIONS = {"f32": "cuda", "strict": "cuda-f32-strict", "f16": "cuda-f16"}
 DECONVOLUTIONS = {  # input, weight [c, o / groups, ...], attributes, template
@@ -47,9 +47,9 @@ IMAGES = {  # input, expression
 REDUCTIONS = ("sum", "asum", "sumsq", "mean")
 
 
-def net(x: str, value: str, **weights: str) -> str:
-    lines = [*(f"weight {name}: {type}" for name, type in weights.items()), f"y = {value}", "return y"]
-    return f"net case(x: {x}) {{\n" + "".join(f"    {line}\n" for line in lines) + "}\n"
+def value_net(x: str, value: str, **weights: str) -> str:
+    """A net that returns one value."""
+    return net(x, f"y = {value}; return y", **weights)
 
 
 def resized_cases() -> Iterator[tuple[str, KernelCase]]:
@@ -58,7 +58,7 @@ def resized_cases() -> Iterator[tuple[str, KernelCase]]:
             o = w.split(",")[1]
             groups = int(attributes.partition("groups=")[2].partition(",")[0] or 1)
             weights = {"w": w, "b": f"f32[{int(o) * groups}]", "r": f"f32[{int(o) * groups}]"}
-            text = net(x, f"prelu(deconv(x, w, b, {attributes}), r)", **weights)
+            text = value_net(x, f"prelu(deconv(x, w, b, {attributes}), r)", **weights)
             yield (
                 f"deconv/{precision}/{name}",
                 KernelCase(text, target, kernels=(f"{word}: tl.constexpr", "deconv_prelu")),
@@ -67,13 +67,13 @@ def resized_cases() -> Iterator[tuple[str, KernelCase]]:
         for name, (x, value) in IMAGES.items():
             of_batch = name == "deviations of the batch"  # their pictures and pixels have one stride in nhwc only
             if (x.count(",") == 3 and not (of_batch and layout == "nchw")) or (layout == "nchw" and x.count(",") < 3):
-                yield f"resized/{layout}/{name}", KernelCase(net(x, value), layout=layout)
+                yield f"resized/{layout}/{name}", KernelCase(value_net(x, value), layout=layout)
     for name in ("interp, larger", "lengths of pixels", "deviations of channels", "upsample"):
-        yield f"resized/f16/{name}", KernelCase(net(*IMAGES[name]), "cuda-f16")
+        yield f"resized/f16/{name}", KernelCase(value_net(*IMAGES[name]), "cuda-f16")
     for x in ("f32[3,7]", "f32[1,1030]"):
-        yield f"resized/largest of NaN and infinities/{x}", KernelCase(net(x, "argmax(x)"), special=True)
+        yield f"resized/largest of NaN and infinities/{x}", KernelCase(value_net(x, "argmax(x)"), special=True)
     for how in REDUCTIONS:
         for axis in (0, 1, 2, 3):
-            text = net("f32[2,3,4,5]", f'reduce(x, how="{how}", axis={axis}, coeff=0.5)')
+            text = value_net("f32[2,3,4,5]", f'reduce(x, how="{how}", axis={axis}, coeff=0.5)')
             yield f"reduce/{how}/{axis}", KernelCase(text)
-    yield "reduce/more than a block", KernelCase(net("f32[3,2000]", "reduce(x, axis=1)"))
+    yield "reduce/more than a block", KernelCase(value_net("f32[3,2000]", "reduce(x, axis=1)"))

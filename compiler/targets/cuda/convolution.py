@@ -9,7 +9,7 @@ from ...errors import Unsupported
 from ...ops.conv import Conv
 from .arithmetic import ceil_div, next_power_of_two
 from .epilogue import Operand, make_epilogue
-from .hardware import NEWEST_ARCHITECTURE, OLDEST_ARCHITECTURE
+from .hardware import OLDEST_ARCHITECTURE
 from .kernel_spec import (
     KernelProblem,
     KernelSpec,
@@ -27,6 +27,7 @@ from .product import (
     WeightOperands,
     can_pack_parts,
     lower_product,
+    make_tma_spec,
     pack_weight,
     split_parameters,
 )
@@ -53,7 +54,7 @@ def lower_convolution(work: KernelProblem) -> Sequence[KernelSpec]:
 
 
 class ConvolutionShape:
-    """Sizes, window geometry, epilogue and common parameters of a convolution, for all three kernels.
+    """Sizes, window geometry, epilogue and common parameters of a convolution, for all its kernels.
 
     n, c, h, w: of the input; o, oh, ow: of the result; r, s: window rows and columns. pad: before the image; what is
     after it follows from the result's size.
@@ -74,16 +75,14 @@ class ConvolutionShape:
             rows_and_columns(pad, 0),
             rows_and_columns(dilation, 1),
         )
-        self.weight, self.groups = weight, op.groups
+        self.weight = weight
         self.pixels = self.n * self.oh * self.ow
         self.space = image_space(contiguous(self.y.dtype, work.anchor.output.type.shape, innermost=1))
         self.bias: Operand | None = (work.anchor.inputs[2], 1) if len(work.anchor.inputs) == 3 else None
         self.epilogue = make_epilogue(work.kernel, self.space, work.views, work.anchor, self.bias, work.results[1:])
-
         self.taps = self.r * self.s
         self.precision, self.input_precision = precision_of(self.x, work.settings.strict)
-        box = ((self.taps, self.o, self.c), (self.o * self.c, self.c, 1), (1, 1, 1))
-        self.weights = WeightOperands(work, self.precision, self.taps_first, box[0], box)
+        self.weights = WeightOperands(work, self.precision, self.taps_first, (self.taps, self.o, self.c))
 
     @property
     def fits_tensor_cores(self) -> bool:
@@ -177,11 +176,10 @@ def lower_tma_convolution(it: ConvolutionShape) -> KernelSpec | None:
     shape, steps = described
     box = (*span, tile.depth) if len(shape) == 4 else (span[0], span[1], 1, span[2], tile.depth)
     programs = tiles * ceil_div(it.o, tile.columns)
-    weights = it.weights.with_box((1, tile.columns, tile.depth))
     parameters = {
         "y": Pointer(("result", 0), it.y),
         "x": Descriptor(("operand", it.x_number), it.x.dtype, it.x.itemsize, shape, steps, box),
-        **weights.descriptors(),
+        **it.weights.descriptors((1, tile.columns, tile.depth)),
         "extra": it.epilogue.extra,
         **split_parameters(tile, programs),
         **extents(N=it.n, OH=it.oh, OW=it.ow),
@@ -190,19 +188,7 @@ def lower_tma_convolution(it: ConvolutionShape) -> KernelSpec | None:
         **constexprs(DH=it.dilation[0], DW=it.dilation[1], TN=span[0], TH=span[1], TW=span[2]),
         **constexprs(OWN=it.y_channels, COLUMNS=tile.columns, DEPTH=tile.depth, SPLIT=tile.split),
     }
-    grid = (programs, tile.split, 1)
-    return KernelSpec(
-        "conv_tiled",
-        parameters,
-        grid,
-        tile.warps,
-        tile.stages,
-        it.epilogue,
-        (NEWEST_ARCHITECTURE,),
-        weights.packing(),
-        problem=problem,
-        tile=tile,
-    )
+    return make_tma_spec("conv_tiled", parameters, problem, tile, programs, it.epilogue, it.weights)
 
 
 def image_descriptor(it: ConvolutionShape) -> tuple[tuple[int, ...], tuple[int, ...]] | None:

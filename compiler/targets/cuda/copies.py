@@ -62,7 +62,7 @@ def lower_relayout(work: KernelProblem) -> Sequence[KernelSpec]:
     if y.is_same_view(x):  # the result aliases the operand
         return []
     if x.shape[0] > LARGEST_GRID[2]:
-        return lower_copies([(CopyEnd(Pointer(("result", 0), y), y), CopyEnd(Pointer(("operand", number), x), x))])
+        return copy_operand(work, x)
     c, pixels = x.shape[1], tuple(range(2, len(x.shape)))
     count = x.extent(pixels)
     tile_channels = next_power_of_two(c, most=32)
@@ -121,34 +121,41 @@ def lower_reshape(work: KernelProblem) -> Sequence[KernelSpec]:
 
 
 def lower_transpose(work: KernelProblem) -> Sequence[KernelSpec]:
-    (number, x), y, op = work.operand(0), work.results[0], work.anchor.op
+    x, op = work.operand(0)[1], work.anchor.op
     assert isinstance(op, Transpose)
     shape, steps = (tuple(numbers[a] for a in op.order) for numbers in (x.shape, x.strides))
-    transposed = View(x.dtype, shape, steps, x.at)
-    return lower_copies([(CopyEnd(Pointer(("result", 0), y), y), CopyEnd(Pointer(("operand", number), x), transposed))])
+    return copy_operand(work, View(x.dtype, shape, steps, x.at))
 
 
 def lower_crop(work: KernelProblem) -> Sequence[KernelSpec]:
-    (number, x), y, op = work.operand(0), work.results[0], work.anchor.op
+    op, rank = work.anchor.op, len(work.results[0].shape)
     assert isinstance(op, Crop)
-    part, begin = x, 0
-    for axis, start in enumerate(op.starts(len(x.shape)), op.axis % len(x.shape)):
-        part = part.slice_axis(axis, start, start + y.shape[axis])
-        begin += start * x.strides[axis]
-    return lower_copies(
-        [(CopyEnd(Pointer(("result", 0), y), y), CopyEnd(Pointer(("operand", number), x), part, begin))]
-    )
+    return copy_range(work, op.axis % rank, op.starts(rank))
 
 
 def lower_flip(work: KernelProblem) -> Sequence[KernelSpec]:
     """A copy from the last element on along each flipped axis, backwards."""
-    (number, x), y, op = work.operand(0), work.results[0], work.anchor.op
+    x, op = work.operand(0)[1], work.anchor.op
     assert isinstance(op, Flip)
     axes = {axis % len(x.shape) for axis in op.axes}
     steps = tuple(-s if a in axes else s for a, s in enumerate(x.strides))
-    last = sum((x.shape[a] - 1) * x.strides[a] for a in axes)
-    backwards = CopyEnd(Pointer(("operand", number), x), View(x.dtype, x.shape, steps), last)
-    return lower_copies([(CopyEnd(Pointer(("result", 0), y), y), backwards)])
+    return copy_operand(work, View(x.dtype, x.shape, steps), sum((x.shape[a] - 1) * x.strides[a] for a in axes))
+
+
+def copy_range(work: KernelProblem, first: int, starts: Sequence[int]) -> Sequence[KernelSpec]:
+    """Copy the part of the operand with the result's sizes that begins at `starts` along the axes from `first` on."""
+    part, y, begin = work.operand(0)[1], work.results[0], 0
+    for axis, start in enumerate(starts, first):
+        begin += start * part.strides[axis]
+        part = part.slice_axis(axis, start, start + y.shape[axis])
+    return copy_operand(work, part, begin)
+
+
+def copy_operand(work: KernelProblem, part: View, start: int = 0) -> Sequence[KernelSpec]:
+    """Copy a view of the operand, which begins `start` elements into it, to the whole result."""
+    (number, x), y = work.operand(0), work.results[0]
+    source = CopyEnd(Pointer(("operand", number), x), part, start)
+    return lower_copies([(CopyEnd(Pointer(("result", 0), y), y), source)])
 
 
 def lower_tile(work: KernelProblem) -> Sequence[KernelSpec]:

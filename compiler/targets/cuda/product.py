@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ...ir import Node
 from .arithmetic import ceil_div
-from .epilogue import Operand, make_epilogue, reason_not_readable
+from .epilogue import Epilogue, Operand, make_epilogue, reason_not_readable
 from .hardware import NEWEST_ARCHITECTURE
 from .kernel_spec import KernelProblem, KernelSpec, Packing, constexprs, extents
 from .matmul_model import choose_tile
 from .parameters import Constexpr, Counters, Descriptor, Number, Parameter, Pointer, Scratch, stride_parameter
 from .space import Space
 from .tiles import MatmulProblem, TileShape
-from .view import View
+from .view import View, contiguous
 
 ALIGNMENT = 16  # bytes: TMA requires multiples of it of addresses and of strides (CUDA, cuTensorMapEncodeTiled)
 
@@ -24,7 +24,7 @@ class Product:
     """A matrix product y[row, o] = Σ x[row, k] weight[o, k] of a kernel's anchor.
 
     `rows` are the axes of x and of y that are its rows, `inner` those of x that are k, and `outer` that of y that is o.
-    `order` and `shape` are the weight as [o, k].
+    `order` is that of the weight's axes as [o, k].
     """
 
     work: KernelProblem
@@ -60,11 +60,11 @@ def lower_product(it: Product) -> KernelSpec | None:
     epilogue = make_epilogue(work.kernel, it.space, work.views, work.anchor, it.bias, work.results[1:])
     programs = ceil_div(n, tile.rows) * ceil_div(o, tile.columns)
     descriptor = ((n, k), (stride, 1), (tile.rows, tile.depth))
-    weights = WeightOperands(work, it.dtype, it.order, (o, k), ((o, k), (k, 1), (tile.columns, tile.depth)))
+    weights = WeightOperands(work, it.dtype, it.order, (o, k))
     parameters: dict[str, Parameter] = {
         "y": Pointer(("result", 0), y),
         "x": Descriptor(("operand", x_number), x.dtype, x.itemsize, *descriptor),
-        **weights.descriptors(),
+        **weights.descriptors((tile.columns, tile.depth)),
         "extra": epilogue.extra,
         **split_parameters(tile, programs),
         **extents(N=n),
@@ -73,11 +73,23 @@ def lower_product(it: Product) -> KernelSpec | None:
         **constexprs(K=k, O=o, OWN=y.shape[it.outer], ROWS=tile.rows, COLUMNS=tile.columns, DEPTH=tile.depth),
         **constexprs(SPLIT=tile.split),
     }
-    grid = (programs, tile.split, 1)
+    return make_tma_spec("product", parameters, problem, tile, programs, epilogue, weights)
+
+
+def make_tma_spec(
+    template: str,
+    parameters: Mapping[str, Parameter],
+    problem: MatmulProblem,
+    tile: TileShape,
+    programs: int,
+    epilogue: Epilogue,
+    weights: WeightOperands,
+) -> KernelSpec:
+    """The spec of a template with TMA loads; `programs` compute a tile of the result each, or a part of its sum."""
     return KernelSpec(
-        "product",
+        template,
         parameters,
-        grid,
+        (programs, tile.split, 1),
         tile.warps,
         tile.stages,
         epilogue,
@@ -106,16 +118,12 @@ def can_pack_parts(work: KernelProblem, dtype: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class WeightOperands:
-    """The weight of a kernel with TMA loads, packed to `shape` with its axes in `order`; of f32 in two parts.
-
-    `descriptor`: shape, strides and box of the TMA descriptor of either part.
-    """
+    """The weight of a kernel with TMA loads, packed to `shape` with its axes in `order`; of f32 in two parts."""
 
     work: KernelProblem
     dtype: str
     order: tuple[int, ...]
     shape: tuple[int, ...]
-    descriptor: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     @property
     def number(self) -> int:
@@ -125,9 +133,10 @@ class WeightOperands:
     def rest_number(self) -> int:
         return len(self.work.operands)
 
-    def with_box(self, box: tuple[int, ...]) -> WeightOperands:
-        shape, strides, _ = self.descriptor
-        return replace(self, descriptor=(shape, strides, box))
+    @property
+    def view(self) -> View:
+        """Either part as it is packed."""
+        return contiguous(self.work.operand(1)[1].dtype, self.shape)
 
     def packing(self) -> dict[int, Packing]:
         if self.dtype == "f16":
@@ -135,17 +144,18 @@ class WeightOperands:
         parts = {self.number: "big", self.rest_number: "rest"}
         return {n: Packing(self.number, self.order, self.shape, part) for n, part in parts.items()}
 
-    def descriptors(self) -> dict[str, Parameter]:
-        dtype, itemsize = self.work.operand(1)[1].dtype, self.work.operand(1)[1].itemsize
+    def descriptors(self, box: tuple[int, ...]) -> dict[str, Parameter]:
+        """The parameters of the kernel with TMA loads, which copies boxes of this shape."""
+        view = self.view
         weight, rest = (
-            Descriptor(("operand", n), dtype, itemsize, *self.descriptor) for n in (self.number, self.rest_number)
+            Descriptor(("operand", n), view.dtype, view.itemsize, view.shape, view.strides, box)
+            for n in (self.number, self.rest_number)
         )
         return {"weight": weight, "rest": Constexpr(None) if self.dtype == "f16" else rest}
 
     def pointers(self) -> dict[str, Parameter]:
         """The parameters of the kernel for older GPUs, which reads the same packed weight."""
-        view = View(self.work.operand(1)[1].dtype, self.shape, (0,) * len(self.shape))
-        weight, rest = (Pointer(("operand", n), view) for n in (self.number, self.rest_number))
+        weight, rest = (Pointer(("operand", n), self.view) for n in (self.number, self.rest_number))
         return {"weight": weight, "rest": Constexpr(None) if self.dtype == "f16" else rest}
 
 

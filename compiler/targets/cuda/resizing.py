@@ -9,7 +9,7 @@ import numpy as np
 from ...op import per_axis
 from ...ops.resize import Interp, Upsample
 from .arithmetic import ceil_div
-from .copies import CopyEnd, lower_copies
+from .copies import copy_range
 from .kernel_spec import KernelProblem, KernelSpec, constexprs, extents, image_sizes, image_strides, rows_and_columns
 from .parameters import Parameter, Pointer
 from .windows import tile_rows_and_columns
@@ -20,16 +20,10 @@ READS = 2  # the elements of a tile are halved: four neighbours of each take reg
 def lower_interp(work: KernelProblem) -> Sequence[KernelSpec]:
     op = work.anchor.op
     assert isinstance(op, Interp)
-    (number, x), y = work.operand(0), work.results[0]
+    x, y = work.operand(0)[1], work.results[0]
     kept = op.trimmed_ranges(x.shape[2:])
     if tuple(map(len, kept)) == y.shape[2:]:  # a copy, as in Caffe: no neighbour times 0
-        part, start = x, 0
-        for axis, places in enumerate(kept, 2):
-            part = part.slice_axis(axis, places.start, places.stop)
-            start += places.start * x.strides[axis]
-        return lower_copies(
-            [(CopyEnd(Pointer(("result", 0), y), y), CopyEnd(Pointer(("operand", number), x), part, start))]
-        )
+        return copy_range(work, 2, [places.start for places in kept])
     high, wide = rows_and_columns(tuple(map(len, kept)), 1)
     top, left = rows_and_columns(tuple(places.start for places in kept), 0)
     oh, ow = image_sizes(y)[2:]
