@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..version import VERSION
+from .caffe_tools import ABSENT, TOOLS, command_name
 from .check import check
 from .compare import compare
 from .compile import compile
@@ -52,6 +53,26 @@ class Ended(ReportedError):
 
 class CommandGroup(click.Group):
     """Reports the exceptions of commands as messages or, with CORTADO_TRACEBACK=1, as tracebacks for developers."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or the tool of Caffe's that it means; a UsageError with advice for other words."""
+        found = super().get_command(ctx, cmd_name) or super().get_command(ctx, command_name(cmd_name))
+        if found is None and not cmd_name.startswith("-"):
+            from ..compiler.suggestion import did_you_mean
+
+            name = command_name(cmd_name)
+            hint = f". {ABSENT[name]}" if name in ABSENT else did_you_mean(name, self.commands) or "."
+            ctx.fail(f"There is no command {cmd_name}{hint}")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of the help page, in two parts."""
+        tools = {command.name for command in TOOLS}
+        for title, inside in (("Commands", False), ("Caffe's tools", True)):
+            limit = formatter.width - 6 - max(map(len, self.commands))
+            rows = [(n, c.get_short_help_str(limit)) for n, c in self.commands.items() if (n in tools) is inside]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -122,5 +143,5 @@ def main() -> None:
     """
 
 
-for command in (compile, run, show, check, compare, opt, fmt, profile, export):
+for command in (compile, run, show, check, compare, opt, fmt, profile, export, *TOOLS):
     main.add_command(command)

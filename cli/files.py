@@ -31,14 +31,18 @@ def report_write_errors() -> Iterator[None]:
         raise click.UsageError(str(e)) from None
 
 
-def require_writable(*paths: str | Path) -> None:
-    """UsageError unless files can be written at these paths without replacing an input or each other."""
+def require_writable(*paths: str | Path, inputs: Iterable[str] | None = None) -> None:
+    """UsageError unless files can be written at these paths without replacing an input or each other.
+
+    Without `inputs`, all words of the command line that may name files are inputs.
+    """
     from ..runtime.output import check_output, refuse_twice
 
+    inputs = command_inputs() if inputs is None else [*inputs]
     with report_write_errors():
         refuse_twice(paths)
         for path in paths:
-            check_output(path, command_inputs())
+            check_output(path, inputs)
 
 
 def command_inputs() -> list[str]:
@@ -94,3 +98,13 @@ def save_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
             name = zipfile.ZipInfo(f"{key}.npy")  # without today's date: equal arrays give equal bytes
             with archive.open(name, "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+
+
+def save_array(path: str | Path, array: Any) -> None:
+    """Write an array as an .npy, atomically."""
+    import numpy as np
+
+    from ..runtime.output import open_output
+
+    with report_write_errors(), open_output(path) as file:
+        np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)

@@ -32,7 +32,7 @@ from ..plugins import load_plugins
 from ..runtime.primitives import PackedWeights
 from .live_layer import Key, find_inputs, find_value, shared_owners, unread_blobs
 from .live_layer import LiveLayer as LiveLayer
-from .live_plans import Shapes, WantedNet, select_values, share_constants
+from .live_plans import LayerTimes, Shapes, WantedNet, select_values, share_constants
 from .live_weights import Array, LiveWeights
 
 MAX_PLANS = 16  # nets that are kept, one for each set of wanted blobs
@@ -215,16 +215,13 @@ class LiveNet:
         """The graph that returns all outputs, for these shapes of the inputs; others have those of the last run."""
         return select_values(self.read_graph({**self.last_shapes, **shapes}), [f"={name}" for name in self.outputs])
 
-    def time_layers(self, inputs: Mapping[str, Any], wanted: Sequence[Key]) -> dict[int, float]:
-        """The seconds that layers take, by number, in one run on the CPU after others that warm it up.
-
-        A fused layer's seconds are those of the layer whose result its kernel stores. {} where a GPU computes.
-        """
+    def time_layers(self, inputs: Mapping[str, Any], wanted: Sequence[Key], repeat: int = 1) -> LayerTimes | None:
+        """The times of layers in so many runs on the CPU, after others that warm it up; None where a GPU computes."""
         with self.lock:
             names = tuple(dict.fromkeys(self.resolve(key) for key in wanted))
             shapes = {name: tuple(np.shape(x)) for name, x in inputs.items()}
             plan = self.plan_for(names, {**self.last_shapes, **shapes})
-        return plan.time_layers(inputs, {layer.message.loc_of("name"): layer.number for layer in self.layers})
+        return plan.time_layers(inputs, {layer.message.loc_of("name"): layer.number for layer in self.layers}, repeat)
 
     def with_message(self, message: Message) -> LiveNet:
         """Another net with the same weights, state and target; it has the shapes of the last run."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ..compilation import Options
 from ..compiler.errors import CompileError, Loc
-from ..compiler.ir import Constant, Graph
+from ..compiler.ir import Constant, Graph, Node, Value
 from ..compiler.rewrite import Writer, retype
 from ..compiler.specialize import select_returns
 from ..compiler.targets import targets
@@ -25,6 +26,19 @@ from ..runtime.profile import profile
 
 Shapes = Mapping[str, tuple[int, ...]]
 COMPARED = 1 << 16  # numbers of a constant that is not a stored blob, up to which its data are compared
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """The average `seconds` of layers by number, and the seconds of whole runs.
+
+    Layers that one kernel computes have one time, at the layer whose result it stores; `fused` has the others, each
+    with that layer.
+    """
+
+    seconds: Mapping[int, float]
+    fused: Mapping[int, int]
+    runs: tuple[float, ...]
 
 
 class WantedNet:
@@ -73,18 +87,26 @@ class WantedNet:
             raise ValueError(str(e)) from None
         return made.artifact
 
-    def time_layers(self, inputs: Mapping[str, Any], number: Mapping[Loc | None, int]) -> dict[int, float]:
-        """Seconds of one run by layer number, for `number` of layers by their places; {} where a GPU computes."""
+    def time_layers(
+        self, inputs: Mapping[str, Any], number: Mapping[Loc | None, int], repeat: int
+    ) -> LayerTimes | None:
+        """The times of layers, for `number` of layers by their places; None where a GPU computes."""
         if self.net.runner.reason_not_profiled:
-            return {}
-        makers = {v.name: number[n.loc] for n in self.first.nodes if n.loc in number for v in n.results}
-        times = profile(self.net, {name: inputs[name] for name in self.inputs}, repeat=1)
-        found = dict[int, float]()
-        for step, seconds in zip(times.plan.steps, times.steps, strict=True):
-            if step.results[0] in makers:
-                layer = makers[step.results[0]]
-                found[layer] = found.get(layer, 0.0) + seconds[0]
-        return found
+            return None
+        makers = {v: n for n in self.first.nodes for v in n.results}
+        by_name = {v.name: v for v, n in makers.items() if n.loc in number}
+        times = profile(self.net, {name: inputs[name] for name in self.inputs}, repeat)
+        stored = {name for step in times.plan.steps for name in step.results}
+        seconds, fused = dict[int, float](), dict[int, int]()
+        for step, runs in zip(times.plan.steps, times.steps, strict=True):
+            if step.results[0] in by_name:
+                value = by_name[step.results[0]]
+                layer = number[makers[value].loc]
+                seconds[layer] = seconds.get(layer, 0.0) + sum(runs) / len(runs)
+                inner = computed_with(value, makers, stored)
+                fused |= {number[node.loc]: layer for node in inner if node.loc in number}
+        others = {layer: last for layer, last in fused.items() if layer not in seconds}
+        return LayerTimes(seconds, others, times.runs)
 
     def retype_shape_free(self, graph: Graph) -> Graph:
         """The first graph after the passes that do not depend on shapes, for other shapes.
@@ -96,6 +118,17 @@ class WantedNet:
             if retype(self.first, types).structure == graph.structure:
                 return retype(self.shape_free, types)
         return graph
+
+
+def computed_with(value: Value, makers: Mapping[Value, Node], stored: Container[str]) -> set[Node]:
+    """The nodes between a value and the values before it that steps store, or that no node makes."""
+    found, waiting = set[Node](), [value]
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is not None and node not in found:
+            found.add(node)
+            waiting += [v for v in node.inputs if v.name not in stored]
+    return found
 
 
 def select_values(graph: Graph, wanted: Sequence[str]) -> Graph:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cortado.cli import main
+from cortado.cli.caffe_tools import command_name
 from cortado.compat.pycaffe.__main__ import command as run_pycaffe
 from cortado.docs.tables import PAGES as GENERATED
 from cortado.docs.tables import update_parts
@@ -95,8 +96,7 @@ def anchors(page: Path) -> set[str]:
 def test_a_page_names_only_commands_and_options_that_exist(page: Path) -> None:
     """In prose: `cortado show` is a command, and `--after-all` an option of some command."""
     text = FENCE.sub("", page.read_text("utf-8"))
-    options = {
-        o for c in (*main.commands.values(), run_pycaffe) for p in c.params for o in (*p.opts, *p.secondary_opts)
-    }
-    assert set(re.findall(r"`cortado (\w+)", text)) <= set(main.commands)
-    assert set(re.findall(r"`(--\w[\w-]*)", text)) <= options | {"--help"}
+    known = {o for c in (*main.commands.values(), run_pycaffe) for p in c.params for o in (*p.opts, *p.secondary_opts)}
+    assert {command_name(word) for word in re.findall(r"`cortado ([\w-]+)", text)} <= set(main.commands)
+    options = {word.replace("_", "-") for word in re.findall(r"`(--\w[\w-]*)", text)}
+    assert options <= known | {"--help"}

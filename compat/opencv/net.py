@@ -162,7 +162,8 @@ class Net(NetStructure):
                 return self.ticks, np.zeros(len(self.layers))
             key = (tuple(self.asked), tuple(x.shape for x in self.values.values()))
             if key not in self.shares:
-                seconds = self.finalize().time_layers(self.values, self.asked)
+                times = self.finalize().time_layers(self.values, self.asked)
+                seconds = times.seconds if times else {}
                 found = np.array([seconds.get(layer.number, 0.0) for layer in self.layers.values()])
                 self.shares[key] = found / max(found.sum(), 1e-12)
             return self.ticks, self.shares[key] * self.ticks

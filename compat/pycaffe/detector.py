@@ -49,7 +49,8 @@ class Detector(PreprocessingNet):
     def detect_windows(self, images_windows: Iterable[tuple[str | Path, Iterable[Window]]]) -> list[dict[str, Any]]:
         """The first output for each window of each picture file: dicts of "window", "prediction" and "filename"."""
         pairs = [(filename, list(windows)) for filename, windows in images_windows]
-        crops = [self.crop(load_image(filename), w) for filename, windows in pairs for w in windows]
+        color = self.crop_dims[2] != 1
+        crops = [self.crop(im, w) for name, windows in pairs for im in [load_image(name, color)] for w in windows]
         if not crops:
             return []
         scores = iter(self.predict_blobs(crops))
@@ -74,6 +75,8 @@ class Detector(PreprocessingNet):
         """The part of an image [H,W,K] in a window, with context around it if `context_pad` says so."""
         ymin, xmin, ymax, xmax = (int(edge) for edge in window)
         if not self.context_pad:
+            if not (0 <= ymin < min(ymax, im.shape[0]) and 0 <= xmin < min(xmax, im.shape[1])):
+                raise outside(window, im)
             return im[ymin:ymax, xmin:xmax]
         size = int(self.blobs[self.inputs[0]].shape[3])  # the input is square, as in pycaffe
         scale = size / (size - 2.0 * self.context_pad)
@@ -86,10 +89,16 @@ class Detector(PreprocessingNet):
         start, end = np.clip(start, 0, limits), np.clip(end, 0, limits)
         wanted = np.minimum(np.round((end - start + 1) * per_pixel).astype(int), size - pad)
         if not (end > start).all() or not (wanted > 0).all():
-            raise CaffeError(f"the window {list(window)} lies outside of the image of {limits[0]}x{limits[1]} pixels")
+            raise outside(window, im)
         (top, left), (bottom, right) = start.astype(int), end.astype(int)
         made = np.ones(self.crop_dims, np.float32) * self.crop_mean
         made[pad[0] : pad[0] + wanted[0], pad[1] : pad[1] + wanted[1]] = resize_image(
             im[top:bottom, left:right], wanted
         )
         return made
+
+
+def outside(window: Window, im: Array) -> CaffeError:
+    """The error for a window that no part of the image is in."""
+    edges = ", ".join(f"{edge:g}" for edge in window)
+    return CaffeError(f"the window {edges} lies outside of the image of {im.shape[0]}x{im.shape[1]} pixels")

@@ -21,7 +21,9 @@ PACKAGE = Path(__file__).parents[2]
 
 
 class CaffeError(RuntimeError):
-    """A net, a file or a call that is refused, in one sentence, or cortado's errors about a file."""
+    """A net, a file or a call that is refused, in one sentence, or cortado's errors about a file: the `reason`."""
+
+    reason: CompileError | None = None
 
 
 class CaffeWarning(UserWarning):
@@ -42,7 +44,9 @@ def caffe_errors() -> Iterator[None]:
     try:
         yield
     except CompileError as e:
-        raise CaffeError(str(e)) from None
+        error = CaffeError(str(e))
+        error.reason = e
+        raise error from None
 
 
 def refuse_gradients(*arguments: Any, **settings: Any) -> NoReturn:

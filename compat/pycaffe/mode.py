@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -45,3 +46,15 @@ def set_device(device_id: int) -> None:
 
 def set_random_seed(seed: int) -> None:
     """It has no effect: layers without weights have the same random numbers each time, by their names."""
+
+
+@contextmanager
+def device_mode(gpu: bool, dialects: Sequence[str] = ()) -> Iterator[None]:
+    """Run nets on the GPU, or on the CPU, and mean the layers of these forks, until the block ends."""
+    before = MODE.target, MODE.dialects
+    try:
+        set_mode_gpu() if gpu else set_mode_cpu()
+        MODE.dialects = dialects
+        yield
+    finally:
+        MODE.target, MODE.dialects = before

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .message import Message
 from .schema import FieldType, field_types
+from .textformat import FieldSyntax, MessageBlock, Scalar
 
 FIRST = ("name", "type", "bottom", "top")  # the fields that a layer begins with, as Caffe's own files do
 ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def show_message(message: Message, indent: str = "") -> str:
-    """The fields of a message, one a line, in the order of the file; without those that the schema lacks."""
-    return "".join(f"{indent}{line}\n" for line in lines_of(message))
+def show_message(message: Message, *, unknown: bool = False) -> str:
+    """The fields of a message, one a line, in the order of the file; with `unknown` also those that the schema lacks.
+
+    They come last, as they are written.
+    """
+    return "".join(f"{line}\n" for line in lines_of(message, unknown))
 
 
-def lines_of(message: Message) -> Iterator[str]:
+def lines_of(message: Message, unknown: bool) -> Iterator[str]:
     known = field_types(message.type)
     first = [name for name in FIRST if message.type == "LayerParameter" and name in message.values]
     for name in dict.fromkeys([*first, *message.written]):
         for value in message.values[name]:
             if isinstance(value, Message):
-                inner = [*lines_of(value)]
-                yield from (f"{name} {{", *(f"  {line}" for line in inner), "}") if inner else (f"{name} {{ }}",)
+                yield from block(name, [*lines_of(value, unknown)])
             else:
                 yield f"{name}: {show_scalar(value, known[name])}"
+    for found in message.unknown if unknown else ():
+        yield from written_lines(found.field)
+
+
+def block(name: str, inner: Sequence[str]) -> Iterator[str]:
+    yield from (f"{name} {{", *(f"  {line}" for line in inner), "}") if inner else (f"{name} {{ }}",)
+
+
+def written_lines(field: FieldSyntax) -> Iterator[str]:
+    """A field as its file has it; a list becomes one field for each of its values."""
+    for value in field.values:
+        if isinstance(value, MessageBlock):
+            yield from block(field.name, [line for inner in value.fields for line in written_lines(inner)])
+        else:
+            yield f"{field.name}: {show_written(value)}"
+
+
+def show_written(value: Scalar) -> str:
+    return show_string(value.text) if value.token_type == "string" else value.text
 
 
 def show_scalar(value: Any, type: FieldType) -> str:
