@@ -43,9 +43,37 @@ class Grows(Scale):
         top[0].reshape(1, 9)
 
 
-class Learns(Scale):
+class Learns(caffe.Layer):
     def setup(self, bottom, top):
+        self.blobs.add_blob(1, 4)
         self.blobs.add_blob(1)
+        self.blobs[0].data[...] = float(self.param_str)
+        self.runs = 0
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        self.runs += 1
+        top[0].data[...] = bottom[0].data * self.blobs[0].data + self.blobs[1].data + 100 * self.runs
+
+
+class Brings(caffe.Layer):
+    def setup(self, bottom, top):
+        assert len(bottom) == 0
+        self.next = 0
+
+    def reshape(self, bottom, top):
+        top[0].reshape(1 + self.next, 4)
+        if len(top) > 1:
+            top[1].reshape(1)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = self.next
+        if len(top) > 1:
+            top[1].reshape(1, 2)
+            top[1].data[...] = (self.next, self.phase)
+        self.next += 1
 
 
 class Plain:
@@ -109,8 +137,7 @@ def test_a_module_is_imported_only_if_it_is_trusted(module: Path) -> None:
         (("Scale", "Nothing"), "has no class Nothing that is a caffe.Layer"),
         (("Scale", "Plain"), "has no class Plain that is a caffe.Layer"),
         (("layers_of_a_test", "not_there_of_a_test"), "cannot be imported"),
-        (('bottom: "abs" top: "abs"', 'top: "more"'), "it has no bottom, and brings data"),
-        (("Scale", "Learns"), "none can be added"),
+        (('top: "sum"', 'top: "sum" param { name: "w" }'), "share no blobs by the names"),
     ],
 )
 def test_what_a_layer_in_python_cannot_be(module: Path, change: tuple[str, str], words: str) -> None:
@@ -134,3 +161,61 @@ def test_layers_that_cortado_knows_need_no_module(module: Path) -> None:
     )
     net = make(module, text.replace('"3"', "\"{'p': 0.5, 'phase': 'TEST'}\""))
     assert net.forward(data=np.ones((1, 4)))["end"].tolist() == [[3, 3, 3, 3]]
+
+
+LEARNS = NET.replace("Scale", "Learns").replace(
+    'bottom: "abs" top: "abs" top: "sum"', 'bottom: "abs" top: "own" param { lr_mult: 1 } param { decay_mult: 0 }'
+)  # fmt: skip
+ONES = np.ones((1, 4), np.float32)
+
+
+def test_learnt_blobs_of_a_layer_are_parameters_and_are_saved(module: Path) -> None:
+    """By hand: 1 times the first blob, plus the second, plus a hundred at each run, of which there is one a forward."""
+    caffe.trust_python_layers()
+    net = make(module, LEARNS)
+    assert list(net.params) == ["own"] and [blob.shape for blob in net.params["own"]] == [(1, 4), (1,)]
+    assert net.forward(data=ONES)["own"].tolist() == [[103] * 4]
+    net.params["own"][0].data[0, 1] = 5
+    net.params["own"][1].data[...] = 0.5
+    assert net.blobs["abs"].data.tolist() == [[1] * 4] and net.blobs["own"].data.tolist() == [[103] * 4]
+    assert net.forward(data=-ONES)["own"].tolist() == [[203.5, 205.5, 203.5, 203.5]]
+    net.save(str(module / "saved.caffemodel"))
+    stored = caffe.proto.caffe_pb2.NetParameter.FromString((module / "saved.caffemodel").read_bytes())
+    own = {layer.name: layer for layer in stored.layer}["own"]
+    assert own.type == "Python" and own.python_param.param_str == "3" and own.python_param.layer == "Learns"
+    assert [list(blob.data) for blob in own.blobs] == [[3, 5, 3, 3], [0.5]] and len(own.param) == 2
+    again = caffe.Net(str(module / "net.prototxt"), caffe.TEST, weights=str(module / "saved.caffemodel"))
+    assert again.forward(data=ONES)["own"].tolist() == [[103.5, 105.5, 103.5, 103.5]]
+    third = make(module, LEARNS)
+    third.share_with(net)
+    net.params["own"][1].data[...] = 1
+    assert third.forward(data=ONES)["own"].tolist() == [[104, 106, 104, 104]]
+    third.copy_from(str(module / "saved.caffemodel"))
+    assert net.params["own"][1].data.tolist() == [0.5]
+    own.blobs.add(data=[1])
+    (module / "more.caffemodel").write_bytes(stored.SerializeToString())
+    with pytest.raises(caffe.CaffeError, match=r'layer "own" has 3 blobs in .*, and 2 in the net'):
+        caffe.Net(str(module / "net.prototxt"), caffe.TEST, weights=str(module / "more.caffemodel"))
+    other = make(module, LEARNS.replace("Learns", "Scale"))
+    with pytest.raises(caffe.CaffeError, match="blobs of other shapes in the other net"):
+        other.share_with(net)
+
+
+def test_a_layer_without_bottoms_brings_data(module: Path) -> None:
+    """Once a forward, in the sizes that it then has; it is no input of the net."""
+    caffe.trust_python_layers()
+    source = """layer { name: "in" type: "Python" top: "data" top: "label"
+      python_param { module: "layers_of_a_test" layer: "Brings" } }"""
+    net = make(module, NET.replace('input: "data" input_shape { dim: 1 dim: 4 }', source))
+    assert net.inputs == [] and net.layers[0].type == "Python" and net.blobs["data"].shape == (1, 4)
+    for count in range(3):
+        out = net.forward()
+        assert out["end"].tolist() == [[3 * count + 1] * 4] * (count + 1)
+        assert out["label"].tolist() == [[count, 1]]
+        assert net.blobs["abs"].data.shape == (count + 1, 4)
+    net.reshape()
+    assert net.blobs["end"].shape == (4, 4)
+    net.save(str(module / "saved.caffemodel"))
+    stored = caffe.proto.caffe_pb2.NetParameter.FromString((module / "saved.caffemodel").read_bytes())
+    assert stored.layer[0].type == "Python" and stored.layer[0].python_param.layer == "Brings"
+    assert not stored.layer[0].HasField("input_param")

@@ -17,9 +17,9 @@ from .memory_data import MemoryBatches
 from .mode import MODE
 from .net_blobs import NetBlobs
 from .net_parts import NetParts
-from .python_layers import PREFIX, run_python_layers
+from .python_layers import run_python_layers
 from .splits import insert_splits
-from .weight_files import copy_weights, save_hdf5, save_weights, share_weights
+from .weight_files import copy_weights, save_hdf5, save_weights, share_weights, write_stored
 
 PHASES = ("TRAIN", "TEST")
 RANGE_ADVICE = (
@@ -72,20 +72,23 @@ class CaffeNet(NetParts):
                 dialect=dialect or MODE.dialects,
                 warn=warn,
             )
-            self._live = run_python_layers(self._live, self)
+            self._python = run_python_layers(self._live, self)
+            self._live = self._python.net
             self._dummies = DummyFillers(self._live.layers)
             self._live.make_inputs(self._dummies.shapes)
             made = {top for layer in self._live.layers for top in layer.tops if not layer.bottoms}
             loose = [name for name in self._live.inputs if name not in made]
             listed = insert_splits(loose, self._live.layers)
-            self._listed = [replace(l, type="Python") if l.type.startswith(PREFIX) else l for l in listed]
-            self._blobs_by_name = NetBlobs(self._live, self._listed, sorted(self._live.outputs))
+            self._listed = [replace(l, type="Python") if l.number in self._python.all else l for l in listed]
+            self._blobs_by_name = NetBlobs(self._live, self._listed, sorted(self._live.outputs), self._python)
+            if self._live.weights.stored is not None:
+                write_stored(self._live.weights.stored, self._python_params())
             self._dummies.fill(self.blobs, is_first=True)
         self._memory_batches = MemoryBatches()
         self._read_from_files = {
             top: layer
             for layer in self._listed
-            if not layer.bottoms and layer.type not in ("Input", "DummyData")
+            if not layer.bottoms and layer.type not in ("Input", "DummyData", "Python")
             for top in layer.tops
             if top in self._live.inputs
         }
@@ -107,6 +110,7 @@ class CaffeNet(NetParts):
             self._take_inputs(inputs)
         self._memory_batches.write_next(self.blobs)
         self._require_data()
+        self._python.bring_data(self.blobs)
         self._live.use_target(MODE.target)
         with caffe_errors():
             self._dummies.fill(self.blobs)
@@ -163,6 +167,7 @@ class CaffeNet(NetParts):
     def reshape(self) -> None:
         """Give all blobs the shapes that follow from those of the inputs. CaffeError if the net refuses these."""
         with caffe_errors():
+            self._python.reshape(self.blobs)
             self._blobs_by_name.reshape()
 
     def set_input_arrays(self, data: Array, labels: Array) -> None:
@@ -179,15 +184,20 @@ class CaffeNet(NetParts):
 
     load_hdf5 = copy_from
 
+    def _python_params(self) -> dict[str, list[Array]]:
+        """The learnt blobs of the layers in Python, by name."""
+        return {layer.name: [blob.data for blob in layer.blobs] for layer in self._python.all.values()}
+
     def share_with(self, other: CaffeNet) -> None:
         """Use the learnt blobs of the other net's layers of the same names, from now on and whoever writes them."""
         with caffe_errors():
             share_weights(self._live, other._live)
+            self._python.share(other._python)
 
     def save(self, filename: str | Path) -> None:
         """Write the layers, with settings and learnt blobs, to a .caffemodel that Caffe reads."""
         with caffe_errors():
-            save_weights(filename, self._live, self._listed)
+            save_weights(filename, self._live, self._listed, self._python.all)
 
     def save_hdf5(self, filename: str | Path) -> None:
         """Write the learnt blobs to an .h5 file that Caffe reads; it needs the package h5py."""

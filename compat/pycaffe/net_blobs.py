@@ -10,6 +10,7 @@ import numpy as np
 from ..live_net import LiveNet
 from .blob import Array, BlobMemory, CaffeBlob
 from .errors import caffe_errors
+from .python_layers import PythonLayers
 from .splits import ListedLayer
 
 KEPT_FORWARDS = 3  # a blob that was read behind one of so many forwards is computed by the next one at once
@@ -23,8 +24,10 @@ class NetBlobs:
     second all, so that a loop over all blobs compiles one plan.
     """
 
-    def __init__(self, live: LiveNet, layers: Sequence[ListedLayer], outputs: Sequence[str]) -> None:
-        self.live, self.outputs = live, outputs
+    def __init__(
+        self, live: LiveNet, layers: Sequence[ListedLayer], outputs: Sequence[str], python: PythonLayers
+    ) -> None:
+        self.live, self.outputs, self.python = live, outputs, python
         self.names = list(dict.fromkeys(top for layer in layers for top in layer.tops))
         splits = {top: layer.bottoms[0] for layer in layers if layer.number < 0 and layer.bottoms for top in layer.tops}
         self.copied = {name: splits.get(name, name) for name in self.names}  # what a blob has its numbers from
@@ -89,10 +92,13 @@ class NetBlobs:
         self.memories[name].write(array)
 
     def wanted_at_once(self) -> set[str]:
-        """The blobs that forward computes: outputs, inputs that layers overwrite, those read lately, those in views."""
+        """The blobs that forward computes.
+
+        They are outputs, inputs that layers overwrite, what layers in Python make, those read lately, those in views.
+        """
         lately = {name for name, last in self.last_read.items() if self.forwards - last < KEPT_FORWARDS}
         viewed = {name for name in self.computed if self.memories[name].is_viewed}
-        return {*self.outputs, *self.overwritten, *self.sized_by_data, *lately, *viewed}
+        return {*self.outputs, *self.overwritten, *self.sized_by_data, *self.python.tops, *lately, *viewed}
 
     def in_order(self, names: Iterable[str]) -> list[str]:
         """The computed ones of some blobs, in the order of the net, so that the same set has the same plan."""
@@ -107,7 +113,7 @@ class NetBlobs:
             return
         self.late_reads += 1
         wanted = self.in_order({*self.wanted_at_once(), name} if self.late_reads == 1 else self.computed)
-        with caffe_errors():
+        with caffe_errors(), self.python.replay():
             arrays = self.live.run(self.taken_inputs, wanted, reads_changes=False)
         for found, array in zip(wanted, arrays, strict=True):
             memory = self.memories[found]

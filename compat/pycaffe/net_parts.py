@@ -11,6 +11,7 @@ from ..live_net import LiveLayer, LiveNet
 from .blob import Array, BlobVec, CaffeBlob, ParameterBlob
 from .errors import caffe_errors
 from .net_blobs import NetBlobs
+from .python_layers import PythonLayers
 from .splits import ListedLayer
 
 
@@ -39,6 +40,7 @@ class NetParts:
     _live: LiveNet
     _listed: Sequence[ListedLayer]
     _blobs_by_name: NetBlobs
+    _python: PythonLayers
 
     @cached_property
     def blobs(self) -> Named:
@@ -111,6 +113,8 @@ class NetParts:
         """The learnt blobs of a layer of the file; none for -1."""
         if number < 0:
             return BlobVec()
+        if number in self._python.all:
+            return self._python.all[number].blobs
         layer = self._live.layers[number]
         with caffe_errors():
             shapes = layer.param_shapes

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import count
-from threading import RLock
 from typing import Any, NoReturn
 
-import numpy as np
-import torch
-
+from ...compiler.errors import CompileError
 from ...frontends.caffe.layer import MANY
 from ...frontends.caffe.layers.python import PYTHON_LAYERS
 from ...frontends.caffe.message_builder import replace_fields
@@ -20,16 +18,17 @@ from ...frontends.caffe.register import register_layer, unregister_layer
 from ...frontends.caffe.upgrade import upgrade_net
 from ...frontends.files.message import Message
 from ..live_net import LiveNet
-from .blob import BlobMemory, BlobVec, CaffeBlob
+from .blob import CaffeBlob
 from .errors import refuse_gradients
 from .mode import MODE
+from .running_layer import RunningLayer
 
 PREFIX = "Python#"  # of the layer types that stand for instances of classes, each with a number of its own
 SERIAL = count(1)
 
 
 class CaffePythonLayer:
-    """`caffe.Layer`: the base of layers in Python. They have no learnt blobs here."""
+    """`caffe.Layer`: the base of layers in Python. In setup, one with learnt blobs calls `self.blobs.add_blob(...)`."""
 
     type = "Python"
     param_str = param_str_ = ""  # the second is its name in older versions of Caffe
@@ -51,63 +50,85 @@ class CaffePythonLayer:
         refuse_gradients()
 
 
-class RunningLayer:
-    """An instance of a class for one layer of a net; its calls are one after the other."""
+class PythonLayers:
+    """The layers in Python of a net, by number: those that compute `run`, and those without bottoms are `sources`.
 
-    def __init__(self, layer_class: type, message: Message, phase: int) -> None:
-        settings = message["python_param"]
-        self.label = f'layer "{message["name"]}" ({settings["module"]}.{settings["layer"]})'
-        self.instance: Any = layer_class()
-        self.instance.param_str = self.instance.param_str_ = settings["param_str"]
-        self.instance.phase, self.instance.blobs = phase, BlobVec()
-        self.bottoms = [CaffeBlob(BlobMemory(), ()) for _ in message["bottom"]]
-        shared = dict(zip(message["bottom"], self.bottoms, strict=True))  # a layer may write its bottom in place
-        self.tops = [shared.get(name) or CaffeBlob(BlobMemory(), ()) for name in message["top"]]
-        self.is_set_up, self.lock = False, RLock()
+    `net` has the first as registered layers of cortado, and Input layers in place of the others.
+    """
 
-    def reshape(self, shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        """The shapes of the tops for these of the bottoms."""
-        for blob, shape in zip(self.bottoms, shapes, strict=True):
-            blob.reshape(*shape)
-        if not self.is_set_up:
-            self.instance.setup(self.bottoms, self.tops)
-            self.is_set_up = True
-        self.instance.reshape(self.bottoms, self.tops)
-        return [blob.shape for blob in self.tops]
+    def __init__(self, net: LiveNet, layers: Sequence[RunningLayer] = ()) -> None:
+        self.net = net
+        self.sources = {layer.number: layer for layer in layers if not layer.bottoms}
+        self.run = {layer.number: layer for layer in layers if layer.bottoms}
+        self.all = {layer.number: layer for layer in layers}
 
-    def infer_shapes(self, settings: Mapping[str, Any], *shapes: tuple[int, ...]) -> list[tuple[int, ...]]:
-        with self.lock:
-            return self.reshape(shapes)
+    @property
+    def tops(self) -> set[str]:
+        """The tops of those that compute: each forward runs each of them once, whoever reads what it makes."""
+        return {top for layer in self.run.values() for top in layer.message["top"]}
 
-    def run(self, settings: Mapping[str, Any], *arrays: torch.Tensor) -> list[torch.Tensor]:
-        """The tops. ValueError if their shapes depend on the data, which no plan is made for."""
-        with self.lock:
-            due = self.reshape([tuple(array.shape) for array in arrays])
-            for blob, array in zip(self.bottoms, arrays, strict=True):
-                blob.data[...] = array.numpy()
-            self.instance.forward(self.bottoms, self.tops)
-            if (made := [blob.shape for blob in self.tops]) != due:
-                shapes = " and ".join(", ".join(str(list(s)) for s in each) for each in (made, due))
-                raise ValueError(
-                    f"{self.label} makes {shapes} by reshape: a shape that depends on data is not supported"
-                )
-            return [torch.from_numpy(np.array(blob.data)) for blob in self.tops]
+    @property
+    def brought(self) -> set[str]:
+        """The tops of sources."""
+        return {top for layer in self.sources.values() for top in layer.message["top"]}
+
+    def bring_data(self, blobs: Mapping[str, CaffeBlob]) -> None:
+        """Have the sources write the blobs of their tops, which take the sizes of what they make."""
+        for layer in self.sources.values():
+            for top, array in zip(layer.message["top"], layer.bring_data(), strict=True):
+                blobs[top].reshape(*array.shape)
+                blobs[top].data[...] = array
+
+    def reshape(self, blobs: Mapping[str, CaffeBlob]) -> None:
+        """Give the tops of sources the sizes that these say now."""
+        for layer in self.sources.values():
+            for top, shape in zip(layer.message["top"], layer.infer_shapes({}), strict=True):
+                blobs[top].reshape(*shape)
+
+    @contextmanager
+    def replay(self) -> Iterator[None]:
+        """Have the layers give again what they made in the last forward, until the block ends."""
+        for layer in self.run.values():
+            layer.replays = True
+        try:
+            yield
+        finally:
+            for layer in self.run.values():
+                layer.replays = False
+
+    def share(self, other: PythonLayers) -> None:
+        """Use the learnt blobs of the other net's layers of the same names. CompileError if their shapes differ."""
+        theirs = {layer.name: layer.blobs for layer in other.all.values()}
+        pairs = [(layer, theirs[layer.name]) for layer in self.all.values() if layer.name in theirs]
+        for layer, blobs in pairs:
+            if [blob.shape for blob in layer.blobs] != [blob.shape for blob in blobs]:
+                raise CompileError(f'layer "{layer.name}" has blobs of other shapes in the other net')
+        for layer, blobs in pairs:
+            for mine, given in zip(layer.blobs, blobs, strict=True):
+                mine._memory = given._memory
 
 
-def run_python_layers(net: LiveNet, owner: object) -> LiveNet:
-    """The net with its Python layers as registered layers of cortado, for as long as `owner` lives.
+def run_python_layers(net: LiveNet, owner: object) -> PythonLayers:
+    """The Python layers of a net, and the net that runs them, registered for as long as `owner` lives.
 
     Those that cortado itself computes, as Faster R-CNN's proposals, stay. CompileError for a layer whose module is
     neither imported nor trusted, or whose class is no caffe.Layer.
     """
-    layers: tuple[Message, ...] = upgrade_net(net.message, [])["layer"]
-    chosen = [layer for layer in net.kept if layer["type"] == "Python" and python_name(layer) not in PYTHON_LAYERS]
+    upgraded = upgrade_net(net.message, [])
+    chosen = {
+        layer.loc: number
+        for number, layer in enumerate(net.kept)
+        if layer["type"] == "Python" and python_name(layer) not in PYTHON_LAYERS
+    }
     if not chosen:
-        return net
-    places = {layer.loc for layer in chosen}
-    phase = int(net.state.phase == "TEST")
-    made = [substitute(layer, phase, owner) if layer.loc in places else layer for layer in layers]
-    return net.with_message(replace_fields(upgrade_net(net.message, []), layer=tuple(made)))
+        return PythonLayers(net)
+    phase, running, made = int(net.state.phase == "TEST"), list[RunningLayer](), list[Message]()
+    for layer in upgraded["layer"]:
+        if layer.loc in chosen:
+            running.append(RunningLayer(find_class(layer), layer, chosen[layer.loc], phase))
+            layer = substitute(running[-1], owner)
+        made.append(layer)
+    return PythonLayers(net.with_message(replace_fields(upgraded, layer=tuple(made))), running)
 
 
 def python_name(layer: Message) -> str:
@@ -115,16 +136,19 @@ def python_name(layer: Message) -> str:
     return f"{layer['python_param']['module']}.{layer['python_param']['layer']}"
 
 
-def substitute(layer: Message, phase: int, owner: object) -> Message:
-    """A Python layer as a registered layer of cortado."""
-    if not layer["bottom"]:
-        advice = "Put an Input layer in its place, and write net.blobs[...].data."
-        raise layer.fault(f'layer "{layer["name"]}" (Python): it has no bottom, and brings data', None, advice)
+def substitute(running: RunningLayer, owner: object) -> Message:
+    """A Python layer as a registered layer of cortado or, without bottoms, as an Input layer."""
+    layer = running.message
+    if any(spec["name"] for spec in layer["param"]):
+        raise layer.fault(f"{running.label}: layers in Python share no blobs by the names of `param`", "param")
+    if not running.bottoms:
+        dims = [Message("BlobShape", layer.loc, layer.text, {"dim": shape}) for shape in running.infer_shapes({})]
+        settings = Message("InputParameter", layer.loc, layer.text, {"shape": tuple(dims)})
+        return replace_fields(layer, type=("Input",), param=(), python_param=(), input_param=(settings,))
     type = f"{PREFIX}{next(SERIAL)}"
-    running = RunningLayer(find_class(layer), layer, phase)
     register_layer(type, running.run, shapes=running.infer_shapes, bottoms=(1, MANY), tops=(1, MANY))
     weakref.finalize(owner, unregister_layer, type)
-    return replace_fields(layer, type=(type,), python_param=())
+    return replace_fields(layer, type=(type,), param=(), python_param=())
 
 
 def find_class(layer: Message) -> type:
@@ -133,6 +157,8 @@ def find_class(layer: Message) -> type:
     label = f'layer "{layer["name"]}" (Python)'
     if module not in sys.modules and not MODE.trusts_layers:
         advice = f"If you trust {module}.py, import it before the net is read, or call caffe.trust_python_layers()."
+        if not layer["bottom"]:
+            advice += " Or put an Input layer in its place, and write net.blobs[...].data."
         raise layer.fault(f"{label}: its code, {module}.{name}, is not in the file, and not run", None, advice)
     try:
         found = getattr(import_module(module), name, None)

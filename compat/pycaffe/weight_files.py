@@ -16,6 +16,7 @@ from ...runtime.output import write_file
 from ..live_net import LiveNet
 from .blob import Array
 from .proto import caffe_pb2
+from .running_layer import RunningLayer
 from .splits import ListedLayer
 
 WRITTEN_APART = ("name", "type", "bottom", "top", "blobs")  # by the writer, which knows Split layers and arrays
@@ -26,12 +27,16 @@ def copy_weights(path: str | Path, params: Mapping[str, Sequence[Array]]) -> Non
 
     CompileError if the file cannot be read, or a layer has other blobs there; then nothing is written.
     """
-    stored = FileWeights(read_weights(path), str(path))
+    write_stored(FileWeights(read_weights(path), str(path)), params)
+
+
+def write_stored(stored: FileWeights, params: Mapping[str, Sequence[Array]]) -> None:
+    """The same of a file that is read."""
     found = []
     for name, arrays in params.items():
         count = stored.count(name)
         if count is not None and count != len(arrays):
-            raise CompileError(f'layer "{name}" has {count} blobs in {path}, and {len(arrays)} in the net')
+            raise CompileError(f'layer "{name}" has {count} blobs in {stored.file}, and {len(arrays)} in the net')
         try:
             found += [(a, stored.blob(name, "", i, a.shape)) for i, a in enumerate(arrays) if count]
         except MissingBlob as e:
@@ -58,14 +63,26 @@ def share_weights(net: LiveNet, other: LiveNet) -> None:
         layer.share_params(from_layer)
 
 
-def save_weights(path: str | Path, net: LiveNet, listed: Sequence[ListedLayer]) -> None:
-    """Write the layers, with all settings that BVLC Caffe and the SSD fork have numbers for, and their learnt blobs."""
-    settings = {layer.name: settings_of(layer.message, net.state.phase) for layer in net.layers}
+def save_weights(
+    path: str | Path, net: LiveNet, listed: Sequence[ListedLayer], python: Mapping[int, RunningLayer]
+) -> None:
+    """Write the layers, with all settings that BVLC Caffe and the SSD fork have numbers for, and their learnt blobs.
+
+    Those of `python`, by number, are as the file has them.
+    """
+    messages = [python[l.number].message if l.number in python else l.message for l in net.layers]
+    settings = {message["name"]: settings_of(message, net.state.phase) for message in messages}
+
+    def blobs_of(number: int) -> Sequence[Array]:
+        if number in python:
+            return [blob.data for blob in python[number].blobs]
+        return net.layers[number].params if number >= 0 else ()
+
     layers = (
         caffemodel_writer.WrittenLayer(
             layer.name,
             layer.type,
-            net.layers[layer.number].params if layer.number >= 0 else (),
+            blobs_of(layer.number),
             layer.bottoms,
             layer.tops,
         )
