@@ -19,7 +19,7 @@ from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.plan import MemoryPlan, PlannedGraph
 from .compiler.preprocessing import attach_mean, check_preprocessing, insert_preprocessing, require_absorbed
-from .compiler.specialize import reshape_inputs, specialize, start_at
+from .compiler.specialize import parse_dims, reshape_inputs, specialize, start_at
 from .compiler.text import parse
 from .frontends.caffe.dialects import ChosenDialect
 from .frontends.caffe.read import read_caffe
@@ -234,7 +234,7 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
 
 def recompile(
     source: str,
-    shapes: Mapping[str, tuple[int, ...]],
+    shapes: Mapping[str, Sequence[int | str]],
     weights: Mapping[str, Tensor],
     target: str,
     *,
@@ -242,7 +242,7 @@ def recompile(
 ) -> Artifact:
     """Compile the source of an artifact for other input shapes; the runtime's callback. ValueError if it refuses."""
     try:
-        graph = reshape_inputs(parse(source, "source.net", weights), shapes)
+        graph = reshape_inputs(parse(source, "source.net", weights), {n: parse_dims(s) for n, s in shapes.items()})
     except CompileError as e:
         raise ValueError(e.message) from None
     return compile_graph(graph, Options(target=target, optimize=optimize)).artifact

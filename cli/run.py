@@ -111,7 +111,7 @@ def print_results(results: Sequence[Sequence[Any]], seconds: Mapping[str, float]
 
 
 def compile_again(
-    source: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tensor], target: str
+    source: str, shapes: Mapping[str, Sequence[int | str]], weights: Mapping[str, Tensor], target: str
 ) -> Artifact:
     """Compile for input shapes that the file does not hold; the compiler is imported only when it is needed."""
     from ..driver import recompile

@@ -20,7 +20,7 @@ import numpy as np
 from ..compiler.errors import CompileError
 from ..compiler.ir import Constant, Graph
 from ..compiler.suggestion import did_you_mean
-from ..compiler.types import AtMost
+from ..compiler.types import AtMost, Dim
 from ..frontends.caffe.blob_graph import BlobGraph, LearntBlob, build_blob_graph
 from ..frontends.caffe.dialects import parse_dialects
 from ..frontends.caffe.rules import State, select_layers
@@ -32,7 +32,7 @@ from ..plugins import load_plugins
 from ..runtime.primitives import PackedWeights
 from .live_layer import Key, find_inputs, find_value, shared_owners, unread_blobs
 from .live_layer import LiveLayer as LiveLayer
-from .live_plans import LayerTimes, Shapes, WantedNet, select_values, share_constants
+from .live_plans import Dims, LayerTimes, Shapes, WantedNet, select_values, share_constants
 from .live_weights import Array, LiveWeights
 
 MAX_PLANS = 16  # nets that are kept, one for each set of wanted blobs
@@ -70,7 +70,7 @@ class LiveNet:
         self.outputs = unread_blobs(self.inputs, self.layers)
         self.last_shapes: dict[str, tuple[int, ...]] = dict(self.input_shapes)
         self.lock = RLock()
-        self.graphs: OrderedDict[tuple[tuple[int, ...], ...], BlobGraph] = OrderedDict()
+        self.graphs: OrderedDict[tuple[tuple[Dim, ...], ...], BlobGraph] = OrderedDict()
         self.plans: OrderedDict[tuple[str, ...], WantedNet] = OrderedDict()
         self.constants: dict[str, Constant] = {}
         self.resolved: dict[Key, str] = {}
@@ -244,17 +244,17 @@ class LiveNet:
             self.plans[names] = plan
             while len(self.plans) > MAX_PLANS:
                 self.plans.popitem(last=False)
-        elif tuple(shapes.get(name) for name in plan.inputs) not in plan.net.programs:
+        elif not plan.is_ready_for(shapes):
             self.blob_graph(shapes)  # its errors have a place
         plan.shapes = shapes
         self.plans.move_to_end(names)
         return plan
 
-    def read_graph(self, shapes: Shapes) -> Graph:
+    def read_graph(self, shapes: Dims) -> Graph:
         """The blob graph for these shapes of all inputs."""
         return self.blob_graph(shapes).graph
 
-    def blob_graph(self, shapes: Shapes) -> BlobGraph:
+    def blob_graph(self, shapes: Dims) -> BlobGraph:
         """The graph that returns all blobs, for these shapes of the inputs; built at most once while it is in use."""
         with self.lock:
             key = tuple(shapes[name] for name in self.inputs if name in shapes)

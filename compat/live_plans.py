@@ -14,8 +14,9 @@ from ..compilation import Options
 from ..compiler.errors import CompileError, Loc
 from ..compiler.ir import Constant, Graph, Node, Value
 from ..compiler.rewrite import Writer, retype
-from ..compiler.specialize import select_returns
+from ..compiler.specialize import parse_dims, select_returns
 from ..compiler.targets import targets
+from ..compiler.types import Dim
 from ..driver import Compilation, compile_graph
 from ..frontends.caffe.register import registered_layers
 from ..passes import SHAPE_FREE
@@ -25,6 +26,7 @@ from ..runtime.primitives import PackedWeights
 from ..runtime.profile import profile
 
 Shapes = Mapping[str, tuple[int, ...]]
+Dims = Mapping[str, tuple[Dim, ...]]
 COMPARED = 1 << 16  # numbers of a constant that is not a stored blob, up to which its data are compared
 
 
@@ -50,7 +52,7 @@ class WantedNet:
 
     def __init__(
         self,
-        read: Callable[[Shapes], Graph],
+        read: Callable[[Dims], Graph],
         wanted: Sequence[str],
         shapes: Shapes,
         target: str,
@@ -66,7 +68,7 @@ class WantedNet:
             made.artifact, self.compile, registered_layers(), None, target if others else None, packed_weights
         )
 
-    def select(self, shapes: Shapes) -> Graph:
+    def select(self, shapes: Dims) -> Graph:
         """The part of the blob graph that the wanted values depend on. CompileError if a weight is missing there."""
         graph = select_values(self.read(shapes), self.wanted)
         if unbound := [c.name for c in graph.constants if not c.is_bound]:
@@ -75,13 +77,20 @@ class WantedNet:
             raise CompileError(sentence, advice="Give the caffemodel that belongs to this prototxt.")
         return graph
 
-    def compile(self, source: str, shapes: Shapes, weights: Mapping[str, Tensor], target: str) -> Artifact:
+    def is_ready_for(self, shapes: Shapes) -> bool:
+        """True if these shapes of all inputs need no compilation."""
+        return self.net.table.is_ready_for({name: shapes[name] for name in self.inputs if name in shapes})
+
+    def compile(
+        self, source: str, shapes: Mapping[str, Sequence[int | str]], weights: Mapping[str, Tensor], target: str
+    ) -> Artifact:
         """Compile for other shapes of `inputs`; what ProgramTable calls, which has a source, too. ValueError as there.
 
         Where only shapes differ, the passes that do not depend on shapes are not run again on the weights.
         """
+        dims = {name: parse_dims(shape) for name, shape in shapes.items()}
         try:
-            graph = self.retype_shape_free(self.select({**self.shapes, **shapes}))
+            graph = self.retype_shape_free(self.select({**self.shapes, **dims}))
             made: Compilation = compile_graph(graph, Options(target=target))
         except CompileError as e:
             raise ValueError(str(e)) from None

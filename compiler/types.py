@@ -43,10 +43,13 @@ class TensorType:
     @property
     def shape(self) -> tuple[int, ...]:
         """The dimensions as numbers. ValueError if one is known only at run time."""
-        for axis, dim in enumerate(self.dims):
-            if isinstance(dim, AtMost):
-                raise ValueError(f"dimension {axis} of {self} has to be known before the net runs")
-        return self.dims  # type: ignore[return-value]
+        return tuple(map(self.size, range(self.rank)))
+
+    def size(self, axis: int) -> int:
+        """The size of one axis. ValueError if it is known only at run time."""
+        if isinstance(dim := self.dims[axis], AtMost):
+            raise ValueError(f"dimension {axis} of {self} has to be known before the net runs")
+        return dim
 
     @property
     def rank(self) -> int:

@@ -76,36 +76,66 @@ def run_dynamic(
     `place(name, shape)` gives the memory of a result. ArtifactError if a shape is none that was planned for; a
     ValueError if the layer that returned it is the user's.
     """
-    step, primitive = ready.step, ready.primitive
-    fault = ValueError if step.kind == "user" else ArtifactError
-
-    def result(name: str, shape: Shape) -> Tensor:
-        if not can_hold(slots[name], shape):
-            due = f"planned for {list(slots[name].dims)}"
-            raise fault(f"step {step.label!r}: {name!r} came out as {list(shape)}, {due}")
-        return place(name, shape)
-
-    if primitive.infer_shapes is None:
+    step = ready.step
+    if ready.primitive.infer_shapes is None:
         made = ready.run((), operands) or ()
         if len(made) != len(step.results):
-            raise fault(f"step {step.label!r} returned {len(made)} results, not {len(step.results)}")
+            raise fault_of(step)(f"step {step.label!r} returned {len(made)} results, not {len(step.results)}")
         for name, tensor in zip(step.results, made, strict=True):
-            result(name, tuple(tensor.shape)).copy_(tensor)
+            require_planned(step, name, tuple(tensor.shape), slots[name])
+            place(name, tuple(tensor.shape)).copy_(tensor)
         return
+    results, run = specialize_step(ready, [tuple(x.shape) for x in operands], slots, place)
+    run(results, operands)
+
+
+def specialize_step(
+    ready: PreparedStep,
+    operands: Sequence[Shape],
+    slots: Mapping[str, Slot],
+    place: Callable[[str, Shape], Tensor],
+) -> tuple[list[Tensor], Run]:
+    """The results of a step for these shapes of its operands, and what writes them. Errors as in `run_dynamic`."""
+    shapes = result_shapes(ready, operands, slots)
+    results = [place(name, shape) for name, shape in zip(ready.step.results, shapes, strict=True)]
+    if not any(result.numel() for result in results):
+        return results, do_nothing
+    return results, ready.primitive.prepare(with_shapes(ready.call, operands, shapes))
+
+
+def result_shapes(ready: PreparedStep, operands: Sequence[Shape], slots: Mapping[str, Slot]) -> list[Shape]:
+    """The shapes of a step's results by those of its operands. Errors as in `run_dynamic`."""
+    step, primitive = ready.step, ready.primitive
+    assert primitive.infer_shapes is not None
     planned = [slots[name].dims for name in step.results]
     try:
-        found = primitive.infer_shapes(ready.call.attributes, [tuple(x.shape) for x in operands], planned)
+        found = [tuple(s) for s in primitive.infer_shapes(ready.call.attributes, operands, planned)]
     except ValueError as error:
-        raise fault(f"step {step.label!r}: {error}") from None
-    results = [result(name, tuple(shape)) for name, shape in zip(step.results, found, strict=True)]
-    if any(r.numel() for r in results):
-        primitive.prepare(with_shapes(ready.call, operands, results))(results, operands)
+        raise fault_of(step)(f"step {step.label!r}: {error}") from None
+    for name, shape in zip(step.results, found, strict=True):
+        require_planned(step, name, shape, slots[name])
+    return found
 
 
-def with_shapes(call: CallSite, operands: Sequence[Tensor], results: Sequence[Tensor]) -> CallSite:
+def require_planned(step: Step, name: str, shape: Shape, slot: Slot) -> None:
+    """ArtifactError if the result `name` of a step has no room for this shape; see `fault_of`."""
+    if not can_hold(slot, shape):
+        raise fault_of(step)(f"step {step.label!r}: {name!r} came out as {list(shape)}, planned for {list(slot.dims)}")
+
+
+def fault_of(step: Step) -> type[ValueError]:
+    """What a wrong shape of a step is: the user's own if the layer is."""
+    return ValueError if step.kind == "user" else ArtifactError
+
+
+def do_nothing(results: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+    """A step whose results are empty."""
+
+
+def with_shapes(call: CallSite, operands: Sequence[Shape], results: Sequence[Shape]) -> CallSite:
     """The call with the shapes of this run. Packed weights are found again, not made again."""
     return replace(
         call,
-        operands=tuple(replace(o, shape=tuple(x.shape)) for o, x in zip(call.operands, operands, strict=True)),
-        results=tuple(replace(o, shape=tuple(x.shape)) for o, x in zip(call.results, results, strict=True)),
+        operands=tuple(map(Operand.with_shape, call.operands, operands)),
+        results=tuple(map(Operand.with_shape, call.results, results)),
     )

@@ -20,7 +20,13 @@ MOVEMENT_PRIMITIVES: Mapping[str, PrimitiveSchema] = {
         (1, MANY),
         moves=True,
     ),
-    "reshape": PrimitiveSchema("x; the result has its elements in Caffe's order", (1, 1), moves=True),
+    "reshape": PrimitiveSchema(
+        "x; the result has its elements in Caffe's order. `copied`, if given, has for each dimension of the result the "
+        "axis of x whose size it has, or -1; at most one of those with -1 is dynamic",
+        (1, 1),
+        {"copied": Attribute("a list of whole numbers", ())},
+        moves=True,
+    ),
     "relayout": PrimitiveSchema(
         "x; the result differs in layout only",
         (1, 1),

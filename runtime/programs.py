@@ -1,8 +1,10 @@
 """The programs of a loaded net: one for each set of input shapes, each by the best runner that can have it now.
 
-Shapes that the file does not hold are compiled when they are first met: at once for the runner that needs no machine
-code of its own, and by another thread for the preferred one, once they have been met a few times. Programs that were
-not used for the longest time are dropped, so that a net which meets a new size in every call keeps its size.
+Shapes that the file does not hold are compiled when they are first met, for the runner that needs no machine code of
+its own: with bounds for the sizes that differ, so that the next sizes are not compiled at all; or, if a layer has to
+know them, for exactly these shapes. Once shapes have been met a few times, another thread compiles for them and the
+preferred runner. Programs that were not used for the longest time are dropped, so that a net which meets a new size in
+every call keeps its size.
 """
 
 from __future__ import annotations
@@ -18,15 +20,17 @@ from torch import Tensor
 from .arena import can_hold
 from .artifact import Artifact
 from .background import start_in_background
+from .bounded_sizes import BoundedSizes
+from .bounded_sizes import Key as Key
 from .feed import Spec
 from .plan import ArtifactError, Dim, Plan, Shape
 from .primitives import LayerFunction, PackedWeights
 from .resources import Resources
-from .runners import Program, Runner, find_runner
+from .runners import BoundedProgram, Program, Runner, find_runner
 from .threads import ForkSafeLock, torch_threads
 
 InputShapes = Mapping[str, Shape]
-Key = tuple[Shape, ...]  # the shapes of all inputs, in the plan's order
+InputDims = tuple[tuple[Dim, ...], ...]  # of all inputs, in the plan's order
 CALLS_BEFORE_BUILDING = 8  # of one set of shapes, before code is compiled for it: fewer may have been all
 MAX_PROGRAMS = 64  # kept for shapes that the file does not hold
 MAX_ARENA_BYTES = 512 << 20  # of their arenas together; the latest one is kept whatever its size
@@ -35,8 +39,13 @@ MAX_ARENA_BYTES = 512 << 20  # of their arenas together; the latest one is kept 
 class CompileFunction(Protocol):
     """The callback that compiles a net for other input shapes, since the runtime has no compiler."""
 
-    def __call__(self, source: str, shapes: InputShapes, weights: Mapping[str, Tensor], target: str, /) -> Artifact:
-        """`source` is the artifact's, `shapes` those of all inputs, `weights` its tensors by handle."""
+    def __call__(
+        self, source: str, shapes: Mapping[str, Sequence[Dim]], weights: Mapping[str, Tensor], target: str, /
+    ) -> Artifact:
+        """`source` is the artifact's, `weights` its tensors by handle. ValueError if the net cannot be compiled so.
+
+        `shapes` are those of all inputs; "?8" is a size that is known when the net runs, at most 8.
+        """
 
 
 class ProgramTable:
@@ -45,7 +54,8 @@ class ProgramTable:
     `plan` and `runner` are those for the shapes in the file: the first plan whose runner this machine has, and which it
     can make ready. For other shapes, the runner that needs no machine code serves first; after some calls, another
     thread compiles for `preferred`, and that program takes over. `preferred` is the target of the file, unless the
-    caller names another one: then it takes over for the file's shapes, too.
+    caller names another one: then it takes over for the file's shapes, too. `bounded` is the program for all sizes up
+    to some, if there is one.
     """
 
     def __init__(
@@ -69,6 +79,8 @@ class ProgramTable:
         if self.target != self.plan.target:
             self.calls_left[self.first_key] = CALLS_BEFORE_BUILDING
         self.clock, self.last_use = count(), dict[Key, int]()
+        self.sizes = BoundedSizes(self.first_key)
+        self.bounded: BoundedProgram | None = None
 
     def prepare(self, artifact: Artifact, plan: Plan, runner: Runner) -> Program:
         """A plan of an artifact, made ready by its runner."""
@@ -99,7 +111,28 @@ class ProgramTable:
                 raise ValueError(f"input {name!r} has {len(shape)} dimensions, {list(shape)}; the net takes {due}")
         with self.lock:  # one compiles, the others wait and find it
             found = self.find_prepared(key)
-            return self.compile_for(key, shapes) if found is None else found
+            return self.compile_for(key) if found is None else found
+
+    def is_ready_for(self, shapes: InputShapes) -> bool:
+        """True if nothing has to be compiled for these shapes, which need not be those of all inputs."""
+        key = tuple(shapes.get(name, ()) for name in self.plan.inputs)
+        if key in self.by_shape or holds(self.plan, key):
+            return True
+        with self.lock:
+            if self.bounded is not None and self.takes_bounded(key):
+                self.add(key, self.bounded)
+                return True
+        return False
+
+    def takes_bounded(self, key: Key) -> bool:
+        """True if the bounded program takes these shapes."""
+        if self.bounded is None or not holds(self.bounded.plan, key):
+            return False
+        try:
+            self.bounded.check_shapes(dict(zip(self.plan.inputs, key, strict=True)))
+        except ValueError:
+            return False
+        return True
 
     def find_prepared(self, key: Key) -> Program | None:
         if (left := self.calls_left.get(key)) is not None:
@@ -109,13 +142,10 @@ class ProgramTable:
         if (found := self.by_shape.get(key)) is not None:
             self.last_use[key] = next(self.clock)
             return found
-        slots = [self.plan.slots[name] for name in self.plan.inputs]
-        if all(map(can_hold, slots, key)):  # sizes that are only known when the net runs
-            return self.by_shape[self.first_key]
-        return None
+        return self.by_shape[self.first_key] if holds(self.plan, key) else None
 
-    def compile_for(self, key: Key, shapes: InputShapes) -> Program:
-        """Compile the net for other shapes. ValueError if it cannot be, or if there is nothing to do so."""
+    def compile_for(self, key: Key) -> Program:
+        """A program for other shapes. ValueError if the net cannot be compiled for them, or there is no compiler."""
         if self.compile is None:
             names = self.plan.inputs
             plans = [program.plan for program in self.by_shape.values()]
@@ -123,19 +153,48 @@ class ProgramTable:
             asked = describe_shapes(names, key)
             raise ValueError(f"this net holds the shapes {held} and was given {asked}; compile it for those too")
         last = self.artifact.plans[-1].runner  # of several it is the one that compiles no code
-        program = self.compile_program(key, shapes, last if len(self.artifact.plans) > 1 else self.plan.target)
+        target = last if len(self.artifact.plans) > 1 else self.plan.target
+        bounded = self.find_bounded(key, target) if find_runner(last).runs_bounded_sizes else None
+        return self.add(key, self.compile_program(key, target) if bounded is None else bounded)
+
+    def add(self, key: Key, program: Program) -> Program:
+        """Enter a program for other shapes; a better one is built after some calls, if there can be one."""
         self.by_shape[key], self.last_use[key] = program, next(self.clock)
-        if self.target != self.plan.target or self.runner.name != last:
+        if program is self.bounded or self.target != self.plan.target or self.runner.name != program.plan.runner:
             self.calls_left[key] = CALLS_BEFORE_BUILDING
         self.drop_unused()
         return program
 
-    def compile_program(self, key: Key, shapes: InputShapes, target: str) -> Program:
-        """The program for these shapes by the best runner for a target that this machine has."""
+    def find_bounded(self, key: Key, target: str) -> Program | None:
+        """The program for all sizes up to some, which takes these too; None if a layer refuses bounds, or these sizes.
+
+        Compiled for larger bounds if these sizes exceed those that it has.
+        """
+        if self.bounded is None or not holds(self.bounded.plan, key):
+            dims = self.sizes.propose(key)
+            if dims is None:
+                return None
+            try:
+                made = self.compile_program(dims, target)
+            except ValueError:
+                self.sizes.reject(key)
+                return None
+            if not isinstance(made, BoundedProgram) or made.plan.arena > MAX_ARENA_BYTES:
+                self.sizes.reject(key)
+                return None
+            self.sizes.accept(key)
+            former, self.bounded = self.bounded, made
+            self.by_shape.update({k: made for k, program in self.by_shape.items() if program is former})
+        return self.bounded if self.takes_bounded(key) else None  # compiling says what is wrong with others, and where
+
+    def compile_program(self, dims: InputDims, target: str) -> Program:
+        """The program for these dimensions by the best runner for a target that this machine has."""
         assert self.compile is not None
-        artifact = self.compile(self.artifact.source, dict(shapes), self.artifact.weights, target)
+        shapes = dict(zip(self.plan.inputs, dims, strict=True))
+        artifact = self.compile(self.artifact.source, shapes, self.artifact.weights, target)
         artifact.check()
-        if (made := key_of(artifact.plan)) != key or artifact.plan.inputs != self.plan.inputs:
+        made = tuple(artifact.plan.slots[name].dims for name in artifact.plan.inputs)
+        if made != dims or artifact.plan.inputs != self.plan.inputs:
             raise ValueError(f"the net was compiled for {describe_shapes(artifact.plan.inputs, made)} instead")
         plan, runner = next((p, r) for p, r in available_plans(artifact) if r.name not in self.failed)
         try:
@@ -148,7 +207,7 @@ class ProgramTable:
     def build(self, key: Key) -> None:
         """Compile for the preferred target, while another program serves; it goes on serving if this fails."""
         try:
-            made = self.compile_program(key, dict(zip(self.plan.inputs, key, strict=True)), self.target)
+            made = self.compile_program(key, self.target)
         except ValueError as error:
             warnings.warn(f"net {self.plan.net!r} goes on as it is for {list(key)}: {error}", stacklevel=2)
             return
@@ -161,7 +220,7 @@ class ProgramTable:
         others = sorted((key for key in self.by_shape if key != self.first_key), key=lambda key: -self.last_use[key])
         held = 0
         for i, key in enumerate(others):
-            held += self.by_shape[key].plan.arena
+            held += 0 if self.by_shape[key] is self.bounded else self.by_shape[key].plan.arena
             if i and (i >= MAX_PROGRAMS or held > MAX_ARENA_BYTES):
                 del self.by_shape[key], self.last_use[key]
                 self.calls_left.pop(key, None)
@@ -181,6 +240,11 @@ def available_plans(artifact: Artifact) -> list[tuple[Plan, Runner]]:
         said = "; ".join(f"{plan.runner}: {reason}" for (plan, _), reason in zip(pairs, reasons, strict=True))
         raise ArtifactError(f"net {artifact.plan.net!r} cannot be run here; {said}")
     return found
+
+
+def holds(plan: Plan, key: Key) -> bool:
+    """True if the plan is for these shapes of its inputs: equal ones, or within its bounds."""
+    return all(map(can_hold, (plan.slots[name] for name in plan.inputs), key))
 
 
 def key_of(plan: Plan) -> Key:

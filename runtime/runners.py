@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from .plan import ArtifactError, Plan
+from .plan import ArtifactError, Plan, Shape
 from .resources import Resources
 
 BUILT_IN = {
@@ -45,16 +45,30 @@ class ObservableProgram(Protocol):
         """Memory for one run, with `time_steps` and `observe_steps`: see `runtime/onednn/program.py`."""
 
 
+@runtime_checkable
+class BoundedProgram(Protocol):
+    """A program that runs every size within the bounds of its plan by itself, without losing much time by it."""
+
+    plan: Plan
+
+    def __call__(self, inputs: Mapping[str, Tensor], /) -> dict[str, Tensor]: ...
+
+    def check_shapes(self, inputs: Mapping[str, Shape], /) -> None:
+        """ArtifactError if it refuses input shapes that are within the bounds: cheap, and before anything runs."""
+
+
 class Runner(Protocol):
     """Runs the plans that name it.
 
     `payload` is the version of steps that it reads. `takes_gpu_arrays`: True if it uses arrays on a GPU directly.
-    `reason_not_profiled`: the reason why its steps cannot be timed one by one, or "".
+    `runs_bounded_sizes`: True if its programs are BoundedPrograms. `reason_not_profiled`: the reason why its steps
+    cannot be timed one by one, or "".
     """
 
     name: str
     payload: int
     takes_gpu_arrays: bool
+    runs_bounded_sizes: bool
     reason_not_profiled: str
 
     def reason_unavailable(self, plan: Plan) -> str:

@@ -59,7 +59,8 @@ class Negator(Target):
         return LoweredGraph(steps)
 
 class NegatorRunner:
-    name, payload, takes_gpu_arrays, reason_not_profiled = "negator", 1, False, "no clock"
+    name, payload, reason_not_profiled = "negator", 1, "no clock"
+    takes_gpu_arrays = runs_bounded_sizes = False
     def reason_unavailable(self, plan):
         return ""
     def check(self, plan, binaries):

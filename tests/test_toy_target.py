@@ -69,7 +69,8 @@ class AbacusProgram:
 
 
 class AbacusRunner:
-    name, payload, takes_gpu_arrays, reason_not_profiled = "abacus", 3, False, "beads have no clock"
+    name, payload, reason_not_profiled = "abacus", 3, "beads have no clock"
+    takes_gpu_arrays = runs_bounded_sizes = False
 
     def reason_unavailable(self, plan: Plan) -> str:
         return ""

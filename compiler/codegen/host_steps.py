@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
 
 from ...runtime.artifact import PRIMITIVE_TABLE, Step
@@ -21,6 +21,7 @@ from ..ops.fused import Fused
 from ..ops.pool import AvgPool, MaxPool
 from ..ops.shape import Relayout, Reshape, Slice
 from ..ops.user import User
+from ..types import AtMost, TensorType
 from .record import kernel_operand_axes, record
 
 
@@ -95,8 +96,25 @@ def lower_single(node: Node) -> tuple[str, dict[str, Any]]:
         case User(layer=layer):
             attributes = {"layer": layer, "attributes": node.op.parsed_settings}
     if node.op.is_reinterpretation:
-        return "reshape", {}
+        return "reshape", reshape_attributes(node.inputs[0].type, node.output.type)
     return node.op.name, attributes
+
+
+def reshape_attributes(x: TensorType, y: TensorType) -> dict[str, Any]:
+    """Which axes of `x` the dimensions of its reshape `y` are, where several are known only at run time.
+
+    It is the axis in front of which there are as many elements.
+    """
+    if sum(isinstance(d, AtMost) for d in y.dims) < 2:
+        return {}
+    copied, axis = list[int](), 0
+    for i, dim in enumerate(y.dims):
+        before = prod(y.bounds[:i])
+        same = (a for a in range(axis, x.rank) if x.dims[a] == dim and prod(x.bounds[:a]) == before)
+        found = next(same, -1) if isinstance(dim, AtMost) else -1
+        copied.append(found)
+        axis = max(axis, found + 1)
+    return {"copied": copied}
 
 
 def per_image_axis(numbers: Ints | None, rank: int) -> list[int] | None:

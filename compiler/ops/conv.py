@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..op import Ints, Op, Trait, op, pads_per_axis, per_axis
 from ..types import TensorType
-from .image import plural, require_int, split_image_dims
+from .image import bound_like, plural, require_int, split_bounded_image
 from .weighted import Weighted
 
 CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -87,7 +87,7 @@ class Conv(Geometry, Weighted):
     traits = frozenset({Trait.READS_ANY_LAYOUT})
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
-        n, c, sizes = split_image_dims(x)
+        n, c, sizes = split_bounded_image(x)
         if w.rank != x.rank:
             raise ValueError(f"a weight of {plural(w.rank, 'dimension')} does not fit data of {x.rank}")
         o, per_group, *window = w.shape
@@ -97,7 +97,7 @@ class Conv(Geometry, Weighted):
             raise ValueError(f"{plural(o, 'output channel')} cannot be divided into {self.groups} groups")
         if b and b.dims != (o,):
             raise ValueError(f"the bias is {b}, and there are {plural(o, 'output channel')}")
-        return x.with_shape(n, o, *self.output_sizes(sizes, window))
+        return x.with_shape(n, o, *bound_like(x, self.output_sizes(sizes, window)))
 
     def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
         return 2 * results[0].numel * prod(operands[1].bounds[1:]) + self.bias_flops(operands, results)
@@ -135,7 +135,7 @@ class Deconv(Geometry, Weighted):
         return both, both
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
-        n, c, sizes = split_image_dims(x)
+        n, c, sizes = split_bounded_image(x)
         if w.rank != x.rank:
             raise ValueError(f"a weight of {plural(w.rank, 'dimension')} does not fit data of {x.rank}")
         taken, per_group, *window = w.shape
@@ -149,7 +149,7 @@ class Deconv(Geometry, Weighted):
         made = [s * (i - 1) + reach - p for i, s, p, reach in self.window_axes(sizes, window)]
         if min(made) < 1:
             raise ValueError(f"pad {list(self.pad)} leaves nothing of the result: its sizes would be {made}")
-        return x.with_shape(n, o, *made)
+        return x.with_shape(n, o, *bound_like(x, made))
 
     def flops(self, operands: Sequence[TensorType], results: Sequence[TensorType]) -> int:
         return 2 * operands[0].numel * prod(operands[1].bounds[1:]) + self.bias_flops(operands, results)
@@ -180,12 +180,12 @@ class Im2col(Geometry):
     traits = frozenset({Trait.READS_ANY_LAYOUT})
 
     def infer(self, x: TensorType) -> TensorType:
-        n, c, sizes = split_image_dims(x)
+        n, c, sizes = split_bounded_image(x)
         window = per_axis(self.kernel, len(sizes), "kernel")
         made = c * prod(window)
         if self.channels and self.channels < made:
             raise ValueError(f"the windows have {plural(made, 'channel')}, so there cannot be {self.channels}")
-        return x.with_shape(n, max(made, self.channels), *self.output_sizes(sizes, window))
+        return x.with_shape(n, max(made, self.channels), *bound_like(x, self.output_sizes(sizes, window)))
 
     def reference(self, x: Tensor) -> Tensor:
         axes = x.ndim - 2

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..op import Op, op
 from ..types import TensorType
-from .image import require_int, split_image_dims
+from .image import require_int, split_bounded_image
 
 
 @op("lrn")
@@ -34,7 +34,7 @@ class Lrn(Op):
         if self.region not in ("across", "within"):
             raise ValueError(f'region is "across" or "within", not "{self.region}"')
         if self.region == "within" or x.rank > 2:
-            split_image_dims(x)
+            split_bounded_image(x)
         wider = x.bounds[1:2] if self.region == "across" else x.bounds[2:]
         rest = x.numel // max(prod(wider), 1)
         require_int(rest * prod(n + self.size - 1 for n in wider), "the numbers with the window's padding")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..op import Ints, Op, Trait, op, pads_per_axis, per_axis
 from ..types import TensorType
-from .image import require_int, split_image_dims
+from .image import bound_like, require_int, split_bounded_image, split_image_dims
 
 
 class Window(NamedTuple):
@@ -71,12 +71,13 @@ class Pool(Op):
         return tuple(made)
 
     def result_type(self, x: TensorType) -> TensorType:
-        n, c, sizes = split_image_dims(x)
+        n, c, sizes = split_bounded_image(x)
         windows = self.windows(sizes)
         require_int(
             prod((*x.bounds[:2], *(w.size + w.pad + w.after for w in windows))), "the numbers of the padded images"
         )
-        return x.with_shape(n, c, *(w.window_count for w in windows))
+        counts = [w.window_count for w in windows]
+        return x.with_shape(n, c, *(counts if self.kernel is None else bound_like(x, counts)))
 
     def window_size(self, x: TensorType) -> int:
         """The number of elements of one window."""

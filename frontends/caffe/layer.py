@@ -177,6 +177,13 @@ class Layer:
         """The shape of a bottom, with 1 for an unknown batch. CompileError if another dimension is unknown."""
         return self.sizes([d if i or isinstance(d, int) else 1 for i, d in enumerate(x.type.dims)])
 
+    def size(self, x: Value, axis: int) -> int:
+        """The size of one axis of a bottom, as of its channels. CompileError if it is unknown."""
+        try:
+            return x.type.size(axis)
+        except ValueError as e:
+            raise self.fault(str(e)) from None
+
     def sizes(self, dims: Sequence[Dim]) -> tuple[int, ...]:
         """The dimensions as integers. CompileError if one is unknown."""
         try:

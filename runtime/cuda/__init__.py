@@ -22,6 +22,7 @@ class CudaRunner:
     name = "cuda"
     payload = 1
     takes_gpu_arrays = True
+    runs_bounded_sizes = False
     reason_not_profiled = (
         "its steps can be timed on the GPU only, where they run as one CUDA graph; "
         "`nsys profile --cuda-graph-trace=node` tells them apart"

@@ -22,6 +22,7 @@ class NativeRunner:
     name = "native"
     payload = 1
     takes_gpu_arrays = False
+    runs_bounded_sizes = False
     reason_not_profiled = ""
 
     def reason_unavailable(self, plan: Plan) -> str:

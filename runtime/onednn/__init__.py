@@ -18,6 +18,7 @@ class OneDnnRunner:
     name = "onednn"
     payload = 1
     takes_gpu_arrays = False
+    runs_bounded_sizes = True
     reason_not_profiled = ""
 
     def reason_unavailable(self, plan: Plan) -> str:

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from ..arena import allocate, view
-from ..host_step import PreparedStep, prepare_step, run_dynamic
+from ..host_step import PreparedStep, prepare_step, result_shapes, run_dynamic, specialize_step
 from ..plan import Plan, Shape
 from ..pooled_program import PooledProgram, static_views
+from ..primitives import Run
 from ..resources import Resources
 
+MAX_SHAPES = 64  # of a step's operands, for which its preparation is kept
 INPUT_PLACEHOLDER = torch.empty(0)  # where an input will be
 
 
@@ -28,6 +30,15 @@ class OneDnnProgram(PooledProgram["Instance"]):
 
     def make_instance(self) -> Instance:
         return Instance(self)
+
+    def check_shapes(self, inputs: Mapping[str, Shape]) -> None:
+        """ArtifactError if a step refuses what these input shapes, within the plan's bounds, give it."""
+        shapes = {name: tuple(data.shape) for name, data in self.weights.items()} | dict(inputs)
+        for ready in self.steps:
+            operands = ready.step.operands
+            if ready.primitive.infer_shapes is not None and all(name in shapes for name in operands):
+                made = result_shapes(ready, [shapes[name] for name in operands], self.plan.slots)
+                shapes |= dict(zip(ready.step.results, made, strict=True))
 
 
 class Instance:
@@ -91,11 +102,26 @@ class Instance:
         return lambda: run(results, operands)
 
     def bind_dynamic(self, ready: PreparedStep) -> Callable[[], object]:
-        """A step with a dynamic shape, which is prepared, with its views, at each run."""
-        step = ready.step
+        """A step with a dynamic shape: it is prepared, with its views, for each shape of its operands."""
+        names, results, slots, values = ready.step.operands, ready.step.results, self.plan.slots, self.values
+        known = dict[tuple[Shape, ...], tuple[list[Tensor], Run]]()
 
         def place(name: str, shape: Shape) -> Tensor:
-            self.values[name] = made = view(self.arena, self.plan.slots[name], shape)
+            values[name] = made = view(self.arena, slots[name], shape)
             return made
 
-        return lambda: run_dynamic(ready, [self.values[name] for name in step.operands], self.plan.slots, place)
+        def call() -> None:
+            operands = [values[name] for name in names]
+            shapes = tuple(tuple(x.shape) for x in operands)
+            if shapes not in known:
+                if len(known) >= MAX_SHAPES:
+                    known.clear()
+                known[shapes] = specialize_step(ready, shapes, slots, place)
+            made, run = known[shapes]
+            values.update(zip(results, made, strict=True))
+            run(made, operands)
+
+        def call_by_data() -> None:
+            run_dynamic(ready, [values[name] for name in names], slots, place)
+
+        return call_by_data if ready.primitive.infer_shapes is None else call

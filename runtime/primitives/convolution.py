@@ -141,7 +141,7 @@ def prepare_packed(call: CallSite, axes: int) -> Run:
     )
     groups = attributes["groups"]
     logical, bias = operand.data, call.operands[2].data if attributes["bias"] else None
-    batch, channels, *image = call.operands[0].shape
+    batch, channels, *image = call.operands[0].largest
     size = (batch, channels, *[1, *image][-2:])
     assert logical is not None
 

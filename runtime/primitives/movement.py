@@ -89,13 +89,15 @@ def prepare_slice(call: CallSite) -> Run:
 def infer_reshape_shapes(
     attributes: Mapping[str, Any], operands: Sequence[Shape], planned: Sequence[Sequence[Dim]]
 ) -> Sequence[Shape]:
-    (x,), (dims,) = operands, planned
-    known = prod(d for d in dims if isinstance(d, int))
-    unknown = [d for d in dims if isinstance(d, str)]
+    (x,), (dims,), copied = operands, planned, attributes["copied"] or [-1] * len(planned[0])
+    require(len(copied) == len(dims) and all(-1 <= axis < len(x) for axis in copied), f"copied {copied} does not fit")
+    made = [x[axis] if axis >= 0 else d for d, axis in zip(dims, copied, strict=True)]
+    known = prod(d for d in made if isinstance(d, int))
+    unknown = [d for d in made if isinstance(d, str)]
     require(len(unknown) <= 1, f"more than one dimension of {list(dims)} is dynamic")
     fits = prod(x) % known == 0 if unknown and known else prod(x) == known
     require(fits, f"{list(x)} cannot take the shape {list(dims)}")
-    return [tuple(prod(x) // known if isinstance(d, str) and known else 0 if isinstance(d, str) else d for d in dims)]
+    return [tuple(d if isinstance(d, int) else prod(x) // known if known else 0 for d in made)]
 
 
 def prepare_reshape(call: CallSite) -> Run:

@@ -37,13 +37,26 @@ class PackedWeights:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """An operand or result as known at load: dtype, largest shape, layout, and for a weight its data and handle."""
+    """An operand or result as known at load: dtype, largest shape, layout, and for a weight its data and handle.
+
+    A call that is prepared for one run has the shapes of that run; `planned` is then the largest shape.
+    """
 
     dtype: torch.dtype
     shape: Shape
     layout: str = "nchw"
     data: Tensor | None = None
     handle: str = ""
+    planned: Shape | None = None
+
+    @property
+    def largest(self) -> Shape:
+        """The largest shape, for which weights are packed."""
+        return self.shape if self.planned is None else self.planned
+
+    def with_shape(self, shape: Shape) -> Operand:
+        """The same operand for one run."""
+        return Operand(self.dtype, shape, self.layout, self.data, self.handle, self.largest)
 
 
 @dataclass(frozen=True, slots=True)

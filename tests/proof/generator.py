@@ -32,7 +32,7 @@ def net(number: int) -> PlannedGraph:
     builder = NetBuilder(dice)
     drawn = list(all_strategies().values())
     for _ in range(dice.between(1, 3)):
-        add_input(builder, Value(builder.new_name("x"), TensorType("f32", random_dims(dice))))
+        add_input(builder, Value(builder.new_name("x"), TensorType("f32", bound_images(random_dims(dice), number))))
     wanted = dice.between(1, MAX_NODES)
     for _ in range(4 * wanted):
         if len(builder.nodes) >= wanted:
@@ -85,6 +85,17 @@ def random_dims(dice: Dice) -> tuple[Dim, ...]:
     if rank == 4 and dice.chance(0.3):
         sizes[1] = sizes[0]
     return (batch, channels, *sizes)[:rank]
+
+
+def bound_images(dims: tuple[Dim, ...], number: int) -> tuple[Dim, ...]:
+    """The dimensions with bounds along image axes, in a few nets.
+
+    Its dice are its own, so that the other nets are what they were before there were such bounds.
+    """
+    dice = Dice(EDITION, number, 1)
+    if not dice.chance(0.08):
+        return dims
+    return tuple(AtMost(d + dice.pick((0, 2, 5))) if a > 1 and isinstance(d, int) else d for a, d in enumerate(dims))
 
 
 def with_random_outputs(builder: NetBuilder, name: str) -> Graph:

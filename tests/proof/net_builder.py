@@ -69,8 +69,8 @@ class NetBuilder:
         return found[self.dice.pick_weighted_index([1.15**i for i in range(len(found))])]
 
     def image(self, *ranks: int) -> Value:
-        """A value [n, c, ...] with static dimensions except the batch."""
-        return self.value(lambda v: v.type.rank in (ranks or (3, 4, 5)) and has_static_dims(v, 1) and v.type.numel > 0)
+        """A value [n, c, ...] with a known number of channels."""
+        return self.value(lambda v: v.type.rank in (ranks or (3, 4, 5)) and has_known_channels(v) and v.type.numel > 0)
 
     def value_like(self, x: Value, constant: float = 0.1) -> Value:
         """A value of the type of x, possibly x itself or a weight."""
@@ -127,6 +127,10 @@ class NetBuilder:
 def has_static_dims(value: Value, start: int = 0) -> bool:
     """True if all dimensions from this axis on are static."""
     return all(isinstance(d, int) for d in value.type.dims[start:])
+
+
+def has_known_channels(value: Value) -> bool:
+    return isinstance(value.type.dims[1], int)
 
 
 def matches_type(result: Tensor, type: TensorType) -> bool:

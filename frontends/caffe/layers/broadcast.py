@@ -43,7 +43,7 @@ def channel_scale(l: Layer, x: Value, by: Value) -> Value | tuple[Value, ...]:
     if l.param["global_scale"]:
         return global_scale(l, x)
     by = by if by.type.rank == 4 else l.emit(Reshape(shape=(1,), axis=1, num_axes=0), by)
-    return l.emit(Mul(), x, l.emit(Tile(tiles=l.known(x)[1]), by))
+    return l.emit(Mul(), x, l.emit(Tile(tiles=l.size(x, 1)), by))
 
 
 def global_scale(l: Layer, x: Value) -> tuple[Value, ...]:

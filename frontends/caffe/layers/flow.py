@@ -57,7 +57,7 @@ def data_augmentation(l: Layer, x: Value) -> Value:
     how many batches the mean is of, the mean of each pixel, which mean_per_pixel: true subtracts, and that of each
     channel.
     """
-    p, channels = l.param, l.known(x)[1] if x.type.rank == 4 else 0
+    p, channels = l.param, l.size(x, 1) if x.type.rank == 4 else 0
     if not channels:
         raise l.fault(f"it takes images [n, c, h, w], not {x.type}")
     if p["crop_width"] or p["crop_height"]:
@@ -89,5 +89,5 @@ def channel_norm(l: Layer, x: Value) -> Value:
     """The square root of the sum of the channels' squares, [n, 1, h, w] (channel_norm_layer.cpp)."""
     if x.type.rank != 4:
         raise l.fault(f"it takes images [n, c, h, w], not {x.type}")
-    ones = l.filled(1.0, (1, l.known(x)[1], 1, 1), "ones")
+    ones = l.filled(1.0, (1, l.size(x, 1), 1, 1), "ones")
     return l.emit(Power(power=0.5), l.emit(Conv(), l.emit(Mul(), x, x), ones))

@@ -102,7 +102,7 @@ def infogain_loss(l: Layer, x: Value, label: Value, given: Value | None = None) 
         raise settings.fault(f"{l.label}: normalize is not for this layer", "normalize", advice)
     axis, rule = l.axis(l.param["axis"], x), normalization(l, "VALID")
     source = l.param["source"]  # ignored if there is a third bottom, as in Caffe
-    matrix = infogain_matrix(l, source, l.known(x)[axis]) if given is None else given
+    matrix = infogain_matrix(l, source, l.size(x, axis)) if given is None else given
     p = l.emit(Softmax(axis=axis), x)
     losses = l.emit(CrossEntropy(axis=axis, ignore=rule.ignore, floor=LOG_FLOOR), p, label, matrix)
     return (reduce_losses(l, losses, label, rule, axis), p)[: len(l.tops)]

@@ -54,7 +54,7 @@ def prelu(l: Layer, x: Value) -> Value:
     """One slope per channel or, with channel_shared, one for all (prelu_layer.cpp)."""
     if x.type.rank < 2:
         raise l.fault(f"it needs channels, and the data is {x.type}")
-    slope = l.weight(() if l.param["channel_shared"] else l.known(x)[1:2], "slope")
+    slope = l.weight(() if l.param["channel_shared"] else (l.size(x, 1),), "slope")
     return l.emit(PRelu(), x, slope)
 
 

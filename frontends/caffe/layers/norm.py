@@ -33,7 +33,7 @@ def normalize(l: Layer, x: Value) -> Value:
         advice = "Take it out, if eps is small enough not to matter."
         raise l.fault("add_eps_before_sqrt: false is a fork's, and not supported", "add_eps_before_sqrt", advice)
     y = l.emit(L2Normalize(across=p["across_spatial"], eps=l.number("eps")), x)
-    return l.emit(Scale(), y, l.weight(() if p["channel_shared"] else l.known(x)[1:2], "gamma"))
+    return l.emit(Scale(), y, l.weight(() if p["channel_shared"] else (l.size(x, 1),), "gamma"))
 
 
 @layer("MVN", "mvn_param")

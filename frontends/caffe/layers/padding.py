@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ....compiler.op import Ints
@@ -30,11 +30,12 @@ class WindowAxis(NamedTuple):
         return before, max((count - 1) * self.stride + self.reach - before - self.size, 0)
 
 
-def padding(l: Layer, axes: int, window: Sequence[WindowAxis] = (), alone: bool = True) -> Ints:
+def padding(l: Layer, axes: int, windows: Callable[[], Sequence[WindowAxis]] | None = None, alone: bool = True) -> Ints:
     """The operators' attribute `pad`: one number per image axis, or all before and then all after the image.
 
-    `window` is needed for pad_type: 1, TensorFlow's SAME; it is empty if the layer has no such setting. `alone`: see
-    Layer.window. CompileError where synopsys-caffe aborts (base_conv_layer.cpp, pooling_layer.cpp).
+    `windows` gives what pad_type: 1, TensorFlow's SAME, depends on, the image's sizes among it; None if the layer has
+    no such setting. `alone`: see Layer.window. CompileError where synopsys-caffe aborts (base_conv_layer.cpp,
+    pooling_layer.cpp).
     """
     p = l.param
     sides = [*(p[f] for f in BEFORE), *(p[f] for f in AFTER)]
@@ -51,9 +52,9 @@ def padding(l: Layer, axes: int, window: Sequence[WindowAxis] = (), alone: bool 
         return tuple(sides)
     if any(sides):
         raise l.fault(f"{field} and pad_type are both given", field, "Keep one of the two.")
-    if p["pad_type"] != 1 or not window:
+    if p["pad_type"] != 1 or windows is None:
         raise l.fault(
             f"pad_type {p['pad_type']} is not supported here", "pad_type", "Write pad_l, pad_r, pad_t, pad_b."
         )
-    before, after = zip(*(axis.same_padding() for axis in window), strict=True)
+    before, after = zip(*(axis.same_padding() for axis in windows()), strict=True)
     return (*before, *after)

@@ -55,9 +55,13 @@ def pooling_window(l: Layer) -> PoolingWindow:
 
 def pool_padding(l: Layer, x: Value, window: PoolingWindow) -> Ints:
     """The operators' attribute `pad`. CompileError if there is any and the pooling is global."""
-    kernel = window["kernel"] or l.known(x)[2:]
-    sizes = zip(l.known(x)[2:], kernel, kernel, window["stride"], strict=True)
-    pad = padding(l, 2, [WindowAxis(*axis) for axis in sizes] if min(window["stride"]) > 0 else (), alone=False)
+
+    def windows() -> list[WindowAxis]:
+        sizes = l.sizes(x.type.dims[2:])
+        kernel = window["kernel"] or sizes
+        return [WindowAxis(*axis) for axis in zip(sizes, kernel, kernel, window["stride"], strict=True)]
+
+    pad = padding(l, 2, windows if min(window["stride"]) > 0 else None, alone=False)
     if window["kernel"] is None and any(pad):
         raise l.fault("global_pooling has no padding", "global_pooling", "Take pad out, as Caffe asks.")
     return pad

@@ -28,11 +28,11 @@ def argmax(l: Layer, x: Value) -> Value:
     p, numbers = l.param, l.param["out_max_val"]
     if "axis" in p:
         axis = l.axis(p["axis"], x)
-        return l.emit_all(Argmax(axis=axis, top=top_k(l, l.known(x)[axis]), numbers=numbers), x)[-1]
+        return l.emit_all(Argmax(axis=axis, top=top_k(l, l.size(x, axis)), numbers=numbers), x)[-1]
     if not x.type.rank:
         raise l.fault(f"it needs a batch, and the data is {x.type}")
     rows = l.emit(Flatten(), x) if x.type.rank > 1 else l.emit(Reshape(shape=(0, 1)), x)
-    top = top_k(l, l.known(rows)[1])
+    top = top_k(l, l.size(rows, 1))
     shape = (0, 1, top, *[1] * (x.type.rank - 3))
     found = [l.emit(Reshape(shape=shape), y) for y in l.emit_all(Argmax(top=top, numbers=numbers), rows)]
     return l.emit(Concat(), *found) if numbers else found[0]
@@ -43,7 +43,7 @@ def accuracy(l: Layer, x: Value, label: Value) -> tuple[Value, ...]:
     """The fraction of labels among the top_k scores; the second top is the same per class (accuracy_layer.cpp)."""
     p = l.param
     axis = l.axis(p["axis"], x)
-    top, classes = top_k(l, l.known(x)[axis]), len(l.tops) == 2
+    top, classes = top_k(l, l.size(x, axis)), len(l.tops) == 2
     op = Accuracy(axis=axis, ignore=ignored_label(p), top=top, classes=classes)
     return l.emit_all(op, x, label)
 

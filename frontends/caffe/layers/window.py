@@ -41,7 +41,7 @@ def convolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
 @layer("ConvolutionDepthwise", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
 def convolution_depthwise(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
     """A convolution of each channel alone, whatever `group` says (synopsys-caffe, base_conv_layer.cpp)."""
-    channels = l.known(bottoms[0])[l.axis(l.param["axis"], bottoms[0])]
+    channels = l.size(bottoms[0], l.axis(l.param["axis"], bottoms[0]))
     l.param["group"]  # read, and replaced
     return convolve(l, bottoms, image_window(l, bottoms[0]), channels)
 
@@ -52,7 +52,7 @@ def depthwise_convolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
 
     Its code for the GPU (.cu) computes the same where `group` is the count of channels, without dilation.
     """
-    window, channels = image_window(l, bottoms[0]), l.known(bottoms[0])[l.axis(l.param["axis"], bottoms[0])]
+    window, channels = image_window(l, bottoms[0]), l.size(bottoms[0], l.axis(l.param["axis"], bottoms[0]))
     if l.param["group"] != channels or set(window.dilation) != {1}:
         l.importer.warn(f"{l.label} {CPU_WARNING}")
     return convolve(l, bottoms, window, l.param["group"])
@@ -82,7 +82,7 @@ def convolve(
     if unlike := [b for b in bottoms if b.type != x.type]:
         raise l.fault(f"its bottoms have different shapes{l.importer.describe([x, unlike[0]])}")
     axis = x.type.rank - len(window.kernel) - 1
-    channels, outputs = l.known(x)[axis], p["num_output"]
+    channels, outputs = l.size(x, axis), p["num_output"]
     if outputs < 1:
         raise l.fault("num_output has to be 1 or more", "num_output")
     if groups < 1 or channels % groups or outputs % groups:
@@ -118,7 +118,7 @@ def emit_deconvolution(l: Layer, x: Value, parameters: Sequence[Value], window: 
     if before == after:
         return made
     extra = [p + q - 2 * both for p, q, both in zip(before, after, pad, strict=True)]
-    sizes = tuple(n - more for n, more in zip(made.type.bounds[2:], extra, strict=True))
+    sizes = tuple(n - more for n, more in zip(l.sizes(made.type.dims[2:]), extra, strict=True))
     offset = tuple(p - both for p, both in zip(before, pad, strict=True))
     return l.emit(Crop(axis=2, offset=offset, sizes=sizes), made)
 
@@ -141,9 +141,12 @@ def image_window(l: Layer, x: Value, same: bool = True, sides: bool = True) -> W
     if not sides:
         return WindowSettings(kernel, stride, l.window("pad", axes, 0, alone=True), dilation)
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    shape = l.known(x)[axis + 1 :]
-    windows = [WindowAxis(*numbers) for numbers in zip(shape, kernel, reach, stride, strict=True)]
-    pad = padding(l, axes, windows if same and min(stride) > 0 else ())
+
+    def windows() -> list[WindowAxis]:
+        shape = l.sizes(x.type.dims[axis + 1 :])
+        return [WindowAxis(*numbers) for numbers in zip(shape, kernel, reach, stride, strict=True)]
+
+    pad = padding(l, axes, windows if same and min(stride) > 0 else None)
     return WindowSettings(kernel, stride, pad, dilation)
 
 
@@ -160,6 +163,6 @@ def flatten_batch(l: Layer, axis: int, x: Value, window: Callable[[Value], Value
     """Apply `window` with all dimensions before the channel axis `axis` merged into one batch dimension."""
     if axis == 1:
         return window(x)
-    before = l.known(x)[:axis]
+    before = l.sizes(x.type.dims[:axis])
     batch = l.emit(Reshape(shape=(prod(before),), num_axes=axis), x)
     return l.emit(Reshape(shape=before, num_axes=1), window(batch))

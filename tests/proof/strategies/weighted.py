@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 
 from cortado.compiler.ir import Value
 from cortado.compiler.ops.conv import Conv, Deconv, Im2col
 from cortado.compiler.ops.dense import Distance, Linear
-from cortado.compiler.types import Dim
 
 from ..net_builder import NetBuilder, Unfit, has_static_dims
 
@@ -38,11 +36,6 @@ def stride_pad_dilation(d: NetBuilder, axes: int, sides: bool = True) -> dict[st
     return made
 
 
-def static_sizes(dims: Sequence[Dim]) -> tuple[int, ...]:
-    """The sizes of an image; only a batch may be known at run time alone."""
-    return tuple(d for d in dims if isinstance(d, int))
-
-
 def conv(d: NetBuilder, x: Value | None = None, outputs: int = 0, same: bool = False) -> Value:
     """A convolution; with `same` it keeps the image size, so that its result can be added to its operand."""
     x = x or d.image()
@@ -58,7 +51,7 @@ def conv(d: NetBuilder, x: Value | None = None, outputs: int = 0, same: bool = F
         size = d.dice.pick((1, 3))
         kernel, attributes = (size,) * len(sizes), {"pad": (size // 2,)}
     else:
-        kernel, attributes = window(d, static_sizes(sizes)), stride_pad_dilation(d, len(sizes))
+        kernel, attributes = window(d, x.type.bounds[2:]), stride_pad_dilation(d, len(sizes))
     w = d.weight("w", made, channels // groups, *kernel)
     b = [d.weight("w", made)] if d.dice.chance(0.5) else []
     return d.add(Conv(groups=groups, **attributes), x, w, *b)
@@ -77,8 +70,8 @@ def deconv(d: NetBuilder) -> Value:
 
 def im2col(d: NetBuilder) -> Value:
     x = d.image()
-    sizes = x.type.with_shape(*x.type.dims[2:]).shape
-    return d.add(Im2col(kernel=window(d, sizes), channels=0, **stride_pad_dilation(d, len(sizes))), x)
+    op = Im2col(kernel=window(d, x.type.bounds[2:]), channels=0, **stride_pad_dilation(d, x.type.rank - 2))
+    return d.add(op, x)
 
 
 def linear(d: NetBuilder, x: Value | None = None, outputs: int = 0, start: int = 1) -> Value:
