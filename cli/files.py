@@ -87,13 +87,23 @@ def keep_stdout_free(path: str | Path | None) -> Iterator[None]:
         yield
 
 
+class NpzWriter(zipfile.ZipFile):
+    """A zip archive that is finished only at the end of its `with`.
+
+    A signal may end the command before: then its file is closed already, and the base class would complain about it.
+    """
+
+    def __del__(self) -> None:
+        pass
+
+
 def save_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
     """Write arrays as an .npz, atomically. Unlike np.savez, it accepts an array called `file`."""
     import numpy as np
 
     from ..runtime.output import open_output
 
-    with report_write_errors(), open_output(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with report_write_errors(), open_output(path) as file, NpzWriter(file, "w") as archive:
         for key, array in arrays.items():
             name = zipfile.ZipInfo(f"{key}.npy")  # without today's date: equal arrays give equal bytes
             with archive.open(name, "w", force_zip64=True) as entry:

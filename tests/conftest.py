@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,11 @@ from cortado.runtime.native import build
 from .gpu import gpu as gpu
 from .gpu import stand_in as stand_in
 from .small_nets import Nets
+
+# The same examples in each run; HYPOTHESIS_PROFILE=explore draws others.
+hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Nets run by torch's primitives, here and in the commands that tests start, but for the tests that ask for a compiler:
 # else each net would be compiled, for a second.

@@ -381,7 +381,14 @@ def random_nets(draw: st.DrawFn) -> tuple[str, Shapes]:
     channels = {"data": 2}
     for i in range(draw(st.integers(2, 9))):
         bottom = draw(st.sampled_from([*channels][-3:]))
-        anywhere = [*LEARNT, *LEARNT, *ELEMENTWISE, *JOINING, "Flatten", *(["Slice"] if channels[bottom] > 2 else [])]
+        anywhere = [
+            *LEARNT,
+            *LEARNT,
+            *ELEMENTWISE,
+            *JOINING,
+            "Flatten",
+            *(["Slice"] if channels[bottom] > 2 and channels[bottom] % 2 == 0 else []),
+        ]
         type = draw(st.sampled_from(ELEMENTWISE if bottom in flat else anywhere))
         bottoms = [bottom]
         if type in JOINING:
@@ -400,7 +407,7 @@ def random_nets(draw: st.DrawFn) -> tuple[str, Shapes]:
     return text, shapes
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(random_nets())
 def test_random_nets_keep_their_numbers(tmp_path: Path, drawn: tuple[str, Shapes]) -> None:
     """In place or not, read once or often: the outputs have their names, and their numbers but for rounding."""

@@ -82,9 +82,12 @@ def test_case(case: GoldenCase, optimize: bool) -> None:
 
 def test_every_dump_is_a_program(case: GoldenCase) -> None:
     """Each stage prints, reads back, prints itself, means what Caffe computed, and compiles to the same plan."""
-    made = compile_case(case)
+    made, tried = compile_case(case), set[str]()
     for stage, planned in made.stages.by_name.items():
         text = show(*planned)
+        if text in tried:  # the pass changed nothing
+            continue
+        tried.add(text)
         again = parse_planned(text, f"{stage}.net", weights_by_handle(planned.graph))
         assert show(*again) == text, stage
         case.compare(reference(again.graph, case))

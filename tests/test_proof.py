@@ -1,7 +1,7 @@
 """Random nets keep their meaning through every pass, alone and in any order, and through the runtime (tests/proof).
 
-300 nets here, in chunks that run beside each other; `make prove N=2000` takes more. A net that fails is named by its
-number: `python -m tests.proof 4711 --save` shrinks it and keeps it in tests/proof/cases.
+150 nets here, in chunks that run beside each other; `make prove N=2000`, which CI runs, takes more. A net that fails is
+named by its number: `python -m tests.proof 4711 --save` shrinks it and keeps it in tests/proof/cases.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .proof.saved_cases import CASES, replay_case, save_case
 from .proof.strategies import NOT_DRAWN
 from .proof.trial import PIPELINE_NAMES, NetUnderTrial, Trial
 
-NETS, CHUNK = 300, 6
+NETS, CHUNK = 150, 6
 TRIES = 400  # drafts in which an operator has to be drawn at least once
 
 
