@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from .compilation import Options
 from .compiler.errors import CompileError
 from .compiler.suggestion import did_you_mean
 from .exporters import exporter_named
-from .exporters.exporter import Export, ExportRequest
+from .exporters.exporter import Export, Exporter, ExportRequest
 from .frontends.caffe.weights import WeightsGiven
 from .plugins import load_plugins
-from .runtime.output import check_output, open_output, refuse_twice
+from .runtime.output import check_output, make_folder, open_output, refuse_folder, refuse_twice
 
 
 def export(
@@ -34,10 +34,11 @@ def export(
     start_at: str | Sequence[str] = (),
     **own: Any,
 ) -> Export:
-    """Write a net in the format `to` of another program: "caffe". docs/exporting.md tells what each format has.
+    """Write a net in the format `to`: "caffe", "c" or "so". docs/exporting.md tells what each format has.
 
-    `out` is a path without a suffix, or a folder that exists, in which the files are named after the net. The formats'
-    own options are keywords: `fold=True` for "caffe". All others are those of `cortado.compile`.
+    `out` is for "caffe" a path without a suffix, or a folder that exists, in which the files are named after the net;
+    for "c" a folder, and for "so" NAME.so. The formats' own options are keywords: `fold=True` for "caffe", `march` for
+    "c" and "so", `name` for "c". All others are those of `cortado.compile`.
 
     Returns the paths that were written and notes on what the format expresses otherwise. CompileError for a net that
     is refused, or that the format cannot express; OutputError if a file cannot be written, or is an input: then all
@@ -59,14 +60,38 @@ def export_files(to: str, request: ExportRequest) -> Export:
             known = ", ".join(chosen.own_options) or "none"
             sentence = f"{name} is not an option of {to}{did_you_mean(name, chosen.own_options)}"
             raise CompileError(sentence, advice=f"Its own options: {known}.")
-    check_paths(chosen.paths(request), given_files(request))
+    check_outputs(chosen, request, given_files(request))
     load_plugins()
     made = chosen.export(request)
-    with ExitStack() as stack:  # all are replaced when all are written
-        opened = [stack.enter_context(open_output(f.path, (*given_files(request), *made.inputs))) for f in made.files]
-        for file, stream in zip(made.files, opened, strict=True):
-            file.write(stream)
+    write_export(made, given_files(request), chosen.folder(request))
     return made
+
+
+def write_export(made: Export, inputs: Sequence[str | Path], folder: Path | None = None) -> None:
+    """Write all files, or change nothing; `folder` is made if it is missing. OutputError as for `export`."""
+    is_new = folder is not None and not folder.exists()
+    if folder is not None:
+        make_folder(folder)
+    try:
+        with ExitStack() as stack:  # all are replaced when all are written
+            opened = [stack.enter_context(open_output(f.path, (*inputs, *made.inputs))) for f in made.files]
+            for file, stream in zip(made.files, opened, strict=True):
+                file.write(stream)
+    except BaseException:
+        if folder is not None and is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def check_outputs(chosen: Exporter, request: ExportRequest, inputs: Sequence[str | Path]) -> None:
+    """OutputError unless all files that the request would make can be written."""
+    folder = chosen.folder(request)
+    paths = chosen.paths(request)
+    if folder is None or folder.exists():
+        check_paths(paths, inputs)
+    else:
+        refuse_folder(folder, folder.parent)
 
 
 def check_paths(paths: Sequence[Path], inputs: Sequence[str | Path]) -> None:

@@ -1,4 +1,4 @@
-"""`cortado export`: write a net in the format of another program."""
+"""`cortado export`: write a net in the format of another program, or as a program's part."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from click.core import ParameterSource
 
 from ..exporters import FORMATS
 from .files import OutputFile, command_inputs, report_write_errors
-from .options import make_options, net_options
+from .options import make_options, march_option, net_options
 from .screen import format_size, print_columns, show_progress, warn
 
-OWN_OPTIONS = ("fold",)  # of single formats
+OWN_OPTIONS = ("fold", "march", "name")  # of single formats
 
 
-@click.command(short_help="Write a net in the format of another program: Caffe.")
+@click.command(short_help="Write a net in the format of another program: Caffe; or as C.")
 @net_options
 @click.option("--to", "to", type=click.Choice([*FORMATS]), required=True, help="The format.")
 @click.option(
@@ -25,9 +25,12 @@ OWN_OPTIONS = ("fold",)  # of single formats
     type=OutputFile(),
     metavar="OUT",
     required=True,
-    help="Write OUT.prototxt and OUT.caffemodel; or a folder, for files that are named after the net.",
+    help="caffe: write OUT.prototxt and OUT.caffemodel; or a folder, for files that are named after the net. "
+    "c: the folder OUT, made if it is missing. so: OUT is NAME.so, and NAME.h is written beside it.",
 )
 @click.option("--fold", is_flag=True, help="caffe: fold BatchNorm, Scale and Bias into weights, and drop Dropout.")
+@march_option("c, so: ")
+@click.option("--name", metavar="NAME", help="c: what names of files and functions begin with. Default: net.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def export(
     net: str,
@@ -38,11 +41,17 @@ def export(
     as_json: bool,
     **own: Any,
 ) -> None:
-    """Write NET, with its WEIGHTS, in the format of another program.
+    """Write NET, with its WEIGHTS, in the format of another program, or as C.
 
-    NET and WEIGHTS are those of `cortado compile`. --to caffe writes them in Caffe's current format, whatever
+    NET and WEIGHTS are those of `cortado compile`.
+
+    --to caffe writes them in Caffe's current format, whatever
     generation they are of, for programs that take only that; without WEIGHTS, the prototxt alone. A net in cortado's
     language, and a compiled one, is written as a layer for each operator.
+
+    --to c writes a program's part: code, header and weights that need no more than a C compiler, libc, libm and
+    pthread, with an example and what builds it. --to so compiles that to a shared library. Both are for one kind of
+    processor, and for nets whose every step has a kernel in C.
     """
     source = click.get_current_context().get_parameter_source
     with show_progress(f"exporting {net}"):
@@ -50,7 +59,7 @@ def export(
 
         from ..exporters import exporter_named
         from ..exporters.exporter import ExportRequest
-        from ..exporting import check_paths, export_files
+        from ..exporting import check_outputs, export_files
 
         chosen = exporter_named(to)
         given = {name: own[name] for name in OWN_OPTIONS if source(name) is ParameterSource.COMMANDLINE}
@@ -60,7 +69,7 @@ def export(
             raise click.UsageError(f"--target is not for --to {to}, which no target of cortado runs.")
         request = ExportRequest(Path(net), weights, out, make_options(reading, net=net), given)
         with report_write_errors():
-            check_paths(chosen.paths(request), command_inputs())
+            check_outputs(chosen, request, command_inputs())
             made = export_files(to, request)
     sizes = {str(path): path.stat().st_size for path in made.paths if path.is_file()}
     if as_json:

@@ -21,6 +21,7 @@ PRESET_NAMES = (
     "caffenet", "vgg", "ssd", "mobilenet", "mobilenet-ssd", "face-ssd", "age-gender", "open-nsfw", "mtcnn", "openpose",
     "hed",
 )  # fmt: skip
+PROCESSOR_NAMES = ("x86-64-v4", "x86-64-v3", "x86-64", "armv8-a", "generic")  # a copy of runtime.native.machine
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -111,6 +112,12 @@ def picture_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
     )
     return decorate(wrapper)
+
+
+def march_option(formats: str) -> Callable[[F], F]:
+    """The option for the kind of processor; `formats` begins its help with what it is for."""
+    words = f"{formats}the kind of processor that the C is for. Default: this machine's."
+    return click.option("--march", type=click.Choice(PROCESSOR_NAMES), help=words)
 
 
 READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (

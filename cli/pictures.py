@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +13,9 @@ from ..driver import NetFile
 from ..frontends.files.caffemodel import read_mean as read_mean_blob
 from ..runtime.artifact import Preprocessing
 from ..runtime.preprocess import Array, picture_input, read_mean
+from ..runtime.preprocessing import FIELDS, show_settings
 from ..runtime.presets import PRESETS
 from .options import PictureOptions
-
-FIELDS = ("scale", "raw_scale", "bgr", "crop", "resize")  # that are called the same in Preprocessing
 
 
 def merge_preprocessing(
@@ -77,33 +76,3 @@ def describe_replaced(name: str, kept: Preprocessing, form: Preprocessing, pictu
             if getattr(pictures, field) is None:
                 option, value = f"--preset {pictures.preset}", f"{field} {value}"
             yield f'{option} counts, and not what the file says of "{name}": {value}'
-
-
-def show_settings(form: Preprocessing) -> dict[str, str]:
-    """The value of each option as it is written on the command line; "" for no mean, "None" for no size."""
-    mean = f"a mean picture ({form.mean_image})" if form.mean_image else ",".join(f"{m:g}" for m in form.mean)
-    return {"mean": mean} | {field: show_value(getattr(form, field)) for field in FIELDS}
-
-
-def show_value(value: object) -> str:
-    if isinstance(value, tuple):
-        return "x".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def describe_preprocessing(form: Preprocessing, dims: Sequence[object]) -> str:
-    """The preprocessing for an input of these dims, in order of execution, on one line."""
-    shown, parts = show_settings(form), list[str]()
-    if form.resize or form.crop:
-        parts.append(f"resized to {shown['resize'] if form.resize else shown['crop']}")
-    if form.resize and form.crop != form.resize:
-        parts.append(f"{shown['crop'] if form.crop else 'the input'} cut from the middle")
-    if len(dims) < 2 or dims[1] != 1:
-        parts.append("blue, green, red" if form.bgr else "red, green, blue")
-    if form.raw_scale != Preprocessing().raw_scale:
-        parts.append(f"numbers of 0 to {shown['raw_scale']}")
-    if shown["mean"]:
-        parts.append(f"minus {shown['mean']}")
-    if form.scale != 1:
-        parts.append(f"times {shown['scale']}")
-    return "; ".join(parts) or "as they are"

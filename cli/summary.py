@@ -11,7 +11,7 @@ from ..compiler.plan import Alias, MemoryPlan, Subview
 from ..driver import Compilation
 from ..passes.plan_memory import arena_bound
 from ..runtime.feed import Spec
-from .pictures import describe_preprocessing
+from ..runtime.preprocessing import describe_preprocessing
 from .screen import format_count, format_size
 
 REMOVAL_VERBS = {"remove_dropout": "removed", "fold_batchnorm": "folded", "fuse": "fused"}

@@ -18,8 +18,8 @@ from ..compiler.text import show as text_of
 from ..compiler.text.weights import dump
 from ..passes import Note, pipeline, select
 from ..runtime.artifact import Artifact, Preprocessing
+from ..runtime.preprocessing import describe_preprocessing
 from .files import report_write_errors
-from .pictures import describe_preprocessing
 from .screen import print_columns
 from .statistics import Statistics
 

@@ -24,11 +24,10 @@ if __name__ == "__main__":
 from cortado import passes  # noqa: E402
 from cortado.benchmarks.on_gpu.tables import means as gpu_means  # noqa: E402
 from cortado.benchmarks.table import table as nets_table  # noqa: E402
-from cortado.cli.pictures import show_settings  # noqa: E402
 from cortado.compiler.op import REGISTRY  # noqa: E402
 from cortado.frontends.caffe import data_layers, layers  # noqa: E402
 from cortado.frontends.caffe.layer import LAYERS, MANY, LayerType  # noqa: E402
-from cortado.runtime.preprocessing import Preprocessing  # noqa: E402
+from cortado.runtime.preprocessing import Preprocessing, show_settings  # noqa: E402
 from cortado.runtime.presets import PRESETS  # noqa: E402
 from cortado.tests.edges.cases import EDGES  # noqa: E402
 from cortado.tests.edges.table import rows as edge_rows  # noqa: E402

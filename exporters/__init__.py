@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FORMATS: Mapping[str, str] = {  # the name of the format, which is that of its module: what it is
     "caffe": "prototxt and caffemodel, upgraded to the current format; with --fold, BatchNorm is folded",
+    "c": "C for one kind of processor, with header, weights and an example; it needs libc, libm and pthread",
+    "so": "the same, compiled to a shared library, with its header",
 }
 
 

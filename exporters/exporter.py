@@ -67,6 +67,9 @@ class Exporter(Protocol):
     def takes_target(self) -> bool:
         """Does the target of `options` matter? If not, a user who gives one is told so."""
 
+    def folder(self, request: ExportRequest) -> Path | None:
+        """The folder that `request.out` names, which is made if it is missing; None if it names files."""
+
     def paths(self, request: ExportRequest) -> tuple[Path, ...]:
         """The files that `export` would make, for the check that they can be written. Reads nothing."""
 

@@ -24,14 +24,26 @@ def view(arena: Tensor, slot: Slot, shape: Shape | None = None) -> Tensor:
     """The value in `slot`, of its largest shape or of `shape`, which has to satisfy `can_hold`."""
     assert slot.at is not None
     dims = slot.bounds if shape is None else shape
-    first, total = slot.channels or (0, dims[1] if len(dims) > 1 else 0)
-    before, after = slot.halo or (0, 0)
-    stored = (dims[0], total, *(n + before + after for n in dims[2:])) if len(dims) > 1 else dims
-    strides = strides_of(stored, slot.layout)
+    stored = stored_shape(slot, dims)
+    strides, first = strides_in(slot, dims)
     dtype = DTYPES[slot.dtype]
     flat = arena[slot.at : slot.at + prod(stored) * dtype.itemsize].view(dtype)
-    offset = flat.storage_offset() + (first * strides[1] if slot.channels else 0) + before * sum(strides[2:])
-    return flat.as_strided(dims, strides, offset)
+    return flat.as_strided(dims, strides, flat.storage_offset() + first)
+
+
+def stored_shape(slot: Slot, dims: Shape) -> Shape:
+    """The shape of the stored tensor that a value of these dims is, or is a part of."""
+    if len(dims) < 2:
+        return dims
+    total = slot.channels[1] if slot.channels else dims[1]
+    return (dims[0], total, *(n + sum(slot.halo or (0, 0)) for n in dims[2:]))
+
+
+def strides_in(slot: Slot, dims: Shape) -> tuple[Shape, int]:
+    """The strides of a value of these dims, and where its first element is in the stored tensor, both in elements."""
+    strides = strides_of(stored_shape(slot, dims), slot.layout)
+    first = slot.channels[0] * strides[1] if slot.channels else 0
+    return strides, first + (slot.halo or (0, 0))[0] * sum(strides[2:])
 
 
 def strides_of(shape: Shape, layout: str) -> tuple[int, ...]:

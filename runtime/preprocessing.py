@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 Size = tuple[int, int]
+FIELDS = ("scale", "raw_scale", "bgr", "crop", "resize")  # the settings beside the mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +68,33 @@ def picture_size(dims: Sequence[object]) -> Size | None:
 
 def show(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
+
+
+def show_settings(form: Preprocessing) -> dict[str, str]:
+    """The value of each option as it is written on the command line; "" for no mean, "None" for no size."""
+    mean = f"a mean picture ({form.mean_image})" if form.mean_image else ",".join(f"{m:g}" for m in form.mean)
+    return {"mean": mean} | {field: show_value(getattr(form, field)) for field in FIELDS}
+
+
+def show_value(value: object) -> str:
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def describe_preprocessing(form: Preprocessing, dims: Sequence[object]) -> str:
+    """The preprocessing for an input of these dims, in order of execution, on one line."""
+    shown, parts = show_settings(form), list[str]()
+    if form.resize or form.crop:
+        parts.append(f"resized to {shown['resize'] if form.resize else shown['crop']}")
+    if form.resize and form.crop != form.resize:
+        parts.append(f"{shown['crop'] if form.crop else 'the input'} cut from the middle")
+    if len(dims) < 2 or dims[1] != 1:
+        parts.append("blue, green, red" if form.bgr else "red, green, blue")
+    if form.raw_scale != Preprocessing().raw_scale:
+        parts.append(f"numbers of 0 to {shown['raw_scale']}")
+    if shown["mean"]:
+        parts.append(f"minus {shown['mean']}")
+    if form.scale != 1:
+        parts.append(f"times {shown['scale']}")
+    return "; ".join(parts) or "as they are"

@@ -3,9 +3,9 @@
     python tests/pages.py docs/embedding.md
 
 Fenced blocks of `python` are executed, `sh` is run by bash, `net` and `prototxt` are parsed; with `file=NAME` after the
-language, a block is written to that file instead. A `text` block is the expected output of the block before it, where
-`...` matches anything. `<!-- not run: WHY -->` above a block skips it. At the first block that fails, the program
-prints its location and exits with code 1.
+language, a block is written to that file instead, as one of `c` always is. A `text` block is the expected output of the
+block before it, where `...` matches anything. `<!-- not run: WHY -->` above a block skips it. At the first block that
+fails, the program prints its location and exits with code 1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / ".src"
-LANGUAGES = ("python", "sh", "net", "prototxt", "text")
+LANGUAGES = ("python", "sh", "net", "prototxt", "c", "text")
 FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\w*) *(?P<rest>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", re.M | re.S)
 SKIP_COMMENT = re.compile(r"<!-- not run: ([^>]+?) -->\s*\Z")
 

@@ -35,7 +35,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_has_an_exporter(name: str) -> None:
-    assert exporter_named(name).paths(ExportRequest(NET, WEIGHTS, "made"))
+    assert exporter_named(name).paths(ExportRequest(NET, WEIGHTS, "made.so"))
 
 
 @pytest.mark.parametrize("out", ["made", "made.prototxt", "made.caffemodel"])

@@ -30,6 +30,10 @@ class Caffe:
     own_options: Mapping[str, str] = {"fold": "fold BatchNorm, Scale and Bias into weights, and drop Dropout"}
     takes_target = False
 
+    def folder(self, request: ExportRequest) -> Path | None:
+        """Files are named, and a folder is not made."""
+        return None
+
     def paths(self, request: ExportRequest) -> tuple[Path, ...]:
         """OUT.caffemodel, if there may be weights, and OUT.prototxt; in a folder they are named after the net."""
         stem = Path(request.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import platform
 import shlex
 import shutil
 import stat
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from ..output import write_file
 from ..plan import ArtifactError
-from .machine import Machine
+from .machine import ARCHITECTURES, Machine
 
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fwrapv", "-shared", "-fPIC", "-pthread", "-fvisibility=hidden", "-w")
 SECONDS = 60  # that a compiler may take
@@ -104,10 +105,28 @@ def build_library(text: str, machine: Machine) -> Path:
     return path
 
 
-def run_compiler(command: list[str]) -> None:
-    """ArtifactError if it fails, or takes too long."""
+def compiler_for(machine: Machine) -> tuple[str, ...]:
+    """The command of a compiler for a machine, which may be of another architecture than this one.
+
+    ArtifactError if there is none, or it is forbidden.
+    """
+    architecture, here = ARCHITECTURES.get(machine.name, ""), platform.machine().lower()
+    if is_forbidden():
+        raise ArtifactError("CORTADO_CC=none forbids to compile C")
+    if not architecture or architecture == here or os.environ.get("CORTADO_CC"):
+        if command := find_compiler():
+            return command
+        raise ArtifactError("there is no C compiler here (cc, gcc or clang)")
+    name = f"{architecture}-linux-gnu-gcc"
+    if found := shutil.which(name):
+        return (found,)
+    raise ArtifactError(f"there is no C compiler for {architecture} here ({name}); CORTADO_CC names one")
+
+
+def run_compiler(command: list[str], folder: Path | None = None) -> None:
+    """Run a compiler in `folder`. ArtifactError if it fails, or takes too long."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=folder)
     except subprocess.TimeoutExpired:
         raise ArtifactError(f"{command[0]} took more than {SECONDS} seconds for the net's kernels") from None
     except OSError as e:

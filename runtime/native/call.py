@@ -1,4 +1,4 @@
-"""The one call into a library: which steps to run, over which memory (templates/pool.c, struct net_call)."""
+"""The one call into a library: which steps to run, over which memory (templates/pool.c, struct call)."""
 
 from __future__ import annotations
 

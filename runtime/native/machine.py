@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +31,15 @@ MACHINES = {
     "neon": Machine("neon", 4, 32, ("-march=armv8-a",)),
     "plain": Machine("plain", 4, 16, ()),
 }
+PROCESSORS = {  # by the compilers' name of a kind of processor, for C that is written for others than this one
+    "x86-64-v4": "avx512",
+    "x86-64-v3": "avx2",
+    "x86-64": "sse",
+    "armv8-a": "neon",
+    "generic": "plain",
+}
+ARCHITECTURES = {"avx512": "x86_64", "avx2": "x86_64", "sse": "x86_64", "neon": "aarch64"}  # of machines
+THREADS_AHEAD = 4  # that work is divided for, where it is not known who runs it; any other number works, too
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"}
 AVX2 = {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"}
 
@@ -39,6 +48,11 @@ def machine_here() -> Machine:
     """The machine that this process runs on: its processor, and the threads that it may use."""
     found = MACHINES[processor_kind()]
     return Machine(found.name, found.vector, found.registers, found.flags, usable_threads())
+
+
+def machine_of(processor: str = "") -> Machine:
+    """The machine that C is written for ahead of time: a name of PROCESSORS, or "" for this one's processor."""
+    return replace(MACHINES[PROCESSORS[processor] if processor else processor_kind()], threads=THREADS_AHEAD)
 
 
 @cache

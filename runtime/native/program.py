@@ -161,9 +161,15 @@ class NativeInstance:
                     seen(name, self.values[name])
 
 
-def bind_native(run: Callable[[object], object], call: ctypes.Structure) -> Callable[[], object]:
+def bind_native(run: Callable[[object], int], call: ctypes.Structure) -> Callable[[], object]:
+    """The call of a range of steps. It raises MemoryError if a thread's own memory cannot be had."""
     reference = ctypes.byref(call)
-    return lambda: run(reference)
+
+    def start() -> None:
+        if not run(reference):
+            raise MemoryError("there is not enough memory for the net's kernels")
+
+    return start
 
 
 def native_regions(numbers: tuple[int | None, ...], nothing: frozenset[int]) -> list[tuple[int, int] | int]:

@@ -21,18 +21,23 @@ BASES = {ARENA: "ARENA", WEIGHTS: "WEIGHTS"}
 
 @dataclass(frozen=True, slots=True)
 class NativeSource:
-    """`text` is the C file. `numbers` gives by number of a plan's step that of its C step, None if it has none.
+    """`kernels` is the C file without a way in. `numbers` gives by number of a plan's step that of its C step, or None.
 
     `nothing` are the plan's steps without work; `blocks` the packed weights; `padded` the inputs that kernels may read
     past the end of; `clears` by number of a host's step the slots whose border it has to clear first.
     """
 
-    text: str
+    kernels: str
     numbers: tuple[int | None, ...]
     nothing: frozenset[int]
     blocks: PackedBlocks
     padded: frozenset[str]
     clears: Mapping[int, tuple[Slot, ...]]
+
+    @property
+    def text(self) -> str:
+        """The C file that the runtime compiles for itself."""
+        return f"{self.kernels}\n{template('entry.c')}"
 
 
 def write_step(step: Step, plan: Plan, machine: Machine, blocks: PackedBlocks, padded: set[str]) -> WrittenStep:

@@ -23,7 +23,7 @@ struct step {
 /* A border of zeros around images in nhwc: rows of `row` floats, images of `image` floats. */
 struct halo { long at, row, image; int images, height, width, channels, before, after; };
 
-/* Memory of the calling thread, SCRATCH floats; it goes with the thread. */
+/* Memory of the calling thread, SCRATCH floats, or null if there is not so much; it goes with the thread. */
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 static void make_scratch_key(void) { pthread_key_create(&scratch_key, free); }
@@ -33,8 +33,7 @@ static __attribute__((unused)) float *thread_scratch(void)
     float *p = pthread_getspecific(scratch_key);
     if (!p) {
         p = aligned_alloc(64, ((SCRATCH * 4L + 63) / 64 + 1) * 64);
-        if (!p) abort();
-        pthread_setspecific(scratch_key, p);
+        if (p && pthread_setspecific(scratch_key, p)) free(p), p = 0;
     }
     return p;
 }

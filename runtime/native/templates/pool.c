@@ -16,7 +16,7 @@
 #define MOST_THREADS 256
 #define SPIN 30000 /* nanoseconds of spinning before a thread sleeps */
 
-struct net_call {
+struct call {
     float *arena;
     const float *weights;
     const float *const *inputs;
@@ -27,7 +27,7 @@ struct net_call {
 
 static struct {
     pthread_mutex_t owner;
-    struct net_call call;
+    struct call call;
     int threads; /* started so far, the caller's not counted */
     _Alignas(64) atomic_int run;
     _Alignas(64) atomic_int sleepers;
@@ -50,7 +50,7 @@ static double now(void)
 }
 static int tasks_of(int k) { return steps[k].tasks + (steps[k].halo >= 0); }
 
-static void run_task(const struct net_call *call, int k, int task)
+static void run_task(const struct call *call, int k, int task)
 {
     const struct step *s = &steps[k];
     if (task == s->tasks) { clear_halo(call->arena, &halos[s->halo]); return; }
@@ -90,7 +90,7 @@ static int claim(int k, int run, int last)
         if (atomic_compare_exchange_weak(&pool.at[k].next, &v, last ? v - 1 : v + (1 << 20))) return last ? hi - 1 : lo;
     }
 }
-static void walk(const struct net_call *call, int run, int me)
+static void walk(const struct call *call, int run, int me)
 {
     double before = call->times && !me ? now() : 0;
     for (int k = call->first; k < call->stop; k++) {
@@ -109,10 +109,11 @@ static void walk(const struct net_call *call, int run, int me)
 }
 static void *work(void *me)
 {
+    if (SCRATCH && !thread_scratch()) return 0; /* without memory it takes no part */
     for (int seen = 0;;) {
         await(&pool.run, seen + 1);
         seen = atomic_load(&pool.run);
-        struct net_call call = pool.call; /* may be torn if this thread is late: then no claim of it succeeds */
+        struct call call = pool.call; /* may be torn if this thread is late: then no claim of it succeeds */
         if (atomic_load(&pool.run) == seen && (long)me < call.threads) walk(&call, seen, (int)(long)me);
     }
     return 0;
@@ -134,7 +135,7 @@ static void start_threads(int count)
         if (pthread_create(&t, &detached, work, (void *)(long)(pool.threads + 1))) break;
     pthread_attr_destroy(&detached);
 }
-static void run_alone(const struct net_call *call)
+static void run_alone(const struct call *call)
 {
     for (int k = call->first; k < call->stop; k++) {
         double before = call->times ? now() : 0;
@@ -143,11 +144,13 @@ static void run_alone(const struct net_call *call)
     }
 }
 
-/* Run the steps from `first` to before `stop`. Returns when they are done. Any number of threads may call this. */
-__attribute__((visibility("default"))) void net_run(const struct net_call *call)
+/* Run the steps from `first` to before `stop`, and return when they are done: 1, or 0 without memory to run in. Any
+   number of threads may call this. */
+static int run_steps(const struct call *call)
 {
     int threads = call->threads < MOST_THREADS ? call->threads : MOST_THREADS;
-    if (threads < 2 || pthread_mutex_trylock(&pool.owner)) { run_alone(call); return; }
+    if (SCRATCH && !thread_scratch()) return 0;
+    if (threads < 2 || pthread_mutex_trylock(&pool.owner)) { run_alone(call); return 1; }
     if (pool.threads < threads - 1) start_threads(threads - 1);
     int run = atomic_load(&pool.run) + 1;
     pool.call = *call;
@@ -160,4 +163,5 @@ __attribute__((visibility("default"))) void net_run(const struct net_call *call)
     walk(call, run, 0);
     for (int k = call->first; k < call->stop; k++) await(&pool.at[k].done, tasks_of(k));
     pthread_mutex_unlock(&pool.owner);
+    return 1;
 }

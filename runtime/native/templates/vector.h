@@ -10,7 +10,7 @@
 typedef float vec __attribute__((vector_size(4 * V), aligned(4)));
 typedef int32_t ivec __attribute__((vector_size(4 * V), aligned(4)));
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline, unused))
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define ROLLED _Pragma("clang loop unroll(disable)")
