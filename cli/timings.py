@@ -84,7 +84,7 @@ class Timings:
         names = dict.fromkeys(step.primitive for step in self.steps)
         groups = {name: [step.measurement for step in self.steps if step.primitive == name] for name in names}
         found = [(name, len(group), sum_measurements(group)) for name, group in groups.items()]
-        return sorted(found, key=lambda kind: -kind[2].seconds)
+        return sorted(found, key=lambda row: -row[2].seconds)
 
     def share(self, spent: Measurement) -> float:
         """The fraction of the time of all steps."""
@@ -100,7 +100,7 @@ class Timings:
             "random": list(self.random_names),
             "threads": self.threads,
             "repeat": self.repeat,
-            "ceilings": {
+            "roofline": {
                 "gflops": self.roofline.flops / 1e9,
                 "gbytes": self.roofline.memory_bandwidth / 1e9,
                 "cached_gbytes": self.roofline.cache_bandwidth / 1e9,
@@ -110,7 +110,7 @@ class Timings:
                 | self.measurement_to_dict(s.measurement)
                 for s in self.steps
             ],
-            "kinds": [
+            "primitives": [
                 {"primitive": name, "steps": n} | self.measurement_to_dict(spent)
                 for name, n, spent in self.primitive_totals()
             ],
@@ -137,9 +137,9 @@ class Timings:
 
     def primitive_rows(self) -> Iterator[tuple[str, ...]]:
         """A table of the primitives."""
-        kinds = self.primitive_totals()
-        heads = [("kind", "steps"), *((name, str(count)) for name, count, _ in kinds)]
-        for head, row in zip(heads, align_right([COLUMN_TITLES, *(self.cells(s) for *_, s in kinds)]), strict=True):
+        totals = self.primitive_totals()
+        heads = [("primitive", "steps"), *((name, str(count)) for name, count, _ in totals)]
+        for head, row in zip(heads, align_right([COLUMN_TITLES, *(self.cells(s) for *_, s in totals)]), strict=True):
             yield *head, *row
 
     def summary_rows(self) -> Iterator[tuple[str, str]]:

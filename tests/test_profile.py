@@ -102,24 +102,24 @@ def test_all_steps_in_plan_order(digits: Net) -> None:
     ]
     assert (found["net"], found["target"], found["inputs"]) == ("digits", "onednn", {"data": "f32[1,1,8,8]"})
     assert (found["repeat"], found["random"]) == (2, ["data"])
-    assert found["ceilings"] == {"gflops": 100, "gbytes": 20, "cached_gbytes": 50}
+    assert found["roofline"] == {"gflops": 100, "gbytes": 20, "cached_gbytes": 50}
     assert all(set(s) == NUMBERS | {"step", "primitive", "kernel", "result"} for s in found["steps"])
-    assert all(set(k) == NUMBERS | {"primitive", "steps"} for k in found["kinds"])
+    assert all(set(row) == NUMBERS | {"primitive", "steps"} for row in found["primitives"])
     assert set(found["total"]) == NUMBERS and set(found["run"]) == {"seconds", "median"}
 
 
 def test_what_adds_up(digits: Net) -> None:
     found = run_json(NET, WEIGHTS)
-    steps, kinds, total = found["steps"], found["kinds"], found["total"]
-    for rows in (steps, kinds):
+    steps, primitives, total = found["steps"], found["primitives"], found["total"]
+    for rows in (steps, primitives):
         for name in ("flops", "bytes"):
             assert sum(row[name] for row in rows) == total[name]
         for name in ("seconds", "median", "share"):
             assert sum(row[name] for row in rows) == pytest.approx(total[name])
         assert all(0 < row["seconds"] <= row["median"] for row in rows)
     assert total["share"] == pytest.approx(1)
-    assert sum(kind["steps"] for kind in kinds) == len(steps)
-    assert [k["seconds"] for k in kinds] == sorted((k["seconds"] for k in kinds), reverse=True)
+    assert sum(row["steps"] for row in primitives) == len(steps)
+    assert [row["seconds"] for row in primitives] == sorted((row["seconds"] for row in primitives), reverse=True)
     counted = cost(parse_planned(digits.artifact.net, "digits.net", digits.artifact.weights))
     assert (total["flops"], total["bytes"]) == (counted.flops, counted.bytes)
 
@@ -254,7 +254,7 @@ def test_a_net_without_steps(tmp_path: Path) -> None:
     path = tmp_path / "nothing.net"
     path.write_text("net nothing(data: f32[1,2]) {\n    return data\n}\n")
     found = run_json(path)
-    assert (found["steps"], found["kinds"], found["total"]["share"]) == ([], [], 0)
+    assert (found["steps"], found["primitives"], found["total"]["share"]) == ([], [], 0)
     assert run_profile(path, "--repeat", 1).stdout.startswith("step")
 
 
