@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,25 +41,32 @@ class Engine:
 
 
 class EngineProcess:
-    """A process that holds a net, and calls it so many times when it is asked to."""
+    """A process that holds a net, and calls it so many times when it is asked to: see `answer_calls`."""
 
-    def __init__(self, engine: Engine, net: str) -> None:
-        self.engine = engine
-        words = [sys.executable, "-W", "ignore", __file__, engine.target, net, str(engine.threads)]
-        environment = clean_environment() | dict(engine.environment)
+    def __init__(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self.name = name
         self.process = subprocess.Popen(
-            words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-W", "ignore", *words],
+            env=clean_environment() | dict(environment or {}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         answer = self.read()
         self.outputs: list[float] = answer["outputs"]
         self.load_seconds: float = answer["seconds"]
+
+    @classmethod
+    def of(cls, engine: Engine, net: str) -> EngineProcess:
+        """A process of this file, which runs a net of benchmarks/nets."""
+        return cls(engine.target, [__file__, engine.target, net, str(engine.threads)], engine.environment)
 
     def read(self) -> Any:
         assert self.process.stdout is not None
         for line in self.process.stdout:  # libraries print, too
             if line.startswith("= "):
                 return json.loads(line[2:])
-        raise SystemExit(f"{self.engine} ended")
+        raise SystemExit(f"{self.name} ended")
 
     def run(self, calls: int) -> list[float]:
         """The seconds of each call."""
@@ -66,6 +74,13 @@ class EngineProcess:
         print(calls, file=self.process.stdin, flush=True)
         seconds: list[float] = self.read()
         return seconds
+
+    def peak_memory(self) -> int:
+        """The largest resident memory of the process so far, in bytes."""
+        assert self.process.stdin is not None
+        print("memory", file=self.process.stdin, flush=True)
+        found: int = self.read()
+        return found
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -81,7 +96,7 @@ def measure_net(
     By engine the ratio of OpenVINO's median to its own, the median and the 95th percentile of a call in ms, and the
     seconds until the first answer.
     """
-    running = {name: EngineProcess(engine, net) for name, engine in {PEER: Engine(PEER), **engines}.items()}
+    running = {name: EngineProcess.of(engine, net) for name, engine in {PEER: Engine(PEER), **engines}.items()}
     require_equal({name: process.outputs for name, process in running.items()})
     rows = []
     for count in neighbours:
@@ -119,23 +134,40 @@ def clean_environment() -> dict[str, str]:
 
 
 def serve(target: str, net: str, threads: int) -> None:
-    """The engine's process: load, answer once, then run as many calls as each line of standard input says."""
-    import numpy as np
-
+    """The process of an engine that runs a net of benchmarks/nets."""
     from cortado.benchmarks.on_gpu import nets
     from cortado.compiler.text import parse
 
     graph = nets.with_random_weights(parse(nets.texts()[net], f"{net}.net"))
     x = nets.random_inputs(graph, seed=1)[graph.inputs[0].name].numpy()
+
+    def load() -> Callable[[], Any]:
+        call = load_peer(graph, x) if target == PEER else load_ours(graph, target, threads)
+        return lambda: call(x)
+
+    answer_calls(load)
+
+
+def answer_calls(load: Callable[[], Callable[[], Any]]) -> None:
+    """The loop of an engine's process: load, call once, then do what each line of standard input says.
+
+    A number is how often to call; the answer is the seconds of each call. "memory" asks for the peak of resident
+    memory.
+    """
+    import numpy as np
+
     start = perf_counter()
-    call = load_peer(graph, x) if target == PEER else load_ours(graph, target, threads)
-    answer = np.asarray(call(x), np.float64).reshape(-1)
+    call = load()
+    answer = np.asarray(call(), np.float64).reshape(-1)
     print("=", json.dumps({"outputs": answer[:COMPARED].tolist(), "seconds": perf_counter() - start}), flush=True)
     for line in sys.stdin:
+        if line.strip() == "memory":
+            print("=", json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024), flush=True)
+            continue
         seconds = []
         for _ in range(int(line)):
             start = perf_counter()
-            call(x)
+            call()
             seconds.append(perf_counter() - start)
         print("=", json.dumps(seconds), flush=True)
 
@@ -168,12 +200,13 @@ def load_peer(graph: Any, x: Any) -> Callable[[Any], Any]:
 
 
 def require_equal(outputs: dict[str, list[float]]) -> None:
-    """All engines have to compute the same net."""
-    wanted = outputs[PEER]
+    """SystemExit unless all engines compute what the first one does."""
+    peer, *others = outputs
+    wanted = outputs[peer]
     size = max(map(abs, wanted))
-    for name, found in outputs.items():
-        if max(abs(a - b) for a, b in zip(found, wanted, strict=True)) > TOLERANCE * size:
-            raise SystemExit(f"{name} and {PEER} compute different numbers")
+    for name in others:
+        if max(abs(a - b) for a, b in zip(outputs[name], wanted, strict=True)) > TOLERANCE * size:
+            raise SystemExit(f"{name} and {peer} compute different numbers")
 
 
 def format_table(rows: Sequence[Row]) -> str:

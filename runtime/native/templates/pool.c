@@ -90,9 +90,9 @@ static int claim(int k, int run, int last)
         if (atomic_compare_exchange_weak(&pool.at[k].next, &v, last ? v - 1 : v + (1 << 20))) return last ? hi - 1 : lo;
     }
 }
-static void walk(const struct call *call, int run, int me)
+/* before: when the run began, if its steps are timed. What others did before the caller came counts for the first step. */
+static void walk(const struct call *call, int run, int me, double before)
 {
-    double before = call->times && !me ? now() : 0;
     for (int k = call->first; k < call->stop; k++) {
         for (int j = steps[k].first < call->first ? call->first : steps[k].first; steps[k].first >= 0 && j < k; j++)
             await(&pool.at[j].done, tasks_of(j));
@@ -114,7 +114,7 @@ static void *work(void *me)
         await(&pool.run, seen + 1);
         seen = atomic_load(&pool.run);
         struct call call = pool.call; /* may be torn if this thread is late: then no claim of it succeeds */
-        if (atomic_load(&pool.run) == seen && (long)me < call.threads) walk(&call, seen, (int)(long)me);
+        if (atomic_load(&pool.run) == seen && (long)me < call.threads) walk(&call, seen, (int)(long)me, 0);
     }
     return 0;
 }
@@ -153,6 +153,7 @@ static int run_steps(const struct call *call)
     if (threads < 2 || pthread_mutex_trylock(&pool.owner)) { run_alone(call); return 1; }
     if (pool.threads < threads - 1) start_threads(threads - 1);
     int run = atomic_load(&pool.run) + 1;
+    double start = call->times ? now() : 0;
     pool.call = *call;
     for (int k = call->first; k < call->stop; k++) {
         atomic_store_explicit(&pool.at[k].done, 0, memory_order_relaxed);
@@ -160,7 +161,7 @@ static int run_steps(const struct call *call)
     }
     atomic_store(&pool.run, run);
     wake(&pool.run);
-    walk(call, run, 0);
+    walk(call, run, 0, start);
     for (int k = call->first; k < call->stop; k++) await(&pool.at[k].done, tasks_of(k));
     pthread_mutex_unlock(&pool.owner);
     return 1;
