@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .passes import unregister_pass as unregister_pass
     from .runtime import ArtifactError as ArtifactError
     from .runtime import Net as Net
-    from .runtime.artifact import Preprocessing as Preprocessing
+    from .runtime.preprocessing import Preprocessing as Preprocessing
     from .runtime.presets import PRESETS as PRESETS
     from .runtime.runners import register_runner as register_runner
 
@@ -40,7 +40,7 @@ HOMES = {
     "Compilation": "driver",
     "CompileError": "compiler.errors",
     "Net": "runtime",
-    "Preprocessing": "runtime.artifact",
+    "Preprocessing": "runtime.preprocessing",
     "Options": "driver",
     "compile": "driver",
     "compile_net": "driver",

@@ -18,7 +18,7 @@ from ..compiler.text.syntax import read_tree
 from ..compiler.text.weights import load_tensors
 from ..compiler.text_limits import read_limited, read_stream
 from .caffe.weights import WeightsGiven
-from .files.file_types import is_artifact
+from .files.file_types import is_artifact, refuse_library
 
 STDIN = Path("-")
 
@@ -33,6 +33,8 @@ def read_language(
     """
     if weights is not None and not isinstance(weights, str | Path):
         raise CompileError(f"{path}: a net in cortado's language takes its weights from a safetensors file")
+    if weights is not None:
+        refuse_library(weights)
     if weights is not None and Path(weights).suffix != ".safetensors" and not is_artifact(weights):
         advice = (
             "Weights of a .net are a .safetensors file, tensors named by handle, or a compiled net; a caffemodel "

@@ -274,5 +274,5 @@ def texts_digest(texts: Mapping[str, Any]) -> str:
 
 
 def advice(sentence: str) -> str:
-    told = any(word in sentence for word in ("update", "no such file", "again", "lacks"))
+    told = any(word in sentence for word in ("update", "no such file", "again", "lacks", "open_library"))
     return "" if told else "; compile the net again"

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from .elf import REFUSED, is_elf
 from .output import open_output
 from .plan import DTYPES, ArtifactError
 
@@ -107,9 +108,19 @@ class Container:
     has_whole_header: bool
 
 
+def refuse_code(path: Path) -> None:
+    """ArtifactError for a shared library."""
+    if not path.is_file():  # a pipe can be read only once
+        return
+    with path.open("rb") as file:
+        if is_elf(file.read(4)):
+            raise ArtifactError(REFUSED)
+
+
 def read_tensors(path: Path) -> Container:
     """Map a file. ArtifactError if it is invalid, or its padding is anything but zeros."""
     try:
+        refuse_code(path)
         with safe_open(path, framework="pt") as file:
             names = list[str]()
             if (count := len(file.keys())) > 2 * MAX_TENSORS:  # half of them may be padding

@@ -9,7 +9,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from .plan import ArtifactError
+from .errors import ArtifactError
 
 
 def encode(value: Any) -> str:

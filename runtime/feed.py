@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,20 +9,11 @@ import torch
 from torch import Tensor
 
 from .arena import strides_of
-from .plan import DTYPES, Dim, Shape, Slot
+from .arrays import array_of_numbers
+from .plan import DTYPES, Shape, Slot
+from .spec import Spec as Spec
 
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """An input or output of a net: dtype and dimensions, "?200" for a dynamic one of at most 200."""
-
-    dtype: str
-    dims: tuple[Dim, ...]
-
-    def __str__(self) -> str:
-        return f"{self.dtype}[{','.join(map(str, self.dims))}]"
 
 
 def tensor_of(name: str, given: Any, gpu: bool = False) -> Tensor:
@@ -37,16 +27,7 @@ def tensor_of(name: str, given: Any, gpu: bool = False) -> Tensor:
         given = torch.as_tensor(given, device="cuda")
     if isinstance(given, Tensor):
         return given.detach() if gpu else given.detach().cpu()
-    array = np.asarray(given)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"input {name!r} is an array of {array.dtype}, and should be one of numbers")
-    native = array.dtype.newbyteorder("=")
-    if array.dtype.itemsize > 8:
-        native = np.dtype(np.float64)
-    elif array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        native = np.dtype(np.int64)  # torch has few operations on unsigned integers
-    ready = np.require(array, native, ["C", "W"])  # torch cannot share read-only memory or negative strides
-    return torch.from_numpy(ready)
+    return torch.from_numpy(array_of_numbers(name, given))
 
 
 def convert_input(name: str, data: Tensor, slot: Slot) -> Tensor:

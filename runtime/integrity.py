@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .artifact import Artifact, damaged_tensors, read_for_running
-from .plan import ArtifactError
+from .errors import ArtifactError
 
 
 @dataclass(frozen=True, slots=True)

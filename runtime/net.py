@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import Tensor
 
-from .artifact import Artifact, Preprocessing, naming, read
-from .feed import Spec, array_of, convert_input, shape_of, tensor_of
+from .artifact import Artifact, naming, read
+from .feed import array_of, convert_input, shape_of, tensor_of
 from .primitives import LayerFunction, PackedWeights
-from .programs import CompileFunction, Key, ProgramTable
+from .programs import CompileFunction, Key, ProgramTable, input_specs
 from .runners import BindableProgram, Program
+from .spec import Spec, describe_net, describe_specs, inputs_by_name
 from .threads import torch_threads
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Net:
 
     @property
     def inputs(self) -> dict[str, Spec]:
-        return {name: Spec(self.plan.slots[name].dtype, self.plan.slots[name].dims) for name in self.plan.inputs}
+        return input_specs(self.plan)
 
     @property
     def outputs(self) -> dict[str, Spec]:
@@ -104,9 +104,7 @@ class Net:
         return Spec(self.plan.slots[name].dtype, self.plan.slots[name].dims)
 
     def __repr__(self) -> str:
-        names = ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items())
-        outputs = ", ".join(f"{n}: {s}" for n, s in self.outputs.items())
-        return f"<Net {self.plan.net}({names}) -> {outputs} by {self.plan.runner}>"
+        return describe_net(self.plan.net, self.inputs, self.outputs, self.plan.runner)
 
     def __call__(self, inputs: Any = None, /, **named: Any) -> dict[str, Any]:
         """Run the net: `net(data=x)`, `net({"data": x})`, or `net(x)` if it has one input.
@@ -131,14 +129,12 @@ class Net:
         input that they are for (default: the first of 1 or 3 channels). ValueError if one cannot be read, or the net
         takes no pictures.
         """
-        from .preprocess import picture_input, picture_shape, prepare, to_picture
+        from .preprocess import prepare_pictures
 
-        name = picture_input({name: spec.dims for name, spec in self.inputs.items()}, input)
-        form = self.artifact.preprocessing.get(name, Preprocessing())
-        mean = self.artifact.weights[form.mean_image].numpy() if form.mean_image else None
-        channels, size = picture_shape(self.plan.slots[name].bounds, f'input "{name}"')
-        ready = [prepare(to_picture(p, channels), size, form, mean) for p in pictures]
-        return np.stack(ready) if ready else np.empty((0, channels, *(form.crop or size)), np.float32)
+        forms = self.artifact.preprocessing
+        means = {name: form.mean_image for name, form in forms.items() if form.mean_image}
+        arrays = {name: self.artifact.weights[handle].numpy() for name, handle in means.items()}
+        return prepare_pictures(pictures, {name: spec.dims for name, spec in self.inputs.items()}, forms, arrays, input)
 
     def bind(self, inputs: Any = None, /, **named: Any) -> Callable[[], dict[str, Tensor]]:
         """A net for a GPU over these very arrays, which lie there: `run = net.bind(data=x)`, then `run()["prob"]`.
@@ -169,16 +165,9 @@ class Net:
         return program, {name: convert_input(name, data, slots[name]) for name, data in tensors.items()}
 
     def inputs_by_name(self, inputs: Any, named: Mapping[str, Any]) -> dict[str, Any]:
-        if inputs is not None and not isinstance(inputs, Mapping):
-            if len(self.plan.inputs) != 1:
-                raise ValueError(f"the net takes {self.describe_inputs()}: give them by name")
-            inputs = {self.plan.inputs[0]: inputs}
-        given = {**(inputs or {}), **named}
-        if unknown := [name for name in given if name not in self.plan.inputs]:
-            raise ValueError(f"the net has no input {unknown[0]!r}; it takes {self.describe_inputs()}")
-        if missing := [name for name in self.plan.inputs if name not in given]:
-            raise ValueError(f"input {missing[0]!r} is missing; the net takes {self.describe_inputs()}")
-        return given
+        """The arguments of a call by name. ValueError if one is unknown or missing."""
+        return inputs_by_name(self.inputs, inputs, named)
 
     def describe_inputs(self) -> str:
-        return ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items()) or "no inputs"
+        """All inputs, for a message."""
+        return describe_specs(self.inputs)

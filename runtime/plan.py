@@ -9,6 +9,11 @@ from typing import Any
 
 import torch
 
+from .errors import ArtifactError as ArtifactError
+from .spec import Dim as Dim
+from .spec import Shape as Shape
+from .spec import upper_bound as upper_bound
+
 DTYPES: Mapping[str, torch.dtype] = {
     "f64": torch.float64,
     "f32": torch.float32,
@@ -18,17 +23,6 @@ DTYPES: Mapping[str, torch.dtype] = {
     "i32": torch.int32,
     "u8": torch.uint8,
 }
-Shape = tuple[int, ...]
-Dim = int | str
-
-
-class ArtifactError(ValueError):
-    """A compiled file cannot be used. One sentence: which file or step, what is wrong, what to do."""
-
-
-def upper_bound(dim: Dim) -> int:
-    """How large a dimension can get: "?200" is at most 200 and known when the net runs."""
-    return int(dim[1:]) if isinstance(dim, str) else dim
 
 
 @dataclass(frozen=True, slots=True)

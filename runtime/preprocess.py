@@ -13,6 +13,7 @@ import numpy as np
 from .framing import Framing
 from .pictures import open_picture
 from .preprocessing import Preprocessing, Size
+from .spec import upper_bound
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,6 +52,21 @@ def picture_input(inputs: Mapping[str, Sequence[object]], wanted: str | None = N
     if wanted is None and not images:
         raise ValueError(f"pictures go to an input [N,C,H,W] of 1 or 3 channels; the inputs are {described}")
     return wanted or images[0]
+
+
+def prepare_pictures(
+    pictures: Sequence[str | Path | Image | Array],
+    inputs: Mapping[str, Sequence[int | str]],
+    forms: Mapping[str, Preprocessing],
+    means: Mapping[str, Array],
+    wanted: str | None,
+) -> Array:
+    """Pictures as an input of a net, f32 [N,C,H,W]; `forms`, mean pictures and dims are by input. See `Net.prepare`."""
+    name = picture_input(inputs, wanted)
+    form = forms.get(name, Preprocessing())
+    channels, size = picture_shape([upper_bound(dim) for dim in inputs[name]], f'input "{name}"')
+    ready = [prepare(to_picture(p, channels), size, form, means.get(name)) for p in pictures]
+    return np.stack(ready) if ready else np.empty((0, channels, *(form.crop or size)), np.float32)
 
 
 def to_picture(given: str | Path | Image | Array, channels: int) -> Image:

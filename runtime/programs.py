@@ -22,11 +22,11 @@ from .artifact import Artifact
 from .background import start_in_background
 from .bounded_sizes import BoundedSizes
 from .bounded_sizes import Key as Key
-from .feed import Spec
-from .plan import ArtifactError, Dim, Plan, Shape
+from .plan import ArtifactError, Plan, Shape
 from .primitives import LayerFunction, PackedWeights
 from .resources import Resources
 from .runners import BoundedProgram, Program, Runner, find_runner
+from .spec import Dim, Spec, describe_shapes, other_shapes, require_ranks
 from .threads import ForkSafeLock, torch_threads
 
 InputShapes = Mapping[str, Shape]
@@ -104,11 +104,7 @@ class ProgramTable:
         key = tuple(shapes[name] for name in self.plan.inputs)
         if (found := self.find_prepared(key)) is not None:
             return found
-        for name, shape in shapes.items():
-            if len(shape) != len(self.plan.slots[name].dims):
-                slots = {name: self.plan.slots[name] for name in self.plan.inputs}
-                due = ", ".join(f"{name}: {Spec(slot.dtype, slot.dims)}" for name, slot in slots.items())
-                raise ValueError(f"input {name!r} has {len(shape)} dimensions, {list(shape)}; the net takes {due}")
+        require_ranks(input_specs(self.plan), shapes)
         with self.lock:  # one compiles, the others wait and find it
             found = self.find_prepared(key)
             return self.compile_for(key) if found is None else found
@@ -149,9 +145,7 @@ class ProgramTable:
         if self.compile is None:
             names = self.plan.inputs
             plans = [program.plan for program in self.by_shape.values()]
-            held = "; ".join(describe_shapes(names, [plan.slots[name].dims for name in names]) for plan in plans)
-            asked = describe_shapes(names, key)
-            raise ValueError(f"this net holds the shapes {held} and was given {asked}; compile it for those too")
+            raise other_shapes(names, [[plan.slots[name].dims for name in names] for plan in plans], key)
         last = self.artifact.plans[-1].runner  # of several it is the one that compiles no code
         target = last if len(self.artifact.plans) > 1 else self.plan.target
         bounded = self.find_bounded(key, target) if find_runner(last).runs_bounded_sizes else None
@@ -251,5 +245,6 @@ def key_of(plan: Plan) -> Key:
     return tuple(plan.slots[name].bounds for name in plan.inputs)
 
 
-def describe_shapes(names: Sequence[str], shapes: Sequence[Sequence[Dim]]) -> str:
-    return ", ".join(f"{name} [{', '.join(map(str, dims))}]" for name, dims in zip(names, shapes, strict=True))
+def input_specs(plan: Plan) -> dict[str, Spec]:
+    """The inputs of a plan."""
+    return {name: Spec(plan.slots[name].dtype, plan.slots[name].dims) for name in plan.inputs}

@@ -19,17 +19,17 @@ from .proof.numbers import fill_weights
 # Inputs that are read in place and returned; outputs in nhwc, within a halo and as weights; names that would end a
 # comment, a literal or a line of C.
 NASTY = r"""net "*/ n??/ \\ é"(x: f32[2,3,13,11], "y?": f32[2,4]) {
-    weight w: f32[37,3,3,3]
-    weight b: f32[37]
-    weight v: f32[37,1,3,3]
-    weight u: f32[24,37,1,1]
-    weight k: f32[3,2]
-    c = relu(conv(x, w, b, stride=2, pad=1))
-    d = conv(c, v, pad=1, groups=37)
+    weight w1: f32[37,3,3,3]
+    weight w2: f32[37]
+    weight w3: f32[37,1,3,3]
+    weight w4: f32[24,37,1,1]
+    weight w5: f32[3,2]
+    c = relu(conv(x, w1, w2, stride=2, pad=1))
+    d = conv(c, w3, pad=1, groups=37)
     s = relu(add(c, d))
-    "*/ \"out??/" = tanh(conv(s, u))
+    "*/ \"out??/" = tanh(conv(s, w4))
     z = softmax("y?")
-    return "*/ \"out??/", z, c, "y?", k
+    return "*/ \"out??/", z, c, "y?", w5
 }
 """
 

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "compat": {"compat", "compilation", "driver", "plugins", "compiler", "frontends", "passes", "runtime"},
     "exporters": {"exporters", "compilation", "driver", "version", "compiler", "frontends", "passes", "runtime"},
     "passes": {"passes", "compiler", "runtime.output"},
-    "frontends": {"frontends", "compiler", "runtime.output"},
+    "frontends": {"frontends", "compiler", "runtime.elf", "runtime.output"},
     "compiler": {"compiler", "runtime.artifact", "runtime.native.source", "runtime.output"},
     "runtime": {"runtime"},
 }
@@ -181,12 +181,20 @@ def test_the_command_line_starts_without_the_compiler() -> None:
 
 def test_the_runtime_stands_alone() -> None:
     upstairs = [f"cortado.{name}" for name in ("compiler", "passes", "frontends", "driver", "cli")]
-    found = loaded_modules("import cortado.runtime")
+    found = loaded_modules("import cortado.runtime; cortado.runtime.load")
     assert "cortado.runtime.net" in found
     assert (
         unwanted_modules(found, *upstairs, "lark", "google.protobuf", "networkx", "triton", "click", "rich", "PIL")
         == []
     )
+
+
+def test_opening_a_library_needs_numpy_alone() -> None:
+    assert {m for m in loaded_modules("import cortado.runtime") if "." in m and "cortado" in m} == {
+        "cortado.installation", "cortado.runtime", "cortado.version",
+    }  # fmt: skip
+    found = loaded_modules("import cortado.runtime; cortado.runtime.open_library")
+    assert "numpy" in found and unwanted_modules(found, "torch", "safetensors", "PIL", "cortado.runtime.plan") == []
 
 
 def test_the_public_api_finds_its_names() -> None:

@@ -16,6 +16,7 @@ import torch
 
 from ..files import hdf5
 from ..files.caffemodel import Blob, LayerBlobs, Weights, read
+from ..files.file_types import refuse_library
 
 Shape = tuple[int, ...]
 Fill = Callable[[str, str, int, Shape], np.ndarray]
@@ -156,6 +157,7 @@ def open_weights(weights: WeightsGiven) -> WeightSource:
     if weights is None:
         return NoWeights()
     if isinstance(weights, str | Path):
+        refuse_library(weights)
         return FileWeights(read_weights(weights), str(weights))
     if isinstance(weights, Weights):
         return FileWeights(weights, "the caffemodel")
