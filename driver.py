@@ -31,6 +31,7 @@ from .frontends.language import STDIN, parse_source, read_language
 from .plugins import load_plugins
 from .runtime.artifact import Artifact, Preprocessing, Source, read_for_running, read_source, write
 from .runtime.net import Net
+from .runtime.output import OutputError
 
 
 @dataclass(frozen=True)
@@ -249,5 +250,11 @@ def recompile(
 
 
 def save(net: Net, path: str | Path) -> None:
-    """Write a compiled net to one file; OutputError if it cannot be, or if the net was compiled from that very file."""
+    """Write a compiled net to one file; OutputError if it cannot be, or if the net was compiled from that very file.
+
+    Also for NAME.so: that is how shared libraries are called, which `cortado.export` writes.
+    """
+    if Path(path).suffix == ".so":
+        advice = 'cortado.export(..., to="so") writes a shared library; name a compiled net NAME.cortado.'
+        raise OutputError(path, "it is the name of a shared library", advice)
     write(path, net.artifact)

@@ -14,7 +14,7 @@ from .exporters import exporter_named
 from .exporters.exporter import Export, Exporter, ExportRequest
 from .frontends.caffe.weights import WeightsGiven
 from .plugins import load_plugins
-from .runtime.output import check_output, make_folder, open_output, refuse_folder, refuse_twice
+from .runtime.output import OutputError, check_output, make_folder, open_output, refuse_folder, refuse_twice
 
 
 def export(
@@ -84,10 +84,16 @@ def write_export(made: Export, inputs: Sequence[str | Path], folder: Path | None
         raise
 
 
+def require_out(request: ExportRequest) -> None:
+    """OutputError for an empty path, which a variable without a value leaves, and which would be this folder."""
+    if not request.out:
+        raise OutputError('""', "the path is empty")
+
+
 def check_outputs(chosen: Exporter, request: ExportRequest, inputs: Sequence[str | Path]) -> None:
     """OutputError unless all files that the request would make can be written."""
-    folder = chosen.folder(request)
-    paths = chosen.paths(request)
+    require_out(request)
+    folder, paths = chosen.folder(request), chosen.paths(request)
     if folder is None or folder.exists():
         check_paths(paths, inputs)
     else:

@@ -68,3 +68,11 @@ def run_example(folder: Path, inputs: Sequence[np.ndarray], shapes: Sequence[tup
         array.astype(np.float32).tofile(path)
     run(*runner, folder / program, *given, *made)
     return [np.fromfile(path, np.float32).reshape(shape) for path, shape in zip(made, shapes, strict=True)]
+
+
+def require_sanitizer(folder: Path, sanitizer: str) -> None:
+    """Skip the test where gcc has no such sanitizer, or its programs do not run (with some kernels' address layouts)."""
+    (folder / "empty.c").write_text("int main(void) { return 0; }\n")
+    built = subprocess.run([tool("gcc"), f"-fsanitize={sanitizer}", "empty.c", "-o", "empty"], cwd=folder)
+    if built.returncode or subprocess.run([folder / "empty"]).returncode:
+        pytest.skip(f"there is no sanitizer {sanitizer}")

@@ -26,6 +26,7 @@ from cortado.exporting import write_export
 from cortado.runtime import ArtifactError, LibraryNet, Net, open_library, shared_library
 from cortado.runtime.elf import reason_not_loadable
 from cortado.runtime.native import build
+from cortado.runtime.output import OutputError
 
 from .c_programs import NASTY, compile_text, tool
 from .shared import ROOT
@@ -318,6 +319,9 @@ def test_usage(folder: Path, tmp_path: Path) -> None:
         assert code == 2 and said in output
     with pytest.raises(CompileError, match="is no name for a shared library"):
         cortado.export(*FILES, to="so", out=tmp_path / "net.dll")
-    cortado.save(cortado.compile(*FILES, target="onednn"), tmp_path / "net.cortado")
+    net = cortado.compile(*FILES, target="onednn")
+    with pytest.raises(OutputError, match=r'export\(\.\.\., to="so"\) writes a shared library'):
+        cortado.save(net, tmp_path / "net.so")
+    cortado.save(net, tmp_path / "net.cortado")
     cortado.export(tmp_path / "net.cortado", to="so", out=tmp_path / "net.so", target="onednn")  # it is compiled again
     assert open_library(tmp_path / "net.so").inputs.keys() == {"data"}

@@ -123,12 +123,13 @@ def compiler_for(machine: Machine) -> tuple[str, ...]:
     raise ArtifactError(f"there is no C compiler for {architecture} here ({name}); CORTADO_CC names one")
 
 
-def run_compiler(command: list[str], folder: Path | None = None) -> None:
-    """Run a compiler in `folder`. ArtifactError if it fails, or takes too long."""
+def run_compiler(command: list[str], folder: Path | None = None, seconds: float | None = None) -> None:
+    """Run a compiler in `folder`. ArtifactError if it fails, or takes more than `seconds` (None: SECONDS)."""
+    limit = SECONDS if seconds is None else seconds
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=folder)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, cwd=folder)
     except subprocess.TimeoutExpired:
-        raise ArtifactError(f"{command[0]} took more than {SECONDS} seconds for the net's kernels") from None
+        raise ArtifactError(f"{command[0]} took more than {limit} seconds for the net's kernels") from None
     except OSError as e:
         raise ArtifactError(f"{command[0]}: {e.strerror or e}") from None
     if done.returncode:

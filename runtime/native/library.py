@@ -12,6 +12,7 @@ from .machine import Machine
 
 LIBRARY_FLAGS = ("-Wl,-z,nodelete", "-Wl,-s")  # its threads go on, whoever closes it; no symbols but the interface
 CHUNK = 1 << 24  # bytes
+SECONDS = 1800  # that the compiler may take: nobody waits for an answer meanwhile
 
 
 def write_library(net: EmbeddedNet, machine: Machine, file: OutputStream) -> None:
@@ -24,7 +25,8 @@ def write_library(net: EmbeddedNet, machine: Machine, file: OutputStream) -> Non
         with open_output(folder / net.weights_name, durable=False) as weights:
             net.write_weights(weights)
         source = next(name for name in net.texts if name.endswith(".c"))
-        run_compiler([*command, *FLAGS, *LIBRARY_FLAGS, *machine.flags, source, "-o", "made.so", "-lm"], folder)
+        words = [*command, *FLAGS, *LIBRARY_FLAGS, *machine.flags, source, "-o", "made.so", "-lm"]
+        run_compiler(words, folder, SECONDS)
         with (folder / "made.so").open("rb") as library:
             while data := library.read(CHUNK):
                 file.write(data)

@@ -107,13 +107,26 @@ static void walk(const struct call *call, int run, int me, double before)
         }
     }
 }
+/* The call of the present run. Fields are stored and loaded one by one: a thread that is late may find some of the next
+   run's, and then no claim of it succeeds. */
+#define POST(field) __atomic_store_n(&pool.call.field, call->field, __ATOMIC_RELAXED)
+#define POSTED(field) .field = __atomic_load_n(&pool.call.field, __ATOMIC_RELAXED)
+static void post_call(const struct call *call)
+{
+    POST(arena), POST(weights), POST(inputs), POST(first), POST(stop), POST(threads), POST(times);
+}
+static struct call posted_call(void)
+{
+    return (struct call){POSTED(arena), POSTED(weights), POSTED(inputs), POSTED(first), POSTED(stop), POSTED(threads),
+                         POSTED(times)};
+}
 static void *work(void *me)
 {
     if (SCRATCH && !thread_scratch()) return 0; /* without memory it takes no part */
     for (int seen = 0;;) {
         await(&pool.run, seen + 1);
         seen = atomic_load(&pool.run);
-        struct call call = pool.call; /* may be torn if this thread is late: then no claim of it succeeds */
+        struct call call = posted_call();
         if (atomic_load(&pool.run) == seen && (long)me < call.threads) walk(&call, seen, (int)(long)me, 0);
     }
     return 0;
@@ -154,7 +167,7 @@ static int run_steps(const struct call *call)
     if (pool.threads < threads - 1) start_threads(threads - 1);
     int run = atomic_load(&pool.run) + 1;
     double start = call->times ? now() : 0;
-    pool.call = *call;
+    post_call(call);
     for (int k = call->first; k < call->stop; k++) {
         atomic_store_explicit(&pool.at[k].done, 0, memory_order_relaxed);
         atomic_store_explicit(&pool.at[k].next, (uint64_t)(run & 0xffffff) << 40 | (unsigned)tasks_of(k), memory_order_relaxed);
