@@ -71,7 +71,7 @@ def run_example(folder: Path, inputs: Sequence[np.ndarray], shapes: Sequence[tup
 
 
 def require_sanitizer(folder: Path, sanitizer: str) -> None:
-    """Skip the test where gcc has no such sanitizer, or its programs do not run (with some kernels' address layouts)."""
+    """Skip the test where gcc has no such sanitizer, or its programs do not run."""
     (folder / "empty.c").write_text("int main(void) { return 0; }\n")
     built = subprocess.run([tool("gcc"), f"-fsanitize={sanitizer}", "empty.c", "-o", "empty"], cwd=folder)
     if built.returncode or subprocess.run([folder / "empty"]).returncode:
