@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -38,6 +39,7 @@ class Options:
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     fold_preprocessing: bool = False
     start_at: Sequence[str] = ()
+    proto: str | Path | None = None
 
     @property
     def passes(self) -> tuple[Pass, ...]:

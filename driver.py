@@ -101,6 +101,7 @@ def compile(
     preprocessing: Mapping[str, Preprocessing] | None = None,
     fold_preprocessing: bool = False,
     start_at: str | Sequence[str] = (),
+    proto: str | Path | None = None,
 ) -> Net:
     """Compile and load a Caffe net, or a net in cortado's language: `compile(p, c)(data=x)["prob"]`.
 
@@ -115,7 +116,8 @@ def compile(
     differ, as "ctpn" or, for one layer type, "Reverse=ctpn", or several of these; an error says where it is needed.
     `preprocessing` of pictures, by input, is stored in the net; with `fold_preprocessing`, mean and scale are folded
     into the first weights, and the net takes pixels of 0..255. `start_at` names inner blobs that become inputs, as
-    `cortado show` prints them: the layers that only they need are dropped.
+    `cortado show` prints them: the layers that only they need are dropped. `proto` is the caffe.proto of a fork, with
+    whose fields, numbers and defaults both files are read.
 
     CompileError reports all errors of the files, and a folding that would not be exact. `compile_net` returns all
     results: every stage, the passes' notes, the artifact.
@@ -123,7 +125,7 @@ def compile(
     options = Options(
         target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient,
         (dialect,) if isinstance(dialect, str) else tuple(dialect), preprocessing or {}, fold_preprocessing,
-        (start_at,) if isinstance(start_at, str) else tuple(start_at),
+        (start_at,) if isinstance(start_at, str) else tuple(start_at), proto,
     )  # fmt: skip
     return compile_net(prototxt, caffemodel, options).load()
 
@@ -177,7 +179,7 @@ def read_whole_net(path: Path, weights: WeightsGiven, options: Options) -> NetFi
         return NetFile(planned, len(planned.graph.nodes), files=read)
     state, found = State(options.phase, options.level, frozenset(options.stages)), list[str]()
     reading = (options.shapes, options.outputs, options.lenient, options.dialects)
-    net = read_caffe(path, weights, state, *reading, found.append)
+    net = read_caffe(path, weights, state, *reading, found.append, options.proto)
     kept = {name: attach_mean(made.form, made.mean) for name, made in net.transforms.items()}
     missing = {n: made.missing for n, made in net.transforms.items() if made.missing and n not in options.preprocessing}
     return NetFile(

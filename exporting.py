@@ -32,6 +32,7 @@ def export(
     lenient: bool = False,
     dialect: str | Sequence[str] = (),
     start_at: str | Sequence[str] = (),
+    proto: str | Path | None = None,
     **own: Any,
 ) -> Export:
     """Write a net in the format `to`: "caffe", "c" or "so". docs/exporting.md tells what each format has.
@@ -47,7 +48,7 @@ def export(
     options = Options(
         target, shapes or {}, tuple(outputs), phase=phase, level=level, stages=tuple(stages), lenient=lenient,
         dialects=(dialect,) if isinstance(dialect, str) else tuple(dialect),
-        start_at=(start_at,) if isinstance(start_at, str) else tuple(start_at),
+        start_at=(start_at,) if isinstance(start_at, str) else tuple(start_at), proto=proto,
     )  # fmt: skip
     return export_files(to, ExportRequest(Path(prototxt), caffemodel, str(out), options, own))
 
@@ -109,4 +110,5 @@ def check_paths(paths: Sequence[Path], inputs: Sequence[str | Path]) -> None:
 
 def given_files(request: ExportRequest) -> list[str | Path]:
     """The files that the user names as inputs."""
-    return [request.net, *([request.weights] if isinstance(request.weights, str | Path) else [])]
+    given = (request.net, request.weights, request.options.proto)
+    return [path for path in given if isinstance(path, str | Path)]

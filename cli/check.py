@@ -41,6 +41,7 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
         from ..compiler.errors import CompileError
         from ..frontends.caffe.lint import trace_dataflow, verdicts
         from ..frontends.caffe.rules import State
+        from ..frontends.files.fork_schema import schema_for
         from ..frontends.files.prototxt import read
         from ..plugins import load_plugins
 
@@ -48,7 +49,8 @@ def check(net: str, weights: str | None, reading: dict[str, Any], inplace: bool,
             raise CompileError(f"{net}: this is not a Caffe net", advice="Texts in cortado's language have no layers.")
         load_plugins()
         options = make_options(reading)
-        flow = trace_dataflow(read(net), State(options.phase, options.level, frozenset(options.stages)))
+        message = read(net, schema_for(options.proto))
+        flow = trace_dataflow(message, State(options.phase, options.level, frozenset(options.stages)))
         if inplace:
             inplace_verdicts = verdicts(flow, infer_blob_types(net, flow, options))
         else:
@@ -92,10 +94,11 @@ def collect_findings(net: str, weights: str | None, flow: Dataflow, options: Opt
     from ..frontends.caffe.data_layers import DATA_LAYERS
     from ..frontends.caffe.lint import Finding, findings, number_findings
     from ..frontends.caffe.weights import read_weights
+    from ..frontends.files.fork_schema import layout_for
 
     found = findings(flow, options.outputs)
     if weights is not None:
-        found += number_findings(flow, read_weights(weights), weights)
+        found += number_findings(flow, read_weights(weights, layout_for(options.proto)), weights)
     if not options.shapes and any(layer.type in DATA_LAYERS for layer in flow.layers):
         return found  # the shapes of its inputs are not in the file
     try:

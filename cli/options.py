@@ -142,6 +142,11 @@ READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         multiple=True,
         help="The fork of Caffe whose layers are meant, where forks differ: for all layers, or for those of a type.",
     ),
+    click.option(
+        "--proto",
+        metavar="CAFFE.proto",
+        help="Read the files with the fields, numbers and defaults of this fork's caffe.proto.",
+    ),
 )
 # A copy: --help loads no target.
 TARGETS = (
@@ -155,7 +160,7 @@ TARGETS = (
     "cuda-pdl",
     "cuda-f16-pdl",
 )
-PROTOTXT_OPTIONS = ("phase", "stage", "level", "lenient", "dialect")  # how to read a prototxt
+PROTOTXT_OPTIONS = ("phase", "stage", "level", "lenient", "dialect", "proto")  # how to read a prototxt
 OPTION_FIELDS = {
     "shape": "shapes",
     "output": "outputs",

@@ -27,6 +27,7 @@ from ..frontends.caffe.rules import State, select_layers
 from ..frontends.caffe.upgrade import upgrade_net
 from ..frontends.caffe.weights import read_weights
 from ..frontends.files import caffemodel, prototxt
+from ..frontends.files.fork_schema import layout_for, schema_for
 from ..frontends.files.message import Message
 from ..plugins import load_plugins
 from ..runtime.primitives import PackedWeights
@@ -88,6 +89,7 @@ class LiveNet:
         stages: Iterable[str] = (),
         target: str = "cpu",
         dialect: str | Sequence[str] = (),
+        proto: str | Path | None = None,
         fills: bool = True,
         warn: Callable[[str], None] = lambda sentence: None,
     ) -> LiveNet:
@@ -95,20 +97,20 @@ class LiveNet:
 
         Layers without weights have what Caffe's fillers make, random ones by a fixed seed, with a warning if there is a
         file of weights; without `fills` only what the prototxt says exactly, and a run that needs other ones is
-        refused. `target` and `dialect` are those of `cortado.compile`. `warn` is called once with each warning.
-        CompileError if a file cannot be read.
+        refused. `target`, `dialect` and `proto` are those of `cortado.compile` (`proto` is for paths, not for bytes).
+        `warn` is called once with each warning. CompileError if a file cannot be read.
         """
         load_plugins()
         if isinstance(prototxt_file, bytes):
             message = prototxt.parse_bytes(prototxt_file, "the prototxt")
         else:
-            message = prototxt.read(prototxt_file)
+            message = prototxt.read(prototxt_file, schema_for(proto))
         parse_dialects(words := (dialect,) if isinstance(dialect, str) else tuple(dialect))
         found, name = None, "the caffemodel"
         if isinstance(weights, bytes):
             found = caffemodel.parse(weights, name)
         elif weights is not None:
-            found, name = read_weights(weights), str(weights)
+            found, name = read_weights(weights, layout_for(proto)), str(weights)
         state = State(phase, level, frozenset(stages))
         return cls(message, LiveWeights.of(found, name, fills), state, target, words, warn)
 

@@ -15,7 +15,7 @@ from cortado.frontends.caffe.layer import LAYERS, Layer, layer
 from cortado.frontends.caffe.rules import State
 from cortado.frontends.caffe.weights import NoWeights
 from cortado.frontends.files.prototxt import parse
-from cortado.frontends.files.schema import field_types, pool
+from cortado.frontends.files.schema import CAFFE, field_types
 
 HEAD = 'name: "n" layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 8 dim: 9 dim: 9 } } }\n'
 CONV = (
@@ -134,7 +134,7 @@ def test_the_table_names_fields_that_exist() -> None:
     for message, names in unused_fields.NO_EFFECT.items():
         assert names - forks <= field_types(message).keys(), message
     for message in unused_fields.DATA_MESSAGES:
-        assert pool().FindMessageTypeByName(f"caffe.{message}")
+        assert CAFFE.descriptor(message)
 
 
 @pytest.fixture

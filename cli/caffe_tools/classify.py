@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from ..files import OutputFile, keep_stdout_free, require_writable, save_array
 from ..screen import format_count, show_progress, track_progress, warn
-from .command import CaffeCommand, find_pictures, parse_numbers, read_mean, report_caffe_errors
+from .command import CaffeCommand, find_pictures, fork_options, parse_numbers, read_mean, report_caffe_errors
 
 if TYPE_CHECKING:
     from ...runtime.preprocess import Array
@@ -59,7 +59,7 @@ class Words:
 )
 @click.option("--ext", default=None, metavar="jpg", help="Of a folder, take the files with this ending.")
 @click.option("--gpu", is_flag=True, help="Compute on the GPU.")
-@click.option("--dialect", metavar="[TYPE=]NAME", multiple=True, help="The fork of Caffe whose layers are meant.")
+@fork_options
 @click.option("--output", type=OutputFile(), metavar="FILE.npy", help="Write the scores of all classes to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def classify(
@@ -72,6 +72,8 @@ def classify(
     ext: str | None,
     output: str | None,
     as_json: bool,
+    dialect: tuple[str, ...],
+    proto: str | None,
     **settings: Any,
 ) -> None:
     """Classify pictures; a folder is all of its pictures.
@@ -90,7 +92,7 @@ def classify(
     found = python_words(words, model_def, pretrained_model, output) if as_python else program_words(words)
     found = merge(found, mean_file, labels, output)
     if found.output:
-        inputs = [found.net, found.weights, found.mean, found.labels, *found.pictures]
+        inputs = [found.net, found.weights, found.mean, found.labels, proto or "", *found.pictures]
         require_writable(found.output, inputs=[path for path in inputs if path])
     as_python |= any(source(name) is ParameterSource.COMMANDLINE for name in PYTHON_OPTIONS)
     with show_progress(f"reading {found.net}"), report_caffe_errors():
@@ -100,7 +102,7 @@ def classify(
         names = read_labels(found.labels) if found.labels else []
         files = find_pictures(found.pictures, ext)
         kind = CropPredictor if as_python else WholePredictor
-        predictor = kind(found.net, found.weights, read_mean(found.mean or None), **settings)
+        predictor = kind(found.net, found.weights, read_mean(found.mean or None), forks=(dialect, proto), **settings)
     if model_def is not None and not found.mean:
         warn(["no mean is subtracted: give --mean-file, as Caffe's own ilsvrc_2012_mean.npy"])
     answer_with(predictor, files, found, names, top, as_json, tells=model_def is not None)
@@ -155,9 +157,13 @@ def check_labels(predictor: Predictor, file: str, names: list[str], rows: Sequen
 
 
 def program_words(words: Sequence[str]) -> Words:
-    """NET WEIGHTS [MEAN] [LABELS] PICTURE...: a mean and labels are known by their endings."""
+    """NET WEIGHTS [MEAN] [LABELS] PICTURE...: a mean and labels are known by their endings.
+
+    An .npy that nothing follows holds pictures.
+    """
     net, weights, *rest = [*words, "", ""] if len(words) < 2 else words
-    mean = rest.pop(0) if rest and rest[0].endswith(MEAN_SUFFIXES) else ""
+    is_mean = bool(rest) and rest[0].endswith(MEAN_SUFFIXES) and (len(rest) > 1 or rest[0].endswith(".binaryproto"))
+    mean = rest.pop(0) if is_mean else ""
     labels = rest.pop(0) if rest and rest[0].endswith(".txt") else ""
     pictures = [word for word in rest if word]
     if not net or not weights or not pictures:

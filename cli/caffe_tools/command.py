@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from ..options import READING_OPTIONS, combine_options
 
 if TYPE_CHECKING:
     from ...runtime.preprocess import Array
@@ -59,6 +61,19 @@ def read_mean(path: str | None) -> Array | None:
     from ..pictures import parse_mean
 
     return parse_mean(path)
+
+
+def fork_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --dialect and --proto, as other commands have them."""
+    chosen = [option for option in READING_OPTIONS if option_name(option) in ("dialect", "proto")]
+    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = combine_options(*chosen)
+    return decorate(function)
+
+
+def option_name(option: Callable[..., Any]) -> str:
+    """The name of the parameter that a decorator adds."""
+    added: click.Parameter = option(lambda: None).__click_params__[0]
+    return added.name or ""
 
 
 @contextmanager

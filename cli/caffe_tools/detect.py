@@ -16,7 +16,7 @@ import click
 
 from ..files import OutputFile, keep_stdout_free, report_write_errors, require_writable, save_arrays
 from ..screen import show_progress, track_progress
-from .command import CaffeCommand, parse_numbers, read_mean, report_caffe_errors
+from .command import CaffeCommand, fork_options, parse_numbers, read_mean, report_caffe_errors
 
 if TYPE_CHECKING:
     from ...compiler.errors import CompileError
@@ -59,7 +59,7 @@ class Row:
     help="Pixels of the net's input, at each side, that show what is around a window.",
 )
 @click.option("--gpu", is_flag=True, help="Compute on the GPU.")
-@click.option("--dialect", metavar="[TYPE=]NAME", multiple=True, help="The fork of Caffe whose layers are meant.")
+@fork_options
 def detect(
     windows: str,
     out: str,
@@ -69,6 +69,7 @@ def detect(
     mean_file: str | None,
     gpu: bool,
     dialect: tuple[str, ...],
+    proto: str | None,
     **settings: Any,
 ) -> None:
     """Score the windows in WINDOWS.csv, whose columns are filename, ymin, xmin, ymax, xmax in pixels.
@@ -88,7 +89,7 @@ def detect(
         from ...compat.pycaffe.mode import device_mode
 
         rows = list(read_windows(windows))
-        with device_mode(gpu, dialect):
+        with device_mode(gpu, dialect, proto):
             swap = settings.pop("channel_swap")
             detector = Detector(model_def, pretrained_model, mean=read_mean(mean_file), **settings)
             channels = detector.blobs[detector.inputs[0]].channels
@@ -96,7 +97,7 @@ def detect(
                 detector.transformer.set_channel_swap(detector.inputs[0], swap or BGR)
                 detector.configure_crop(settings["context_pad"])
     groups, found = [[*group] for _, group in groupby(rows, lambda row: row.file)], list[Any]()
-    with report_caffe_errors(), device_mode(gpu, dialect):
+    with report_caffe_errors(), device_mode(gpu, dialect, proto):
         for group in track_progress(groups, f"scoring the windows of {windows}"):
             found += detector.detect_windows([(group[0].file, [row.edges for row in group])])
     save(out, rows, [one["prediction"].reshape(-1) for one in found])

@@ -12,7 +12,7 @@ import click
 from ..files import OutputFile, keep_stdout_free, report_write_errors, require_writable, save_array, save_arrays
 from ..options import PictureOptions, picture_options
 from ..screen import format_count, show_progress, track_progress, warn
-from .command import CaffeCommand, find_pictures
+from .command import CaffeCommand, find_pictures, fork_options
 
 if TYPE_CHECKING:
     from ...frontends.files.message import Message
@@ -32,7 +32,7 @@ SUFFIXES = (".npy", ".npz", ".h5")
 @click.argument("outs", metavar="FILE[,FILE]", type=OutputFile())
 @click.argument("words", metavar="[BATCHES] [CPU|GPU]", nargs=-1)
 @click.option("--pictures", "given", metavar="FILE|FOLDER|LIST.txt", multiple=True, help="Pictures, in this order.")
-@click.option("--dialect", metavar="[TYPE=]NAME", multiple=True, help="The fork of Caffe whose layers are meant.")
+@fork_options
 @picture_options
 def extract_features(
     weights: str,
@@ -42,6 +42,7 @@ def extract_features(
     words: tuple[str, ...],
     given: tuple[str, ...],
     dialect: tuple[str, ...],
+    proto: str | None,
     pictures: PictureOptions,
 ) -> None:
     """Compute blobs of NET for many pictures, and write them: an .npy for each blob, or one .npz or .h5 for all.
@@ -57,14 +58,14 @@ def extract_features(
     names, paths = blobs.split(","), outs.split(",")
     batches, gpu = read_words(words)
     check_outputs(names, paths)
-    require_writable(*paths, inputs=[weights, net, *given])
+    require_writable(*paths, inputs=[weights, net, *([proto] if proto else []), *given])
     with show_progress(f"compiling {net}"):
         from ...driver import Options, compile_net
         from ...runtime.plan import upper_bound
         from ...runtime.preprocess import picture_input
 
         made = compile_net(
-            net, weights, Options("cuda" if gpu else "cpu", outputs=tuple(names), dialects=tuple(dialect))
+            net, weights, Options("cuda" if gpu else "cpu", outputs=tuple(names), dialects=tuple(dialect), proto=proto)
         )
         warn(made.file.warnings)
         loaded = made.load()
@@ -72,7 +73,7 @@ def extract_features(
         name = picture_input({name: slot.dims for name, slot in slots.items()})
         if others := [other for other in slots if other != name]:
             raise click.UsageError(f'the net also takes "{others[0]}", and there are pictures alone: --help of `run`.')
-        files = find_listed(net, name, given)
+        files = find_listed(net, name, given, proto)
         size = max(upper_bound(slots[name].dims[0]), 1)
     chosen = list(islice(cycle(files), batches * size)) if batches else files
     rows = compute(loaded, name, [chosen[i : i + size] for i in range(0, len(chosen), size)], pictures)
@@ -110,15 +111,17 @@ def check_outputs(blobs: Sequence[str], paths: Sequence[str]) -> None:
             raise click.UsageError("HDF5 files need h5py: pip install cortado-caffe[hdf5]") from None
 
 
-def find_listed(net: str, name: str, given: Sequence[str]) -> list[Path]:
+def find_listed(net: str, name: str, given: Sequence[str], proto: str | None) -> list[Path]:
     """The pictures of --pictures, or of the ImageData layer that makes the input. UsageError if there are none."""
     if given:
         lists = {word: read_list(Path(word), Path()) for word in given if word.lower().endswith(".txt")}
         return [path for word in given for path in lists.get(word) or find_pictures([word])]
     from ...frontends.caffe.upgrade import upgrade_net
+    from ...frontends.files.fork_schema import schema_for
     from ...frontends.files.prototxt import read
 
-    layers = [layer for layer in upgrade_net(read(net), [])["layer"] if name in layer["top"] and not layer["bottom"]]
+    message = upgrade_net(read(net, schema_for(proto)), [])
+    layers = [layer for layer in message["layer"] if name in layer["top"] and not layer["bottom"]]
     if lists_found := [layer for layer in layers if layer["type"] == "ImageData"]:
         return read_image_data(lists_found[-1], Path(net).parent)
     maker = f' layer "{layers[0]["name"]}" ({layers[0]["type"]})' if layers else " input"

@@ -18,6 +18,7 @@ from ...runtime.pictures import open_picture
 from ...runtime.preprocess import Array, picture_shape, read_array
 from ..results import class_scores
 
+Forks = tuple[Sequence[str], str | None]  # --dialect, --proto
 CROPS = 10  # of each picture, where scores are averaged
 IMAGES_DIM, RAW_SCALE, BGR = (256, 256), 255.0, (2, 1, 0)  # the defaults of classify.py
 
@@ -30,9 +31,9 @@ class Predictor(ABC):
 
     pictures_at_once = 1
 
-    def __init__(self, net: str, weights: str, gpu: bool, dialect: Sequence[str], **settings: Any) -> None:
-        self.gpu, self.dialect = gpu, dialect
-        with device_mode(gpu, dialect):
+    def __init__(self, net: str, weights: str, gpu: bool, forks: Forks, **settings: Any) -> None:
+        self.gpu, self.forks = gpu, forks
+        with device_mode(gpu, *forks):
             self.net = Classifier(net, weights, **settings)
         if not self.net.inputs or not self.net.outputs:
             raise CompileError(f"{net}: the net has no input for pictures, or no output")
@@ -43,7 +44,7 @@ class Predictor(ABC):
     def predict(self, files: Sequence[Path]) -> list[tuple[str, Array]]:
         """The scores [classes] of each picture, with its name. CompileError if the output holds none."""
         pictures = [pair for file in files for pair in self.read(file)]
-        with device_mode(self.gpu, self.dialect):
+        with device_mode(self.gpu, *self.forks):
             scores = self.compute([picture for _, picture in pictures])
         rows = class_scores(scores)
         if rows is None:
@@ -68,8 +69,8 @@ class Predictor(ABC):
 class WholePredictor(Predictor):
     """As cpp_classification: the whole picture, stretched as by cv2.resize, minus the mean of each channel."""
 
-    def __init__(self, net: str, weights: str, mean: Array | None, gpu: bool, dialect: Sequence[str], **none: Any):
-        super().__init__(net, weights, gpu, dialect)
+    def __init__(self, net: str, weights: str, mean: Array | None, gpu: bool, forks: Forks, **none: Any):
+        super().__init__(net, weights, gpu, forks)
         self.pictures_at_once = max(self.batch, 1)
         self.means = np.zeros(self.channels, np.float32)
         if mean is not None:
@@ -100,7 +101,7 @@ class CropPredictor(Predictor):
         weights: str,
         mean: Array | None,
         gpu: bool,
-        dialect: Sequence[str],
+        forks: Forks,
         oversample: bool | None,
         images_dim: tuple[int, int] | None,
         input_scale: float | None,
@@ -111,7 +112,7 @@ class CropPredictor(Predictor):
             net,
             weights,
             gpu,
-            dialect,
+            forks,
             image_dims=images_dim or IMAGES_DIM,
             mean=mean,
             input_scale=input_scale,

@@ -10,7 +10,7 @@ import click
 
 from ..options import TARGETS
 from ..screen import is_terminal, show_progress, warn
-from .command import CaffeCommand
+from .command import CaffeCommand, fork_options
 
 if TYPE_CHECKING:
     from ...compat.live_net import LiveNet
@@ -30,6 +30,7 @@ NAME_WIDTH = 10  # of a layer's name, as Caffe pads it
 @click.option("--level", type=int, default=0, help="Use layers of this level.")
 @click.option("--target", default="cpu", show_default=True, help=f"Compile for {', '.join(TARGETS)}.")
 @click.option("--gpu", metavar="ID", help="Refused: a GPU's launches are timed by NVIDIA's tools.")
+@fork_options
 @click.option("--json", "as_json", is_flag=True, help="Print the times as JSON.")
 def time(
     net: str | None,
@@ -42,6 +43,8 @@ def time(
     level: int,
     target: str,
     gpu: str | None,
+    dialect: tuple[str, ...],
+    proto: str | None,
     as_json: bool,
 ) -> None:
     """Run NET and print the average time of each layer, and of the whole.
@@ -67,6 +70,8 @@ def time(
             level=level,
             stages=stages,
             target=target,
+            dialect=dialect,
+            proto=proto,
             warn=lambda sentence: warn([sentence]),
         )
         live.shapes({})

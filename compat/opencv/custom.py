@@ -14,6 +14,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from threading import RLock
 from typing import Any
@@ -27,7 +28,6 @@ from ...frontends.caffe.message_builder import replace_fields
 from ...frontends.caffe.register import register_layer, unregister_layer
 from ...frontends.caffe.upgrade import upgrade_net
 from ...frontends.files.message import Message
-from ...frontends.files.schema import field_types
 from ...frontends.files.textformat import FieldSyntax, MessageBlock, Scalar
 from ..live_weights import LiveWeights
 
@@ -93,7 +93,7 @@ def substitute_layer(layer: Message, weights: LiveWeights, owner: object) -> Mes
     weakref.finalize(owner, unregister_layer, type)
     dropped: dict[str, tuple[str, ...]] = {field: () for field in layer.written if field not in KEPT}
     made = replace_fields(layer, **dropped | {"type": (type,)})
-    return Message(made.type, made.loc, made.text, made.values, made.places)  # without unknown fields
+    return replace(made, unknown=())
 
 
 def read_params(layer: Message) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def flatten(message: Message) -> dict[str, Any]:
                 found.update(flatten(each))
             continue
         values = tuple(map(plain, message.values[name]))
-        is_list = field_types(message.type)[name].repeated and len(values) > 1
+        is_list = message.field_types[name].repeated and len(values) > 1
         found[name] = values if is_list else values[0]
     for unknown in message.unknown:
         found.update(flatten_syntax(unknown.field))

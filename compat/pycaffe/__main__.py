@@ -19,6 +19,11 @@ def choose_dialects(context: click.Context, option: click.Parameter, dialects: t
     MODE.dialects = dialects
 
 
+def choose_proto(context: click.Context, option: click.Parameter, proto: str | None) -> None:
+    """Take a fork's schema."""
+    MODE.proto = proto
+
+
 command = script_command("python -m cortado.compat.pycaffe", HELP, install)
 
 
@@ -38,6 +43,16 @@ command.params.insert(
         expose_value=False,
         callback=choose_dialects,
         help="The fork of Caffe whose layers are meant where forks differ, as `cortado compile` takes it.",
+    ),
+)
+command.params.insert(
+    0,
+    click.Option(
+        ["--proto"],
+        metavar="CAFFE.proto",
+        expose_value=False,
+        callback=choose_proto,
+        help="Read the nets' files with the fields, numbers and defaults of this fork's caffe.proto.",
     ),
 )
 

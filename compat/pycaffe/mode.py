@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -13,10 +14,14 @@ from .errors import warn
 
 @dataclass
 class Mode:
-    """The settings of the process. `dialects` are the forks whose layers are meant, as `compile` takes them."""
+    """The settings of the process.
+
+    `dialects` are the forks whose layers are meant, and `proto` is the caffe.proto of one, as `compile` takes them.
+    """
 
     target: str = "cpu"
     dialects: Sequence[str] = ()
+    proto: str | Path | None = None
     has_warned: bool = False
     trusts_layers: bool = False
 
@@ -49,12 +54,12 @@ def set_random_seed(seed: int) -> None:
 
 
 @contextmanager
-def device_mode(gpu: bool, dialects: Sequence[str] = ()) -> Iterator[None]:
-    """Run nets on the GPU, or on the CPU, and mean the layers of these forks, until the block ends."""
-    before = MODE.target, MODE.dialects
+def device_mode(gpu: bool, dialects: Sequence[str], proto: str | None) -> Iterator[None]:
+    """Run nets on the GPU, or on the CPU, and mean the layers and files of these forks, until the block ends."""
+    before = MODE.target, MODE.dialects, MODE.proto
     try:
         set_mode_gpu() if gpu else set_mode_cpu()
-        MODE.dialects = dialects
+        MODE.dialects, MODE.proto = dialects, proto
         yield
     finally:
-        MODE.target, MODE.dialects = before
+        MODE.target, MODE.dialects, MODE.proto = before

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ...frontends.caffe.weights import FileWeights, read_weights
+from ...frontends.files.fork_schema import layout_for
 from ..live_net import LiveNet
 from .blob import Array
 from .dummy_data import DummyFillers
@@ -19,7 +21,7 @@ from .net_blobs import NetBlobs
 from .net_parts import NetParts
 from .python_layers import run_python_layers
 from .splits import insert_splits
-from .weight_files import copy_weights, save_hdf5, save_weights, share_weights, write_stored
+from .weight_files import save_hdf5, save_weights, share_weights, write_stored
 
 PHASES = ("TRAIN", "TEST")
 RANGE_ADVICE = (
@@ -32,8 +34,9 @@ class CaffeNet(NetParts):
     """`caffe.Net(prototxt, phase, weights=caffemodel)`, or `caffe.Net(prototxt, caffemodel, phase)`.
 
     Keywords are `network_file`, `phase` (0 is TRAIN, 1 TEST), `level`, `stages`, `weights`, and cortado's `dialect`:
-    the fork whose layers are meant where forks differ. Layers without weights have what Caffe's fillers make; a
-    CaffeWarning names them if there is a file of weights. CaffeError if a file cannot be read, or the net is refused.
+    the fork whose layers are meant where forks differ, and `proto`: a fork's caffe.proto. Layers without weights have
+    what Caffe's fillers make; a CaffeWarning names them if there is a file of weights. CaffeError if a file cannot be
+    read, or the net is refused.
     """
 
     def __init__(self, network_file: str | Path, *settings: Any, **named: Any) -> None:
@@ -57,7 +60,9 @@ class CaffeNet(NetParts):
         stages: Sequence[str] | None = None,
         weights: str | Path | None = None,
         dialect: str | Sequence[str] = (),
+        proto: str | Path | None = None,
     ) -> None:
+        self._proto = proto or MODE.proto
         for path in (network_file, weights):
             if path is not None and not Path(path).exists():
                 raise CaffeError(f"Could not open file {path}")
@@ -70,6 +75,7 @@ class CaffeNet(NetParts):
                 stages=stages or (),
                 target=MODE.target,
                 dialect=dialect or MODE.dialects,
+                proto=self._proto,
                 warn=warn,
             )
             self._python = run_python_layers(self._live, self)
@@ -180,7 +186,8 @@ class CaffeNet(NetParts):
     def copy_from(self, weights: str | Path) -> None:
         """Take the learnt blobs of the layers of the same names from a file. CaffeError if one does not fit."""
         with caffe_errors():
-            copy_weights(weights, {name: [blob.data for blob in vec] for name, vec in self.params.items()})
+            params = {name: [blob.data for blob in vec] for name, vec in self.params.items()}
+            write_stored(FileWeights(read_weights(weights, layout_for(self._proto)), str(weights)), params)
 
     load_hdf5 = copy_from
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...compiler.errors import CompileError
-from ...frontends.caffe.weights import FileWeights, MissingBlob, read_weights
+from ...frontends.caffe.weights import FileWeights, MissingBlob
 from ...frontends.files import caffemodel_writer
 from ...frontends.files.message import Message
 from ...frontends.files.protobuf import to_protobuf
@@ -22,16 +22,11 @@ from .splits import ListedLayer
 WRITTEN_APART = ("name", "type", "bottom", "top", "blobs")  # by the writer, which knows Split layers and arrays
 
 
-def copy_weights(path: str | Path, params: Mapping[str, Sequence[Array]]) -> None:
+def write_stored(stored: FileWeights, params: Mapping[str, Sequence[Array]]) -> None:
     """Write a file's blobs into the arrays of the layers of the same names; the file's other layers are passed over.
 
-    CompileError if the file cannot be read, or a layer has other blobs there; then nothing is written.
+    CompileError if a layer has other blobs there; then nothing is written.
     """
-    write_stored(FileWeights(read_weights(path), str(path)), params)
-
-
-def write_stored(stored: FileWeights, params: Mapping[str, Sequence[Array]]) -> None:
-    """The same of a file that is read."""
     found = []
     for name, arrays in params.items():
         count = stored.count(name)

@@ -20,6 +20,7 @@ from ...frontends.caffe.weights import WeightSource, open_weights
 from ...frontends.files.message import Message
 from ...passes import Context, run
 from ..exporter import ExportRequest
+from .caffe_fields import to_caffe_fields
 from .current_format import CaffeFile, clean, to_current_format
 from .folded_graph import FOLDING
 from .folding import FoldedNet, fold_layers
@@ -69,7 +70,7 @@ def refuse_unknown_sizes(shapes: Mapping[str, Sequence[int | str]]) -> None:
 def read_layers(request: ExportRequest, dialects: Dialects, warnings: list[str]) -> NetLayers:
     """The layers of the net. CompileError tells all that is wrong with its files."""
     options = request.options
-    message, weights = read_message(request.net, request.weights, options.outputs)
+    message, weights = read_message(request.net, request.weights, options.outputs, options.proto)
     return import_selected(message, open_weights(weights), options, dialects, warnings.append)
 
 
@@ -78,7 +79,7 @@ def read_part(request: ExportRequest, dialects: Dialects, warnings: list[str]) -
     options = request.options
     later = {name: shape for name, shape in options.shapes.items() if name in options.start_at}
     first = {name: shape for name, shape in options.shapes.items() if name not in later}
-    message, weights = read_message(request.net, request.weights, options.outputs)
+    message, weights = read_message(request.net, request.weights, options.outputs, options.proto)
     source = open_weights(weights)
     whole = import_selected(message, source, replace(options, shapes=first), dialects, warnings.append)
     part, wanted = cut_net(whole, list(dict.fromkeys(options.start_at)))
@@ -95,8 +96,8 @@ def read_part(request: ExportRequest, dialects: Dialects, warnings: list[str]) -
 def import_selected(
     message: Message, source: WeightSource, options: Options, dialects: Dialects, warn: Warn
 ) -> NetLayers:
-    """The layers that these options select."""
-    return import_net_layers(
+    """The layers that these options select, in Caffe's fields."""
+    net = import_net_layers(
         message,
         source,
         state=State(options.phase, options.level, frozenset(options.stages)),
@@ -106,6 +107,7 @@ def import_selected(
         dialects=dialects,
         warn=warn,
     )
+    return to_caffe_fields(net)
 
 
 def convert_graph(request: ExportRequest) -> Conversion:

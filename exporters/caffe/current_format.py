@@ -15,9 +15,9 @@ from ...frontends.caffe.layer_types import LAYERS
 from ...frontends.caffe.net_layers import NetLayer, NetLayers
 from ...frontends.caffe.unused_fields import PRECISION, has_no_effect
 from ...frontends.files.message import Message
+from ...frontends.files.protobuf import field_number
 from ...frontends.files.prototxt_writer import show_message
 from ...frontends.files.scalars import FORKS_NUMBERS
-from ...frontends.files.schema import descriptor
 from ...version import VERSION
 
 LEFT_OUT = ("layers", "state", "input", "input_dim", "input_shape")  # of the net: said by its layers
@@ -48,7 +48,7 @@ class CaffeFile:
     def text(self) -> str:
         """The prototxt."""
         whole = {**self.settings.values, "layer": tuple(layer.message for layer in self.layers)}
-        message = Message("NetParameter", self.settings.loc, "", whole)
+        message = Message("NetParameter", self.settings.loc, "", whole, schema=self.settings.schema)
         return f"# written by cortado {VERSION}\n{show_message(message)}"
 
 
@@ -137,14 +137,14 @@ def clean_layer(layer: Message) -> Message:
 def replace_values(message: Message, values: Mapping[str, Any]) -> Message:
     """A message with other fields, at the same place in the text."""
     places = {name: found for name, found in message.places.items() if name in values}
-    return Message(message.type, message.loc, message.text, dict(values), places)
+    return Message(message.type, message.loc, message.text, dict(values), places, schema=message.schema)
 
 
 def clean_fields(message: Message, values: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
     """Of these fields of a message of Caffe's own, all but those of forks that have no effect and no layer reads."""
-    known, kept = descriptor(message.type).fields_by_name, dict[str, tuple[Any, ...]]()
+    kept = dict[str, tuple[Any, ...]]()
     for name, found in values.items():
-        is_forks = known[name].number >= FORKS_NUMBERS
+        is_forks = field_number(message, name) >= FORKS_NUMBERS
         if is_forks and not message.was_read(name) and (name in PRECISION or has_no_effect(message, name)):
             continue
         inner = () if is_forks else message.submessages(name)

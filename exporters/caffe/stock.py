@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from ...frontends.files.generations import V1_TYPES
 from ...frontends.files.message import Message
+from ...frontends.files.protobuf import field_number
 from ...frontends.files.scalars import FORKS_NUMBERS
-from ...frontends.files.schema import descriptor, field_types
 from .current_format import CaffeFile
 
 STOCK_TYPES = {  # those of 2014, and those that came later (BVLC/caffe, src/caffe/layers, master)
@@ -33,9 +33,9 @@ def describe_foreign(made: CaffeFile) -> list[str]:
 
 def foreign_fields(message: Message) -> Iterator[str]:
     """The fields, and values of enums, that are a fork's."""
-    known = field_types(message.type)
+    known = message.field_types
     for name, values in message.values.items():
-        number = descriptor(message.type).fields_by_name[name].number
+        number = field_number(message, name)
         if number >= FORKS_NUMBERS or (message.type == "LayerParameter" and number in SSD_NUMBERS):
             yield f"field {name} of {message.type}"
             continue

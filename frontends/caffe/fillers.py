@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from ..files.message import Message
-from ..files.schema import field_types
 from .layer import Layer
 
 # The settings that hold a blob's filler by its role, and the constant that Caffe fills in without one.
@@ -43,7 +42,7 @@ def fill(layer: Layer, index: int, shape: tuple[int, ...], role: str) -> tuple[t
     A layer is filled only if the filler of its first blob is written.
     """
     name, default = FILLERS_BY_TYPE.get((layer.type, role)) or FILLERS.get(role, ("", 0.0))
-    if layer.layer_type.param is None or name not in field_types(layer.param.type):
+    if layer.layer_type.param is None or name not in layer.param.field_types:
         raise InexactFiller("")
     if name not in layer.param:
         if index == 0:

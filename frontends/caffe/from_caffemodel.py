@@ -20,8 +20,9 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from ...compiler.errors import CompileError, raise_all
 from ..files import prototxt, wire
 from ..files.caffemodel import COPY_AGAIN, LAST_COMMON_FIELD, LayerBlobs, Weights
+from ..files.fork_schema import ForkSchema
 from ..files.message import Message
-from ..files.schema import descriptor, message_class
+from ..files.schema import CAFFE, descriptor, message_class
 from . import data_layers as data_layers
 from .reachability import LayerEdges, reaching
 
@@ -79,47 +80,57 @@ RENUMBERED_SETTINGS = {
     ("Pooling3D", 266): SYNOPSYS_POOLING,
 }
 LAST_GENERIC_FIELD = 101  # up to this number fields belong to all layer types, in every fork (but for the 45 above)
-PROTOTXT_ADVICE = "Give the prototxt that it was trained or deployed with: cortado compile net.prototxt net.caffemodel."
+PROTOTXT_ADVICE = (
+    "Give the prototxt that it was trained or deployed with: cortado compile net.prototxt net.caffemodel. "
+    "Or give the fork's own caffe.proto: --proto caffe.proto."
+)
+FORK_ADVICE = "Give the caffe.proto of the very program that wrote the file."
 
 
-def read_net(weights: Weights, path: str | Path, outputs: Sequence[str] = ()) -> Message:
+def read_net(
+    weights: Weights, path: str | Path, outputs: Sequence[str] = (), fork: ForkSchema | None = None
+) -> Message:
     """The NetParameter that a caffemodel describes, reduced to the layers that `outputs` depend on if there are any.
 
-    Raises CompileErrors for all settings in it whose meaning is ambiguous.
+    With a `fork`, the settings have the numbers of its caffe.proto. Raises CompileErrors for all settings in the file
+    whose meaning is ambiguous.
     """
     errors: list[CompileError] = []
-    whole = message_class("NetParameter")()
+    whole = (fork.own if fork else CAFFE).message_class("NetParameter")()
     try:
         whole.MergeFromString(weights.settings)
     except DecodeError:
         raise CompileError(f"{path}: the net's settings are damaged", advice=COPY_AGAIN) from None
-    errors.extend(find_unknown_fields(whole, "the net", path))
+    errors.extend(find_unknown_fields(whole, "the net", path, fork))
     edges = [LayerEdges(layer.type, layer.bottoms, layer.tops) for layer in weights.layers]
     for layer, needed in zip(weights.layers, reaching(edges, outputs), strict=True):
         if not needed:
             continue
         try:
-            part = parse_settings(layer, path)
+            part = parse_settings(layer, path, fork)
         except CompileError as e:
             errors.append(e)
             continue
         if layer.type not in data_layers.DATA_LAYERS:
-            errors.extend(find_unknown_fields(part, f'layer "{layer.name}" ({layer.type})', path))
+            errors.extend(find_unknown_fields(part, f'layer "{layer.name}" ({layer.type})', path, fork))
         field: Any = getattr(whole, "layer" if layer.schema == "LayerParameter" else "layers")
         field.append(part)
     raise_all(errors)
     drop_rules(whole)
-    return prototxt.parse(text_format.MessageToString(whole), f"{path} as text")
+    return prototxt.parse(text_format.MessageToString(whole), f"{path} as text", schema=fork or CAFFE)
 
 
-def parse_settings(layer: LayerBlobs, path: str | Path) -> Protobuf:
-    """Parse a layer's settings, with field numbers above 146 mapped to our schema's. CompileError if damaged."""
-    message = message_class(layer.schema)()
+def parse_settings(layer: LayerBlobs, path: str | Path, fork: ForkSchema | None) -> Protobuf:
+    """Parse a layer's settings, with field numbers above 146 mapped to our schema's. CompileError if damaged.
+
+    Those of a fork whose caffe.proto is given are parsed as they are.
+    """
+    message = fork.layer_class(layer.schema)() if fork else message_class(layer.schema)()
     try:
-        message.MergeFromString(renumber_settings(layer, path))
+        message.MergeFromString(layer.settings if fork else renumber_settings(layer, path))
     except (DecodeError, wire.Damaged):
         raise CompileError(f'{path}: layer "{layer.name}": its settings are damaged', advice=COPY_AGAIN) from None
-    if layer.schema == "LayerParameter":
+    if layer.schema == "LayerParameter" and "phase" in message.DESCRIPTOR.fields_by_name:
         message.ClearField("phase")  # Caffe stores the phase in which it wrote the file
     return message
 
@@ -154,23 +165,36 @@ def renumber_fields(data: memoryview, numbers: Mapping[int, int]) -> bytes:
     return bytes(result)
 
 
-def find_unknown_fields(message: Protobuf, label: str, path: str | Path) -> Iterator[CompileError]:
+def find_unknown_fields(
+    message: Protobuf, label: str, path: str | Path, fork: ForkSchema | None = None
+) -> Iterator[CompileError]:
     """Yield an error for each field, at any depth, that the schema lacks: another fork wrote the file."""
     fields: Any = UnknownFieldSet(message)
     for field in fields:
         type = message.DESCRIPTOR.name
-        sentence = f"{path}: {label}: field {field.field_number} of {type} is not Caffe's but a fork's"
-        yield CompileError(sentence, advice=PROTOTXT_ADVICE)
+        number = f"field {field.field_number} of {type}"
+        known = f"{number} is not in {fork.name}" if fork else f"{number} is not Caffe's but a fork's"
+        yield CompileError(f"{path}: {label}: {known}", advice=FORK_ADVICE if fork else PROTOTXT_ADVICE)
     for described, value in message.ListFields():
         if described.message_type is not None:
             for inner in value if described.is_repeated else (value,):
-                yield from find_unknown_fields(inner, label, path)
+                yield from find_unknown_fields(inner, label, path, fork)
 
 
 def drop_rules(net: Any) -> None:
     """Drop include and exclude rules unless one includes phase TEST: a snapshot holds the layers of TRAIN only."""
-    layers = [*net.layer, *net.layers]
-    if not any(rule.phase == 1 and rule.HasField("phase") for layer in layers for rule in layer.include):
+    known = net.DESCRIPTOR.fields_by_name
+    every = [layer for name in ("layer", "layers") if name in known for layer in getattr(net, name)]
+    layers = [layer for layer in every if "include" in layer.DESCRIPTOR.fields_by_name]
+    if not any(is_for_test(rule) for layer in layers for rule in layer.include):
         for layer in layers:
             layer.ClearField("include")
             layer.ClearField("exclude")
+
+
+def is_for_test(rule: Any) -> bool:
+    """True if a rule names phase TEST."""
+    phase = rule.DESCRIPTOR.fields_by_name.get("phase")
+    if phase is None or phase.enum_type is None or not rule.HasField("phase"):
+        return False
+    return bool(phase.enum_type.values_by_number[rule.phase].name == "TEST")

@@ -14,7 +14,7 @@ from ...compiler.ir import Constant, Value
 from ...compiler.limits import MAX_CONSTANT_ELEMENTS, MAX_ELEMENTS, show_type, size_fault
 from ...compiler.op import Op
 from ...compiler.types import Dim, TensorType
-from ..files.message import Message
+from ..files.message import FieldConflict, Message
 from .layer_types import LAYERS as LAYERS
 from .layer_types import MANY as MANY
 from .layer_types import LayerType as LayerType
@@ -63,6 +63,8 @@ class Layer:
         """Call the layer's function. CompileError, also where an operator does not accept its attributes."""
         try:
             return self.layer_type.function(self, *self.bottoms)
+        except FieldConflict as e:
+            raise CompileError(f"{self.label}: {e.message}", e.loc, e.text, e.advice) from None
         except ValueError as e:  # about an operator's attributes; errors about operands are caught by Layer.emit
             raise self.fault(str(e)) from None
         except ArithmeticError:

@@ -6,7 +6,6 @@ from typing import Any
 
 from ...compiler.errors import Loc
 from ..files.message import Message
-from ..files.schema import field_types
 
 
 class MessageBuilder:
@@ -27,7 +26,7 @@ class MessageBuilder:
     def add(self, name: str, values: tuple[Any, ...], places: tuple[Loc, ...] = ()) -> None:
         """Append values to a repeated field; a singular field is set to the last value."""
         places = places or (self.like.loc,) * len(values)
-        if field_types(self.type)[name].repeated:
+        if self.like.schema.field_types(self.type)[name].repeated:
             values, places = self.values.get(name, ()) + values, self.places.get(name, ()) + places
         else:
             values, places = values[-1:], places[-1:]
@@ -35,7 +34,9 @@ class MessageBuilder:
 
     def build(self) -> Message:
         """The finished message."""
-        return Message(self.type, self.like.loc, self.like.text, self.values, self.places, self.unknown)
+        schema = self.like.schema
+        values = {**schema.given(self.type), **self.values}
+        return Message(self.type, self.like.loc, self.like.text, values, self.places, self.unknown, schema)
 
 
 def replace_fields(message: Message, **fields: tuple[Any, ...]) -> Message:

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from ..files.message import Message
-from ..files.schema import field_types
 from .fillers import FILLERS_BY_TYPE, bilinear
 from .layer import Layer
 
@@ -43,7 +42,7 @@ class CaffeFiller:
 def filler_of(layer: Layer, role: str) -> tuple[str, float]:
     """The setting that holds the filler of a blob by its role, or "", and the constant that Caffe has without one."""
     param = layer.layer_type.param
-    known = field_types(layer.param.type) if param else {}
+    known = layer.param.field_types if param else {}
     name, default = FILLERS_BY_TYPE.get((layer.type, role)) or (f"{role.partition('_')[0]}_filler", 0.0)
     return (name, default) if name in known else ("", default)
 

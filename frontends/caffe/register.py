@@ -77,10 +77,10 @@ def shape_of_first(settings: Mapping[str, Any], first: Shape, *others: Shape) ->
 
 def to_dict(message: Message) -> dict[str, Any]:
     """All settings of a message as a dict, with Caffe's defaults for missing ones; nested messages as dicts."""
-    enums = {name: kind for name, kind in field_types(message.type).items() if kind.type == "enum"}
+    enums = {name: kind for name, kind in message.field_types.items() if kind.type == "enum"}
     for name, kind in enums.items():  # the function gets any value
         message.choice(name, dict.fromkeys(kind.numbers), message.type)
-    return {name: to_plain(message[name]) for name in field_types(message.type)}
+    return {name: to_plain(message[name]) for name in message.field_types}
 
 
 def to_plain(value: Any) -> Any:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from ...compiler.errors import CompileError
 from ..files.message import Message
-from ..files.schema import field_types
 
 # Messages about reading and preprocessing data: the caller feeds data that is ready.
 DATA_MESSAGES = {
@@ -115,7 +114,7 @@ def find_unread_settings(settings: Message, label: str) -> Iterator[UnusedField]
 
 def has_no_effect(message: Message, field: str) -> bool:
     """True for a field that does not affect inference: for training or data, an engine, or set to its default."""
-    field_type = field_types(message.type)[field]
+    field_type = message.field_types[field]
     if message.type in DATA_MESSAGES or field_type.message in DATA_MESSAGES:
         return True
     if field_type.message == "FillerParameter":
@@ -128,7 +127,10 @@ def has_no_effect(message: Message, field: str) -> bool:
 def unsupported_field_error(message: Message, field: str, label: str) -> CompileError:
     """The error for a field that cortado does not support."""
     advice = "If it does not affect the result, remove it, or be lenient: then it is ignored with a warning."
-    value = f": {message[field]}" if field_types(message.type)[field].type == "enum" else ""
+    kind = message.field_types[field]
+    if kind.conflict:
+        return message.fault(f"{label}: {field} of {message.type} {kind.conflict}", field, advice)
+    value = f": {message[field]}" if kind.type == "enum" else ""
     return message.fault(f"{label}: cortado does not compute {field}{value} of {message.type}", field, advice)
 
 

@@ -40,6 +40,9 @@ UNCHANGED_FIELDS = (
 )  # fields with new numbers only
 
 
+REWRITTEN_FIELDS = ("type", "param", "blob_share_mode", "blobs_lr", "weight_decay")
+
+
 def upgrade_net(net: Message, dropped: list[CompileError]) -> Message:
     """Upgrade a V0 or V1 NetParameter to one with `layer` only. A current one is returned unchanged.
 
@@ -75,7 +78,7 @@ def upgrade_v1_layer(layer: Message) -> Message:
             draft.add(
                 videos, (retyped(layer[field], field_types("LayerParameter")[videos].message),), (layer.loc_of(field),)
             )
-        elif field.endswith("_param"):
+        elif field not in (*UNCHANGED_FIELDS, *REWRITTEN_FIELDS):
             draft.copy(layer, field)
     return draft.build()
 
@@ -84,7 +87,7 @@ def retyped(settings: Message, type: str) -> Message:
     """The settings as a message of another type. CompileError for a field that this one lacks."""
     draft = MessageBuilder(type, settings)
     for field in settings.written:
-        if field not in field_types(type):
+        if field not in settings.schema.field_types(type):
             raise settings.fault(f"Caffe has no field {field} in {type}", field, "Remove it.")
         draft.copy(settings, field)
     return draft.build()
@@ -99,7 +102,7 @@ def param_specs(layer: Message) -> tuple[Message, ...]:
             new: (layer.loc_of(old, i),) for old, new in lists.items() if i < len(layer[old])
         }
         values = {new: (layer[old][i],) for old, new in lists.items() if i < len(layer[old])}
-        specs.append(Message("ParamSpec", first_loc(places), layer.text, values, places))
+        specs.append(Message("ParamSpec", first_loc(places), layer.text, values, places, schema=layer.schema))
     return tuple(specs)
 
 

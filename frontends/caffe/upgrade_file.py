@@ -52,7 +52,7 @@ def upgrade_inputs(net: Message) -> Message:
     """
     names, dims = net["input"], net["input_dim"]
     shapes = net["input_shape"] or tuple(
-        Message("BlobShape", net.loc_of("input_dim", i), net.text, {"dim": dims[i : i + 4]})
+        Message("BlobShape", net.loc_of("input_dim", i), net.text, {"dim": dims[i : i + 4]}, schema=net.schema)
         for i in range(0, len(dims) - 3, 4)
     )
     if not net["input_shape"] and not dims:
@@ -61,8 +61,8 @@ def upgrade_inputs(net: Message) -> Message:
         advice = "Each input has an input_shape, or four input_dim."
         raise net.fault(f"there are {len(names)} inputs, and sizes of {len(shapes)}", "input", advice)
     loc = net.loc_of("input")
-    settings = Message("InputParameter", loc, net.text, {"shape": tuple(shapes[: len(names)])})
-    layer = MessageBuilder("LayerParameter", Message("LayerParameter", loc, net.text))
+    settings = Message("InputParameter", loc, net.text, {"shape": tuple(shapes[: len(names)])}, schema=net.schema)
+    layer = MessageBuilder("LayerParameter", Message("LayerParameter", loc, net.text, schema=net.schema))
     layer.add("name", ("input",))
     layer.add("type", ("Input",))
     layer.copy(net, "input", "top")

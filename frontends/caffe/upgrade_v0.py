@@ -136,4 +136,4 @@ def upgrade_v0_layer(layer: Message, dropped: list[CompileError]) -> Message:
 
 def empty_like(message: Message) -> Message:
     """An empty message of the same type, location and text."""
-    return Message(message.type, message.loc, message.text)
+    return message.empty(message.type)

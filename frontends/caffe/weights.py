@@ -16,11 +16,11 @@ import torch
 
 from ..files import hdf5
 from ..files.caffemodel import Blob, LayerBlobs, Weights, read
+from ..files.caffemodel_layout import CaffemodelLayout
 from ..files.file_types import refuse_library
 
 Shape = tuple[int, ...]
 Fill = Callable[[str, str, int, Shape], np.ndarray]
-WeightsGiven = str | Path | Fill | Weights | None
 WRONG_FILE_ADVICE = "Is it the caffemodel of this very prototxt? bias_term and the like have to agree."
 
 
@@ -114,7 +114,8 @@ class FileWeights:
             advice = "Is it the caffemodel of this very prototxt?"
             sentence = f"blob {index} is {list(blob.shape)} in {self.file}, and the net needs {list(shape)}"
             raise MissingBlob(sentence, advice)
-        return torch.from_numpy(np.asarray(blob.data)).reshape(shape).to(torch.float32)
+        data = np.ascontiguousarray(blob.data)  # numbers that are not packed lie apart
+        return torch.from_numpy(data).reshape(shape).to(torch.float32)
 
     def count(self, layer: str) -> int | None:
         stored = self.layers.get(layer)
@@ -141,15 +142,24 @@ class FileWeights:
         return f"It has weights for {listed or 'no layer'}. Give the caffemodel that belongs to this prototxt."
 
 
+WeightsGiven = str | Path | Fill | Weights | FileWeights | None
+
+
 def has_shape(blob: Blob, shape: Shape) -> bool:
     """True if the shapes agree (Blob::ShapeEquals): a legacy one (4-D; 5-D in C3D) may have extra leading ones."""
     missing = len(blob.shape) - len(shape) if blob.legacy else 0
     return (1,) * missing + shape == tuple(blob.shape)
 
 
-def read_weights(path: str | Path) -> Weights:
-    """The weights of a .caffemodel or .h5 file. CompileError if it is bad."""
-    return hdf5.read(path) if hdf5.is_hdf5(path) else read(path)
+def read_weights(path: str | Path, layout: CaffemodelLayout | None = None) -> Weights:
+    """The weights of a .caffemodel, with Caffe's numbers or another `layout`, or .h5. CompileError if it is bad."""
+    return hdf5.read(path) if hdf5.is_hdf5(path) else read(path, layout)
+
+
+def open_file(path: str | Path, layout: CaffemodelLayout | None = None) -> FileWeights:
+    """The source for a file of weights. Errors are those of `read_weights`; a library is refused by name."""
+    refuse_library(path)
+    return FileWeights(read_weights(path, layout), str(path))
 
 
 def open_weights(weights: WeightsGiven) -> WeightSource:
@@ -157,8 +167,9 @@ def open_weights(weights: WeightsGiven) -> WeightSource:
     if weights is None:
         return NoWeights()
     if isinstance(weights, str | Path):
-        refuse_library(weights)
-        return FileWeights(read_weights(weights), str(weights))
+        return open_file(weights)
+    if isinstance(weights, FileWeights):
+        return weights
     if isinstance(weights, Weights):
         return FileWeights(weights, "the caffemodel")
     return FunctionWeights(weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -62,8 +62,8 @@ class Blob:
         return f"Blob({self.shape}{', legacy' * self.legacy}{', missing' * self.is_missing})"
 
 
-def parse_blob(data: memoryview, start: int, stop: int) -> Blob:
-    """Parse the BlobProto in `data[start:stop]`.
+def parse_blob(data: memoryview, start: int, stop: int, numbers: Mapping[int, int] | None = None) -> Blob:
+    """Parse the BlobProto in `data[start:stop]`; `numbers` has Caffe's for each of a fork's, if they are a fork's.
 
     Raises wire.Damaged if the bytes are no message, BadBlob if shape or data are invalid or do not fit each other.
     """
@@ -75,14 +75,14 @@ def parse_blob(data: memoryview, start: int, stop: int) -> Blob:
     raw: wire.WireField | None = None
     raw_type = 1
     for field in read_fields(data, start, stop):
-        match field.number, field.wire_type:
+        match field.number if numbers is None else numbers.get(field.number, 0), field.wire_type:
             case (1 | 2 | 3 | 4 | 5) as axis, wire.VARINT:
                 legacy[axis] = wire.to_int64(field.value)
             case 7, wire.BYTES:
                 shape.extend(islice(read_dims(data, field), MAX_AXES + 1))
             case 5, _:
                 floats.append(view_numbers(data, field, "<f4"))
-            case 6, wire.BYTES:
+            case 6, wire.BYTES | wire.FLOAT:
                 diffs.append(view_numbers(data, field, "<f4"))
             case 8, _:
                 doubles.append(view_numbers(data, field, "<f8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from ...compiler.errors import CompileError
 from ...compiler.limits import MAX_NODES
 from . import wire
 from .blobs import Array, BadBlob, Blob, parse_blob
+from .caffemodel_layout import CaffemodelLayout, LayerFieldNumbers, caffe_layout
 from .caffemodel_writer import WrittenLayer, write
 from .file_sniffing import not_caffemodel_error
 from .mapping import MappedFile, map_file
-from .schema import field_types, message_class
+from .schema import message_class
 
 __all__ = ["Blob", "LayerBlobs", "Weights", "WrittenLayer", "parse", "read", "read_blob", "read_mean", "write"]
 
@@ -23,25 +25,6 @@ MAX_BLOBS = 1_000  # of a layer: those of Caffe have up to 9
 COPY_AGAIN = "Download or copy the file again; a snapshot may also have been cut off when the disk was full."
 
 
-@dataclass(frozen=True, slots=True)
-class LayerFieldNumbers:
-    """The field numbers of a layer message of one format generation, as in caffe.proto."""
-
-    message: str
-    name: int
-    type: int
-    bottom: int
-    top: int
-    blobs: int
-
-
-LAYER_FIELDS = {
-    100: LayerFieldNumbers("LayerParameter", name=1, type=2, bottom=3, top=4, blobs=7),
-    2: LayerFieldNumbers("V1LayerParameter", name=4, type=5, bottom=2, top=3, blobs=6),
-}
-V0_FIELDS = LayerFieldNumbers(
-    "V0LayerParameter", name=1, type=2, bottom=0, top=0, blobs=50
-)  # inside a V1 layer, as its field 1
 LAST_COMMON_FIELD = 146  # up to this number all forks agree on the fields of LayerParameter
 
 
@@ -89,13 +72,14 @@ class Weights:
     settings: bytes = field(default=b"", repr=False)  # the net's other fields, serialized as in the file
 
 
-def read(path: str | Path) -> Weights:
+def read(path: str | Path, layout: CaffemodelLayout | None = None) -> Weights:
     """Read the weights of a file. The data are views of the memory-mapped file (copy on write), read when accessed.
 
+    `layout` has the numbers of a fork's caffe.proto; without, they are Caffe's.
     Raises CompileError, with the byte offset, if the file is truncated, damaged or not a caffemodel.
     """
     with map_file(path) as file:
-        return parse_mapped(file, str(path))
+        return parse_mapped(file, str(path), layout)
 
 
 def parse(data: bytes | bytearray | memoryview, name: str = "the caffemodel") -> Weights:
@@ -103,11 +87,11 @@ def parse(data: bytes | bytearray | memoryview, name: str = "the caffemodel") ->
     return parse_mapped(MappedFile(None, memoryview(bytearray(data))), name)
 
 
-def parse_mapped(file: MappedFile, name: str) -> Weights:
+def parse_mapped(file: MappedFile, name: str, layout: CaffemodelLayout | None = None) -> Weights:
     if fault := not_caffemodel_error(bytes(file.data[:4096]), name):
         raise fault
     try:
-        return parse_weights(file, name)
+        return parse_weights(file, name, layout or caffe_layout())
     except wire.Damaged as e:
         raise damaged_file_error(name, e) from None
 
@@ -148,18 +132,18 @@ def damaged_file_error(path: str | Path, e: wire.Damaged) -> CompileError:
     return CompileError(f"{path}: byte {e.offset}: {e.sentence}: the file is cut off or damaged", advice=COPY_AGAIN)
 
 
-def parse_weights(mapped: MappedFile, file: str) -> Weights:
+def parse_weights(mapped: MappedFile, file: str, layout: CaffemodelLayout) -> Weights:
     """Parse a mapped file. Raises wire.Damaged or CompileError."""
     data, name, layers, settings = mapped.data, "", list[LayerBlobs](), bytearray()
     for entry in wire.walk(data, 0, len(data)):
-        if entry.number == 1 and entry.wire_type == wire.VARINT:
+        if entry.number == 1 and entry.wire_type == wire.VARINT and layout.blobs is None:
             raise wrong_file_error(data, file)
-        if entry.number == 1 and entry.wire_type == wire.BYTES:
+        if entry.number == layout.name and entry.wire_type == wire.BYTES:
             name = decode_name(data, entry)
-        elif entry.number in LAYER_FIELDS and entry.wire_type == wire.BYTES:
+        elif entry.number in layout.layers and entry.wire_type == wire.BYTES:
             if len(layers) == MAX_NODES:
                 raise too_many_error(file, entry.at, f"more than {MAX_NODES} layers")
-            found = parse_layer(data, entry, LAYER_FIELDS[entry.number], file)
+            found = parse_layer(data, entry, layout.layers[entry.number], layout.blobs, file)
             layers.append(replace(found, blobs=tuple(mapped.map_large_blobs(found.blobs))))
             continue
         settings += data[entry.at : entry.stop]
@@ -182,8 +166,13 @@ def wrong_file_error(data: memoryview, file: str) -> CompileError:
     return CompileError(f"{file}: byte 0: this is a .solverstate, not a caffemodel", advice=advice)
 
 
-def parse_layer(data: memoryview, entry: wire.WireField, layout: LayerFieldNumbers, file: str) -> LayerBlobs:
-    """Parse a current or V1 layer. A V0 layer is a V1 layer with the actual layer as an inner message in field 1."""
+def parse_layer(
+    data: memoryview, entry: wire.WireField, layout: LayerFieldNumbers, numbers: Mapping[int, int] | None, file: str
+) -> LayerBlobs:
+    """Parse a current or V1 layer. A V0 layer is a V1 layer with the actual layer as an inner message in field 1.
+
+    `numbers` are those of blobs, if they are a fork's.
+    """
     name = type = ""
     names: dict[int, list[str]] = {layout.bottom: [], layout.top: []}
     blobs: list[Blob] = []
@@ -192,18 +181,20 @@ def parse_layer(data: memoryview, entry: wire.WireField, layout: LayerFieldNumbe
         if part.number == layout.blobs and part.wire_type == wire.BYTES:
             if len(blobs) == MAX_BLOBS:
                 raise too_many_error(file, part.at, f'layer "{name}" has more than {MAX_BLOBS} blobs')
-            blobs.append(parse_layer_blob(data, part, name, len(blobs), file))
+            blobs.append(parse_layer_blob(data, part, name, len(blobs), numbers, file))
             continue
-        if part.number == 1 and layout.message == "V1LayerParameter" and part.wire_type == wire.BYTES:
-            inner = parse_layer(data, part, V0_FIELDS, file)
+        if layout.inner and part.number == layout.inner[0] and part.wire_type == wire.BYTES:
+            inner = parse_layer(data, part, layout.inner[1], numbers, file)
             name, type = inner.name, inner.type
             blobs.extend(inner.blobs)
-            settings += wire.encode_field(1, inner.settings)
+            settings += wire.encode_field(part.number, inner.settings)
             continue
         if part.number == layout.name and part.wire_type == wire.BYTES:
             name = decode_name(data, part)
         elif part.number == layout.type:
-            type = decode_name(data, part) if part.wire_type == wire.BYTES else v1_type_name(part.value)
+            number = part.value
+            is_named = part.wire_type == wire.BYTES
+            type = decode_name(data, part) if is_named else layout.types.get(number, str(number))
         elif part.number in names and part.wire_type == wire.BYTES:
             names[part.number].append(decode_name(data, part))
         settings += data[part.at : part.stop]
@@ -211,21 +202,17 @@ def parse_layer(data: memoryview, entry: wire.WireField, layout: LayerFieldNumbe
     return LayerBlobs(name, type, tuple(blobs), bottoms, tops, layout.message, bytes(settings))
 
 
-def parse_layer_blob(data: memoryview, part: wire.WireField, name: str, index: int, file: str) -> Blob:
+def parse_layer_blob(
+    data: memoryview, part: wire.WireField, name: str, index: int, numbers: Mapping[int, int] | None, file: str
+) -> Blob:
     """Parse a blob of a layer. CompileError if it is invalid."""
     try:
-        return parse_blob(data, part.start, part.stop)
+        return parse_blob(data, part.start, part.stop, numbers)
     except BadBlob as e:
         sentence = f'{file}: byte {part.at}: layer "{name}": blob {index} {e}'
         raise CompileError(
             sentence, advice="Was this file written by another program than Caffe, or changed? " + COPY_AGAIN
         ) from None
-
-
-def v1_type_name(number: int) -> str:
-    """The enum name of a V1 layer's type, or the number itself if the schema lacks it."""
-    known = {n: name for name, n in field_types("V1LayerParameter")["type"].numbers.items()}
-    return known.get(number, str(number))
 
 
 def decode_name(data: memoryview, field: wire.WireField) -> str:

@@ -8,9 +8,14 @@ from typing import Any, TypeVar
 
 from ...compiler.errors import CompileError, Loc
 from . import textformat
-from .schema import field_types
+from .schema import CAFFE, CONFLICT, FieldType, FieldTypes
 
+CONFLICT_ADVICE = "Remove it if the layer works without; else only that fork can compute this layer."
 Meaning = TypeVar("Meaning")
+
+
+class FieldConflict(CompileError):
+    """A layer reads a field that means something else in the caffe.proto that was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +52,40 @@ class Message:
     values: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     places: Mapping[str, tuple[Loc, ...]] = field(default_factory=dict, repr=False)
     unknown: tuple[UnknownField, ...] = ()
+    schema: FieldTypes = field(default=CAFFE, repr=False)
     _reads: set[str] = field(default_factory=set, init=False, repr=False)
 
+    @property
+    def field_types(self) -> Mapping[str, FieldType]:
+        """The types of all fields that it may have, by name."""
+        return self.schema.field_types(self.type)
+
     def __getitem__(self, name: str) -> Any:
-        field_type = field_types(self.type)[name]
+        field_type = self.field_types[name]
         if field_type.type != "enum":
             self._reads.add(name)
         found = self.values.get(name)
+        self.refuse_conflict(name, field_type)
         if field_type.repeated:
             return found or ()
         if found:
             return found[0]
-        return Message(field_type.message, self.loc, self.text) if field_type.message else field_type.default
+        return self.empty(field_type.message) if field_type.message else field_type.default
+
+    def refuse_conflict(self, name: str, field_type: FieldType) -> None:
+        """Raise FieldConflict for a field that a fork's caffe.proto has in another sense than cortado's layers."""
+        found = self.values.get(name, ())
+        is_read = field_type.is_list and len(found) == 1
+        if field_type.conflict and ((found and not is_read) or (not found and field_type.default is CONFLICT)):
+            error = self.fault(f"{name} of {self.type} {field_type.conflict}", name, CONFLICT_ADVICE)
+            raise FieldConflict(error.message, error.loc, error.text, error.advice)
+
+    def empty(self, type: str) -> Message:
+        """A message of this type without fields, at this one's place."""
+        return Message(type, self.loc, self.text, self.schema.given(type), schema=self.schema)
 
     def __contains__(self, name: object) -> bool:
-        field_type = field_types(self.type).get(str(name))
+        field_type = self.field_types.get(str(name))
         if field_type is None or field_type.type != "enum":
             self._reads.add(str(name))
         return bool(self.values.get(str(name)))
@@ -71,7 +95,8 @@ class Message:
 
         CompileError for any other value of the schema; it starts with `label`, the layer in the words of messages.
         """
-        field_type = field_types(self.type)[name]
+        field_type = self.field_types[name]
+        self.refuse_conflict(name, field_type)
         if unknown := meanings.keys() - field_type.numbers.keys():
             raise KeyError(f"{name} of {self.type} is never {', '.join(sorted(unknown))}")
         self._reads.add(name)
@@ -81,6 +106,13 @@ class Message:
             advice = f"It computes {', '.join(others)}{' and ' if others else ''}{last}."
             raise self.fault(f"{label}: cortado does not compute {name}: {value}", name, advice)
         return meanings[value]
+
+    def rebuilt(self, values: Mapping[str, tuple[Any, ...]], schema: FieldTypes | None = None) -> Message:
+        """A message at this one's place, and read as this one, with other fields, of another schema if it is given."""
+        places = {name: found for name, found in self.places.items() if name in values}
+        made = Message(self.type, self.loc, self.text, dict(values), places, self.unknown, schema or self.schema)
+        made._reads.update(self._reads)
+        return made
 
     def was_read(self, name: str) -> bool:
         """True if the field was read since the last `reset_reads`."""
@@ -107,7 +139,7 @@ class Message:
 
     def submessages(self, name: str) -> tuple[Message, ...]:
         """The messages in a field, without marking it as read; () for a field of another type."""
-        return self.values.get(name, ()) if field_types(self.type)[name].message else ()
+        return self.values.get(name, ()) if self.field_types[name].message else ()
 
     def walk(self) -> Iterator[Message]:
         """Yield this message and all messages nested in it."""

@@ -16,7 +16,7 @@ from .file_sniffing import not_prototxt_error
 from .generations import mixed_generations_error
 from .message import Message, UnknownField
 from .scalars import DESCRIPTIONS, READERS, BadValue, quote
-from .schema import FieldType, field_types
+from .schema import CAFFE, FieldType, FieldTypes
 from .textformat import FieldSyntax, MessageBlock, Scalar
 
 __all__ = ["Message", "UnknownField", "parse", "parse_bytes", "read"]
@@ -24,14 +24,17 @@ __all__ = ["Message", "UnknownField", "parse", "parse_bytes", "read"]
 SOLVER_FIELDS = {"net", "train_net", "base_lr", "lr_policy", "max_iter", "solver_mode"}
 
 
-def read(path: str | Path) -> Message:
-    """Read the NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has invalid values."""
+def read(path: str | Path, schema: FieldTypes = CAFFE) -> Message:
+    """Read the NetParameter of a file. CompileError if it cannot be read, is no prototxt, or has invalid values.
+
+    `schema` has the fields that the file may set.
+    """
     try:
         with Path(path).open("rb") as file:
             text = read_text(file, str(path))
     except OSError as e:
         raise CompileError(f"{path}: {e.strerror or e}", advice="Give the path of the net's .prototxt.") from None
-    return parse(text, str(path))
+    return parse(text, str(path), schema=schema)
 
 
 def parse_bytes(data: bytes, name: str) -> Message:
@@ -47,12 +50,12 @@ def read_text(file: BinaryIO, name: str) -> str:
     return textformat.decode(head + read_stream(file, name, already=len(head)))
 
 
-def parse(text: str, file: str = "<text>", type: str = "NetParameter") -> Message:
+def parse(text: str, file: str = "<text>", type: str = "NetParameter", schema: FieldTypes = CAFFE) -> Message:
     """Parse `text` as a NetParameter, or as a message of another `type`. CompileError if it is not one."""
     tree = textformat.parse(text, file)
     if type == "NetParameter" and (mixed := mixed_generations_error(tree, file, text.removeprefix("\ufeff"))):
         raise mixed
-    reader = MessageReader(text.removeprefix("\ufeff"), file)
+    reader = MessageReader(text.removeprefix("\ufeff"), file, schema)
     message = reader.read_message(tree, type)
     if type == "NetParameter" and not message.values.keys() & {"layer", "layers"}:
         reader.errors.extend(solver_errors(message))
@@ -72,8 +75,8 @@ def solver_errors(message: Message) -> list[CompileError]:
 class MessageReader:
     """Builds messages from the syntax tree of one text, and collects errors in `errors`."""
 
-    def __init__(self, text: str, file: str) -> None:
-        self.text, self.file = text, file
+    def __init__(self, text: str, file: str, schema: FieldTypes) -> None:
+        self.text, self.file, self.schema = text, file, schema
         self.label = ""  # the layer that is being read, as errors name it
         self.errors: list[CompileError] = []
 
@@ -82,14 +85,14 @@ class MessageReader:
         values: dict[str, list[Any]] = {}
         places: dict[str, list[Loc]] = {}
         unknown: list[UnknownField] = []
-        known = field_types(type)
+        known = self.schema.field_types(type)
         for field in block.fields:
             field_type = known.get(field.name)
             if field_type is None:
                 close = suggestion(field.name, known)
                 unknown.append(UnknownField(field.name, self.loc_of(field), field, type, close))
                 continue
-            if not field_type.repeated and (field.name in places or len(field.values) != 1):
+            if not (field_type.repeated or field_type.is_list) and (field.name in places or len(field.values) != 1):
                 self.report_repeated(field, places)
                 continue
             places.setdefault(field.name, []).extend([self.loc_of(field)] * len(field.values))
@@ -109,9 +112,10 @@ class MessageReader:
             type,
             self.loc_of(block),
             self.text,
-            {name: tuple(found) for name, found in values.items()},
+            {**self.schema.given(type), **{name: tuple(found) for name, found in values.items()}},
             {name: tuple(found) for name, found in places.items()},
             tuple(unknown),
+            self.schema,
         )
 
     def read_value(self, value: Scalar | MessageBlock, field_type: FieldType, name: str, depth: int) -> Any:

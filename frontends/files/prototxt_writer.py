@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .message import Message
-from .schema import FieldType, field_types
+from .schema import FieldType
 from .textformat import FieldSyntax, MessageBlock, Scalar
 
 FIRST = ("name", "type", "bottom", "top")  # the fields that a layer begins with, as Caffe's own files do
@@ -24,7 +24,7 @@ def show_message(message: Message, *, unknown: bool = False) -> str:
 
 
 def lines_of(message: Message, unknown: bool) -> Iterator[str]:
-    known = field_types(message.type)
+    known = message.field_types
     first = [name for name in FIRST if message.type == "LayerParameter" and name in message.values]
     for name in dict.fromkeys([*first, *message.written]):
         for value in message.values[name]:

@@ -1,14 +1,14 @@
-"""Caffe's message types, built from `caffe.proto` on first use: no generated code, no protoc."""
+"""Caffe's message types, built from `caffe.proto` on first use (40 ms): no generated code, no protoc."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
+from typing import Any, Protocol
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
@@ -27,22 +27,57 @@ LABELS = {
 }  # "optional" of LABEL_OPTIONAL
 
 
-def descriptor(type: str) -> Descriptor:
-    """Protobuf's descriptor of a message of `caffe.proto`: `descriptor("NetParameter").fields_by_name`."""
-    return pool().FindMessageTypeByName(f"caffe.{type}")
+class FieldTypes(Protocol):
+    """What a file's messages are read by: the fields of message types."""
+
+    def field_types(self, type: str) -> Mapping[str, FieldType]:
+        """The types of a message's fields, by name. KeyError if there is no such message."""
+
+    def given(self, type: str) -> Mapping[str, tuple[Any, ...]]:
+        """The fields that a message has though its file does not set them: with defaults that are not Caffe's."""
 
 
-def message_class(type: str) -> type[Message]:
-    """Protobuf's class of a message: `message_class("LayerParameter")().ParseFromString(data)`."""
-    return GetMessageClass(descriptor(type))
+class Schema:
+    """The messages of one caffe.proto, which `make_file` gives when it is first needed."""
 
+    def __init__(self, make_file: Callable[[], FileDescriptorProto]) -> None:
+        self.make_file = make_file
+        self.known: dict[str, Mapping[str, FieldType]] = {}
 
-@functools.cache
-def pool() -> DescriptorPool:
-    """A pool with all of `caffe.proto`, parsed once (about 40 ms); separate, so that another Caffe's cannot clash."""
-    result = DescriptorPool()
-    result.AddSerializedFile(file_descriptor().SerializeToString())
-    return result
+    @functools.cached_property
+    def file(self) -> FileDescriptor:
+        """The file in a pool of its own, so that another Caffe's cannot clash. TypeError if it contradicts itself."""
+        pool, made = DescriptorPool(), self.make_file()
+        pool.AddSerializedFile(made.SerializeToString())
+        return pool.FindFileByName(made.name)
+
+    @functools.cached_property
+    def messages(self) -> Mapping[str, Descriptor]:
+        """All messages by name, nested ones as `Outer.Inner`."""
+        found, waiting = dict[str, Descriptor](), list(self.file.message_types_by_name.values())
+        while waiting:
+            message = waiting.pop()
+            found[message_name(message)] = message
+            waiting += message.nested_types
+        return found
+
+    def descriptor(self, type: str) -> Descriptor:
+        """Protobuf's descriptor of a message: `descriptor("NetParameter").fields_by_name`. KeyError as below."""
+        return self.messages[type]
+
+    def message_class(self, type: str) -> type[Message]:
+        """Protobuf's class of a message: `message_class("LayerParameter")().ParseFromString(data)`."""
+        return GetMessageClass(self.descriptor(type))
+
+    def field_types(self, type: str) -> Mapping[str, FieldType]:
+        """The types of a message's fields, by name. KeyError if there is no such message."""
+        if type not in self.known:
+            self.known[type] = {f.name: field_type(f) for f in self.descriptor(type).fields}
+        return self.known[type]
+
+    def given(self, type: str) -> Mapping[str, tuple[Any, ...]]:
+        """None: see FieldTypes."""
+        return {}
 
 
 def file_descriptor() -> FileDescriptorProto:
@@ -59,6 +94,9 @@ def parse_schema(text: str) -> FileDescriptorProto:
     return result
 
 
+CONFLICT = "conflict"  # the default of a field that no layer can read, even where it is not set
+
+
 @dataclass(frozen=True, slots=True)
 class FieldType:
     """The type of a field of a message. `type` is "int32", "float", "string", "enum", "message" and the like."""
@@ -70,19 +108,21 @@ class FieldType:
     message: str = ""  # the name of the message type, if it is one
     numbers: Mapping[str, int] = field(default_factory=dict)  # the numbers of an enum, by name
     enum: str = ""  # the full name of the enum, if it is one
+    conflict: str = ""  # why no layer can read it: a fork's file has it in another sense than cortado's layers
+    is_list: bool = False  # in that file; layers read a single value, and can if there is one
 
 
-@functools.cache
-def field_types(type: str) -> Mapping[str, FieldType]:
-    """The types of a `caffe.proto` message's fields, by name."""
-    return {f.name: field_type(f) for f in descriptor(type).fields}
+def message_name(message: Descriptor) -> str:
+    """The name of a message in its package."""
+    package: str = message.file.package
+    return message.full_name.removeprefix(f"{package}.") if package else message.full_name
 
 
 def field_type(field: FieldDescriptor) -> FieldType:
     """The type of a field from its descriptor."""
     repeated, required = field.is_repeated, field.is_required
     if field.message_type is not None:
-        return FieldType("message", repeated, required, None, message=field.message_type.name)
+        return FieldType("message", repeated, required, None, message=message_name(field.message_type))
     if field.enum_type is not None:
         numbers = {value.name: value.number for value in field.enum_type.values}
         default = None if repeated else field.enum_type.values_by_number[field.default_value].name
@@ -135,3 +175,7 @@ class DescriptorBuilder(Transformer[Token, Any]):
             name, number = token[:-1].split(" = ")
             result.value.add(name=name, number=int(number))
         return result
+
+
+CAFFE = Schema(file_descriptor)  # cortado's own caffe.proto
+descriptor, message_class, field_types = CAFFE.descriptor, CAFFE.message_class, CAFFE.field_types
