@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ from cortado import driver
 from cortado.compiler.reference import evaluate_blobs
 from cortado.compiler.rewrite import retype
 from cortado.compiler.types import TensorType
+from cortado.exporters.so import export_library
+from cortado.exporting import write_export
+from cortado.runtime import open_library
+from cortado.runtime.native.embedding import host_steps
 
 from .shared import SHARED
 
@@ -99,6 +104,19 @@ def test_the_answers(model: Model) -> None:
     assert net.outputs.keys() == outputs.keys()
     compare(model, net(inputs), outputs)
     compare(model, net(inputs), outputs)  # in an arena full of the first run
+
+
+@pytest.mark.long
+def test_as_a_shared_library(model: Model, tmp_path: Path, c_compiler: None) -> None:
+    """The models whose every step has a kernel in C."""
+    inputs, outputs, _ = golden(model.golden)
+    made = compile_model(model, target="native", shapes={name: x.shape for name, x in inputs.items()})
+    if host_steps(made.artifact.plan):
+        pytest.skip("a step has no kernel in C")
+    write_export(export_library(made, tmp_path / "net.so"), ())
+    net = open_library(tmp_path / "net.so")
+    compare(model, net(inputs), outputs)
+    compare(model, net(inputs), outputs)
 
 
 @pytest.mark.parametrize("optimize", [True, False], ids=["optimized", "plain"])

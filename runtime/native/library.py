@@ -10,7 +10,7 @@ from .build import FLAGS, compiler_for, run_compiler
 from .embedding import EmbeddedNet
 from .machine import Machine
 
-LIBRARY_FLAGS = ("-Wl,-z,nodelete", "-Wl,-s")  # its threads go on, whoever closes it; no symbols but the interface
+LIBRARY_FLAGS = ("-Wl,-z,nodelete",)  # its threads go on, whoever closes it
 CHUNK = 1 << 24  # bytes
 SECONDS = 1800  # that the compiler may take: nobody waits for an answer meanwhile
 
