@@ -331,6 +331,19 @@ def test_layers_of_the_users_program_are_refused_by_name(no_registered_layers: N
 
 
 @pytest.mark.parametrize(
+    ("inputs", "result", "words"),
+    [
+        ("x: i64[4]", "x", "x is i64, and the interface in C has f32 only"),
+        ("x: f32[4], y: f32[?8]", "x", "the size of y is known only when the net runs"),
+    ],
+)
+def test_values_that_the_interface_lacks_are_refused(inputs: str, result: str, words: str) -> None:
+    made = compile_text(f"net n({inputs}) {{\n    return {result}\n}}\n")
+    with pytest.raises(CompileError, match=words):
+        embed_compilation(made, machine_of())
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"target": "cuda"}, "the target cuda is not compiled to C"),

@@ -95,10 +95,12 @@ class Embedding:
         return EmbeddedNet(texts, example, f"{self.name}_weights.bin", head.encode(), block)
 
     def require_floats(self, name: str) -> None:
-        """NotNative unless a value's numbers are f32, and those of an input in Caffe's order."""
+        """NotNative unless a value's numbers are f32 and of known size, and those of an input in Caffe's order."""
         where = self.plan.weights.get(name) or self.plan.slots[name]
         if where.dtype != "f32":
             raise NotNative(f"{name} is {where.dtype}, and the interface in C has f32 only")
+        if isinstance(where, Slot) and not where.is_static:
+            raise NotNative(f"the size of {name} is known only when the net runs")
         if name in self.plan.inputs:
             assert isinstance(where, Slot)
             if strides_in(where, where.bounds) != (strides_of(where.bounds, "nchw"), 0):
