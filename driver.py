@@ -19,7 +19,7 @@ from .compiler.errors import CompileError
 from .compiler.ir import Graph
 from .compiler.plan import MemoryPlan, PlannedGraph
 from .compiler.preprocessing import attach_mean, check_preprocessing, insert_preprocessing, require_absorbed
-from .compiler.specialize import parse_dims, reshape_inputs, specialize, start_at
+from .compiler.specialize import parse_dims, require_any_size, reshape_inputs, specialize, start_at
 from .compiler.text import parse
 from .frontends.caffe.dialects import ChosenDialect
 from .frontends.caffe.read import read_caffe
@@ -246,6 +246,7 @@ def recompile(
     """Compile the source of an artifact for other input shapes; the runtime's callback. ValueError if it refuses."""
     try:
         graph = reshape_inputs(parse(source, "source.net", weights), {n: parse_dims(s) for n, s in shapes.items()})
+        require_any_size(graph)
     except CompileError as e:
         raise ValueError(e.message) from None
     return compile_graph(graph, Options(target=target, optimize=optimize)).artifact

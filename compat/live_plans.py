@@ -14,7 +14,7 @@ from ..compilation import Options
 from ..compiler.errors import CompileError, Loc
 from ..compiler.ir import Constant, Graph, Node, Value
 from ..compiler.rewrite import Writer, retype
-from ..compiler.specialize import parse_dims, select_returns
+from ..compiler.specialize import parse_dims, require_any_size, select_returns
 from ..compiler.targets import targets
 from ..compiler.types import Dim
 from ..driver import Compilation, compile_graph
@@ -90,7 +90,9 @@ class WantedNet:
         """
         dims = {name: parse_dims(shape) for name, shape in shapes.items()}
         try:
-            graph = self.retype_shape_free(self.select({**self.shapes, **dims}))
+            graph = self.select({**self.shapes, **dims})
+            require_any_size(graph)
+            graph = self.retype_shape_free(graph)
             made: Compilation = compile_graph(graph, Options(target=target))
         except CompileError as e:
             raise ValueError(str(e)) from None

@@ -44,6 +44,7 @@ class Trait(Enum):
     ROW_MAJOR_ONLY = "operands of rank 4 have to be in layout nchw"
     LAYOUT_AGNOSTIC = "copies from any layout to any other: operand and result may have different layouts"
     READS_ANY_LAYOUT = "the first operand may have another layout than the result, if the target can read it"
+    ANY_SIZE = "the same function for all sizes of batch and image; its step refuses, when it runs, sizes that disagree"
     JOINS = "defines concat_ranges: operands may be unchanged channel ranges of the result"
     SLICES = "defines slice_ranges: results may be unchanged channel ranges of the first operand"
 
@@ -159,6 +160,8 @@ class Elementwise(Op):
     the operator has an attribute `axis`, the shape of a run of dimensions that starts at that axis: `[c]` at axis 1 is
     one number per channel.
     """
+
+    traits = frozenset({Trait.ANY_SIZE})
 
     def scalar(self, m: Any, *operands: Any) -> Any:
         raise NotImplementedError(self.name)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from .errors import CompileError
 from .ir import Graph, Value
 from .limits import require_size
+from .op import Trait
 from .plan import PlannedGraph
 from .rewrite import UniqueNames, live_nodes, retype
 from .suggestion import did_you_mean
@@ -86,6 +87,16 @@ def reshape_inputs(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:
         return retype(graph, types)
     except ValueError as e:
         raise CompileError(f"{graph.name} cannot take {describe_shapes(shapes)}: {e}") from None
+
+
+def require_any_size(graph: Graph) -> None:
+    """CompileError if an operator of a value with a size that is known only at run time has to know it.
+
+    What such an operator infers of a bound may not hold for each size below it: a squeezed dimension may be 1.
+    """
+    for node in graph.nodes:
+        if Trait.ANY_SIZE not in node.op.traits and not all(v.type.is_static for v in node.inputs):
+            raise CompileError(f"{node.name} = {node.op.name}: it has to know its sizes", node.loc)
 
 
 def describe_shapes(shapes: Mapping[str, Sequence[Dim]]) -> str:

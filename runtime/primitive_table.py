@@ -131,10 +131,11 @@ PRIMITIVE_TABLE: Mapping[str, PrimitiveSchema] = {
         {"fill": Attribute("a text", "zero")},
     ),
     "resample": PrimitiveSchema(
-        "x [N,C,H,W]: resized to `sizes` by `filter`: the nearest pixel, or a linear or cubic mean of those around",
-        (1, 1),
+        "x [N,C,H,W], optionally an image whose sizes are used in place of `sizes`: x resized to them by `filter`: the "
+        "nearest pixel, or a linear or cubic mean of those around",
+        (1, 2),
         {
-            "sizes": INTS,
+            "sizes": Attribute("a list of whole numbers", ()),
             "filter": Attribute("a text", "linear"),
             "antialias": Attribute("a truth value", True),
         },

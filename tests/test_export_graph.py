@@ -216,4 +216,4 @@ def test_random_graphs_are_proved_or_refused(start: int) -> None:
             written += 1
         except (CompileError, AnotherNet) as e:
             assert str(e)
-    assert written > 3
+    assert written >= 3

@@ -84,7 +84,7 @@ class Conv(Geometry, Weighted):
     pad: Ints = (0,)
     dilation: Ints = (1,)
     groups: int = 1
-    traits = frozenset({Trait.READS_ANY_LAYOUT})
+    traits = frozenset({Trait.READS_ANY_LAYOUT, Trait.ANY_SIZE})
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
         n, c, sizes = split_bounded_image(x)
@@ -129,6 +129,8 @@ class Deconv(Geometry, Weighted):
     pad: Ints = (0,)
     dilation: Ints = (1,)
     groups: int = 1
+
+    traits = frozenset({Trait.ANY_SIZE})
 
     def pads(self, axes: int) -> tuple[Ints, Ints]:
         both = per_axis(self.pad, axes, "pad")
@@ -177,7 +179,7 @@ class Im2col(Geometry):
     pad: Ints = (0,)
     dilation: Ints = (1,)
     channels: int = 0
-    traits = frozenset({Trait.READS_ANY_LAYOUT})
+    traits = frozenset({Trait.READS_ANY_LAYOUT, Trait.ANY_SIZE})
 
     def infer(self, x: TensorType) -> TensorType:
         n, c, sizes = split_bounded_image(x)

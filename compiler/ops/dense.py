@@ -31,7 +31,7 @@ class Linear(Weighted):
 
     axis: int = 1
     transpose: bool = False
-    traits = frozenset({Trait.ROW_MAJOR_ONLY})
+    traits = frozenset({Trait.ROW_MAJOR_ONLY, Trait.ANY_SIZE})
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
         if w.rank != 2:
@@ -95,6 +95,7 @@ class Softmax(Op):
     """eˣ / Σ eˣ, summed along `axis`."""
 
     axis: int = 1
+    traits = frozenset({Trait.ANY_SIZE})
 
     def infer(self, x: TensorType) -> TensorType:
         axis_of(self.axis, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 
 import torch
@@ -118,9 +119,11 @@ class FlowWarp(Op):
         return made
 
 
-@op("resample")
+@op("resample", operands=(1, 2))
 class Resample(Op):
     """Images of other `sizes`, height and width, as FlowNet 2 computes them (resample_layer.cu).
+
+    If there is a second image, the result has its sizes.
 
     The place of a result along x is x * fx + fy / 2 - 1/2, and y * fy + fx / 2 - 1/2 along y, where fx and fy are the
     quotients of the sizes: with fy in x and fx in y, as in its code. `filter` is "nearest", "linear" or "cubic": a mean
@@ -128,11 +131,13 @@ class Resample(Op):
     distance is divided by fx and fy if one is above 1. "nearest" reads a place beyond a row's end in the next row.
     """
 
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...] = ()
     filter: str = "linear"
     antialias: bool = True
 
-    def infer(self, x: TensorType) -> TensorType:
+    def infer(self, x: TensorType, like: TensorType | None = None) -> TensorType:
+        if like is not None:
+            return replace(self, sizes=planar_dims(like)[2:]).infer(x)
         n, c, *sizes = planar_dims(x)
         if len(self.sizes) != 2 or min(self.sizes) < 1:
             raise ValueError(f"sizes are a height and a width of 1 or more, not {list(self.sizes)}")
@@ -160,7 +165,9 @@ class Resample(Op):
         rows, columns, _ = self.positions(sizes, results)
         return round_away(rows)[:, None] * sizes[1] + round_away(columns)
 
-    def reference(self, x: Tensor) -> Tensor:
+    def reference(self, x: Tensor, like: Tensor | None = None) -> Tensor:
+        if like is not None:
+            return replace(self, sizes=tuple(like.shape[2:])).reference(x)
         sizes = list(x.shape[2:])
         if self.filter == "nearest":
             return x.flatten(2)[:, :, self.nearest_places(sizes)]

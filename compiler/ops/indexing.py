@@ -18,7 +18,7 @@ class Transpose(Op):
     """Permute the dimensions: dimension i of the result is dimension `order[i]` of x."""
 
     order: tuple[int, ...]
-    traits = frozenset({Trait.LAYOUT_AGNOSTIC})
+    traits = frozenset({Trait.LAYOUT_AGNOSTIC, Trait.ANY_SIZE})
 
     def infer(self, x: TensorType) -> TensorType:
         if sorted(self.order) != list(range(x.rank)):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..op import Op, op
+from ..op import Op, Trait, op
 from ..types import TensorType
 from .image import require_int, split_bounded_image
 
@@ -27,6 +27,7 @@ class Lrn(Op):
     beta: float = 0.75
     k: float = 1.0
     region: str = "across"
+    traits = frozenset({Trait.ANY_SIZE})
 
     def infer(self, x: TensorType) -> TensorType:
         if self.size < 1 or self.size % 2 == 0:

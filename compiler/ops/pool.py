@@ -47,7 +47,7 @@ class Pool(Op):
     stride: Ints = (1,)
     pad: Ints = (0,)
     round: str = "up"
-    traits = frozenset({Trait.READS_ANY_LAYOUT})
+    traits = frozenset({Trait.READS_ANY_LAYOUT, Trait.ANY_SIZE})
 
     def windows(self, sizes: tuple[int, ...]) -> tuple[Window, ...]:
         """The windows along each image axis. ValueError if the attributes are invalid or a window does not fit."""

@@ -19,7 +19,7 @@ class Concat(Op):
     """Concatenate the operands along `axis`."""
 
     axis: int = 1
-    traits = frozenset({Trait.JOINS})
+    traits = frozenset({Trait.JOINS, Trait.ANY_SIZE})
 
     def infer(self, *operands: TensorType) -> TensorType:
         first, axis = operands[0], axis_of(self.axis, operands[0])
@@ -51,7 +51,7 @@ class Slice(Op):
     axis: int = 1
     points: tuple[int, ...] = ()
     parts: int = 1
-    traits = frozenset({Trait.SLICES})
+    traits = frozenset({Trait.SLICES, Trait.ANY_SIZE})
 
     def cut_points(self, x: TensorType) -> list[int]:
         axis = axis_of(self.axis, x)
@@ -138,6 +138,7 @@ class Reshape(Reinterpret):
     shape: tuple[int, ...] = ()
     axis: int = 0
     num_axes: int = -1
+    traits = Reinterpret.traits | {Trait.ANY_SIZE}
 
     def infer(self, x: TensorType) -> TensorType:
         start = self.axis + x.rank + 1 if self.axis < 0 else self.axis
@@ -179,6 +180,7 @@ class Flatten(Reinterpret):
 
     axis: int = 1
     end_axis: int = -1
+    traits = Reinterpret.traits | {Trait.ANY_SIZE}
 
     def infer(self, x: TensorType) -> TensorType:
         start, stop = axis_of(self.axis, x), axis_of(self.end_axis, x)
@@ -199,6 +201,8 @@ class Squeeze(Reinterpret):
         named = [axis_of(axis, x) for axis in self.axes]
         if wide := [axis for axis in named if x.dims[axis] != 1]:
             raise ValueError(f"dimension {wide[0]} of {x} is not of size 1")
+        if not named and not x.is_static:
+            raise ValueError(f"a dimension of {x} that is known only when the net runs may be 1: name the axes")
         dropped = named or [axis for axis, size in enumerate(x.dims) if size == 1]
         return x.with_shape(*(size for axis, size in enumerate(x.dims) if axis not in dropped))
 
@@ -208,6 +212,7 @@ class Relayout(Op):
     """Copy an image to the layout `to`, "nchw" or "nhwc"; the tensor stays the same. Inserted by `assign_layout`."""
 
     to: str = "nhwc"
+    traits = frozenset({Trait.ANY_SIZE})
 
     def infer(self, x: TensorType) -> TensorType:
         if self.to not in ("nchw", "nhwc"):

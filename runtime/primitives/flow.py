@@ -115,14 +115,20 @@ def prepare_flow_warp(call: CallSite) -> Run:
 
 
 def infer_resample_shapes(attributes: Attributes, operands: Sequence[Shape], planned: PlannedDims) -> Sequence[Shape]:
-    (x,), sizes = operands, attributes["sizes"]
-    require_images(x)
+    x, sizes = operands[0], result_sizes(attributes, operands)
+    require_images(*operands)
     require(len(sizes) == 2 and min(sizes) >= 1, f"sizes are a height and a width, not {sizes}")
     require(attributes["filter"] in ("nearest", "linear", "cubic"), f"there is no filter {attributes['filter']}")
     if attributes["filter"] == "nearest":
         places = nearest_places(x, sizes)
         require(int(places.min()) >= 0 and int(places.max()) < x[2] * x[3], f"a place is outside of {list(x)}")
     return [(*x[:2], *sizes)]
+
+
+def result_sizes(attributes: Attributes, operands: Sequence[Shape]) -> Sequence[int]:
+    """Those of the second operand, if there is one."""
+    sizes: Sequence[int] = attributes["sizes"] if len(operands) < 2 else operands[1][2:]
+    return sizes
 
 
 def nearest_places(x: Shape, sizes: Sequence[int]) -> Tensor:
@@ -158,7 +164,8 @@ def axis_weights(places: Tensor, ratio: float, size: int, cubic: bool, shrinks: 
 
 def prepare_resample(call: CallSite) -> Run:
     """The weights of a pixel are a product of one for its row and one for its column: one axis after the other."""
-    x, sizes, filter = call.operands[0], call.attributes["sizes"], call.attributes["filter"]
+    x, filter = call.operands[0], call.attributes["filter"]
+    sizes = result_sizes(call.attributes, [operand.shape for operand in call.operands])
     if filter == "nearest":
         flat, shape = nearest_places(x.shape, sizes), call.results[0].shape[1:]
 

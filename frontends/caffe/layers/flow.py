@@ -45,7 +45,9 @@ def resample(l: Layer, x: Value, like: Value | None = None) -> Value:
     filter = l.choice("type", {"NEAREST": "nearest", "LINEAR": "linear", "CUBIC": "cubic"})
     if like is not None and like.type.rank != 4:
         raise l.fault(f"the second bottom is an image [n, c, h, w], not {like.type}")
-    sizes = (l.param["height"], l.param["width"]) if like is None else l.known(like)[2:]
+    if like is not None:
+        return l.emit(Resample(filter=filter, antialias=l.param["antialias"]), x, like)
+    sizes = (l.param["height"], l.param["width"])
     return l.emit(Resample(sizes=sizes, filter=filter, antialias=l.param["antialias"]), x)
 
 

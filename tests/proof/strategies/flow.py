@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortado.compiler.ir import Value
 from cortado.compiler.ops.flow import Correlation, FlowWarp, Resample
 
@@ -36,7 +38,10 @@ def flow_warp(d: NetBuilder) -> Value:
 def resample(d: NetBuilder) -> Value:
     sizes = (d.dice.between(1, 6), d.dice.between(1, 6))
     op = Resample(sizes=sizes, filter=d.dice.pick(("linear", "cubic")), antialias=d.dice.chance(0.5))
-    return d.add(op, image_of(d))
+    x = image_of(d)
+    if sizes[0] == 1:  # the sizes of another image
+        return d.add(replace(op, sizes=()), x, image_of(d))
+    return d.add(op, x)
 
 
 STRATEGIES = {"correlation": correlation, "flow_warp": flow_warp, "resample": resample}
