@@ -91,6 +91,11 @@ def test_attributes_are_kept_in_one_form() -> None:
 
 def test_traits_are_declared() -> None:
     declared = {trait: {name for name, cls in REGISTRY.items() if trait in cls.traits} for trait in Trait}
+    elementwise = {name for name, cls in REGISTRY.items() if issubclass(cls, Elementwise)}
+    assert declared.pop(Trait.ANY_SIZE) - elementwise == {
+        "avg_pool", "concat", "conv", "deconv", "flatten", "im2col", "linear", "lrn", "max_pool", "relayout", "reshape",
+        "slice", "softmax", "stochastic_pool", "transpose",
+    }  # fmt: skip
     assert declared == {
         Trait.REINTERPRETS: {"flatten", "reshape", "squeeze"},
         Trait.SHAPE_ONLY: {"prior_box"},
