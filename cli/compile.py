@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .files import OutputFile, command_inputs, keep_stdout_free, report_write_errors, require_writable
 from .options import PictureOptions, make_options, march_option, net_options, picture_options
@@ -59,13 +60,15 @@ def compile(
         raise click.UsageError("--march is for a shared library: -o NAME.so.")
     with show_progress(f"compiling {net}"):
         from ..driver import compile_file, read_net
-        from ..exporters.native_plan import compile_native, native_options
+        from ..exporters.native_plan import compile_native, native_options, require_native_target
         from ..exporters.so import export_library
         from ..exporting import write_export
         from ..runtime.artifact import write
         from .pictures import with_preprocessing
         from .summary import summarize
 
+        if as_library and click.get_current_context().get_parameter_source("target") is ParameterSource.COMMANDLINE:
+            require_native_target(reading["target"])
         options = make_options(reading, optimize=passes == "all", fold_preprocessing=fold, net=net)
         read = read_net(net, weights, options)
         if pictures.is_given or picture_input:

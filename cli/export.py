@@ -59,12 +59,15 @@ def export(
 
         from ..exporters import exporter_named
         from ..exporters.exporter import ExportRequest
+        from ..exporters.native_plan import require_native_target
         from ..exporting import check_outputs, export_files
 
         chosen = exporter_named(to)
         given = {name: own[name] for name in OWN_OPTIONS if source(name) is ParameterSource.COMMANDLINE}
         if foreign := [name for name in given if name not in chosen.own_options]:
             raise click.UsageError(f"--{foreign[0]} is not for --to {to}.")
+        if chosen.takes_target and source("target") is ParameterSource.COMMANDLINE:
+            require_native_target(reading["target"])
         if not chosen.takes_target and source("target") is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--target is not for --to {to}, which no target of cortado runs.")
         request = ExportRequest(Path(net), weights, out, make_options(reading, net=net), given)

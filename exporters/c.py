@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..compiler.errors import CompileError
 from ..runtime.native.embedding import EmbeddedNet
+from ..runtime.native.machine import Machine, processor_name
 from ..runtime.output import OutputError, OutputStream
 from .exporter import Export, ExportedFile, ExportRequest
 from .native_plan import compile_request, embed_compilation, machine_named
@@ -58,7 +59,7 @@ class C:
             made.graph.name,
             tuple(files),
             inputs=made.file.files,
-            facts=describe(net, machine.flags),
+            facts=describe(net, machine),
             notes=tuple(notes),
             warnings=made.file.warnings,
         )
@@ -76,9 +77,10 @@ def prefix(request: ExportRequest) -> str:
     return name
 
 
-def describe(net: EmbeddedNet, flags: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def describe(net: EmbeddedNet, machine: Machine) -> tuple[tuple[str, str], ...]:
+    """What it is for, and how long."""
     code = next(text for name, text in net.texts.items() if name.endswith(".c"))
-    return ("code", f"{code.count(chr(10)):,} lines"), ("flags", " ".join(flags) or "any")
+    return ("for", processor_name(machine)), ("code", f"{code.count(chr(10)):,} lines")
 
 
 def write_text(text: str, file: OutputStream) -> None:

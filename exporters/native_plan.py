@@ -21,14 +21,19 @@ SHOWN = 5  # steps that a message names
 ADVICE = "Return the blobs before it with --output; a .cortado file runs the whole net, with torch."
 
 
+def require_native_target(target: str) -> None:
+    """CompileError for a target that is not compiled to C."""
+    if target not in TARGETS:
+        raise CompileError(f"the target {target} is not compiled to C", advice=f"Give one of {', '.join(TARGETS)}.")
+
+
 def native_options(options: Options, net: str | Path) -> Options:
     """The options with the target that compiles to C alone. CompileError if they name one for another machine.
 
     A compiled `net` may be for any, since it is compiled again.
     """
-    if options.target not in TARGETS and not is_artifact(net):
-        advice = f"Give one of {', '.join(TARGETS)}."
-        raise CompileError(f"the target {options.target} is not compiled to C", advice=advice)
+    if not is_artifact(net):
+        require_native_target(options.target)
     return replace(options, target="native-strict" if options.target == "native-strict" else "native")
 
 

@@ -66,6 +66,6 @@ def export_library(made: Compilation, out: str | Path, march: str = "") -> Expor
             ExportedFile(header, partial(write_text, net.texts["net.h"])),
         ),
         inputs=made.file.files,
-        facts=describe(net, machine.flags),
+        facts=describe(net, machine),
         warnings=made.file.warnings,
     )

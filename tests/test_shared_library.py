@@ -326,5 +326,10 @@ def test_usage(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r'export\(\.\.\., to="so"\) writes a shared library'):
         cortado.save(net, tmp_path / "net.so")
     cortado.save(net, tmp_path / "net.cortado")
-    cortado.export(tmp_path / "net.cortado", to="so", out=tmp_path / "net.so", target="onednn")  # it is compiled again
+    for command in ("compile", "export --to so"):
+        line = [*command.split(), str(tmp_path / "net.cortado"), "-o", str(tmp_path / "net.so")]
+        done = CliRunner().invoke(main, [*line, "--target", "onednn"])
+        assert done.exit_code == 2 and "the target onednn is not compiled to C" in done.output
+        done = CliRunner().invoke(main, line)  # compiled again from its source
+        assert done.exit_code == 0, done.output
     assert open_library(tmp_path / "net.so").inputs.keys() == {"data"}

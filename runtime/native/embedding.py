@@ -18,7 +18,7 @@ from ..output import OutputStream
 from ..plan import Plan, Shape, Slot, Step
 from ..preprocessing import Preprocessing, describe_preprocessing
 from .kinds import KINDS
-from .machine import PROCESSORS, Machine
+from .machine import Machine, processor_name
 from .program import SLACK, pack
 from .site import ARENA, INPUT, Floats, NotNative
 from .source import BASES, NativeSource, comment, template, write_source
@@ -119,7 +119,7 @@ class Embedding:
     def describe(self) -> dict[str, str]:
         """The texts of the templates' places, but for those on weights."""
         plan, slots = self.plan, self.plan.slots
-        processor = next(p for p, name in PROCESSORS.items() if name == self.machine.name)
+        processor = processor_name(self.machine)
         version = self.artifact.version.get("cortado", "")
         inputs = [(name, slots[name].bounds, self.artifact.preprocessing.get(name)) for name in plan.inputs]
         outputs = [(blob, self.dims_of(value), None) for blob, value in plan.outputs]

@@ -55,6 +55,11 @@ def machine_of(processor: str = "") -> Machine:
     return replace(MACHINES[PROCESSORS[processor] if processor else processor_kind()], threads=THREADS_AHEAD)
 
 
+def processor_name(machine: Machine) -> str:
+    """The name of a machine in PROCESSORS."""
+    return next(processor for processor, name in PROCESSORS.items() if name == machine.name)
+
+
 @cache
 def processor_kind() -> str:
     arch = platform.machine().lower()

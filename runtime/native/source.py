@@ -15,7 +15,14 @@ from .winograd_choice import choose_form as choose_form
 from .winograd_forms import FORMS as FORMS
 from .winograd_forms import evaluate_form as evaluate_form
 
-TEMPLATES = ("vector.h", "tile.h", "depthwise.h", "winograd.h", "pool.h", "net.h")
+TEMPLATES = {  # in this order, and the kind of steps that needs it, or "" for all
+    "vector.h": "",
+    "tile.h": "product",
+    "depthwise.h": "depthwise",
+    "winograd.h": "winograd",
+    "pool.h": "pool",
+    "net.h": "",
+}
 BASES = {ARENA: "ARENA", WEIGHTS: "WEIGHTS"}
 
 
@@ -70,6 +77,7 @@ class SourceWriter:
         self.blocks, self.padded = PackedBlocks(), set[str]()
         self.functions: dict[str, str] = {}  # names by body: equal steps share a function
         self.helpers: dict[str, None] = {}
+        self.kinds = {""}
         self.texts, self.rows, self.halos = list[str](), list[str](), list[Slot]()
         self.scratch = 0
 
@@ -98,6 +106,7 @@ class SourceWriter:
     def add_row(self, step: Step, written: WrittenStep, borders: tuple[Slot, ...], first: int) -> None:
         """Add a row to the table of steps, and its function if no earlier step has the same."""
         self.helpers.update(dict.fromkeys(written.helpers))
+        self.kinds.add(written.kind)
         self.scratch = max(self.scratch, written.scratch)
         if written.body not in self.functions:
             self.functions[written.body] = name = f"{written.kind}_{len(self.functions)}"
@@ -114,7 +123,7 @@ class SourceWriter:
         parts = [
             f"/* {comment(self.plan.net)}, written by cortado for {self.machine.name}. */\n",
             f"#define V {self.machine.vector}\n#define SCRATCH {self.scratch} /* floats that each thread needs */\n",
-            *(template(name) for name in TEMPLATES),
+            *(template(name) for name, kind in TEMPLATES.items() if kind in self.kinds),
             *self.helpers,
             *self.texts,
             "static const struct halo halos[] = {\n" + "".join(map(format_halo, self.halos)) + "    {0},\n};\n",
