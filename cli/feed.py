@@ -184,14 +184,20 @@ def add_batch_axis(net: Net, name: str, array: Array) -> Array:
 
 def read_picture(net: Net, name: str, path: Path, pictures: PictureOptions) -> tuple[Array, GivenPicture]:
     """One picture as f32 [C,H,W], preprocessed as the compiled file and the options say; options take precedence."""
-    kept = net.artifact.preprocessing.get(name, Preprocessing())
-    image = net.artifact.weights[kept.mean_image].numpy() if kept.mean_image else None
-    form, image = merge_preprocessing(pictures, kept, image)
-    form.require_fits(name, net.plan.slots[name].dims, image.shape if image is not None else None)
+    form, image = find_preprocessing(net, name, pictures)
     channels, size = picture_shape(net.plan.slots[name].bounds, path)
     picture = open_picture(path, channels)
     frame = Framing.of((picture.height, picture.width), form, size)
     return prepare(picture, size, form, image), GivenPicture(path, picture, form, frame)
+
+
+def find_preprocessing(net: Net, name: str, pictures: PictureOptions) -> tuple[Preprocessing, Array | None]:
+    """What becomes of pictures for an input, and the mean picture. CompileError if it does not fit the input."""
+    kept = net.artifact.preprocessing.get(name, Preprocessing())
+    image = net.artifact.weights[kept.mean_image].numpy() if kept.mean_image else None
+    form, image = merge_preprocessing(pictures, kept, image)
+    form.require_fits(name, net.plan.slots[name].dims, image.shape if image is not None else None)
+    return form, image
 
 
 def concatenate_batch(name: str, arrays: list[Array]) -> Array:

@@ -97,20 +97,21 @@ class LiveNet:
 
         Layers without weights have what Caffe's fillers make, random ones by a fixed seed, with a warning if there is a
         file of weights; without `fills` only what the prototxt says exactly, and a run that needs other ones is
-        refused. `target`, `dialect` and `proto` are those of `cortado.compile` (`proto` is for paths, not for bytes).
-        `warn` is called once with each warning. CompileError if a file cannot be read.
+        refused. `target`, `dialect` and `proto` are those of `cortado.compile`. `warn` is called once with each
+        warning. CompileError if a file cannot be read.
         """
         load_plugins()
+        schema, layout = schema_for(proto), layout_for(proto)
         if isinstance(prototxt_file, bytes):
-            message = prototxt.parse_bytes(prototxt_file, "the prototxt")
+            message = prototxt.parse_bytes(prototxt_file, "the prototxt", schema)
         else:
-            message = prototxt.read(prototxt_file, schema_for(proto))
+            message = prototxt.read(prototxt_file, schema)
         parse_dialects(words := (dialect,) if isinstance(dialect, str) else tuple(dialect))
         found, name = None, "the caffemodel"
         if isinstance(weights, bytes):
-            found = caffemodel.parse(weights, name)
+            found = caffemodel.parse(weights, name, layout)
         elif weights is not None:
-            found, name = read_weights(weights, layout_for(proto)), str(weights)
+            found, name = read_weights(weights, layout), str(weights)
         state = State(phase, level, frozenset(stages))
         return cls(message, LiveWeights.of(found, name, fills), state, target, words, warn)
 

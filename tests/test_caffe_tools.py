@@ -130,10 +130,12 @@ def test_ten_crops_are_averaged(folder: Path) -> None:
         (f"detect w.csv o.h5 {OPTIONS}", "o.h5: give a .csv or an .npz"),
         (f"detect w.csv o.csv {OPTIONS}", "w.csv:3: a window begins above"),
         (f"detect v.csv o.csv {OPTIONS}", "v.csv:1: there is no column ymax"),
-        ("extract_features n.caffemodel n.prototxt fc f 10 lmdb", "lmdb: Databases are not written"),
-        ("extract_features n.caffemodel n.prototxt fc f.lmdb", "f.lmdb: Databases are not written"),
+        ("extract_features n.caffemodel n.prototxt fc f 10 leveldb", "LevelDB databases are not written"),
+        ("extract_features n.caffemodel n.prototxt fc f.lmdb", "f.lmdb: what is to be written?"),
+        ("extract_features n.caffemodel n.prototxt fc,prob f 10 lmdb", "2 blobs, and 1 databases"),
+        ("extract_features n.caffemodel n.prototxt fc pictures 10 lmdb", "pictures cannot be written: it is a folder"),
         ("extract_features n.caffemodel n.prototxt fc,prob f.npy", "2 blobs, and 1 files"),
-        ("extract_features n.caffemodel n.prototxt fc f.npy", 'its layer "data" (Input) names. Give --pictures.'),
+        ("extract_features n.caffemodel n.prototxt fc f.npy", "that layer data (Input) names. Give --pictures."),
         ("extract_features n.caffemodel n.prototxt none f.npy --pictures pictures", 'no blob "none"'),
         ("extract_features n.caffemodel n.prototxt fc f.npy ten", "ten is no number of batches"),
         ("time", "Give one net"),
@@ -197,6 +199,37 @@ def test_extract_features_reads_the_list_of_the_net(folder: Path) -> None:
 
     with h5py.File("out.h5") as file:
         np.testing.assert_allclose(file["prob"][...], expected, rtol=1e-5)
+
+
+def test_extract_features_reads_and_writes_databases(folder: Path) -> None:
+    """A net with a Data layer: its size is that of the pictures, which are cut in the middle, as they are."""
+    pytest.importorskip("lmdb")
+    from cortado.compat.pycaffe import io
+    from cortado.compat.pycaffe.proto import caffe_pb2
+
+    (folder / "plain.prototxt").write_text(NET.replace("dim: 2 dim: 3 dim: 4 dim: 4", "dim: 1 dim: 3 dim: 5 dim: 6"))
+    run("extract-features n.caffemodel plain.prototxt data,mean data_lmdb,mean_lmdb lmdb --pictures pictures --bgr")
+    import lmdb
+
+    with lmdb.open("mean_lmdb", readonly=True) as database, database.begin() as transaction:
+        made = [(bytes(key), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()]
+    assert [key for key, _ in made] == [b"0000000000", b"0000000001", b"0000000002"]
+    assert (made[1][1].channels, made[1][1].height, made[1][1].width) == (3, 1, 1)
+    assert list(made[1][1].float_data) == [64, 192, 0] and not made[1][1].HasField("label")
+    done = run("extract-features n.caffemodel n.prototxt prob out.npy --pictures data_lmdb", 2)
+    assert "a picture is u8 [1,H,W] or [3,H,W], and this is float64 [3, 5, 6]" in done.output
+    pixels = np.zeros((3, 5, 6), np.uint8)
+    pixels[:, 1:3, 1:5] = np.array([64, 0, 128], np.uint8).reshape(3, 1, 1)  # blue, green, red
+    with lmdb.open("pictures_lmdb", map_size=1 << 20) as database, database.begin(write=True) as transaction:
+        transaction.put(b"0", io.array_to_datum(pixels, 1).SerializeToString())
+        packed = caffe_pb2.Datum(encoded=True, data=(folder / "pictures" / "b.png").read_bytes())
+        transaction.put(b"1", packed.SerializeToString())
+    data = """layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST }
+      transform_param { crop_size: 2 scale: 2 } data_param { source: "pictures_lmdb" batch_size: 1 backend: LMDB } }"""
+    (folder / "d.prototxt").write_text(data + BODY)
+    run("extract-features n.caffemodel d.prototxt prob out.npy 3")
+    first, second = softmax(128, 0, 256), softmax(2 * 64, 2 * 192, 0)
+    np.testing.assert_allclose(np.load("out.npy"), [first, second, first], rtol=1e-5)
 
 
 def test_time_prints_every_layer_once(folder: Path) -> None:

@@ -12,6 +12,7 @@ from google.protobuf import text_format
 
 import cortado
 from cortado.cli import main
+from cortado.compat import opencv
 from cortado.compat import pycaffe as caffe
 from cortado.compiler.errors import CompileError
 from cortado.frontends.files import prototxt
@@ -139,6 +140,10 @@ def test_a_forks_files_are_read_with_its_numbers_and_defaults(fork: ForkSchema) 
     net.params["d"][0].data[...] = 0
     net.copy_from("n.caffemodel")
     np.testing.assert_array_equal(net.forward(x=X)["d"], wanted)
+    contents = [Path(name).read_bytes() for name in ("n.prototxt", "n.caffemodel")]
+    other = opencv.readNetFromCaffe(*contents, proto="fork.proto")
+    other.setInput(X)
+    np.testing.assert_array_equal(other.forward(), wanted)
     for files in (("n.prototxt", "n.caffemodel"), ("n.caffemodel",)):
         with pytest.raises(CompileError):
             cortado.compile(*files)

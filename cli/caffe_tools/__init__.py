@@ -18,8 +18,8 @@ ABSENT = {
     "finetune-net": NO_TRAINING,
     "device-query": "nvidia-smi lists the GPUs of a machine.",
     "upgrade-solver-proto-text": NO_TRAINING,
-    "convert-imageset": "There are no databases here: --input and --pictures take folders and files.",
-    "compute-image-mean": "There are no databases here: np.mean over pictures, saved as an .npy, is a mean picture.",
+    "convert-imageset": "No databases are made of pictures here: --input and --pictures take folders and files.",
+    "compute-image-mean": "There is no command for it: np.mean over pictures, saved as an .npy, is a mean picture.",
 }
 """Tools of Caffe's that have no command, and what to use in their place."""
 

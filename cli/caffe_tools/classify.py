@@ -40,7 +40,7 @@ class Words:
 @click.argument("words", metavar="NET WEIGHTS [MEAN] [LABELS] PICTURE...", nargs=-1)
 @click.option("--model-def", metavar="NET", help="The net; the words are then INPUT [OUTPUT.npy].")
 @click.option("--pretrained-model", metavar="WEIGHTS", help="Its weights, with --model-def.")
-@click.option("--mean-file", metavar="FILE", help="The mean picture: an .npy or .binaryproto.")
+@click.option("--mean-file", metavar="FILE", help="The mean picture, an .npy or .binaryproto; or B,G,R.")
 @click.option("--labels", metavar="FILE", help="The names of the classes, one per line.")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Print the N best classes.")
 @click.option(

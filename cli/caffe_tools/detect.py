@@ -45,7 +45,7 @@ class Row:
 @click.option(
     "--crop-mode", default="list", metavar="list", help="The windows are a list. Selective search is not offered."
 )
-@click.option("--mean-file", metavar="FILE", help="The mean picture: an .npy or .binaryproto.")
+@click.option("--mean-file", metavar="FILE", help="The mean picture, an .npy or .binaryproto; or B,G,R.")
 @click.option("--input-scale", type=float, help="Multiply by this last.")
 @click.option("--raw-scale", type=float, default=255.0, show_default=True, help="The range of pixels before the mean.")
 @click.option(

@@ -27,12 +27,14 @@ def readNetFromCaffe(
     bufferProto: Given = None,
     bufferModel: Given = None,
     dialect: str | Sequence[str] = (),
+    proto: str | Path | None = None,
 ) -> Net:
     """A net from its prototxt and its caffemodel: paths, or contents as bytes, bytearray or an array of u8.
 
     Bytes that are no prototxt are a path, as for OpenCV. Without a caffemodel, the net's layers can be asked for, and
-    their blobs set. `dialect` is the fork of Caffe that is meant, where forks differ (`cortado.compile`). `error` if a
-    file cannot be read; what is wrong with layers is told when the net runs, since layers may be registered until then.
+    their blobs set. `dialect` is the fork of Caffe that is meant, where forks differ, and `proto` the caffe.proto of
+    one (`cortado.compile`). `error` if a file cannot be read; what is wrong with layers is told when the net runs,
+    since layers may be registered until then.
     """
     net, weights = (given if given is not None else buffer
                     for given, buffer in ((prototxt, bufferProto), (caffeModel, bufferModel)))  # fmt: skip
@@ -40,11 +42,11 @@ def readNetFromCaffe(
     if contents is None:
         raise error("readNetFromCaffe takes a prototxt, and a caffemodel")
     with as_opencv():
-        live = LiveNet.read(contents, path_or_bytes(weights), fills=False, dialect=dialect, warn=warn)
+        live = LiveNet.read(contents, path_or_bytes(weights), fills=False, dialect=dialect, proto=proto, warn=warn)
     return Net(live)
 
 
-def readNet(*given: Any, dialect: str | Sequence[str] = (), **named: Any) -> Net:
+def readNet(*given: Any, dialect: str | Sequence[str] = (), proto: str | Path | None = None, **named: Any) -> Net:
     """A net of Caffe's from two files, in either order; or, after the word "caffe", from a caffemodel and a prototxt.
 
     The arguments are OpenCV's: (model, config, framework) for files, (framework, bufferModel, bufferConfig) for
@@ -53,7 +55,7 @@ def readNet(*given: Any, dialect: str | Sequence[str] = (), **named: Any) -> Net
     files = caffe_files(given, named)
     if files is None:
         raise error("cortado reads nets of Caffe: a .prototxt and its .caffemodel")
-    return readNetFromCaffe(*files, dialect=dialect)
+    return readNetFromCaffe(*files, dialect=dialect, proto=proto)
 
 
 def caffe_files(given: Sequence[Any], named: Mapping[str, Any]) -> tuple[Given, Given] | None:

@@ -82,9 +82,11 @@ def read(path: str | Path, layout: CaffemodelLayout | None = None) -> Weights:
         return parse_mapped(file, str(path), layout)
 
 
-def parse(data: bytes | bytearray | memoryview, name: str = "the caffemodel") -> Weights:
-    """The weights in a copy of bytes in memory; errors, those of `read`, call them `name`."""
-    return parse_mapped(MappedFile(None, memoryview(bytearray(data))), name)
+def parse(
+    data: bytes | bytearray | memoryview, name: str = "the caffemodel", layout: CaffemodelLayout | None = None
+) -> Weights:
+    """The weights in a copy of bytes in memory, as `read` reads a file; errors call them `name`."""
+    return parse_mapped(MappedFile(None, memoryview(bytearray(data))), name, layout)
 
 
 def parse_mapped(file: MappedFile, name: str, layout: CaffemodelLayout | None = None) -> Weights:

@@ -37,9 +37,9 @@ def read(path: str | Path, schema: FieldTypes = CAFFE) -> Message:
     return parse(text, str(path), schema=schema)
 
 
-def parse_bytes(data: bytes, name: str) -> Message:
-    """The NetParameter of a prototxt in memory; errors, those of `read`, call it `name`."""
-    return parse(read_text(BytesIO(data), name), name)
+def parse_bytes(data: bytes, name: str, schema: FieldTypes = CAFFE) -> Message:
+    """The NetParameter of a prototxt in memory, as `read` reads a file; errors call it `name`."""
+    return parse(read_text(BytesIO(data), name), name, schema=schema)
 
 
 def read_text(file: BinaryIO, name: str) -> str:
