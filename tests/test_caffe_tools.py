@@ -240,6 +240,11 @@ def test_time_prints_every_layer_once(folder: Path) -> None:
     assert said[1] == "      data\tforward: nothing to compute."
     for line in said[2:-2]:
         assert re.search(r"\tforward: ([\d.e-]+ ms|with \w+)\.$", line), line
+    data = 'layer { name: "data" type: "Data" top: "data" top: "label" data_param { source: "x" batch_size: 1 } }'
+    (folder / "d.prototxt").write_text(data + BODY)
+    assert '"data", which layer "data" (Data) would read' in run("time d.prototxt", 2).output
+    assert "Average Forward pass" in run("time d.prototxt --iterations 1 --shape data=1,3,4,4").stdout
+    assert "write it without ?" in run("time d.prototxt --shape data=?1,3,4,4", 2).output
     found = json.loads(run("time n.prototxt n.caffemodel --iterations 2 --json").stdout)
     assert found["iterations"] == 2 and found["forward"] > 0
     timed = {layer["name"] for layer in found["layers"] if layer["forward"]}

@@ -63,17 +63,18 @@ def read_mean(path: str | None) -> Array | None:
     return parse_mean(path)
 
 
-def fork_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --dialect and --proto, as other commands have them."""
-    chosen = [option for option in READING_OPTIONS if option_name(option) in ("dialect", "proto")]
-    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = combine_options(*chosen)
-    return decorate(function)
+def shared_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add options of the commands that read nets, as they have them: shape, dialect, proto."""
+    return combine_options(*(option for option in READING_OPTIONS if option_name(option) in names))
 
 
 def option_name(option: Callable[..., Any]) -> str:
     """The name of the parameter that a decorator adds."""
     added: click.Parameter = option(lambda: None).__click_params__[0]
     return added.name or ""
+
+
+fork_options = shared_options("dialect", "proto")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import click
 from ..files import OutputFile, keep_stdout_free, report_write_errors, require_writable, save_array, save_arrays
 from ..options import PictureOptions, picture_options
 from ..screen import format_count, show_progress, track_progress, warn
-from .command import CaffeCommand, fork_options
+from .command import CaffeCommand, shared_options
 from .databases import import_lmdb, write_features
 from .picture_sources import Picture, find_source
 
@@ -33,7 +33,7 @@ SUFFIXES = (".npy", ".npz", ".h5")
 @click.argument("outs", metavar="FILE[,FILE]", type=OutputFile())
 @click.argument("words", metavar="[BATCHES] [lmdb] [CPU|GPU]", nargs=-1)
 @click.option("--pictures", "given", metavar="FILE|FOLDER|LIST.txt", multiple=True, help="Pictures; or an LMDB.")
-@fork_options
+@shared_options("shape", "dialect", "proto")
 @picture_options
 def extract_features(
     weights: str,
@@ -42,6 +42,7 @@ def extract_features(
     outs: str,
     words: tuple[str, ...],
     given: tuple[str, ...],
+    shape: dict[str, tuple[int | str, ...]],
     dialect: tuple[str, ...],
     proto: str | None,
     pictures: PictureOptions,
@@ -68,7 +69,7 @@ def extract_features(
 
         source = find_source(net, given, proto)
         target = "cuda" if gpu else "cpu"
-        options = Options(target, source.shapes, tuple(names), dialects=tuple(dialect), proto=proto)
+        options = Options(target, {**source.shapes, **shape}, tuple(names), dialects=tuple(dialect), proto=proto)
         made = compile_net(net, weights, options)
         warn(made.file.warnings)
         loaded = made.load()

@@ -10,7 +10,7 @@ import click
 
 from ..options import TARGETS
 from ..screen import is_terminal, show_progress, warn
-from .command import CaffeCommand, fork_options
+from .command import CaffeCommand, shared_options
 
 if TYPE_CHECKING:
     from ...compat.live_net import LiveNet
@@ -30,7 +30,7 @@ NAME_WIDTH = 10  # of a layer's name, as Caffe pads it
 @click.option("--level", type=int, default=0, help="Use layers of this level.")
 @click.option("--target", default="cpu", show_default=True, help=f"Compile for {', '.join(TARGETS)}.")
 @click.option("--gpu", metavar="ID", help="Refused: a GPU's launches are timed by NVIDIA's tools.")
-@fork_options
+@shared_options("shape", "dialect", "proto")
 @click.option("--json", "as_json", is_flag=True, help="Print the times as JSON.")
 def time(
     net: str | None,
@@ -43,6 +43,7 @@ def time(
     level: int,
     target: str,
     gpu: str | None,
+    shape: dict[str, tuple[int | str, ...]],
     dialect: tuple[str, ...],
     proto: str | None,
     as_json: bool,
@@ -74,6 +75,7 @@ def time(
             proto=proto,
             warn=lambda sentence: warn([sentence]),
         )
+        live.make_inputs(require_sizes(shape))
         live.shapes({})
     if is_terminal(sys.stderr):
         click.echo(f"timing {net or model}", err=True)  # a moving progress display would disturb the times
@@ -86,13 +88,22 @@ def time(
         print_times(live, found)
 
 
+def require_sizes(shapes: dict[str, tuple[int | str, ...]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of inputs. UsageError for a size that is known only at run time."""
+    for name, shape in shapes.items():
+        if any(isinstance(size, str) for size in shape):
+            raise click.UsageError(f"--shape {name}: a run has one size; write it without ?.")
+    return {name: tuple(int(size) for size in shape) for name, shape in shapes.items()}
+
+
 def measure(live: LiveNet, iterations: int) -> LayerTimes | None:
     """The times of the net for numbers of 0 to 1; None where a GPU computes."""
     import numpy as np
 
     random = np.random.default_rng(0)
-    arrays = {name: random.random(live.input_shapes[name], np.float32) for name in live.inputs}
-    return live.time_layers(arrays, live.outputs, iterations)
+    arrays = {name: random.random(shape, np.float32) for name, shape in live.input_shapes.items()}
+    wanted = [name for name in live.outputs if name not in live.inputs]  # a label that nobody reads has no shape
+    return live.time_layers(arrays, wanted, iterations)
 
 
 def print_times(live: LiveNet, found: LayerTimes) -> None:

@@ -1,1 +1,1 @@
-"""Fuzzing of the five readers: prototxt, caffemodel, HDF5, cortado's language, and compiled files."""
+"""Fuzzing of the six readers: prototxt, caffemodel, HDF5, cortado's language, compiled files, and schemas of forks."""

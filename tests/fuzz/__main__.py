@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --minutes 1`: fuzz the five readers, each for so long. Ends with 1 on a finding.
+"""`python -m tests.fuzz --minutes 1`: fuzz the six readers, each for so long. Ends with 1 on a finding.
 
 `--inputs 50000` runs so many inputs a reader instead, however long that takes: the same ones each time.
 

@@ -79,4 +79,5 @@ MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "hdf5": mutate_bytes,
     "language": mutate_prose,
     "artifact": mutate_compiled,
+    "schema": mutate_prose,
 }

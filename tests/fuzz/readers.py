@@ -1,4 +1,4 @@
-"""The five readers as functions of bytes, each up to the last thing that the product does with such a file.
+"""The six readers as functions of bytes, each up to the last thing that the product does with such a file.
 
 A reader returns, or refuses with one of REFUSALS. Whatever else it raises is a finding.
 """
@@ -11,8 +11,10 @@ from collections.abc import Callable
 from functools import cache
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from google.protobuf import text_format
 
 from cortado import passes
 from cortado.compiler.errors import CompileError
@@ -24,12 +26,19 @@ from cortado.frontends.caffe import from_caffemodel
 from cortado.frontends.caffe.net import build_graph
 from cortado.frontends.caffe.weights import open_weights
 from cortado.frontends.files import caffemodel, hdf5, prototxt, textformat
+from cortado.frontends.files.fork_schema import read_fork_schema
 from cortado.runtime.artifact import Artifact, ArtifactError, read
 from cortado.runtime.net import Net
 
 from .containers import repair
+from .start import FOLDER
 
 REFUSALS = (CompileError, ArtifactError)
+# What is read by the schemas: settings that some of them have.
+SETTINGS = """layer { name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param { pool: 1 kernel_size: 2 }
+  relu_param { glow: 1.5 } lrn_param { local_size: 5 alpha: 1 beta: "2" } glow_param { level: 1 }
+  concat_param { axis: 1 } }
+"""
 MAX_COMPUTED = 1 << 20  # elements of all values, up to which a net is compiled or run here: more takes time, not care
 
 
@@ -99,6 +108,28 @@ def run_artifact(artifact: Artifact) -> None:
     parse_planned(artifact.source, "source.net", artifact.weights)
 
 
+def read_schema(data: bytes) -> None:
+    """A fork's caffe.proto, by which a prototxt and a caffemodel are read; these stay the same."""
+    path = write_scratch(data, "fork.proto")
+    schema = read_fork_schema(path)
+    for name in schema.ours.values():
+        schema.field_types(name)
+    prototxt.parse(SETTINGS, "net.prototxt", schema=schema)
+    weights = caffemodel.parse(fork_model(), "net.caffemodel", schema.layout)
+    from_caffemodel.read_net(weights, "net.caffemodel", (), schema)
+
+
+@cache
+def fork_model() -> bytes:
+    """A caffemodel by the numbers of the seed."""
+    net: Any = read_fork_schema(FOLDER / "schema" / "fork.proto").own.message_class("NetParameter")()
+    text_format.Parse('name: "n" layer { name: "p" type: "Pooling" pooling_param { pool: MAX kernel_size: 2 } }', net)
+    blob = net.layer[0].blobs.add()
+    blob.shape.dim.extend((2, 1))
+    blob.data.extend((1, 2))
+    return bytes(net.SerializeToString())
+
+
 def slot_shape(net: Net, name: str) -> tuple[int, ...]:
     return net.plan.slots[name].bounds
 
@@ -130,6 +161,7 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "hdf5": read_hdf5,
     "language": read_language,
     "artifact": read_artifact,
+    "schema": read_schema,
 }
 
 

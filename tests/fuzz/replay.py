@@ -23,6 +23,7 @@ NAMES = {
     "hdf5": "net.caffemodel.h5",
     "language": "net.net",
     "artifact": "net.cortado",
+    "schema": "net.proto",
 }
 # By reader: what people do with such a file. IN is it, OUT a file that the command may write.
 COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -30,6 +31,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "caffemodel": (("show", "IN"), ("compile", "IN", "-o", "OUT"), ("compile", "KEEP", "IN", "-o", "OUT")),
     "hdf5": (("compile", "KEEP", "IN", "-o", "OUT"), ("show", "KEEP", "IN")),
     "language": (("show", "IN"), ("fmt", "IN"), ("compile", "IN", "-o", "OUT")),
+    "schema": (("show", "KEEP", "--proto", "IN"), ("compile", "KEEP", "--proto", "IN", "-o", "OUT")),
     "artifact": (("show", "IN"), ("run", "IN", "--input", "X", "--output-file", "OUT.npz"), ("profile", "IN")),
 }
 KEPT = """input: "data" input_shape { dim: 1 dim: 3 dim: 5 dim: 5 }

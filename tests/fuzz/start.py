@@ -13,7 +13,7 @@ from typing import Any
 FOLDER = Path(__file__).parent / "seeds"
 FINDINGS = Path(__file__).parent / "findings"
 TESTS = Path(__file__).resolve().parents[1]
-READERS = ("prototxt", "caffemodel", "hdf5", "language", "artifact")
+READERS = ("prototxt", "caffemodel", "hdf5", "language", "artifact", "schema")
 MAX_BYTES = 8_192  # of a text that becomes a seed: what is longer is only slower
 COMPILED = (
     "conv_3x3",
@@ -57,6 +57,7 @@ def make() -> None:
     for name in STORED:
         (FOLDER / "caffemodel" / name).write_bytes(make_caffemodel(name))
     make_hdf5()
+    make_schema()
     for name in COMPILED:
         make_artifact(name, "onednn")
     for name in NATIVE:
@@ -89,6 +90,14 @@ def make_caffemodel(name: str) -> bytes:
                 blob.num, blob.channels, blob.height, blob.width = (*(1,) * (4 - len(shape)), *shape)
             blob.data.extend([0.5] * (24 if len(shape) == 4 else 2))
     return bytes(message.SerializeToString(deterministic=True))
+
+
+def make_schema() -> None:
+    """A caffe.proto as a fork has it, with all that the language knows."""
+    from ..test_fork_schema import FORK
+
+    (FOLDER / "schema").mkdir(exist_ok=True)
+    (FOLDER / "schema" / "fork.proto").write_text(FORK)
 
 
 def make_hdf5() -> None:
