@@ -101,8 +101,16 @@ CASES = {
     "largest, rounded down": one_line('max_pool(x, kernel=2, stride=2, round="down")'),
     "lrn": one_line("lrn(x, size=3, alpha=0.5, beta=0.6)"),
     "softmax": one_line("softmax(x)", "3,50"),
+    "softmax of few": one_line("softmax(x, axis=2)", "2,35,3"),
+    "softmax of many": one_line("softmax(x, axis=-1)", "2,5,70"),
+    "softmax of rows": one_line("softmax(x, axis=2)", "2,3,40,21"),
+    "softmax of columns": one_line("softmax(x, axis=1)", "2,33,5,3"),
+    "length of pixels": one_line("l2_normalize(conv(x, w), across=false)", weights=weight("w", "39,20,1,1")),
+    "length of few channels": one_line("l2_normalize(x, across=false, eps=0.5)", "2,5,3,7"),
+    "length of pictures": one_line("l2_normalize(x)", "2,5,3,7"),
     "softmax of pixels": one_line("softmax(conv(x, w))", weights=weight("w", "21,20,1,1")),
     "slopes": one_line("prelu(max_pool(conv(x, w), kernel=2), a)", weights=weight("a", "9") + weight("w", "9,20,1,1")),
+    "planes": one_line("abs(bias(scale(x, a, b), a))", weights=weight("a", "20") + weight("b", "20")),
     "a chain": one_line("mul(exp(relu(x)), add(x, tanh(x)))"),
     "channels and images": one_line(
         "scale(relu(conv(x, w)), a, b)", weights=weight("w", "9,20,1,1") + weight("a", "9") + weight("b", "9")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
 from ..plan import Slot
 from .epilogue import write_expression
 from .image import Image, first_float, image_of
@@ -11,7 +15,7 @@ from .written import indent
 
 BYTES_A_MICROSECOND = 8000  # of one core, from its caches
 LIBM_MICROSECONDS = 0.004  # for one number of a function without a vector form
-SLOW = {"exp", "log", "log1p", "expm1", "tanh", "sigmoid", "erf", "pow", "sign", "round", "floor", "ceil"}
+SLOW = {"log", "log1p", "expm1", "tanh", "erf", "pow", "sign", "round", "floor", "ceil"}
 
 
 def write_elementwise(site: Site) -> WrittenStep:
@@ -59,7 +63,8 @@ def pixel_loop(y: Image, operands: list[Extra], rows: int, per: int, v: int, las
 
     body = [f"float *y = {place('out', y.image, y.row, y.col)};"]
     body += [f"const float *x{k} = {place(f'in[{k}]', e.image, e.row, e.col)};" for k, e in enumerate(operands)]
-    call = f"{NAME}_each({', '.join(f'LOAD(x{k} + c)' for k in range(len(operands)))})"
+    reads = [f"splat(x{k}[0])" if e.is_scalar else f"LOAD(x{k} + c)" for k, e in enumerate(operands)]
+    call = f"{NAME}_each({', '.join(reads)})"
     full = y.channels if last == v else y.channels - last
     if full:
         body.append(f"for (int c = 0; c < {full}; c += {v}) STORE(y + c, {call});")
@@ -70,14 +75,14 @@ def pixel_loop(y: Image, operands: list[Extra], rows: int, per: int, v: int, las
 
 
 def read_operands(site: Site) -> tuple[Image, list[Extra]]:
-    """The result and the operands, as images or, where all are contiguous in nchw, as one pixel of all numbers."""
+    """The result and the operands, as images or, where all are contiguous in nchw, as numbers or planes."""
     result, names = site.slot(site.step.results[0]), site.step.operands
     for name, axis in zip(names, site.payload["axes"], strict=True):
         if axis is not None and (axis != 1 or (name in site.plan.slots and len(site.slot(name).dims) != 1)):
             raise NotNative(f"{name} is spread along axis {axis}")
     y = image_of(result)
     if y is None:
-        return read_flat(site, result)
+        return read_flat(site, result) if set(site.payload["axes"]) == {None} else read_planes(site, result)
     made = []
     for name, axis in zip(names, site.payload["axes"], strict=True):
         if axis is not None and name in site.plan.slots:
@@ -86,13 +91,35 @@ def read_operands(site: Site) -> tuple[Image, list[Extra]]:
     return y, made
 
 
-def read_flat(site: Site, result: Slot) -> tuple[Image, list[Extra]]:
-    slots = [site.slot(name) for name in site.step.operands]
-    for slot in (result, *slots):
+def read_planes(site: Site, result: Slot) -> tuple[Image, list[Extra]]:
+    """Operands in nchw, each plane as one pixel of all its numbers, and vectors of one number a plane."""
+    pairs = list(zip(site.step.operands, site.payload["axes"], strict=True))
+    require_contiguous(site, result, [name for name, axis in pairs if axis is None])
+    n, c, *sizes = result.bounds
+    plane = prod(sizes)
+    y = Image(n, plane, c, 1, first_float(result), plane, plane, c * plane)
+    vector = Image(n, c, 1, 1, 0, c, c, c)  # as which the numbers of all channels are packed
+    made = []
+    for name, axis in pairs:
+        if axis is None:
+            made.append(Extra(site.place(name, first_float(site.slot(name))), y.image, y.row, y.col))
+        else:
+            made.append(replace(site.extra(name, vector, ()), row=1, is_scalar=True))
+    return y, made
+
+
+def require_contiguous(site: Site, result: Slot, operands: Sequence[str]) -> None:
+    """NotNative unless these operands and the result are the same numbers in the same order, without gaps."""
+    for slot in (result, *map(site.slot, operands)):
         if slot.dtype != "f32" or not slot.is_static or slot.channels or slot.halo:
             raise NotNative("its operands are not contiguous")
         if (slot.layout, slot.dims) != (result.layout, result.dims):
             raise NotNative("its operands have another layout or shape")
+
+
+def read_flat(site: Site, result: Slot) -> tuple[Image, list[Extra]]:
+    require_contiguous(site, result, site.step.operands)
+    slots = [site.slot(name) for name in site.step.operands]
     count = result.nbytes // 4
     y = Image(1, count, 1, 1, first_float(result), count, count, count)
     places = [site.place(n, first_float(s)) for n, s in zip(site.step.operands, slots, strict=True)]

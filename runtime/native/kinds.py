@@ -11,7 +11,7 @@ from .elementwise import write_elementwise
 from .linear import write_linear
 from .movement import write_nothing, write_relayout
 from .pooling import write_pool
-from .rows import write_lrn, write_softmax
+from .rows import write_l2_normalize, write_lrn, write_softmax
 from .site import Site, WrittenStep
 
 CODE = {"code": Attribute("an epilogue", [])}
@@ -65,6 +65,7 @@ KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
             ("avg_pool", write_pool),
             ("relayout", write_relayout),
             ("softmax", write_softmax),
+            ("l2_normalize", write_l2_normalize),
             ("lrn", write_lrn),
         )
     },

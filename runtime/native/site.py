@@ -31,12 +31,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """Another operand of an epilogue: its place, and the floats between its images, rows and pixels (0: a vector)."""
+    """Another operand of an epilogue: its place, and the floats between its images, rows and pixels (0: a vector).
+
+    `is_scalar`: one number stands for all of a pixel's.
+    """
 
     place: Place
     image: int
     row: int
     col: int
+    is_scalar: bool = False
 
     def is_flat(self, y: Image) -> bool:
         """True if all its pixels are `col` apart, over the rows and images of a result `y`."""

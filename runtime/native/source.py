@@ -15,13 +15,14 @@ from .winograd_choice import choose_form as choose_form
 from .winograd_forms import FORMS as FORMS
 from .winograd_forms import evaluate_form as evaluate_form
 
-TEMPLATES = {  # in this order, and the kind of steps that needs it, or "" for all
-    "vector.h": "",
-    "tile.h": "product",
-    "depthwise.h": "depthwise",
-    "winograd.h": "winograd",
-    "pool.h": "pool",
-    "net.h": "",
+TEMPLATES = {  # in this order, and the kinds of steps that need it, or "" for all
+    "vector.h": {""},
+    "tile.h": {"product"},
+    "depthwise.h": {"depthwise"},
+    "winograd.h": {"winograd"},
+    "rows.h": {"softmax", "normalize"},
+    "pool.h": {"pool"},
+    "net.h": {""},
 }
 BASES = {ARENA: "ARENA", WEIGHTS: "WEIGHTS"}
 
@@ -123,7 +124,7 @@ class SourceWriter:
         parts = [
             f"/* {comment(self.plan.net)}, written by cortado for {self.machine.name}. */\n",
             f"#define V {self.machine.vector}\n#define SCRATCH {self.scratch} /* floats that each thread needs */\n",
-            *(template(name) for name, kind in TEMPLATES.items() if kind in self.kinds),
+            *(template(name) for name, kinds in TEMPLATES.items() if kinds & self.kinds),
             *self.helpers,
             *self.texts,
             "static const struct halo halos[] = {\n" + "".join(map(format_halo, self.halos)) + "    {0},\n};\n",

@@ -16,7 +16,7 @@ from ...ops.fused import Fused
 from ...recorder import RecordedValue, Recorder
 
 # Operators whose native step has the primitive's name and attributes.
-SINGLE = ("softmax", "lrn", "max_pool", "avg_pool", "relayout")
+SINGLE = ("softmax", "l2_normalize", "lrn", "max_pool", "avg_pool", "relayout")
 
 
 def lower_native(node: Node, algorithm: str = "") -> Step | None:

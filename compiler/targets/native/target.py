@@ -15,7 +15,7 @@ from ...ir import Graph, Node
 from ...op import Elementwise, Op
 from ...ops.conv import Conv, Deconv
 from ...ops.dense import Linear
-from ...ops.norm import Lrn
+from ...ops.norm import L2Normalize, Lrn
 from ...ops.pool import Pool
 from ...plan import NO_HALO, Halo, PlannedGraph
 from ...target import LaunchCount, LoweredGraph, Target
@@ -32,7 +32,7 @@ FALLBACK = OneDnn()
 
 
 class Native(Target):
-    """Convolutions, matrix products, poolings, LRN, softmax, elementwise chains and relayouts have kernels."""
+    """Convolutions, matrix products, poolings, LRN, softmax, normalizations, chains and relayouts have kernels."""
 
     runner = "native"
     subsamples = True
@@ -58,6 +58,8 @@ class Native(Target):
         return reason_not_epilogue(kernel, anchor, epilogue)
 
     def layouts(self, op: Op) -> tuple[str, ...]:
+        if isinstance(op, L2Normalize):
+            return () if op.across else ("nhwc",)
         return ("nhwc",) if isinstance(op, Conv | Deconv | Pool | Lrn) else ()
 
     def reads_any_layout(self, op: Op, image: TensorType) -> bool:

@@ -49,6 +49,21 @@ INLINE vec v_le(vec a, vec b) { return truth(a <= b); }
 INLINE vec v_eq(vec a, vec b) { return truth(a == b); }
 INLINE vec v_where(vec c, vec a, vec b) { return choose(c != 0, a, b); }
 
+INLINE vec v_scale(vec a, ivec n) { return a * (vec)((n + 127) << 23); } /* a * 2^n, for n from -126 to 127 */
+
+/* exp(a) = 2^n * exp(r), with n = round(a / log 2), r in [-log(2)/2, log(2)/2] and the polynomial of Cephes' expf (Moshier):
+   within 2 units in the last place of float, infinite from 88.73 on, denormal below -87.33, 0 below -103.97. */
+INLINE vec v_exp(vec a)
+{
+    vec x = v_maximum(v_minimum(a, splat(89)), splat(-104.5f)); /* NaN stays NaN */
+    vec n = x * 1.44269504f + 12582912.0f - 12582912.0f;        /* 1.5 * 2^23: rounds to a whole number */
+    vec r = x - n * 0.693359375f + n * 2.12194440e-4f, p = splat(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f, p = p * r + 8.3334519073e-3f, p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f, p = p * r + 5.0000001201e-1f;
+    ivec k = __builtin_convertvector(choose(n == n, n, splat(0)), ivec), half = k >> 1; /* 2^n may be no float: twice */
+    return v_scale(v_scale(p * r * r + r + 1, half), k - half);
+}
+
 /* What has no vector form goes number by number, through libm. */
 #define EACH(name, expression) \
     INLINE vec name(vec a)     \
@@ -57,14 +72,13 @@ INLINE vec v_where(vec c, vec a, vec b) { return choose(c != 0, a, b); }
         for (int i = 0; i < V; i++) { float x = a[i]; y[i] = expression; } \
         return y;              \
     }
-EACH(v_exp, expf(x))
 EACH(v_log, logf(x))
 EACH(v_log1p, log1pf(x))
 EACH(v_expm1, expm1f(x))
 EACH(v_sqrt, sqrtf(x))
 EACH(v_rsqrt, 1 / sqrtf(x))
 EACH(v_tanh, tanhf(x))
-EACH(v_sigmoid, 1 / (1 + expf(-x)))
+INLINE vec v_sigmoid(vec a) { return 1 / (1 + v_exp(-a)); }
 EACH(v_floor, floorf(x))
 EACH(v_ceil, ceilf(x))
 EACH(v_round, nearbyintf(x))

@@ -1,0 +1,82 @@
+/* Kernels over the numbers of each pixel: along them, where they are many and contiguous, or V pixels at once.
+
+   xs and ys are the floats between two numbers of a pixel, xc and yc those between two pixels. Called with constants. */
+
+/* `lanes` numbers that are `step` apart; the others are 0. */
+INLINE vec gather(const float *p, long step, int lanes)
+{
+    if (step == 1 && lanes == V) return LOAD(p);
+    vec a = splat(0);
+    UNROLL for (int i = 0; i < lanes; i++) a[i] = p[i * step];
+    return a;
+}
+INLINE void scatter(float *p, long step, int lanes, vec a)
+{
+    if (step == 1) store_lanes(p, a, lanes);
+    else UNROLL for (int i = 0; i < lanes; i++) p[i * step] = a[i];
+}
+INLINE float sum_lanes(vec a, int lanes)
+{
+    float sum = 0;
+    UNROLL for (int i = 0; i < lanes; i++) sum += a[i];
+    return sum;
+}
+
+/* y = exp(x - largest) / sum, of the L numbers of each of `lanes` pixels. */
+INLINE void softmax_pixels(int lanes, long L, const float *x, long xc, long xs, float *y, long yc, long ys)
+{
+    vec top = gather(x, xc, lanes), sum = splat(0);
+    for (long c = 1; c < L; c++) top = v_maximum(top, gather(x + c * xs, xc, lanes));
+    for (long c = 0; c < L; c++) {
+        vec e = v_exp(gather(x + c * xs, xc, lanes) - top);
+        sum += e;
+        scatter(y + c * ys, yc, lanes, e);
+    }
+    for (long c = 0; c < L; c++) scatter(y + c * ys, yc, lanes, gather(y + c * ys, yc, lanes) / sum);
+}
+/* The same of one pixel, whose numbers are contiguous. */
+INLINE void softmax_along(long L, const float *x, float *y)
+{
+    const int rest = L % V;
+    vec most = splat(x[0]), sums = splat(0);
+    for (long c = 0; c < L - rest; c += V) most = v_maximum(most, LOAD(x + c));
+    float top = most[0];
+    UNROLL for (int i = 1; i < V; i++) top = most[i] > top || most[i] != most[i] ? most[i] : top;
+    for (long c = L - rest; c < L; c++) top = x[c] > top || x[c] != x[c] ? x[c] : top;
+    for (long c = 0; c < L - rest; c += V) {
+        vec e = v_exp(LOAD(x + c) - top);
+        sums += e;
+        STORE(y + c, e);
+    }
+    float sum = sum_lanes(sums, V);
+    if (rest) {
+        vec e = v_exp(gather(x + L - rest, 1, rest) - top);
+        sum += sum_lanes(e, rest);
+        store_lanes(y + L - rest, e, rest);
+    }
+    for (long c = 0; c < L - rest; c += V) STORE(y + c, LOAD(y + c) / sum);
+    for (long c = L - rest; c < L; c++) y[c] /= sum;
+}
+
+/* y = x / sqrt(sum of x^2 + eps), likewise. */
+INLINE void normalize_pixels(int lanes, float eps, long L, const float *x, long xc, long xs, float *y, long yc, long ys)
+{
+    vec sum = splat(0);
+    for (long c = 0; c < L; c++) {
+        vec a = gather(x + c * xs, xc, lanes);
+        sum += a * a;
+    }
+    vec length = v_sqrt(sum + eps);
+    for (long c = 0; c < L; c++) scatter(y + c * ys, yc, lanes, gather(x + c * xs, xc, lanes) / length);
+}
+INLINE void normalize_along(float eps, long L, const float *x, float *y)
+{
+    const int rest = L % V;
+    vec sums = splat(0);
+    for (long c = 0; c < L - rest; c += V) sums += LOAD(x + c) * LOAD(x + c);
+    float sum = sum_lanes(sums, V);
+    for (long c = L - rest; c < L; c++) sum += x[c] * x[c];
+    float length = sqrtf(sum + eps);
+    for (long c = 0; c < L - rest; c += V) STORE(y + c, LOAD(x + c) / length);
+    for (long c = L - rest; c < L; c++) y[c] = x[c] / length;
+}
