@@ -3,14 +3,14 @@
    xs and ys are the floats between two numbers of a pixel, xc and yc those between two pixels. Called with constants. */
 
 /* `lanes` numbers that are `step` apart; the others are 0. */
-INLINE vec gather(const float *p, long step, int lanes)
+INLINE vec gather_lanes(const float *p, long step, int lanes)
 {
     if (step == 1 && lanes == V) return LOAD(p);
     vec a = splat(0);
     UNROLL for (int i = 0; i < lanes; i++) a[i] = p[i * step];
     return a;
 }
-INLINE void scatter(float *p, long step, int lanes, vec a)
+INLINE void scatter_lanes(float *p, long step, int lanes, vec a)
 {
     if (step == 1) store_lanes(p, a, lanes);
     else UNROLL for (int i = 0; i < lanes; i++) p[i * step] = a[i];
@@ -25,14 +25,14 @@ INLINE float sum_lanes(vec a, int lanes)
 /* y = exp(x - largest) / sum, of the L numbers of each of `lanes` pixels. */
 INLINE void softmax_pixels(int lanes, long L, const float *x, long xc, long xs, float *y, long yc, long ys)
 {
-    vec top = gather(x, xc, lanes), sum = splat(0);
-    for (long c = 1; c < L; c++) top = v_maximum(top, gather(x + c * xs, xc, lanes));
+    vec top = gather_lanes(x, xc, lanes), sum = splat(0);
+    for (long c = 1; c < L; c++) top = v_maximum(top, gather_lanes(x + c * xs, xc, lanes));
     for (long c = 0; c < L; c++) {
-        vec e = v_exp(gather(x + c * xs, xc, lanes) - top);
+        vec e = v_exp(gather_lanes(x + c * xs, xc, lanes) - top);
         sum += e;
-        scatter(y + c * ys, yc, lanes, e);
+        scatter_lanes(y + c * ys, yc, lanes, e);
     }
-    for (long c = 0; c < L; c++) scatter(y + c * ys, yc, lanes, gather(y + c * ys, yc, lanes) / sum);
+    for (long c = 0; c < L; c++) scatter_lanes(y + c * ys, yc, lanes, gather_lanes(y + c * ys, yc, lanes) / sum);
 }
 /* The same of one pixel, whose numbers are contiguous. */
 INLINE void softmax_along(long L, const float *x, float *y)
@@ -50,7 +50,7 @@ INLINE void softmax_along(long L, const float *x, float *y)
     }
     float sum = sum_lanes(sums, V);
     if (rest) {
-        vec e = v_exp(gather(x + L - rest, 1, rest) - top);
+        vec e = v_exp(gather_lanes(x + L - rest, 1, rest) - top);
         sum += sum_lanes(e, rest);
         store_lanes(y + L - rest, e, rest);
     }
@@ -63,11 +63,11 @@ INLINE void normalize_pixels(int lanes, float eps, long L, const float *x, long 
 {
     vec sum = splat(0);
     for (long c = 0; c < L; c++) {
-        vec a = gather(x + c * xs, xc, lanes);
+        vec a = gather_lanes(x + c * xs, xc, lanes);
         sum += a * a;
     }
     vec length = v_sqrt(sum + eps);
-    for (long c = 0; c < L; c++) scatter(y + c * ys, yc, lanes, gather(x + c * xs, xc, lanes) / length);
+    for (long c = 0; c < L; c++) scatter_lanes(y + c * ys, yc, lanes, gather_lanes(x + c * xs, xc, lanes) / length);
 }
 INLINE void normalize_along(float eps, long L, const float *x, float *y)
 {
