@@ -15,6 +15,7 @@ from cortado.cli import main
 from cortado.compat import opencv
 from cortado.compat import pycaffe as caffe
 from cortado.compiler.errors import CompileError
+from cortado.driver import Options, read_net
 from cortado.frontends.files import prototxt
 from cortado.frontends.files.fork_schema import ForkSchema, read_fork_schema
 from cortado.frontends.files.proto_language import parse_proto
@@ -240,6 +241,48 @@ message InnerProductParameter { optional uint32 num_output = 9; optional bool bi
     assert (
         "does not compute shines of LayerParameter" in run("show", "n.prototxt", "--proto", "old.proto", code=2).output
     )
+
+
+ROIS = "optional uint32 pooled_h = 1; optional uint32 pooled_w = 2; optional float spatial_scale = 3 [default = 1];"
+
+
+@pytest.mark.parametrize(
+    ("field", "settings", "dialect"),
+    [
+        ("roi_align_param", ROIS, "synopsys"),
+        ("roi_pooling_param", ROIS, "mscnn"),
+        ("other_param", "", ""),
+    ],
+)
+def test_the_file_tells_dialects_apart(field: str, settings: str, dialect: str, fork: ForkSchema) -> None:
+    """By the fields with settings that its layers have: what no layer of the fork is, is refused."""
+    made = FORK.replace("optional ReLUParameter", f"optional Rois {field} = 55; optional ReLUParameter")
+    Path("fork.proto").write_text(f"{made}message Rois {{ {settings} }}")
+    inputs = NET.splitlines()[1].replace('top: "x"', 'top: "x" top: "r"').replace("6 }", "6 } shape { dim: 1 dim: 5 }")
+    given = f"{field} {{ pooled_h: 2 pooled_w: 2 }}" if dialect else ""
+    Path("n.prototxt").write_text(
+        f'{inputs} layer {{ name: "a" type: "ROIAlign" bottom: "x" bottom: "r" top: "a" {given} }}'
+    )
+    options = Options(proto="fork.proto", outputs=("a",))
+    if not dialect:
+        with pytest.raises(CompileError, match=r"there is roi_align_param, and none in the caffe\.proto that is given"):
+            read_net("n.prototxt", None, options)
+        return
+    (chosen,) = read_net("n.prototxt", None, options).dialects
+    assert chosen.dialect == dialect
+
+
+def test_a_default_of_the_fork_gives_way_to_the_other_form(fork: ForkSchema) -> None:
+    """kernel and stride by height and width: stride has a default, which Caffe has not set then either."""
+    Path("fork.proto").write_text(
+        FORK.replace(
+            "optional uint32 stride = 1 [default = 2];",
+            """
+      optional uint32 stride = 1 [default = 2]; optional uint32 stride_h = 4; optional uint32 stride_w = 5;""",
+        )
+    )
+    Path("n.prototxt").write_text(without_places(NET.replace("POOL", "stride_h: 1 stride_w: 3")))
+    assert "avg_pool(r, kernel=2, stride=[1, 3]" in run("show", "n.prototxt", "--proto", "fork.proto").stdout
 
 
 def test_an_export_writes_out_what_the_fork_takes_as_given(fork: ForkSchema) -> None:

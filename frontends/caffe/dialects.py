@@ -18,6 +18,7 @@ from ...compiler.ir import Constant, Value, declare_weight
 from ...compiler.op import Op
 from ...compiler.suggestion import did_you_mean
 from ...compiler.types import TensorType
+from ..files.message import Message
 from .forks import FORKS, find_fork
 from .layer import DialectMismatch, GraphEmitter, Layer
 from .layer_checks import check_counts, describe_range
@@ -157,12 +158,33 @@ def describe_misfit(layer: Layer, kind: LayerType, several: Mapping[str, LayerTy
             return f"it takes {describe_range(wanted)} {noun}{'s' * (wanted != (1, 1))}"
     if foreign := find_foreign_settings(layer, kind, several):
         return f"it has no {foreign}"
+    if other := describe_other_schema(message, kind, several):
+        return other
     own = message.submessages(kind.param) if kind.param else ()
     if unknown := [name for settings in own for name in settings.written if name not in kind.fields]:
         return f"it has no {unknown[0]}"
     if newer := sorted(kind.lacks & layer.importer.types):
         return f"there is no layer type {newer[0]}"
     return kind.against(layer) if kind.against else ""
+
+
+def describe_other_schema(layer: Message, kind: LayerType, several: Mapping[str, LayerType]) -> str:
+    """Why the fork whose caffe.proto is given, if one is, has another dialect than `kind`; "" if it may have this one.
+
+    A dialect's `fields` are all that its fork has.
+    """
+    known = layer.schema.own_fields("LayerParameter")
+    if known is None:
+        return ""
+    if kind.param is not None and kind.param not in known:
+        return f"there is {kind.param}, and none in the caffe.proto that is given"
+    if kind.param is None:
+        others = [other.param for other in several.values() if other.param is not None and other.param in known]
+        return f"there is no {others[0]}, as in the caffe.proto that is given" if others else ""
+    own = layer.schema.own_fields(layer.field_types[kind.param].message) or frozenset()
+    every = {field for other in several.values() for field in other.fields}
+    foreign = sorted((own & every) - kind.fields)
+    return f"{kind.param} has no {foreign[0]}, as in the caffe.proto that is given" if foreign else ""
 
 
 def find_foreign_settings(layer: Layer, kind: LayerType, several: Mapping[str, LayerType]) -> str:

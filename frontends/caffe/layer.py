@@ -204,7 +204,7 @@ class Layer:
         given: Any = p[field] if field in p else ()
         given = given if isinstance(given, tuple) else (given,)
         if high in p or wide in p:
-            if given:
+            if p.is_set(field):
                 raise self.fault(f"{field} and {high}/{wide} are both given", high, "Keep one of the two forms.")
             if axes != 2:
                 raise self.fault(f"{high} and {wide} are for images of two axes, and this one has {axes}", high)

@@ -19,6 +19,8 @@ class MessageBuilder:
 
     def copy(self, source: Message, field: str, name: str | None = None) -> None:
         """Copy all values of a field of `source`, under the same name or `name`."""
+        if field in source.schema.given(source.type) and not source.is_set(field):
+            return  # `build` adds it
         if field in source:
             places = tuple(source.loc_of(field, i) for i in range(len(source.values[field])))
             self.add(name or field, source.values[field], places)

@@ -61,6 +61,12 @@ class ForkSchema:
             }
         return self.known_given[type]
 
+    def own_fields(self, type: str) -> frozenset[str]:
+        """The fields of a message in this fork; of a layer, those of all its generations."""
+        places = (type, "V1LayerParameter") if type == "LayerParameter" else (type,)
+        theirs = [name for name, ours in self.ours.items() if ours in places]
+        return frozenset(field.name for name in theirs for field in self.own.descriptor(name).fields)
+
     def merge(self, type: str) -> dict[str, FieldType]:
         """Caffe's fields, with what each of the fork's messages in this place says of them, and the fork's own."""
         found = dict(CAFFE.field_types(type)) if type in CAFFE.messages else {}

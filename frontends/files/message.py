@@ -90,6 +90,10 @@ class Message:
             self._reads.add(str(name))
         return bool(self.values.get(str(name)))
 
+    def is_set(self, name: str) -> bool:
+        """True if the file itself sets the field: one that only a fork's default sets is `in` the message, too."""
+        return name in self and bool(self.places.get(name))
+
     def choice(self, name: str, meanings: Mapping[str, Meaning], label: str) -> Meaning:
         """What the value of an enum means to the caller, who lists all values that it handles.
 

@@ -36,6 +36,9 @@ class FieldTypes(Protocol):
     def given(self, type: str) -> Mapping[str, tuple[Any, ...]]:
         """The fields that a message has though its file does not set them: with defaults that are not Caffe's."""
 
+    def own_fields(self, type: str) -> frozenset[str] | None:
+        """The fields of a message in the one fork that wrote the file; None if it is not known."""
+
 
 class Schema:
     """The messages of one caffe.proto, which `make_file` gives when it is first needed."""
@@ -78,6 +81,10 @@ class Schema:
     def given(self, type: str) -> Mapping[str, tuple[Any, ...]]:
         """None: see FieldTypes."""
         return {}
+
+    def own_fields(self, type: str) -> frozenset[str] | None:
+        """Unknown: cortado's schema has the fields of many forks."""
+        return None
 
 
 def file_descriptor() -> FileDescriptorProto:

@@ -40,7 +40,7 @@ def read_pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
     p, high, wide = l.param, f"{stem}_h", f"{stem}_w"
     if high not in p and wide not in p:
         return (p[both],) * 2 if both in p else ()
-    if both in p:
+    if p.is_set(both):
         raise l.fault(f"{both} and {high}/{wide} are both given", high, "Keep one of the two forms.")
     if high not in p or wide not in p:
         raise l.fault(f"{high} and {wide} go together", high if high in p else wide)

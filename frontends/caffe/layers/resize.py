@@ -88,7 +88,7 @@ def unpool(l: Layer) -> Unpool:
         check_at_least_two(l, *sizes)
         return Unpool(sizes=(p["upsample_h"], p["upsample_w"]))
     if "scale_h" in p:
-        if "scale" in p:
+        if p.is_set("scale"):
             raise l.fault("scale and scale_h, scale_w are both given", "scale", "Keep one of the two forms.")
         check_at_least_two(l, *scales)
         factors = (p["scale_h"], p["scale_w"])
