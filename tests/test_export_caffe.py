@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from google.protobuf import text_format
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import cortado
@@ -415,6 +415,7 @@ def test_texts_are_escaped(value: str, shown: str) -> None:
 @given(st.sampled_from(ALL_TYPES).flatmap(messages))
 def test_any_message_reads_back(message: Message) -> None:
     """By our reader and by protobuf's, all fields and values: escapes, floats of float32, empty blocks."""
+    assume(not {"layer", "layers"} <= message.values.keys())  # which is refused: generations.py
     text = show_message(message)
     if not text:
         return
