@@ -52,11 +52,6 @@ class Predictor(ABC):
             raise CompileError(f'the output "{self.output}" {shape} is not one score for each class and picture')
         return [(name, row) for (name, _), row in zip(pictures, rows, strict=True)]
 
-    def fit_batch(self, count: int) -> None:
-        """Give the input a batch of so many, or of the file's size if that is less."""
-        shape = self.net.blobs[self.input].shape
-        self.net.blobs[self.input].reshape(min(count, self.batch), *shape[1:])
-
     @abstractmethod
     def read(self, file: Path) -> list[tuple[str, Array]]:
         """The picture or pictures in a file, with a name each."""
@@ -87,7 +82,8 @@ class WholePredictor(Predictor):
         return [(str(file), (pixels.astype(np.float32) - self.means).transpose(2, 0, 1))]
 
     def compute(self, pictures: Sequence[Array]) -> Array:
-        self.fit_batch(len(pictures))
+        blob = self.net.blobs[self.input]
+        blob.reshape(len(pictures), *blob.shape[1:])  # Caffe's program, too, has a batch of what it is given
         inputs: dict[str, Any] = {self.input: np.stack(pictures)}
         return self.net.forward_all(**inputs)[self.output]
 
@@ -133,5 +129,4 @@ class CropPredictor(Predictor):
         return [(str(file), load_image(file, color=self.channels != 1))]
 
     def compute(self, pictures: Sequence[Array]) -> Array:
-        self.fit_batch(len(pictures) * self.crops)
         return self.net.predict(pictures, oversample=self.crops > 1)
