@@ -10,8 +10,8 @@
 A result may alias an operand whose live range ends at this node if both have the same type and layout and the operator
 is pointwise in the operand, or if the result is a reinterpretation of its bytes (`Node.can_alias_operand`). An operand
 of a concat along the channels becomes a subview of the result if the target writes its producer's kernel into
-subviews; a value is a subview of one concat at most. Left alone: inputs, constants, roots of subviews, and values that
-are placed already.
+subviews; a value is a subview of one concat at most. A root of subviews may be aliased where they are not read again.
+Left alone: inputs, constants, and values that are placed already.
 """
 
 from __future__ import annotations
@@ -39,20 +39,34 @@ def reuse_storage(graph: Graph, plan: MemoryPlan, context: Context) -> MemoryPla
             place_in_concat(node, planned, made, taken, context)
         elif isinstance(node.op, Slice):
             place_slices(node, graph, made, taken, context)
-    viewed = {p.root for p in made.values() if isinstance(p, Subview)} | fixed
+    sharers = values_by_root(made)
     joined = frozenset(made)
     for node in graph.nodes:
         value = node.results[0]
-        if value in made or value in plan or value in viewed:
+        if value in made or value in plan or value in fixed or value in sharers:
             continue
         for i, operand in enumerate(node.inputs):
-            if operand in viewed or operand in joined:
+            if operand in fixed or operand in joined:
                 continue
+            if any(live[v].last > live[value].first for v in sharers.get(operand, ())):
+                continue  # parts of it are read again
             if can_overwrite(node, i, graph, live, context):
                 made[value] = Alias(operand)
                 context.did(value, f"aliases {operand.name}: {value.type.nbytes} bytes")
                 break
     return plan.extend(made)
+
+
+def values_by_root(made: Placements) -> dict[Value, list[Value]]:
+    """The values in each root of subviews: the subviews, what aliases them, and what lies in them."""
+    found = dict[Value, list[Value]]()
+    for value in made:
+        below = value
+        while isinstance(place := made.get(below), Alias | Subview):
+            below = place.operand if isinstance(place, Alias) else place.root
+            if isinstance(place, Subview):
+                found.setdefault(below, []).append(value)
+    return found
 
 
 def fixed_values(planned: PlannedGraph) -> Set[Value]:
