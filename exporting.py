@@ -14,7 +14,7 @@ from .exporters import exporter_named
 from .exporters.exporter import Export, Exporter, ExportRequest
 from .frontends.caffe.weights import WeightsGiven
 from .plugins import load_plugins
-from .runtime.output import OutputError, check_output, make_folder, open_output, refuse_folder, refuse_twice
+from .runtime.output import OutputError, check_output_files, make_folder, open_output, refuse_folder
 
 
 def export(
@@ -96,16 +96,9 @@ def check_outputs(chosen: Exporter, request: ExportRequest, inputs: Sequence[str
     require_out(request)
     folder, paths = chosen.folder(request), chosen.paths(request)
     if folder is None or folder.exists():
-        check_paths(paths, inputs)
+        check_output_files(paths, inputs)
     else:
         refuse_folder(folder, folder.parent)
-
-
-def check_paths(paths: Sequence[Path], inputs: Sequence[str | Path]) -> None:
-    """OutputError unless all of these can be written."""
-    refuse_twice(paths)
-    for path in paths:
-        check_output(path, inputs)
 
 
 def given_files(request: ExportRequest) -> list[str | Path]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..compiler.errors import CompileError
 from ..runtime.preprocess import Array
-from .files import report_write_errors, require_writable
+from .files import report_write_errors
 from .results import Found, Viewer
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def mask_colour(label: int) -> tuple[int, int, int]:
 def plan_drawings(target: str, paths: Sequence[Path]) -> dict[Path, Path]:
     """Where the drawing of each picture is written: the `target` itself, or NAME.png in it if it is a folder.
 
-    OutputError or UsageError if one cannot be written. With several pictures the folder is made.
+    UsageError if the pictures cannot be drawn there. With several pictures the folder is made.
     """
     from ..runtime.output import make_folder
 
@@ -142,7 +142,6 @@ def plan_drawings(target: str, paths: Sequence[Path]) -> dict[Path, Path]:
     else:
         found = {paths[0]: Path(target)}
         picture_format(target)
-    require_writable(*found.values())
     return found
 
 

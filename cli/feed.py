@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,9 +103,13 @@ def split_folder(net: Net, given: Sequence[str]) -> list[list[str]]:
     return [[*(f"{name}={path}" for path in batch), *rest] for batch in batches]
 
 
-def picture_paths(net: Net, batches: Sequence[Sequence[str]]) -> list[Path]:
-    """The files of all batches that are read as pictures."""
-    paths = [parse_input_argument(net, word)[1] for batch in batches for word in batch]
+def input_paths(net: Net, batches: Sequence[Sequence[str]]) -> list[Path]:
+    """The files of all batches."""
+    return [parse_input_argument(net, word)[1] for batch in batches for word in batch]
+
+
+def picture_paths(paths: Iterable[Path]) -> list[Path]:
+    """The files that are read as pictures."""
     return [path for path in paths if path.suffix.lower() not in ARRAY_SUFFIXES]
 
 

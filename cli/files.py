@@ -31,18 +31,15 @@ def report_write_errors() -> Iterator[None]:
         raise click.UsageError(str(e)) from None
 
 
-def require_writable(*paths: str | Path, inputs: Iterable[str] | None = None) -> None:
+def require_writable(*paths: str | Path, inputs: Iterable[str | Path] | None = None) -> None:
     """UsageError unless files can be written at these paths without replacing an input or each other.
 
     Without `inputs`, all words of the command line that may name files are inputs.
     """
-    from ..runtime.output import check_output, refuse_twice
+    from ..runtime.output import check_output_files
 
-    inputs = command_inputs() if inputs is None else [*inputs]
     with report_write_errors():
-        refuse_twice(paths)
-        for path in paths:
-            check_output(path, inputs)
+        check_output_files(paths, command_inputs() if inputs is None else inputs)
 
 
 def command_inputs() -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..frontends.files.file_types import is_artifact
-from .files import OutputFile, keep_stdout_free, require_writable, save_arrays
+from .files import OutputFile, command_inputs, keep_stdout_free, require_writable, save_arrays
 from .options import PictureOptions, picture_options
 from .screen import show_progress, track_progress
 
@@ -68,13 +68,16 @@ def run(
         from ..runtime import load
         from ..runtime.preprocess import read_labels
         from .draw import draw, plan_drawings, save_picture
-        from .feed import load_inputs, picture_paths, split_folder
+        from .feed import input_paths, load_inputs, picture_paths, split_folder
         from .results import join_outputs, make_viewer
 
         names = (labels, read_labels(labels)) if labels else ("", [])
         net = load(file, compile=compile_again, layers=plugin_layers(), threads=threads)
         batches = split_folder(net, given)
-        drawings = plan_drawings(drawing, picture_paths(net, batches)) if drawing else {}
+        paths = input_paths(net, batches)
+        drawings = plan_drawings(drawing, picture_paths(paths)) if drawing else {}
+        written = [output_file] if output_file else []
+        require_writable(*drawings.values(), *written, inputs=[*command_inputs(), *paths])
     kept, counts, results, times = list[Any](), list[int](), list[list[Any]](), list[float]()
     for batch in track_progress(batches, f"running {file}"):
         feed = load_inputs(net, batch, pictures)

@@ -78,6 +78,20 @@ def open_output(path: str | Path, inputs: Iterable[str | Path] = (), *, durable:
         raise OutputError(path, e.strerror or str(e), number=e.errno) from None
 
 
+def check_output_files(paths: Iterable[str | Path], inputs: Iterable[str | Path] = ()) -> None:
+    """`check_output` for each path, and `refuse_twice` for all; each input is looked up once."""
+    refuse_twice(paths := [*paths])
+    known = dict[tuple[int, int], str | Path]()
+    for other in inputs:
+        with suppress(OSError, ValueError):  # the reader reports it
+            read = Path(other).stat()
+            known.setdefault((read.st_dev, read.st_ino), other)
+    for path in paths:
+        found = status(path)
+        same = known.get((found.st_dev, found.st_ino)) if found else None
+        check_output(path, () if same is None else (same,))
+
+
 def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
     """OutputError if `path` is one of `inputs`, by any name, or no file can be written there. Nothing is opened.
 

@@ -201,6 +201,29 @@ def test_extract_features_reads_the_list_of_the_net(folder: Path) -> None:
         np.testing.assert_allclose(file["prob"][...], expected, rtol=1e-5)
 
 
+def test_files_that_other_files_name_are_not_written_over(folder: Path) -> None:
+    """The net's list and mean picture, and the pictures in a list, a folder and a table of windows."""
+    listed = LISTED.replace("SHUFFLE", "").replace("list.txt", "list.npy")
+    (folder / "l.prototxt").write_text(listed)
+    (folder / "list.npy").write_text("pictures/a.png 0\n")
+    np.save("mean.npy", np.zeros((3, 4, 4), np.float32))
+    (folder / "m.prototxt").write_text(listed.replace("mean_value: 10", 'mean_file: "mean.npy"'))
+    (folder / "a.npz").hardlink_to("pictures/a.png")
+    (folder / "a.npy").hardlink_to("pictures/a.png")
+    (folder / "w.csv").write_text("filename,ymin,xmin,ymax,xmax\npictures/a.png,0,0,1,1\n")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for words in (
+        "extract-features n.caffemodel l.prototxt prob list.npy",
+        "extract-features n.caffemodel l.prototxt prob a.npz",
+        "extract-features n.caffemodel m.prototxt prob mean.npy",
+        "extract-features n.caffemodel n.prototxt prob a.npy --pictures pictures",
+        "classify n.prototxt n.caffemodel pictures --output a.npy",
+        f"detect w.csv a.npz {OPTIONS}",
+    ):
+        assert "cannot be written: it is " in run(words, 2).output
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
 def test_extract_features_reads_and_writes_databases(folder: Path) -> None:
     """A net with a Data layer: its size is that of the pictures, which are cut in the middle, as they are."""
     pytest.importorskip("lmdb")

@@ -104,6 +104,23 @@ def test_no_command_writes_over_what_it_reads(words: str, read: str, folder: Pat
         (folder / "another name").unlink(missing_ok=True)
 
 
+def test_pictures_of_a_folder_are_inputs_too(folder: Path) -> None:
+    """Also through a link to the folder, and under the name of another link to a picture."""
+    (folder / "in").mkdir()
+    (folder / "drawn").mkdir()
+    (folder / "link").symlink_to("in")
+    for name in ("a", "b"):
+        Image.new("RGB", (2, 2)).save(f"in/{name}.png")
+    os.link("in/b.png", "b.npz")
+    before = {path: path.read_bytes() for path in folder.glob("in/*")}
+    written = ["--draw in", "--draw link", "--output-file in/b.png", "--output-file b.npz", "--output-file link/a.png"]
+    for words in (*written, "--draw drawn --output-file drawn/a.png"):
+        done = CliRunner().invoke(main, f"run n.cortado --input in {words}".split())
+        assert done.exit_code == 2 and "cannot be written: " in done.output, done.output
+        assert re.search("it is the input|it is an input|two outputs", done.output), done.output
+        assert {path: path.read_bytes() for path in folder.glob("in/*")} == before
+
+
 def test_what_is_written_beside_is_no_input_either(folder: Path) -> None:
     """The weights of `-o n.net` are n.safetensors; a dump is called weights.safetensors and 00_read.net."""
     for words in ("opt n.net -o n.txt", "opt n.net -o n.safetensors", "opt n.prototxt n.caffemodel -o w.safetensors"):

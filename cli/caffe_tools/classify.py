@@ -91,9 +91,9 @@ def classify(
     as_python = model_def is not None
     found = python_words(words, model_def, pretrained_model, output) if as_python else program_words(words)
     found = merge(found, mean_file, labels, output)
-    if found.output:
-        inputs = [found.net, found.weights, found.mean, found.labels, proto or "", *found.pictures]
-        require_writable(found.output, inputs=[path for path in inputs if path])
+    outputs = [found.output] if found.output else []
+    inputs = [found.net, found.weights, found.mean, found.labels, proto or "", *found.pictures]
+    require_writable(*outputs, inputs=filter(None, inputs))
     as_python |= any(source(name) is ParameterSource.COMMANDLINE for name in PYTHON_OPTIONS)
     with show_progress(f"reading {found.net}"), report_caffe_errors():
         from ...runtime.preprocess import read_labels
@@ -101,6 +101,7 @@ def classify(
 
         names = read_labels(found.labels) if found.labels else []
         files = find_pictures(found.pictures, ext)
+        require_writable(*outputs, inputs=files)
         kind = CropPredictor if as_python else WholePredictor
         predictor = kind(found.net, found.weights, read_mean(found.mean or None), forks=(dialect, proto), **settings)
     if model_def is not None and not found.mean:

@@ -89,6 +89,7 @@ def detect(
         from ...compat.pycaffe.mode import device_mode
 
         rows = list(read_windows(windows))
+        require_writable(out, inputs=dict.fromkeys(row.file for row in rows))
         with device_mode(gpu, dialect, proto):
             swap = settings.pop("channel_swap")
             detector = Detector(model_def, pretrained_model, mean=read_mean(mean_file), **settings)

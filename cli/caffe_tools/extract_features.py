@@ -61,7 +61,8 @@ def extract_features(
     names, paths = blobs.split(","), outs.split(",")
     batches, gpu, as_lmdb = read_words(words)
     check_outputs(names, paths, as_lmdb)
-    require_writable(*paths, inputs=[weights, net, *([proto] if proto else []), *given])
+    inputs = [weights, net, *([proto] if proto else []), *given]
+    require_writable(*paths, inputs=inputs)
     with show_progress(f"compiling {net}"):
         from ...driver import Options, compile_net
         from ...runtime.plan import upper_bound
@@ -71,6 +72,7 @@ def extract_features(
         target = "cuda" if gpu else "cpu"
         options = Options(target, {**source.shapes, **shape}, tuple(names), dialects=tuple(dialect), proto=proto)
         made = compile_net(net, weights, options)
+        require_writable(*paths, inputs=[*inputs, *made.file.files, *source.files])
         warn(made.file.warnings)
         loaded = made.load()
         slots = {name: loaded.plan.slots[name] for name in loaded.plan.inputs}

@@ -11,7 +11,7 @@ import click
 
 from ..screen import warn
 from .command import find_pictures
-from .databases import StoredPicture, is_database, stored_pictures
+from .databases import DATA, StoredPicture, is_database, stored_pictures
 
 if TYPE_CHECKING:
     from ...frontends.files.message import Message
@@ -21,10 +21,18 @@ Picture = Path | StoredPicture
 
 @dataclass(frozen=True)
 class Source:
-    """Pictures, and the shape of the input that they go to, where only they tell it."""
+    """Pictures, the list or database that names them, and the shape of their input, where only they tell it."""
 
     pictures: Sequence[Picture]
+    origin: Path | None = None
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that are read."""
+        databases = {Path(p.database.path()) for p in self.pictures if isinstance(p, StoredPicture)}
+        found = [p for p in self.pictures if isinstance(p, Path)] + [database / DATA for database in databases]
+        return found + ([self.origin] if self.origin else [])
 
 
 def find_source(net: str, given: Sequence[str], proto: str | None) -> Source:
@@ -34,7 +42,7 @@ def find_source(net: str, given: Sequence[str], proto: str | None) -> Source:
     folder, layers = Path(net).parent, data_layers(net, proto)
     for layer in layers:
         if layer["type"] == "ImageData":
-            return Source(read_image_data(layer, folder))
+            return read_image_data(layer, folder)
         if (path := find_file(layer["data_param"]["source"], folder)) and is_database(path):
             return read_data(layer, path)
     made = f"layer {layers[-1]['name']} ({layers[-1]['type']}) names" if layers else "a layer names"
@@ -75,10 +83,10 @@ def read_data(layer: Message, path: Path) -> Source:
     batch, channels, high, wide = database_sizes(layer)
     stored = pictures[0].shape
     shape = (batch or 1, channels or stored[0], high or stored[1], wide or stored[2])
-    return Source(pictures, {layer["top"][0]: shape})
+    return Source(pictures, shapes={layer["top"][0]: shape})
 
 
-def read_image_data(layer: Message, folder: Path) -> list[Path]:
+def read_image_data(layer: Message, folder: Path) -> Source:
     """The pictures in the list of an ImageData layer."""
     settings = layer["image_data_param"]
     if settings["shuffle"] or settings["rand_skip"]:
@@ -87,7 +95,7 @@ def read_image_data(layer: Message, folder: Path) -> list[Path]:
     if path is None:
         sentence = f'layer "{layer["name"]}": its list "{settings["source"]}" is not here'
         raise layer.fault(sentence, None, "Give --pictures.")
-    return read_list(path, Path(settings["root_folder"]))
+    return Source(read_list(path, Path(settings["root_folder"])), path)
 
 
 def read_list(path: Path, root: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ...runtime.artifact import write_tensors
-from ...runtime.output import check_output, make_folder, refuse_twice, write_file
+from ...runtime.output import check_output_files, make_folder, write_file
 from ..errors import CompileError
 from ..ir import Graph
 from ..ops.fused import Fused
@@ -59,10 +59,7 @@ def write_texts(texts: Mapping[Path, PlannedGraph], weights: Path, inputs: Itera
 
     OutputError, before anything is written, if a file cannot be written, or would replace an input or another one.
     """
-    inputs, paths = tuple(inputs), (weights, *texts)
-    refuse_twice(paths)
-    for path in paths:
-        check_output(path, inputs)
+    check_output_files((weights, *texts), inputs := tuple(inputs))
     tensors = weights_by_handle(*(stage.graph for stage in texts.values()))
     if tensors:
         write_tensors(weights, tensors, {}, inputs)
