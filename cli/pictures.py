@@ -37,7 +37,8 @@ def merge_preprocessing(
 def parse_mean(text: str) -> Array:
     """`104,117,123` as f32 [C]; an .npy or .binaryproto as f32 [C] or [C,H,W]."""
     try:
-        return np.array([float(word) for word in text.split(",")], np.float32)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused where the input is known
+            return np.array([float(word) for word in text.split(",")], np.float32)
     except ValueError:
         pass
     if text.endswith(".binaryproto"):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 Size = tuple[int, int]
+LARGEST_F32 = 3.4028234663852886e38  # FLT_MAX
 FIELDS = ("scale", "raw_scale", "bgr", "crop", "resize")  # the settings beside the mean
 
 
@@ -34,8 +34,8 @@ class Preprocessing:
         `mean_image` is the shape of the mean picture, if there is one.
         """
         for word, number in (("scale", self.scale), ("raw scale", self.raw_scale), *(("mean", m) for m in self.mean)):
-            if not isfinite(number):
-                raise ValueError(f'the {word} of the input "{name}" is {number}, and has to be finite')
+            if not abs(number) <= LARGEST_F32:
+                raise ValueError(f'the {word} of the input "{name}" is {number}, and has to be finite as an f32')
         if self.raw_scale <= 0:
             raise ValueError(f'the raw scale of the input "{name}" is {self.raw_scale:g}, and has to be above 0')
         channels = dims[1] if len(dims) > 1 else None

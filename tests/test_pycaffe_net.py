@@ -14,6 +14,7 @@ import torch
 from cortado.compat import pycaffe as caffe
 from cortado.compat.pycaffe import mode
 from cortado.frontends.files import caffemodel
+from cortado.runtime.output import OutputError
 
 from .plain_caffe import NET, SPLIT
 
@@ -157,6 +158,20 @@ def test_a_net_without_weights_has_its_fillers_numbers_and_a_converter_fills_it(
     ones = np.ones((1, 3, 4, 4))
     np.testing.assert_allclose(other.forward(data=ones)["sum"], net.forward(data=ones)["sum"])
     assert net.params.has_key("conv") and list(net.params.iterkeys()) == ["conv", "scale", "shift"]
+
+
+def test_a_net_is_not_saved_over_its_prototxt(make: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file of weights may be replaced, as scripts that change some do."""
+    net = make()
+    net.save(tmp_path / "made.caffemodel")
+    (tmp_path / "link.h5").symlink_to("net.prototxt")
+    monkeypatch.chdir(tmp_path)
+    for write in (net.save, net.save_hdf5):
+        for name in ("net.prototxt", "link.h5"):
+            with pytest.raises(OutputError, match="cannot be written: it is the input"):
+                write(name)
+    assert (tmp_path / "net.prototxt").read_text() == NET
+    make(weights=tmp_path / "made.caffemodel").save(tmp_path / "made.caffemodel")
 
 
 def test_a_saved_net_has_its_layers_with_settings_and_splits(make: Made, tmp_path: Path) -> None:

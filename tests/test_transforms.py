@@ -237,6 +237,17 @@ def test_a_mean_picture_that_is_not_here_is_told(tmp_path: Path) -> None:
     assert "is not here" in cortado("compile", net, "-o", out).output
 
 
+@pytest.mark.parametrize(("option", "number"), [("--scale", "1e+40"), ("--raw-scale", "1e+40"), ("--mean", "inf")])
+def test_what_is_infinite_as_an_f32_is_refused(option: str, number: str, tmp_path: Path) -> None:
+    """One sentence, without NumPy's warning of the overflow."""
+    net = write_net(tmp_path, IMAGES)
+    told = cortado("compile", net, "-o", tmp_path / "n.cortado", option, "1e40")
+    word = option.strip("-").replace("-", " ")
+    assert told.exit_code == 2
+    assert f'the {word} of the input "data" is {number}, and has to be finite as an f32' in told.output
+    assert "overflow" not in told.output
+
+
 def test_a_mean_picture_of_another_size_is_refused(tmp_path: Path) -> None:
     net = write_net(tmp_path, 'transform_param { mean_file: "m.binaryproto" crop_size: 3 }', "Data")
     for shape, sentence in (((1, 4, 5), "has 1 channels"), ((3, 2, 9), "of which 3x3 cannot be cut")):

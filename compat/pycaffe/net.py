@@ -11,6 +11,7 @@ import numpy as np
 
 from ...frontends.caffe.weights import FileWeights, read_weights
 from ...frontends.files.fork_schema import layout_for
+from ...runtime.output import check_output
 from ..live_net import LiveNet
 from .blob import Array
 from .dummy_data import DummyFillers
@@ -63,6 +64,7 @@ class CaffeNet(NetParts):
         proto: str | Path | None = None,
     ) -> None:
         self._proto = proto or MODE.proto
+        self._kept_files = [Path(path).absolute() for path in (network_file, self._proto) if path is not None]
         for path in (network_file, weights):
             if path is not None and not Path(path).exists():
                 raise CaffeError(f"Could not open file {path}")
@@ -202,12 +204,18 @@ class CaffeNet(NetParts):
             self._python.share(other._python)
 
     def save(self, filename: str | Path) -> None:
-        """Write the layers, with settings and learnt blobs, to a .caffemodel that Caffe reads."""
+        """Write the layers, with settings and learnt blobs, to a .caffemodel that Caffe reads.
+
+        As in Caffe it may be the file of weights that the net was read from. OutputError if it is the net's prototxt or
+        the caffe.proto, or cannot be written.
+        """
+        check_output(filename, self._kept_files)
         with caffe_errors():
             save_weights(filename, self._live, self._listed, self._python.all)
 
     def save_hdf5(self, filename: str | Path) -> None:
-        """Write the learnt blobs to an .h5 file that Caffe reads; it needs the package h5py."""
+        """Write the learnt blobs to an .h5 file that Caffe reads; it needs the package h5py. OutputError as `save`."""
+        check_output(filename, self._kept_files)
         save_hdf5(filename, {name: [blob.data for blob in vec] for name, vec in self.params.items()})
 
     backward = _backward = forward_backward_all = staticmethod(refuse_gradients)

@@ -21,7 +21,8 @@ def eltwise(l: Layer, *bottoms: Value) -> Value:
         "operation", {"SUM": add, "PROD": fold(Mul()), "MAX": fold(Max()), "MIN": fold(Min()), "DIV": divide}
     )
     if l.param["coeff"] and combine is not add:
-        raise l.fault("coefficients go with operation: SUM", "coeff", "Remove them: Caffe refuses them here too.")
+        advice = "Remove them: Caffe refuses them with PROD, and ignores them with MAX."
+        raise l.fault("coefficients go with operation: SUM", "coeff", advice)
     if len(bottoms) == 1 and not l.param["coeff"]:
         raise l.fault("it has 1 bottoms, and takes 2 or more, or one and its coeff")
     return combine(l, bottoms)
