@@ -51,6 +51,17 @@ def test_a_setting_of_images_in_an_older_file(nets: Nets) -> None:
     assert "Caffe has no field pad_h in Convolution3DParameter" in said and "pad_h: 1" in said
 
 
+@pytest.mark.parametrize("stride", [60000, 2**31 - 1])
+@pytest.mark.parametrize(("pool", "first", "rest"), [("MAX", 7, np.finfo(np.float32).min), ("AVE", 3.5, 0)])
+def test_windows_far_outside_need_no_memory(pool: str, stride: int, first: float, rest: float, nets: Nets) -> None:
+    """Caffe counts, per axis, a second window that begins at the stride, in which no number is."""
+    video = np.zeros((1, 1, 3, 3, 3))
+    video[..., :2, :2, :2] = np.arange(8.0).reshape(2, 2, 2)
+    settings = f"pooling3d_param {{ pool: {pool} kernel_size: 2 kernel_depth: 2 stride: {stride} temporal_stride: 9 }}"
+    made = nets.run(data(1, 1, 3, 3, 3) + layer("Pooling3D", settings), {"data": video})["y"]
+    assert made.shape == (1, 1, 2, 2, 2) and made.ravel().tolist() == [first, *[rest] * 7]
+
+
 def test_an_axis_of_one_place_is_left_out(nets: Nets) -> None:
     """video-caffe's NdConvolution makes a top of the sizes above 1."""
     settings = "convolution_param { num_output: 1 kernel_shape { dim: 3 dim: 1 dim: 1 } }"

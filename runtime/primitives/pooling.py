@@ -66,7 +66,11 @@ class Windows:
 
 
 def windows_of(attributes: Mapping[str, Any], x: Shape) -> Windows:
-    """Caffe's window count: rounded up (or down); with padding, minus a last window that starts in the padding."""
+    """Caffe's window count: rounded up (or down); with padding, minus a last window that starts in the padding.
+
+    What is beyond the padded image is cut off the kernel, and the stride leads to just beyond it at most: windows then
+    have the same elements, and need no padding in memory for what is far outside.
+    """
     require(3 <= len(x) <= 5, f"it takes one to three image axes, not {list(x)}")
     sizes, axes, up = x[2:], len(x) - 2, attributes["round"] == "up"
     kernel = list(sizes) if attributes["kernel"] is None else per_axis(attributes["kernel"], axes, 1, "kernel")
@@ -81,6 +85,9 @@ def windows_of(attributes: Mapping[str, Any], x: Shape) -> Windows:
             n -= 1
         require(n >= 1, f"a window of {k} does not fit into an image of {i}")
         count.append(n)
+    whole = [i + p + q for i, p, q in zip(sizes, pad, after, strict=True)]
+    kernel = [min(k, n) for k, n in zip(kernel, whole, strict=True)]
+    stride = [min(s, n + 1) for s, n in zip(stride, whole, strict=True)]
     return Windows(sizes, kernel, stride, pad, after, count, up)
 
 
