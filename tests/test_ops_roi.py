@@ -41,6 +41,18 @@ def test_roi_align(box: list[float], bins: int, scale: float, shift: float, expe
     assert_both(op, x, boxes, wanted)
 
 
+def test_roi_align_refuses_bins_at_nan() -> None:
+    """Of NaN, or of a corner that is infinite by the scale; before the map, and so far away, there is no pixel."""
+    x = torch.ones(1, 1, 4, 4)
+    for scale, boxes in ((1.0, [[0, 0, 0, 3, 3], [0, math.nan, 0, 3, 3]]), (1e38, [[0, 0, 0, 1, 1], [0, -9, 0, 1, 1]])):
+        with pytest.raises(
+            ValueError, match=r"box 1 cannot be divided into bins: by the scale it is from (nan|-inf) to"
+        ):
+            run_primitive(RoiAlign(height=2, width=2, scale=scale), x, torch.tensor(boxes))
+    far = torch.tensor([[0, 2, 2, 3, 3]])
+    assert_both(RoiAlign(height=1, width=1, scale=1e38), x, far.float(), torch.zeros(1, 1, 1, 1))
+
+
 def assert_both(op: Op, x: torch.Tensor, boxes: torch.Tensor, wanted: torch.Tensor) -> None:
     """The reference gives these numbers, and so does the primitive."""
     torch.testing.assert_close(op.reference(x, boxes), wanted, equal_nan=True)
@@ -174,6 +186,8 @@ def test_what_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=re.escape(sentence)):
             make(**attributes).infer(*operands)
+    with pytest.raises(ValueError, match="a box is in an image that is not there"):
+        run_primitive(RoiPool(**pool), torch.zeros(2, 1, 4, 4), torch.tensor([[math.nan, 0, 0, 1, 1]]))
     x, boxes = torch.zeros(2, 1, 4, 4), torch.tensor([[2.0, 0, 0, 1, 1]])
     for op in (RoiAlign(**pool), RoiPool(**pool), RoiGrid(**pool), PsRoiPool(channels=1, groups=1)):
         with pytest.raises(ValueError, match="box 0 is in image 2, and there are 2"):

@@ -214,7 +214,7 @@ class RoiAlign(Op):
     the map is 0. With box coordinates from -1 to 1, there are four samples at (±½, ±½); each is the sum of the pixels,
     weighted by max(0, 1 - distance) along each axis. The result is the largest sample. In a box of no width or height,
     all pixels have coordinate 0 along that axis. (The paper, He et al. 2017, takes the mean of bilinear samples.)
-    ValueError at run time for a box with an image index outside of 0 ... n - 1.
+    ValueError at run time for a box with an image index outside of 0 ... n - 1, or with a bin that has an end at NaN.
     """
 
     height: int

@@ -34,10 +34,10 @@ def infer_shapes(
 def split_boxes(rois: Tensor, images: int) -> tuple[Tensor, Tensor]:
     """The image i64 [r] and the corners f32 [r, 4] of each box. ValueError if there is no such image."""
     boxes = rois.reshape(-1, 5).float()
-    image = boxes[:, 0].long()
-    if ((image < 0) | (image >= images)).any():
+    image = boxes[:, 0].trunc()
+    if not ((image >= 0) & (image < images)).all():  # NaN is none
         raise ValueError(f"a box is in an image that is not there: there are {images}")
-    return image, boxes[:, 1:]
+    return image.long(), boxes[:, 1:]
 
 
 def prepare(call: CallSite) -> Run:
@@ -74,9 +74,17 @@ def prepare(call: CallSite) -> Run:
 
 
 def axis_pixels(start: Tensor, end: Tensor, bins: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """[boxes, bins] each: the first pixel, how many there are, and whether the bin has no extent."""
+    """[boxes, bins] each: the first pixel, how many there are, and whether the bin has no extent.
+
+    ValueError for an edge of a bin that is NaN: of NaN, or of an extent that overflows. C++ does not define its pixel.
+    """
     each = ((end - start + 1).clamp(min=1) / bins)[:, None]
-    edges = (each * torch.arange(bins + 1) + start[:, None]).clamp(0, size)
+    edges = each * torch.arange(bins + 1) + start[:, None]
+    if (bad := edges.isnan().any(1)).any():
+        box = int(bad.nonzero()[0])
+        extent = f"from {float(start[box]):g} to {float(end[box]):g}"
+        raise ValueError(f"box {box} cannot be divided into bins: by the scale it is {extent}")
+    edges = edges.clamp(0, size)
     low, high = edges[:, :-1], edges[:, 1:]
     first = low.ceil()
     return first.long(), (high.floor() - first + 1).clamp(min=0).long(), high <= low
