@@ -121,6 +121,8 @@ def test_ten_crops_are_averaged(folder: Path) -> None:
         ("classify n.prototxt none.caffemodel pictures", "Could not open file none.caffemodel"),
         ("classify n.prototxt n.caffemodel short.txt pictures", 'short.txt has 1 labels, and "prob" has 3 classes'),
         ("classify n.prototxt n.caffemodel pictures --images-dim 5", "'5' is not 2 numbers with commas, like 256,256"),
+        ("classify n.prototxt n.caffemodel pictures --images-dim 5,0", "0 in '5,0' is less than 1"),
+        ("classify n.prototxt n.caffemodel empty.txt pictures", 'empty.txt has 0 labels, and "prob" has 3 classes'),
         ("classify bad.prototxt n.caffemodel pictures", "bad.prototxt:1:1: this binary"),
         ("classify n.prototxt n.caffemodel pictures --output n.caffemodel", "it is an input too"),
         (f"classify pictures n.prototxt {OPTIONS}", "it is an input too"),
@@ -129,6 +131,8 @@ def test_ten_crops_are_averaged(folder: Path) -> None:
         (f"detect w.csv o.csv {OPTIONS} --crop_mode selective_search", "MATLAB"),
         (f"detect w.csv o.h5 {OPTIONS}", "o.h5: give a .csv or an .npz"),
         (f"detect w.csv o.csv {OPTIONS}", "w.csv:3: a window begins above"),
+        (f"detect whole.csv o.csv {OPTIONS}", "a context of 16 pixels at each side leaves no room"),
+        (f"detect whole.csv o.csv {OPTIONS} --context-pad 2", "is 4 pixels wide: give a context_pad below 2"),
         (f"detect v.csv o.csv {OPTIONS}", "v.csv:1: there is no column ymax"),
         ("extract_features n.caffemodel n.prototxt fc f 10 leveldb", "LevelDB databases are not written"),
         ("extract_features n.caffemodel n.prototxt fc f.lmdb", "f.lmdb: what is to be written?"),
@@ -146,6 +150,8 @@ def test_ten_crops_are_averaged(folder: Path) -> None:
 )  # fmt: skip
 def test_what_is_wrong_is_told(words: str, said: str, folder: Path) -> None:
     (folder / "short.txt").write_text("one\n")
+    (folder / "empty.txt").write_text("")
+    (folder / "whole.csv").write_text("filename,ymin,xmin,ymax,xmax\npictures/a.png,0,0,5,6\n")
     (folder / "bad.prototxt").write_bytes(b"\0" * 100)
     (folder / "w.csv").write_text("filename,ymin,xmin,ymax,xmax\npictures/a.png,0,0,1,1\npictures/a.png,3,3,1,1\n")
     (folder / "v.csv").write_text("filename,ymin,xmin\n")

@@ -49,7 +49,7 @@ class Words:
 @click.option(
     "--images-dim",
     metavar="256,256",
-    callback=parse_numbers(int, 2),
+    callback=parse_numbers(int, 2, least=1),
     help="Resize pictures to this height and width before crops are cut of them. [default: 256,256]",
 )
 @click.option("--input-scale", type=float, help="Multiply by this last.")
@@ -150,10 +150,10 @@ def lines_of(best: Sequence[tuple[str, list[tuple[float, int, str]]]]) -> Iterat
 
 
 def check_labels(predictor: Predictor, file: str, names: list[str], rows: Sequence[tuple[str, Array]]) -> None:
-    """CompileError if there are other labels than classes."""
+    """CompileError if a file of labels is given that has other labels than there are classes."""
     from ..results import match_labels
 
-    if names:
+    if file:
         match_labels(file, names, {predictor.output: rows[0][1][None]}, {})
 
 

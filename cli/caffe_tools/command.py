@@ -36,8 +36,8 @@ def respell(word: str, known: set[str]) -> str:
     return f"{name}{found[2] or ''}" if name in known else word
 
 
-def parse_numbers(kind: type[Number], count: int | None = None) -> Any:
-    """A callback for an option of numbers with commas."""
+def parse_numbers(kind: type[Number], count: int | None = None, least: Number | None = None) -> Any:
+    """A callback for an option of numbers with commas, so many, each `least` or more."""
 
     def parse(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Number, ...] | None:
         if value is None or value == "":
@@ -49,6 +49,8 @@ def parse_numbers(kind: type[Number], count: int | None = None) -> Any:
         if not found or (count is not None and len(found) != count):
             wanted = f"{count} numbers" if count else "numbers"
             raise click.BadParameter(f"{value!r} is not {wanted} with commas, like {param.metavar}.", ctx, param)
+        if least is not None and min(found) < least:
+            raise click.BadParameter(f"{min(found)} in {value!r} is less than {least}.", ctx, param)
         return found
 
     return parse

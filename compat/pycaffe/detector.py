@@ -34,8 +34,17 @@ class Detector(PreprocessingNet):
         self.configure_crop(context_pad)
 
     def configure_crop(self, context_pad: int | None) -> None:
-        """Set the context, and what a crop shows outside of the image: the mean, before it was preprocessed."""
+        """Set the context, and what a crop shows outside of the image: the mean, before it was preprocessed.
+
+        CaffeError if the context leaves no pixel of the net's input for the window, where pycaffe divides by 0 or less.
+        """
         name, steps = self.inputs[0], self.transformer
+        width = int(self.blobs[name].shape[3])
+        if context_pad and 2 * context_pad >= width:
+            sentence = (
+                f"a context of {context_pad} pixels at each side leaves no room for the window in the net's input"
+            )
+            raise CaffeError(f"{sentence}, which is {width} pixels wide: give a context_pad below {(width + 1) // 2}")
         self.context_pad = context_pad
         self.crop_dims = np.array([*self.blobs[name].shape[2:], self.blobs[name].shape[1]])
         self.crop_mean = np.zeros(self.crop_dims, np.float32)
