@@ -248,6 +248,30 @@ def busy_speed(found: Mapping[str, Any]) -> str:
     return turns_table(found, "The same beside busy processes", ("net", "busy"))
 
 
+def door_speed(found: Mapping[str, Any]) -> str:
+    """Loops of scripts for cv2.dnn, by OpenCV and by the stand-in for it."""
+    rows = [
+        (
+            row["loop"],
+            f"{row['ratio']:.2f}",
+            *(f"{row['ms'][name]:.1f} ms" for name in row["ms"]),
+            *(f"{row['first_frame_s'][name]:.2f} s" for name in row["ms"]),
+            *(f"{row['peak_mib'][name]} MiB" for name in row["ms"]),
+        )
+        for row in found["rows"]
+    ]
+    names = list(found["rows"][0]["ms"])
+    head = (
+        "loop",
+        "OpenCV's time / ours",
+        *names,
+        *(f"first frame, {n}" for n in names),
+        *(f"memory, {n}" for n in names),
+    )
+    about = f"**Loops of scripts for cv2.dnn**, by OpenCV 4.14 and by `cortado.compat.opencv` ({found['cores']} cores"
+    return f"{about}; medians of frames in turns):\n\n{markdown_table(head, rows)}"
+
+
 def turns_table(found: Mapping[str, Any], title: str, keys: tuple[str, ...]) -> str:
     """Ratios of engines that took turns, with milliseconds."""
     engines = [name for name in found["rows"][0]["ratio"] if name in ("openvino", "native", "native-strict", "onednn")]
@@ -290,12 +314,14 @@ def edge_table() -> str:
 RESULT_RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "results/cpu.json": cpu_speed,
     "results/busy.json": busy_speed,
+    "results/doors.json": door_speed,
     "results/compile_time.json": compile_time,
     "results/passes.json": pass_growth,
     "results/random_nets.json": random_nets,
     "results/gpu.json": gpu_speed,
 }
 RESULT_COMMANDS = {
+    "results/doors.json": "python benchmarks/doors.py --opencv FOLDER --models FOLDER",
     "results/random_nets.json": "python -m tests.proof 0:20000 --jobs 2 --record FILE",
     "results/gpu.json": "python benchmarks/gpu_report.py FOLDER",
 }
