@@ -90,6 +90,16 @@ CASES = {
         "conv(x, w, groups=20, pad=[0, 0, 1, 2], stride=2)", weights=weight("w", "20,1,3,3")
     ),
     "padded gray": one_line("conv(x, w, pad=1)", "2,1,9,7", weight("w", "5,1,3,3")),
+    "transposed": one_line("deconv(x, w, stride=2)", weights=weight("w", "20,6,2,2")),
+    "transposed, padded": one_line(
+        "relu(bias(deconv(x, w, b, stride=2, pad=1), a))",
+        weights=weight("w", "20,17,4,4") + weight("b", "17") + weight("a", "17"),
+    ),
+    "transposed, rectangular": one_line("deconv(x, w, stride=[1, 3], pad=[2, 0])", weights=weight("w", "20,5,3,5")),
+    "transposed, added": one_line(
+        "add(deconv(conv(x, v), w, stride=2, pad=1), deconv(x, u, stride=2, pad=1))",
+        weights=weight("v", "4,20,1,1") + weight("w", "4,3,3,3") + weight("u", "20,3,3,3"),
+    ),
     "matrix": one_line("sigmoid(linear(x, w, b))", "3,50", weight("w", "70,50") + weight("b", "70")),
     "transposed matrix": one_line("linear(x, w, transpose=true)", "3,50", weight("w", "50,7")),
     "mean of all": one_line("avg_pool(x)"),
@@ -125,13 +135,13 @@ def test_kernels(name: str) -> None:
 
 
 def test_what_has_no_kernel_runs_on_the_host_between_two_regions() -> None:
-    """A deconvolution, whose border has to be cleared before it, and the reason is told."""
+    """A deconvolution with groups, whose border has to be cleared before it, and the reason is told."""
     made, net = check_against_reference(
         """net n(x: f32[1,4,5,5]) {
-    weight w: f32[4,4,2,2]
+    weight w: f32[4,2,2,2]
     weight v: f32[6,4,3,3]
     r = relu(x)
-    d = deconv(r, w, stride=2)
+    d = deconv(r, w, stride=2, groups=2)
     y = conv(d, v, pad=1)
     return y
 }

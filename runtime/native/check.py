@@ -30,7 +30,7 @@ def check_references(step: Step, attributes: Mapping[str, Any]) -> None:
     if not attributes.get("code"):
         return
     operands = len(step.operands)
-    if step.kind in ("native.conv", "native.linear"):
+    if step.kind in ("native.conv", "native.deconv", "native.linear"):
         operands -= 1 + attributes["bias"]  # the sum stands for image, weight and bias
     check_code(attributes["code"], [None] * operands, operands)
 

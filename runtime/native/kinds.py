@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from ..primitive_schema import Attribute, PrimitiveSchema
 from ..primitive_table import PRIMITIVE_TABLE
 from .convolution import write_conv
+from .deconvolution import write_deconv
 from .elementwise import write_elementwise
 from .linear import write_linear
 from .movement import write_nothing, write_relayout
@@ -36,6 +37,22 @@ KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
             | CODE,
         ),
         write_conv,
+    ),
+    "native.deconv": (
+        PrimitiveSchema(
+            "x [N,C,H,W], w [C,O,KH,KW], b [O] if `bias`, and the epilogue's operands: "
+            "y = code(transposed convolution of x with w, + b, ...)",
+            (2, 7),
+            {
+                "stride": NUMBERS,
+                "pad": NUMBERS,
+                "dilation": NUMBERS,
+                "groups": Attribute("a whole number", 1),
+                "bias": FLAG,
+            }
+            | CODE,
+        ),
+        write_deconv,
     ),
     "native.linear": (
         PrimitiveSchema(

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from ..plan import Plan, Slot, Step
 from .conflicts import StepGroup, first_writers
+from .deconvolution import deconv_halo as deconv_halo
 from .kinds import KINDS
 from .machine import MACHINES, Machine
 from .site import ARENA, INPUT, NAME, WEIGHTS, NotNative, PackedBlocks, Place, Site, WrittenStep

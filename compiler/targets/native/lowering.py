@@ -10,7 +10,7 @@ from ...codegen.record import kernel_operand_axes, record
 from ...ir import Graph, Node, Value
 from ...kernel import external_operands, kernel_graph
 from ...op import Elementwise
-from ...ops.conv import Conv
+from ...ops.conv import Conv, Deconv
 from ...ops.dense import Linear
 from ...ops.fused import Fused
 from ...recorder import RecordedValue, Recorder
@@ -35,6 +35,9 @@ def lower_native(node: Node, algorithm: str = "") -> Step | None:
             stride, pad, dilation = map(list, conv.geometry(anchor.inputs[0].type.rank - 2))
             name, attributes = "conv", {"stride": stride, "pad": pad, "dilation": dilation, "groups": conv.groups}
             attributes |= {"algorithm": algorithm} if algorithm else {}
+        case Deconv() as deconv:
+            stride, pad, dilation = map(list, deconv.geometry(anchor.inputs[0].type.rank - 2))
+            name, attributes = "deconv", {"stride": stride, "pad": pad, "dilation": dilation, "groups": deconv.groups}
         case Linear() as linear:
             name, attributes = "linear", {"axis": linear.axis, "transpose": linear.transpose}
         case Elementwise():
@@ -45,7 +48,7 @@ def lower_native(node: Node, algorithm: str = "") -> Step | None:
             name, attributes = lower_single(anchor)
     if not name:
         return None
-    if isinstance(anchor.op, Conv | Linear):
+    if isinstance(anchor.op, Conv | Deconv | Linear):
         code, extras = record_epilogue(kernel)
         attributes |= {"bias": len(anchor.inputs) == 3, "code": code}
         reads += extras

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ....runtime.native.source import FORMS
+from ....runtime.native.source import FORMS, deconv_halo
 from ...codegen.record import has_consistent_axes
 from ...ir import Graph, Node
 from ...op import Elementwise, Op
@@ -53,7 +53,7 @@ class Native(Target):
             return "one operand would be spread along two different axes"
         if isinstance(anchor.op, Elementwise):
             return None if all(v.type.dtype == "f32" for v in kernel.inputs) else FALLBACK.accepts(kernel)
-        if not isinstance(anchor.op, Conv | Linear):
+        if not isinstance(anchor.op, Conv | Deconv | Linear):
             return f"{anchor.op.name} has no epilogue in C"
         return reason_not_epilogue(kernel, anchor, epilogue)
 
@@ -76,8 +76,10 @@ class Native(Target):
         """What the window of a convolution reads beyond its image."""
         anchor = kernel.nodes[0]
         x, y = anchor.inputs[0], anchor.results[0]
-        if not isinstance(anchor.op, Conv) or kernel.inputs[operand] is not x or x.type.rank != 4:
+        if not isinstance(anchor.op, Conv | Deconv) or kernel.inputs[operand] is not x or x.type.rank != 4:
             return NO_HALO
+        if isinstance(anchor.op, Deconv):
+            return halo_of_deconv(anchor.op, x.type, anchor.inputs[1].type, y.type)
         (stride, _, dilation), (pad, _) = anchor.op.geometry(2), anchor.op.pads(2)
         form = FORMS.get(form_that_pays(anchor)) if self.winograd else None
         axes = zip(
@@ -109,10 +111,20 @@ class Native(Target):
         return LaunchCount(kernels, host, {n.name: p.reason for n, p in zip(nodes, parts, strict=True) if p.reason})
 
 
+def halo_of_deconv(op: Deconv, x: TensorType, weight: TensorType, y: TensorType) -> Halo:
+    """What the phases of a transposed convolution read beyond its image; none if it has no kernel."""
+    stride, pad, dilation = op.geometry(2)
+    if op.groups != 1 or {*dilation} != {1}:
+        return NO_HALO
+    axes = zip(weight.bounds[2:], stride, pad, x.bounds[2:], y.bounds[2:], strict=True)
+    found = [deconv_halo(*axis) for axis in axes]
+    return Halo(max(before for before, _ in found), max(after for _, after in found))
+
+
 def reason_not_epilogue(kernel: Graph, anchor: Node, epilogue: Sequence[Node]) -> str | None:
     """Why these elementwise nodes cannot be the epilogue of a convolution or matrix product; None if they can."""
     y = anchor.output
-    if y.type.dtype != "f32" or not y.type.is_static or (isinstance(anchor.op, Conv) and y.type.rank != 4):
+    if y.type.dtype != "f32" or not y.type.is_static or (isinstance(anchor.op, Conv | Deconv) and y.type.rank != 4):
         return f"{anchor.op.name} of {y.type} has no kernel in C"
     made = {y, *(n.output for n in epilogue)}
     extras = dict.fromkeys(v for n in epilogue for v in n.inputs if v not in made)
