@@ -90,10 +90,13 @@ def reshape_inputs(graph: Graph, shapes: Mapping[str, Sequence[Dim]]) -> Graph:
 
 
 def require_any_size(graph: Graph) -> None:
-    """CompileError if an operator of a value with a size that is known only at run time has to know it.
+    """CompileError if an input has a bound, and an operator of a value with a bound has to know its size.
 
-    What such an operator infers of a bound may not hold for each size below it: a squeezed dimension may be 1.
+    What such an operator infers of a bound may not hold for each size below it: a squeezed dimension may be 1. Sizes
+    that depend on the data, as of a list of proposals, are what their operators take.
     """
+    if all(v.type.is_static for v in graph.inputs):
+        return
     for node in graph.nodes:
         if Trait.ANY_SIZE not in node.op.traits and not all(v.type.is_static for v in node.inputs):
             raise CompileError(f"{node.name} = {node.op.name}: it has to know its sizes", node.loc)

@@ -18,6 +18,7 @@ from cortado import driver
 from cortado.compiler.errors import CompileError
 from cortado.runtime import Net
 
+from .small_nets import Nets, data, layer
 from .test_goldens import CASES, TOLERANCE, GoldenCase
 
 Shapes = dict[str, tuple[int, ...]]
@@ -97,3 +98,51 @@ def test_a_net_given_any_other_shape(path: Path) -> None:
     if (net := compile_for(case)) is not None and case.inputs:
         for shapes in other_shapes({name: x.shape for name, x in case.inputs.items()}):
             require_equal(case, net, shapes)
+
+
+GLOBAL = 'layer { name: "g" type: "Pooling" bottom: "data" top: "g" pooling_param { global_pooling: true } }\n'
+UNEQUAL = "kernel_size: 4 stride: 2 num_output: 2 pad_l: 1 pad_b: 1"
+
+
+@pytest.mark.parametrize(("text", "shape", "other"), [
+    (layer("Pooling", "pooling_param { kernel_size: 3 stride: 2 pad_type: 1 }"), (1, 1, 9, 9), (1, 1, 10, 10)),
+    (layer("Deconvolution", f"convolution_param {{ {UNEQUAL} }}"), (1, 2, 8, 8), (1, 2, 9, 9)),
+    (layer("Pooling3D", "pooling3d_param { global_pooling: true }"), (1, 1, 4, 8, 8), (1, 1, 4, 10, 10)),
+    (layer("Squeeze"), (2, 2, 4, 3), (1, 2, 4, 3)),
+    (layer("Reshape", "reshape_param { shape { dim: -1 dim: 8 } }"), (2, 8), (2, 16)),
+    (layer("Reshape", "reshape_param { shape { dim: 2 dim: 8 } }"), (2, 8), (3, 8)),
+    (layer("Flatten", "flatten_param { end_axis: 1 }"), (2, 8), (3, 9)),
+    (GLOBAL + layer("AutoCrop", bottoms=("data", "g")), (1, 1, 9, 9), (1, 1, 13, 13)),
+])  # fmt: skip
+def test_what_a_layer_works_out_from_sizes_is_not_kept(
+    text: str, shape: tuple[int, ...], other: tuple[int, ...], nets: Nets
+) -> None:
+    """The net for one shape refuses the other, or computes what one that is compiled for that does."""
+    x = np.arange(np.prod(other), dtype=np.float32).reshape(other)
+    weights = {"l:0": np.arange(64), "l:1": [1, 2]}
+    net = nets.compile(data(*shape) + text, weights)
+    try:
+        wanted = nets.run(data(*other) + text, {"data": x}, weights)["y"]
+    except CompileError:
+        wanted = None
+    try:
+        made = net(data=x)["y"]
+    except ValueError:
+        return
+    assert wanted is not None and made.shape == wanted.shape and made.tolist() == wanted.tolist()
+
+
+def test_a_detector_takes_another_size() -> None:
+    """Its proposals are as many as the data say, whatever the inputs' sizes."""
+    case = GoldenCase(next(path for path in LAYERS if path.stem == "faster_rcnn_small"))
+    net = compile_for(case)
+    assert net is not None
+    shapes = {name: x.shape for name, x in case.inputs.items()}
+    for grown in (16, 32):
+        shapes["data"] = (*shapes["data"][:2], *(n + grown for n in case.inputs["data"].shape[2:]))
+        alone = compile_for(case, shapes)
+        inputs = {name: np.resize(case.inputs[name], shape) for name, shape in shapes.items()}
+        made, wanted = run(net, inputs), run(alone, inputs)
+        assert made is not None and wanted is not None
+        for name in wanted:
+            np.testing.assert_allclose(made[name], wanted[name], rtol=1e-4, atol=1e-4)

@@ -20,6 +20,7 @@ class BlobStorage:
     value: Value
     shapes: dict[tuple[Dim, ...], Value] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
+    version: int = 0
 
     def __post_init__(self) -> None:
         self.write(self.value)
@@ -27,15 +28,43 @@ class BlobStorage:
     def write(self, value: Value) -> None:
         """Replace the current value, and drop its reshaped forms."""
         self.value, self.shapes = value, {value.type.dims: value}
+        self.version += 1
 
 
 @dataclass(eq=False)
 class TrackedBlob:
-    """A blob: storage viewed in a shape, the layer that wrote it last, and the layers that have read it since."""
+    """A blob: storage viewed in a shape, the layer that wrote it last, and the layers that have read it since.
+
+    `made` is that layer's top. It is the blob's value until the storage is written again, even if another value has the
+    same shape: for other sizes of the inputs it may not.
+    """
 
     name: str
     storage: BlobStorage
-    dims: tuple[Dim, ...]
+    made: Value
     layer: str
     readers: list[str] = field(default_factory=list)
     is_read: bool = False
+
+    def __post_init__(self) -> None:
+        self.version = self.storage.version
+
+    @property
+    def dims(self) -> tuple[Dim, ...]:
+        return self.made.type.dims
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """What the blob, and those that share its storage, are now."""
+        return (*self.storage.shapes.values(), self.made)
+
+    @property
+    def is_current(self) -> bool:
+        """False if an alias of this blob was written in place since."""
+        return self.version == self.storage.version
+
+    def write(self, value: Value, layer: str) -> None:
+        """Replace the blob's value, in place."""
+        self.storage.write(value)
+        self.made, self.version, self.layer, self.is_read = value, self.storage.version, layer, False
+        self.readers.clear()

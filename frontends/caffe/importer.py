@@ -100,7 +100,7 @@ class Importer:
         """Add an input to the graph, and its blob."""
         value = Value(given.name, given.type)
         self.inputs.append(value)
-        self.blobs[given.name] = TrackedBlob(given.name, BlobStorage(value), value.type.dims, given.layer)
+        self.blobs[given.name] = TrackedBlob(given.name, BlobStorage(value), value, given.layer)
 
     def add_layer(self, message: Message) -> None:
         """Import one layer; if it fails, record the error and mark its tops as broken.
@@ -173,6 +173,8 @@ class Importer:
     def read(self, blob: TrackedBlob, message: Message) -> Value:
         """The blob's current value in the blob's shape; emits a reshape if the storage was rewritten in another."""
         blob.is_read = True
+        if blob.is_current:
+            return blob.made
         if blob.dims not in blob.storage.shapes:  # an alias of this blob was written in place
             reshape = Reshape(shape=tuple(d if isinstance(d, int) else 0 for d in blob.dims))
             (blob.storage.shapes[blob.dims],) = self.emit(reshape, (blob.storage.value,), message.loc_of("name"))
@@ -192,15 +194,13 @@ class Importer:
                 if len(blob.storage.names) > 1 and not layer.layer_type.shares:
                     others = ", ".join(n for n in blob.storage.names if n != top)
                     self.warn(f'{label} writes "{top}" in place, and so changes {others} too, as in Caffe')
-                blob.storage.write(value)
-                blob.dims, blob.layer, blob.is_read = value.type.dims, label, False
-                blob.readers.clear()
+                blob.write(value, label)
             else:
                 memory = bottoms[0].storage if layer.layer_type.shares or value in layer.bottoms else BlobStorage(value)
                 memory.shapes.setdefault(value.type.dims, value)
                 shared = [bottoms[0].name, top] if bottoms and memory is bottoms[0].storage else [top]
                 memory.names.extend(n for n in shared if n not in memory.names)
-                self.blobs[top] = TrackedBlob(top, memory, value.type.dims, label)
+                self.blobs[top] = TrackedBlob(top, memory, value, label)
             self.versions.append((top, value))
         for top, weight in zip(layer.tops, layer.message["loss_weight"], strict=False):
             if weight:  # Caffe reads the top for its total loss
@@ -215,8 +215,8 @@ class Importer:
 
     def describe(self, values: Sequence[Value]) -> str:
         """The names, types and producers of operands in parentheses, as a suffix for error messages."""
-        known = {v: f'"{name}"' for name, b in self.blobs.items() for v in b.storage.shapes.values()}
-        made = {v: f", made by {b.layer}" for b in self.blobs.values() for v in b.storage.shapes.values()}
+        known = {v: f'"{name}"' for name, b in self.blobs.items() for v in b.values}
+        made = {v: f", made by {b.layer}" for b in self.blobs.values() for v in b.values}
         operands = [f"{known.get(v, v.name)} {v.type}{made.get(v, '')}" for v in dict.fromkeys(values)]
         return f" ({'; '.join(s for s in operands if not s.startswith('%'))})"
 

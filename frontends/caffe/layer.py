@@ -13,6 +13,7 @@ from ...compiler.float32 import shortest_decimal as shortest_decimal
 from ...compiler.ir import Constant, Value
 from ...compiler.limits import MAX_CONSTANT_ELEMENTS, MAX_ELEMENTS, show_type, size_fault
 from ...compiler.op import Op
+from ...compiler.ops.shape import Reshape
 from ...compiler.types import Dim, TensorType
 from ..files.message import FieldConflict, Message
 from .layer_types import LAYERS as LAYERS
@@ -174,6 +175,15 @@ class Layer:
         if not -x.type.rank <= number < x.type.rank:
             raise self.fault(f"there is no axis {number} in {x.type}", field)
         return number % x.type.rank
+
+    def keep_sizes(self, x: Value, start: int = 2) -> Value:
+        """The same value, refused if the net is given other sizes of the axes from `start` on.
+
+        For settings that are worked out from these sizes: a compiled file has them only.
+        """
+        for axis in range(start, x.type.rank):
+            x = self.emit(Reshape(shape=(self.size(x, axis),), axis=axis, num_axes=1), x)
+        return x
 
     def known(self, x: Value) -> tuple[int, ...]:
         """The shape of a bottom, with 1 for an unknown batch. CompileError if another dimension is unknown."""

@@ -32,7 +32,7 @@ class PhaseAxis:
 
 
 def phases(kernel: int, stride: int, pad: int, made: int) -> Iterator[PhaseAxis]:
-    """The phases along one axis of a result of `made` pixels: pixel = stride · pixel of x + tap - pad (deconv_layer.cpp)."""
+    """The phases along an axis of `made` pixels, which are at stride · pixel of x + tap - pad (deconv_layer.cpp)."""
     for first in range(min(stride, made)):
         tap = (first + pad) % stride
         taps = -(-(kernel - tap) // stride)

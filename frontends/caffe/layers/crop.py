@@ -47,7 +47,11 @@ def crop_where_aligned(l: Layer, x: Value, like: Value, has_dilation: bool) -> V
     """Emit the crop from the place on where the second bottom's first pixel lies in the first bottom."""
     if x.type.rank != 4 or like.type.rank != 4:
         raise l.mismatch(f"it crops images [n, c, h, w], not {x.type} by {like.type}")
-    return l.emit(Crop(axis=2, offset=aligned_offset(l, has_dilation)), x, like)
+    offset = aligned_offset(l, has_dilation)
+    makers = [l.importer.makers.get(blob) for bottom in l.message["bottom"] for blob in walk_back(l, bottom)]
+    if any(maker and maker.type == "Pooling" and maker.param["global_pooling"] for maker in makers):
+        x, like = l.keep_sizes(x), l.keep_sizes(like)  # the offset follows from the size of that window
+    return l.emit(Crop(axis=2, offset=offset), x, like)
 
 
 def aligned_offset(l: Layer, has_dilation: bool) -> tuple[int, ...]:

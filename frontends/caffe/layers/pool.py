@@ -53,6 +53,11 @@ def pooling_window(l: Layer) -> PoolingWindow:
     return PoolingWindow(kernel=kernel, stride=stride, round="up" if up else "down")
 
 
+def keep_padded(l: Layer, x: Value) -> Value:
+    """The bottom, of these sizes only if the padding follows from them by pad_type."""
+    return l.keep_sizes(x) if l.param["pad_type"] else x
+
+
 def pool_padding(l: Layer, x: Value, window: PoolingWindow) -> Ints:
     """The operators' attribute `pad`. CompileError if there is any and the pooling is global."""
 
@@ -68,15 +73,17 @@ def pool_padding(l: Layer, x: Value, window: PoolingWindow) -> Ints:
 
 
 def max_pool(l: Layer, x: Value, window: PoolingWindow) -> tuple[Value, ...]:
-    return l.emit_all(MaxPool(**window, pad=pool_padding(l, x, window), mask=len(l.tops) == 2), x)
+    return l.emit_all(MaxPool(**window, pad=pool_padding(l, x, window), mask=len(l.tops) == 2), keep_padded(l, x))
 
 
 def average_pool(l: Layer, x: Value, window: PoolingWindow) -> Value:
-    return l.emit(AvgPool(**window, pad=pool_padding(l, x, window), include_pad=l.param["avg_include_pad"]), x)
+    return l.emit(
+        AvgPool(**window, pad=pool_padding(l, x, window), include_pad=l.param["avg_include_pad"]), keep_padded(l, x)
+    )
 
 
 def average_inside_pool(l: Layer, x: Value, window: PoolingWindow) -> Value:
-    return l.emit(AvgPool(**window, pad=pool_padding(l, x, window), include_pad=False), x)
+    return l.emit(AvgPool(**window, pad=pool_padding(l, x, window), include_pad=False), keep_padded(l, x))
 
 
 def stochastic_pool(l: Layer, x: Value, window: PoolingWindow) -> Value:

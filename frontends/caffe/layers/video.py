@@ -91,7 +91,7 @@ def pooling3d_synopsys(l: Layer, x: Value) -> Value:
     """
     require_video(l, x)
     p = l.param
-    kernel = l.known(x)[2:] if p["global_pooling"] else of_three_axes(l, "kernel_size", "kernel")
+    kernel = None if p["global_pooling"] else of_three_axes(l, "kernel_size", "kernel")
     sides = "01" if "pad" not in p else ""
     pad = tuple(p[f"pad_{axis}{side}"] for side in sides for axis in "dhw") or (p["pad"],)
     round = "up" if p["ceil_mode"] else "down"
@@ -135,10 +135,10 @@ def nd_pooling(l: Layer, x: Value) -> Value:
     CompileError where cuDNN, which computes it there, and Caffe would divide an average by different numbers.
     """
     kernel, stride, pad, _ = shaped_window(l, x)
-    if l.param["global_pooling"]:
-        kernel = l.known(x)[2:]
+    whole = l.param["global_pooling"]
+    kernel = l.known(x)[2:] if whole else kernel
     pool = l.choice("pool", POOLS)
-    made = l.emit(pool(kernel=kernel, stride=stride, pad=pad), x)
+    made = l.emit(pool(kernel=None if whole else kernel, stride=stride, pad=pad), x)
     padded = [i for i, p in enumerate(pad) if p]
     require_counts(l, x, made, kernel, stride, pad, drops=padded)
     numbers = zip(l.known(x)[2:], l.sizes(made.type.dims[2:]), kernel, stride, pad, strict=True)

@@ -35,7 +35,7 @@ def convolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
 
     Padding by pad_l, pad_r, pad_t, pad_b or pad_type is synopsys-caffe's.
     """
-    return convolve(l, bottoms, image_window(l, bottoms[0]), l.param["group"])
+    return convolve(l, keep_padded(l, bottoms), image_window(l, bottoms[0]), l.param["group"])
 
 
 @layer("ConvolutionDepthwise", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
@@ -43,7 +43,7 @@ def convolution_depthwise(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
     """A convolution of each channel alone, whatever `group` says (synopsys-caffe, base_conv_layer.cpp)."""
     channels = l.size(bottoms[0], l.axis(l.param["axis"], bottoms[0]))
     l.param["group"]  # read, and replaced
-    return convolve(l, bottoms, image_window(l, bottoms[0]), channels)
+    return convolve(l, keep_padded(l, bottoms), image_window(l, bottoms[0]), channels)
 
 
 @layer("DepthwiseConvolution", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
@@ -55,13 +55,18 @@ def depthwise_convolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
     window, channels = image_window(l, bottoms[0]), l.size(bottoms[0], l.axis(l.param["axis"], bottoms[0]))
     if l.param["group"] != channels or set(window.dilation) != {1}:
         l.importer.warn(f"{l.label} {CPU_WARNING}")
-    return convolve(l, bottoms, window, l.param["group"])
+    return convolve(l, keep_padded(l, bottoms), window, l.param["group"])
 
 
 @layer("Deconvolution", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
 def deconvolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
     """Transposed convolution; the weight is [channels, num_output / group, ...] (deconv_layer.cpp)."""
     return convolve(l, bottoms, image_window(l, bottoms[0], same=False), l.param["group"], transposed=True)
+
+
+def keep_padded(l: Layer, bottoms: Sequence[Value]) -> Sequence[Value]:
+    """The bottoms, of these sizes only if the padding follows from them by pad_type."""
+    return [l.keep_sizes(x, l.axis(l.param["axis"], x) + 1) for x in bottoms] if l.param["pad_type"] else bottoms
 
 
 def convolve(
@@ -114,7 +119,7 @@ def emit_deconvolution(l: Layer, x: Value, parameters: Sequence[Value], window: 
     before, after = window.pad[:axes], window.pad[-axes:]
     pad = tuple(map(min, before, after))
     op = Deconv(stride=window.stride, pad=pad, dilation=window.dilation, groups=groups)
-    made = l.emit(op, x, *parameters)
+    made = l.emit(op, x if before == after else l.keep_sizes(x), *parameters)
     if before == after:
         return made
     extra = [p + q - 2 * both for p, q, both in zip(before, after, pad, strict=True)]
