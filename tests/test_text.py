@@ -234,3 +234,11 @@ def test_reading_a_dump_computes_the_same() -> None:
     (expected,), (again,) = evaluate(graph, x), evaluate(parse(show(graph)), x)
     assert again.equal(expected)
     assert expected.equal(torch.tanh(x + torch.arange(1, 7).reshape(2, 3) * 0.5))
+
+
+@pytest.mark.parametrize("name", ["nan", "NaN", "Inf", "nan.weight", "inf.a", "true", "true.b", "none.c", "in.x", "_"])
+def test_names_that_look_like_something_else_are_read_back(name: str) -> None:
+    x = Value(name, TensorType("f32", (2, 3)))
+    node = Node(Relu(), (x,), (Value(f"{name}.y", x.type),))
+    text = show(Graph("n", (x,), (node,), ((name, node.output),)))
+    assert show(parse(text, "again.net")) == text

@@ -152,7 +152,8 @@ def format_names(values: Iterable[Value]) -> str:
 
 def format_name(name: str) -> str:
     """A name as it is printed: quoted unless it is an identifier and not a keyword."""
-    return name if IDENTIFIER.fullmatch(name) and name not in KEYWORDS else quote(name)
+    is_word = name in KEYWORDS or name.lower() in ("inf", "nan")
+    return name if IDENTIFIER.fullmatch(name) and not is_word else quote(name)
 
 
 def quote(text: str) -> str:
