@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from click.core import ParameterSource
 
 from ..frontends.files.file_types import is_artifact
 from .options import make_options, net_options
-from .screen import format_count, format_error, format_size, print_columns, show_progress, warn
+from .screen import format_count, format_error, format_size, print_columns, print_json, show_progress, warn
 
 if TYPE_CHECKING:
     from ..compiler.types import TensorType
@@ -77,7 +76,7 @@ def check_artifact(file: str, as_json: bool) -> None:
 
         found = check_file(file)
     if as_json:
-        click.echo(json.dumps(asdict(found) | {"whole": found.is_whole}, indent=1))
+        print_json(asdict(found) | {"whole": found.is_whole})
     elif found.is_whole:
         count = format_count(found.tensors, "tensor")
         click.echo(f"{file}: as it was written: {format_size(found.size)}, {count}, every byte checked")
@@ -127,7 +126,7 @@ def infer_blob_types(net: str, flow: Dataflow, options: Options) -> dict[str, Te
 
 def print_findings(net: str, found: list[Finding], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([finding_to_dict(f) for f in found], indent=1))
+        print_json([finding_to_dict(f) for f in found])
     elif not found:
         click.echo(f"{net}: no findings")
     else:
@@ -150,7 +149,7 @@ def print_verdicts(found: list[Verdict], as_json: bool) -> None:
     more = sum(v.saves or 0 for v in found if not v.now and v.inference is None)
     if as_json:
         rows = [{**asdict(v), "loc": str(v.loc), "wrong": v.is_wrong} for v in found]
-        click.echo(json.dumps({"layers": rows, "saved": saved, "could_save": more}, indent=1))
+        print_json({"layers": rows, "saved": saved, "could_save": more})
         return
     head = ("layer", "type", "line", "in the file", "inference", "training", "saves", "because")
     print_columns([head, *map(verdict_row, found)], indent="")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 import click
 
 from .options import reading_options
-from .screen import print_columns, show_progress
+from .screen import print_columns, print_json, show_progress
 
 TOLERANCE = 1e-4  # relative to the largest number: the accuracy of float32 through deep nets
 
@@ -89,7 +88,7 @@ def compare(
         if found.first_difference is not None:
             found = replace(found, producer=find_producer(files, reading, found.first_difference.name))
     if as_json:
-        click.echo(json.dumps(found.json(), indent=1))
+        print_json(found.json())
     else:
         print_columns(found.rows(), indent="")
         click.echo("")

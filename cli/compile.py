@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from click.core import ParameterSource
 
 from .files import OutputFile, command_inputs, keep_stdout_free, report_write_errors, require_writable
 from .options import PictureOptions, make_options, march_option, net_options, picture_options
-from .screen import format_size, print_columns, show_progress, warn
+from .screen import format_size, print_columns, print_json, show_progress, warn
 
 
 @click.command(short_help="Compile a net and its weights to one file.")
@@ -86,7 +85,7 @@ def compile(
     made = summarize(compilation)
     with keep_stdout_free(file):
         if as_json:
-            click.echo(json.dumps(made.json() | {"file": file} | ({"header": header[0]} if header else {}), indent=1))
+            print_json(made.json() | {"file": file} | ({"header": header[0]} if header else {}))
             return
         warn(made.warnings)
         click.echo(f"{made.net}, compiled for {made.target}")

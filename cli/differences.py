@@ -71,7 +71,7 @@ class Comparison:
             "tolerance": self.tolerance,
             "first": self.first_difference.name if self.first_difference else None,
             "maker": self.producer or None,
-            "values": [replace_non_finite(asdict(d) | {"relative": d.relative}) for d in self.values],
+            "values": [asdict(d) | {"relative": d.relative} for d in self.values],
             "only": dict(zip(("a", "b"), self.only, strict=True)),
         }
 
@@ -159,11 +159,6 @@ def measure_difference(name: str, a: Array, b: Array, tolerance: float) -> Value
         part = most / largest if largest else most
         reason = f"at {list(at)} it is {x[at]:.7g} and {y[at]:.7g}, a difference of {part:.2g} of its largest number."
     return ValueDifference(name, x.shape, largest, most, at, float(x[at]), float(y[at]), reason)
-
-
-def replace_non_finite(fields: dict[str, Any]) -> dict[str, Any]:
-    """Replace NaN and infinities by None, because JSON cannot express them."""
-    return {key: None if isinstance(x, float) and not np.isfinite(x) else x for key, x in fields.items()}
 
 
 def squeezed_shape(x: Array) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -11,7 +10,7 @@ from click.core import ParameterSource
 from ..exporters import FORMATS
 from .files import OutputFile, command_inputs, report_write_errors
 from .options import make_options, march_option, net_options
-from .screen import format_size, print_columns, show_progress, warn
+from .screen import format_size, print_columns, print_json, show_progress, warn
 
 OWN_OPTIONS = ("fold", "march", "name")  # of single formats
 
@@ -77,7 +76,7 @@ def export(
     sizes = {str(path): path.stat().st_size for path in made.paths if path.is_file()}
     if as_json:
         found = {"net": made.net, "format": to, "files": sizes, **dict(made.facts)}
-        click.echo(json.dumps(found | {"notes": made.notes, "warnings": made.warnings}, indent=1))
+        print_json(found | {"notes": made.notes, "warnings": made.warnings})
         return
     warn(made.warnings)
     click.echo(f"{made.net}, for {to}")

@@ -22,6 +22,7 @@ PRESET_NAMES = (
     "hed",
 )  # fmt: skip
 PROCESSOR_NAMES = ("x86-64-v4", "x86-64-v3", "x86-64", "armv8-a", "generic")  # a copy of runtime.native.machine
+MOST_THREADS = 1024  # a copy of runtime.threads
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -119,6 +120,8 @@ def march_option(formats: str) -> Callable[[F], F]:
     words = f"{formats}the kind of processor that the C is for. Default: this machine's."
     return click.option("--march", type=click.Choice(PROCESSOR_NAMES), help=words)
 
+
+threads_option = click.option("--threads", type=click.IntRange(1, MOST_THREADS), metavar="N", help="Use N threads.")
 
 READING_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ import click
 from click.core import ParameterSource
 
 from ..frontends.files.file_types import is_artifact
-from .options import PROTOTXT_OPTIONS, PictureOptions, make_options, net_options
-from .screen import format_count, is_terminal, print_columns, show_progress, warn
+from .options import PROTOTXT_OPTIONS, PictureOptions, make_options, net_options, threads_option
+from .screen import format_count, is_terminal, print_columns, print_json, show_progress, warn
 
 if TYPE_CHECKING:
     from ..runtime.artifact import Artifact, Plan
@@ -34,7 +33,7 @@ COMPILE_OPTIONS = ("shape", "output", "target", *PROTOTXT_OPTIONS)
 @click.option(
     "--repeat", type=click.IntRange(1), default=20, show_default=True, help="Run N times; the best times count."
 )
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N threads.")
+@threads_option
 @click.option("--random-weights", is_flag=True, help="Draw random numbers for weights that have none.")
 @click.option("--json", "as_json", is_flag=True, help="Print the times as JSON.")
 def profile(
@@ -62,7 +61,7 @@ def profile(
         click.echo(f"timing {net}", err=True)  # a moving progress display would disturb the times
     found = measure(artifact, given, repeat, threads, ("weights",) * random_weights)
     if as_json:
-        click.echo(json.dumps(found.json(), indent=1))
+        print_json(found.json())
         return
     print_columns(found.rows(), indent="")
     click.echo("")

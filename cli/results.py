@@ -58,8 +58,7 @@ class Numbers:
     high: float
 
     def to_dict(self) -> dict[str, Any]:
-        values = {"min": self.low, "mean": self.mean, "max": self.high}
-        return self.output.to_dict() | {name: v if v == v else None for name, v in values.items()}
+        return self.output.to_dict() | {"min": self.low, "mean": self.mean, "max": self.high}
 
     def print(self) -> None:
         numbers = f"{self.low:.6g} to {self.high:.6g}, mean {self.mean:.6g}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -13,8 +12,8 @@ import click
 
 from ..frontends.files.file_types import is_artifact
 from .files import OutputFile, command_inputs, keep_stdout_free, require_writable, save_arrays
-from .options import PictureOptions, picture_options
-from .screen import show_progress, track_progress
+from .options import PictureOptions, picture_options, threads_option
+from .screen import print_json, show_progress, track_progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 @click.option("--draw", "drawing", type=OutputFile(), metavar="FILE", help="Draw boxes, a mask or the net's picture.")
 @click.option("--draw-as", type=click.Choice(("boxes", "mask", "picture")), help="What to draw. Default: what fits.")
 @click.option("--repeat", type=click.IntRange(1), metavar="N", help="Run N more times, and print the time of one run.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N threads.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@threads_option
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON; null for NaN and infinities.")
 def run(
     file: str,
     given: tuple[str, ...],
@@ -103,7 +102,7 @@ def print_results(results: Sequence[Sequence[Any]], seconds: Mapping[str, float]
     if as_json:
         dicts = [{result.output.name: result.to_dict() for result in batch} for batch in results]
         answer = {"outputs": dicts[0]} if len(dicts) == 1 else {"batches": [{"outputs": found} for found in dicts]}
-        click.echo(json.dumps(answer | {"seconds": seconds}, indent=1))
+        print_json(answer | {"seconds": seconds})
         return
     for batch in results:
         for result in batch:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from threading import Timer
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -46,6 +48,23 @@ def print_columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
     for row in table:
         words = [word.ljust(width) for word, width in zip(row, widths, strict=False)]
         click.echo((indent + "  ".join([*words, row[-1]])).rstrip())
+
+
+def print_json(answer: Any) -> None:
+    """Print an answer of dicts, lists and plain values as JSON; NaN and infinities, which JSON lacks, as null."""
+    click.echo(json.dumps(replace_non_finite(answer), indent=1, allow_nan=False))
+
+
+def replace_non_finite(answer: Any) -> Any:
+    """The same with None in place of each NaN or infinity."""
+    match answer:
+        case dict():
+            return {key: replace_non_finite(value) for key, value in answer.items()}
+        case list() | tuple():
+            return [replace_non_finite(value) for value in answer]
+        case float() if not isfinite(answer):
+            return None
+    return answer
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,7 @@ from click.core import ParameterSource
 from ..frontends.files.file_types import is_artifact
 from .files import command_inputs
 from .options import PROTOTXT_OPTIONS, make_options, net_options
-from .screen import show_progress, warn
+from .screen import print_json, show_progress, warn
 
 if TYPE_CHECKING:
     from ..compiler.plan import PlannedGraph
@@ -59,7 +58,7 @@ def show(
 
         view = make_drawing(view)
     if as_json:
-        click.echo(json.dumps(view.json(), indent=1))
+        print_json(view.json())
     else:
         view.print()
 

@@ -14,7 +14,7 @@ from .primitives import LayerFunction, PackedWeights
 from .programs import CompileFunction, Key, ProgramTable, input_specs
 from .runners import BindableProgram, Program
 from .spec import Spec, describe_net, describe_specs, inputs_by_name
-from .threads import torch_threads
+from .threads import check_threads, torch_threads
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,8 +34,8 @@ def load(
 
     `compile` compiles it again for input shapes that the file does not hold; without it such inputs are refused.
     `layers` are the caller's functions for steps that the file leaves to the caller. `threads` is how many a call
-    uses (None: torch's setting). ArtifactError if the file is foreign, damaged, newer, or cannot be run here; with
-    `verify` off, damage of weights is not looked for, which saves reading them all before the first call.
+    uses, 1 to 1,024 (None: torch's setting). ArtifactError if the file is foreign, damaged, newer, or cannot be run
+    here; with `verify` off, damage of weights is not looked for, which saves reading them all before the first call.
     """
     artifact = read(path)
     if verify:
@@ -56,6 +56,7 @@ class Net:
         preferred: str | None = None,
         packed_weights: PackedWeights | None = None,
     ) -> None:
+        check_threads(threads)
         self.artifact = artifact
         self.threads = threads
         self.table = ProgramTable(artifact, compile, dict(layers), threads, preferred, packed_weights)

@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 import torch
 
+MOST_THREADS = 1024  # that a call may use: libgomp crashes where the system gives it fewer than it asks for
 LOCKS: WeakSet[ForkSafeLock] = WeakSet()
 is_forked_child = False
 
@@ -46,6 +47,12 @@ def mend_child() -> None:
 
 
 os.register_at_fork(after_in_child=mend_child)
+
+
+def check_threads(count: int | None) -> None:
+    """ValueError unless a call can use so many threads."""
+    if count is not None and not 1 <= count <= MOST_THREADS:
+        raise ValueError(f"threads are 1 to {MOST_THREADS}, not {count}")
 
 
 @contextmanager

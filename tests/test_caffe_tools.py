@@ -82,6 +82,19 @@ def test_classify_takes_folders_and_writes_scores_and_json(folder: Path) -> None
     np.testing.assert_allclose(np.load("scores.npy"), expected, rtol=1e-5)
 
 
+def test_numbers_that_json_lacks_are_null(folder: Path) -> None:
+    """A NaN among the weights of one class makes NaN of all probabilities; the mean of infinite inputs is infinite."""
+    weights = np.eye(3)
+    weights[0] = np.nan
+    write("n.caffemodel", "n", [WrittenLayer("fc", "InnerProduct", [weights])])
+    (found,) = json.loads(run("classify n.prototxt n.caffemodel pictures/a.png --json").stdout)["pictures"]
+    assert [one["score"] for one in found["top"]] == [None] * 3
+    run("compile n.prototxt n.caffemodel -o n.cortado --output prob --output mean --shape data=1,3,4,4")
+    np.save("x.npy", np.full((1, 3, 4, 4), np.inf, np.float32))
+    found = json.loads(run("run n.cortado --input x.npy --json").stdout)["outputs"]
+    assert [one["score"] for one in found["prob"]["top"][0] + found["mean"]["top"][0]] == [None] * 6
+
+
 @pytest.mark.parametrize("crops", ["", "--center_only"])
 def test_classify_is_classify_py(crops: str, folder: Path) -> None:
     """A picture of one colour is the same in all crops; numbers of 0 to 32, of which half are subtracted, by 2."""

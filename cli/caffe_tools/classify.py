@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ..files import OutputFile, keep_stdout_free, require_writable, save_array
-from ..screen import format_count, show_progress, track_progress, warn
+from ..screen import format_count, print_json, show_progress, track_progress, warn
 from .command import CaffeCommand, find_pictures, fork_options, parse_numbers, read_mean, report_caffe_errors
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class Words:
 @click.option("--gpu", is_flag=True, help="Compute on the GPU.")
 @fork_options
 @click.option("--output", type=OutputFile(), metavar="FILE.npy", help="Write the scores of all classes to this file.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON; null for NaN and infinities.")
 def classify(
     words: tuple[str, ...],
     model_def: str | None,
@@ -128,7 +127,7 @@ def answer_with(
             shown = [
                 {"picture": p, "top": [{"score": s, "index": i, "label": l} for s, i, l in row]} for p, row in best
             ]
-            click.echo(json.dumps({"pictures": shown}, indent=1))
+            print_json({"pictures": shown})
         else:
             if tells:
                 click.echo(f"Classifying {len(rows)} inputs.\nDone in {perf_counter() - start:.2f} s.")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..options import TARGETS
-from ..screen import is_terminal, show_progress, warn
+from ..screen import is_terminal, print_json, show_progress, warn
 from .command import CaffeCommand, shared_options
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def time(
     if found is None:
         raise CompileError(f"cortado does not time the kernels of {target}", advice="Give --target cpu.")
     if as_json:
-        click.echo(json.dumps(to_dict(live, found), indent=1))
+        print_json(to_dict(live, found))
     else:
         print_times(live, found)
 
