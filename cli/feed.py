@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ARRAY_SUFFIXES = (".npy", ".npz")
+UNNAMED = "arr_0"  # what np.savez calls an array that is given no name
 PICTURE_SUFFIXES = frozenset(
     (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
@@ -65,7 +66,7 @@ def load_given_inputs(net: Net, given: Sequence[str], pictures: PictureOptions) 
     shown: dict[str, list[GivenPicture]] = defaultdict(list)
     for word in given:
         name, path = parse_input_argument(net, word)
-        if name is None:
+        if name is None or (path.suffix.lower() == ".npz" and path == Path(word)):
             for name, array in read_archive(net, path).items():
                 parts[name].append(array)
         elif path.suffix.lower() in ARRAY_SUFFIXES:
@@ -120,6 +121,9 @@ def listed_suffixes() -> str:
 def parse_input_argument(net: Net, word: str) -> tuple[str | None, Path]:
     """The input that a file is for, and the file; None in place of the input for an .npz that may hold several."""
     name, equals, path = word.rpartition("=")
+    if not path:
+        advice = f"The net takes {net.describe_inputs()}: write NAME=FILE."
+        raise CompileError(f'--input "{word}" names no file', advice=advice)
     if equals and name in net.plan.inputs:
         return name, Path(path)
     if equals and not Path(word).exists():
@@ -134,13 +138,18 @@ def parse_input_argument(net: Net, word: str) -> tuple[str | None, Path]:
 
 
 def read_archive(net: Net, path: Path) -> dict[str, Array]:
-    """The arrays of an .npz whose names are inputs. CompileError if there are none."""
-    with open_npz(path) as arrays:
-        found = {name: add_batch_axis(net, name, arrays[name]) for name in net.plan.inputs if name in arrays.files}
-        if not found:
-            held = ", ".join(arrays.files) or "nothing"
-            raise CompileError(f"{path}: it holds {held}", advice=f"The net takes {net.describe_inputs()}.")
-        return found
+    """The arrays of an .npz, by input. CompileError if it holds another one, or none.
+
+    A single array that has no name of its own is for the only input.
+    """
+    found = read_all_arrays(path)
+    if list(found) == [UNNAMED] and len(net.plan.inputs) == 1:
+        found = {net.plan.inputs[0]: found[UNNAMED]}
+    if not found or any(name not in net.plan.inputs for name in found):
+        inputs = f"The net takes {net.describe_inputs()}"
+        advice = f"{inputs}: save arrays by these names alone, or each as an .npy."
+        raise CompileError(f"{path}: it holds {', '.join(found) or 'nothing'}", advice=advice)
+    return {name: add_batch_axis(net, name, array) for name, array in found.items()}
 
 
 def read_named_array(path: Path, name: str) -> Array:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from cortado.cli import main
 from cortado.frontends.files import caffemodel
+from cortado.runtime import load
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = ROOT / "examples" / "digits"
@@ -265,6 +266,15 @@ def test_bad_inputs_of_a_run(compiled: Path, tmp_path: Path) -> None:
     assert "data [1,3,8,8]" in expect_refusal("run", compiled, "--input", wrong)
     said = expect_refusal("run", compiled, "--input", DIGITS / "pictures.npz")
     assert "it holds pictures, labels" in said
+    for held in ({"foo": np.zeros((1, 1, 8, 8))}, {"data": np.zeros((1, 1, 8, 8)), "foo": np.zeros(3)}, {}):
+        np.savez(tmp_path / "x.npz", **held)
+        said = expect_refusal("run", compiled, "--input", tmp_path / "x.npz")
+        assert f"it holds {', '.join(held) or 'nothing'}" in said and takes in said
+    for word in ("data=", ""):
+        assert f'--input "{word}" names no file' in expect_refusal("run", compiled, "--input", word)
+    assert "1<=x<=1024" in expect_refusal("run", compiled, "--input", picture, "--threads", 1025)
+    with pytest.raises(ValueError, match="threads are 1 to 1024, not 1025"):
+        load(compiled, threads=1025)
     said = expect_refusal("run", compiled, "--input", picture, "--mean", "1,2,3")
     assert 'there are 3 mean values, and "data" has 1 channels' in said
     said = expect_refusal("run", compiled, "--input", picture, "--labels", tmp_path / "none.txt")

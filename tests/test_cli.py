@@ -100,15 +100,17 @@ def test_other_outputs_and_no_passes(pictures: np.ndarray, compiled: Path, tmp_p
         np.testing.assert_allclose(plain["prob"], optimized["prob"], atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["data=x.npy", "x.npy", "x.npz", "one.npz"])
+@pytest.mark.parametrize("form", ["data=x.npy", "x.npy", "x.npz", "data=more.npz", "unnamed.npz"])
 def test_run_takes_arrays(form: str, compiled: Path, pictures: np.ndarray, tmp_path: Path) -> None:
     name, _, file = form.rpartition("=")
     path = tmp_path / file
     if file == "x.npy":
         np.save(path, pictures[0])  # a batch axis that is left out
+    elif file == "unnamed.npz":
+        np.savez(path, pictures[:1])
     else:
-        arrays: dict[str, Any] = {"data": pictures[:1], "more": pictures} if file == "x.npz" else {"any": pictures[:1]}
-        np.savez(path, **arrays)
+        more: dict[str, Any] = {"more": pictures} if file == "more.npz" else {}
+        np.savez(path, data=pictures[:1], **more)
     told = cortado("run", compiled, "--input", f"{name}={path}" if name else path, "--top", 2)
     lines = told.splitlines()
     assert lines[0] == "prob:" and len(lines) == 3
