@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cortado.cli import main
+from cortado.frontends.caffe.in_place import NEVER_IN_PLACE, TABLE, WINDOWED_TYPES, needs
 from cortado.frontends.caffe.lint import findings, trace_dataflow, verdicts
-from cortado.frontends.caffe.lint.backward import NEVER_IN_PLACE, TABLE, WINDOWED_TYPES, needs
 from cortado.frontends.caffe.rules import State
 from cortado.frontends.files.prototxt import parse, read
 
@@ -80,7 +80,7 @@ RULES = {
         + conv("c", "data")
         + conv("d", "data")
         + layer("e", "Eltwise", "c d", "c", "eltwise_param { operation: MAX }"),
-        [],
+        ['unsafe_in_place:4: layer "e" (Eltwise) is in place: it clears its top before it reads its bottoms'],
     ),
     "a Backward that reads what was overwritten": (
         INPUT + conv("c", "data") + layer("s", "Sigmoid", "c", "c") + layer("d", "TanH", "c", "c"),

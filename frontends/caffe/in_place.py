@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...files.message import Message
+from ..files.message import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,7 @@ def power_needs(settings: Message) -> InPlaceNeeds:
 
 
 def eltwise_needs(operation: str) -> InPlaceNeeds:
-    """eltwise_layer.cpp: SUM clears the top before it reads the bottoms."""
-    if operation == "SUM":
+    """eltwise_layer.cpp: SUM and MAX set the top before they read the bottoms."""
+    if operation in ("SUM", "MAX"):
         return InPlaceNeeds(forward="it clears its top before it reads its bottoms")
-    if operation == "PROD":
-        return InPlaceNeeds(backward="its Backward reads all bottoms and the top", reads_top=True)
-    return InPlaceNeeds()  # MAX keeps which bottom it took
+    return InPlaceNeeds(backward="its Backward reads all bottoms and the top", reads_top=True)
