@@ -119,15 +119,18 @@ def compile(
     `cortado show` prints them: the layers that only they need are dropped. `proto` is the caffe.proto of a fork, with
     whose fields, numbers and defaults both files are read.
 
-    CompileError reports all errors of the files, and a folding that would not be exact. `compile_net` returns all
-    results: every stage, the passes' notes, the artifact.
+    CompileError reports all errors of the files, and a folding that would not be exact. Each warning about the files is
+    a UserWarning. `compile_net` returns all results: every stage, the passes' notes, the artifact, and `file.warnings`.
     """
     options = Options(
         target, shapes or {}, tuple(outputs), optimize, phase, level, tuple(stages), lenient,
         (dialect,) if isinstance(dialect, str) else tuple(dialect), preprocessing or {}, fold_preprocessing,
         (start_at,) if isinstance(start_at, str) else tuple(start_at), proto,
     )  # fmt: skip
-    return compile_net(prototxt, caffemodel, options).load()
+    made = compile_net(prototxt, caffemodel, options)
+    for sentence in dict.fromkeys(made.file.warnings):
+        warnings.warn(sentence, stacklevel=2)
+    return made.load()
 
 
 def compile_net(prototxt: str | Path, caffemodel: WeightsGiven = None, options: Options | None = None) -> Compilation:

@@ -37,10 +37,10 @@ def run_cortado(path: Path) -> str:
     with np.load(path.with_suffix(".npz")) as stored:
         case = {key: stored[key] for key in stored.files}
     try:
-        net = driver.compile(path, lambda layer, type, i, shape: case[f"param:{layer}:{i}"].reshape(shape))
+        made = driver.compile_net(path, lambda layer, type, i, shape: case[f"param:{layer}:{i}"].reshape(shape))
     except CompileError as e:
         return f"refuses: {e.message}"
-    got = net({key[3:]: values for key, values in case.items() if key.startswith("in:")})
+    got = made.load()({key[3:]: values for key, values in case.items() if key.startswith("in:")})
     return verdict(got, {key[4:]: values for key, values in case.items() if key.startswith("out:")})
 
 

@@ -30,6 +30,7 @@ from cortado.frontends.caffe import data_layers
 from cortado.frontends.caffe.layer import LAYERS
 from cortado.frontends.caffe.rules import State, select_layers
 from cortado.frontends.caffe.upgrade import upgrade_net
+from cortado.frontends.caffe.weights import WeightsGiven
 from cortado.frontends.files.prototxt import read
 from cortado.runtime import Net
 from cortado.tests.goldens.fill import fill_input, fill_param
@@ -77,7 +78,7 @@ def has_only_known_types(path: Path) -> bool:
 def try_compile(entry: ZooEntry) -> ZooRow:
     """Compile a file without recorded numbers; with a likely shape if that of a data layer is unknown."""
     try:
-        driver.compile(entry.path, random_weight)
+        compile_quietly(entry.path, random_weight)
         return ZooRow(entry, COMPILED, "")
     except CompileError as e:
         if "has no shape" not in str(e):
@@ -86,13 +87,18 @@ def try_compile(entry: ZooEntry) -> ZooRow:
     for channels, size in ((3, 224), (1, 28)):
         shapes = likely_shapes(entry.path, channels, size)
         try:
-            driver.compile(entry.path, random_weight, shapes=shapes)
+            compile_quietly(entry.path, random_weight, shapes=shapes)
         except CompileError as e:
             refusal = e
             continue
         options = " ".join(f"--shape {name}={','.join(map(str, shape))}" for name, shape in shapes.items())
         return ZooRow(entry, COMPILED, f"with `{options}`")
     raise refusal
+
+
+def compile_quietly(path: Path, weights: WeightsGiven, **options: Any) -> Net:
+    """The net, without its warnings."""
+    return driver.compile_net(path, weights, driver.Options(**options)).load()
 
 
 def random_weight(layer: str, type: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -123,13 +129,13 @@ def compare(entry: ZooEntry, golden: Mapping[str, np.ndarray]) -> ZooRow:
     given = {key[3:]: value for key, value in golden.items() if key.startswith("in:")}
     inputs = {name: given[name] if name in given else fill_input(name, shape) for name, shape in shapes.items()}
     fill = functools.cache(fill_param)
-    net = driver.compile(entry.path, fill, shapes=shapes)
+    net = compile_quietly(entry.path, fill, shapes=shapes)
     differences = {key[4:]: 0.0 for key in golden if key.startswith("out:")}
     answer = run(net, inputs)
     for name in differences:
         differences[name] = difference(name, answer.get(name), golden[f"out:{name}"], golden[f"outshape:{name}"])
     blobs = [key[5:] for key in golden if key.startswith("blob:")]
-    everything = run(driver.compile(entry.path, fill, shapes=shapes, outputs=blobs), inputs)
+    everything = run(compile_quietly(entry.path, fill, shapes=shapes, outputs=blobs), inputs)
     for name in blobs:
         off = sampled_difference(name, everything[name], golden[f"blob:{name}"])
         differences[name] = max(off, differences.get(name, 0.0))

@@ -30,7 +30,7 @@ def test_models_give_caffes_numbers(model: Model, fold: bool, tmp_path: Path) ->
     official(net.read_text())
     if not fold:
         assert not find_difference(driver.read_net(*files).graph, driver.read_net(net, weights).graph)
-    compare(model, driver.compile(net, weights)(inputs), outputs)
+    compare(model, driver.compile_net(net, weights).load()(inputs), outputs)
 
 
 def sample() -> list[ZooEntry]:

@@ -329,12 +329,8 @@ def test_cifar10_quick_with_hdf5_weights() -> None:
     pytest.importorskip("h5py")
     folder, golden = SHARED / "models/cifar10-quick", np.load(SHARED / "goldens/models/cifar10-quick_h5.npz")
     blobs = [key[5:] for key in golden.files if key.startswith("blob:")]
-    net = driver.compile(
-        folder / "cifar10_quick.prototxt",
-        folder / "cifar10_quick_iter_5000.caffemodel.h5",
-        shapes={"data": golden["in:data"].shape},
-        outputs=blobs,
-    )
+    files = folder / "cifar10_quick.prototxt", folder / "cifar10_quick_iter_5000.caffemodel.h5"
+    net = driver.compile_net(*files, driver.Options(shapes={"data": golden["in:data"].shape}, outputs=blobs)).load()
     got = net(data=golden["in:data"])
     for name in blobs:
         right = golden[f"blob:{name}"]

@@ -114,7 +114,7 @@ def reference(graph: Graph, case: GoldenCase) -> dict[str, np.ndarray]:
 def test_native(case: GoldenCase) -> None:
     """The same by kernels in C: in an arena full of the first run, and full of NaN."""
     try:
-        net = driver.compile(case.path, case.weights, target="native", dialect=case.dialects)
+        net = driver.compile_net(case.path, case.weights, driver.Options("native", dialects=case.dialects)).load()
     except CompileError:
         pytest.skip("refused: see test_case")
     case.compare(net(case.inputs))

@@ -125,7 +125,7 @@ def layer(tmp_path: Path, type: str, steps: int, static: bool = False, exposed: 
         seed = 100 + sum(shape) + len(shape)
         return np.random.RandomState(seed).standard_normal(shape).astype(np.float32) * 0.3
 
-    got = driver.compile(path, weights)(given)
+    got = driver.compile_net(path, weights).load()(given)
     width = 16 if type == "LSTM" else 4
     own = [(4, 4), (4,)] if type == "RNN" else []
     assert blobs == [(width, 6), (width,), *([(width, 5)] if static else []), (width, 4), *own]

@@ -14,6 +14,7 @@ from PIL import Image
 from cortado.cli import main
 from cortado.compiler.errors import CompileError
 from cortado.driver import Options, compile_net, read_net
+from cortado.driver import compile as compile_file
 from cortado.frontends.files.schema import message_class
 from cortado.runtime.artifact import Preprocessing, read
 from cortado.runtime.preprocess import read_input
@@ -230,6 +231,9 @@ def test_a_mean_picture_that_is_not_here_is_told(tmp_path: Path) -> None:
     assert told.exit_code == 0 and "mean picture" not in told.output
     assert read(out).preprocessing == {"data": Preprocessing(scale=2, mean=(7,))}
     assert not read_net(net, None, Options(preprocessing={"data": Preprocessing()})).warnings
+    with pytest.warns(UserWarning, match="mean picture") as given:
+        compile_file(net)
+    assert [(str(w.message).partition(": ")[2], w.filename) for w in given] == [(sentence, __file__)]
     (tmp_path / "m.bin").write_bytes(b"\xff" * 30)
     assert "cannot be read" in cortado("compile", net, "-o", out).output
     (tmp_path / "m.bin").unlink()
