@@ -92,12 +92,15 @@ class NetUnderTrial:
 
     @cached_property
     def with_special_inputs(self) -> NetUnderTrial | None:
-        """The net with NaN and infinities among its inputs; None where no float32 could hold what comes of them."""
+        """The net with NaN and infinities among its inputs.
+
+        None where no float32 could hold what comes of them, or sizes that depend on them are too small for a window.
+        """
         try:
             graph = fill_weights(self.planned.graph, late=True)
             evaluate(graph, make_inputs(graph, special=True), require_float32)
             return NetUnderTrial(self.planned, special=True)
-        except (ValueError, OverflowError):  # a mask of -1 names no place
+        except (ValueError, OverflowError, RuntimeError):  # a mask of -1 names no place; torch has no such window
             return None
 
     def find_failure(self, trial: Trial) -> Failure | None:
