@@ -243,22 +243,3 @@ def test_a_choice_names_values_of_the_schema() -> None:
     (l,) = parse('layer { name: "l" eltwise_param { } }')["layer"]
     with pytest.raises(KeyError, match="operation of EltwiseParameter is never SUN"):
         l["eltwise_param"].choice("operation", {"SUN": 1}, "it")
-
-
-IN_PLACE = {
-    "sum": (block("l", "Eltwise", "x y", "x"), "it clears its top before it reads its bottoms"),
-    "largest": (block("l", "Eltwise", "x y", "x", "eltwise_param { operation: MAX }"), "it clears its top"),
-    "lrn": (block("l", "LRN", "x", "x"), "it reads the bottom again after it has begun to write"),
-    "pooling": (block("l", "Pooling", "x", "x", "pooling_param { kernel_size: 1 }"), "depends on many"),
-    "flatten": (block("l", "Flatten", "x", "x"), "Caffe refuses it in place"),
-}
-
-
-@pytest.mark.parametrize("name", IN_PLACE)
-def test_what_caffe_cannot_do_in_place_is_refused(name: str, nets: Nets) -> None:
-    """A product can be, whose formula reads both before it writes."""
-    inputs = data(1, 2, 3, 3, name="a") + data(1, 2, 3, 3, name="b")
-    copies = block("c", "Power", "a", "x") + block("d", "Power", "b", "y")
-    text, sentence = IN_PLACE[name]
-    assert sentence in nets.expect_refusal(inputs + copies + text)
-    nets.compile(inputs + copies + block("l", "Eltwise", "x y", "x", "eltwise_param { operation: PROD }"))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from ...compiler.errors import CompileError
 from .blobs import TrackedBlob
-from .in_place import is_known, needs
 from .layer import MANY, Layer
 
 UNIQUE_TOP_ADVICE = "Caffe refuses this too. Give the top another name, and have the layers that mean it read that."
@@ -52,9 +51,6 @@ def check_params(layer: Layer) -> None:
         raise layer.message.fault(sentence, "param", "Caffe refuses this too. Remove those too many.", layer.blobs)
 
 
-IN_PLACE_ADVICE = "Give the top another name, and have the layers that follow read that."
-
-
 def check_tops(layer: Layer, blobs: Mapping[str, TrackedBlob]) -> None:
     """Check that each top is a new blob, or overwrites the bottom of the same index, which nothing else reads.
 
@@ -74,8 +70,6 @@ def check_tops(layer: Layer, blobs: Mapping[str, TrackedBlob]) -> None:
             raise multiple_sources(layer, i, f'it writes "{top}" in place, and reads it twice')
         if blob.readers:
             raise multiple_sources(layer, i, f'it writes "{top}" in place, which {blob.readers[0]} reads')
-        if is_known(layer.message) and (reason := needs(layer.message).forward):
-            raise layer.message.fault(f"{layer.label} cannot be in place: {reason}", "top", IN_PLACE_ADVICE, i)
 
 
 def multiple_sources(layer: Layer, i: int, sentence: str) -> CompileError:
