@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import count, pairwise
 from typing import Protocol
@@ -115,20 +116,18 @@ class ProgramTable:
         if key in self.by_shape or holds(self.plan, key):
             return True
         with self.lock:
-            if self.bounded is not None and self.takes_bounded(key):
-                self.add(key, self.bounded)
-                return True
-        return False
+            found = self.bounded_for(key)
+            return found is not None and self.add(key, found) is found
 
-    def takes_bounded(self, key: Key) -> bool:
-        """True if the bounded program takes these shapes."""
+    def bounded_for(self, key: Key) -> Program | None:
+        """The bounded program, if it takes these shapes."""
         if self.bounded is None or not holds(self.bounded.plan, key):
-            return False
+            return None
         try:
             self.bounded.check_shapes(dict(zip(self.plan.inputs, key, strict=True)))
         except ValueError:
-            return False
-        return True
+            return None
+        return self.bounded
 
     def find_prepared(self, key: Key) -> Program | None:
         if (left := self.calls_left.get(key)) is not None:
@@ -168,18 +167,16 @@ class ProgramTable:
             dims = self.sizes.propose(key)
             if dims is None:
                 return None
-            try:
+            made: Program | None = None
+            with suppress(ValueError):
                 made = self.compile_program(dims, target)
-            except ValueError:
-                self.sizes.reject(key)
-                return None
             if not isinstance(made, BoundedProgram) or made.plan.arena > MAX_ARENA_BYTES:
                 self.sizes.reject(key)
                 return None
             self.sizes.accept(key)
             former, self.bounded = self.bounded, made
             self.by_shape.update({k: made for k, program in self.by_shape.items() if program is former})
-        return self.bounded if self.takes_bounded(key) else None  # compiling says what is wrong with others, and where
+        return self.bounded_for(key)  # compiling says what is wrong with others, and where
 
     def compile_program(self, dims: InputDims, target: str) -> Program:
         """The program for these dimensions by the best runner for a target that this machine has."""
@@ -195,7 +192,8 @@ class ProgramTable:
             with torch_threads(self.threads):
                 return self.prepare(artifact, plan, runner)
         except ArtifactError:
-            self.failed.add(runner.name)
+            if dims == key_of(plan):  # that a plan with bounds fails says nothing of others
+                self.failed.add(runner.name)
             raise
 
     def build(self, key: Key) -> None:

@@ -19,7 +19,10 @@ from cortado.frontends.files import caffemodel
 from cortado.runtime.artifact import Artifact
 from cortado.runtime.bounded_sizes import BoundedSizes
 from cortado.runtime.net import Net
+from cortado.runtime.onednn import OneDnnProgram, OneDnnRunner
+from cortado.runtime.plan import ArtifactError, Plan
 from cortado.runtime.primitives.movement import RESHAPE
+from cortado.runtime.resources import Resources
 
 LAYERS = """name: "pyramid"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 9 dim: 8 } } }
@@ -173,3 +176,20 @@ def test_a_reshape_says_which_axes_of_its_operand_it_keeps() -> None:
         infer({"copied": ()}, [(2, 3, 5)], [("?2", "?20")])
     with pytest.raises(ValueError, match=r"copied .* does not fit"):
         infer({"copied": [3, -1]}, [(2, 3, 5)], [("?2", "?20")])
+
+
+def test_bounds_that_a_runner_cannot_prepare_leave_it_to_other_shapes(
+    tmp_path: Path, asked: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write_net(tmp_path)
+    net, prepare = load(files, asked), OneDnnRunner.prepare
+
+    def prepare_static(runner: OneDnnRunner, plan: Plan, resources: Resources) -> OneDnnProgram:
+        if not all(slot.is_static for slot in plan.slots.values()):
+            raise ArtifactError("it has bounds")
+        return prepare(runner, plan, resources)
+
+    monkeypatch.setattr(OneDnnRunner, "prepare", prepare_static)
+    for height in (12, 20):
+        require_same(files, net, 1, 2, height, 8)
+    assert asked.asked == [(1, 2, "?18", 8), (1, 2, 12, 8), (1, 2, 20, 8)]

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cortado.cli import main
-from cortado.frontends.caffe.in_place import NEVER_IN_PLACE, TABLE, WINDOWED_TYPES, needs
 from cortado.frontends.caffe.lint import findings, trace_dataflow, verdicts
+from cortado.frontends.caffe.lint.backward import NEVER_IN_PLACE, TABLE, WINDOWED_TYPES, needs
 from cortado.frontends.caffe.rules import State
 from cortado.frontends.files.prototxt import parse, read
 

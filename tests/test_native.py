@@ -475,3 +475,15 @@ def test_times_of_steps() -> None:
     assert isinstance(program, NativeProgram)
     seconds = program.make_instance().time_steps(inputs_of(made))
     assert len(seconds) == len(made.artifact.plan.steps) and all(s > 0 for s in seconds)
+
+
+def test_exp_is_within_two_units_in_the_last_place() -> None:
+    """From where it is 0 to where it is infinite; below the smallest normal number a unit is that of a denormal one."""
+    x = np.linspace(-110, 95, 40_960, dtype=np.float32)
+    net = compile_text("net n(x: f32[40960]) {\n    y = exp(x)\n    return y\n}\n").load()
+    found, exact = net(x=x)["y"], np.exp(x.astype(np.float64))
+    finite = exact < float(np.finfo(np.float32).max)
+    unit = np.maximum(exact * np.finfo(np.float32).eps, np.finfo(np.float32).smallest_subnormal)
+    assert (np.abs(found - exact)[finite] <= 2 * unit[finite]).all() and np.isposinf(found[~finite]).all()
+    special = np.resize(np.array([np.nan, np.inf, -np.inf, 0], np.float32), 40_960)
+    np.testing.assert_array_equal(net(x=special)["y"][:4], [np.nan, np.inf, 0, 1])

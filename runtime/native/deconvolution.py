@@ -65,7 +65,7 @@ def write_deconv(site: Site) -> WrittenStep:
     dims = site.plan.slots[site.step.results[0]].bounds
     extras = tuple(site.extra(n, y, dims) for n in rest)
     parts = [
-        write_phase(site, x, y, shape, (down, across), stride, weight, bias, extras)
+        write_phase(site, x, y, (down, across), stride, weight, bias, extras)
         for down in phases(kernel[0], stride[0], pad[0], y.height)
         for across in phases(kernel[1], stride[1], pad[1], y.width)
     ]
@@ -102,7 +102,6 @@ def write_phase(
     site: Site,
     x: Image,
     y: Image,
-    shape: tuple[int, ...],
     phase: tuple[PhaseAxis, PhaseAxis],
     stride: tuple[int, int],
     weight: str,

@@ -18,6 +18,13 @@ from .site import Site, WrittenStep
 CODE = {"code": Attribute("an epilogue", [])}
 NUMBERS = Attribute("a list of whole numbers")
 FLAG = Attribute("a truth value", False)
+SLIDING = {
+    "stride": NUMBERS,
+    "pad": NUMBERS,
+    "dilation": NUMBERS,
+    "groups": Attribute("a whole number", 1),
+    "bias": FLAG,
+}
 PREFIX = "native."
 
 KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
@@ -26,15 +33,7 @@ KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
             "x [N,C,H,W], w [O,C/groups,KH,KW], b [O] if `bias`, and the epilogue's operands: "
             "y = code(conv(x, w) + b, ...)",
             (2, 7),
-            {
-                "stride": NUMBERS,
-                "pad": NUMBERS,
-                "dilation": NUMBERS,
-                "groups": Attribute("a whole number", 1),
-                "bias": FLAG,
-                "algorithm": Attribute("a text", ""),
-            }
-            | CODE,
+            {**SLIDING, "algorithm": Attribute("a text", ""), **CODE},
         ),
         write_conv,
     ),
@@ -43,14 +42,7 @@ KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
             "x [N,C,H,W], w [C,O,KH,KW], b [O] if `bias`, and the epilogue's operands: "
             "y = code(transposed convolution of x with w, + b, ...)",
             (2, 7),
-            {
-                "stride": NUMBERS,
-                "pad": NUMBERS,
-                "dilation": NUMBERS,
-                "groups": Attribute("a whole number", 1),
-                "bias": FLAG,
-            }
-            | CODE,
+            {**SLIDING, **CODE},
         ),
         write_deconv,
     ),

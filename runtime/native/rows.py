@@ -61,7 +61,7 @@ def write_softmax(site: Site) -> WrittenStep:
 
 
 def write_l2_normalize(site: Site) -> WrittenStep:
-    """The step `l2_normalize`: each pixel, or with `across` each picture, by its length (normalize_layer.cpp)."""
+    """The step `l2_normalize`: divides a pixel, or with `across` a picture, by its length (normalize_layer.cpp)."""
     slots = [site.slot(name) for name in (site.step.operands[0], site.step.results[0])]
     if site.payload["across"]:
         n, *rest = slots[0].bounds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from ....compiler.ir import Value
 from ....compiler.op import Ints
 from ..layer import Layer
 
@@ -28,6 +29,11 @@ class WindowAxis(NamedTuple):
         before = max(self.kernel - (self.size % self.stride or self.stride), 0) // 2
         count = -(-self.size // self.stride)
         return before, max((count - 1) * self.stride + self.reach - before - self.size, 0)
+
+
+def keep_padded(l: Layer, x: Value, start: int = 2) -> Value:
+    """A bottom, refused at other sizes of the axes from `start` on if its padding follows from them by pad_type."""
+    return l.keep_sizes(x, start) if l.param["pad_type"] else x
 
 
 def padding(l: Layer, axes: int, windows: Callable[[], Sequence[WindowAxis]] | None = None, alone: bool = True) -> Ints:

@@ -9,7 +9,7 @@ from ....compiler.ir import Value
 from ....compiler.op import Ints
 from ....compiler.ops.pool import AvgPool, MaxPool, PyramidPool, StochasticPool
 from ..layer import Layer, layer
-from .padding import WindowAxis, padding
+from .padding import WindowAxis, keep_padded, padding
 
 
 @layer("Pooling", "pooling_param", tops=(1, 2))
@@ -51,11 +51,6 @@ def pooling_window(l: Layer) -> PoolingWindow:
         raise l.fault("round_mode and ceil_mode are both given", "ceil_mode", "Keep one of the two.")
     up = l.choice("round_mode", {"CEIL": True, "FLOOR": False}) if "round_mode" in p else p["ceil_mode"]
     return PoolingWindow(kernel=kernel, stride=stride, round="up" if up else "down")
-
-
-def keep_padded(l: Layer, x: Value) -> Value:
-    """The bottom, of these sizes only if the padding follows from them by pad_type."""
-    return l.keep_sizes(x) if l.param["pad_type"] else x
 
 
 def pool_padding(l: Layer, x: Value, window: PoolingWindow) -> Ints:

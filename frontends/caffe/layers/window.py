@@ -12,7 +12,7 @@ from ....compiler.ops.conv import Conv, Deconv, Im2col
 from ....compiler.ops.indexing import Crop
 from ....compiler.ops.shape import Reshape
 from ..layer import MANY, Layer, layer
-from .padding import WindowAxis, padding
+from .padding import WindowAxis, keep_padded, padding
 
 CPU_WARNING = (
     "is computed as on the CPU, as a convolution with this group and dilation; the fork's GPU code computes each "
@@ -35,7 +35,7 @@ def convolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
 
     Padding by pad_l, pad_r, pad_t, pad_b or pad_type is synopsys-caffe's.
     """
-    return convolve(l, keep_padded(l, bottoms), image_window(l, bottoms[0]), l.param["group"])
+    return convolve(l, keep_all_padded(l, bottoms), image_window(l, bottoms[0]), l.param["group"])
 
 
 @layer("ConvolutionDepthwise", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
@@ -43,7 +43,7 @@ def convolution_depthwise(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
     """A convolution of each channel alone, whatever `group` says (synopsys-caffe, base_conv_layer.cpp)."""
     channels = l.size(bottoms[0], l.axis(l.param["axis"], bottoms[0]))
     l.param["group"]  # read, and replaced
-    return convolve(l, keep_padded(l, bottoms), image_window(l, bottoms[0]), channels)
+    return convolve(l, keep_all_padded(l, bottoms), image_window(l, bottoms[0]), channels)
 
 
 @layer("DepthwiseConvolution", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
@@ -55,7 +55,7 @@ def depthwise_convolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
     window, channels = image_window(l, bottoms[0]), l.size(bottoms[0], l.axis(l.param["axis"], bottoms[0]))
     if l.param["group"] != channels or set(window.dilation) != {1}:
         l.importer.warn(f"{l.label} {CPU_WARNING}")
-    return convolve(l, keep_padded(l, bottoms), window, l.param["group"])
+    return convolve(l, keep_all_padded(l, bottoms), window, l.param["group"])
 
 
 @layer("Deconvolution", "convolution_param", bottoms=(1, MANY), tops=(1, MANY))
@@ -64,9 +64,9 @@ def deconvolution(l: Layer, *bottoms: Value) -> tuple[Value, ...]:
     return convolve(l, bottoms, image_window(l, bottoms[0], same=False), l.param["group"], transposed=True)
 
 
-def keep_padded(l: Layer, bottoms: Sequence[Value]) -> Sequence[Value]:
-    """The bottoms, of these sizes only if the padding follows from them by pad_type."""
-    return [l.keep_sizes(x, l.axis(l.param["axis"], x) + 1) for x in bottoms] if l.param["pad_type"] else bottoms
+def keep_all_padded(l: Layer, bottoms: Sequence[Value]) -> list[Value]:
+    """Each bottom as `keep_padded` gives it, with the image's axes behind the channel axis."""
+    return [keep_padded(l, x, l.axis(l.param["axis"], x) + 1) for x in bottoms]
 
 
 def convolve(

@@ -10,8 +10,8 @@ from ....compiler.view import ancestors
 from ...files.message import Message
 from .. import layers as layers  # imported to register the layer types
 from ..data_layers import DATA_LAYERS as DATA
-from ..in_place import is_known, needs
 from ..layer import LAYERS
+from .backward import is_known, needs
 from .dataflow import Dataflow, LayerNode
 from .deprecated import find_deprecated
 from .inplace import alias_conflict, other_reader_conflict, training_conflict

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ....compiler.errors import Loc
 from ....compiler.types import TensorType
-from ..in_place import needs
+from .backward import needs
 from .dataflow import BlobWrite, Dataflow, LayerNode
 
 FILLED_ONCE = ("Input", "DummyData", "Parameter")  # their tops are filled once, or by the caller

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..files.message import Message
+from ...files.message import Message
 
 
 @dataclass(frozen=True, slots=True)
