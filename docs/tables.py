@@ -272,6 +272,18 @@ def door_speed(found: Mapping[str, Any]) -> str:
     return f"{about}; medians of frames in turns):\n\n{markdown_table(head, rows)}"
 
 
+def first_answers(found: Mapping[str, Any]) -> str:
+    """Milliseconds of a fresh process to its first answer, in parts, and its memory."""
+    parts = ("python", "numpy", "runtime", "load", "answer", "total")
+    rows = [
+        (row["net"], how, *(f"{row[how][part]:.0f} ms" for part in parts), f"{row[how]['MB']:.0f} MB")
+        for row in found["nets"]
+        for how in ("open_library", "load")
+    ]
+    about = "**A fresh process to its first answer**: a shared library by numpy, a compiled file by torch (medians)"
+    return f"{about}:\n\n{markdown_table(('net', 'opened by', *parts, 'memory'), rows)}"
+
+
 def turns_table(found: Mapping[str, Any], title: str, keys: tuple[str, ...]) -> str:
     """Ratios of engines that took turns, with milliseconds."""
     engines = [name for name in found["rows"][0]["ratio"] if name in ("openvino", "native", "native-strict", "onednn")]
@@ -315,6 +327,7 @@ RESULT_RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "results/cpu.json": cpu_speed,
     "results/busy.json": busy_speed,
     "results/doors.json": door_speed,
+    "results/first_answer.json": first_answers,
     "results/compile_time.json": compile_time,
     "results/passes.json": pass_growth,
     "results/random_nets.json": random_nets,

@@ -10,6 +10,7 @@ import ctypes
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from .preprocessing import Preprocessing
 
-ABI = 1  # the version of the interface: NET_ABI in net.h
+ABI = 2  # the version of the interface: NET_ABI in net.h
 NO_MEMORY = 2  # NET_NO_MEMORY
 OPENED: dict[str, list[tuple[int, int, int]]] = {}  # by path the files opened there in this process
 
@@ -40,6 +41,7 @@ class TensorStruct(ctypes.Structure):
         ("dims", ctypes.POINTER(ctypes.c_int64)),
         ("count", ctypes.c_int64),
         ("rank", ctypes.c_int32),
+        ("varies", ctypes.c_int32),
     )
 
 
@@ -98,6 +100,7 @@ class LibraryNet:
         given, made = list(describe(library.net_input)), list(describe(library.net_output))
         self.inputs = {name: spec for name, spec, _ in given}
         self.outputs = {name: spec for name, spec, _ in made}
+        self.varying = [i for i, s in enumerate(self.outputs.values()) if any(isinstance(d, str) for d in s.dims)]
         self.result_shapes = [tuple(map(upper_bound, spec.dims)) for spec in self.outputs.values()]
         self.settings = {name: settings for name, _, settings in given if settings}
         self.contexts: deque[ctypes.c_void_p] = deque()  # memory that no call uses now
@@ -131,6 +134,8 @@ class LibraryNet:
             context = self.make_context()
         try:
             self.require_done(self.library.net_run(context, addresses(arrays), addresses(results)))
+            for i in self.varying:
+                results[i] = first_numbers(results[i], self.library.net_output_dims(context, i))
         finally:
             self.contexts.append(context)
         return dict(zip(self.outputs, results, strict=True))
@@ -177,6 +182,7 @@ def declare(library: ctypes.CDLL) -> None:
         "net_output": (ctypes.POINTER(TensorStruct), (number,)),
         "net_init": (number, (pointer, number)),
         "net_run": (number, (pointer, pointer, pointer)),
+        "net_output_dims": (ctypes.POINTER(ctypes.c_int64), (pointer, number)),
         "net_free": (None, (pointer,)),
     }
     for name, (result, arguments) in types.items():
@@ -192,8 +198,15 @@ def describe(tensor: Callable[[int], Any]) -> Iterator[tuple[str, Spec, str]]:
     i = 0
     while found := tensor(i):
         t = found.contents
-        yield t.name.decode(), Spec("f32", tuple(t.dims[: t.rank])), t.preprocessing.decode()
+        dims = tuple(f"?{size}" if axis == t.varies else size for axis, size in enumerate(t.dims[: t.rank]))
+        yield t.name.decode(), Spec("f32", dims), t.preprocessing.decode()
         i += 1
+
+
+def first_numbers(array: Array, dims: ctypes._Pointer[ctypes.c_int64]) -> Array:
+    """A new array of these sizes, from the first numbers of a larger one."""
+    shape = tuple(dims[: array.ndim])
+    return array.ravel()[: prod(shape)].reshape(shape).copy()
 
 
 def addresses(arrays: list[Array]) -> ctypes.Array[ctypes.c_void_p]:

@@ -248,8 +248,8 @@ def test_what_is_no_such_library_is_refused(folder: Path, tmp_path: Path, monkey
     subprocess.run([tool("gcc"), "-shared", "-fPIC", foreign, "-o", tmp_path / "foreign.so"], check=True)
     with pytest.raises(ArtifactError, match="but no net compiled by cortado"):
         open_library(tmp_path / "foreign.so")
-    monkeypatch.setattr(shared_library, "ABI", 2)
-    with pytest.raises(ArtifactError, match="its interface has version 1, and this cortado has 2; compile it again"):
+    monkeypatch.setattr(shared_library, "ABI", 3)
+    with pytest.raises(ArtifactError, match="its interface has version 2, and this cortado has 3; compile it again"):
         open_library(folder / "digits.so")
     monkeypatch.setattr(sys, "platform", "darwin")
     assert reason_not_loadable(whole[:64], len(whole)) == "it is a shared library for Linux"

@@ -15,12 +15,12 @@ from ..arena import strides_in, strides_of
 from ..artifact import Artifact
 from ..encoding import encode
 from ..output import OutputStream
-from ..plan import Plan, Shape, Slot, Step
+from ..plan import Dim, Plan, Shape, Slot, Step, upper_bound
 from ..preprocessing import Preprocessing, describe_preprocessing
-from .kinds import KINDS
+from .kinds import KINDS, found_sizes
 from .machine import Machine, processor_name
 from .program import SLACK, pack
-from .site import ARENA, INPUT, Floats, NotNative
+from .site import ARENA, INPUT, Floats, NotNative, pack_plainly
 from .source import BASES, NativeSource, comment, template, write_source
 
 ABI_FLAGS = ("-std=gnu11", "-fno-math-errno", "-fwrapv")
@@ -71,10 +71,12 @@ class Embedding:
         self.artifact, self.plan, self.machine, self.name = artifact, plan, machine, name
         self.source: NativeSource = write_source(plan, machine)
         self.values: dict[str, str] = {}
+        self.found: dict[str, str] = {}  # by value that varies the number of its rows
 
     def make(self) -> EmbeddedNet:
         if hosted := host_steps(self.plan):
             raise NotNative(f"{hosted[0].results[0]} ({hosted[0].kind}) has no kernel in C")
+        self.found = {s.results[0]: s.results[1] for s in self.plan.steps if found_sizes(s, self.plan)}
         for name in (*self.plan.inputs, *(value for _, value in self.plan.outputs)):
             self.require_floats(name)
         views = "".join(f"    {self.view_of(value)},\n" for _, value in self.plan.outputs)  # may add to the block
@@ -99,7 +101,7 @@ class Embedding:
         where = self.plan.weights.get(name) or self.plan.slots[name]
         if where.dtype != "f32":
             raise NotNative(f"{name} is {where.dtype}, and the interface in C has f32 only")
-        if isinstance(where, Slot) and not where.is_static:
+        if isinstance(where, Slot) and not where.is_static and name not in self.found:
             raise NotNative(f"the size of {name} is known only when the net runs")
         if name in self.plan.inputs:
             assert isinstance(where, Slot)
@@ -121,7 +123,7 @@ class Embedding:
         plan, slots = self.plan, self.plan.slots
         processor = processor_name(self.machine)
         version = self.artifact.version.get("cortado", "")
-        inputs = [(name, slots[name].bounds, self.artifact.preprocessing.get(name)) for name in plan.inputs]
+        inputs = [(name, slots[name].dims, self.artifact.preprocessing.get(name)) for name in plan.inputs]
         outputs = [(blob, self.dims_of(value), None) for blob, value in plan.outputs]
         lines = [*describe_tensors("input", inputs), *describe_tensors("output", outputs)]
         flags = (*ABI_FLAGS, *self.machine.flags)
@@ -140,18 +142,19 @@ class Embedding:
             "sizes": "\n".join(size_lines("INPUT", inputs, self.name) + size_lines("OUTPUT", outputs, self.name)),
             "inputs": "".join(map(format_tensor, inputs)),
             "outputs": "".join(map(format_tensor, outputs)),
+            "rank": str(max((len(dims) for _, dims, _ in outputs), default=1) or 1),
             "copied": "".join(f"{int(name in self.source.padded)}, " for name in plan.inputs),
             "arena": str(plan.arena),
             "slack": str(SLACK),
         }
 
-    def dims_of(self, value: str) -> Shape:
+    def dims_of(self, value: str) -> tuple[Dim, ...]:
         weight = self.plan.weights.get(value)
-        return weight.shape if weight else self.plan.slots[value].bounds
+        return weight.shape if weight else self.plan.slots[value].dims
 
     def view_of(self, value: str) -> str:
         """Where an output's numbers are, as a `struct view`; one that is a weight is added to the packed ones."""
-        dims = self.dims_of(value)
+        dims, found = tuple(map(upper_bound, self.dims_of(value))), 0
         if value in self.plan.weights:
             place = self.source.blocks.add(prod(dims), partial(pack_plainly, value))
             base, at, strides = place.base, place.at, strides_of(dims, "nchw")
@@ -161,37 +164,38 @@ class Embedding:
             is_input = value in self.plan.inputs
             base = INPUT + self.plan.inputs.index(value) if is_input else ARENA
             at = first if is_input else (slot.at or 0) // 4 + first
-        return f"{{{BASES.get(base, f'INPUT + {base - INPUT}')}, {at}, {array_of(strides)}}}"
+            found = (self.plan.slots[self.found[value]].at or 0) // 4 if value in self.found else 0
+        return f"{{{BASES.get(base, f'INPUT + {base - INPUT}')}, {at}, {array_of(strides)}, {found}}}"
 
 
-Described = tuple[str, Shape, Preprocessing | None]
-
-
-def pack_plainly(name: str, part: Floats, weights: Mapping[str, Floats]) -> None:
-    part[:] = weights[name].ravel()
+Described = tuple[str, tuple[Dim, ...], Preprocessing | None]
 
 
 def describe_tensors(noun: str, tensors: Sequence[Described]) -> Iterator[str]:
     """Lines for the header's comment."""
     for i, (name, dims, form) in enumerate(tensors):
-        yield f"{noun} {i}: {comment(name)}, f32 [{', '.join(map(str, dims))}]"
+        sizes = (f"up to {upper_bound(dim)}" if isinstance(dim, str) else str(dim) for dim in dims)
+        yield f"{noun} {i}: {comment(name)}, f32 [{', '.join(sizes)}]"
         if form is not None:
-            yield f"  pictures: {comment(describe_preprocessing(form, dims))}"
+            yield f"  pictures: {comment(describe_preprocessing(form, tuple(map(upper_bound, dims))))}"
 
 
 def size_lines(word: str, tensors: Sequence[Described], name: str) -> list[str]:
     """How many there are, and how many numbers each has, for arrays whose sizes the compiler has to know."""
     lines = [f"#define {name.upper()}_{word}S {len(tensors)}"]
-    return lines + [
-        f"#define {name.upper()}_{word}_{i} {prod(dims)} /* numbers */" for i, (_, dims, _) in enumerate(tensors)
-    ]
+    for i, (_, dims, _) in enumerate(tensors):
+        noun = "numbers" if all(isinstance(dim, int) for dim in dims) else "numbers at most"
+        lines.append(f"#define {name.upper()}_{word}_{i} {prod(map(upper_bound, dims))} /* {noun} */")
+    return lines
 
 
 def format_tensor(tensor: Described) -> str:
     """A `struct net_tensor`."""
     name, dims, form = tensor
     text = c_text(encode(asdict(form))) if form is not None else ""
-    return f'    {{"{c_text(name)}", "{text}", {array_of(dims)}, {prod(dims)}, {len(dims)}}},\n'
+    varies = next((axis for axis, dim in enumerate(dims) if isinstance(dim, str)), -1)
+    sizes = tuple(map(upper_bound, dims))
+    return f'    {{"{c_text(name)}", "{text}", {array_of(sizes)}, {prod(sizes)}, {len(sizes)}, {varies}}},\n'
 
 
 def array_of(numbers: Shape) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from ..plan import Plan, Step
 from ..primitive_schema import Attribute, PrimitiveSchema
 from ..primitive_table import PRIMITIVE_TABLE
 from .convolution import write_conv
 from .deconvolution import write_deconv
+from .detection import write_detection_output
 from .elementwise import write_elementwise
 from .linear import write_linear
 from .movement import write_nothing, write_relayout
@@ -26,6 +29,12 @@ SLIDING = {
     "bias": FLAG,
 }
 PREFIX = "native."
+
+
+def found_sizes(step: Step, plan: Plan) -> bool:
+    """True if the run of a native step finds how many rows its result has: that is its second result."""
+    return len(step.results) == 2 and not plan.slots[step.results[0]].is_static
+
 
 KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
     "native.conv": (
@@ -66,6 +75,10 @@ KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
     "native.alias": (
         PrimitiveSchema("values whose bytes the results are", (1, 1 << 16), {}, (1, 1 << 16)),
         write_nothing,
+    ),
+    "native.detection_output": (
+        replace(PRIMITIVE_TABLE["detection_output"], result_count=(2, 2)),  # the second is the number of rows
+        write_detection_output,
     ),
     **{
         f"{PREFIX}{name}": (PRIMITIVE_TABLE[name], write)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby, pairwise
 from time import perf_counter
 
@@ -11,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arena import allocate, view
+from ..arena import allocate, can_hold, view
 from ..host_step import PreparedStep, prepare_step, run_dynamic
 from ..plan import Plan, Shape
 from ..pooled_program import PooledProgram, static_views
 from ..resources import Resources
 from .build import build_library, open_built_library
 from .call import make_calls
-from .kinds import KINDS
+from .kinds import KINDS, found_sizes
 from .machine import Machine
 from .source import NativeSource, write_source
 
@@ -68,7 +69,7 @@ class NativeInstance:
         self.calls: list[Callable[[], object]] = []
         for region in regions:
             if isinstance(region, tuple):
-                self.calls.append(bind_native(run, by_span[region]))
+                self.calls += [bind_native(run, by_span[region]), *self.bind_sizes(source.numbers, *region)]
             else:
                 self.calls += self.bind_host(region)
 
@@ -118,6 +119,19 @@ class NativeInstance:
 
         return [*calls, run]
 
+    def bind_sizes(self, numbers: Sequence[int | None], first: int, stop: int) -> list[Callable[[], object]]:
+        """The calls that, after C steps `first` to before `stop`, take results at the sizes that these have found."""
+        members = [
+            self.plan.steps[i] for i, number in enumerate(numbers) if number is not None and first <= number < stop
+        ]
+        return [partial(self.take_found, *step.results) for step in members if found_sizes(step, self.plan)]
+
+    def take_found(self, name: str, count: str) -> None:
+        slot, size = self.plan.slots[name], int(self.values[count])
+        shape = tuple(size if isinstance(dim, str) else dim for dim in slot.dims)
+        assert can_hold(slot, shape), f"{name} was found to be {shape}"
+        self.values[name] = view(self.arena, slot, shape)
+
     def time_steps(self, inputs: Mapping[str, Tensor]) -> list[float]:
         """Run once, for the seconds that each step of the plan took; what has nothing to do takes none."""
         self.set_inputs(inputs)
@@ -131,6 +145,8 @@ class NativeInstance:
                 if isinstance(region, tuple):
                     call = next(c for c in self.native_calls if (c.first, c.stop) == region)
                     run(ctypes.byref(call))
+                    for take in self.bind_sizes(source.numbers, *region):
+                        take()
                     continue
                 start = perf_counter()
                 for host in self.bind_host(region):
@@ -154,6 +170,8 @@ class NativeInstance:
                     call = type(template).from_buffer_copy(template)
                     call.first, call.stop = number, number + 1
                     run(ctypes.byref(call))
+                    for take in self.bind_sizes(source.numbers, number, number + 1):
+                        take()
                 elif i not in source.nothing:
                     for host in self.bind_host(i):
                         host()

@@ -66,6 +66,11 @@ class WrittenStep:
     scratch: int = 0
 
 
+def pack_plainly(name: str, part: Floats, weights: Mapping[str, Floats]) -> None:
+    """A weight as it is."""
+    part[:] = weights[name].ravel()
+
+
 class NotNative(ValueError):
     """There is no native kernel for a step, with the reason."""
 

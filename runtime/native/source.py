@@ -24,6 +24,7 @@ TEMPLATES = {  # in this order, and the kinds of steps that need it, or "" for a
     "rows.h": {"softmax", "normalize"},
     "pool.h": {"pool"},
     "net.h": {""},
+    "detection.h": {"detection"},
 }
 BASES = {ARENA: "ARENA", WEIGHTS: "WEIGHTS"}
 
@@ -113,7 +114,7 @@ class SourceWriter:
         if written.body not in self.functions:
             self.functions[written.body] = name = f"{written.kind}_{len(self.functions)}"
             self.texts.append(f"/* {comment(written.doc)} */\n{written.body.replace(NAME, name)}")
-        assert len(borders) <= 1, "a native step has one result"
+        assert len(borders) <= 1, "a native step has one result with a border at most"
         border = len(self.halos) if borders else -1
         self.halos += borders
         places = ", ".join(map(format_place, written.operands))

@@ -19,16 +19,18 @@ from ...storage import resolve_storage
 from ..onednn import OneDnn
 from ..onednn.target import lower as lower_onednn
 from .algorithms import choose_algorithm
-from .lowering import alias_step, lower_native
+from .lowering import COUNTED, alias_step, count_name, lower_native
 
 ONEDNN = OneDnn()
+LINE = 64  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class LoweredNode:
     """The steps of a node.
 
-    `reason` says why the host runs them. `slots` are of values between them, in `scratch` bytes behind the arena.
+    `reason` says why the host runs them. `slots` are of values that only the steps know: numbers of rows, for which
+    each node has a line of memory behind the arena, and values between steps, in `scratch` bytes behind those.
     """
 
     steps: tuple[Step, ...]
@@ -37,18 +39,30 @@ class LoweredNode:
     scratch: int = 0
 
 
-def lower_graph(planned: PlannedGraph, winograd: bool) -> list[LoweredNode]:
-    """The steps of each node, in order. Memory has to be planned. Unsupported if there is nothing for a node."""
+@dataclass(frozen=True, slots=True)
+class LoweredNodes:
+    """A graph's nodes in order, and the bytes that they need behind the arena."""
+
+    nodes: tuple[LoweredNode, ...]
+    scratch: int
+
+
+def lower_graph(planned: PlannedGraph, winograd: bool) -> LoweredNodes:
+    """The steps of each node. Memory has to be planned. Unsupported if there is nothing for a node."""
     slots, weights = slots_and_weights(planned)
-    plan = Plan(planned.graph.name, "native", "native", 1, planned.plan.arena or 0,
-                tuple(v.name for v in planned.graph.inputs), slots, weights, (), ())  # fmt: skip
+    arena = planned.plan.arena or 0
+    counted = [node for node in planned.graph.nodes if kernel_graph(node).nodes[0].op.name in COUNTED]
+    counts = {count_name(node): Slot("i32", (1,), at=arena + i * LINE) for i, node in enumerate(counted)}
+    plan = Plan(planned.graph.name, "native", "native", 1, arena + len(counts) * LINE,
+                tuple(v.name for v in planned.graph.inputs), slots | counts, weights, (), ())  # fmt: skip
     storages = resolve_storage(planned)
-    return [
+    nodes = tuple(
         LoweredNode((alias_step(node),))
         if is_free(node, planned, storages) and all(v.type.is_static for v in node.results)
         else lower_node(node, plan, winograd)
         for node in planned.graph.nodes
-    ]
+    )
+    return LoweredNodes(nodes, len(counts) * LINE + max((node.scratch for node in nodes), default=0))
 
 
 def lower_node(node: Node, plan: Plan, winograd: bool) -> LoweredNode:
@@ -62,7 +76,7 @@ def lower_node(node: Node, plan: Plan, winograd: bool) -> LoweredNode:
     else:
         reason = reason_not_native(step, plan)
         if not reason:
-            return LoweredNode((step,))
+            return LoweredNode((step,), slots={n: plan.slots[n] for n in step.results[len(node.results) :]})
     kernel = kernel_graph(node)
     if ONEDNN.accepts(kernel) is None:
         return LoweredNode((make_host_step(node, lower_onednn(kernel)),), reason)

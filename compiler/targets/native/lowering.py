@@ -16,7 +16,8 @@ from ...ops.fused import Fused
 from ...recorder import RecordedValue, Recorder
 
 # Operators whose native step has the primitive's name and attributes.
-SINGLE = ("softmax", "l2_normalize", "lrn", "max_pool", "avg_pool", "relayout")
+SINGLE = ("softmax", "l2_normalize", "lrn", "max_pool", "avg_pool", "relayout", "detection_output")
+COUNTED = ("detection_output",)  # those that find how many rows there are: the number is a second result of the step
 
 
 def lower_native(node: Node, algorithm: str = "") -> Step | None:
@@ -59,7 +60,13 @@ def make_step(
     name: str, attributes: dict[str, Any], reads: list[Value], outside: dict[Value, Value], node: Node, kernel: Graph
 ) -> Step:
     operands = tuple(outside[v].name for v in reads)
-    return Step(f"native.{name}", attributes, operands, tuple(v.name for v in node.results), kernel.name)
+    results = (*(v.name for v in node.results), *([count_name(node)] if name in COUNTED else []))
+    return Step(f"native.{name}", attributes, operands, results, kernel.name)
+
+
+def count_name(node: Node) -> str:
+    """The name of the number of rows that a node finds."""
+    return f"{node.output.name}.count"
 
 
 def alias_step(node: Node) -> Step:

@@ -93,10 +93,9 @@ class Native(Target):
 
     def compile(self, planned: PlannedGraph) -> LoweredGraph:
         lowered = lower_graph(planned, self.winograd)
-        steps = [step for part in lowered for step in part.steps]
-        slots = {name: slot for part in lowered for name, slot in part.slots.items()}
-        scratch = max((part.scratch for part in lowered), default=0)
-        return LoweredGraph(steps, sources=self.sources(planned), slots=slots, scratch=scratch)
+        steps = [step for part in lowered.nodes for step in part.steps]
+        slots = {name: slot for part in lowered.nodes for name, slot in part.slots.items()}
+        return LoweredGraph(steps, sources=self.sources(planned), slots=slots, scratch=lowered.scratch)
 
     def sources(self, planned: PlannedGraph) -> dict[str, str]:
         """The kernels of fused nodes, in cortado's language."""
@@ -104,7 +103,7 @@ class Native(Target):
         return {body.name: show(body, kind="kernel") for body in bodies if body is not None}
 
     def launches(self, planned: PlannedGraph) -> LaunchCount:
-        parts = lower_graph(planned, self.winograd)
+        parts = lower_graph(planned, self.winograd).nodes
         host = sum(bool(part.reason) for part in parts)
         kernels = sum(not part.reason and part.steps[0].kind != "native.alias" for part in parts)
         nodes = planned.graph.nodes

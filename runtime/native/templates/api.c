@@ -45,8 +45,8 @@ static const struct net_tensor outputs[] = {
 };
 /* Which inputs are copied to memory with slack behind it. */
 static const int is_copied[] = {@copied@0};
-/* Where the numbers of an output are. */
-struct view { int base; long at; const int64_t *strides; };
+/* Where the numbers of an output are, and, in the arena, the size of its axis that varies. */
+struct view { int base; long at; const int64_t *strides; long found; };
 static const struct view views[] = {
 @views@    {0},
 };
@@ -56,6 +56,7 @@ struct net {
     float *arena;
     const float *inputs[NET_INPUTS + 1];
     float *copies[NET_INPUTS + 1];
+    int64_t dims[NET_OUTPUTS + 1][@rank@];
 };
 
 ANY_PROCESSOR int net_abi(void) { return NET_ABI; }
@@ -150,6 +151,8 @@ static __attribute__((noinline)) struct net *make_net(int threads)
         memset(net->copies[i] + inputs[i].count, 0, SLACK);
         block += ROUNDED(4 * inputs[i].count + SLACK);
     }
+    for (int i = 0; i < NET_OUTPUTS; i++)
+        for (int k = 0; k < outputs[i].rank; k++) net->dims[i][k] = k == outputs[i].varies ? 0 : outputs[i].dims[k];
     return net;
 }
 
@@ -163,6 +166,10 @@ ANY_PROCESSOR int net_init(struct net **made, int threads)
     return *made ? NET_OK : NET_NO_MEMORY;
 }
 
+ANY_PROCESSOR const int64_t *net_output_dims(const struct net *net, int i)
+{
+    return !net || i < 0 || i >= NET_OUTPUTS ? 0 : net->dims[i];
+}
 ANY_PROCESSOR void net_free(struct net *net) { free(net); }
 
 /* Copy numbers to the end of what is written, in the order of the axes. Returns the new end. */
@@ -192,7 +199,8 @@ int net_run(struct net *net, const float *const *given, float *const *wanted)
     for (int i = 0; i < NET_OUTPUTS; i++) {
         const struct view *v = &views[i];
         const float *x = v->base == ARENA ? net->arena : v->base == WEIGHTS ? packed : net->inputs[v->base - INPUT];
-        gather(wanted[i], x + v->at, outputs[i].rank, outputs[i].dims, v->strides);
+        if (outputs[i].varies >= 0) net->dims[i][outputs[i].varies] = *(const int32_t *)(net->arena + v->found);
+        gather(wanted[i], x + v->at, outputs[i].rank, net->dims[i], v->strides);
     }
     return NET_OK;
 }

@@ -21,7 +21,7 @@
 extern "C" {
 #endif
 
-#define NET_ABI 1 /* the version of this interface; net_abi() is the library's */
+#define NET_ABI 2 /* the version of this interface; net_abi() is the library's */
 @sizes@
 
 /* What functions return. */
@@ -40,6 +40,7 @@ struct net_tensor {
     const int64_t *dims;       /* `rank` sizes */
     int64_t count;             /* how many numbers: the product of the sizes */
     int32_t rank;
+    int32_t varies;            /* the axis whose size each run finds, dims[varies] at most, as of detections; or -1 */
 };
 
 struct net; /* memory for one run at a time */
@@ -63,6 +64,10 @@ NET_API int net_init(struct net **made, int threads);
    and net_output(i)->count say. NET_OK, NET_NO_MEMORY or NET_WRONG_ARGUMENT. Each thread that runs the net at the same
    time as others needs a `struct net` of its own; all of them share the weights and one pool of threads. */
 NET_API int net_run(struct net *net, const float *const *inputs, float *const *outputs);
+
+/* The sizes of output `i` in the last run of this net: those of net_output(i), but for the axis that varies, whose size is
+   0 before the first. Null where there is no such output. The numbers of an output that is smaller are at its start. */
+NET_API const int64_t *net_output_dims(const struct net *net, int i);
 
 NET_API void net_free(struct net *net);
 

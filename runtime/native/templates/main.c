@@ -33,14 +33,22 @@ static int write_floats(const char *path, const float *from, size_t count)
     return file && fclose(file) == 0 && done;
 }
 
+/* How many numbers output `i` has after a run. */
+static int64_t count_numbers(const struct net *net, int i)
+{
+    int64_t count = 1;
+    for (int k = 0; k < net_output(i)->rank; k++) count *= net_output_dims(net, i)[k];
+    return count;
+}
+
 /* Print the largest numbers of an output, and where they are. */
-static void print_largest(const struct net_tensor *output, const float *y)
+static void print_largest(const char *name, const float *y, int64_t count)
 {
     int64_t last = -1;
-    printf("%s:\n", output->name);
-    for (int k = 0; k < SHOWN && k < output->count; k++) {
+    printf("%s:\n", name);
+    for (int k = 0; k < SHOWN && k < count; k++) {
         int64_t best = -1;
-        for (int64_t i = 0; i < output->count; i++) {
+        for (int64_t i = 0; i < count; i++) {
             int comes_later = last < 0 || y[i] < y[last] || (y[i] == y[last] && i > last);
             if (comes_later && (best < 0 || y[i] > y[best])) best = i;
         }
@@ -77,8 +85,9 @@ int main(int argc, char **argv)
     if (status) return fail("net_run", net_message(status));
     for (int i = 0; i < NET_OUTPUTS; i++) {
         const char *path = argc > 1 + NET_INPUTS ? argv[1 + NET_INPUTS + i] : 0;
-        if (!path) print_largest(net_output(i), out[i]);
-        else if (!write_floats(path, out[i], net_output(i)->count)) return fail(path, "it cannot be written");
+        int64_t count = count_numbers(net, i);
+        if (!path) print_largest(net_output(i)->name, out[i], count);
+        else if (!write_floats(path, out[i], count)) return fail(path, "it cannot be written");
     }
     for (int i = 0; i < NET_INPUTS; i++) free(in[i]);
     for (int i = 0; i < NET_OUTPUTS; i++) free(out[i]);
