@@ -118,6 +118,24 @@ def is_line(value: Any) -> bool:
     return known and len(value) == 1 + EXPR_FUNCTIONS[value[0]] and all(map(is_argument, value[1:]))
 
 
+def is_box(value: Any) -> bool:
+    """A box of a copy: see runtime/native/movement.py."""
+    if not isinstance(value, dict) or not {"from", "write", "loops"} <= set(value) <= BOX_FIELDS:
+        return False
+    number, loops, is_list = value["from"], value["loops"], list_of(is_whole_number)
+    has_source = is_number(value.get("value")) if number is None else is_whole_number(number) and number >= 0
+    places = (value[name] for name in ("read", "write", "from_dims", "to_dims") if name in value)
+    return (
+        has_source
+        and (number is None or "read" in value)
+        and all(map(is_list, places))
+        and list_of(lambda loop: isinstance(loop, list | tuple) and len(loop) == 3)(loops)
+        and all(is_whole_number(count) and is_list(read) and is_list(write) for count, read, write in loops)
+    )
+
+
+BOX_FIELDS = {"from", "value", "read", "write", "loops", "from_dims", "to_dims"}
+
 LAUNCH_ATTRIBUTES: Mapping[str, Attribute] = {
     "kernel": Attribute("a text"),
     "warps": Attribute("a number of warps"),
@@ -163,6 +181,7 @@ ATTRIBUTE_TYPES: Mapping[str, Callable[[Any], bool]] = {
     "a list of axes or nulls": list_of(lambda axis: axis is None or is_whole_number(axis)),
     "lines of [function, argument, ...]": lambda value: list_of(is_line)(value) and len(value) > 0,
     "an epilogue": list_of(is_line),
+    "a list of boxes": list_of(is_box),
     "a kernel's parameters": list_of(is_parameter),
     "a grid of three numbers": lambda value: (
         list_of(is_whole_number)(value) and len(value) == 3 and all(n > 0 for n in value)

@@ -131,7 +131,44 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_kernels(name: str) -> None:
     made, _ = check_against_reference(CASES[name])
-    assert all(step.kind.startswith("native.") for step in made.artifact.plan.steps)
+    assert [step for step in made.artifact.plan.steps if not step.kind.startswith("native.")] == []
+
+
+MOVEMENTS = """net n(x: f32[2,6,9,8], z: f32[1,4,3]) {
+    weight w: f32[6,6,3,3]
+    weight k: f32[2,3,9,8]
+    c = conv(x, w, pad=1)
+    t1 = transpose(x, order=[0,2,3,1])
+    t2 = transpose(c, order=[3,1,0,2])
+    f1 = flip(x, axes=[2])
+    f2 = flip(c, axes=[1,-1])
+    c1 = crop(x, axis=2, offset=[1,2], sizes=[5,4])
+    c2 = crop(c, axis=1, offset=1, sizes=[2,8,7])
+    n1 = tile(c, tiles=3, axis=1)
+    n2 = tile(z, tiles=2, axis=-1)
+    u1 = upsample(c, scale=[1,3])
+    p1 = pad(c, before=[0,1,2,0], after=[1,0,-1,3], value=2.5)
+    p2 = pad(z, before=[0,0,-1], after=[0,-2,1])
+    r1 = reorg(crop(x, axis=1, sizes=[4,8,8]), stride=2)
+    r2 = reorg(pad(c, before=[0,0,0,0], after=[0,2,0,0]), stride=2, reverse=true)
+    s1, s2, s3 = slice(x, axis=2, points=[2,5])
+    j1 = concat(relu(s2), abs(s2), axis=0)
+    j2 = concat(x, relu(x), k, x, axis=1)
+    j3 = concat(c, f2, exp(x), axis=1)
+    q = conv(concat(c, u1, axis=3), w, pad=1)
+    s4, s5 = slice(relu(x), axis=1, points=[4])
+    e1 = relu(s5)
+    h1 = reshape(x, shape=[4,3,72])
+    h2 = reshape(transpose(c, order=[0,2,1,3]), shape=[2,9,48])
+    return t1, t2, f1, f2, c1, c2, n1, n2, u1, p1, p2, r1, r2, s1, s2, s3, j1, j2, j3, q, s4, e1, h1, h2
+}
+"""
+
+
+def test_movements() -> None:
+    """Copies in all layouts, into and out of borders and channel ranges, from inputs and weights."""
+    made, _ = check_against_reference(MOVEMENTS)
+    assert [step for step in made.artifact.plan.steps if not step.kind.startswith("native.")] == []
 
 
 def test_what_has_no_kernel_runs_on_the_host_between_two_regions() -> None:
@@ -385,6 +422,33 @@ def test_plans_that_would_leave_the_arena_are_refused(name: str) -> None:
     artifact.check()
     with pytest.raises(ArtifactError, match=reason):
         replace(artifact, plans=(change(artifact.plan),)).check()
+
+
+BOX = {"from": 0, "read": [0, 0], "write": [0, 0], "loops": [[2, [1, 0], [1, 0]], [3, [0, 1], [0, 1]]]}
+WRONG_BOXES: dict[str, tuple[dict[str, object], str]] = {
+    "past the operand": ({"read": [0, 2]}, "reaches from 2 to 4 along axis 1"),
+    "before the operand": ({"loops": [[3, [0, -1], [0, 1]]]}, "reaches from -2 to 0"),
+    "past the result": ({"write": [1, 0]}, "reaches from 1 to 2 along axis 0"),
+    "other axes": ({"read": [0, 0, 0]}, "other axes"),
+    "other axes of a loop": ({"loops": [[2, [1], [1, 0]]]}, "other axes"),
+    "a negative count": ({"loops": [[-2, [1, 0], [1, 0]]]}, "other axes"),
+    "no end": ({"loops": [[1 << 39, [0, 0], [0, 0]]]}, "more numbers than the result has"),
+    "another operand": ({"from": 1}, "do not fit together"),
+    "an operand from behind": ({"from": -1}, "should be a list of boxes"),
+    "too large a shape": ({"from_dims": [2, 5]}, "has no shape"),
+    "text": ({"read": ["0", "0"]}, "should be a list of boxes"),
+    "no value": ({"from": None}, "should be a list of boxes"),
+    "unknown": ({"at": 1}, "should be a list of boxes"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_BOXES)
+def test_boxes_that_leave_their_values_are_refused(name: str) -> None:
+    change, reason = WRONG_BOXES[name]
+    artifact = compile_text("net n(x: f32[2,4]) {\n    y = crop(x, axis=1, sizes=[3])\n    return y\n}\n").artifact
+    replace(artifact, plans=(with_payload("native.copy", boxes=[BOX])(artifact.plan),)).check()
+    with pytest.raises(ArtifactError, match=reason):
+        replace(artifact, plans=(with_payload("native.copy", boxes=[BOX | change])(artifact.plan),)).check()
 
 
 def test_an_epilogue_reads_earlier_lines_only() -> None:

@@ -141,7 +141,7 @@ def test_the_program_in_c_writes_the_rows_that_there_are(one: Compilation, tmp_p
     folder = write_c(tmp_path / "c", one)
     assert "output 0: y0, f32 [1, 1, up to 18, 7]" in (folder / "net.h").read_text()
     assert "#define NET_OUTPUT_0 126 /* numbers at most */" in (folder / "net.h").read_text()
-    flags = ("-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-psabi", "-O1", "-g", f"-fsanitize={sanitizer}")
+    flags = ("-Wall", "-Wextra", "-Werror", "-O1", "-g", f"-fsanitize={sanitizer}")
     build(folder, tool("gcc"), *flags, "-march=native", "main.c", "net.c", "-o", "program", "-pthread", "-lm")
     inputs = draw(0)
     inputs["conf"][inputs["conf"] < 0.97] = 0

@@ -43,6 +43,7 @@ def write_detection_output(site: Site) -> WrittenStep:
     settings = "\n".join(f"        {line}" for line in lines)
     text = f"""static void {NAME}(const float *const *in, float *out, int task)
 {{
+    (void)task;
     static const struct detector d = {{
 {settings}
     }};

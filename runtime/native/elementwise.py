@@ -82,7 +82,9 @@ def read_operands(site: Site) -> tuple[Image, list[Extra]]:
             raise NotNative(f"{name} is spread along axis {axis}")
     y = image_of(result)
     if y is None:
-        return read_flat(site, result) if set(site.payload["axes"]) == {None} else read_planes(site, result)
+        slots = [result, *(site.slot(name) for name in names if name in site.plan.slots)]
+        is_flat = set(site.payload["axes"]) == {None} and not any(map(has_gaps, slots))
+        return read_flat(site, result) if is_flat else read_planes(site, result)
     made = []
     for name, axis in zip(names, site.payload["axes"], strict=True):
         if axis is not None and name in site.plan.slots:
@@ -92,35 +94,55 @@ def read_operands(site: Site) -> tuple[Image, list[Extra]]:
 
 
 def read_planes(site: Site, result: Slot) -> tuple[Image, list[Extra]]:
-    """Operands in nchw, each plane as one pixel of all its numbers, and vectors of one number a plane."""
+    """Operands in nchw, each plane as one pixel of all its numbers, and vectors of one number a plane.
+
+    Images of a channel range have gaps between them.
+    """
     pairs = list(zip(site.step.operands, site.payload["axes"], strict=True))
-    require_contiguous(site, result, [name for name, axis in pairs if axis is None])
-    n, c, *sizes = result.bounds
+    require_same_order(site, result, [name for name, axis in pairs if axis is None])
+    n, c, *sizes = (*result.bounds, 1)
     plane = prod(sizes)
-    y = Image(n, plane, c, 1, first_float(result), plane, plane, c * plane)
+    y = Image(n, plane, c, 1, first_of_range(result), plane, plane, image_stride(result))
     vector = Image(n, c, 1, 1, 0, c, c, c)  # as which the numbers of all channels are packed
     made = []
     for name, axis in pairs:
         if axis is None:
-            made.append(Extra(site.place(name, first_float(site.slot(name))), y.image, y.row, y.col))
+            slot = site.slot(name)
+            made.append(Extra(site.place(name, first_of_range(slot)), image_stride(slot), y.row, y.col))
         else:
             made.append(replace(site.extra(name, vector, ()), row=1, is_scalar=True))
     return y, made
 
 
-def require_contiguous(site: Site, result: Slot, operands: Sequence[str]) -> None:
-    """NotNative unless these operands and the result are the same numbers in the same order, without gaps."""
+def read_flat(site: Site, result: Slot) -> tuple[Image, list[Extra]]:
+    """Operands and result as one row of numbers."""
+    require_same_order(site, result, site.step.operands)
+    slots = [site.slot(name) for name in site.step.operands]
+    count = prod(result.bounds)
+    y = Image(1, count, 1, 1, first_of_range(result), count, count, count)
+    places = [site.place(n, first_of_range(s)) for n, s in zip(site.step.operands, slots, strict=True)]
+    return y, [Extra(p, count, count, count) for p in places]
+
+
+def require_same_order(site: Site, result: Slot, operands: Sequence[str]) -> None:
+    """NotNative unless these operands and the result are the same numbers in the same order, but for channel ranges."""
     for slot in (result, *map(site.slot, operands)):
-        if slot.dtype != "f32" or not slot.is_static or slot.channels or slot.halo:
+        if slot.dtype != "f32" or not slot.is_static or slot.halo or (slot.channels and slot.layout != "nchw"):
             raise NotNative("its operands are not contiguous")
         if (slot.layout, slot.dims) != (result.layout, result.dims):
             raise NotNative("its operands have another layout or shape")
 
 
-def read_flat(site: Site, result: Slot) -> tuple[Image, list[Extra]]:
-    require_contiguous(site, result, site.step.operands)
-    slots = [site.slot(name) for name in site.step.operands]
-    count = result.nbytes // 4
-    y = Image(1, count, 1, 1, first_float(result), count, count, count)
-    places = [site.place(n, first_float(s)) for n, s in zip(site.step.operands, slots, strict=True)]
-    return y, [Extra(p, count, count, count) for p in places]
+def has_gaps(slot: Slot) -> bool:
+    """True if it is a channel range of several images."""
+    return slot.channels is not None and slot.bounds[0] > 1
+
+
+def first_of_range(slot: Slot) -> int:
+    """The float at which a value without a border begins."""
+    return first_float(slot) + (slot.channels[0] * prod(slot.bounds[2:]) if slot.channels else 0)
+
+
+def image_stride(slot: Slot) -> int:
+    """The floats from one image to the next."""
+    return prod(slot.stored_shape[1:])

@@ -13,7 +13,7 @@ from .deconvolution import write_deconv
 from .detection import write_detection_output
 from .elementwise import write_elementwise
 from .linear import write_linear
-from .movement import write_nothing, write_relayout
+from .movement import write_copy, write_nothing, write_relayout
 from .pooling import write_pool
 from .rows import write_l2_normalize, write_lrn, write_softmax
 from .site import Site, WrittenStep
@@ -71,6 +71,16 @@ KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
             {"code": Attribute("lines of [function, argument, ...]"), "axes": Attribute("a list of axes or nulls")},
         ),
         write_elementwise,
+    ),
+    "native.copy": (
+        PrimitiveSchema(
+            "values of which each box is copied: `loops` of [count, axes read, axes written] from the place `read` of "
+            "the operand `from`, or for null of `value`, to the place `write` of the result; `from_dims` and `to_dims` "
+            "are other shapes of the same numbers",
+            (1, 1 << 16),
+            {"boxes": Attribute("a list of boxes"), "what": Attribute("a text", "copy")},
+        ),
+        write_copy,
     ),
     "native.alias": (
         PrimitiveSchema("values whose bytes the results are", (1, 1 << 16), {}, (1, 1 << 16)),

@@ -11,6 +11,7 @@ from .conflicts import StepGroup, first_writers
 from .deconvolution import deconv_halo as deconv_halo
 from .kinds import KINDS
 from .machine import MACHINES, Machine
+from .movement import parts_in_place as parts_in_place
 from .site import ARENA, INPUT, NAME, WEIGHTS, NotNative, PackedBlocks, Place, Site, WrittenStep
 from .winograd_choice import choose_form as choose_form
 from .winograd_forms import FORMS as FORMS
@@ -82,7 +83,7 @@ class SourceWriter:
         self.helpers: dict[str, None] = {}
         self.kinds = {""}
         self.texts, self.rows, self.halos = list[str](), list[str](), list[Slot]()
-        self.scratch = 0
+        self.scratch, self.operands = 0, 1
 
     def write(self) -> NativeSource:
         numbers, nothing, clears = list[int | None](), set[int](), dict[int, tuple[Slot, ...]]()
@@ -111,6 +112,7 @@ class SourceWriter:
         self.helpers.update(dict.fromkeys(written.helpers))
         self.kinds.add(written.kind)
         self.scratch = max(self.scratch, written.scratch)
+        self.operands = max(self.operands, len(written.operands))
         if written.body not in self.functions:
             self.functions[written.body] = name = f"{written.kind}_{len(self.functions)}"
             self.texts.append(f"/* {comment(written.doc)} */\n{written.body.replace(NAME, name)}")
@@ -125,7 +127,8 @@ class SourceWriter:
     def join(self) -> str:
         parts = [
             f"/* {comment(self.plan.net)}, written by cortado for {self.machine.name}. */\n",
-            f"#define V {self.machine.vector}\n#define SCRATCH {self.scratch} /* floats that each thread needs */\n",
+            f"#define V {self.machine.vector}\n#define SCRATCH {self.scratch} /* floats that each thread needs */\n"
+            f"#define OPERANDS {self.operands} /* of a step, at most */\n",
             *(template(name) for name, kinds in TEMPLATES.items() if kinds & self.kinds),
             *self.helpers,
             *self.texts,

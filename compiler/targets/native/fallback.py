@@ -20,6 +20,7 @@ from ..onednn import OneDnn
 from ..onednn.target import lower as lower_onednn
 from .algorithms import choose_algorithm
 from .lowering import COUNTED, alias_step, count_name, lower_native
+from .movement import lower_movement
 
 ONEDNN = OneDnn()
 LINE = 64  # bytes
@@ -71,12 +72,14 @@ def lower_node(node: Node, plan: Plan, winograd: bool) -> LoweredNode:
         if step is not None and not reason_not_native(step, plan):
             return LoweredNode((step,))
     step = lower_native(node)
-    if step is None:
-        reason = f"{kernel_graph(node).nodes[0].op.name} has no kernel in C"
-    else:
-        reason = reason_not_native(step, plan)
+    steps = lower_movement(node, plan) if step is None else (step,)
+    if steps:
+        reason = next(filter(None, (reason_not_native(step, plan) for step in steps)), "")
         if not reason:
-            return LoweredNode((step,), slots={n: plan.slots[n] for n in step.results[len(node.results) :]})
+            found = {name for step in steps for name in step.results} - {v.name for v in node.results}
+            return LoweredNode(steps, slots={name: plan.slots[name] for name in found})
+    else:
+        reason = f"{kernel_graph(node).nodes[0].op.name} has no kernel in C"
     kernel = kernel_graph(node)
     if ONEDNN.accepts(kernel) is None:
         return LoweredNode((make_host_step(node, lower_onednn(kernel)),), reason)

@@ -15,6 +15,7 @@ from ...ir import Graph, Node
 from ...op import Elementwise, Op
 from ...ops.conv import Conv, Deconv
 from ...ops.dense import Linear
+from ...ops.indexing import Reorg
 from ...ops.norm import L2Normalize, Lrn
 from ...ops.pool import Pool
 from ...plan import NO_HALO, Halo, PlannedGraph
@@ -60,6 +61,8 @@ class Native(Target):
     def layouts(self, op: Op) -> tuple[str, ...]:
         if isinstance(op, L2Normalize):
             return () if op.across else ("nhwc",)
+        if isinstance(op, Reorg):
+            return ("nchw",)
         return ("nhwc",) if isinstance(op, Conv | Deconv | Pool | Lrn) else ()
 
     def reads_any_layout(self, op: Op, image: TensorType) -> bool:

@@ -7,7 +7,6 @@
 typedef void kernel(const float *const *in, float *out, int task);
 
 enum { ARENA, WEIGHTS, INPUT }; /* what an operand lies in; INPUT + i is the caller's array i */
-#define OPERANDS 8
 
 struct place { int base; long at; }; /* `at` in floats */
 struct step {
