@@ -165,6 +165,81 @@ MOVEMENTS = """net n(x: f32[2,6,9,8], z: f32[1,4,3]) {
 """
 
 
+SPREAD = """net n(x: f32[2,6,9,8], g: f32[2,6], h: f32[9,8], q: f32[6,9,8], r: f32[2], v: f32[6]) {
+    weight w: f32[6,6,3,3]
+    weight k: f32[6,9,8]
+    weight m: f32[2,6]
+    weight o: f32[9,8]
+    c = conv(x, w, pad=1)
+    a, b = slice(relu(x), axis=1, points=[2])
+    c1 = scale(c, abs(g), axis=0)
+    c2 = bias(c, h, axis=2)
+    c3 = scale(c, r, axis=0)
+    c4 = bias(c, v, axis=1)
+    c5 = scale(c, m, axis=0)
+    c6 = bias(c, o, axis=2)
+    p1 = scale(x, g, axis=0)
+    p2 = bias(x, h, axis=2)
+    p3 = scale(x, r, axis=0)
+    p4 = bias(x, v, axis=1)
+    p5 = scale(x, m, axis=0)
+    p6 = bias(x, o, axis=2)
+    p7 = bias(x, q, axis=1)
+    p8 = scale(x, k, axis=1)
+    p9 = bias(exp(b), h, axis=2)
+    return c1, c2, c3, c4, c5, c6, p1, p2, p3, p4, p5, p6, p7, p8, a, p9
+}
+"""
+
+
+STATISTICS = """net n(x: f32[2,6,9,8], r: f32[3,700]) {
+    weight w: f32[20,6,3,3]
+    c = conv(x, w, pad=1)
+    m1 = standardize(c)
+    m2 = standardize(x)
+    m3 = standardize(c, per=[0])
+    m4 = standardize(x, per=[0], eps_in="variance", eps=0.1)
+    m5 = standardize(c, per=[1], eps_in="variance", eps=0.1)
+    m6 = standardize(c, scaled=false)
+    m7 = standardize(r, per=[0])
+    m8 = standardize(r, per=[1])
+    l1 = lrn(c, size=3, region="within", alpha=0.5)
+    l2 = lrn(x, size=5, region="within", alpha=0.7, beta=0.4)
+    return m1, m2, m3, m4, m5, m6, m7, m8, l1, l2
+}
+"""
+RESIZED = """net n(x: f32[2,6,9,8]) {
+    weight w: f32[20,6,3,3]
+    weight u: f32[1,6,3,3]
+    c = conv(x, w, pad=1)
+    k = conv(x, u)
+    i1 = interp(c, times=2)
+    i2 = interp(c, sizes=[17,5])
+    i3 = interp(c, sizes=[1,8], trim=[2,1])
+    i4 = interp(c, sizes=[5,4], trim=[3,1])
+    i5 = interp(x, times=3)
+    i6 = interp(k, times=3)
+    s1 = resize(c, sizes=[17,5], align="edges")
+    s2 = resize(c, sizes=[4,19], align="centers")
+    s3 = resize(c, sizes=[4,19], how="nearest", align="onnx")
+    s4 = resize(c, sizes=[1,9], align="torch")
+    return i1, i2, i3, i4, i5, i6, s1, s2, s3, s4
+}
+"""
+
+
+@pytest.mark.parametrize("text", [STATISTICS, RESIZED], ids=["statistics", "resized"])
+def test_normalized_and_resized(text: str) -> None:
+    made, _ = check_against_reference(text)
+    assert [step for step in made.artifact.plan.steps if not step.kind.startswith("native.")] == []
+
+
+def test_operands_that_are_spread() -> None:
+    """Numbers for each channel, picture, or pixel, and combinations, computed or weights, in both layouts."""
+    made, _ = check_against_reference(SPREAD)
+    assert [step for step in made.artifact.plan.steps if not step.kind.startswith("native.")] == []
+
+
 def test_movements() -> None:
     """Copies in all layouts, into and out of borders and channel ranges, from inputs and weights."""
     made, _ = check_against_reference(MOVEMENTS)

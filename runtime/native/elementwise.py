@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 
+from ..arena import strides_in, strides_of
 from ..plan import Slot
 from .epilogue import write_expression
 from .image import Image, first_float, image_of
-from .site import NAME, Extra, NotNative, Site, WrittenStep
+from .site import NAME, Extra, NotNative, Site, WrittenStep, pack_plainly
 from .split import split
 from .written import indent
 
@@ -76,25 +78,23 @@ def pixel_loop(y: Image, operands: list[Extra], rows: int, per: int, v: int, las
 
 def read_operands(site: Site) -> tuple[Image, list[Extra]]:
     """The result and the operands, as images or, where all are contiguous in nchw, as numbers or planes."""
-    result, names = site.slot(site.step.results[0]), site.step.operands
-    for name, axis in zip(names, site.payload["axes"], strict=True):
-        if axis is not None and (axis != 1 or (name in site.plan.slots and len(site.slot(name).dims) != 1)):
-            raise NotNative(f"{name} is spread along axis {axis}")
+    result, names, axes = site.slot(site.step.results[0]), site.step.operands, site.payload["axes"]
     y = image_of(result)
     if y is None:
         slots = [result, *(site.slot(name) for name in names if name in site.plan.slots)]
-        is_flat = set(site.payload["axes"]) == {None} and not any(map(has_gaps, slots))
+        is_flat = set(axes) == {None} and not any(map(has_gaps, slots))
         return read_flat(site, result) if is_flat else read_planes(site, result)
-    made = []
-    for name, axis in zip(names, site.payload["axes"], strict=True):
-        if axis is not None and name in site.plan.slots:
-            raise NotNative(f"{name} is a computed vector")
-        made.append(site.extra(name, y, result.bounds))
+    made = [
+        site.extra(name, y, result.bounds)
+        if axis is None or is_channel_vector(site, name, axis)
+        else read_spread(site, name, axis, inner=1)
+        for name, axis in zip(names, axes, strict=True)
+    ]
     return y, made
 
 
 def read_planes(site: Site, result: Slot) -> tuple[Image, list[Extra]]:
-    """Operands in nchw, each plane as one pixel of all its numbers, and vectors of one number a plane.
+    """Operands in nchw, each plane as one pixel of all its numbers, and operands that are spread over planes.
 
     Images of a channel range have gaps between them.
     """
@@ -109,9 +109,45 @@ def read_planes(site: Site, result: Slot) -> tuple[Image, list[Extra]]:
         if axis is None:
             slot = site.slot(name)
             made.append(Extra(site.place(name, first_of_range(slot)), image_stride(slot), y.row, y.col))
-        else:
+        elif is_channel_vector(site, name, axis):
             made.append(replace(site.extra(name, vector, ()), row=1, is_scalar=True))
+        else:
+            made.append(read_spread(site, name, axis, inner=2))
     return y, made
+
+
+def is_channel_vector(site: Site, name: str, axis: int) -> bool:
+    """True for a weight that has one number for each channel."""
+    return axis == 1 and name in site.plan.weights and len(site.weight_shape(name)) == 1
+
+
+def read_spread(site: Site, name: str, axis: int, inner: int) -> Extra:
+    """An operand with some axes of a result [n, c, h, w], from `axis` on; along the others one number stands for all.
+
+    Vectors run along channels (`inner` is 1) or along planes, as whose rows the channels count then (2).
+    """
+    if name in site.plan.weights:
+        shape = site.weight_shape(name)
+        strides, first = strides_of(shape, "nchw"), 0
+        place = site.blocks.add(prod(shape), partial(pack_plainly, name))
+    else:
+        slot = site.slot(name)
+        if slot.dtype != "f32" or not slot.is_static:
+            raise NotNative(f"{name} is no f32 of known size")
+        shape = slot.bounds
+        strides, first = strides_in(slot, shape)
+        place = site.place(name, first_float(slot) + first)
+    moves = {axis + i: stride for i, (size, stride) in enumerate(zip(shape, strides, strict=True)) if size > 1}
+    spread = NotNative(f"{name} is spread along axis {axis}")
+    if inner == 1:
+        if moves.get(1, 1) != 1 or max(moves, default=0) > 3:
+            raise spread
+        return Extra(place, moves.get(0, 0), moves.get(2, 0), moves.get(3, 0), is_scalar=1 not in moves)
+    plane = [k for k in moves if k > 1]
+    sizes = site.slot(site.step.results[0]).bounds
+    if plane and (prod(shape[max(2 - axis, 0) :]) != prod(sizes[2:]) or moves[plane[-1]] != 1):
+        raise spread
+    return Extra(place, moves.get(0, 0), moves.get(1, 0), 0, is_scalar=not plane)
 
 
 def read_flat(site: Site, result: Slot) -> tuple[Image, list[Extra]]:

@@ -13,9 +13,11 @@ from .deconvolution import write_deconv
 from .detection import write_detection_output
 from .elementwise import write_elementwise
 from .linear import write_linear
+from .lrn import write_lrn
 from .movement import write_copy, write_nothing, write_relayout
 from .pooling import write_pool
-from .rows import write_l2_normalize, write_lrn, write_softmax
+from .resampling import write_interp, write_resize
+from .rows import write_l2_normalize, write_softmax, write_standardize
 from .site import Site, WrittenStep
 
 CODE = {"code": Attribute("an epilogue", [])}
@@ -99,6 +101,9 @@ KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {
             ("softmax", write_softmax),
             ("l2_normalize", write_l2_normalize),
             ("lrn", write_lrn),
+            ("standardize", write_standardize),
+            ("interp", write_interp),
+            ("resize", write_resize),
         )
     },
 }

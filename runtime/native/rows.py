@@ -1,4 +1,4 @@
-"""Softmax, normalization and LRN over the numbers of each pixel as C."""
+"""Softmax and normalizations over the numbers of each pixel as C."""
 
 from __future__ import annotations
 
@@ -72,6 +72,36 @@ def write_l2_normalize(site: Site) -> WrittenStep:
     return write_pixels(site, "normalize", x, y, f"{format_float(float(site.payload['eps']))}, ", 0.0003)
 
 
+def write_standardize(site: Site) -> WrittenStep:
+    """The step `standardize`: minus the mean and, if `scaled`, divided by the deviation (mvn_layer.cpp).
+
+    The statistics are those of a channel of a picture, of a picture, or of a channel of all pictures.
+    """
+    p, slots = site.payload, [site.slot(name) for name in (site.step.operands[0], site.step.results[0])]
+    x, y = (standardized_pixels(slot, [axis % max(len(slot.dims), 1) for axis in p["per"]]) for slot in slots)
+    setting = f"{int(p['scaled'])}, {int(p['eps_in'] == 'deviation')}, {format_float(float(p['eps']))}, "
+    return write_pixels(site, "standardize", x, y, setting, 0.0006)
+
+
+def standardized_pixels(slot: Slot, per: Sequence[int]) -> Pixels:
+    """A value as pixels, each the numbers of a statistic. NotNative if they are not at equal distances."""
+    if slot.dtype != "f32" or not slot.is_static or slot.channels or slot.halo or len(slot.dims) < 2:
+        raise NotNative("its numbers are not contiguous")
+    (n, c, *_), plane, at = slot.bounds, prod(slot.bounds[2:]), first_float(slot)
+    innermost = slot.layout == "nhwc" or plane == 1
+    if set(per) == {0}:
+        return Pixels(1, 1, n, at, 0, 0, c * plane, c * plane, 1)
+    if set(per) == {1} and n > 1:
+        if not innermost:
+            raise NotNative("the numbers of a channel are not at equal distances")
+        return Pixels(1, 1, c, at, 0, 0, 1, n * plane, c)
+    if set(per) not in ({1}, {0, 1}):
+        raise NotNative(f"it has statistics for axes {sorted(per)}")
+    if innermost:
+        return Pixels(n, 1, c, at, c * plane, 0, 1, plane, c)
+    return Pixels(1, 1, n * c, at, 0, 0, plane, plane, 1)
+
+
 def write_pixels(site: Site, name: str, x: Pixels, y: Pixels, setting: str, time: float) -> WrittenStep:
     """A function over the numbers of each pixel: templates/rows.h. `time` is what a number takes, in microseconds."""
     require_same_shape(site)
@@ -109,39 +139,6 @@ def write_pixels(site: Site, name: str, x: Pixels, y: Pixels, setting: str, time
     doc = f"{name} over {y.count} numbers: {list(site.slot(site.step.operands[0]).dims)}"
     from_x = site.place(site.step.operands[0], x.at, exact=True)
     return WrittenStep(name, doc, "\n".join(lines) + "\n", -(-rows * blocks // per), (from_x,), y.at)
-
-
-def write_lrn(site: Site) -> WrittenStep:
-    """The step `lrn` across channels: x · (k + alpha / size · sum of x² over `size` channels)^-beta (lrn_layer.cpp)."""
-    if site.payload["region"] != "across":
-        raise NotNative("it is within channels")
-    x, y = site.image(site.step.operands[0]), site.image(site.step.results[0])
-    require_same_shape(site)
-    c, size, half = y.channels, site.payload["size"], site.payload["size"] // 2
-    alpha, beta, k = (site.payload[f] for f in ("alpha", "beta", "k"))
-    power = "1 / (sqrtf(s) * sqrtf(sqrtf(s)))" if beta == 0.75 else f"powf(s, {format_float(-beta)})"
-    rows = y.images * y.height
-    per = split(site.machine, rows, y.pixels * c * 0.002)
-    image, row = (f"i / {y.height}", f"i % {y.height}") if y.images > 1 else ("0", "i")
-    text = f"""static void {NAME}(const float *const *in, float *out, int task)
-{{
-    float q[{c + size}] = {{0}};
-    for (int i = task * {per}; i < (task + 1) * {per} && i < {rows}; i++)
-        for (int j = 0; j < {y.width}; j++) {{
-            const float *x = in[0] + {image} * {x.image}L + {row} * {x.row}L + j * {x.col}L;
-            float *y = out + {image} * {y.image}L + {row} * {y.row}L + j * {y.col}L;
-            for (int c = 0; c < {c}; c++) q[c + {half}] = x[c] * x[c];
-            for (int c = 0; c < {c}; c++) {{
-                float s = 0;
-                UNROLL for (int t = 0; t < {size}; t++) s += q[c + t];
-                s = {format_float(k)} + {format_float(alpha / size)} * s;
-                y[c] = x[c] * ({power});
-            }}
-        }}
-}}
-"""
-    doc = f"lrn over {size} of {c} channels: {x.step_shape()}"
-    return WrittenStep("lrn", doc, text, -(-rows // per), (site.place(site.step.operands[0], x.at, exact=True),), y.at)
 
 
 def require_same_shape(site: Site) -> None:

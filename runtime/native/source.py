@@ -22,8 +22,9 @@ TEMPLATES = {  # in this order, and the kinds of steps that need it, or "" for a
     "tile.h": {"product"},
     "depthwise.h": {"depthwise"},
     "winograd.h": {"winograd"},
-    "rows.h": {"softmax", "normalize"},
+    "rows.h": {"softmax", "normalize", "standardize"},
     "pool.h": {"pool"},
+    "resample.h": {"resample"},
     "net.h": {""},
     "detection.h": {"detection"},
 }

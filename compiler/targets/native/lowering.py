@@ -16,7 +16,10 @@ from ...ops.fused import Fused
 from ...recorder import RecordedValue, Recorder
 
 # Operators whose native step has the primitive's name and attributes.
-SINGLE = ("softmax", "l2_normalize", "lrn", "max_pool", "avg_pool", "relayout", "detection_output")
+SINGLE = (
+    *("softmax", "l2_normalize", "standardize", "lrn", "max_pool", "avg_pool", "interp", "resize"),
+    *("relayout", "detection_output"),
+)
 COUNTED = ("detection_output",)  # those that find how many rows there are: the number is a second result of the step
 
 

@@ -29,9 +29,10 @@ def lower_movement(node: Node, plan: Plan) -> tuple[Step, ...]:
             return lower_concat(node, plan)
         case Slice():
             return lower_slice(node, plan)
-        case op if boxes := boxes_of(op, node.inputs[0].type.shape, node.output.type.shape):
-            return (copy_step(node, node.output, node.inputs[:1], boxes),)
-    return ()
+    if len(node.results) != 1 or not node.inputs:
+        return ()
+    boxes = boxes_of(node.op, node.inputs[0].type.shape, node.output.type.shape)
+    return (copy_step(node, node.output, node.inputs[:1], boxes),) if boxes else ()
 
 
 def copy_step(node: Node, result: Value, operands: Sequence[Value], boxes: list[Box]) -> Step:

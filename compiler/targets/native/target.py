@@ -18,6 +18,7 @@ from ...ops.dense import Linear
 from ...ops.indexing import Reorg
 from ...ops.norm import L2Normalize, Lrn
 from ...ops.pool import Pool
+from ...ops.resize import Interp, Resize
 from ...plan import NO_HALO, Halo, PlannedGraph
 from ...target import LaunchCount, LoweredGraph, Target
 from ...text import show
@@ -63,7 +64,8 @@ class Native(Target):
             return () if op.across else ("nhwc",)
         if isinstance(op, Reorg):
             return ("nchw",)
-        return ("nhwc",) if isinstance(op, Conv | Deconv | Pool | Lrn) else ()
+        is_image = not isinstance(op, Resize) or (op.axis, op.axes) == (2, 2)
+        return ("nhwc",) if isinstance(op, Conv | Deconv | Pool | Lrn | Interp | Resize) and is_image else ()
 
     def reads_any_layout(self, op: Op, image: TensorType) -> bool:
         return False
