@@ -317,7 +317,7 @@ HOSTED = """net n(x: f32[1,4,5,5]) {
 
 
 def test_steps_of_the_host_are_refused_by_name() -> None:
-    words = r"n cannot be written as C, because of y \(it has groups or is dilated\)"
+    words = r"n cannot be written as C, because of y \(it has groups\)"
     with pytest.raises(CompileError, match=words) as e:
         embed_compilation(compile_text(HOSTED), machine_of())
     assert e.value.loc is not None and e.value.loc.line == 3 and "--output" in e.value.advice

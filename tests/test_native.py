@@ -100,6 +100,12 @@ CASES = {
         "add(deconv(conv(x, v), w, stride=2, pad=1), deconv(x, u, stride=2, pad=1))",
         weights=weight("v", "4,20,1,1") + weight("w", "4,3,3,3") + weight("u", "20,3,3,3"),
     ),
+    "transposed, many phases": one_line("deconv(x, w, stride=[8, 3], pad=[4, 1])", weights=weight("w", "20,5,16,4")),
+    "transposed depthwise": one_line(
+        "add(relu(deconv(x, w, b, stride=[3, 2], groups=20)), deconv(x, w, stride=[3, 2], groups=20))",
+        weights=weight("w", "20,1,2,4") + weight("b", "20"),
+    ),
+    "bilinear": one_line("deconv(x, w, stride=8, pad=4, groups=20)", weights=weight("w", "20,1,16,16")),
     "matrix": one_line("sigmoid(linear(x, w, b))", "3,50", weight("w", "70,50") + weight("b", "70")),
     "transposed matrix": one_line("linear(x, w, transpose=true)", "3,50", weight("w", "50,7")),
     "mean of all": one_line("avg_pool(x)"),

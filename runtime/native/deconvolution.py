@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from textwrap import wrap
 
 import torch
 from torch import Tensor
 
+from .deconvolution_depthwise import write_depthwise_deconv
 from .image import Image, pads_of, pair
 from .product import Product, write_product
 from .site import NAME, Extra, Floats, NotNative, Place, Site, WrittenStep
 from .written import indent
 
-MOST_PHASES = 16  # each is code of its own
+MOST_PHASES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,18 @@ def write_deconv(site: Site) -> WrittenStep:
     x, y = site.image(name), site.image(site.step.results[0])
     kernel, stride, dilation = map(pair, (shape[2:], site.payload["stride"], site.payload["dilation"]))
     pad, _ = pads_of(site.payload["pad"])
-    if site.payload["groups"] != 1 or dilation != (1, 1):
-        raise NotNative("it has groups or is dilated")
+    groups, dims = site.payload["groups"], site.plan.slots[site.step.results[0]].bounds
+    if dilation != (1, 1):
+        raise NotNative("it is dilated")
+    require_fit(site, x, y, shape, groups, kernel, stride, pad, bias)
+    extras = tuple(site.extra(n, y, dims) for n in rest)
+    if groups == x.channels == y.channels:
+        return write_depthwise_deconv(site, x, y, kernel, stride, pad, weight, bias, extras)
+    if groups != 1:
+        raise NotNative("it has groups")
     if stride[0] * stride[1] > MOST_PHASES or any(k < s for k, s in zip(kernel, stride, strict=True)):
         raise NotNative(f"a window of {list(kernel)} with stride {list(stride)} has no kernel in C")
-    require_fit(site, x, y, shape, kernel, stride, pad, bias)
-    dims = site.plan.slots[site.step.results[0]].bounds
-    extras = tuple(site.extra(n, y, dims) for n in rest)
+    require_border(site, x, y, kernel, stride, pad)
     parts = [
         write_phase(site, x, y, (down, across), stride, weight, bias, extras)
         for down in phases(kernel[0], stride[0], pad[0], y.height)
@@ -79,20 +86,28 @@ def require_fit(
     x: Image,
     y: Image,
     shape: tuple[int, ...],
+    groups: int,
     kernel: tuple[int, int],
     stride: tuple[int, int],
     pad: tuple[int, int],
     bias: str | None,
 ) -> None:
-    """NotNative unless sizes and border are those of the operator: nothing else keeps its reads inside the arena."""
+    """NotNative unless sizes are those of the operator: nothing else keeps its reads inside the arena."""
     axes = list(zip(kernel, stride, pad, (x.height, x.width), (y.height, y.width), strict=True))
     fits = (
         min(*stride, *kernel) >= 1 and min(*pad, 0) >= 0 and all(s * (i - 1) + k - 2 * p == o for k, s, p, i, o in axes)
     )
-    fits = fits and shape[:2] == (x.channels, y.channels) and x.images == y.images and min(y.height, y.width) >= 1
+    fits = fits and shape[0] == x.channels and groups >= 1 and x.channels % groups == 0
+    fits = fits and shape[1] * groups == y.channels and x.images == y.images and min(y.height, y.width) >= 1
     if not fits or (bias is not None and site.weight_shape(bias) != (y.channels,)):
         raise NotNative(f"a weight of {list(shape)} takes {x.step_shape()} to other sizes than {y.step_shape()}")
-    for k, s, p, i, o in axes:
+
+
+def require_border(
+    site: Site, x: Image, y: Image, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int]
+) -> None:
+    """NotNative unless the operand has the border that the phases read."""
+    for k, s, p, i, o in zip(kernel, stride, pad, (x.height, x.width), (y.height, y.width), strict=True):
         before, after = deconv_halo(k, s, p, i, o)
         if before > x.before or after > x.after:
             raise NotNative(f"{site.step.operands[0]} has no border of {before} and {after} pixels")
@@ -152,21 +167,34 @@ def pack_phase(
 
 
 def join_phases(parts: list[WrittenStep], doc: str) -> WrittenStep:
-    """One step whose first tasks are those of the first phase, and so on."""
-    first = parts[0]
-    texts, calls, done = list[str](), list[str](), 0
-    for i, part in enumerate(parts):
-        texts.append(part.body.replace(NAME, f"{NAME}_{i}"))
-        apart = [b.at - a.at for a, b in zip(first.operands, part.operands, strict=True)]
-        places = ", ".join(f"in[{k}] + {at}L" for k, at in enumerate(apart))
-        call = f"{NAME}_{i}((const float *[]){{{places}}}, out + {part.out - first.out}L, task - {done});"
-        done += part.tasks
-        calls.append(f"if (task < {done}) {call}" if i < len(parts) - 1 else call)
-    body = [
-        f"static void {NAME}(const float *const *in, float *out, int task)",
-        "{",
-        *indent([("else " if i else "") + call for i, call in enumerate(calls)]),
-        "}",
-    ]
+    """One step of all phases. Those whose code is the same are a table of the places where they begin."""
+    first, alike = parts[0], dict[str, list[WrittenStep]]()
+    for part in parts:
+        alike.setdefault(part.body, []).append(part)
+    texts, lines, width = list[str](), list[str](), len(first.operands) + 1
+    for i, (body, members) in enumerate(alike.items()):
+        texts.append(body.replace(NAME, f"{NAME}_{i}"))
+        rows = (", ".join(f"{at}" for at in distances(first, part)) for part in members)
+        table = wrap(", ".join(f"{{{row}}}" for row in rows), 100)
+        lines += [f"static const long at_{i}[][{width}] = {{", *indent(table), "};"]
+        tasks = members[0].tasks
+        places = ", ".join(f"in[{k}] + p[{k}]" for k in range(width - 1))
+        body_lines = [
+            f"const long *p = at_{i}[task / {tasks}];",
+            f"{NAME}_{i}((const float *[]){{{places}}}, out + p[{width - 1}], task % {tasks});",
+        ]
+        if i == len(alike) - 1:
+            lines += body_lines
+        else:
+            count = tasks * len(members)
+            lines += [f"if (task < {count}) {{", *indent(body_lines), "    return;", "}", f"task -= {count};"]
+    head = f"static void {NAME}(const float *const *in, float *out, int task)"
     helpers = tuple(dict.fromkeys(h for part in parts for h in part.helpers))
-    return replace(first, doc=doc, body="".join(texts) + "\n".join(body) + "\n", tasks=done, helpers=helpers)
+    text = "".join(texts) + "\n".join([head, "{", *indent(lines), "}"]) + "\n"
+    return replace(first, doc=doc, body=text, tasks=sum(part.tasks for part in parts), helpers=helpers)
+
+
+def distances(first: WrittenStep, part: WrittenStep) -> Iterator[int]:
+    """How many floats further a phase's operands and result begin."""
+    yield from (b.at - a.at for a, b in zip(first.operands, part.operands, strict=True))
+    yield part.out - first.out

@@ -24,6 +24,7 @@ TEMPLATES = {  # in this order, and the kinds of steps that need it, or "" for a
     "winograd.h": {"winograd"},
     "rows.h": {"softmax", "normalize", "standardize"},
     "pool.h": {"pool"},
+    "deconv.h": {"deconv"},
     "resample.h": {"resample"},
     "net.h": {""},
     "detection.h": {"detection"},
