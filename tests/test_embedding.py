@@ -27,15 +27,17 @@ from cortado.runtime.output import OutputError
 
 from .c_programs import NASTY, build, compile_text, require_sanitizer, run, run_example, tool
 from .shared import ROOT
-from .test_native import CASES, WINOGRAD
+from .test_native import CASES, MOVEMENTS, RESIZED, SPREAD, STATISTICS, WINOGRAD
 
 DIGITS = ROOT / "examples" / "digits"
 FILES = (DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel")
 SANITIZERS = ("address,undefined", "thread")
 FORM_WINDOWS = {"F2": 3, "F4": 3, "F25": 5}
-KERNELS = CASES | {
-    form: WINOGRAD.replace("K", str(window)).replace("P", str(window // 2)) for form, window in FORM_WINDOWS.items()
-}
+KERNELS = (
+    CASES
+    | {form: WINOGRAD.replace("K", str(size)).replace("P", str(size // 2)) for form, size in FORM_WINDOWS.items()}
+    | {"movements": MOVEMENTS, "spread": SPREAD, "statistics": STATISTICS, "resized": RESIZED}
+)
 TOLERANCE = 1e-5  # of the largest result: sums of up to a thousand products, in another order
 pytestmark = pytest.mark.usefixtures("c_compiler")
 
@@ -188,17 +190,18 @@ def test_every_kernel_under_sanitizers_and_on_arm(name: str, tmp_path: Path, mon
     made = compile_text(KERNELS[name])
     found = [s.payload.get("algorithm", "") for s in made.artifact.plan.steps if s.kind == "native.conv"]
     assert name not in FORM_WINDOWS or found == [name, name]
-    x = np.random.default_rng(0).standard_normal(made.graph.inputs[0].type.shape, np.float32)
-    due = [y.numpy() for y in evaluate(made.file.graph, torch.from_numpy(x))]
+    random = np.random.default_rng(0)
+    given = [random.standard_normal(v.type.shape, np.float32) for v in made.graph.inputs]
+    due = [y.numpy() for y in evaluate(made.file.graph, *map(torch.from_numpy, given))]
     shapes = [y.shape for y in due]
     for processor in ("", "x86-64"):  # vectors of this machine, and of 4 floats
         folder = write_c(tmp_path / f"c{processor}", made, processor)
         options = "-g -fsanitize=address,undefined -fno-sanitize-recover=all"
         build(folder, tool("make"), "-s", f"CFLAGS={options}", f"LDFLAGS={options}")
-        check_outputs(run_example(folder, [x], shapes), due)
+        check_outputs(run_example(folder, given, shapes), due)
     folder = write_c(tmp_path / "arm", made, "armv8-a")
     build(folder, tool("make"), "-s", f"CC={tool('aarch64-linux-gnu-gcc')}", "CFLAGS=-O1", "LDFLAGS=-static")
-    check_outputs(run_example(folder, [x], shapes, tool("qemu-aarch64")), due)
+    check_outputs(run_example(folder, given, shapes, tool("qemu-aarch64")), due)
 
 
 def test_a_processor_without_the_instructions_is_told(nasty: Compilation, tmp_path: Path) -> None:

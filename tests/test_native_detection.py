@@ -21,7 +21,7 @@ from cortado.runtime.artifact import ArtifactError, Plan, Slot
 from cortado.runtime.native import NativeProgram
 from cortado.runtime.trace import trace
 
-from .c_programs import build, compile_text, require_sanitizer, run, tool
+from .c_programs import build, compile_text, require_sanitizer, run, run_example, tool
 from .test_embedding import write_c
 
 pytestmark = pytest.mark.usefixtures("c_compiler")
@@ -153,6 +153,18 @@ def test_the_program_in_c_writes_the_rows_that_there_are(one: Compilation, tmp_p
     assert 1 < due.shape[2] < 18
     found = np.fromfile(tmp_path / "out", np.float32).reshape(due.shape)
     np.testing.assert_allclose(found, due, rtol=0, atol=1e-6)
+
+
+@pytest.mark.long
+def test_an_arm_processor_finds_the_same_rows(one: Compilation, tmp_path: Path) -> None:
+    cc, emulator = tool("aarch64-linux-gnu-gcc"), tool("qemu-aarch64")
+    folder = write_c(tmp_path / "c", one, "armv8-a")
+    build(folder, tool("make"), "-s", f"CC={cc}", "CFLAGS=-O1", "LDFLAGS=-static")
+    for seed in range(4):
+        inputs = draw(seed)
+        due = one.load()(inputs)["y0"]
+        (found,) = run_example(folder, list(inputs.values()), [due.shape], emulator)
+        np.testing.assert_allclose(found, due, rtol=2e-6, atol=1e-6)
 
 
 def change_plans(plan: Plan) -> Iterator[tuple[str, Plan]]:
