@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from cortado.frontends.files import prototxt
 from cortado.frontends.files.fork_schema import ForkSchema, read_fork_schema
 from cortado.frontends.files.proto_language import parse_proto
 from cortado.frontends.files.schema import CAFFE, file_descriptor, message_class
+
+from .shared import ROOT
 
 # Numbers collide with Caffe's: a convolution's settings are where Caffe has those of InnerProduct, and the other way.
 FORK = """// a fork's, as people write them
@@ -360,3 +363,44 @@ def test_the_schema_of_cortado_itself_changes_nothing() -> None:
         for name, kind in CAFFE.field_types(type).items():
             found = same.field_types(type)[name]
             assert (found.default, found.type, found.conflict) == (kind.default, kind.type, ""), (type, name)
+
+
+ASKED = [  # a field of which Caffe's C++ asks whether it is set, a default that a fork gives it, and a layer
+    ("ArgMaxParameter", "axis", "1", 'type: "ArgMax" bottom: "x"'),
+    ("ConcatParameter", "concat_dim", "2", 'type: "Concat" bottom: "x" bottom: "x"'),
+    ("SliceParameter", "slice_dim", "2", 'type: "Slice" bottom: "x" top: "second"'),
+    ("BatchNormParameter", "use_global_stats", "false", 'type: "BatchNorm" bottom: "x"'),
+    ("LossParameter", "ignore_label", "0", 'type: "SoftmaxWithLoss" bottom: "s" bottom: "label"'),
+    ("LossParameter", "normalize", "false", 'type: "SoftmaxWithLoss" bottom: "s" bottom: "label"'),
+    ("AccuracyParameter", "ignore_label", "0", 'type: "Accuracy" bottom: "s" bottom: "label"'),
+    ("PriorBoxParameter", "img_size", "300", 'type: "PriorBox" bottom: "x" bottom: "x" PRIOR'),
+    ("PriorBoxParameter", "step_h", "3", 'type: "PriorBox" bottom: "x" bottom: "x" PRIOR'),
+    ("InterpParameter", "zoom_factor", "3", 'type: "Interp" bottom: "x" interp_param { height: 3 width: 5 }'),
+    ("InterpParameter", "zoom_factor", "3", 'type: "Interp" bottom: "x" interp_param { shrink_factor: 2 }'),
+    ("InterpParameter", "height", "9", 'type: "Interp" bottom: "x" interp_param { zoom_factor: 2 }'),
+    ("PoolingParameter", "stride_h", "3", 'type: "Pooling" bottom: "x" pooling_param { kernel_size: 2 stride: 2 }'),
+    ("PoolingParameter", "kernel_h", "3", 'type: "Pooling" bottom: "x" pooling_param { global_pooling: true }'),
+    ("ConvolutionParameter", "pad_h", "1", 'type: "Convolution" bottom: "x" CONV'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "field", "default", "layer"), ASKED)
+def test_a_default_is_not_what_the_file_sets(
+    message: str, field: str, default: str, layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Caffe asks has_x(), a default of the fork's caffe.proto does not answer yes: the net is Caffe's."""
+    monkeypatch.chdir(tmp_path)
+    ours = (ROOT / "frontends" / "files" / "caffe.proto").read_text()
+    block = re.search(rf"^message {message} {{.*?^}}", ours, re.DOTALL | re.MULTILINE)
+    assert block is not None
+    changed, count = re.subn(rf"(optional \w+ {field} = \d+)(?: \[[^]]*\])?;", rf"\1 [default = {default}];", block[0])
+    assert count == 1
+    Path("fork.proto").write_text(ours.replace(block[0], changed))
+    Path("n.prototxt").write_text(
+        f"""input: "x" input_shape {{ dim: 2 dim: 4 dim: 6 dim: 6 }} input: "s" input_shape {{ dim: 2 dim: 3 }}
+        input: "label" input_shape {{ dim: 2 }} layer {{ name: "y" top: "y" {layer} }}""".replace(
+            "PRIOR", "prior_box_param { min_size: 2 }"
+        ).replace("CONV", "convolution_param { num_output: 2 kernel_size: 3 }")
+    )
+    words = ("show", "n.prototxt", "--output", "y")
+    assert run(*words, "--proto", "fork.proto").stdout == run(*words).stdout

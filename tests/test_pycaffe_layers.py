@@ -122,7 +122,7 @@ def test_the_layer_of_an_imported_module_runs(module: Path, monkeypatch: pytest.
     assert net.forward(data=np.array([[1], [5]]))["sum"].tolist() == [1 + 18 + 10]
     del net, out
     gc.collect()  # a refused compilation, with bounds for the sizes, leaves a cycle of an error and its frames
-    assert set(REGISTERED_LAYERS) == known
+    assert set(REGISTERED_LAYERS) <= known  # those of earlier tests may have gone, too
 
 
 def test_a_module_is_imported_only_if_it_is_trusted(module: Path) -> None:

@@ -213,14 +213,14 @@ class Layer:
         high, wide = f"{short}_h", f"{short}_w"
         given: Any = p[field] if field in p else ()
         given = given if isinstance(given, tuple) else (given,)
-        if high in p or wide in p:
+        if p.is_set(high) or p.is_set(wide):
             if p.is_set(field):
                 raise self.fault(f"{field} and {high}/{wide} are both given", high, "Keep one of the two forms.")
             if axes != 2:
                 raise self.fault(f"{high} and {wide} are for images of two axes, and this one has {axes}", high)
-            if not alone and not (high in p and wide in p):
-                raise self.fault(f"{high} and {wide} go together", high if high in p else wide, "Give both.")
-            return tuple(p[f] if f in p else default or 0 for f in (high, wide))
+            if not alone and not (p.is_set(high) and p.is_set(wide)):
+                raise self.fault(f"{high} and {wide} go together", high if p.is_set(high) else wide, "Give both.")
+            return tuple(p[f] if p.is_set(f) else default or 0 for f in (high, wide))
         if not given:
             if default is None:
                 raise self.fault(f"it has no {field}", advice=f"Add {field}: and a number.")

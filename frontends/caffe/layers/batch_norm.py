@@ -29,7 +29,7 @@ def batch_norm(l: Layer, x: Value) -> Value:
     if "filler" in p:
         raise l.fault("filler is of Intel's fork, whose BatchNorm has other blobs", "filler")
     scaled = p["scale_bias"] or any(f in p for f in NV_FIELDS[1:])
-    batch = "use_global_stats" in p and not p["use_global_stats"] and not scaled
+    batch = p.is_set("use_global_stats") and not p["use_global_stats"] and not scaled
     if batch:
         if not p["add_eps_before_sqrt"]:
             sentence = (

@@ -87,9 +87,9 @@ def slice_(l: Layer, x: Value) -> Value | tuple[Value, ...]:
 
 def legacy_axis(l: Layer, x: Value, legacy: str) -> int:
     """The axis, from `axis` or its older name `legacy`. CompileError if both are set."""
-    if legacy in l.param and "axis" in l.param:
+    if l.param.is_set(legacy) and l.param.is_set("axis"):
         raise l.fault(f"axis and {legacy} are both given", legacy, "Keep axis.")
-    field = legacy if legacy in l.param else "axis"
+    field = legacy if l.param.is_set(legacy) else "axis"
     return l.axis(l.param[field], x, field)
 
 

@@ -38,12 +38,12 @@ def prior_box(l: Layer, features: Value, image: Value) -> Value:
 def read_pair(l: Layer, both: str, stem: str) -> tuple[float, ...]:
     """A setting for height and width: one number for both, or _h and _w; () if neither is set."""
     p, high, wide = l.param, f"{stem}_h", f"{stem}_w"
-    if high not in p and wide not in p:
-        return (p[both],) * 2 if both in p else ()
+    if not p.is_set(high) and not p.is_set(wide):
+        return (p[both],) * 2 if p.is_set(both) else ()
     if p.is_set(both):
         raise l.fault(f"{both} and {high}/{wide} are both given", high, "Keep one of the two forms.")
-    if high not in p or wide not in p:
-        raise l.fault(f"{high} and {wide} go together", high if high in p else wide)
+    if not (p.is_set(high) and p.is_set(wide)):
+        raise l.fault(f"{high} and {wide} go together", high if p.is_set(high) else wide)
     return p[high], p[wide]
 
 
@@ -56,7 +56,7 @@ def detection_output(l: Layer, *bottoms: Value) -> Value:
     """
     p = l.param
     nms: Message = p["nms_param"]
-    if "num_classes" not in p:
+    if not p.is_set("num_classes"):
         raise l.fault("it has no num_classes", advice="Add num_classes: and how many there are, with the background.")
     if nms["soft_nms"]:
         raise l.fault("soft_nms is a fork's own, and not among those that cortado computes", "nms_param")
@@ -71,10 +71,10 @@ def detection_output(l: Layer, *bottoms: Value) -> Value:
         code=l.choice("code_type", {name: name.lower() for name in ("CORNER", "CENTER_SIZE", "CORNER_SIZE")}),
         variance_in_target=p["variance_encoded_in_target"],
         nms_threshold=shortest_decimal(nms["nms_threshold"]),
-        top_k=nms["top_k"] if "top_k" in nms.written else -1,
+        top_k=nms["top_k"] if nms.is_set("top_k") else -1,
         eta=shortest_decimal(nms["eta"]),
         keep_top_k=p["keep_top_k"],
-        confidence=l.number("confidence_threshold") if "confidence_threshold" in p else LOWEST_F32,
+        confidence=l.number("confidence_threshold") if p.is_set("confidence_threshold") else LOWEST_F32,
         objectness=l.number("objectness_score"),
     )
     return l.emit(op, *bottoms)

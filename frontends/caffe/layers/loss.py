@@ -36,16 +36,16 @@ class Normalization:
     scale: float
 
 
-def normalization(l: Layer, default: str) -> Normalization:
-    """`normalization`, else the older `normalize`, else the layer's default (softmax_loss_layer.cpp)."""
+def normalization(l: Layer, default: str = "") -> Normalization:
+    """`normalization`, else the older `normalize`, else `default` or, without, the field's (softmax_loss_layer.cpp)."""
     p = l.message["loss_param"]
     for field in ("weight_by_label_freqs", "class_weighting", "label_smoothing"):
         if p[field]:
             raise p.fault(f"{l.label}: {field} is not supported", field, "Take it out.")
     name = default
-    if "normalize" in p:
+    if p.is_set("normalize"):
         name = "VALID" if p["normalize"] else "BATCH_SIZE"
-    if "normalization" in p:
+    if p.is_set("normalization") or not name:
         name = p.choice("normalization", {value: value for value in DIVISORS}, l.label)
     fixed = shortest_decimal(p["pre_fixed_normalizer"])  # Intel's fork
     return Normalization(DIVISORS[name], ignored_label(p), 1 / max(1.0, fixed) if name == "PRE_FIXED" else 1.0)
@@ -54,7 +54,7 @@ def normalization(l: Layer, default: str) -> Normalization:
 def ignored_label(settings: Message) -> int | None:
     """The label to ignore; None if there is none."""
     label: int = settings["ignore_label"]
-    return label if "ignore_label" in settings else None
+    return label if settings.is_set("ignore_label") else None
 
 
 def reduce_losses(l: Layer, losses: Value, label: Value, rule: Normalization, axis: int = 1) -> Value:
@@ -83,7 +83,7 @@ def reshape_like(l: Layer, x: Value, y: Value) -> Value:
 def softmax_with_loss(l: Layer, x: Value, label: Value) -> Tops:
     """-log(softmax) at the label; the second top is the softmax (softmax_loss_layer.cpp)."""
     check_same_batch(l, x, label)
-    axis, rule = l.axis(l.param["axis"], x), normalization(l, "VALID")
+    axis, rule = l.axis(l.param["axis"], x), normalization(l)
     p = l.emit(Softmax(axis=axis), x)
     losses = l.emit(CrossEntropy(axis=axis, ignore=rule.ignore, floor=SOFTMAX_FLOOR), p, label)
     return (reduce_losses(l, losses, label, rule, axis), p)[: len(l.tops)]
@@ -100,7 +100,7 @@ def infogain_loss(l: Layer, x: Value, label: Value, given: Value | None = None) 
     if "normalize" in settings:
         advice = "Set normalization: VALID for true, BATCH_SIZE for false."
         raise settings.fault(f"{l.label}: normalize is not for this layer", "normalize", advice)
-    axis, rule = l.axis(l.param["axis"], x), normalization(l, "VALID")
+    axis, rule = l.axis(l.param["axis"], x), normalization(l)
     source = l.param["source"]  # ignored if there is a third bottom, as in Caffe
     matrix = infogain_matrix(l, source, l.size(x, axis)) if given is None else given
     p = l.emit(Softmax(axis=axis), x)

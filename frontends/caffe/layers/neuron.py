@@ -154,7 +154,7 @@ def hard_swish(l: Layer, x: Value) -> Value:
 def clip(l: Layer, x: Value) -> Value:
     """min(max(x, min), max) (clip_layer.cpp)."""
     for field in ("min", "max"):
-        if field not in l.param:
+        if not l.param.is_set(field):
             raise l.fault(f"it has no {field}", advice="Give clip_param { min: ... max: ... }: Caffe asks for both.")
     return l.emit(Clip(low=l.number("min"), high=l.number("max")), x)
 

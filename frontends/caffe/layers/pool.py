@@ -42,7 +42,7 @@ def pooling_window(l: Layer) -> PoolingWindow:
     stride = l.window("stride", 2, 1)
     if not p["global_pooling"]:
         kernel = l.window("kernel_size", 2)
-    elif given := [f for f in ("kernel_size", "kernel_h", "kernel_w") if f in p]:
+    elif given := [f for f in ("kernel_size", "kernel_h", "kernel_w") if p.is_set(f)]:
         advice = f"Take {given[0]} out, or global_pooling: Caffe refuses both together."
         raise l.fault("global_pooling has no kernel size", "global_pooling", advice)
     elif set(stride) != {1}:

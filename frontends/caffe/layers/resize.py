@@ -27,21 +27,22 @@ def interp(l: Layer, x: Value, like: Value | None = None) -> Value:
     for field in ("pad_beg", "pad_end"):
         if p[field] > 0:
             raise l.fault(f"{field} is 0, or less to cut: Caffe's Interp pads nothing, either", field)
-    trim, shrink, zoom = (-p["pad_beg"], -p["pad_end"]), "shrink_factor" in p, "zoom_factor" in p
-    sized = "height" in p and "width" in p
-    if "full_zoom_factor" in p:
-        if shrink or zoom or "height" in p or "width" in p or any(trim):
+    trim, shrink, zoom = (-p["pad_beg"], -p["pad_end"]), p.is_set("shrink_factor"), p.is_set("zoom_factor")
+    given = [size for size in ("height", "width") if p.is_set(size)]
+    if p.is_set("full_zoom_factor"):
+        if shrink or zoom or given or any(trim):
             advice = "Keep full_zoom_factor, or take it out."
             raise l.fault("full_zoom_factor and other fields both set the size", "full_zoom_factor", advice)
         return l.emit(Interp(times=p["full_zoom_factor"]), x)
-    if sized and shrink == zoom:
+    if len(given) == 2 and shrink == zoom:
         return l.emit(Interp(sizes=(p["height"], p["width"]), trim=trim), x)
     if not shrink and not zoom:
         raise l.fault("no field sets the size of the result", None, "Give height and width, or zoom_factor.")
-    if given := [size for size in ("height", "width") if size in p]:
+    if given:
         field = "shrink_factor" if shrink else "zoom_factor"
         l.importer.warn(f"{l.label} has a {field}, so Caffe ignores its {' and '.join(given)}")
-    return l.emit(Interp(shrink=p["shrink_factor"], zoom=p["zoom_factor"], trim=trim), x)
+    factors = p["shrink_factor"] if shrink else 1, p["zoom_factor"] if zoom else 1
+    return l.emit(Interp(shrink=factors[0], zoom=factors[1], trim=trim), x)
 
 
 def interp_like(l: Layer, x: Value, like: Value | None) -> Value:
@@ -49,7 +50,7 @@ def interp_like(l: Layer, x: Value, like: Value | None) -> Value:
     if like is None or not l.param["use_blob_size"]:
         raise l.fault("use_blob_size: true goes with a second bottom, which has the size", "use_blob_size")
     check_image(l, like)
-    if others := [field for field in l.param.written if field != "use_blob_size"]:
+    if others := [f for f in l.param.written if f != "use_blob_size" and l.param.is_set(f)]:
         raise l.fault(f"use_blob_size and {others[0]} both set the size", others[0], f"Take {others[0]} out.")
     return l.emit(Resize(), x, like)
 
@@ -79,15 +80,15 @@ def unpool(l: Layer) -> Unpool:
     p = l.param
     sizes, scales = ("upsample_h", "upsample_w"), ("scale_h", "scale_w")
     for pair in (sizes, scales):
-        given = [field for field in pair if field in p]
+        given = [field for field in pair if p.is_set(field)]
         if len(given) == 1:
             raise l.fault(f"{' and '.join(pair)} go together", given[0])
     cut = tuple(int(p[f]) for f in ("pad_out_h", "pad_out_w"))
     scale = p["scale"] if "scale" in p else 2
-    if "upsample_h" in p:  # Caffe then ignores the other settings
+    if p.is_set("upsample_h"):  # Caffe then ignores the other settings
         check_at_least_two(l, *sizes)
         return Unpool(sizes=(p["upsample_h"], p["upsample_w"]))
-    if "scale_h" in p:
+    if p.is_set("scale_h"):
         if p.is_set("scale"):
             raise l.fault("scale and scale_h, scale_w are both given", "scale", "Keep one of the two forms.")
         check_at_least_two(l, *scales)

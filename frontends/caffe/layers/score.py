@@ -26,7 +26,7 @@ def argmax(l: Layer, x: Value) -> Value:
     up to the rank of x.
     """
     p, numbers = l.param, l.param["out_max_val"]
-    if "axis" in p:
+    if p.is_set("axis"):
         axis = l.axis(p["axis"], x)
         return l.emit_all(Argmax(axis=axis, top=top_k(l, l.size(x, axis)), numbers=numbers), x)[-1]
     if not x.type.rank:
