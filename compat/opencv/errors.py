@@ -15,7 +15,7 @@ try:
 except ImportError:
     Base = Exception
 
-OBJECT_NOT_FOUND, NOT_IMPLEMENTED, BAD_SIZE, UNSPECIFIED = -204, -213, -201, -2  # cv::Error::Code
+OBJECT_NOT_FOUND, NOT_IMPLEMENTED, BAD_SIZE, BAD_ARGUMENT, UNSPECIFIED = -204, -213, -201, -5, -2  # cv::Error::Code
 
 
 class error(Base):  # type: ignore[misc]

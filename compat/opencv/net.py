@@ -22,7 +22,7 @@ from .constants import (
     choose_target,
     warn_if_foreign,
 )
-from .errors import NOT_IMPLEMENTED, OBJECT_NOT_FOUND, as_opencv, error
+from .errors import BAD_ARGUMENT, NOT_IMPLEMENTED, OBJECT_NOT_FOUND, as_opencv, error
 from .results import opencv_result
 from .structure import Names, NetStructure
 
@@ -103,7 +103,7 @@ class Net(NetStructure):
         with as_opencv():
             if is_names(wanted):
                 return tuple(self.compute([self.layer_named(name).keys[0] for name in wanted]))
-            layer = self.layer_named(str(wanted or self.last_name()))
+            layer = self.layer_named(text_of(wanted) or self.last_name())
             if outputBlobs is not None:
                 return tuple(self.compute(layer.keys))
             return self.compute(layer.keys[:1])[0]
@@ -213,6 +213,13 @@ class Net(NetStructure):
 
     def __repr__(self) -> str:
         return f"< cortado.compat.opencv.Net of {len(self.layers)} layers >"
+
+
+def text_of(name: Any) -> str:
+    """A name as text; "" for None. `error` for anything else."""
+    if not isinstance(name, str | bytes | None):
+        raise error(f"the name of a layer is a text, not {name!r}", BAD_ARGUMENT)
+    return name.decode() if isinstance(name, bytes) else name or ""
 
 
 def is_names(given: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ...runtime.output import write_file
 from ..live_net import LiveNet
 from . import measures
 from .custom import CLASSES, substitute
-from .errors import OBJECT_NOT_FOUND, as_opencv, error
+from .errors import BAD_ARGUMENT, OBJECT_NOT_FOUND, as_opencv, error
 from .layer import Layer
 from .named_layer import NamedLayer, name_layers
 
@@ -52,6 +53,8 @@ class NetStructure:
 
     def getLayer(self, layerId: Any) -> Layer:
         """A layer by its id or its name."""
+        if not isinstance(layerId, str | Integral):
+            raise error(f"a layer is given by its id or its name, not by {layerId!r}", BAD_ARGUMENT)
         id = self.getLayerId(layerId) if isinstance(layerId, str) else int(layerId)
         if not 0 <= id <= len(self.layers):
             raise error(f"the net has no layer {layerId!r}; it has {len(self.layers)}", OBJECT_NOT_FOUND)
