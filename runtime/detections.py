@@ -33,8 +33,8 @@ SSD = Rows(7, 2, 3, label=1, parts=True)  # image, label, score, box
 
 
 def rows_of(step: Step) -> Rows | None:
-    """How to read the rows that a step makes (detection_table.py); None if it makes no detections."""
-    match step.kind:
+    """How to read the rows that a step makes (detection_table.py), whoever runs it; None if it makes no detections."""
+    match step.kind.rpartition(".")[2]:
         case "detection_output":
             return replace(SSD, classes=step.payload["classes"])
         case "yolo_detections":

@@ -18,6 +18,7 @@ from cortado.exporters.so import export_library
 from cortado.exporting import write_export
 from cortado.runtime import open_library
 from cortado.runtime.artifact import ArtifactError, Plan, Slot
+from cortado.runtime.detections import SSD, rows_by_output
 from cortado.runtime.native import NativeProgram
 from cortado.runtime.trace import trace
 
@@ -197,3 +198,9 @@ def test_plans_that_would_leave_their_memory_are_refused(one: Compilation) -> No
     for words, plan in change_plans(one.artifact.plan):
         with pytest.raises(ArtifactError, match=words):
             replace(one.artifact, plans=(plan,)).check()
+
+
+def test_the_rows_are_shown_as_detections(one: Compilation) -> None:
+    """As on every target: labels, scores and boxes in pixels, not seven numbers."""
+    plan = one.artifact.plan
+    assert rows_by_output(plan) == {"y0": replace(SSD, classes=CLASSES)}

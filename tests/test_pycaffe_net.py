@@ -103,6 +103,10 @@ def test_shapes_follow_a_reshape(make: Made) -> None:
         blob.data = np.zeros(3)
     with pytest.raises(caffe.CaffeError, match="negative"):
         blob.reshape(-1, 3)
+    with pytest.raises(caffe.CaffeError, match="has 8000000000000 elements, and Caffe's limit is 2147483647"):
+        net.blobs["data"].reshape(20000, 20000, 20000, 1)
+    with pytest.raises(ValueError, match=r"a phase is caffe.TRAIN \(0\) or caffe.TEST \(1\), not 5"):
+        caffe.Net(__file__, 5)
     net.blobs["data"].reshape(1, 5, 4, 4)
     with pytest.raises(caffe.CaffeError, match="conv"):
         net.forward()

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ...compiler.limits import size_fault
+from ...compiler.types import TensorType
 from .errors import CaffeError
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -117,6 +119,8 @@ class CaffeBlob:
         sizes = tuple(operator.index(size) for size in shape)
         if any(size < 0 for size in sizes):
             raise CaffeError(f"a blob cannot be reshaped to {list(sizes)}: a size is negative")
+        if fault := size_fault(TensorType("f32", sizes)):
+            raise CaffeError(f"a blob reshaped to {list(sizes)} {fault}")
         self._take_shape(sizes)
 
     def _view(self) -> Array:

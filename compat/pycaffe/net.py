@@ -31,6 +31,13 @@ RANGE_ADVICE = (
 )
 
 
+def phase_named(number: Any) -> str:
+    """The phase of a number. ValueError for one that Caffe has not."""
+    if number not in (0, 1):
+        raise ValueError(f"a phase is caffe.TRAIN (0) or caffe.TEST (1), not {number!r}")
+    return PHASES[number]
+
+
 class CaffeNet(NetParts):
     """`caffe.Net(prototxt, phase, weights=caffemodel)`, or `caffe.Net(prototxt, caffemodel, phase)`.
 
@@ -72,7 +79,7 @@ class CaffeNet(NetParts):
             self._live = LiveNet.read(
                 network_file,
                 weights,
-                phase=PHASES[phase],
+                phase=phase_named(phase),
                 level=level,
                 stages=stages or (),
                 target=MODE.target,

@@ -91,7 +91,7 @@ class Message:
         return bool(self.values.get(str(name)))
 
     def is_set(self, name: str) -> bool:
-        """True if the file itself sets the field, as has_x() of C++ tells; one with a fork's default is `in` it, too."""
+        """True if the file itself sets the field, C++'s has_x(); one with a fork's default is `in` the message, too."""
         return name in self and bool(self.places.get(name))
 
     def choice(self, name: str, meanings: Mapping[str, Meaning], label: str) -> Meaning:
