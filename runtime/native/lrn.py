@@ -75,4 +75,4 @@ def write_lrn_within(site: Site) -> WrittenStep:
 }}
 """
     doc = f"lrn over {size}x{size} pixels: {x.step_shape()}"
-    return WrittenStep("pool", doc, text, -(-rows // per), (site.place(site.step.operands[0], x.at),), y.at)
+    return WrittenStep("lrn_within", doc, text, -(-rows // per), (site.place(site.step.operands[0], x.at),), y.at)

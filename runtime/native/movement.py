@@ -34,6 +34,11 @@ class Loop:
     read: int
     write: int
 
+    @property
+    def is_run(self) -> bool:
+        """True if it walks through contiguous numbers of both."""
+        return self.read == self.write == 1
+
 
 @dataclass(frozen=True, slots=True)
 class Copy:
@@ -189,21 +194,31 @@ def locate(
 
 
 def merge_loops(loops: Sequence[Loop]) -> tuple[Loop, ...]:
-    """The loops in the order of the result's memory; two that walk on together are one."""
+    """The loops in the order of the result's memory; those that walk on together through contiguous numbers are one.
+
+    So are others while there are more than three: the compiler makes vectors of the inner two.
+    """
     made = list[Loop]()
-    for loop in sorted(loops, key=lambda loop: (-abs(loop.write), -abs(loop.read))):
-        outer = made[-1] if made else None
-        if outer and (outer.read, outer.write) == (loop.read * loop.count, loop.write * loop.count):
-            made[-1] = Loop(outer.count * loop.count, loop.read, loop.write)
+    for loop in sorted(loops, key=lambda loop: (abs(loop.write), abs(loop.read))):
+        inner = made[-1] if made else None
+        if inner and (inner.read * inner.count, inner.write * inner.count) == (loop.read, loop.write) and inner.is_run:
+            made[-1] = Loop(inner.count * loop.count, inner.read, inner.write)
         else:
             made.append(loop)
+    made.reverse()
+    for k in reversed(range(1, len(made))):
+        outer, inner = made[k - 1], made[k]
+        if len(made) > 3 and (inner.read * inner.count, inner.write * inner.count) == (outer.read, outer.write):
+            made[k - 1 : k + 1] = [Loop(outer.count * inner.count, inner.read, inner.write)]
     return tuple(made)
 
 
 def write_loops(site: Site, copy: Copy) -> tuple[list[str], int]:
     """The lines that copy a box, and the number of tasks: each has some turns of the outermost one or two loops."""
     loops = copy.loops or (Loop(1, 0, 0),)
-    outer, inner = loops[: max(min(2, len(loops) - 1), 1)], loops[max(min(2, len(loops) - 1), 1) :]
+    inner_count = 1 if copy.operand is not None and loops[-1].is_run else 2
+    outer_count = min(max(len(loops) - inner_count, 1), 2)
+    outer, inner = loops[:outer_count], loops[outer_count:]
     turns = prod(loop.count for loop in outer)
     per = split(site.machine, turns, copy.count / NUMBERS_A_MICROSECOND)
     names = ["i"] if len(outer) == 1 else [f"(i / {outer[1].count})", f"(i % {outer[1].count})"]
@@ -220,7 +235,7 @@ def write_loops(site: Site, copy: Copy) -> tuple[list[str], int]:
 
 def write_inner(copy: Copy, loops: Sequence[Loop]) -> list[str]:
     """The inner loops around the copy of a number, or of contiguous ones."""
-    is_run = copy.operand is not None and bool(loops) and (loops[-1].read, loops[-1].write) == (1, 1)
+    is_run = copy.operand is not None and bool(loops) and loops[-1].is_run
     around = loops[:-1] if is_run else loops
     names = [f"j{k}" for k in range(len(around))]
     lines = [
