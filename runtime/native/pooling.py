@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from .image import Image, pads_of
 from .site import NAME, NotNative, Site, WrittenStep
 from .split import microseconds, split
-from .written import indent
 
 SLOWER = 4  # times slower, per number read, than the products of a convolution
 
@@ -23,18 +22,10 @@ class PoolAxis:
     pad: int
     after: int
 
-    def lines(self, first: str, stop: str, i: str) -> list[str]:
-        """Where window `i` begins and ends, before it is cut."""
-        return [f"int {first} = {i} * {self.stride} - {self.pad}, {stop} = {first} + {self.kernel};"]
-
-    def cut(self, first: str, stop: str) -> list[str]:
-        """The window without what leaves the image."""
-        return [f"if ({first} < 0) {first} = 0;", f"if ({stop} > {self.size}) {stop} = {self.size};"]
-
-    def padded_length(self, first: str, stop: str) -> str:
-        """How long a window is inside the padded image: what Caffe divides an average by."""
-        end = self.size + self.after
-        return f"(({stop} < {end} ? {stop} : {end}) - {first})"
+    @property
+    def numbers(self) -> str:
+        """The arguments of span_of in templates/pool.h."""
+        return f"{self.kernel}, {self.stride}, {self.pad}, {self.size}, {self.after}"
 
 
 def write_pool(site: Site) -> WrittenStep:
@@ -48,35 +39,20 @@ def write_pool(site: Site) -> WrittenStep:
     rows = y.images * y.height
     per = split(site.machine, rows, SLOWER * microseconds(2.0 * y.pixels * y.channels * down.kernel * across.kernel))
     image, row = (f"i / {y.height}", f"i % {y.height}") if y.images > 1 else ("0", "i")
-    outer, inner = down.lines("top", "bottom", row), across.lines("left", "right", "j")
-    lengths = [axis.padded_length(*ends) for axis, ends in ((down, ("top", "bottom")), (across, ("left", "right")))]
-    padded = not largest and site.payload["include_pad"]
-    outer += [f"int high = {lengths[0]};"] * padded
-    inner += [f"vec size = splat((float)(high * {lengths[1]}));"] * padded
-    outer += [*down.cut("top", "bottom"), f"const float *xi = in[0] + {image} * {x.image}L + top * {x.row}L;"]
-    outer.append(f"float *yi = out + {image} * {y.image}L + {row} * {y.row}L;")
-    inner += across.cut("left", "right")
-    if not largest and not padded:
-        inner.append("vec size = splat((float)((bottom - top) * (right - left)));")
-    inner += [f"const float *xj = xi + left * {x.col}L;", f"float *yj = yi + j * {y.col}L;"]
-
-    def value(high: str, wide: str) -> str:
-        window = f"(xj + c, {x.row}, {x.col}, {high}, {wide})"
-        return f"window_max{window}" if largest else f"window_sum{window} / size"
-
-    inner += [f"if (bottom - top == {down.kernel} && right - left == {across.kernel})"]
-    inner += [
-        f"    {channel_loop(value(str(down.kernel), str(across.kernel)), y.channels, site.machine.vector)}",
-        "else",
-    ]
-    inner += [f"    {channel_loop(value('bottom - top', 'right - left'), y.channels, site.machine.vector)}"]
-    loop = f"for (int i = task * {per}; i < (task + 1) * {per} && i < {rows}; i++) {{"
-    lines = [loop, *indent(outer), f"    for (int j = 0; j < {y.width}; j++) {{", *indent(indent(inner)), "    }", "}"]
-    text = [f"static void {NAME}(const float *const *in, float *out, int task)", "{", *indent(lines), "}"]
+    source = "in[0]" + f" + {image} * {x.image}L" * (y.images > 1)
+    result = "out" + f" + {image} * {y.image}L" * (y.images > 1) + f" + {row} * {y.row}L"
+    settings = f"{int(largest)}, {int(not largest and site.payload['include_pad'])}, {y.channels}, {down.kernel}"
+    text = f"""static void {NAME}(const float *const *in, float *out, int task)
+{{
+    for (int i = task * {per}; i < (task + 1) * {per} && i < {rows}; i++)
+        pool_row({settings}, {across.numbers}, {y.width}, span_of({row}, {down.numbers}),
+                 {source}, {x.row}, {x.col}, {result}, {y.col});
+}}
+"""
     doc = f"{'max' if largest else 'avg'} pool {down.kernel}x{across.kernel} stride {down.stride}x{across.stride} "
     doc += f"pad {down.pad}x{across.pad}: {x.step_shape()} -> {y.step_shape()}"
     place = site.place(site.step.operands[0], x.at)
-    return WrittenStep("pool", doc, "\n".join(text) + "\n", -(-rows // per), (place,), y.at)
+    return WrittenStep("pool", doc, text, -(-rows // per), (place,), y.at)
 
 
 def pool_axes(site: Site, x: Image, y: Image) -> tuple[PoolAxis, PoolAxis]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from .image import Image
 from .machine import Machine
 from .site import NAME, Extra, Floats, Site, WrittenStep
 from .split import choose_tile, microseconds, split
-from .written import Epilogue, indent
+from .written import Epilogue, indent, loop_of
 
 PackMatrix = Callable[[Mapping[str, Floats]], tuple[Tensor, Floats | None]]
 PAGE_STRIDE = 1024  # floats: pixels that are a multiple of 4 KiB apart share cache sets
@@ -111,28 +112,8 @@ def write_product(site: Site, p: Product, pack: PackMatrix, extras: tuple[Extra,
 
     place = site.blocks.add(group_size * p.groups, pack_part)
     epilogue = Epilogue(site.payload["code"], extras)
-    last_pixels = p.result.width % t.pixels
-    rows, columns, numbers = p.window
-    constants = f"{rows}, {columns}, {numbers}, {p.steps[0]}, {p.steps[1]}, {p.stride[1]}"
-
-    def tile(pixels: int) -> str:
-        e = epilogue.at("j")
-        return (
-            f"tile({pixels}, N, {constants}, x + j * {p.stride[1]}L, w, {p.result.col}, y + j * {p.result.col}L, last, "
-            f"{e});"
-        )
-
-    row = [f"for (; j + {t.pixels} <= stop; j += {t.pixels}) {tile(t.pixels)}"]
-    if last_pixels:
-        row.append(f"if (j < stop) {tile(last_pixels)}")
-    head = f"INLINE void {NAME}_row(int N, int last, int j, int stop, const float *x, const float *w, float *y, "
-    text = [head + "const float *const *extra)", "{", *indent(["(void)extra;", *row]), "}", ""]
-    text += [
-        f"static void {NAME}(const float *const *in, float *out, int task)",
-        "{",
-        *indent(outer_loops(p, t, machine, epilogue)),
-        "}",
-    ]
+    text = [f"static void {NAME}(const float *const *in, float *out, int task)", "{"]
+    text += [*indent(outer_loops(p, t, machine, epilogue)), "}"]
     doc += f"{epilogue.doc}; tile of {t.pixels} pixels x {t.vectors * machine.vector} channels"
     operands = (site.place(site.step.operands[0], p.at, exact=True), place, *(e.place for e in extras))
     tasks = t.row_tasks * t.block_tasks * p.groups
@@ -152,41 +133,46 @@ def outer_loops(p: Product, t: Tiling, machine: Machine, epilogue: Epilogue) -> 
     channel = f"o * {numbers}" + (f" + group * {p.outputs}" if p.groups > 1 else "")
     source = f"in[0]{f' + group * {p.source.channels // p.groups}' if p.groups > 1 else ''}"
 
-    def call(vectors: int, last: int, span: str) -> str:
-        return f"{NAME}_row({vectors}, {last}, {span}, x, {w}, y, extra);"
+    rows, columns, numbers_of_window = p.window
+    constants = f"{rows}, {columns}, {numbers_of_window}, {p.steps[0]}, {p.steps[1]}, {p.stride[1]}"
+    rest_pixels = p.result.width % t.pixels
+    moves = f"extra, (const long[]){{{', '.join(str(e.col) for e in epilogue.extras)}}}" if epilogue.extras else "0, 0"
+
+    def call(vectors: int, last: int, x: str, y: str, span: str) -> list[str]:
+        return [
+            f"tile_row({t.pixels}, {rest_pixels}, {vectors}, {constants}, {x}, {w}, {p.result.col},",
+            f"         {y}, {last}, {span}, {len(epilogue.extras)}, {moves}, {epilogue.name});",
+        ]
+
+    def declare(row: str, image: str) -> list[str]:
+        return epilogue.pointers(channel, row, image, first=2) if epilogue.extras else []
 
     inner = list[str]()
     if p.flat:
-        step = t.per_rows * t.pixels
-        start, stop = (
-            f"part * {step}",
-            f"(part + 1) * {step} < {p.result.width} ? (part + 1) * {step} : {p.result.width}",
-        )
-        inner += [f"const float *x = {source};", f"float *y = out + {channel};"]
-        inner += epilogue.pointers(channel, "0", "0", first=2)
-        inner += choose_block(t, machine, call, f"{start}, {stop}")
+        step, width = t.per_rows * t.pixels, p.result.width
+        span = f"part * {step}, (part + 1) * {step} < {width} ? (part + 1) * {step} : {width}"
+        inner += declare("0", "0")
+        inner += choose_block(t, machine, partial(call, x=source, y=f"out + {channel}", span=span))
     else:
         h = p.result.height
         images = p.result.images > 1
         n, i = (f"i / {h}", f"i % {h}") if images else ("0", "i")
         x = f"{source} + {i} * {p.stride[0]}L" + (f" + {n} * {p.source.image}L" if images else "")
         y = f"out + {channel} + {i} * {p.result.row}L" + (f" + {n} * {p.result.image}L" if images else "")
-        body = [f"const float *x = {x};", f"float *y = {y};", *epilogue.pointers(channel, i, n, first=2)]
-        body += choose_block(t, machine, call, f"0, {p.result.width}")
-        inner.append(f"for (int i = part * {t.per_rows}; i < (part + 1) * {t.per_rows} && i < {t.rows}; i++) {{")
-        inner += [*indent(body), "}"]
-    lines += [f"for (int o = first; o < first + {t.per_blocks} && o < {t.blocks}; o++) {{", *indent(inner), "}"]
-    return lines
+        body = declare(i, n)
+        body += choose_block(t, machine, partial(call, x=x, y=y, span=f"0, {p.result.width}"))
+        inner = loop_of(f"int i = part * {t.per_rows}; i < (part + 1) * {t.per_rows} && i < {t.rows}; i++", body)
+    return lines + loop_of(f"int o = first; o < first + {t.per_blocks} && o < {t.blocks}; o++", inner)
 
 
-def choose_block(t: Tiling, machine: Machine, call: Callable[[int, int, str], str], span: str) -> list[str]:
+def choose_block(t: Tiling, machine: Machine, call: Callable[[int, int], list[str]]) -> list[str]:
     """The call for a full block of channels, and for the rest."""
-    whole, rest = call(t.vectors, machine.vector, span), call(t.rest, t.last, span)
     if not t.rest:
-        return [whole]
+        return call(t.vectors, machine.vector)
     if not t.full:
-        return [rest]
-    return [f"if (o < {t.full}) {whole}", f"else {rest}"]
+        return call(t.rest, t.last)
+    whole, rest = call(t.vectors, machine.vector), call(t.rest, t.last)
+    return [f"if (o < {t.full})", *indent(whole), "else", *indent(rest)]
 
 
 def pack_blocks(part: Floats, matrix: Tensor, bias: Floats | None, p: Product, t: Tiling, machine: Machine) -> None:

@@ -15,6 +15,12 @@ def indent(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" if line else line for line in lines]
 
 
+def loop_of(head: str, body: list[str]) -> list[str]:
+    """A for loop, with braces if its body is more than one statement."""
+    single = not any(line.startswith(("const ", "float ", "struct ")) for line in body)
+    return [f"for ({head}){'' if single else ' {'}", *indent(body), *([] if single else ["}"])]
+
+
 @dataclass(frozen=True)
 class Epilogue:
     """What follows a kernel's sum: code lines of value 0, the sum, and 1, 2, ..., the other operands."""

@@ -27,3 +27,19 @@ INLINE void tile(int M, int N, int KH, int KW, long C, long xrow, long xcol, lon
             store_lanes(y + m * ys + n * V, f(a[m][n], p), n == N - 1 ? last : V);
         }
 }
+
+/* A row of pixels from `j` to before `stop`: tiles of M pixels and, if they do not fill it, one of REST. */
+INLINE void tile_row(int M, int REST, int N, int KH, int KW, long C, long xrow, long xcol, long xs, const float *x,
+                     const float *w, long ys, float *y, int last, int j, int stop, int E, const float *const *e,
+                     const long *es, epilogue f)
+{
+    const float *p[EXTRAS];
+    for (; j + M <= stop; j += M) {
+        UNROLL for (int k = 0; k < E; k++) p[k] = e[k] + j * es[k];
+        tile(M, N, KH, KW, C, xrow, xcol, xs, x + j * xs, w, ys, y + j * ys, last, E, p, es, f);
+    }
+    if (REST && j < stop) {
+        UNROLL for (int k = 0; k < E; k++) p[k] = e[k] + j * es[k];
+        tile(REST, N, KH, KW, C, xrow, xcol, xs, x + j * xs, w, ys, y + j * ys, last, E, p, es, f);
+    }
+}
