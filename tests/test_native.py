@@ -428,6 +428,11 @@ def test_the_source_can_be_read() -> None:
     assert re.search(r"\{product_\d+, \d+, 2, \{\{ARENA, \d+\}, \{WEIGHTS, \d+\}\}, \d+, 1, \d+\}, /\* c \*/", text)
 
 
+def test_the_kernels_of_squeezenet_are_a_thousand_lines_at_most() -> None:
+    made = compile_text((ROOT / "benchmarks" / "nets" / "squeezenet_v1.1.net").read_text())
+    assert len(write_source(made.artifact.plan, replace(MACHINES["avx512"], threads=2)).text.splitlines()) <= 1000
+
+
 def test_equal_steps_share_a_function() -> None:
     lines = "".join(f"    a{i + 1} = conv(a{i}, w{i}, pad=1)\n" for i in range(4))
     weights = "".join(weight(f"w{i}", "16,16,3,3") for i in range(4))

@@ -12,7 +12,7 @@ from .image import Image
 from .site import NAME, Extra, Floats, Site, WrittenStep
 from .winograd_choice import plan_for, tiles_of
 from .winograd_forms import Form, transform_weights
-from .written import Epilogue, indent
+from .written import Epilogue, indent, loop_of
 
 
 def write_winograd(
@@ -37,22 +37,23 @@ def write_winograd(
     epilogue = Epilogue(site.payload["code"], extras)
     parts = -(-count // p.tiles)
 
-    def product(rows: int) -> str:
-        return (
-            f"winograd_product({rows}, {p.vectors}, {x.channels}, {source}, u + (k * {p.tiles} + t) * {source}, "
-            f"w + {columns} + k * {x.channels * columns}L, g + (k * {p.tiles} + t) * {columns});"
-        )
+    def product(rows: int) -> list[str]:
+        return [
+            f"    winograd_product({rows}, {p.vectors}, {x.channels}, {source}, u + (k * {p.tiles} + t) * {source},",
+            f"                     w + {columns} + k * {x.channels * columns}L, g + (k * {p.tiles} + t) * {columns});",
+        ]
 
     rests = sorted({p.tiles % p.rows, (count - (parts - 1) * p.tiles) % p.rows} - {0})
-    products = ["int t = 0;", f"for (; t + {p.rows} <= count; t += {p.rows}) {product(p.rows)}"]
-    products += [f"if (count - t == {rest}) {product(rest)}" for rest in rests]
+    products = ["int t = 0;", f"for (; t + {p.rows} <= count; t += {p.rows})", *product(p.rows)]
+    for rest in rests:
+        products += [f"if (count - t == {rest})", *product(rest)]
     lines = [
         f"float *u = thread_scratch(), *g = u + {numbers * p.tiles * source}; /* tiles, and their products */",
         f"int part = task % {parts} * {p.tiles}, first = task / {parts} * {p.per_blocks};",
         f"int count = {count} - part < {p.tiles} ? {count} - part : {p.tiles};",
         "for (int t = 0; t < count; t++) {",
         *indent(position_of_tile(form, y)),
-        f"    const float *x = {place_of_tile('in[0]', x, form)};",
+        f"    const float *x = {place_of_tile('in[0]', x, form, y)};",
         f"    for (int c = 0; c < {x.channels}; c += {v})",
         f"        winograd_in({form.code}, x + c, {x.row}, {x.col}, u + t * {source} + c, {p.tiles * source});",
         "}",
@@ -79,43 +80,44 @@ def write_winograd(
 
 
 def position_of_tile(form: Form, y: Image) -> list[str]:
-    """The image, row and column of tile part + t."""
+    """The row and column of tile part + t, and the image, if there are several."""
     across = ceil(y.width / form.made)
     image = across * ceil(y.height / form.made)
-    return [
-        f"int n = (part + t) / {image}, i = (part + t) % {image} / {across}, j = (part + t) % {across};",
-        "(void)n;",
-    ]
+    if y.images == 1:
+        return [f"int i = (part + t) / {across}, j = (part + t) % {across};"]
+    return [f"int n = (part + t) / {image}, i = (part + t) % {image} / {across}, j = (part + t) % {across};"]
 
 
-def place_of_tile(base: str, image: Image | Extra, form: Form) -> str:
-    return f"{base} + n * {image.image}L + i * {form.made * image.row}L + j * {form.made * image.col}L"
+def place_of_tile(base: str, image: Image | Extra, form: Form, y: Image) -> str:
+    base += f" + n * {image.image}L" * (y.images > 1)
+    return f"{base} + i * {form.made * image.row}L + j * {form.made * image.col}L"
 
 
 def store_lines(form: Form, y: Image, epilogue: Epilogue, n: int, tiles: int, v: int) -> list[str]:
     """Transform one tile back, for each vector of the block."""
     vectors, last, columns = -(-y.channels // v), (y.channels - 1) % v + 1, n * v
     places = [
-        f"{place_of_tile(f'in[{k}]', e, form)} + o * {columns} + c * {v}" for k, e in enumerate(epilogue.extras, 2)
+        f"{place_of_tile(f'in[{k}]', e, form, y)} + o * {columns} + c * {v}" for k, e in enumerate(epilogue.extras, 2)
     ]
-    erow, ecol = (", ".join(str(getattr(e, f)) for e in epilogue.extras) or "0" for f in ("row", "col"))
+    erow, ecol = (", ".join(str(getattr(e, f)) for e in epilogue.extras) for f in ("row", "col"))
+    others = f"extra, (const long[]){{{erow}}}, (const long[]){{{ecol}}}" if places else "0, 0, 0"
 
-    def out(lanes: int) -> str:
-        return (
-            f"winograd_out({form.code}, g + t * {columns} + c * {v}, {tiles * columns}, w + c * {v}, y + c * {v}, "
-            f"{y.row}, {y.col}, rows, cols, {lanes}, {len(epilogue.extras)}, extra, (const long[]){{{erow}}}, "
-            f"(const long[]){{{ecol}}}, {epilogue.name});"
-        )
+    def out(lanes: int) -> list[str]:
+        return [
+            f"winograd_out({form.code}, g + t * {columns} + c * {v}, {tiles * columns}, w + c * {v}, y + c * {v},",
+            f"             {y.row}, {y.col}, rows, cols, {lanes}, {len(places)}, {others}, {epilogue.name});",
+        ]
 
-    body = [f"const float *extra[] = {{{', '.join(places) or '0'}}};", "(void)extra;"]
-    body += [out(v)] if last == v else [f"if (o * {n} + c < {vectors - 1}) {out(v)}", f"else {out(last)}"]
+    body = [f"const float *extra[] = {{{', '.join(places)}}};"] * bool(places)
+    if last == v:
+        body += out(v)
+    else:
+        body += [f"if (o * {n} + c < {vectors - 1})", *indent(out(v)), "else", *indent(out(last))]
     return [
         *position_of_tile(form, y),
         f"int rows = {y.height} - {form.made} * i, cols = {y.width} - {form.made} * j;",
-        f"float *y = {place_of_tile('out', y, form)} + o * {columns};",
-        f"for (int c = 0; c < {n} && o * {n} + c < {vectors}; c++) {{",
-        *indent(body),
-        "}",
+        f"float *y = {place_of_tile('out', y, form, y)} + o * {columns};",
+        *loop_of(f"int c = 0; c < {n} && o * {n} + c < {vectors}; c++", body),
     ]
 
 
