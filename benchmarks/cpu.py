@@ -1,6 +1,7 @@
-"""Nets on a CPU, batch 1 in f32: the targets `native`, `native-strict` and `onednn` beside OpenVINO, in turns.
+"""Nets on a CPU in f32: the targets `native`, `native-strict` and `onednn` beside OpenVINO, in turns.
 
     pip install openvino && python benchmarks/cpu.py        writes results/cpu.json; some minutes on an idle machine
+    python benchmarks/cpu.py --batch 16                        writes results/cpu_batch16.json
 
 All engines have the same random weights and as many threads as the machine has cores. The ratio is OpenVINO's time over
 the engine's: above 1 it is faster.
@@ -9,12 +10,13 @@ the engine's: above 1 it is faster.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from math import prod
 from pathlib import Path
 
 from cortado.benchmarks.engines import ROOT, Engine, Row, measure_net, write_result
 
-RESULT = ROOT / "benchmarks" / "results" / "cpu.json"
+RESULTS = ROOT / "benchmarks" / "results"
 NETS = (
     "squeezenet_v1.1", "mobilenet_v1", "mobilenet_v2", "googlenet", "resnet50", "vgg16", "open_nsfw", "inception_v3",
     "densenet121", "alexnet",
@@ -27,10 +29,13 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=8, help="of each engine (default 8)")
     parser.add_argument("--calls", type=int, default=20, help="in a turn (default 20)")
     parser.add_argument("--nets", nargs="*", default=NETS, metavar="NET", help="of benchmarks/nets")
-    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--batch", type=int, default=1, help="pictures in a call (default 1)")
+    parser.add_argument("--output", type=Path, help="the file of results")
     asked = parser.parse_args()
-    rows = [row for net in asked.nets for row in measure_net(net, ENGINES, asked.turns, asked.calls)]
-    write_result(asked.output, [*rows, mean_row(rows)], asked.turns, asked.calls)
+    file = "cpu.json" if asked.batch == 1 else f"cpu_batch{asked.batch}.json"
+    measure = partial(measure_net, engines=ENGINES, turns=asked.turns, calls=asked.calls, batch=asked.batch)
+    rows = [row for net in asked.nets for row in measure(net)]
+    write_result(asked.output or RESULTS / file, [*rows, mean_row(rows)], asked.turns, asked.calls)
 
 
 def mean_row(rows: list[Row]) -> Row:

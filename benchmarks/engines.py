@@ -57,9 +57,10 @@ class EngineProcess:
         self.load_seconds: float = answer["seconds"]
 
     @classmethod
-    def of(cls, engine: Engine, net: str) -> EngineProcess:
-        """A process of this file, which runs a net of benchmarks/nets."""
-        return cls(engine.target, [__file__, engine.target, net, str(engine.threads)], engine.environment)
+    def of(cls, engine: Engine, net: str, batch: int = 1) -> EngineProcess:
+        """A process of this file, which runs a net of benchmarks/nets on batches."""
+        words = [__file__, engine.target, net, str(engine.threads), str(batch)]
+        return cls(engine.target, words, engine.environment)
 
     def read(self) -> Any:
         assert self.process.stdout is not None
@@ -89,14 +90,14 @@ class EngineProcess:
 
 
 def measure_net(
-    net: str, engines: Mapping[str, Engine], turns: int, calls: int, neighbours: Sequence[int] = (0,)
+    net: str, engines: Mapping[str, Engine], turns: int, calls: int, neighbours: Sequence[int] = (0,), batch: int = 1
 ) -> list[Row]:
     """A row for each number of busy loops beside.
 
     By engine the ratio of OpenVINO's median to its own, the median and the 95th percentile of a call in ms, and the
     seconds until the first answer.
     """
-    running = {name: EngineProcess.of(engine, net) for name, engine in {PEER: Engine(PEER), **engines}.items()}
+    running = {name: EngineProcess.of(engine, net, batch) for name, engine in {PEER: Engine(PEER), **engines}.items()}
     require_equal({name: process.outputs for name, process in running.items()})
     rows = []
     for count in neighbours:
@@ -133,12 +134,16 @@ def clean_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")}
 
 
-def serve(target: str, net: str, threads: int) -> None:
+def serve(target: str, net: str, threads: int, batch: int) -> None:
     """The process of an engine that runs a net of benchmarks/nets."""
     from cortado.benchmarks.on_gpu import nets
+    from cortado.compiler.specialize import reshape_inputs
     from cortado.compiler.text import parse
 
-    graph = nets.with_random_weights(parse(nets.texts()[net], f"{net}.net"))
+    declared = parse(nets.texts()[net], f"{net}.net")
+    if batch > 1:
+        declared = reshape_inputs(declared, {v.name: (batch, *v.type.shape[1:]) for v in declared.inputs})
+    graph = nets.with_random_weights(declared)
     x = nets.random_inputs(graph, seed=1)[graph.inputs[0].name].numpy()
 
     def load() -> Callable[[], Any]:
@@ -232,4 +237,4 @@ def commit() -> str:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
