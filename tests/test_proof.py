@@ -45,7 +45,7 @@ def test_nets_keep_their_meaning(first: int) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(CASES.glob("*.net")), ids=lambda p: p.stem)
-def test_what_failed_once_holds(path: Path) -> None:
+def test_what_failed_once_holds(path: Path, c_compiler: None) -> None:
     failure = replay_case(path)
     assert failure is None, str(failure)
 

@@ -48,6 +48,8 @@ def write_lrn(site: Site) -> WrittenStep:
 
 def write_lrn_within(site: Site) -> WrittenStep:
     """The step `lrn` within channels: x · (1 + alpha / size² · sum of x² over size × size pixels)^-beta."""
+    if len(site.slot(site.step.operands[0]).dims) != 4:
+        raise NotNative("its windows are of another number of axes than two")
     x, y = site.image(site.step.operands[0]), site.image(site.step.results[0])
     require_same_shape(site)
     size, half, rows = site.payload["size"], site.payload["size"] // 2, y.images * y.height
