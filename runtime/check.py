@@ -5,6 +5,8 @@ What the steps mean is for the plan's runner to prove: `Runner.check`.
 
 from __future__ import annotations
 
+from math import prod
+
 from .plan import DTYPES, ArtifactError, Dim, Plan, Slot, Step
 
 MAX_SIZE = 1 << 48
@@ -22,7 +24,8 @@ def check_plan(plan: Plan) -> None:
     for name, weight in plan.weights.items():
         require(name not in plan.slots, f"{name!r} is both a weight and a value")
         require(weight.dtype in DTYPES, f"weight {name!r} has the unknown dtype {weight.dtype!r}")
-        require(all(0 <= d < MAX_SIZE for d in weight.shape), f"weight {name!r} has a dimension below 0")
+        fits = min(weight.shape, default=0) >= 0 and prod(max(n, 1) for n in weight.shape) < MAX_SIZE
+        require(fits, f"weight {name!r} cannot be of {list(weight.shape)}")
     known = {*plan.inputs, *plan.weights}
     for step in plan.steps:
         check_step(step, plan, known)
@@ -45,6 +48,8 @@ def check_slot(name: str, slot: Slot, plan: Plan) -> None:
         innermost = slot.layout == "nhwc" or (len(slot.dims) > 1 and slot.stored_shape[1] == 1)
         fits = slot.is_static and len(slot.dims) == 4 and innermost and min(slot.halo) >= 0
         require(fits and max(slot.halo) < MAX_HALO, f"{name!r} cannot have a border of {list(slot.halo)} pixels")
+    room = prod(max(n, 1) for n in slot.stored_shape) * DTYPES[slot.dtype].itemsize
+    require(room < MAX_SIZE, f"{name!r} cannot be of {list(slot.dims)}")
     if slot.at is None:
         whole = slot.channels is None and slot.halo is None
         require(name in plan.inputs and whole, f"{name!r} is computed and has no place")

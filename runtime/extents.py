@@ -12,19 +12,23 @@ from .plan import ArtifactError, Plan, Shape, Slot, Step
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Bytes [start, stop) of the arena, and which channels of the tensor stored there, with its border."""
+    """Bytes [start, stop) of the arena, and which channels of the tensor stored there, with its border.
+
+    `layout` is "" where the order of the axes makes no difference.
+    """
 
     start: int
     stop: int
     shape: tuple[int, ...]
     halo: tuple[int, int] | None
     channels: range
+    layout: str = ""
 
     def overlaps(self, other: Extent) -> bool:
         """True if both have an element in common, or may have one."""
         if self.stop <= other.start or other.stop <= self.start:
             return False
-        same = (self.start, self.shape, self.halo) == (other.start, other.shape, other.halo)
+        same = replace(self, channels=other.channels) == other
         apart = self.channels.stop <= other.channels.start or other.channels.stop <= self.channels.start
         return not (same and apart)
 
@@ -54,7 +58,8 @@ def extent_of(slot: Slot, whole: bool = False) -> Extent:
         start = slot.at + first * size
         return Extent(start, start + count * size, slot.bounds, None, range(count))
     channels = range(total) if whole else range(first, first + count)
-    return Extent(slot.at, slot.at + slot.nbytes, shape, slot.halo, channels)
+    layout = slot.layout if prod(shape[2:]) > 1 else ""
+    return Extent(slot.at, slot.at + slot.nbytes, shape, slot.halo, channels, layout)
 
 
 def is_dense(slot: Slot) -> bool:

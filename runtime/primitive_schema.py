@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import inf, isfinite, nan
+from math import inf, nan
+from sys import float_info
 from typing import Any
 
 from .arguments import is_parameter
@@ -94,12 +95,15 @@ def is_whole_number(value: Any) -> bool:
     return type(value) is int and abs(value) < 1 << 40
 
 
+LARGEST = float_info.max  # whole numbers beyond it are no numbers of a plan
 NON_FINITE: Mapping[Any, float] = {"inf": inf, "-inf": -inf, "nan": nan}
 """How a plan spells what JSON has no numbers for."""
 
 
 def is_number(value: Any) -> bool:
-    return (type(value) in (int, float) and isfinite(value)) or (isinstance(value, str) and value in NON_FINITE)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return -LARGEST <= value <= LARGEST
+    return isinstance(value, str) and value in NON_FINITE
 
 
 def list_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:

@@ -107,6 +107,15 @@ CASES = {
     ),
     "bilinear": one_line("deconv(x, w, stride=8, pad=4, groups=20)", weights=weight("w", "20,1,16,16")),
     "matrix": one_line("sigmoid(linear(x, w, b))", "3,50", weight("w", "70,50") + weight("b", "70")),
+    "a matrix for rows": one_line(
+        "add(linear(x, w, axis=2), linear(x, v, axis=2))", "3,5,4", weight("w", "1,4") + weight("v", "1,4")
+    ),
+    "a matrix for one row": one_line(
+        "mul(linear(x, w, axis=2), abs(linear(x, w, axis=2)))", "3,1,4", weight("w", "7,4")
+    ),
+    "a number for each row": one_line(
+        "scale(relu(linear(x, w, axis=2)), b, axis=1)", "3,7,5", weight("w", "7,5") + weight("b", "7")
+    ),
     "transposed matrix": one_line("linear(x, w, transpose=true)", "3,50", weight("w", "50,7")),
     "mean of all": one_line("avg_pool(x)"),
     "overlapping means": one_line("avg_pool(x, kernel=3, stride=2, pad=1)"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..extents import check_aliases
 from ..onednn.check import check_call, check_code, require_known
 from ..plan import ArtifactError, Plan, Step
 from .kinds import KINDS
@@ -50,6 +51,8 @@ def check_steps(plan: Plan) -> None:
         ):
             if not least <= found <= most:
                 raise ArtifactError(f"{what} has {found} {noun}; it takes {schema.description}")
+        if step.kind != "native.alias":
+            check_aliases(step, plan)
         try:
             check_references(step, schema.complete(step.payload))
         except ValueError as error:

@@ -58,7 +58,7 @@ def write_conv(site: Site) -> WrittenStep:
     require_shapes(site, x, y, window, shape, groups, bias)
     require_halo(site, x, y, window)
     dims = site.plan.slots[site.step.results[0]].bounds
-    extras = tuple(site.extra(n, y, dims) for n in rest)
+    extras = site.extras(rest, y, dims)
     if form := FORMS.get(site.payload["algorithm"]):
         require_form(site, x, y, form, window, groups)
         return write_winograd(site, x, y, form, window.pad, weight, bias, extras)
@@ -74,7 +74,8 @@ def require_shapes(
     sizes = window.output_sizes(x)
     fits = groups >= 1 and shape[1] * groups == x.channels and shape[0] == y.channels and shape[0] % groups == 0
     fits = fits and sizes == (y.height, y.width) and x.images == y.images and min(*window.stride, *window.dilation) >= 1
-    fits = fits and min(*window.pad, *window.after) >= 0 and (bias is None or site.weight_shape(bias) == shape[:1])
+    fits = fits and min(*window.pad, *window.after) >= 0 and min(window.kernel) >= 1
+    fits = fits and (bias is None or site.weight_shape(bias) == shape[:1])
     if not fits:
         raise NotNative(f"a weight of {list(shape)} takes {x.step_shape()} to other sizes than {y.step_shape()}")
 

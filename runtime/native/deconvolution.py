@@ -63,7 +63,7 @@ def write_deconv(site: Site) -> WrittenStep:
     if dilation != (1, 1):
         raise NotNative("it is dilated")
     require_fit(site, x, y, shape, groups, kernel, stride, pad, bias)
-    extras = tuple(site.extra(n, y, dims) for n in rest)
+    extras = site.extras(rest, y, dims)
     if groups == x.channels == y.channels:
         return write_depthwise_deconv(site, x, y, kernel, stride, pad, weight, bias, extras)
     if groups != 1:

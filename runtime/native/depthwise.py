@@ -20,7 +20,8 @@ def can_be_depthwise(
 ) -> bool:
     """True if each channel is convolved alone, by a window that the template can hold."""
     alone = groups == x.channels == shape[0] and shape[1] == 1
-    return alone and max(shape[2:]) <= LARGEST_WINDOW and stride[0] == stride[1] and dilation == (1, 1)
+    small = max(*shape[2:], *stride) <= LARGEST_WINDOW
+    return alone and small and stride[0] == stride[1] and dilation == (1, 1)
 
 
 def choose_strip(site: Site, y: Image, stride: int) -> tuple[int, int]:

@@ -74,8 +74,8 @@ def require_sizes(site: Site, shapes: list[tuple[int, ...]], images: int, priors
     most = priors if p["top_k"] < 0 else min(p["top_k"], priors)
     found = most * sum(c != p["background"] for c in range(classes))
     found = found if p["keep_top_k"] < 0 else min(p["keep_top_k"], found)
-    fits = len(rows.dims) == 4 and rows.bounds[:2] == (1, 1) and rows.bounds[3] == 7
-    fits = fits and isinstance(rows.dims[2], str) and rows.dtype == "f32" and rows.layout == "nchw"
+    fits = len(rows.dims) == 4 and (*rows.dims[:2], rows.dims[3]) == (1, 1, 7) and isinstance(rows.dims[2], str)
+    fits = fits and rows.dtype == "f32" and rows.layout == "nchw" and rows.channels is None
     if not fits or rows.bounds[2] < images * max(found, 1):
         raise NotNative(f"{images * max(found, 1)} rows are more than the result has")
     if (count.dtype, count.dims) != ("i32", (1,)):

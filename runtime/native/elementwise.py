@@ -137,6 +137,9 @@ def read_spread(site: Site, name: str, axis: int, inner: int) -> Extra:
         shape = slot.bounds
         strides, first = strides_in(slot, shape)
         place = site.place(name, first_float(slot) + first)
+    along = site.slot(site.step.results[0]).bounds[axis : axis + len(shape)] if axis >= 0 else ()
+    if len(along) != len(shape) or any(n not in (1, whole) for n, whole in zip(shape, along, strict=True)):
+        raise NotNative(f"{name} has other sizes than the result from axis {axis} on")
     moves = {axis + i: stride for i, (size, stride) in enumerate(zip(shape, strides, strict=True)) if size > 1}
     spread = NotNative(f"{name} is spread along axis {axis}")
     if inner == 1:

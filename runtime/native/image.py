@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..plan import Slot
+from .errors import NotNative
+
+LARGEST_STEP = 1 << 16  # of a window, in pixels: kernels count in int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,9 @@ def first_float(slot: Slot) -> int:
 
 
 def pair(numbers: Sequence[int]) -> tuple[int, int]:
+    """The numbers of a window by image axis: two, or one for both. NotNative if one is huge."""
+    if any(abs(n) > LARGEST_STEP for n in numbers):
+        raise NotNative(f"{list(numbers)} pixels are more than a kernel counts")
     a, b = [*numbers] * 2 if len(numbers) == 1 else numbers
     return a, b
 

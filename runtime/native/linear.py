@@ -12,7 +12,7 @@ from torch import Tensor
 from ..plan import Slot
 from .image import Image, first_float
 from .product import Product, write_product
-from .site import Floats, NotNative, Site, WrittenStep
+from .site import Extra, Floats, NotNative, Site, WrittenStep
 
 
 def write_linear(site: Site) -> WrittenStep:
@@ -31,10 +31,19 @@ def write_linear(site: Site) -> WrittenStep:
     fits = x.channels == length and y.channels == outputs and x.width == y.width
     if not fits or (bias and site.weight_shape(bias) != (outputs,)):
         raise NotNative(f"a weight of {list(shape)} does not take {list(slot.dims)} to {list(made.dims)}")
-    extras = tuple(site.extra(n, y, made.bounds) for n in rest)
+    extras = site.extras(rest, y, made.bounds, partial(extra_of_rows, site))
     product = Product(x, y, (0, x.col), (1, 1, length), (0, 0), 1, outputs, x.at, True)
     pack = partial(pack_linear, weight, bias, transpose)
     return write_product(site, product, pack, extras, f"linear: [{x.width},{length}] -> [{y.width},{outputs}]")
+
+
+def extra_of_rows(site: Site, name: str) -> Extra:
+    """An operand of the epilogue, of the result's shape. NotNative if its rows are not in Caffe's order."""
+    slot = site.slot(name)
+    found = rows_of(slot, len(slot.dims) - 1)
+    if found is None:
+        raise NotNative(f"the rows of {name} are not in Caffe's order")
+    return Extra(site.place(name, found.at), found.image, found.row, found.col)
 
 
 def rows_of(slot: Slot, axis: int) -> Image | None:

@@ -9,6 +9,7 @@ from .site import NAME, NotNative, Site, WrittenStep
 from .split import split
 
 MOST_SIZE = 1 << 12
+MOST_CHANNELS = 1 << 14  # whose squares are on the stack
 
 
 def write_lrn(site: Site) -> WrittenStep:
@@ -20,6 +21,8 @@ def write_lrn(site: Site) -> WrittenStep:
     x, y = site.image(site.step.operands[0]), site.image(site.step.results[0])
     require_same_shape(site)
     c, size, half = y.channels, site.payload["size"], site.payload["size"] // 2
+    if c > MOST_CHANNELS:
+        raise NotNative(f"it has {c} channels")
     alpha, beta, k = (site.payload[f] for f in ("alpha", "beta", "k"))
     power = "1 / (sqrtf(s) * sqrtf(sqrtf(s)))" if beta == 0.75 else f"powf(s, {format_float(-beta)})"
     rows = y.images * y.height

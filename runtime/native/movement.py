@@ -22,6 +22,7 @@ from .site import NAME, NotNative, Place, Site, WrittenStep, pack_plainly
 from .split import split
 from .written import indent
 
+NOTHING = WrittenStep("nothing", "in place already", "", 0)
 NUMBERS_A_MICROSECOND = 1000  # that one core copies one by one
 MOST_LOOPS = 16
 
@@ -56,8 +57,13 @@ class Copy:
 
 
 def write_nothing(site: Site) -> WrittenStep:
-    """The step `alias`: its results are in place."""
-    return WrittenStep("nothing", "in place already", "", 0)
+    """The step `alias`: its results are in place. NotNative if one is nowhere in the operands."""
+    reads = [extent_of(site.slot(name)) for name in site.step.operands if is_computed(name, site.plan)]
+    for name in site.step.results:
+        made = extent_of(site.slot(name))
+        if not site.slot(name).is_static or not (made.start == made.stop or any(made.overlaps(read) for read in reads)):
+            raise NotNative(f"{name} is not where its operands are")
+    return NOTHING
 
 
 def write_relayout(site: Site) -> WrittenStep:
@@ -85,7 +91,7 @@ def write_boxes(site: Site, boxes: Sequence[Mapping[str, Any]], doc: str) -> Wri
     """The function that copies all boxes. NotNative if one leaves its operand or the result, or they overlap."""
     (name,), operands = site.step.results, site.step.operands
     result = site.slot(name)
-    require_apart(site)
+    site.require_apart()
     copies = [copy for box in boxes if (copy := resolve_box(site, box, result)).count]
     if sum(copy.count for copy in copies) > prod(result.bounds):
         raise NotNative("it copies more numbers than the result has")
@@ -110,14 +116,6 @@ def parts_in_place(plan: Plan, whole: str, axis: int, parts: Sequence[str]) -> l
         is_computed(name, plan) and extent_of(plan.slots[name]).is_same(place)
         for name, place in zip(parts, places, strict=True)
     ]
-
-
-def require_apart(site: Site) -> None:
-    """NotNative if an operand that is copied shares memory with the result."""
-    made = extent_of(site.slot(site.step.results[0]))
-    for name in site.step.operands:
-        if is_computed(name, site.plan) and extent_of(site.slot(name)).overlaps(made):
-            raise NotNative(f"{name} is where the result is")
 
 
 def place_of(site: Site, name: str) -> Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .image import Image, pads_of
+from .image import Image, pads_of, pair
 from .site import NAME, NotNative, Site, WrittenStep
 from .split import microseconds, split
 
@@ -57,8 +57,8 @@ def write_pool(site: Site) -> WrittenStep:
 
 def pool_axes(site: Site, x: Image, y: Image) -> tuple[PoolAxis, PoolAxis]:
     """The windows by image axis. NotNative unless each begins inside the image: then every read stays inside it."""
-    kernel = site.payload["kernel"] or (x.height, x.width)
-    stride, pads = site.payload["stride"] or (1, 1), pads_of(site.payload["pad"] or (0,))
+    kernel = pair(site.payload["kernel"]) if site.payload["kernel"] else (x.height, x.width)
+    stride, pads = pair(site.payload["stride"] or (1, 1)), pads_of(site.payload["pad"] or (0,))
     made = []
     for size, count, k, s, p, q in zip((x.height, x.width), (y.height, y.width), kernel, stride, *pads, strict=True):
         if not (s >= 1 and 0 <= p < k and 0 <= q < k and (count - 1) * s - p < size):

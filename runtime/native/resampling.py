@@ -19,6 +19,7 @@ from .split import split
 from .written import indent
 
 NUMBERS_A_MICROSECOND = 2000  # of one core
+LONGEST_AXIS = 1 << 16  # that is worth a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ def read_images(site: Site) -> tuple[Image, Image]:
         raise NotNative("images or channels differ")
     if len(site.slot(site.step.results[0]).dims) != 4:
         raise NotNative("it resizes no images of two axes")
+    if max(x.height, x.width, y.height, y.width) > LONGEST_AXIS:
+        raise NotNative(f"an axis is longer than {LONGEST_AXIS}")
+    site.require_apart()
     return x, y
 
 

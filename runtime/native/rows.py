@@ -78,6 +78,8 @@ def write_standardize(site: Site) -> WrittenStep:
     The statistics are those of a channel of a picture, of a picture, or of a channel of all pictures.
     """
     p, slots = site.payload, [site.slot(name) for name in (site.step.operands[0], site.step.results[0])]
+    if len({slot.layout for slot in slots}) > 1:
+        raise NotNative("the result has another layout")
     x, y = (standardized_pixels(slot, [axis % max(len(slot.dims), 1) for axis in p["per"]]) for slot in slots)
     setting = f"{int(p['scaled'])}, {int(p['eps_in'] == 'deviation')}, {format_float(float(p['eps']))}, "
     return write_pixels(site, "standardize", x, y, setting, 0.0006)

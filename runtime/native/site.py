@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..extents import extent_of, is_computed
 from ..plan import Plan, Slot, Step
+from .errors import NotNative as NotNative
 from .image import Image, image_of
 from .machine import Machine
 
 ARENA, WEIGHTS, INPUT = 0, 1, 2
 NAME = "@"  # where the function's name goes in a body
 ALIGNED = 16  # floats: a cache line
+MOST_EXTRAS = 4  # EXTRAS in templates/vector.h
 Floats = NDArray[np.float32]
 Pack = Callable[[Floats, Mapping[str, Floats]], None]  # packs weights, by name, into a part that is all 0
 
@@ -71,10 +74,6 @@ def pack_plainly(name: str, part: Floats, weights: Mapping[str, Floats]) -> None
     part[:] = weights[name].ravel()
 
 
-class NotNative(ValueError):
-    """There is no native kernel for a step, with the reason."""
-
-
 @dataclass
 class PackedBlocks:
     """The block of packed weights: how each part of it is made, and where it begins, in floats."""
@@ -126,6 +125,13 @@ class Site:
             return Place(INPUT + self.plan.inputs.index(name), at)
         return Place(ARENA, at)
 
+    def require_apart(self) -> None:
+        """NotNative if an operand shares memory with the result."""
+        made = extent_of(self.slot(self.step.results[0]))
+        for name in self.step.operands:
+            if is_computed(name, self.plan) and extent_of(self.slot(name)).overlaps(made):
+                raise NotNative(f"{name} is where the result is")
+
     def image(self, name: str) -> Image:
         """A value as images with the channels innermost. NotNative if it is not."""
         made = image_of(self.slot(name))
@@ -140,7 +146,24 @@ class Site:
             raise NotNative(f"{name} is computed, and this kernel wants a weight")
         return weight.shape
 
-    def extra(self, name: str, result: Image, dims: tuple[int, ...]) -> Extra:
+    def extras(
+        self,
+        names: Sequence[str],
+        result: Image,
+        dims: tuple[int, ...],
+        locate: Callable[[str], Extra] | None = None,
+    ) -> tuple[Extra, ...]:
+        """The other operands of an epilogue. NotNative if there are too many, or one does not fit.
+
+        `locate` says where the numbers of a value of the result's shape are, if it is not as images.
+        """
+        if len(names) > MOST_EXTRAS:
+            raise NotNative(f"its epilogue has {len(names)} other operands")
+        return tuple(self.extra(name, result, dims, locate) for name in names)
+
+    def extra(
+        self, name: str, result: Image, dims: tuple[int, ...], locate: Callable[[str], Extra] | None = None
+    ) -> Extra:
         """An operand of the epilogue of a result with these dims: a value of its shape, or one number a channel.
 
         NotNative if it is neither.
@@ -157,5 +180,7 @@ class Site:
             return Extra(self.blocks.add(padded, pack), 0, 0, 0)
         if self.slot(name).dims != dims:
             raise NotNative(f"{name} is not of the result's shape")
+        if locate is not None:
+            return locate(name)
         image = self.image(name)
         return Extra(self.place(name, image.at), image.image, image.row, image.col)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from math import prod
 
+from ..extents import shape_of
 from ..plan import Plan, Slot, Step
 from .conflicts import StepGroup, first_writers
 from .deconvolution import deconv_halo as deconv_halo
 from .kinds import KINDS
 from .machine import MACHINES, Machine
+from .movement import NOTHING
 from .movement import parts_in_place as parts_in_place
 from .site import ARENA, INPUT, NAME, WEIGHTS, NotNative, PackedBlocks, Place, Site, WrittenStep
 from .winograd_choice import choose_form as choose_form
@@ -33,6 +36,9 @@ TEMPLATES = {  # in this order, and the kinds of steps that need it, or "" for a
     "net.h": {""},
     "detection.h": {"detection"},
 }
+MOST_NUMBERS = 1 << 30  # of a value: kernels count in int
+MOST_TASKS = (1 << 20) - 2  # of a step, so that with its border the pool can count them (templates/pool.c, claim)
+MAY_READ_NOTHING = ("native.copy", "native.alias")
 BASES = {ARENA: "ARENA", WEIGHTS: "WEIGHTS"}
 
 
@@ -62,7 +68,27 @@ def write_step(step: Step, plan: Plan, machine: Machine, blocks: PackedBlocks, p
     if step.kind not in KINDS:
         raise NotNative(f"{step.kind} is no native step")
     schema, write = KINDS[step.kind]
-    return write(Site(replace(step, payload=schema.complete(step.payload)), plan, machine, blocks, padded))
+    site = Site(replace(step, payload=schema.complete(step.payload)), plan, machine, blocks, padded)
+    if has_nothing_to_do(step, plan):
+        return NOTHING
+    written = write(site)
+    if written.tasks > MOST_TASKS:
+        raise NotNative(f"it has {written.tasks} parts")
+    return written
+
+
+def has_nothing_to_do(step: Step, plan: Plan) -> bool:
+    """True if the result has no numbers. NotNative if a value has too many, or only the operands have none."""
+    sizes = {name: shape_of(name, plan) for name in (*step.operands, *step.results)}
+    for name, shape in sizes.items():
+        stored = plan.slots[name].stored_shape if name in plan.slots else shape
+        if prod(max(n, 1) for n in stored) > MOST_NUMBERS:
+            raise NotNative(f"{name} has more numbers than a kernel counts")
+    if len(step.results) == 1 and plan.slots[step.results[0]].is_static and 0 in sizes[step.results[0]]:
+        return True
+    if step.kind not in MAY_READ_NOTHING and (empty := [name for name in step.operands if 0 in sizes[name]]):
+        raise NotNative(f"{empty[0]} has no numbers")
+    return False
 
 
 def reason_not_native(step: Step, plan: Plan) -> str:

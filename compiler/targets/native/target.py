@@ -140,7 +140,7 @@ def reason_not_epilogue(kernel: Graph, anchor: Node, epilogue: Sequence[Node]) -
                 continue
             if v.type.dtype != "f32":
                 return f"{n.op.name} reads {v.type.dtype}"
-            vector = axis == 1 and v.type.rank == 1 and y.type.rank > 1
+            vector = axis == 1 and v.type.rank == 1 and (y.type.rank == 2 or isinstance(anchor.op, Conv | Deconv))
             same = v.type.dims == y.type.dims and v.layout == y.layout
             if not (vector or same or v.type.numel == 1):
                 return f"{n.op.name} reads {v.type}, which is neither an image of this size nor one number a channel"
