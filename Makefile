@@ -17,7 +17,7 @@ venv    = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --wi
 RUFF    = $(BIN)/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants kill fuzz soak wheel clean triton36 precompile
+.PHONY: help demo test lint smoke coverage repeat format docs long prove mutants kill plans fuzz soak wheel clean triton36 precompile
 
 help:
 	@echo "make demo    compile, explain and run examples/digits"
@@ -32,6 +32,7 @@ help:
 	@echo "make prove   N=2000 random nets through every pass (tests/proof)"
 	@echo "make mutants small mistakes in the compiler, each of which must make a test fail"
 	@echo "make kill    KILLS=500 processes that are killed while they write (tests/kill.py)"
+	@echo "make plans   PLANS=100000 native plans with mistakes in them: refused, or inside their memory (tests/plans)"
 	@echo "make fuzz    all parsers on mutated files, MINUTES=1 each (tests/fuzz)"
 	@echo "make soak    call, load, drop and fork nets for hours (tests/soak.py); SHARE=100 for one in a hundred"
 	@echo "make wheel   build the wheel, and run the demo from it in a fresh environment"
@@ -98,6 +99,11 @@ mutants: $(VENV)/installed
 kill: KILLS ?= 500
 kill: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kill --kills $(KILLS) --record benchmarks/results/kills.json
+
+PLANS ?= 100000
+
+plans: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.plans --plans $(PLANS) --jobs $(JOBS) --record benchmarks/results/plans.json
 
 MINUTES ?= 1
 INPUTS  ?=

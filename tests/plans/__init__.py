@@ -1,0 +1,1 @@
+"""Native plans with mistakes in them: each has to be refused, or to run inside its memory."""
