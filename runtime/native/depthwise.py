@@ -78,7 +78,7 @@ def write_depthwise(
     text = [head, "{", *indent(row), "}", "", f"static void {NAME}(const float *const *in, float *out, int task)", "{"]
     # the task: some vectors of channels of all rows of one image where it is small, else some rows
     strips = y.height // rows
-    time = microseconds(2.0 * y.pixels * y.channels * kh * kw) * 2
+    time = microseconds(2.0 * y.pixels * y.channels * kh * kw) * (4 if y.height <= SMALL_IMAGE else 2)
     if y.height <= SMALL_IMAGE:
         per, per_rows = split(site.machine, vectors, time), strips
     else:
@@ -88,7 +88,7 @@ def write_depthwise(
         f"int n = task / {parts * row_parts}, part = task / {row_parts} % {parts};",
         f"int top = task % {row_parts} * {per_rows};",
     ]
-    lines.append(f"for (int c = part * {per * v}; c < (part + 1) * {per * v} && c < {y.channels}; c += {v})")
+    lines.append(f"for (int i = top; i < top + {per_rows} && i < {strips}; i++)")
     body = [
         f"const float *x = in[0] + n * {x.image}L + i * {rows * stride * x.row}L + c, *w = in[1] + c * {kh * kw + 1}L;"
     ]
@@ -99,7 +99,7 @@ def write_depthwise(
         body.append(whole)
     else:
         body += [f"if (c + {v} <= {y.channels}) {whole}", f"else {NAME}_row({last}, x, w, y, extra);"]
-    lines.append(f"    for (int i = top; i < top + {per_rows} && i < {strips}; i++) {{")
+    lines.append(f"    for (int c = part * {per * v}; c < (part + 1) * {per * v} && c < {y.channels}; c += {v}) {{")
     lines += [*indent(indent(body)), "    }"]
     text += [*indent(lines), "}"]
     doc = (

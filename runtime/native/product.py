@@ -18,6 +18,7 @@ from .written import Epilogue, indent, loop_of
 PackMatrix = Callable[[Mapping[str, Floats]], tuple[Tensor, Floats | None]]
 PAGE_STRIDE = 1024  # floats: pixels that are a multiple of 4 KiB apart share cache sets
 MOST_ALIASED_PIXELS = 8
+WEIGHT_BYTES_A_MICROSECOND = 40_000  # that one core reads from memory: what a product for one pixel waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def make_tiling(machine: Machine, p: Product) -> Tiling:
     last = left - (rest - 1) * machine.vector if rest else machine.vector
     rows = -(-width // m) if p.flat else p.result.images * p.result.height
     blocks = full + (rest > 0)
-    time = microseconds(p.flops / p.groups)
+    time = max(microseconds(p.flops / p.groups), 4 * p.outputs * p.length / WEIGHT_BYTES_A_MICROSECOND)
     if (
         p.outputs * p.length > p.source.pixels * p.source.channels and blocks > 1
     ):  # more weights than image: share those
