@@ -17,9 +17,11 @@ from cortado.driver import Compilation
 from cortado.exporters.so import export_library
 from cortado.exporting import write_export
 from cortado.runtime import open_library
-from cortado.runtime.artifact import ArtifactError, Plan, Slot
+from cortado.runtime.artifact import ArtifactError, Plan, Slot, Step
 from cortado.runtime.detections import SSD, rows_by_output
 from cortado.runtime.native import NativeProgram
+from cortado.runtime.native.machine import MACHINES
+from cortado.runtime.resources import Resources
 from cortado.runtime.trace import trace
 
 from .c_programs import build, compile_text, require_sanitizer, run, run_example, tool
@@ -204,3 +206,16 @@ def test_the_rows_are_shown_as_detections(one: Compilation) -> None:
     """As on every target: labels, scores and boxes in pixels, not seven numbers."""
     plan = one.artifact.plan
     assert rows_by_output(plan) == {"y0": replace(SSD, classes=CLASSES)}
+
+
+def test_a_number_of_rows_that_another_step_writes_over_is_refused(one: Compilation) -> None:
+    """It is read when all steps of a region have run."""
+    plan = one.artifact.plan
+    slots = {**plan.slots, "q": Slot("f32", (1,)), "z": Slot("f32", (1,), at=plan.slots["y0.count"].at)}
+    over = Step("native.map", {"code": [["exp", 0]], "axes": [None]}, ("q",), ("z",))
+    plan = replace(plan, slots=slots, inputs=(*plan.inputs, "q"), steps=(*plan.steps, over))
+    replace(one.artifact, plans=(plan,)).check()
+    program = NativeProgram(plan, MACHINES["plain"], Resources(one.artifact.weights))
+    inputs = {name: torch.from_numpy(array) for name, array in draw(0).items() if name in plan.inputs}
+    with pytest.raises(ArtifactError, match=r"y0 was found to be .*, planned for"):
+        program(inputs | {"q": torch.zeros(1)})

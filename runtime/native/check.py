@@ -17,14 +17,6 @@ from .machine import MACHINES
 from .site import NotNative
 from .source import write_source
 
-UNFIT = (
-    ValueError,
-    TypeError,
-    IndexError,
-    ZeroDivisionError,
-    OverflowError,
-)  # what a kernel's writer makes of nonsense
-
 
 def check_references(step: Step, attributes: Mapping[str, Any]) -> None:
     """ValueError if a line of an epilogue reads what is not before it."""
@@ -61,5 +53,3 @@ def check_steps(plan: Plan) -> None:
         write_source(plan, MACHINES["avx512"])
     except NotNative as error:
         raise ArtifactError(str(error)) from None
-    except UNFIT as error:
-        raise ArtifactError(f"a step's operands or attributes do not fit together: {error}") from None

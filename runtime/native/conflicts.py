@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+
 from ..extents import Extent, extent_of, is_computed
 from ..plan import Plan, Slot, Step
 
@@ -11,17 +13,21 @@ def first_writers(plan: Plan) -> dict[int, tuple[Slot, ...]]:
 
     It is clear once a step has cleared it, until a step writes to these bytes as to another storage.
     """
-    clear, found = dict[Extent, None](), dict[int, tuple[Slot, ...]]()
+    clear, found = list[Extent](), dict[int, tuple[Slot, ...]]()  # none overlaps another; in the order of the arena
     for i, step in enumerate(plan.steps):
         for name in step.results:
             slot = plan.slots[name]
             whole = extent_of(slot, whole=True)
-            for other in [e for e in clear if e != whole and e.overlaps(whole)]:
-                del clear[other]
-            if slot.halo is not None and whole not in clear:
-                clear[whole] = None
+            first = bisect_right(clear, whole.start, key=lambda extent: extent.stop)
+            stop = bisect_left(clear, whole.stop, key=lambda extent: extent.start)
+            is_clear = whole in clear[first:stop]
+            clear[first:stop] = [whole] if slot.halo is not None else []
+            if slot.halo is not None and not is_clear:
                 found[i] = (*found.get(i, ()), slot)
     return found
+
+
+MOST_TOGETHER = 256  # steps of a group: each is compared with all others
 
 
 class StepGroup:
@@ -38,9 +44,9 @@ class StepGroup:
         written = [extent_of(self.plan.slots[n], whole=clears_border) for n in step.results]
         clash = any(a.overlaps(b) for a in self.written for b in (*read, *written))
         clash = clash or any(a.overlaps(b) for a in self.read for b in written)
-        before = self.start
-        if clash:
+        before, is_full = self.start, len(self.written) >= MOST_TOGETHER
+        if clash or is_full:
             self.start, self.read, self.written = number, [], []
         self.read += read
         self.written += written
-        return before if clash else -1
+        return before if clash or is_full else -1

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..arena import allocate, can_hold, view
 from ..host_step import PreparedStep, prepare_step, run_dynamic
-from ..plan import Plan, Shape
+from ..plan import ArtifactError, Plan, Shape
 from ..pooled_program import PooledProgram, static_views
 from ..resources import Resources
 from .build import build_library, open_built_library
@@ -129,7 +129,8 @@ class NativeInstance:
     def take_found(self, name: str, count: str) -> None:
         slot, size = self.plan.slots[name], int(self.values[count])
         shape = tuple(size if isinstance(dim, str) else dim for dim in slot.dims)
-        assert can_hold(slot, shape), f"{name} was found to be {shape}"
+        if not can_hold(slot, shape):  # where a step of an untrusted plan has written over the number
+            raise ArtifactError(f"{name} was found to be {list(shape)}, planned for {list(slot.dims)}")
         self.values[name] = view(self.arena, slot, shape)
 
     def time_steps(self, inputs: Mapping[str, Tensor]) -> list[float]:
@@ -208,8 +209,7 @@ def native_regions(numbers: tuple[int | None, ...], nothing: frozenset[int]) -> 
 def padded_input(plan: Plan, name: str) -> Tensor:
     """Memory for an input, followed by slack."""
     slot = plan.slots[name]
-    whole = torch.zeros(slot.nbytes + SLACK, dtype=torch.uint8)
-    return view(whole, type(slot)(slot.dtype, slot.dims, slot.layout, 0))
+    return view(allocate(slot.nbytes + SLACK), type(slot)(slot.dtype, slot.dims, slot.layout, 0))
 
 
 def pack(source: NativeSource, weights: Mapping[str, Tensor]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

@@ -11,6 +11,7 @@ from ..extents import shape_of
 from ..plan import Plan, Slot, Step
 from .conflicts import StepGroup, first_writers
 from .deconvolution import deconv_halo as deconv_halo
+from .errors import UNFIT
 from .kinds import KINDS
 from .machine import MACHINES, Machine
 from .movement import NOTHING
@@ -130,6 +131,9 @@ class SourceWriter:
                 written = write_step(step, self.plan, self.machine, self.blocks, self.padded)
             except NotNative as e:
                 raise NotNative(f"step {step.label!r} ({step.kind}): {e}") from None
+            except UNFIT as e:
+                words = "its operands and attributes do not fit together"
+                raise NotNative(f"step {step.label!r} ({step.kind}): {words}") from e
             if not written.body:
                 nothing.add(i)
                 continue

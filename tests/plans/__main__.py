@@ -49,6 +49,7 @@ def run_all(asked: argparse.Namespace, folder: Path) -> int:
 
     record = read_record(asked.record)
     runner, seen, start = Runner(folder, asked.jobs), set[str](), perf_counter() - record["seconds"]
+    before = record["functions in C"]
     kinds, refusals = Counter(record["bases"]), Counter(record["refusals"])
     with multiprocessing.get_context("fork").Pool(asked.jobs, initializer=limit_memory) as pool:
         while (first := record["plans"]) < asked.plans:
@@ -70,7 +71,7 @@ def run_all(asked: argparse.Namespace, folder: Path) -> int:
             faults |= runner.run(batch)
             record["run"] += len(batch)
             record["run whole"] += sum(bool(e.whole) for e in batch)
-            record["functions in C"] = len(runner.functions)
+            record["functions in C"] = before + len(runner.functions)
             record["findings"] += [f"{n}: {text}" for n, text in sorted(faults.items())]
             record |= {"plans": numbers.stop, "seconds": round(perf_counter() - start)}
             record |= {"bases": dict(sorted(kinds.items())), "refusals": dict(refusals.most_common(60))}

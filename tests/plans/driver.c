@@ -91,14 +91,14 @@ static void clear_halo(float *arena, const struct halo *h) /* as templates/net.h
         memset(a, 0, 4 * h->after * h->row);
     }
 }
-/* The first byte that differs and is in none of the ranges, or -1. */
+/* The first byte that differs and is in none of the ranges, which are in order, or -1. */
 static long stray(const char *a, const char *b, long size, struct ranges r)
 {
+    int k = 0;
     for (long i = 0; i < size; i++) {
         if (a[i] == b[i]) continue;
-        int inside = 0;
-        for (int k = 0; k < r.count; k++) inside |= r.at[k].start <= i && i < r.at[k].stop;
-        if (!inside) return i;
+        while (k < r.count && r.at[k].stop <= i) k++;
+        if (k == r.count || i < r.at[k].start) return i;
     }
     return -1;
 }

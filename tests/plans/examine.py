@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cortado.runtime.arena import strides_in
 from cortado.runtime.artifact import Artifact
 from cortado.runtime.extents import extent_of, is_computed
 from cortado.runtime.native.machine import MACHINES, Machine, processor_kind
@@ -69,13 +70,26 @@ class RecordingWriter(SourceWriter):
         self.bodies[name] = (written.body.replace(f"static void {NAME}(", f"void {NAME}(").replace(NAME, name),
                              written.helpers)  # fmt: skip
         reads = [extent_of(self.plan.slots[n]) for n in step.operands if is_computed(n, self.plan)]
-        writes = [extent_of(self.plan.slots[n], whole=bool(borders)) for n in step.results]
+        writes = [part for n in step.results for part in parts_of(self.plan.slots[n], whole=bool(borders))]
         numbers = [written.tasks, len(written.operands), *(n for p in written.operands for n in (p.base, p.at))]
         numbers += [written.out, *(halo_numbers(borders[0]) if borders else (-1,)), self.packed, self.blocks.size]
-        for extents in (reads, writes):
-            numbers += [len(extents), *(n for e in extents for n in (e.start, e.stop))]
+        for ranges in ([(e.start, e.stop) for e in reads], sorted(writes)):
+            numbers += [len(ranges), *(n for start, stop in ranges for n in (start, stop))]
         self.packed = self.blocks.size
         self.lines.append(" ".join([name, *map(str, numbers)]))
+
+
+def parts_of(slot: Slot, whole: bool) -> list[tuple[int, int]]:
+    """The bytes of a value, without those of other channels of its storage and of the border; or the whole storage."""
+    assert slot.at is not None
+    size = DTYPES[slot.dtype].itemsize
+    if whole or not (slot.channels or slot.halo) or slot.nbytes > LARGEST:
+        return [(slot.at, slot.at + slot.nbytes)]
+    strides, first = strides_in(slot, slot.bounds)
+    own = np.zeros(slot.nbytes // size + 2, np.int8)  # with one number before and one behind, which are no value's
+    np.lib.stride_tricks.as_strided(own[1 + first :], slot.bounds, strides)[...] = 1
+    edges = np.flatnonzero(np.diff(own)).reshape(-1, 2)
+    return [(slot.at + size * int(a), slot.at + size * int(b)) for a, b in edges]
 
 
 def halo_numbers(slot: Slot) -> tuple[int, ...]:
