@@ -17,7 +17,7 @@ from ..encoding import encode
 from ..output import OutputStream
 from ..plan import Dim, Plan, Shape, Slot, Step, upper_bound
 from ..preprocessing import Preprocessing, describe_preprocessing
-from .kinds import KINDS, found_sizes
+from .kinds import KINDS, finds_rows
 from .machine import Machine, processor_name
 from .program import SLACK, pack
 from .site import ARENA, INPUT, Floats, NotNative, pack_plainly
@@ -76,7 +76,7 @@ class Embedding:
     def make(self) -> EmbeddedNet:
         if hosted := host_steps(self.plan):
             raise NotNative(f"{hosted[0].results[0]} ({hosted[0].kind}) has no kernel in C")
-        self.found = {s.results[0]: s.results[1] for s in self.plan.steps if found_sizes(s, self.plan)}
+        self.found = {s.results[0]: s.results[1] for s in self.plan.steps if finds_rows(s)}
         for name in (*self.plan.inputs, *(value for _, value in self.plan.outputs)):
             self.require_floats(name)
         views = "".join(f"    {self.view_of(value)},\n" for _, value in self.plan.outputs)  # may add to the block

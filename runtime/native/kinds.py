@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ..plan import Plan, Step
+from ..plan import Step
 from ..primitive_schema import Attribute, PrimitiveSchema
 from ..primitive_table import PRIMITIVE_TABLE
 from .convolution import write_conv
@@ -33,9 +33,9 @@ SLIDING = {
 PREFIX = "native."
 
 
-def found_sizes(step: Step, plan: Plan) -> bool:
+def finds_rows(step: Step) -> bool:
     """True if the run of a native step finds how many rows its result has: that is its second result."""
-    return len(step.results) == 2 and not plan.slots[step.results[0]].is_static
+    return step.kind == "native.detection_output"
 
 
 KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {

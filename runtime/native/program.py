@@ -19,7 +19,7 @@ from ..pooled_program import PooledProgram, static_views
 from ..resources import Resources
 from .build import build_library, open_built_library
 from .call import make_calls
-from .kinds import KINDS, found_sizes
+from .kinds import KINDS, finds_rows
 from .machine import Machine
 from .source import NativeSource, write_source
 
@@ -124,7 +124,7 @@ class NativeInstance:
         members = [
             self.plan.steps[i] for i, number in enumerate(numbers) if number is not None and first <= number < stop
         ]
-        return [partial(self.take_found, *step.results) for step in members if found_sizes(step, self.plan)]
+        return [partial(self.take_found, *step.results) for step in members if finds_rows(step)]
 
     def take_found(self, name: str, count: str) -> None:
         slot, size = self.plan.slots[name], int(self.values[count])

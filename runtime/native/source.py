@@ -12,7 +12,7 @@ from ..plan import Plan, Slot, Step
 from .conflicts import StepGroup, first_writers
 from .deconvolution import deconv_halo as deconv_halo
 from .errors import UNFIT
-from .kinds import KINDS
+from .kinds import KINDS, finds_rows
 from .machine import MACHINES, Machine
 from .movement import NOTHING
 from .movement import parts_in_place as parts_in_place
@@ -70,12 +70,21 @@ def write_step(step: Step, plan: Plan, machine: Machine, blocks: PackedBlocks, p
         raise NotNative(f"{step.kind} is no native step")
     schema, write = KINDS[step.kind]
     site = Site(replace(step, payload=schema.complete(step.payload)), plan, machine, blocks, padded)
+    require_known_sizes(step, plan)
     if has_nothing_to_do(step, plan):
         return NOTHING
     written = write(site)
     if written.tasks > MOST_TASKS:
         raise NotNative(f"it has {written.tasks} parts")
     return written
+
+
+def require_known_sizes(step: Step, plan: Plan) -> None:
+    """NotNative for a value whose size is known only when the net runs, other than rows that the step itself finds."""
+    results = step.results[1:] if finds_rows(step) else step.results
+    for name in (*step.operands, *results):
+        if name in plan.slots and not plan.slots[name].is_static:
+            raise NotNative(f"the size of {name} is known only when the net runs")
 
 
 def has_nothing_to_do(step: Step, plan: Plan) -> bool:
