@@ -142,7 +142,12 @@ def compare(entry: ZooEntry, golden: Mapping[str, np.ndarray]) -> ZooRow:
     wrong = [name for name, off in differences.items() if not off <= TOLERANCE]
     worst = max(differences.values(), default=0.0)
     if wrong:
-        return ZooRow(entry, DIFFERS, f"{len(wrong)} of {len(differences)} blobs, first {wrong[0]}", worst)
+        said = f"{len(wrong)} of {len(differences)} blobs, first {wrong[0]}"
+        for name in wrong:
+            whole = golden.get(f"out:{name}", np.empty(0))
+            if name in answer and (moved := moved_rows(answer[name], whole)):
+                said += f"; {name} has the same rows, {moved} of them in another place"
+        return ZooRow(entry, DIFFERS, said, worst)
     return ZooRow(entry, MATCHED, f"{len(differences)} blobs", worst)
 
 
@@ -158,6 +163,22 @@ def difference(name: str, got: np.ndarray | None, expected: np.ndarray, shape: n
         got = sample(name, got)
     scale = float(np.sqrt(np.mean(np.square(expected.astype(np.float64))))) or 1.0
     return max_magnitude(got.reshape(-1) - expected.reshape(-1)) / scale
+
+
+def moved_rows(got: np.ndarray, expected: np.ndarray) -> int:
+    """How many rows of detections are in another place than expected; 0 if one is not there at all."""
+    if got.size != expected.size or got.ndim < 2:
+        return 0
+    rows, wanted = (a.reshape(-1, got.shape[-1]).astype(np.float64) for a in (got, expected))
+    size = float(np.sqrt(np.mean(np.square(wanted)))) or 1.0
+    moved = np.flatnonzero(np.abs(rows - wanted).max(1) > TOLERANCE * size)
+    left = list(moved)
+    for i in moved:
+        found = next((j for j in left if np.abs(rows[i] - wanted[j]).max() <= TOLERANCE * size), None)
+        if found is None:
+            return 0
+        left.remove(found)
+    return len(moved)
 
 
 def sampled_difference(name: str, got: np.ndarray, expected: np.ndarray) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from cortado import driver
@@ -99,3 +100,12 @@ def test_complaints_about_any_file_have_a_place() -> None:
             prototxt.read(e.path)
         except CompileError as error:
             assert error.loc is not None and error.loc.line > 0
+
+
+def test_rows_in_another_place_are_told_apart_from_wrong_ones() -> None:
+    rows = np.arange(28.0).reshape(1, 1, 4, 7)
+    swapped = rows[:, :, [0, 2, 1, 3]]
+    assert zoo.moved_rows(swapped, rows) == 2
+    assert zoo.moved_rows(swapped + 1e-4, rows) == 2
+    assert zoo.moved_rows(np.where(swapped == 8, 9, swapped), rows) == 0
+    assert zoo.moved_rows(rows[:, :, :3], rows) == 0
