@@ -126,7 +126,7 @@ MISTAKES: dict[str, tuple[str, Change, str]] = {
         lambda p: over("y", p.steps[-1].operands[0], 4096)(p),
         "is not where its operands are",
     ),
-    "an alias of no size": (FLAT, with_slot("y", dims=("?2", 36)), "is not where its operands are"),
+    "an alias of no size": (FLAT, with_slot("y", dims=("?2", 36)), "known only when the net runs"),
     "a number without end": (one_line("lrn(x)"), with_payload("native.lrn", alpha=10**400), "should be a number"),
     "another layout": (one_line("standardize(exp(x))"), with_slot("y", layout="nhwc"), "another layout"),
     "another layout of one storage": (

@@ -94,7 +94,7 @@ def has_nothing_to_do(step: Step, plan: Plan) -> bool:
         stored = plan.slots[name].stored_shape if name in plan.slots else shape
         if prod(max(n, 1) for n in stored) > MOST_NUMBERS:
             raise NotNative(f"{name} has more numbers than a kernel counts")
-    if len(step.results) == 1 and plan.slots[step.results[0]].is_static and 0 in sizes[step.results[0]]:
+    if len(step.results) == 1 and 0 in sizes[step.results[0]]:
         return True
     if step.kind not in MAY_READ_NOTHING and (empty := [name for name in step.operands if 0 in sizes[name]]):
         raise NotNative(f"{empty[0]} has no numbers")

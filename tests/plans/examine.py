@@ -105,9 +105,21 @@ def seeded(number: int) -> random.Random:
 
 
 def mutant(number: int) -> tuple[str, Artifact]:
-    """The name of what was mutated, and the artifact with the mutated plan; weights of other shapes are there, too."""
+    """The name of what was mutated, and the artifact with the mutated plan: perhaps after others that are accepted."""
     rng = seeded(number)
     name, artifact = rng.choice(bases()) if rng.random() < 0.4 else random_base(number // OF_A_RANDOM_NET)
+    for _ in range(rng.choice((0, 0, 0, 1, 2, 4))):
+        changed = with_mutated_plan(artifact, rng)
+        try:
+            changed.check()
+        except ArtifactError:
+            continue
+        artifact = changed
+    return name, with_mutated_plan(artifact, rng)
+
+
+def with_mutated_plan(artifact: Artifact, rng: random.Random) -> Artifact:
+    """The artifact with its plan mutated; weights of other shapes are mostly there, too."""
     plan, weights = mutate(artifact.plan, rng), dict[str, Tensor](artifact.weights)
     for key, weight in plan.weights.items():
         before = artifact.plan.weights.get(key)
@@ -117,7 +129,7 @@ def mutant(number: int) -> tuple[str, Artifact]:
             handle = resized(weight)
             weights[handle] = torch.zeros(weight.shape, dtype=DTYPES[weight.dtype])
             plan = replace(plan, weights={**plan.weights, key: replace(weight, handle=handle)})
-    return name, replace(artifact, plans=(plan,), weights=weights)
+    return replace(artifact, plans=(plan,), weights=weights)
 
 
 @contextmanager
@@ -138,9 +150,10 @@ def limit_time(seconds: int) -> Iterator[None]:
 
 def examine(number: int, whole: bool = False) -> Examined:
     """Mutate, check, write; with `whole` also the C as the runtime compiles it."""
-    name, artifact = mutant(number)
+    name = ""
     try:
         with limit_time(SECONDS):
+            name, artifact = mutant(number)
             try:
                 artifact.check()
             except ArtifactError as error:
