@@ -243,6 +243,11 @@ def cpu_speed(found: Mapping[str, Any]) -> str:
     return turns_table(found, "Nets on a CPU, batch 1 in f32", ("net",))
 
 
+def batch_speed(found: Mapping[str, Any]) -> str:
+    """The same for batches."""
+    return turns_table(found, "The same in batches of 16", ("net",))
+
+
 def busy_speed(found: Mapping[str, Any]) -> str:
     """The same with busy loops beside, for the targets as they are."""
     return turns_table(found, "The same beside busy processes", ("net", "busy"))
@@ -325,6 +330,7 @@ def edge_table() -> str:
 
 RESULT_RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "results/cpu.json": cpu_speed,
+    "results/cpu_batch16.json": batch_speed,
     "results/busy.json": busy_speed,
     "results/doors.json": door_speed,
     "results/first_answer.json": first_answers,
@@ -334,6 +340,7 @@ RESULT_RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "results/gpu.json": gpu_speed,
 }
 RESULT_COMMANDS = {
+    "results/cpu_batch16.json": "python benchmarks/cpu.py --batch 16",
     "results/doors.json": "python benchmarks/doors.py --opencv FOLDER --models FOLDER",
     "results/random_nets.json": "python -m tests.proof 0:20000 --jobs 2 --record FILE",
     "results/gpu.json": "python benchmarks/gpu_report.py FOLDER",
