@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,12 +123,15 @@ def test_a_call_goes_on_where_another_was_cut_off(folder: Path, rows: dict[str, 
     assert [row["key"] for row in again["results"][before:]] == ["end of kernels", "end of nets"]
 
 
-def test_the_second_call_depends_on_the_first(folder: Path, rows: dict[str, list[Row]]) -> None:
+def test_the_second_call_depends_on_the_first(folder: Path, rows: dict[str, list[Row]], tmp_path: Path) -> None:
+    """It begins its own state, so it has a copy of what the other tests go on with."""
     assert calls.choose_stages(2, calls.wrong_keys(folder / "work" / "call-1")) == calls.SECOND_IF_RIGHT
     keys = ["resnet50-b64-f16/007 conv_relu_ab12", "vgg16-b1-f32 seed 1", "resnet50-b64-f16 loads", "stage nets"]
     assert calls.choose_stages(2, keys) == calls.SECOND_IF_WRONG
     assert [case.name for case in calls.wrong_cases(keys)] == ["resnet50-b64-f16", "vgg16-b1-f32"]
-    found = run(folder, "--call", "2", "--stages", "trace", "settings", "profile")
+    for name in ("out", "work"):
+        shutil.copytree(folder / name, tmp_path / name)
+    found = run(tmp_path, "--call", "2", "--stages", "trace", "settings", "profile", cache=folder)
     ends = [row["state"] for row in found["results"] if row["key"].startswith("end of")][-3:]
     assert ends == ["done"] * 3 and not [row for row in found["results"] if row["key"].startswith("trace")]
     others = {row["who"] for row in found["peers"] if row["stage"] == "settings"}
