@@ -47,7 +47,7 @@ def write_depthwise_deconv(
         f"struct taps across = taps_of(j, {kw}, {sw}, {pad[1]}, {x.width});",
         f"float *y = out + n * {y.image}L + h * {y.row}L + j * {y.col}L;",
         f"for (int c = 0; c < {y.channels}; c += {v}) {{",
-        *indent(place_extras(extras)),
+        *indent(epilogue.pointers("c", "h", "n", first=2, pixel="j")),
         *indent(f"{store};".split("\n")),
         "}",
     ]
@@ -67,12 +67,3 @@ def write_depthwise_deconv(
     operands = (site.place(site.step.operands[0], x.at), place, *(e.place for e in extras))
     body = "\n".join(text) + "\n"
     return WrittenStep("deconv", doc + epilogue.doc, body, -(-rows // per), operands, y.at, (epilogue.text,))
-
-
-def place_extras(extras: tuple[Extra, ...]) -> list[str]:
-    """Declare the places of the epilogue's operands at this pixel and vector."""
-    places = ", ".join(
-        " + ".join([f"in[{k}] + c", *[f"{i} * {by}L" for i, by in (("n", e.image), ("h", e.row), ("j", e.col)) if by]])
-        for k, e in enumerate(extras, 2)
-    )
-    return [f"const float *extra[] = {{{places or '0'}}};"]

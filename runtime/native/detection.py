@@ -5,13 +5,12 @@ It is one task: each decision depends on the boxes that are kept already. How ma
 
 from __future__ import annotations
 
-from functools import partial
 from math import prod
 
 from ..extents import extent_of, is_computed, is_dense
 from .epilogue import format_float
 from .image import first_float
-from .site import ARENA, NAME, NotNative, Place, Site, WrittenStep, pack_plainly
+from .site import ARENA, NAME, NotNative, Place, Site, WrittenStep
 
 CODES = {"corner": "CORNER", "center_size": "CENTER_SIZE", "corner_size": "CORNER_SIZE"}
 OPERANDS = ("loc", "conf", "prior", "scores2", "moved")
@@ -28,8 +27,8 @@ def write_detection_output(site: Site) -> WrittenStep:
     p, (rows, count) = site.payload, site.step.results
     shapes = [site.plan.weights[n].shape if n in site.plan.weights else site.slot(n).bounds for n in site.step.operands]
     images, classes, priors = shapes[0][0] if shapes[0] else 0, p["classes"], prod(shapes[2]) // 8
-    require_sizes(site, shapes, images, priors)
-    each = priors if p["top_k"] < 0 else min(p["top_k"], priors)
+    each = priors if p["top_k"] < 0 else min(p["top_k"], priors)  # candidates of a class
+    require_sizes(site, shapes, images, priors, each)
     background = p["background"] if 0 <= p["background"] < classes else -1
     keep = -1 if p["keep_top_k"] < 0 else min(p["keep_top_k"], each * classes)
     lines = [
@@ -59,8 +58,8 @@ def write_detection_output(site: Site) -> WrittenStep:
     return WrittenStep("detection", doc, text, 1, places, first_float(site.slot(rows)), scratch=scratch)
 
 
-def require_sizes(site: Site, shapes: list[tuple[int, ...]], images: int, priors: int) -> None:
-    """NotNative unless operands and results belong together."""
+def require_sizes(site: Site, shapes: list[tuple[int, ...]], images: int, priors: int, most: int) -> None:
+    """NotNative unless operands and results belong together; `most` are the candidates of a class."""
     p, (rows, count) = site.payload, [site.slot(name) for name in site.step.results]
     classes = p["classes"]
     if p["code"] not in CODES or not (0 < classes < 1 << 20) or not (0 < images * priors < 1 << 24):
@@ -71,8 +70,7 @@ def require_sizes(site: Site, shapes: list[tuple[int, ...]], images: int, priors
         raise NotNative(f"locations, scores and boxes of {priors} priors do not belong together")
     if len(shapes) > 4 and boxes > 1:
         raise NotNative("first locations of the priors are shared")
-    most = priors if p["top_k"] < 0 else min(p["top_k"], priors)
-    found = most * sum(c != p["background"] for c in range(classes))
+    found = most * (classes - (0 <= p["background"] < classes))
     found = found if p["keep_top_k"] < 0 else min(p["keep_top_k"], found)
     fits = len(rows.dims) == 4 and (*rows.dims[:2], rows.dims[3]) == (1, 1, 7) and isinstance(rows.dims[2], str)
     fits = fits and rows.dtype == "f32" and rows.layout == "nchw" and rows.channels is None
@@ -89,7 +87,7 @@ def require_sizes(site: Site, shapes: list[tuple[int, ...]], images: int, priors
 def place_numbers(site: Site, name: str) -> Place:
     """Where an operand's numbers are, in Caffe's order. NotNative if they are not contiguous, or not f32."""
     if name in site.plan.weights:
-        return site.blocks.add(prod(site.weight_shape(name)), partial(pack_plainly, name))
+        return site.weight_place(name)
     slot = site.slot(name)
     part = slot.channels is None or is_dense(slot)
     if slot.dtype != "f32" or not slot.is_static or slot.halo or not part or slot.layout != "nchw":

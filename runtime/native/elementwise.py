@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from math import prod
 
 from ..arena import strides_in, strides_of
 from ..plan import Slot
 from .epilogue import write_expression
 from .image import Image, first_float, image_of
-from .site import NAME, Extra, NotNative, Site, WrittenStep, pack_plainly
+from .site import NAME, Extra, NotNative, Site, WrittenStep
 from .split import split
 from .written import indent
 
@@ -129,7 +128,7 @@ def read_spread(site: Site, name: str, axis: int, inner: int) -> Extra:
     if name in site.plan.weights:
         shape = site.weight_shape(name)
         strides, first = strides_of(shape, "nchw"), 0
-        place = site.blocks.add(prod(shape), partial(pack_plainly, name))
+        place = site.weight_place(name)
     else:
         slot = site.slot(name)
         if slot.dtype != "f32" or not slot.is_static:

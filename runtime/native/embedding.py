@@ -71,12 +71,12 @@ class Embedding:
         self.artifact, self.plan, self.machine, self.name = artifact, plan, machine, name
         self.source: NativeSource = write_source(plan, machine)
         self.values: dict[str, str] = {}
-        self.found: dict[str, str] = {}  # by value that varies the number of its rows
+        # by value whose number of rows a run finds, the value that is this number
+        self.found = {step.results[0]: step.results[1] for step in plan.steps if finds_rows(step)}
 
     def make(self) -> EmbeddedNet:
         if hosted := host_steps(self.plan):
             raise NotNative(f"{hosted[0].results[0]} ({hosted[0].kind}) has no kernel in C")
-        self.found = {s.results[0]: s.results[1] for s in self.plan.steps if finds_rows(s)}
         for name in (*self.plan.inputs, *(value for _, value in self.plan.outputs)):
             self.require_floats(name)
         views = "".join(f"    {self.view_of(value)},\n" for _, value in self.plan.outputs)  # may add to the block

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -18,7 +17,7 @@ from ..extents import extent_of, is_computed, shape_of, split_extent
 from ..plan import Plan, Shape, Slot
 from .epilogue import format_float
 from .image import first_float
-from .site import NAME, NotNative, Place, Site, WrittenStep, pack_plainly
+from .site import NAME, NotNative, Place, Site, WrittenStep
 from .split import split
 from .written import indent
 
@@ -121,7 +120,7 @@ def parts_in_place(plan: Plan, whole: str, axis: int, parts: Sequence[str]) -> l
 def place_of(site: Site, name: str) -> Place:
     """Where an operand's numbers begin; a weight is packed as it is."""
     if name in site.plan.weights:
-        return site.blocks.add(prod(site.weight_shape(name)), partial(pack_plainly, name))
+        return site.weight_place(name)
     return site.place(name, 0, exact=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -145,6 +146,10 @@ class Site:
         if weight is None or weight.dtype != "f32":
             raise NotNative(f"{name} is computed, and this kernel wants a weight")
         return weight.shape
+
+    def weight_place(self, name: str) -> Place:
+        """Where a weight's numbers are, packed as they are. NotNative if the operand is no f32 weight."""
+        return self.blocks.add(prod(self.weight_shape(name)), partial(pack_plainly, name))
 
     def extras(
         self,

@@ -42,21 +42,11 @@ class Epilogue:
     def doc(self) -> str:
         return ", " + ", ".join(str(line[0]) for line in self.code) if self.code else ""
 
-    def pointers(self, channel: str, row: str, image: str, first: int) -> list[str]:
-        """Declare `extra`: the operands' places at this channel, row and image. They are in[first] and those after."""
+    def pointers(self, channel: str, row: str, image: str, first: int, pixel: str = "0") -> list[str]:
+        """Declare `extra`: the operands' places at this channel, row, image and pixel. They are in[first] and after."""
         terms = []
         for k, e in enumerate(self.extras, first):
-            moved = [f"in[{k}] + {channel}"]
-            moved += [f"{row} * {e.row}L"] * (e.row != 0 and row != "0") + [f"{image} * {e.image}L"] * (
-                e.image != 0 and image != "0"
-            )
-            terms.append(" + ".join(moved))
+            moves = [(row, e.row), (image, e.image), (pixel, e.col)]
+            moved = [f"{index} * {by}L" for index, by in moves if by != 0 and index != "0"]
+            terms.append(" + ".join([f"in[{k}] + {channel}", *moved]))
         return [f"const float *extra[] = {{{', '.join(terms) or '0'}}};"]
-
-    def at(self, pixel: str) -> str:
-        """The last arguments of `tile`: count, places at this pixel, floats between pixels, and the function."""
-        places = ", ".join(f"extra[{k}]" + f" + {pixel} * {e.col}L" * (e.col != 0) for k, e in enumerate(self.extras))
-        steps = ", ".join(str(e.col) for e in self.extras)
-        return (
-            f"{len(self.extras)}, (const float *[]){{{places or '0'}}}, (const long[]){{{steps or '0'}}}, {self.name}"
-        )
