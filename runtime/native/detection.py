@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import prod
 
-from ..extents import extent_of, is_computed, is_dense
+from ..extents import extent_of, is_dense
 from .epilogue import format_float
 from .image import first_float
 from .site import ARENA, NAME, NotNative, Place, Site, WrittenStep
@@ -78,9 +78,8 @@ def require_sizes(site: Site, shapes: list[tuple[int, ...]], images: int, priors
         raise NotNative(f"{images * max(found, 1)} rows are more than the result has")
     if (count.dtype, count.dims) != ("i32", (1,)):
         raise NotNative("the number of rows is an i32")
-    made = [extent_of(rows), extent_of(count)]
-    reads = [extent_of(site.slot(name)) for name in site.step.operands if is_computed(name, site.plan)]
-    if made[0].overlaps(made[1]) or any(a.overlaps(b) for a in made for b in reads):
+    site.require_apart()
+    if extent_of(rows).overlaps(extent_of(count)):
         raise NotNative("a result would be over what is read")
 
 

@@ -31,11 +31,12 @@ SLIDING = {
     "bias": FLAG,
 }
 PREFIX = "native."
+FINDS_ROWS = ("detection_output",)  # operators whose step finds how many rows its first result has: the second result
 
 
 def finds_rows(step: Step) -> bool:
-    """True if the run of a native step finds how many rows its result has: that is its second result."""
-    return step.kind == "native.detection_output"
+    """True if the run of a native step finds how many rows its result has."""
+    return step.kind.removeprefix(PREFIX) in FINDS_ROWS
 
 
 KINDS: Mapping[str, tuple[PrimitiveSchema, Callable[[Site], WrittenStep]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import groupby, pairwise
 from time import perf_counter
@@ -18,7 +18,7 @@ from ..plan import ArtifactError, Plan, Shape
 from ..pooled_program import PooledProgram, static_views
 from ..resources import Resources
 from .build import build_library, open_built_library
-from .call import make_calls
+from .call import NetCall, make_calls
 from .kinds import KINDS, finds_rows
 from .machine import Machine
 from .source import NativeSource, write_source
@@ -63,13 +63,12 @@ class NativeInstance:
         calls, self.addresses = make_calls(
             self.arena.data_ptr(), block, [0] * len(self.plan.inputs), spans, torch.get_num_threads()
         )
-        run = program.library.net_run
         by_span = dict(zip(spans, calls, strict=True))
         self.native_calls = calls
         self.calls: list[Callable[[], object]] = []
         for region in regions:
             if isinstance(region, tuple):
-                self.calls += [bind_native(run, by_span[region]), *self.bind_sizes(source.numbers, *region)]
+                self.calls += self.bind_range(by_span[region])
             else:
                 self.calls += self.bind_host(region)
 
@@ -119,12 +118,16 @@ class NativeInstance:
 
         return [*calls, run]
 
-    def bind_sizes(self, numbers: Sequence[int | None], first: int, stop: int) -> list[Callable[[], object]]:
-        """The calls that, after C steps `first` to before `stop`, take results at the sizes that these have found."""
+    def bind_range(self, call: NetCall) -> list[Callable[[], object]]:
+        """The call of a range of C steps, and those that then take results at the sizes that these have found."""
+        numbers = self.program.source.numbers
         members = [
-            self.plan.steps[i] for i, number in enumerate(numbers) if number is not None and first <= number < stop
+            step
+            for step, n in zip(self.plan.steps, numbers, strict=True)
+            if n is not None and call.first <= n < call.stop
         ]
-        return [partial(self.take_found, *step.results) for step in members if finds_rows(step)]
+        found = [partial(self.take_found, *step.results) for step in members if finds_rows(step)]
+        return [bind_native(self.program.library.net_run, call), *found]
 
     def take_found(self, name: str, count: str) -> None:
         slot, size = self.plan.slots[name], int(self.values[count])
@@ -136,7 +139,7 @@ class NativeInstance:
     def time_steps(self, inputs: Mapping[str, Tensor]) -> list[float]:
         """Run once, for the seconds that each step of the plan took; what has nothing to do takes none."""
         self.set_inputs(inputs)
-        source, run = self.program.source, self.program.library.net_run
+        source = self.program.source
         times = (ctypes.c_double * max(len(self.plan.steps), 1))()
         seconds = [0.0] * len(self.plan.steps)
         for call in self.native_calls:
@@ -145,9 +148,8 @@ class NativeInstance:
             for region in native_regions(source.numbers, source.nothing):
                 if isinstance(region, tuple):
                     call = next(c for c in self.native_calls if (c.first, c.stop) == region)
-                    run(ctypes.byref(call))
-                    for take in self.bind_sizes(source.numbers, *region):
-                        take()
+                    for each in self.bind_range(call):
+                        each()
                     continue
                 start = perf_counter()
                 for host in self.bind_host(region):
@@ -163,16 +165,15 @@ class NativeInstance:
     def observe_steps(self, inputs: Mapping[str, Tensor], seen: Callable[[str, Tensor], None]) -> None:
         """Run once, step by step, and show what each makes before later steps write over it."""
         self.set_inputs(inputs)
-        source, run = self.program.source, self.program.library.net_run
+        source = self.program.source
         with torch.inference_mode():
             for i, step in enumerate(self.plan.steps):
                 if (number := source.numbers[i]) is not None:
                     template = self.native_calls[0]
                     call = type(template).from_buffer_copy(template)
                     call.first, call.stop = number, number + 1
-                    run(ctypes.byref(call))
-                    for take in self.bind_sizes(source.numbers, number, number + 1):
-                        take()
+                    for each in self.bind_range(call):
+                        each()
                 elif i not in source.nothing:
                     for host in self.bind_host(i):
                         host()

@@ -127,10 +127,10 @@ class Site:
         return Place(ARENA, at)
 
     def require_apart(self) -> None:
-        """NotNative if an operand shares memory with the result."""
-        made = extent_of(self.slot(self.step.results[0]))
+        """NotNative if an operand shares memory with a result."""
+        made = [extent_of(self.slot(name)) for name in self.step.results]
         for name in self.step.operands:
-            if is_computed(name, self.plan) and extent_of(self.slot(name)).overlaps(made):
+            if is_computed(name, self.plan) and any(extent_of(self.slot(name)).overlaps(each) for each in made):
                 raise NotNative(f"{name} is where the result is")
 
     def image(self, name: str) -> Image:

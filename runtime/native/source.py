@@ -12,6 +12,7 @@ from ..plan import Plan, Slot, Step
 from .conflicts import StepGroup, first_writers
 from .deconvolution import deconv_halo as deconv_halo
 from .errors import UNFIT
+from .kinds import FINDS_ROWS as FINDS_ROWS
 from .kinds import KINDS, finds_rows
 from .machine import MACHINES, Machine
 from .movement import NOTHING

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ....runtime.artifact import Plan, Slot, Step
-from ....runtime.native.source import reason_not_native
+from ....runtime.native.source import FINDS_ROWS, reason_not_native
 from ...codegen.host_steps import lower_alone, make_host_step
 from ...cost import is_free
 from ...ir import Graph, Node, Value
@@ -19,7 +19,7 @@ from ...storage import resolve_storage
 from ..onednn import OneDnn
 from ..onednn.target import lower as lower_onednn
 from .algorithms import choose_algorithm
-from .lowering import COUNTED, alias_step, count_name, lower_native
+from .lowering import alias_step, count_name, lower_native
 from .movement import lower_movement
 
 ONEDNN = OneDnn()
@@ -52,7 +52,7 @@ def lower_graph(planned: PlannedGraph, winograd: bool) -> LoweredNodes:
     """The steps of each node. Memory has to be planned. Unsupported if there is nothing for a node."""
     slots, weights = slots_and_weights(planned)
     arena = planned.plan.arena or 0
-    counted = [node for node in planned.graph.nodes if kernel_graph(node).nodes[0].op.name in COUNTED]
+    counted = [node for node in planned.graph.nodes if kernel_graph(node).nodes[0].op.name in FINDS_ROWS]
     counts = {count_name(node): Slot("i32", (1,), at=arena + i * LINE) for i, node in enumerate(counted)}
     plan = Plan(planned.graph.name, "native", "native", 1, arena + len(counts) * LINE,
                 tuple(v.name for v in planned.graph.inputs), slots | counts, weights, (), ())  # fmt: skip

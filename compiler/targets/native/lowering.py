@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....runtime.artifact import Step
+from ....runtime.native.source import FINDS_ROWS
 from ...codegen.host_steps import lower_single
 from ...codegen.record import kernel_operand_axes, record
 from ...ir import Graph, Node, Value
@@ -20,7 +21,6 @@ SINGLE = (
     *("softmax", "l2_normalize", "standardize", "lrn", "max_pool", "avg_pool", "interp", "resize"),
     *("relayout", "detection_output"),
 )
-COUNTED = ("detection_output",)  # those that find how many rows there are: the number is a second result of the step
 
 
 def lower_native(node: Node, algorithm: str = "") -> Step | None:
@@ -63,7 +63,7 @@ def make_step(
     name: str, attributes: dict[str, Any], reads: list[Value], outside: dict[Value, Value], node: Node, kernel: Graph
 ) -> Step:
     operands = tuple(outside[v].name for v in reads)
-    results = (*(v.name for v in node.results), *([count_name(node)] if name in COUNTED else []))
+    results = (*(v.name for v in node.results), *([count_name(node)] if name in FINDS_ROWS else []))
     return Step(f"native.{name}", attributes, operands, results, kernel.name)
 
 
