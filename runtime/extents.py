@@ -86,19 +86,22 @@ def check_aliases(step: Step, plan: Plan) -> None:
 def written_extents(step: Step, plan: Plan) -> list[tuple[str, Extent]]:
     """The results with the bytes of each that the step writes."""
     if step.kind == "concat":
-        whole, parts = step.results[0], step.operands
-        extents = split_extent(plan.slots[whole], step.payload.get("axis", 1), [shape_of(p, plan) for p in parts])
-        return [
-            (whole, part)
-            for name, part in zip(parts, extents, strict=True)
-            if not (is_computed(name, plan) and extent_of(plan.slots[name]).is_same(part))
-        ]
+        whole, axis = step.results[0], step.payload.get("axis", 1)
+        return [(whole, part) for part, is_there in divide_value(plan, whole, axis, step.operands) if not is_there]
     found = [(name, extent_of(plan.slots[name])) for name in step.results]
     if step.kind == "slice" and is_computed(whole := step.operands[0], plan):
-        shapes = [shape_of(name, plan) for name in step.results]
-        parts_of = split_extent(plan.slots[whole], step.payload.get("axis", 1), shapes)
-        return [pair for pair, part in zip(found, parts_of, strict=True) if not pair[1].is_same(part)]
+        parts = divide_value(plan, whole, step.payload.get("axis", 1), step.results)
+        return [pair for pair, (_, is_there) in zip(found, parts, strict=True) if not is_there]
     return found
+
+
+def divide_value(plan: Plan, whole: str, axis: int, parts: Sequence[str]) -> list[tuple[Extent, bool]]:
+    """A computed value divided along an axis: where it has each part, and if the value of that name is there."""
+    extents = split_extent(plan.slots[whole], axis, [shape_of(name, plan) for name in parts])
+    return [
+        (extent, is_computed(name, plan) and extent_of(plan.slots[name]).is_same(extent))
+        for name, extent in zip(parts, extents, strict=True)
+    ]
 
 
 def split_extent(slot: Slot, axis: int, shapes: Sequence[Shape]) -> list[Extent]:

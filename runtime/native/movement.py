@@ -13,7 +13,7 @@ from math import prod
 from typing import Any
 
 from ..arena import strides_in, strides_of
-from ..extents import extent_of, is_computed, shape_of, split_extent
+from ..extents import divide_value, extent_of, is_computed
 from ..plan import Plan, Shape, Slot
 from .epilogue import format_float
 from .image import first_float
@@ -110,11 +110,7 @@ def parts_in_place(plan: Plan, whole: str, axis: int, parts: Sequence[str]) -> l
     """Which of the parts that a value is divided into along an axis are where that value has them."""
     if not is_computed(whole, plan):
         return [False] * len(parts)
-    places = split_extent(plan.slots[whole], axis, [shape_of(name, plan) for name in parts])
-    return [
-        is_computed(name, plan) and extent_of(plan.slots[name]).is_same(place)
-        for name, place in zip(parts, places, strict=True)
-    ]
+    return [is_there for _, is_there in divide_value(plan, whole, axis, parts)]
 
 
 def place_of(site: Site, name: str) -> Place:
