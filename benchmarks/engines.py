@@ -137,13 +137,9 @@ def clean_environment() -> dict[str, str]:
 def serve(target: str, net: str, threads: int, batch: int) -> None:
     """The process of an engine that runs a net of benchmarks/nets."""
     from cortado.benchmarks.on_gpu import nets
-    from cortado.compiler.specialize import reshape_inputs
     from cortado.compiler.text import parse
 
-    declared = parse(nets.texts()[net], f"{net}.net")
-    if batch > 1:
-        declared = reshape_inputs(declared, {v.name: (batch, *v.type.shape[1:]) for v in declared.inputs})
-    graph = nets.with_random_weights(declared)
+    graph = nets.with_random_weights(nets.with_batch(parse(nets.texts()[net], f"{net}.net"), batch))
     x = nets.random_inputs(graph, seed=1)[graph.inputs[0].name].numpy()
 
     def load() -> Callable[[], Any]:

@@ -70,9 +70,12 @@ def build_graph(case: BenchmarkCase) -> Graph:
     Detection runs on the host, and takes a time that depends on the numbers.
     """
     declared = up_to_detection(parse(texts()[case.net], f"{case.net}.net"))
-    return with_random_weights(
-        reshape_inputs(declared, {v.name: (case.batch, *v.type.shape[1:]) for v in declared.inputs})
-    )
+    return with_random_weights(with_batch(declared, case.batch))
+
+
+def with_batch(declared: Graph, batch: int) -> Graph:
+    """The net for so many pictures at once."""
+    return reshape_inputs(declared, {v.name: (batch, *v.type.shape[1:]) for v in declared.inputs})
 
 
 def up_to_detection(graph: Graph) -> Graph:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-import numpy as np
-
 from ..primitives.resize import find_neighbours
+from ..primitives.resizing import find_caffe_neighbours
 from .epilogue import format_float
 from .image import Image, pair
 from .site import NAME, NotNative, Site, WrittenStep
@@ -78,19 +77,12 @@ def read_images(site: Site) -> tuple[Image, Image]:
 
 
 def interp_axis(size: int, count: int, before: int, after: int) -> Neighbours:
-    """Positions are float32, as in Caffe: an index that is not quite whole has a neighbour of almost no weight."""
+    """The neighbours in what trimming leaves of an axis. NotNative if that is nothing."""
     length = size - before - after
     if before < 0 or after < 0 or length < 1:
         raise NotNative(f"nothing is left of {size} trimmed by {before} and {after}")
-    scale = np.float32(length - 1 if count > 1 else 0) / np.float32(max(count - 1, 1))
-    at = scale * np.arange(count, dtype=np.float32)
-    low = at.astype(np.int64)
-    if count and low.max() >= length:
-        raise NotNative(f"{count} positions leave an axis of {length}")
-    high = np.minimum(low + 1, length - 1)
-    return Neighbours(
-        tuple((low + before).tolist()), tuple((high + before).tolist()), tuple((at - low.astype(np.float32)).tolist())
-    )
+    low, high, part = find_caffe_neighbours(length, count)
+    return Neighbours(tuple((low + before).tolist()), tuple((high + before).tolist()), tuple(part.tolist()))
 
 
 def copy_axis(indices: Sequence[int]) -> Neighbours:
@@ -100,7 +92,7 @@ def copy_axis(indices: Sequence[int]) -> Neighbours:
 def write_resampled(site: Site, what: str, x: Image, y: Image, axes: Sequence[Neighbours], mix: str) -> WrittenStep:
     """Row by row, pixel by pixel; `mix` is the function of templates/resample.h between two numbers."""
     for axis, size in zip(axes, (x.height, x.width), strict=True):
-        if min(axis.low) < 0 or max(axis.high) >= size:
+        if min(axis.low) < 0 or max(max(axis.low), max(axis.high)) >= size:
             raise NotNative("a neighbour is outside of the image")
     rows = y.images * y.height
     per = split(site.machine, rows, y.pixels * y.channels * 4 / NUMBERS_A_MICROSECOND)

@@ -69,13 +69,20 @@ def interpolate_as_caffe(x: Tensor, sizes: Shape) -> Tensor:
     torch ignores it on an axis that keeps its size.
     """
     for axis, count in enumerate(sizes, 2):
-        size = x.shape[axis]
-        at = torch.tensor(size - 1 if count > 1 else 0.0) / max(count - 1, 1) * torch.arange(count)
-        left = at.long()
-        part = (at - left).reshape(-1, *[1] * (x.ndim - 1 - axis))
-        right = (left + 1).clamp(max=size - 1)
+        left, right, part = find_caffe_neighbours(x.shape[axis], count)
+        part = part.reshape(-1, *[1] * (x.ndim - 1 - axis))
         x = x.index_select(axis, left) * (1 - part) + x.index_select(axis, right) * part
     return x
+
+
+def find_caffe_neighbours(size: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For each of `count` new indices the two of `size` that it lies between, and its distance from the first.
+
+    Positions are float32, as in Caffe: an index that is not quite whole has a neighbour of almost no weight.
+    """
+    at = torch.tensor(size - 1 if count > 1 else 0.0) / max(count - 1, 1) * torch.arange(count)
+    left = at.long()
+    return left, (left + 1).clamp(max=size - 1), at - left
 
 
 def infer_upsample_shapes(
