@@ -6,11 +6,8 @@ the suite one in ten. `make fuzz` searches for others.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
@@ -18,25 +15,10 @@ from .fuzz.readers import READERS as FUNCTIONS
 from .fuzz.readers import REFUSALS, attempt, category
 from .fuzz.replay import MAX_SECONDS, replay, run_command
 from .fuzz.start import FINDINGS, READERS, seeds
+from .time_limit import limit_time
 
 IN_PROCESS, IN_COMMANDS = 10_000, 200
 FOUND = [path for reader in READERS for path in sorted((FINDINGS / reader).glob("*"))]
-
-
-@contextmanager
-def limit_time(seconds: int) -> Iterator[None]:
-    """An exception after so many seconds of CPU time."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"longer than {seconds} s of CPU time")
-
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
 
 
 def attempt_in_time(reader: str, data: bytes) -> BaseException | None:

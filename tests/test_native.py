@@ -261,10 +261,7 @@ def test_movements() -> None:
     assert [step for step in made.artifact.plan.steps if not step.kind.startswith("native.")] == []
 
 
-def test_what_has_no_kernel_runs_on_the_host_between_two_regions() -> None:
-    """A deconvolution with groups, whose border has to be cleared before it, and the reason is told."""
-    made, net = check_against_reference(
-        """net n(x: f32[1,4,5,5]) {
+HOSTED = """net n(x: f32[1,4,5,5]) {
     weight w: f32[4,2,2,2]
     weight v: f32[6,4,3,3]
     r = relu(x)
@@ -273,7 +270,11 @@ def test_what_has_no_kernel_runs_on_the_host_between_two_regions() -> None:
     return y
 }
 """
-    )
+
+
+def test_what_has_no_kernel_runs_on_the_host_between_two_regions() -> None:
+    """A deconvolution with groups, whose border has to be cleared before it, and the reason is told."""
+    made, net = check_against_reference(HOSTED)
     kinds = [step.kind for step in made.artifact.plan.steps]
     assert "deconv_packed" in kinds and "native.conv" in kinds
     assert made.artifact.plan.slots["d"].halo == (1, 1)

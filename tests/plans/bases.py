@@ -13,18 +13,9 @@ from cortado.runtime.artifact import Artifact
 
 from ..proof.generator import net
 from ..proof.numbers import fill_weights
-from ..test_native import CASES, CONV, MOVEMENTS, RESIZED, SPREAD, STATISTICS, WINOGRAD, compile_text
+from ..test_native import CASES, CONV, HOSTED, MOVEMENTS, RESIZED, SPREAD, STATISTICS, WINOGRAD, compile_text
 from ..test_native_detection import CLASSES, FORMS, HEAD, IMAGES, PRIORS, write_net
 
-HOSTED = """net n(x: f32[1,4,5,5]) {
-    weight w: f32[4,2,2,2]
-    weight v: f32[6,4,3,3]
-    r = relu(x)
-    d = deconv(r, w, stride=2, groups=2)
-    y = conv(d, v, pad=1)
-    return y
-}
-"""
 JOINED = """net n(x: f32[2,6,9,7], r: f32[3,4,5]) {
     weight w: f32[6,6,3,3]
     weight u: f32[20,12,1,1]

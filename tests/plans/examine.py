@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import random
-import signal
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from math import prod
-from types import FrameType
 
 import numpy as np
 import torch
@@ -26,6 +23,7 @@ from cortado.runtime.native.site import NAME, WrittenStep
 from cortado.runtime.native.source import NativeSource, SourceWriter
 from cortado.runtime.plan import DTYPES, ArtifactError, Plan, Slot, Step
 
+from ..time_limit import limit_time
 from .bases import bases, random_base
 from .mutate import mutate, resized
 
@@ -130,22 +128,6 @@ def with_mutated_plan(artifact: Artifact, rng: random.Random) -> Artifact:
             weights[handle] = torch.zeros(weight.shape, dtype=DTYPES[weight.dtype])
             plan = replace(plan, weights={**plan.weights, key: replace(weight, handle=handle)})
     return replace(artifact, plans=(plan,), weights=weights)
-
-
-@contextmanager
-def limit_time(seconds: int) -> Iterator[None]:
-    """TimeoutError after so many seconds of CPU time."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"longer than {seconds} s")
-
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
 
 
 def examine(number: int, whole: bool = False) -> Examined:
